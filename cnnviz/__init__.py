@@ -1,0 +1,41 @@
+"""cnnviz: see what a convolutional network has learned, which pixels matter to it, and how it is fooled.
+
+The public names below are loaded on first use (PEP 562), so that ``import cnnviz`` and ``cnnviz --help`` do not
+wait for torch.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+__version__ = "0.1.0"
+
+_HOME_OF = {
+    "Network": "cnnviz.network",
+    "load_network": "cnnviz.network",
+    "read_image": "cnnviz.imaging",
+    "write_image": "cnnviz.imaging",
+    "saliency": "cnnviz.attribution",
+}
+
+__all__ = ["__version__", *_HOME_OF]  # noqa: PLE0604 (the names are strings, from the table above)
+
+if TYPE_CHECKING:
+    from cnnviz.attribution import saliency as saliency
+    from cnnviz.imaging import read_image as read_image
+    from cnnviz.imaging import write_image as write_image
+    from cnnviz.network import Network as Network
+    from cnnviz.network import load_network as load_network
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME_OF:
+        raise AttributeError(f"module 'cnnviz' has no attribute '{name}'")
+    value = getattr(import_module(_HOME_OF[name]), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)
