@@ -1,0 +1,18 @@
+"""Which pixels matter to a network: maps of the input that explain one class score."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from cnnviz._lazy import lazy_names
+
+_HOME_OF = {
+    "saliency": "cnnviz.attribution.gradients",
+}
+
+__all__ = list(_HOME_OF)  # noqa: PLE0605 (the names are strings, from the table above)
+
+if TYPE_CHECKING:
+    from cnnviz.attribution.gradients import saliency as saliency
+
+__getattr__, __dir__ = lazy_names(__name__, _HOME_OF)

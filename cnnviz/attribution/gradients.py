@@ -1,0 +1,50 @@
+"""Gradient saliency: how much each pixel would change the class score."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from cnnviz.attribution.targets import Target, target_scores
+from cnnviz.network import Network
+
+
+def pixel_gradient(network: Network, pixels: Tensor, target: Target = None) -> Tensor:
+    """The gradient of each picture's class score with respect to its pixels.
+
+    Args:
+        network: the network to explain.
+        pixels: (N, 3, H, W), RGB in [0, 1].
+        target: the class to explain; each picture's likeliest if None.
+
+    Returns:
+        (N, 3, H, W), score per unit of pixel value.
+    """
+    pixels = pixels.detach().to(network.device).requires_grad_()
+    with torch.enable_grad():
+        score = target_scores(network, network(pixels), target).sum()
+    return torch.autograd.grad(score, pixels)[0]
+
+
+def saliency(network: Network, pixels: Tensor, target: Target = None) -> Tensor:
+    """Image-specific class saliency: |∂ score / ∂ pixel|, the largest over the colour channels.
+
+    Simonyan, Vedaldi & Zisserman, "Deep Inside Convolutional Networks: Visualising Image Classification Models and
+    Saliency Maps", ICLR workshop 2014, arXiv:1312.6034. As in the paper the score is the class's logit before
+    softmax; opposed to the paper the gradient is with respect to pixels in [0, 1], not mean-free ones in [0, 255],
+    which only changes its scale.
+
+    Args:
+        network: the network to explain.
+        pixels: (N, 3, H, W), RGB in [0, 1].
+        target: the class to explain (index, name or part of a name; or an index for each picture); each picture's
+            likeliest if None.
+
+    Returns:
+        Maps (N, 1, H, W), at least 0, in score per unit of pixel value.
+
+    Raises:
+        UsageError: no such class.
+        ImageError: the pictures are too small for the network.
+    """
+    return pixel_gradient(network, pixels, target).abs().amax(dim=1, keepdim=True)

@@ -1,0 +1,71 @@
+"""The Typer application and the console script's entry point."""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import Annotated
+
+import typer
+
+from cnnviz import __version__
+from cnnviz.cli import attribution, console, inspection, models
+from cnnviz.cli.command import INTERRUPTED, PIPE_CLOSED, silence_stdout, stop_on_termination
+
+app = typer.Typer(
+    name="cnnviz",
+    help="See what a convolutional network has learned, which pixels matter to it, how it is fooled, "
+    "and what its features can paint.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="rich",
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        console.result(f"cnnviz {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def root(
+    version: Annotated[
+        bool, typer.Option("--version", help="Show the version.", callback=_show_version, is_eager=True)
+    ] = False,
+) -> None:
+    """Options before the command."""
+
+
+attribution.register(app)
+inspection.register(app)
+models.register(app)
+
+
+def main() -> None:
+    """Run the command line and leave with its exit code."""
+    stop_on_termination()
+    code = _run()
+    _leave(code)
+
+
+def _run() -> int:
+    try:
+        app()
+    except SystemExit as stop:
+        return stop.code if isinstance(stop.code, int) else 1
+    except KeyboardInterrupt:
+        return INTERRUPTED
+    return 0
+
+
+def _leave(code: int) -> None:
+    """Flush and go at once: taking torch apart in order would cost as much as explaining a picture."""
+    try:
+        sys.stdout.flush()
+    except BrokenPipeError:
+        silence_stdout()
+        code = PIPE_CLOSED
+    sys.stderr.flush()
+    os._exit(code)

@@ -1,0 +1,137 @@
+"""What every command has in common: shared option groups, one way to fail, one way to stop.
+
+``@command`` registers a function with Typer. Parameters whose type is an option group of ``cnnviz.cli.options`` are
+spread into single options on the command line and put together again before the function is called.
+"""
+
+from __future__ import annotations
+
+import inspect
+import os
+import signal
+import sys
+import traceback
+from collections.abc import Callable
+from dataclasses import dataclass, field, fields
+from typing import Any, get_type_hints
+
+import typer
+
+from cnnviz.cli import console
+from cnnviz.cli.options import GROUPS, NOT_IN_RECIPE
+from cnnviz.errors import CnnvizError
+
+INTERRUPTED = 130
+PIPE_CLOSED = 128 + 13
+"""What a shell reports of a program that SIGPIPE ended."""
+
+
+@dataclass
+class Invocation:
+    """The command as it was called: its name, every option's value, and those that were not left at their default."""
+
+    command: str = ""
+    values: dict[str, Any] = field(default_factory=dict)
+    defaults: dict[str, Any] = field(default_factory=dict)
+
+    def recipe_options(self) -> dict[str, Any]:
+        """The options that shape the result and differ from their defaults, by name, as JSON can hold them."""
+        return {
+            name: value if isinstance(value, int | float | str | bool | list) else str(value)
+            for name, value in self.values.items()
+            if name not in NOT_IN_RECIPE and value != self.defaults.get(name)
+        }
+
+
+current = Invocation()
+"""The invocation being served; a process serves one."""
+
+
+def command(app: typer.Typer, name: str, *, examples: str = "", **settings: Any) -> Callable[[Callable], Callable]:
+    """Register a function as command ``name`` of ``app``.
+
+    ``examples`` are command lines, one a line, shown at the end of the help.
+    """
+
+    def register(function: Callable) -> Callable:
+        app.command(name, epilog=_epilog(examples), **settings)(_spread(function, name))
+        return function
+
+    return register
+
+
+def _epilog(examples: str) -> str | None:
+    lines = [line.strip() for line in examples.strip().splitlines()]
+    return "Examples:\n\n" + "\n\n".join(lines) if lines else None
+
+
+def _spread(function: Callable, name: str) -> Callable:
+    """``function`` with its option groups replaced by their fields, and errors turned into exit codes."""
+    hints = get_type_hints(function, include_extras=True)
+    parameters: list[inspect.Parameter] = []
+    groups: dict[str, type] = {}
+    for parameter in inspect.signature(function).parameters.values():
+        kind = hints[parameter.name]
+        if kind in GROUPS:
+            groups[parameter.name] = kind
+            parameters += _fields_as_parameters(kind)
+        else:
+            parameters.append(parameter.replace(annotation=kind, kind=inspect.Parameter.KEYWORD_ONLY))
+
+    def call(**values: Any) -> None:
+        current.command, current.values = name, dict(values)
+        current.defaults = {p.name: p.default for p in parameters}
+        filled = {key: kind(**{f.name: values.pop(f.name) for f in fields(kind)}) for key, kind in groups.items()}
+        with_exit_codes(lambda: function(**filled, **values), debug=current.values.get("debug", False))
+
+    call.__name__ = function.__name__
+    call.__doc__ = function.__doc__
+    call.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
+    call.__annotations__ = {p.name: p.annotation for p in parameters}
+    return call
+
+
+def _fields_as_parameters(group: type) -> list[inspect.Parameter]:
+    hints = get_type_hints(group, include_extras=True)
+    return [
+        inspect.Parameter(f.name, inspect.Parameter.KEYWORD_ONLY, default=f.default, annotation=hints[f.name])
+        for f in fields(group)
+    ]
+
+
+def with_exit_codes(action: Callable[[], Any], *, debug: bool) -> None:
+    """Run ``action``; whatever ends it early becomes one sentence on stderr and the right exit code."""
+    try:
+        action()
+    except typer.Exit:
+        raise
+    except CnnvizError as error:
+        _fail(str(error), error.exit_code, debug)
+    except KeyboardInterrupt:
+        _fail("Interrupted; what was finished is kept.", INTERRUPTED, debug)
+    except BrokenPipeError:
+        silence_stdout()
+        raise typer.Exit(PIPE_CLOSED) from None
+    except Exception as error:  # a bug: say so in a line, and how to see more
+        _fail(f"Internal error: {type(error).__name__}: {error} (--debug shows where).", 1, debug)
+
+
+def _fail(message: str, code: int, debug: bool) -> None:
+    if debug:
+        traceback.print_exc()
+    console.error(message)
+    raise typer.Exit(code)
+
+
+def silence_stdout() -> None:
+    """Send what is still in stdout's buffer nowhere, so that the interpreter's last flush does not complain."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def stop_on_termination() -> None:
+    """Let a polite kill (SIGTERM) end the run as Ctrl-C does, so that no temporary file stays behind."""
+
+    def interrupt(signum: int, frame: object) -> None:
+        raise KeyboardInterrupt
+
+    signal.signal(signal.SIGTERM, interrupt)

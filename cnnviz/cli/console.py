@@ -1,0 +1,91 @@
+"""Everything that is printed: results on stdout, all else on stderr."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+Quiet = bool
+_settings = {"quiet": False, "verbose": False}
+
+
+def configure(*, quiet: bool, verbose: bool) -> None:
+    """How much to say on stderr; errors are always said."""
+    _settings.update(quiet=quiet, verbose=verbose)
+
+
+def result(line: str) -> None:
+    """One line of results on stdout, at once, so that the next program in the pipe can begin."""
+    print(line, flush=True)
+
+
+def result_json(record: dict[str, Any]) -> None:
+    """One JSON object on a line of stdout."""
+    result(json.dumps(record, ensure_ascii=False, allow_nan=False, default=str))
+
+
+def result_bytes(data: bytes) -> None:
+    """A picture's bytes on stdout."""
+    sys.stdout.buffer.write(data)
+    sys.stdout.buffer.flush()
+
+
+def error(message: str) -> None:
+    _to_stderr("error:", message, "31")
+
+
+def warn(message: str) -> None:
+    """Something the user should know that stops nothing."""
+    if not _settings["quiet"]:
+        _to_stderr("note:", message, "33")
+
+
+def detail(message: str) -> None:
+    """What only ``-v`` asks for."""
+    if _settings["verbose"]:
+        _to_stderr("cnnviz:", message, "36")
+
+
+def _to_stderr(label: str, message: str, color: str) -> None:
+    if sys.stderr.isatty() and not os.environ.get("NO_COLOR"):
+        label = f"\033[{color}m{label}\033[0m"
+    print(f"{label} {message}", file=sys.stderr, flush=True)
+
+
+def is_quiet() -> bool:
+    return _settings["quiet"]
+
+
+def shows_progress() -> bool:
+    """Whether a progress bar has somebody to look at it."""
+    return sys.stderr.isatty() and not _settings["quiet"]
+
+
+@contextmanager
+def progress(total: int, unit: str) -> Iterator[Callable[[str], None]]:
+    """A progress bar on stderr for ``total`` items; yields what to call with a few words after each."""
+    if not shows_progress() or total < 2:
+        yield lambda words: None
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    columns = (BarColumn(), MofNCompleteColumn(), TextColumn(unit), TimeRemainingColumn(), TextColumn("{task.fields[words]}"))
+    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task(unit, total=total, words="")
+        yield lambda words: bar.update(task, advance=1, words=words)
+
+
+def table(header: Sequence[str], rows: Sequence[Sequence[str]], right: Sequence[int] = ()) -> None:
+    """A plain table on stdout, columns aligned; ``right`` lists the columns to align to the right."""
+    widths = [max(len(str(row[i])) for row in [header, *rows]) for i in range(len(header))]
+    for row in [header, *rows]:
+        cells = [
+            str(cell).rjust(width) if i in right else str(cell).ljust(width)
+            for i, (cell, width) in enumerate(zip(row, widths, strict=True))
+        ]
+        result("  ".join(cells).rstrip())

@@ -1,0 +1,222 @@
+"""The one path every per-image command takes: expand inputs, settle outputs, load, run, write, report.
+
+A command supplies one function from a picture to a result; all else, down to the exit code, is the same for all.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import typer
+
+from cnnviz import __version__
+from cnnviz.cli import console, inputs, outputs
+from cnnviz.cli.command import current
+from cnnviz.cli.inputs import Source
+from cnnviz.cli.options import InputOptions, NetworkOptions, OutputOptions, RunOptions
+from cnnviz.cli.outputs import Destination
+from cnnviz.errors import CnnvizError, ImageError, MemoryShortError
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+    from torch import Tensor
+
+    from cnnviz.network import Network
+
+
+@dataclass
+class Picture:
+    """One picture on its way through: the photo as the network frames it, and the pixels the network sees.
+
+    ``photo`` is upright sRGB at its own resolution (the central square with ``--crop``); ``pixels`` is
+    (1, 3, H, W) in [0, 1] at the network's size.
+    """
+
+    source: Source
+    photo: Image
+    pixels: Tensor
+
+
+@dataclass
+class Result:
+    """What a technique makes of one picture.
+
+    ``image``: what is written (None for commands that only print); ``lines``: what is printed without ``--json``
+    when there is no image; ``facts``: what ``--json`` tells, all JSON-able; ``target``: the class's name, for
+    ``{target}`` in output templates.
+    """
+
+    facts: dict[str, Any] = field(default_factory=dict)
+    image: Image | None = None
+    lines: Sequence[str] = ()
+    target: str = ""
+    recipe: dict[str, Any] = field(default_factory=dict)
+
+
+Explain = Callable[["Network", Picture], Result]
+
+
+@dataclass
+class ImageJob:
+    """A command over pictures. ``output`` is None for commands that print and write nothing."""
+
+    technique: str
+    network: NetworkOptions
+    input: InputOptions
+    run: RunOptions
+    output: OutputOptions | None = None
+
+    def __call__(self, explain: Explain) -> None:
+        """Run ``explain`` over all pictures; exits with 1 (or 4, out of memory) if any failed."""
+        console.configure(quiet=self.run.quiet, verbose=self.run.verbose)
+        sources = inputs.expand(self.input)
+        model, remark = self.network.choose(self.technique)
+        destinations = self._plan(sources, model)
+        todo = [(s, d) for s, d in zip(sources, destinations, strict=True) if not self._is_done(d)]
+        if not todo:
+            console.detail("Nothing to do: every output is there already.")
+            return
+        if remark:
+            console.warn(remark)
+        network = self._load(model)
+        failures = self._work_through(network, explain, todo)
+        if failures:
+            raise typer.Exit(max(failures))
+
+    def _plan(self, sources: list[Source], model: str) -> Sequence[Destination | None]:
+        if self.output is None:
+            return [None] * len(sources)
+        return outputs.plan(sources, self.output, current.command, model)
+
+    def _is_done(self, destination: Destination | None) -> bool:
+        return bool(
+            self.output
+            and self.output.skip_existing
+            and destination
+            and destination.is_settled
+            and not destination.is_stdout
+            and destination.path().exists()
+        )
+
+    def _load(self, model: str) -> Network:
+        from cnnviz.runtime.seed import seed_everything
+
+        network = self.network.load(model, self.run.seed, progress=console.shows_progress())
+        if network.weights.remark:
+            console.warn(network.weights.remark)
+        console.detail(
+            f"{network.name} ({network.weights.label}), {network.classes} classes, "
+            f"on {network.device} in {network.precision}"
+        )
+        seed_everything(self.run.seed)
+        return network
+
+    def _work_through(
+        self, network: Network, explain: Explain, todo: Sequence[tuple[Source, Destination | None]]
+    ) -> list[int]:
+        """Exit codes of the pictures that failed; each failure is told as it happens, and the rest goes on."""
+        failures = []
+        with console.progress(len(todo), "pictures") as advance:
+            for source, destination in todo:
+                try:
+                    self._one(network, explain, source, destination)
+                except (ImageError, MemoryShortError) as error:
+                    console.error(_about(source, error))
+                    failures.append(error.exit_code)
+                advance(source.name)
+        return failures
+
+    def _one(self, network: Network, explain: Explain, source: Source, destination: Destination | None) -> None:
+        from cnnviz.runtime.memory import clear_error_when_short
+
+        started = time.perf_counter()
+        picture = self._read(source, network)
+        with clear_error_when_short(self.input.size or network.spec.size):
+            result = explain(network, picture)
+        written = self._write(result, source, destination, network) if destination else None
+        seconds = time.perf_counter() - started
+        self._report(source, written, result, network, seconds)
+
+    def _read(self, source: Source, network: Network) -> Picture:
+        from cnnviz.imaging.files import center_square, read_photo, to_pixels
+        from cnnviz.runtime.memory import require_memory
+
+        photo = read_photo(source.content(), background=self.input.background, max_pixels=self.input.max_pixels)
+        spec = network.spec
+        side = spec.size if spec.fixed else (self.input.size or spec.size)
+        if self.input.crop:
+            pixels = to_pixels(photo, side, crop=True)
+            photo = center_square(photo, spec.size / spec.resize)
+        else:
+            pixels = to_pixels(photo, (side, side) if spec.fixed else side)
+        require_memory(network, pixels)
+        return Picture(source, photo, pixels)
+
+    def _write(self, result: Result, source: Source, destination: Destination, network: Network) -> str | None:
+        """The path written, or None when the picture went to standard output or its output is there already."""
+        from cnnviz.imaging.files import encode, write_image
+
+        assert result.image is not None and self.output is not None
+        recipe = self._recipe(result, source, network)
+        if destination.is_stdout:
+            console.result_bytes(encode(result.image, "png", recipe))
+            return None
+        path = destination.path(result.target)
+        if self.output.skip_existing and path.exists():
+            return None
+        if source.path and path.exists() and path.samefile(source.path):
+            raise ImageError(f"'{path}' is the input itself; nothing was written.")
+        _make_folder(path.parent)
+        return str(write_image(result.image, path, recipe, force=self.output.force))
+
+    def _recipe(self, result: Result, source: Source, network: Network) -> dict[str, Any]:
+        return {
+            "command": current.command,
+            "version": __version__,
+            "inputs": [source.name],
+            "model": network.name,
+            "weights": network.weights.label,
+            "weights_sha256": network.weights.sha256,
+            "seed": self.run.seed,
+            "parameters": current.recipe_options(),
+            **result.recipe,
+        }
+
+    def _report(
+        self, source: Source, written: str | None, result: Result, network: Network, seconds: float
+    ) -> None:
+        if self.run.json and not (self.output and self.output.output == outputs.STDOUT):
+            console.result_json(
+                {
+                    "input": source.display,
+                    "output": written,
+                    "model": network.name,
+                    "weights": network.weights.label,
+                    **result.facts,
+                    "seconds": round(seconds, 3),
+                    "seed": self.run.seed,
+                    "parameters": current.recipe_options(),
+                }
+            )
+        elif written:
+            console.result(written)
+        else:
+            for line in result.lines:
+                console.result(line)
+
+
+def _about(source: Source, error: CnnvizError) -> str:
+    """The error's sentence, with the picture's path in front where it does not name it itself."""
+    message = str(error)
+    return message if source.display in message else f"{source.display}: {message}"
+
+
+def _make_folder(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ImageError(f"The folder '{folder}' cannot be made: {error.strerror}.") from error

@@ -1,0 +1,137 @@
+"""What the commands that draw maps share: the verdict they explain, the views, and the caption."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum
+from typing import TYPE_CHECKING, Annotated, Any, Optional
+
+import typer
+
+from cnnviz.cli.job import Picture, Result
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+    from torch import Tensor
+
+    from cnnviz.network import Network
+    from cnnviz.network.network import Prediction
+
+
+class View(str, Enum):
+    """How a map is shown."""
+
+    panel = "panel"
+    overlay = "overlay"
+    heat = "heat"
+    raw = "raw"
+
+
+ViewOption = Annotated[
+    View,
+    typer.Option(
+        "--view",
+        help="panel: photo, map and overlay side by side. overlay: on the photo at its own resolution. "
+        "heat: the map in colour at the photo's resolution. raw: the map in grey as the network sees it, unclipped.",
+    ),
+]
+ColormapOption = Annotated[
+    Optional[str], typer.Option("--colormap", help="A matplotlib colormap.", metavar="NAME", show_default="by map")
+]
+PercentileOption = Annotated[
+    float,
+    typer.Option("--percentile", min=1, max=100, help="Clip the map at this percentile; few pixels hold the peak."),
+]
+BlurOption = Annotated[
+    float, typer.Option("--blur", min=0, help="Smooth the shown map by a Gaussian of so many of the network's pixels.")
+]
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What the network thinks of a picture, and the class that is explained."""
+
+    predicted: Prediction
+    target: Prediction
+
+    def caption(self, network: Network) -> str:
+        """One line for a figure: the network, and the class explained with its probability."""
+        text = f"{network.name}: {self.target[1]} {percent(self.target[2])}"
+        if self.target[0] != self.predicted[0]:
+            text += f" (it says {self.predicted[1]} {percent(self.predicted[2])})"
+        return text
+
+
+def percent(probability: float) -> str:
+    """A probability as people read it: ``96 %``, ``0.3 %``, never a rounded ``100 %`` or ``0 %``."""
+    if 0.005 <= probability < 0.995:
+        return f"{probability:.0%}".replace("%", " %")
+    if probability >= 0.995:
+        return f"{min(probability, 0.99999):.3%}".replace("%", " %")
+    return f"{probability:.1%}".replace("%", " %") if probability >= 0.0005 else "< 0.05 %"
+
+
+def judge(network: Network, pixels: Tensor, target: str | int | None) -> Verdict:
+    """The network's verdict on one picture (1, 3, H, W); ``target`` None explains the likeliest class."""
+    import torch
+
+    index = network.find_class(target) if target is not None else None
+    with torch.no_grad():
+        probabilities = network(pixels).softmax(dim=1)[0]
+    likeliest = int(probabilities.argmax())
+
+    def prediction(which: int) -> Prediction:
+        return which, network.label(which), float(probabilities[which])
+
+    return Verdict(prediction(likeliest), prediction(likeliest if index is None else index))
+
+
+@dataclass(frozen=True)
+class MapStyle:
+    """How the user wants maps drawn; ``signed`` maps show both signs on a diverging scale."""
+
+    view: View = View.panel
+    colormap: str | None = None
+    percentile: float = 99.0
+    blur: float = 0.0
+    signed: bool = False
+
+    def render(self, found: Tensor, picture: Picture, caption: str, title: str) -> Image:
+        """A map (1, 1, H, W) as a picture in the view asked for."""
+        from PIL import Image
+
+        from cnnviz.imaging import heatmap
+
+        shown = heatmap.smooth(found[0, 0].detach().cpu().numpy(), self.blur)
+        if self.view is View.raw:
+            return heatmap.grey(shown, signed=self.signed)
+        settings: dict[str, Any] = dict(colormap=self.colormap, signed=self.signed, percentile=self.percentile)
+        if self.view is View.overlay:
+            return heatmap.overlay(picture.photo, shown, **settings)
+        width, height = picture.photo.size
+        heat = Image.fromarray(heatmap.colorize(heatmap.upsample(shown, (height, width)), **settings))
+        return heat if self.view is View.heat else self._panel(picture, shown, heat, caption, title, settings)
+
+    def _panel(
+        self, picture: Picture, shown: Any, heat: Image, caption: str, title: str, settings: dict[str, Any]
+    ) -> Image:
+        from cnnviz.imaging import grid, heatmap
+
+        tiles = [picture.photo, heat, heatmap.overlay(picture.photo, shown, **settings)]
+        return grid.panel(tiles, captions=["photo", title, "overlay"], title=caption)
+
+
+def attribution_result(image: Image, verdict: Verdict, **facts: Any) -> Result:
+    """The result of explaining ``verdict`` by ``image``; ``facts`` join the JSON."""
+    return Result(
+        facts={"target": prediction_json(verdict.target), "predicted": prediction_json(verdict.predicted), **facts},
+        image=image,
+        target=verdict.target[1],
+        recipe={"target": prediction_json(verdict.target)},
+    )
+
+
+def prediction_json(prediction: Prediction) -> dict[str, Any]:
+    """A class as ``--json`` tells it."""
+    index, label, probability = prediction
+    return {"index": index, "label": label, "probability": round(probability, 6)}

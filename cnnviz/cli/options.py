@@ -1,0 +1,209 @@
+"""Every option that several commands share, declared once, in groups a command asks for by type.
+
+A command takes a parameter of one of these types (``network: NetworkOptions``); ``cnnviz.cli.command`` spreads its
+fields out into the command's own options and hands the filled-in group over. Each option that a user may want to
+set for good has an environment default, ``CNNVIZ_`` and its name.
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Optional
+
+import typer
+
+from cnnviz.errors import UsageError
+
+if TYPE_CHECKING:
+    from cnnviz.network import Network
+
+_NETWORK, _INPUT, _OUTPUT, _RUN = "Network", "Input", "Output", "Run"
+
+
+def _option(*names: str, help: str, panel: str, env: str | None = None, **more: Any) -> Any:  # noqa: A002
+    return typer.Option(*names, help=help, rich_help_panel=panel, envvar=f"CNNVIZ_{env}" if env else None, **more)
+
+
+@dataclass
+class NetworkOptions:
+    """Which network, with which weights, and where it computes."""
+
+    model: Annotated[
+        str,
+        _option("--model", "-m", env="MODEL", panel=_NETWORK, help="Network, by its torchvision name, or 'auto'."),
+    ] = "auto"
+    weights: Annotated[
+        Optional[str],
+        _option(
+            "--weights",
+            "-w",
+            env="WEIGHTS",
+            panel=_NETWORK,
+            help="A torchvision weights name, a file (.pth, .pt, .safetensors), or 'random'.",
+        ),
+    ] = None
+    labels: Annotated[
+        Optional[Path],
+        _option("--labels", panel=_NETWORK, help="File of class names, one per line, or JSON.", metavar="FILE"),
+    ] = None
+    mean: Annotated[
+        Optional[str],
+        _option("--mean", panel=_NETWORK, help="Normalisation your weights were trained with.", metavar="R,G,B"),
+    ] = None
+    std: Annotated[
+        Optional[str],
+        _option("--std", panel=_NETWORK, help="Normalisation your weights were trained with.", metavar="R,G,B"),
+    ] = None
+    device: Annotated[
+        str, _option("--device", env="DEVICE", panel=_NETWORK, help="auto, cpu, cuda, cuda:N or mps.")
+    ] = "auto"
+    precision: Annotated[
+        str, _option("--precision", env="PRECISION", panel=_NETWORK, help="auto, fp32, bf16 or fp16.")
+    ] = "auto"
+    offline: Annotated[
+        bool, _option("--offline", env="OFFLINE", panel=_NETWORK, help="Never touch the network.")
+    ] = False
+
+    def load(self, name: str, seed: int, *, progress: bool) -> Network:
+        """The network these options describe, under the name that ``auto`` came down to."""
+        from cnnviz.network import load_network
+
+        return load_network(
+            name,
+            weights=self.weights,
+            labels=self.labels,
+            device=self.device,
+            precision=self.precision,
+            mean=numbers(self.mean, "--mean"),
+            std=numbers(self.std, "--std"),
+            seed=seed,
+            progress=progress,
+        )
+
+    def choose(self, technique: str) -> tuple[str, str | None]:
+        """The model's name, and a remark for the user where ``auto`` had to settle for something."""
+        from cnnviz.network import catalogue
+        from cnnviz.network.choice import choose_model
+
+        if self.offline:
+            os.environ["CNNVIZ_OFFLINE"] = "1"
+        if self.model != "auto":
+            if self.model not in catalogue.names():
+                raise catalogue.unknown_model(self.model)
+            return self.model, None
+        if self.weights is not None:
+            raise UsageError("Weights belong to a model: name it too, as in '--model resnet18 --weights my.pth'.")
+        choice = choose_model(technique)
+        return choice.name, choice.remark
+
+
+@dataclass
+class InputOptions:
+    """Which pictures, and how they are brought to the network's size."""
+
+    images: Annotated[
+        Optional[list[str]],
+        typer.Argument(
+            help="Pictures: files, folders, quoted globs, or '-' for one picture on standard input.",
+            metavar="IMG...",
+            show_default=False,
+        ),
+    ] = None
+    files_from: Annotated[
+        Optional[str],
+        _option(
+            "--files-from",
+            panel=_INPUT,
+            help="Read the list of pictures from a file or '-', one per line or NUL-separated.",
+            metavar="FILE|-",
+        ),
+    ] = None
+    recursive: Annotated[bool, _option("--recursive", "-r", panel=_INPUT, help="Go down into folders.")] = False
+    size: Annotated[
+        Optional[int],
+        _option(
+            "--size",
+            "-s",
+            env="SIZE",
+            panel=_INPUT,
+            min=1,
+            help="Shorter side the network sees, in pixels (default: what it was trained on).",
+        ),
+    ] = None
+    crop: Annotated[
+        bool,
+        _option("--crop", panel=_INPUT, help="Look at the central square only, as ImageNet accuracies are measured."),
+    ] = False
+    background: Annotated[
+        str, _option("--background", panel=_INPUT, help="Colour put behind transparent pictures.", metavar="COLOUR")
+    ] = "white"
+    max_pixels: Annotated[
+        int, _option("--max-pixels", panel=_INPUT, min=1, help="Refuse larger pictures unread (decompression bombs).")
+    ] = 178_956_970
+
+
+@dataclass
+class OutputOptions:
+    """Where pictures are written."""
+
+    output: Annotated[
+        Optional[str],
+        _option(
+            "--output",
+            "-o",
+            panel=_OUTPUT,
+            help="File, FOLDER/, '-' for PNG bytes on standard output, or a template of "
+            "{stem} {name} {parent} {command} {model} {target}.",
+            metavar="OUT",
+            show_default="{stem}.{command}.png",
+        ),
+    ] = None
+    force: Annotated[bool, _option("--force", "-f", env="FORCE", panel=_OUTPUT, help="Overwrite outputs.")] = False
+    skip_existing: Annotated[
+        bool, _option("--skip-existing", panel=_OUTPUT, help="Leave out pictures whose output is there already.")
+    ] = False
+
+
+@dataclass
+class RunOptions:
+    """How the run is reported."""
+
+    json: Annotated[
+        bool, _option("--json", env="JSON", panel=_RUN, help="Print one JSON object per result on standard output.")
+    ] = False
+    seed: Annotated[int, _option("--seed", env="SEED", panel=_RUN, help="Seed of everything random.")] = 0
+    quiet: Annotated[bool, _option("--quiet", "-q", panel=_RUN, help="Print results and errors only.")] = False
+    verbose: Annotated[bool, _option("--verbose", "-v", panel=_RUN, help="Say what is going on.")] = False
+    debug: Annotated[bool, _option("--debug", panel=_RUN, help="Show the traceback of an error.")] = False
+
+
+GROUPS = (NetworkOptions, InputOptions, OutputOptions, RunOptions)
+
+NOT_IN_RECIPE = {
+    *("images", "files_from", "recursive", "output", "force", "skip_existing", "offline", "max_pixels"),
+    *("json", "quiet", "verbose", "debug", "device"),
+}
+"""Options that say where pictures come from and go to, or how the run is reported, but not what is in them."""
+
+
+def numbers(text: str | None, option: str) -> list[float] | None:
+    """Numbers separated by commas; a UsageError that names ``option`` for anything else."""
+    if text is None:
+        return None
+    try:
+        return [float(part) for part in text.split(",")]
+    except ValueError:
+        raise UsageError(f"{option} takes numbers separated by commas, as in 0.485,0.456,0.406, not '{text}'.") from None
+
+
+TargetOption = Annotated[
+    Optional[str],
+    typer.Option(
+        "--target",
+        "-t",
+        help="Class to explain: index, name, or part of a name (default: the likeliest).",
+        metavar="CLASS",
+    ),
+]

@@ -1,0 +1,134 @@
+"""Where each result is written, settled and checked before any work begins."""
+
+from __future__ import annotations
+
+import os
+import string
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from cnnviz.cli.inputs import Source
+from cnnviz.cli.options import OutputOptions
+from cnnviz.errors import UsageError
+from cnnviz.imaging.files import FORMATS
+
+STDOUT = "-"
+DEFAULT_TEMPLATE = "{stem}.{command}.png"
+_FIELDS = ("stem", "name", "parent", "command", "model", "target")
+
+
+@dataclass(frozen=True)
+class Destination:
+    """Where one picture's result goes: a template still to be filled in with ``{target}``, or ``-``."""
+
+    template: str
+    fields: Mapping[str, str]
+
+    @property
+    def is_stdout(self) -> bool:
+        return self.template == STDOUT
+
+    @property
+    def is_settled(self) -> bool:
+        """Whether the path is known before the network has looked."""
+        return "target" not in _fields_in(self.template)
+
+    def path(self, target: str = "") -> Path:
+        return Path(self.template.format(**{**self.fields, "target": _as_file_name(target)}))
+
+
+def plan(sources: Sequence[Source], options: OutputOptions, command: str, model: str) -> list[Destination]:
+    """A destination for each source, in their order.
+
+    Raises UsageError, before anything is computed, where two results would be one file, a result would overwrite
+    its input, a file is there already (without ``--force`` or ``--skip-existing``), or the format is unknown.
+    """
+    destinations = [_destination(source, options, command, model) for source in sources]
+    if options.output == STDOUT and len(sources) > 1:
+        raise UsageError(f"Standard output takes one picture, but there are {len(sources)}; use -o FOLDER/.")
+    settled = [(s, d.path()) for s, d in zip(sources, destinations, strict=True) if d.is_settled and not d.is_stdout]
+    _refuse_unknown_formats(destinations)
+    _refuse_collisions(settled)
+    _refuse_inputs(sources, settled)
+    if not (options.force or options.skip_existing):
+        _refuse_existing([path for _, path in settled])
+    return destinations
+
+
+def _destination(source: Source, options: OutputOptions, command: str, model: str) -> Destination:
+    output = options.output
+    if output is None:
+        template = DEFAULT_TEMPLATE
+    elif output == STDOUT:
+        template = STDOUT
+    elif output.endswith(("/", os.sep)) or Path(output).is_dir():
+        folder = str(Path(output) / source.folder).replace("{", "{{").replace("}", "}}")
+        template = f"{folder}{os.sep}{DEFAULT_TEMPLATE}"
+    else:
+        template = output
+        _check_template(output)
+    fields = {
+        "stem": source.stem,
+        "name": source.name,
+        "parent": str(source.path.parent) if source.path else ".",
+        "command": command,
+        "model": model,
+    }
+    return Destination(template, fields)
+
+
+def _fields_in(template: str) -> list[str]:
+    return [name for _, name, _, _ in string.Formatter().parse(template) if name is not None]
+
+
+def _check_template(template: str) -> None:
+    try:
+        unknown = [name for name in _fields_in(template) if name not in _FIELDS]
+    except ValueError as error:
+        raise UsageError(f"The output template '{template}' has an unmatched brace; write {{{{ for {{.") from error
+    if unknown:
+        known = " ".join(f"{{{name}}}" for name in _FIELDS)
+        raise UsageError(f"The output template knows no field '{{{unknown[0]}}}'; there are {known}.")
+
+
+def _as_file_name(text: str) -> str:
+    """A class name as part of a file name: ``tabby, tabby cat`` -> ``tabby_tabby_cat``."""
+    return "_".join("".join(c if c.isalnum() or c in "-." else " " for c in text).split())
+
+
+def _refuse_unknown_formats(destinations: Sequence[Destination]) -> None:
+    for destination in destinations:
+        suffix = Path(destination.template).suffix.lower()
+        if not destination.is_stdout and suffix not in FORMATS:
+            known = ", ".join(sorted(FORMATS))
+            given = f"the extension '{suffix}'" if suffix else "no extension"
+            raise UsageError(f"The output '{destination.template}' has {given}; use one of {known}, or a FOLDER/.")
+
+
+def _refuse_collisions(settled: Sequence[tuple[Source, Path]]) -> None:
+    owner: dict[str, Source] = {}
+    for source, path in settled:
+        key = os.path.normcase(os.path.abspath(path))
+        if key in owner:
+            raise UsageError(
+                f"'{owner[key].display}' and '{source.display}' would both be written to '{path}'; "
+                "give a template such as -o '{name}.{command}.png' or -o '{parent}/{stem}.{command}.png'."
+            )
+        owner[key] = source
+
+
+def _refuse_inputs(sources: Sequence[Source], settled: Sequence[tuple[Source, Path]]) -> None:
+    inputs = {os.path.realpath(source.path) for source in sources if source.path}
+    for _, path in settled:
+        if os.path.realpath(path) in inputs:
+            raise UsageError(f"'{path}' is an input; it would be overwritten. Choose another output.")
+
+
+def _refuse_existing(paths: Sequence[Path]) -> None:
+    existing = [path for path in paths if os.path.lexists(path)]
+    if existing:
+        more = f" and {len(existing) - 1} more" if len(existing) > 1 else ""
+        raise UsageError(
+            f"'{existing[0]}'{more} exists already; --force overwrites, --skip-existing leaves it out."
+        )

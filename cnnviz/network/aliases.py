@@ -1,0 +1,123 @@
+"""The papers' names for layers: ``conv4_2``, ``relu5_1``, ``pool5``, ``fire6``, ``res4b``, ``fc7``.
+
+Each function reads the modules of one family and returns alias -> module path. torchvision's own paths always
+work as well; an alias never hides one.
+"""
+
+from __future__ import annotations
+
+import string
+from collections.abc import Callable, Iterator
+
+from torch import nn
+
+Aliases = dict[str, str]
+
+
+def aliases_for(architecture: str, module: nn.Module) -> Aliases:
+    """Alias -> layer name for the families the papers named; empty for the others."""
+    for family, find in _FAMILIES.items():
+        if architecture.startswith(family):
+            return find(module)
+    return {}
+
+
+def _children(parent: object, prefix: str) -> Iterator[tuple[str, nn.Module]]:
+    assert isinstance(parent, nn.Module)
+    return ((f"{prefix}.{name}", child) for name, child in parent.named_children())
+
+
+def _vgg(module: nn.Module) -> Aliases:
+    """Simonyan & Zisserman, arXiv:1409.1556; numbering as in Gatys and in Caffe: block, then convolution."""
+    found: Aliases = {}
+    block, index = 1, 0
+    for path, child in _children(module.features, "features"):
+        if isinstance(child, nn.Conv2d):
+            index += 1
+            found[f"conv{block}_{index}"] = path
+        elif isinstance(child, nn.BatchNorm2d):
+            found[f"bn{block}_{index}"] = path
+        elif isinstance(child, nn.ReLU):
+            found[f"relu{block}_{index}"] = path
+        elif isinstance(child, nn.MaxPool2d):
+            found[f"pool{block}"] = path
+            block, index = block + 1, 0
+    return found | _fully_connected(module, first=6)
+
+
+def _alexnet(module: nn.Module) -> Aliases:
+    """Krizhevsky, "One weird trick", arXiv:1404.5997; pooling layers carry the number of their convolution."""
+    found: Aliases = {}
+    index = 0
+    for path, child in _children(module.features, "features"):
+        if isinstance(child, nn.Conv2d):
+            index += 1
+            found[f"conv{index}"] = path
+        elif isinstance(child, nn.ReLU):
+            found[f"relu{index}"] = path
+        elif isinstance(child, nn.MaxPool2d):
+            found[f"pool{index}"] = path
+    return found | _fully_connected(module, first=6)
+
+
+def _fully_connected(module: nn.Module, first: int) -> Aliases:
+    found: Aliases = {}
+    number = first - 1
+    for path, child in _children(module.classifier, "classifier"):
+        if isinstance(child, nn.Linear):
+            number += 1
+            found[f"fc{number}"] = path
+        elif isinstance(child, nn.ReLU):
+            found[f"relu{number}"] = path
+    return found
+
+
+def _squeezenet(module: nn.Module) -> Aliases:
+    """Iandola et al., arXiv:1602.07360: fire modules count on from conv1; pools carry the number before them."""
+    found: Aliases = {}
+    number = 0
+    for path, child in _children(module.features, "features"):
+        if isinstance(child, nn.Conv2d | nn.ReLU | nn.MaxPool2d):
+            kind = {nn.Conv2d: "conv", nn.ReLU: "relu", nn.MaxPool2d: "pool"}[type(child)]
+            number += kind == "conv"
+            found[f"{kind}{number}"] = path
+        else:
+            number += 1
+            found[f"fire{number}"] = path
+            for part, caffe in (("squeeze", "squeeze1x1"), ("expand1x1", "expand1x1"), ("expand3x3", "expand3x3")):
+                found[f"fire{number}/{caffe}"] = f"{path}.{part}"
+    return found | {"conv10": "classifier.1", "relu10": "classifier.2", "pool10": "classifier.3"}
+
+
+def _googlenet(module: nn.Module) -> Aliases:
+    """Szegedy et al., arXiv:1409.4842; Caffe's ``inception_3a`` and TensorFlow's ``mixed3a``."""
+    found: Aliases = {}
+    for name, _ in module.named_children():
+        if name.startswith("inception"):
+            block = name.removeprefix("inception")
+            found |= {f"inception_{block}": name, f"inception_{block}/output": name, f"mixed{block}": name}
+    pools = {f"pool{n}": f"maxpool{n}" for n in (1, 2, 3, 4)}
+    return found | pools | {"conv2_reduce": "conv2", "pool5": "avgpool", "loss3/classifier": "fc"}
+
+
+def _resnet(module: nn.Module) -> Aliases:
+    """He et al., arXiv:1512.03385: ``conv2_x`` … ``conv5_x``; Caffe's ``res4b`` for the single blocks."""
+    found: Aliases = {"relu1": "relu", "pool1": "maxpool", "pool5": "avgpool", "fc1000": "fc"}
+    for stage in (2, 3, 4, 5):
+        layer = f"layer{stage - 1}"
+        found[f"conv{stage}_x"] = layer
+        blocks = [path for path, _ in _children(getattr(module, layer), layer)]
+        found |= {f"conv{stage}_{n}": path for n, path in enumerate(blocks, start=1)}
+        found |= {f"res{stage}{letter}": path for letter, path in zip(string.ascii_lowercase, blocks, strict=False)}
+    return found
+
+
+_FAMILIES: dict[str, Callable[[nn.Module], Aliases]] = {
+    "vgg": _vgg,
+    "alexnet": _alexnet,
+    "squeezenet": _squeezenet,
+    "googlenet": _googlenet,
+    "resnet": _resnet,
+    "resnext": _resnet,
+    "wide_resnet": _resnet,
+}

@@ -1,0 +1,60 @@
+"""Building a network's modules from its name, on the meta device: shapes only, no memory, no initialisation."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from cnnviz.errors import ModelError
+from cnnviz.network import catalogue
+
+
+def build(name: str, classes: int, channels: int = 3) -> nn.Module:
+    """The architecture ``name`` with ``classes`` outputs, under whatever device context is in force.
+
+    ``channels`` (1 or 3) is the input's depth and serves LeNet-5 only; the others take RGB. GoogLeNet and
+    Inception come without their training-time side classifiers.
+    """
+    if name == catalogue.EMBEDDED:
+        from cnnviz.network.squeezenet import SqueezeNet
+
+        return SqueezeNet(classes)
+    if name == catalogue.LENET:
+        from cnnviz.network.lenet import LeNet5
+
+        return LeNet5(classes, channels)
+    catalogue.entry(name)
+    from torchvision.models import get_model
+
+    options: dict[str, Any] = {"weights": None, "num_classes": classes}
+    if name in ("googlenet", "inception_v3"):
+        # Published weights of these two expect their input rescaled from ImageNet's to Inception's normalisation.
+        options |= {"aux_logits": False, "init_weights": True, "transform_input": True}
+    return get_model(name, **options)
+
+
+def build_on_meta(name: str, classes: int, channels: int = 3) -> nn.Module:
+    with torch.device("meta"):
+        return build(name, classes, channels)
+
+
+def build_random(name: str, classes: int, seed: int) -> nn.Module:
+    """The architecture with the initial weights its authors chose, drawn from ``seed`` alone."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        return build(name, classes)
+
+
+_SENTINEL_CLASSES = 10_007
+"""A class count that no other dimension of any network equals, so that the classifier shows itself by it."""
+
+
+def blueprint(name: str) -> tuple[dict[str, Tensor], str]:
+    """The state dict's names and shapes, and which entry is the classifier's weight (a row for each class)."""
+    shapes = build_on_meta(name, _SENTINEL_CLASSES).state_dict()
+    classifier = next((key for key, tensor in shapes.items() if tensor.shape[:1] == (_SENTINEL_CLASSES,)), None)
+    if classifier is None:
+        raise ModelError(f"The model {name} has no classifier whose classes could be counted.")
+    return shapes, classifier

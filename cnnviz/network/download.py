@@ -1,0 +1,101 @@
+"""torchvision's published weights: in torch.hub's cache, or fetched into it.
+
+A file lands in the cache whole or not at all: torch.hub downloads beside it, checks the SHA-256, then renames.
+"""
+
+from __future__ import annotations
+
+import os
+import zipfile
+from pathlib import Path
+
+from cnnviz.errors import ModelError
+from cnnviz.network.catalogue import PublishedWeights
+from cnnviz.network.weights import sha256
+
+_REACH_SECONDS = 3.0
+
+
+def offline() -> bool:
+    """Whether the user forbids the network (``CNNVIZ_OFFLINE``, which ``--offline`` sets)."""
+    return os.environ.get("CNNVIZ_OFFLINE", "").lower() not in ("", "0", "false", "no")
+
+
+def is_cached(weights: PublishedWeights) -> bool:
+    return weights.path.is_file()
+
+
+def can_download(weights: PublishedWeights) -> bool:
+    """Whether the server of the weights answers, asked for at most three seconds."""
+    if offline():
+        return False
+    from urllib.request import Request, urlopen  # honours the user's proxy settings
+
+    try:
+        with urlopen(Request(weights.url, method="HEAD"), timeout=_REACH_SECONDS):
+            return True
+    except OSError:
+        return False
+
+
+def fetch(weights: PublishedWeights, *, force: bool = False, progress: bool = False) -> Path:
+    """The cached file, downloaded first if it is not there, or in any case with ``force``.
+
+    Raises ModelError with the remedy when it is not there and the network is forbidden or fails.
+    """
+    if is_cached(weights) and not force:
+        return weights.path
+    if offline():
+        raise _unavailable(weights, "the network is switched off (--offline or CNNVIZ_OFFLINE)")
+    from torch.hub import download_url_to_file
+
+    try:
+        weights.path.parent.mkdir(parents=True, exist_ok=True)
+        download_url_to_file(weights.url, str(weights.path), weights.hash_prefix, progress=progress)
+    except (OSError, RuntimeError) as error:
+        raise _unavailable(weights, f"downloading it failed: {getattr(error, 'reason', error)}") from error
+    return weights.path
+
+
+def _unavailable(weights: PublishedWeights, reason: str) -> ModelError:
+    return ModelError(
+        f"The weights {weights.name} of {weights.model} are not on this machine and {reason}. "
+        f"Run 'cnnviz models fetch {weights.model}' where there is a network and copy {weights.file} "
+        f"to {weights.path.parent}, or use the embedded network: --model squeezenet1_1."
+    )
+
+
+def verify(weights: PublishedWeights) -> str:
+    """The SHA-256 of a cached file, having made sure that it is whole.
+
+    A file whose hash is not the published one but that is an intact archive is somebody's own and is let through
+    with its hash in the recipe; a damaged one raises ModelError that names it and the repair.
+    """
+    digest = sha256(weights.path)
+    if not digest.startswith(weights.hash_prefix) and _is_damaged(weights.path):
+        raise damaged(weights)
+    return digest
+
+
+def is_genuine(weights: PublishedWeights, digest: str) -> bool:
+    return digest.startswith(weights.hash_prefix)
+
+
+def damaged(weights: PublishedWeights) -> ModelError:
+    """The error for a cached file that cannot be what it is named."""
+    return ModelError(
+        f"The cached weights file {weights.path} is truncated or corrupt. "
+        f"Repair it with 'cnnviz models fetch {weights.model} --force'."
+    )
+
+
+def _is_damaged(path: Path) -> bool:
+    if not zipfile.is_zipfile(path):
+        return True
+    try:
+        with zipfile.ZipFile(path) as archive:
+            return archive.testzip() is not None
+    except (zipfile.BadZipFile, OSError):
+        return True
+
+

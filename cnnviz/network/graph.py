@@ -1,0 +1,113 @@
+"""A network as a torch.fx graph whose every operation has a name a person can type.
+
+A graph, not module hooks: hooks never see functional operations (the ReLUs of GoogLeNet, Inception and DenseNet),
+and a graph can be cut at the deepest layer asked for.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from operator import attrgetter
+
+from torch import Tensor, fx, nn
+
+from cnnviz.errors import ModelError
+
+LAYER = "cnnviz_layer"
+"""Key in ``node.meta``: the layer name of a graph node."""
+
+
+class _PathTracer(fx.Tracer):
+    """Traces a module and names each node by where it stands: ``features.3.squeeze``, ``layer1.0.add``.
+
+    A module or function used again in the same place gets ``_1``, ``_2`` … after its name.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._uses: dict[str, int] = {}
+
+    def create_node(self, kind: str, target: object, *args: object, **kwargs: object) -> fx.Node:
+        node = super().create_node(kind, target, *args, **kwargs)  # type: ignore[arg-type]
+        if kind in ("call_module", "call_function", "call_method"):
+            node.meta[LAYER] = self._unique(self._path(node))
+        return node
+
+    def _path(self, node: fx.Node) -> str:
+        if node.op == "call_module":
+            return str(node.target)
+        operation = node.target if isinstance(node.target, str) else getattr(node.target, "__name__", "op")
+        # Python spells in-place and reflected forms with underscores; the layer is the operation itself.
+        operation = str(operation).strip("_")
+        scope = self.scope.module_path
+        return f"{scope}.{operation}" if scope else operation
+
+    def _unique(self, path: str) -> str:
+        use = self._uses.get(path, 0)
+        self._uses[path] = use + 1
+        return f"{path}_{use}" if use else path
+
+
+def trace(module: nn.Module) -> fx.GraphModule:
+    """The graph of ``module`` in evaluation mode, without in-place operations.
+
+    In-place activations would overwrite the output of the layer before them, which ``features`` may have been
+    asked for. Raises ModelError where the forward pass branches on the data and so has no fixed graph.
+    """
+    tracer = _PathTracer()
+    try:
+        graph = tracer.trace(module)
+    except (fx.proxy.TraceError, TypeError, ValueError, RuntimeError) as error:
+        raise ModelError(f"The layers of {type(module).__name__} cannot be listed: {error}") from error
+    for node in graph.nodes:
+        if node.kwargs.get("inplace"):
+            node.kwargs = {**node.kwargs, "inplace": False}
+    return fx.GraphModule(tracer.root, graph)
+
+
+def remove_inplace(module: nn.Module) -> None:
+    """Make every activation module of ``module`` write to a new tensor."""
+    for child in module.modules():
+        if getattr(child, "inplace", False) is True:
+            child.inplace = False  # type: ignore[assignment]
+
+
+def layer_nodes(graph_module: fx.GraphModule) -> dict[str, fx.Node]:
+    """Layer name -> node, in order of computation, of the nodes that can hold a tensor."""
+    return {node.meta[LAYER]: node for node in graph_module.graph.nodes if LAYER in node.meta}
+
+
+def block_nodes(layers: dict[str, fx.Node]) -> dict[str, fx.Node]:
+    """Every enclosing module path (``layer3``, ``layer3.5``) -> the last node computed inside it."""
+    blocks: dict[str, fx.Node] = {}
+    for name, node in layers.items():
+        parts = name.split(".")
+        for depth in range(1, len(parts)):
+            blocks[".".join(parts[:depth])] = node
+    return blocks
+
+
+def truncate(graph_module: fx.GraphModule, nodes: dict[str, fx.Node]) -> fx.GraphModule:
+    """A graph that computes only what ``nodes`` need, and returns ``{key: value of the node}``."""
+    remaining = set(nodes.values())
+    graph = fx.Graph()
+    copies: dict[fx.Node, fx.Node] = {}
+    for node in graph_module.graph.nodes:
+        if not remaining:
+            break
+        copies[node] = graph.node_copy(node, copies.__getitem__)
+        remaining.discard(node)
+    graph.output({key: copies[node] for key, node in nodes.items()})
+    graph.eliminate_dead_code()
+    return fx.GraphModule(graph_module, graph)
+
+
+def parameter_of(graph_module: fx.GraphModule, node: fx.Node) -> Tensor:
+    """The tensor that a ``get_attr`` node reads."""
+    return attrgetter(str(node.target))(graph_module)
+
+
+def natural_order(names: Iterable[str]) -> list[str]:
+    """Names sorted as people count: ``features.9`` before ``features.10``."""
+    return sorted(names, key=lambda name: [int(p) if p.isdigit() else p for p in re.split(r"(\d+)", name)])

@@ -1,0 +1,203 @@
+"""``load_network``: from a name and a place for weights to a Network ready to be looked into."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from torch import nn
+
+from cnnviz.errors import ModelError, UsageError
+from cnnviz.network import architecture, catalogue, download
+from cnnviz.network.catalogue import PublishedWeights
+from cnnviz.network.choice import choose_model
+from cnnviz.network.network import InputSpec, Network, WeightsInfo
+from cnnviz.network.targets import imagenet_labels, numbered_labels, read_labels
+from cnnviz.network.weights import class_count, fit_names, load_into, read_state_dict, sha256
+from cnnviz.runtime.device import choose_device, choose_precision
+
+_WEIGHTS_SUFFIXES = (".pth", ".pt", ".safetensors", ".ckpt", ".bin", ".tar")
+
+
+@dataclass
+class _Loaded:
+    """A module with its weights in, and what is known of them."""
+
+    module: nn.Module
+    classes: int
+    channels: int
+    info: WeightsInfo
+    published: PublishedWeights | None = None
+
+
+def load_network(
+    name: str = "auto",
+    weights: str | Path | None = None,
+    labels: str | Path | Sequence[str] | None = None,
+    device: str = "auto",
+    precision: str = "auto",
+    *,
+    mean: Sequence[float] | None = None,
+    std: Sequence[float] | None = None,
+    seed: int = 0,
+    progress: bool = False,
+) -> Network:
+    """Load a classification CNN.
+
+    Args:
+        name: a torchvision name (``resnet50``, ``vgg19``, …), ``lenet5``, or ``auto``: ResNet-50 where its weights
+            are on this machine or can be downloaded, the embedded SqueezeNet 1.1 otherwise.
+        weights: None for the network's best known published weights; the name of published weights
+            (``IMAGENET1K_V2``, ``DEFAULT``); a file (.pth, .pt, .safetensors: a state dict or a training
+            checkpoint; the class count is read from it); or ``random``.
+        labels: class names, or a file of them (one per line, or JSON); ImageNet's for networks of 1000 classes
+            if None.
+        device: ``auto``, ``cpu``, ``cuda``, ``cuda:N`` or ``mps``.
+        precision: ``auto``, ``fp32``, ``bf16`` or ``fp16``.
+        mean, std: per-channel normalisation, if other than the one the weights were published with.
+        seed: for random weights.
+        progress: show a bar on stderr while downloading.
+
+    Raises:
+        UsageError: an unknown name, device, or labels that do not fit.
+        ModelError: weights that are not to be had, corrupt, unsafe, or of another network.
+    """
+    if name == "auto":
+        if weights is not None and str(weights).lower() != "random":
+            raise UsageError("Weights belong to a model: name it too, as in '--model resnet18 --weights my.pth'.")
+        name = choose_model("attribution").name
+    if name not in catalogue.names():
+        raise catalogue.unknown_model(name)
+    target_device = choose_device(device)
+    loaded = _load(name, weights, _label_count(labels), seed, progress)
+    return Network(
+        loaded.module.to(target_device),
+        name=name,
+        labels=_resolve_labels(labels, loaded.classes),
+        spec=_input_spec(name, loaded, mean, std),
+        weights=loaded.info,
+        precision=choose_precision(precision, target_device),
+    )
+
+
+def load_blueprint(name: str) -> Network:
+    """The network without weights: its layers can be listed and measured, but it cannot look at pictures."""
+    classes = 10 if name == catalogue.LENET else 1000
+    loaded = _Loaded(architecture.build_on_meta(name, classes), classes, 3, WeightsInfo("none"))
+    return Network(
+        loaded.module,
+        name=name,
+        labels=_resolve_labels(None, classes),
+        spec=_input_spec(name, loaded, None, None),
+        weights=loaded.info,
+    )
+
+
+def _load(name: str, weights: str | Path | None, labelled: int | None, seed: int, progress: bool) -> _Loaded:
+    if weights is None:
+        return _load_default(name, progress)
+    if str(weights).lower() == "random":
+        classes = labelled or (10 if name == catalogue.LENET else 1000)
+        module = architecture.build_random(name, classes, seed)
+        return _Loaded(module, classes, _first_channels(module), WeightsInfo("random"))
+    if _looks_like_file(weights):
+        return _load_file(name, Path(weights))
+    if name == catalogue.EMBEDDED and str(weights).lower() == "embedded":
+        return _load_embedded()
+    return _load_published(catalogue.entry(name).published(str(weights)), progress)
+
+
+def _load_default(name: str, progress: bool) -> _Loaded:
+    if catalogue.is_embedded(name):
+        return _load_embedded()
+    if name == catalogue.LENET:
+        raise ModelError("lenet5 has no published weights: give your own with --weights FILE, or '--weights random'.")
+    return _load_published(catalogue.entry(name).default, progress)
+
+
+def _looks_like_file(weights: str | Path) -> bool:
+    path = Path(weights)
+    return isinstance(weights, Path) or path.exists() or path.suffix.lower() in _WEIGHTS_SUFFIXES or path.name != weights
+
+
+def _load_embedded() -> _Loaded:
+    module, classes = _fill(catalogue.EMBEDDED, catalogue.EMBEDDED_FILE, "The embedded weights file")
+    info = WeightsInfo("embedded", sha256(catalogue.EMBEDDED_FILE))
+    return _Loaded(module, classes, 3, info, catalogue.entry(catalogue.EMBEDDED).default)
+
+
+def _load_published(published: PublishedWeights, progress: bool) -> _Loaded:
+    path = download.fetch(published, progress=progress)
+    digest = download.verify(published)
+    try:
+        module, classes = _fill(published.model, path, f"The cached weights file {path}")
+    except ModelError as error:
+        if download.is_genuine(published, digest):
+            raise
+        raise download.damaged(published) from error
+    remark = None
+    if not download.is_genuine(published, digest):
+        remark = (
+            f"{path} is not the file that torchvision publishes under this name (its SHA-256 differs); "
+            f"'cnnviz models fetch {published.model} --force' replaces it."
+        )
+    return _Loaded(module, classes, 3, WeightsInfo(published.name, digest, remark), published)
+
+
+def _load_file(name: str, path: Path) -> _Loaded:
+    module, classes = _fill(name, path, f"The weights file '{path}'")
+    published = None if name == catalogue.LENET else catalogue.entry(name).default
+    return _Loaded(module, classes, _first_channels(module), WeightsInfo(path.name, sha256(path)), published)
+
+
+def _fill(name: str, path: Path, source: str) -> tuple[nn.Module, int]:
+    """The architecture with the file's weights in it, and its number of classes."""
+    raw = read_state_dict(path)
+    shapes, classifier = architecture.blueprint(name)
+    state = fit_names(raw, shapes)
+    classes = class_count(state, classifier)
+    if classes is None:
+        raise ModelError(f"{source} does not fit {name}: it has no classifier '{classifier}'.")
+    first = next(iter(shapes))
+    channels = int(state[first].shape[1]) if first in state and state[first].ndim == 4 else 3
+    module = architecture.build_on_meta(name, classes, channels)
+    load_into(module, state, source)
+    return module, classes
+
+
+def _first_channels(module: nn.Module) -> int:
+    return next((m.in_channels for m in module.modules() if isinstance(m, nn.Conv2d)), 3)
+
+
+def _label_count(labels: str | Path | Sequence[str] | None) -> int | None:
+    return None if labels is None else len(_as_labels(labels))
+
+
+def _as_labels(labels: str | Path | Sequence[str]) -> tuple[str, ...]:
+    return read_labels(labels) if isinstance(labels, str | Path) else tuple(labels)
+
+
+def _resolve_labels(labels: str | Path | Sequence[str] | None, classes: int) -> tuple[str, ...]:
+    if labels is None:
+        return imagenet_labels() if classes == 1000 else numbered_labels(classes)
+    found = _as_labels(labels)
+    if len(found) != classes:
+        raise UsageError(f"The labels name {len(found)} classes, but the network has {classes}.")
+    return found
+
+
+def _input_spec(
+    name: str, loaded: _Loaded, mean: Sequence[float] | None, std: Sequence[float] | None
+) -> InputSpec:
+    if name == catalogue.LENET:
+        channels = loaded.channels
+        spec = InputSpec(32, 32, 32, fixed=True, channels=channels, mean=(0.0,) * channels, std=(1.0,) * channels)
+    else:
+        known = loaded.published or catalogue.entry(name).default
+        minimum = catalogue.entry(name).min_size
+        spec = InputSpec(known.crop, known.resize, minimum, mean=known.mean, std=known.std)
+    mean, std = tuple(mean or spec.mean), tuple(std or spec.std)
+    if len(mean) != spec.channels or len(std) != spec.channels or min(std) <= 0:
+        raise UsageError(f"Mean and std need {spec.channels} numbers each, and std positive ones.")
+    return replace(spec, mean=mean, std=std)

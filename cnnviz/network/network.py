@@ -1,0 +1,199 @@
+"""The network under study: pixels in, logits and features out."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass, field
+from functools import cached_property
+
+import torch
+from torch import Tensor, fx, nn
+
+from cnnviz.errors import ImageError, UsageError
+from cnnviz.network import graph
+from cnnviz.network.aliases import aliases_for
+from cnnviz.network.catalogue import IMAGENET_MEAN, IMAGENET_STD
+from cnnviz.network.layers import Layer, LayerTable
+from cnnviz.network.targets import find_class, numbered_labels
+
+Prediction = tuple[int, str, float]
+"""Class index, class name, probability."""
+
+LUMA = (0.299, 0.587, 0.114)
+"""ITU-R BT.601 weights, which PIL and torchvision also make grey from RGB with."""
+
+_AUTOCAST = {"fp32": None, "bf16": torch.bfloat16, "fp16": torch.float16}
+
+
+@dataclass(frozen=True)
+class WeightsInfo:
+    """Where a network's weights came from: a label to show (a torchvision name, a file's name, ``embedded``,
+    ``random``), the SHA-256 of the file (None for random ones), and a remark for the user if there is one."""
+
+    label: str
+    sha256: str | None = None
+    remark: str | None = None
+
+
+@dataclass(frozen=True)
+class InputSpec:
+    """What a network wants to see.
+
+    ``size``: the side of the square crop it was trained on (pixels); ``min_size``: the smallest side it can take;
+    ``fixed``: whether it takes exactly ``size`` × ``size`` only; ``resize``: the shorter side before the crop;
+    ``channels``: 3, or 1 for grey; ``mean`` and ``std``: of the normalisation it was trained with.
+    """
+
+    size: int = 224
+    resize: int = 256
+    min_size: int = 1
+    fixed: bool = False
+    channels: int = 3
+    mean: tuple[float, ...] = IMAGENET_MEAN
+    std: tuple[float, ...] = IMAGENET_STD
+
+
+@dataclass
+class Network:
+    """A frozen classification CNN that takes pixels: RGB (N, 3, H, W) in [0, 1], never normalised.
+
+    Normalisation happens inside, so gradients, step sizes and bounds are in pixel units whatever the network. The
+    module is put into evaluation mode, its parameters take no gradient, and its activations no longer work in place.
+
+    Args:
+        module: normalised input -> logits (N, classes).
+        name: the architecture's name, by which the papers' layer names are known.
+        labels: class names; ``class 0``, ``class 1`` … if None.
+        spec: picture size and normalisation the module expects.
+        weights: where the weights came from.
+        precision: ``fp32``, ``bf16`` or ``fp16``: the type convolutions compute in (autocast); logits and features
+            are returned as float32 in any case.
+    """
+
+    module: nn.Module
+    name: str = "custom"
+    labels: tuple[str, ...] | None = None
+    spec: InputSpec = field(default_factory=InputSpec)
+    weights: WeightsInfo = field(default_factory=lambda: WeightsInfo("custom"))
+    precision: str = "fp32"
+
+    def __post_init__(self) -> None:
+        self.module.eval().requires_grad_(False)
+        graph.remove_inplace(self.module)
+        self._truncated: dict[tuple[str, ...], fx.GraphModule] = {}
+        if self.labels is None:
+            self.labels = numbered_labels(self.classes)
+
+    @property
+    def device(self) -> torch.device:
+        return next(self.module.parameters()).device
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """The type of the parameters: float32, or float64 after ``network.to(torch.float64)``."""
+        return next(self.module.parameters()).dtype
+
+    def to(self, *target: torch.device | torch.dtype | str) -> Network:
+        """Move the network to a device or type, in place; returns itself."""
+        self.module.to(*target)  # type: ignore[arg-type]
+        self.__dict__.pop("graph", None)
+        self._truncated.clear()
+        return self
+
+    @cached_property
+    def classes(self) -> int:
+        """The number of classes."""
+        if self.labels is not None:
+            return len(self.labels)
+        with torch.no_grad():
+            return int(self(torch.zeros(1, 3, self.spec.size, self.spec.size)).shape[1])
+
+    @cached_property
+    def graph(self) -> fx.GraphModule:
+        """The module as a graph: normalised input -> logits. Shares the parameters."""
+        return graph.trace(self.module)
+
+    @cached_property
+    def layers(self) -> LayerTable:
+        """The layers in order, to be found by path, block or alias."""
+        return LayerTable(self.graph, aliases_for(self.name, self.module))
+
+    def layer_table(self, size: tuple[int, int] | None = None) -> list[Layer]:
+        """Shape, parameters, multiply-adds and receptive field of every layer for pictures of ``size`` (H, W)."""
+        return self.layers.table(self.spec.channels, size or (self.spec.size, self.spec.size))
+
+    def activation_count(self, size: tuple[int, int]) -> int:
+        """Values in all feature maps together, for one picture of ``size`` (height, width)."""
+        return sum(math.prod(layer.shape) for layer in self.layer_table(size))
+
+    def normalize(self, pixels: Tensor) -> Tensor:
+        """Pixels (N, 3, H, W) in [0, 1] -> the module's input, on its device and in its type.
+
+        Raises ImageError where the picture is too small for the network, or not of the one size it takes.
+        """
+        self._check(pixels)
+        x = pixels.to(self.device, self.dtype)
+        if self.spec.channels == 1:
+            x = (x * x.new_tensor(LUMA).view(1, 3, 1, 1)).sum(1, keepdim=True)
+        mean = x.new_tensor(self.spec.mean).view(1, -1, 1, 1)
+        std = x.new_tensor(self.spec.std).view(1, -1, 1, 1)
+        return (x - mean) / std
+
+    def __call__(self, pixels: Tensor) -> Tensor:
+        """Logits (N, classes) of pixels (N, 3, H, W) in [0, 1]; differentiable with respect to the pixels."""
+        with self.autocast():
+            logits = self.module(self.normalize(pixels))
+        return logits if logits.dtype == torch.float64 else logits.float()
+
+    def features(self, pixels: Tensor, layers: Sequence[str]) -> dict[str, Tensor]:
+        """The outputs of ``layers`` by the names asked for, (N, C, H, W) for maps; differentiable.
+
+        Computes nothing deeper than the deepest layer asked for. An unknown layer is a UsageError that lists the
+        nearest names.
+        """
+        key = tuple(layers)
+        if not key:
+            raise UsageError("Name at least one layer; 'cnnviz layers' lists them.")
+        if key not in self._truncated:
+            self._truncated[key] = graph.truncate(self.graph, {name: self.layers.node(name) for name in key})
+        with self.autocast():
+            found = self._truncated[key](self.normalize(pixels))
+        return {name: value if value.dtype == torch.float64 else value.float() for name, value in found.items()}
+
+    def predict(self, pixels: Tensor, k: int = 5) -> list[list[Prediction]]:
+        """For each picture the ``k`` likeliest classes: (index, name, probability), likeliest first."""
+        with torch.no_grad():
+            top = self(pixels).softmax(dim=1).topk(min(k, self.classes), dim=1)
+        return [
+            [(i, self.label(i), p) for i, p in zip(indices, values, strict=True)]
+            for indices, values in zip(top.indices.tolist(), top.values.tolist(), strict=True)
+        ]
+
+    def label(self, index: int) -> str:
+        assert self.labels is not None
+        return self.labels[index]
+
+    def find_class(self, wanted: str | int) -> int:
+        """The class index meant by an index, a name, or part of a name that only one class has."""
+        assert self.labels is not None
+        return find_class(self.labels, wanted)
+
+    def autocast(self) -> AbstractContextManager:
+        """The context convolutions run in for this network's precision."""
+        lower = _AUTOCAST[self.precision]
+        return torch.autocast(self.device.type, lower) if lower else nullcontext()
+
+    def _check(self, pixels: Tensor) -> None:
+        if pixels.ndim != 4 or pixels.shape[1] != 3:
+            raise UsageError(f"Pixels must have the shape (N, 3, H, W), not {tuple(pixels.shape)}.")
+        height, width = pixels.shape[2:]
+        side = self.spec.size
+        if self.spec.fixed and (height, width) != (side, side):
+            raise ImageError(f"{self.name} takes pictures of {side}×{side} pixels only, not {width}×{height}.")
+        if min(height, width) < self.spec.min_size:
+            raise ImageError(
+                f"A picture of {width}×{height} pixels is too small for {self.name}, "
+                f"which needs sides of at least {self.spec.min_size}."
+            )

@@ -1,0 +1,77 @@
+"""Memory: refusing work that cannot fit before the system kills it, and saying which size would fit."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Protocol
+
+import torch
+from torch import Tensor
+
+from cnnviz.errors import MemoryShortError
+
+_SMALL_PIXELS = 1 << 20
+"""Pictures up to this many pixels are not worth an estimate: every network takes them in some 2 GiB."""
+
+_BYTES_PER_ACTIVATION = 8
+"""A float32 activation, and its gradient or a workspace of the same size."""
+
+
+class CountsActivations(Protocol):
+    """What the estimate needs to know of a network."""
+
+    @property
+    def device(self) -> torch.device: ...
+
+    def activation_count(self, size: tuple[int, int]) -> int:
+        """Values in all feature maps together, for one picture of ``size`` (height, width)."""
+        ...
+
+
+def available_memory(device: torch.device) -> int | None:
+    """Bytes free for new tensors on ``device``; None where the system does not tell."""
+    if device.type == "cuda":
+        return torch.cuda.mem_get_info(device)[0]
+    meminfo = Path("/proc/meminfo")
+    if not meminfo.is_file():
+        return None
+    found = re.search(r"MemAvailable:\s+(\d+) kB", meminfo.read_text(encoding="ascii"))
+    return int(found[1]) * 1024 if found else None
+
+
+def require_memory(network: CountsActivations, pixels: Tensor) -> None:
+    """Raise MemoryShortError, with the size that would fit, if a pass forward and back cannot fit in memory."""
+    height, width = pixels.shape[-2:]
+    if height * width <= _SMALL_PIXELS:
+        return
+    available = available_memory(network.device)
+    needed = network.activation_count((height, width)) * _BYTES_PER_ACTIVATION
+    if available is None or needed <= available:
+        return
+    fitting = int(min(height, width) * math.sqrt(available / needed) * 0.95)
+    raise MemoryShortError(
+        f"A picture of {width}×{height} pixels needs about {needed / 2**30:.1f} GiB in this network and "
+        f"{available / 2**30:.1f} GiB are free; --size {fitting} would fit."
+    )
+
+
+@contextmanager
+def clear_error_when_short(size: int) -> Iterator[None]:
+    """Turn an allocator's failure inside the block into MemoryShortError with a smaller ``--size`` to try."""
+    try:
+        yield
+    except MemoryShortError:
+        raise
+    except (MemoryError, RuntimeError) as error:
+        if not is_out_of_memory(error):
+            raise
+        raise MemoryShortError(f"Out of memory at --size {size}; try --size {max(1, size // 2)}.") from error
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether an error means that an allocation failed, on whatever device."""
+    return isinstance(error, MemoryError | torch.OutOfMemoryError) or "can't allocate memory" in str(error)
