@@ -1,0 +1,25 @@
+"""Pictures in and out: reading and writing files, recipes in their metadata, heatmaps, panels and grids.
+
+This room knows nothing of networks. Importing it imports neither torch nor matplotlib.
+"""
+
+from __future__ import annotations
+
+from cnnviz.imaging.encoding import FORMATS, encode
+from cnnviz.imaging.files import SUFFIXES, read_image, read_photo, write_image
+from cnnviz.imaging.opening import MAX_PIXELS
+from cnnviz.imaging.pixels import to_photo, to_pixels
+from cnnviz.imaging.recipe import read_recipe
+
+__all__ = [
+    "FORMATS",
+    "MAX_PIXELS",
+    "SUFFIXES",
+    "encode",
+    "read_image",
+    "read_photo",
+    "read_recipe",
+    "to_photo",
+    "to_pixels",
+    "write_image",
+]

@@ -1,0 +1,104 @@
+"""Pictures into the bytes of a file: the formats, their settings, and stills or moving pictures."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from io import BytesIO
+from pathlib import Path
+from typing import Any
+
+from PIL import Image
+
+from cnnviz.errors import ImageError, UsageError
+from cnnviz.imaging.pixels import to_photo
+from cnnviz.imaging.recipe import embed
+
+FORMATS = {
+    ".png": "PNG",
+    ".jpg": "JPEG",
+    ".jpeg": "JPEG",
+    ".webp": "WEBP",
+    ".tif": "TIFF",
+    ".tiff": "TIFF",
+    ".gif": "GIF",
+}
+"""The extensions pictures can be written with, and Pillow's name of each format."""
+
+_MOVING = {"GIF", "WEBP"}
+_LIST = ", ".join(name for name in FORMATS if name not in {".jpeg", ".tiff"})
+
+
+def format_of(path: str | Path) -> str:
+    """Pillow's name of the format a path's extension asks for; UsageError if there is none."""
+    suffix = Path(path).suffix
+    if suffix.lower() in FORMATS:
+        return FORMATS[suffix.lower()]
+    what = f"'{suffix}' is not among them" if suffix else "the name has no extension"
+    raise UsageError(f"'{path}' cannot be written: pictures are written as {_LIST}, and {what}.")
+
+
+def encode(
+    image: Any,
+    format: str,
+    recipe: dict[str, Any] | None = None,
+    quality: int = 95,
+    *,
+    duration: int = 80,
+) -> bytes:
+    """A picture as the bytes of a file; the same picture and recipe give the same bytes.
+
+    Args:
+        image: A photo; pixels as ``to_photo`` takes them; or a list of either, the frames of a moving
+            picture.
+        format: ``png``, ``jpg``, ``webp``, ``tiff``, ``gif``, with or without a dot, in any case.
+        recipe: What made the picture, to be carried in its metadata; None adds none.
+        quality: Of JPEG and WebP, 1 to 100. JPEG keeps the colours at full resolution (4:4:4).
+        duration: How long each frame is seen, in milliseconds.
+
+    Raises UsageError for an unknown format, or for frames in a format that does not move; ImageError if the
+    format cannot hold a picture so large.
+    """
+    kind = format_of(f"picture.{format.lower().removeprefix('.')}")
+    if not 1 <= quality <= 100:
+        raise UsageError(f"The quality must be between 1 and 100, not {quality}.")
+    frames = _frames(image, kind)
+    options = _options(kind, quality) | (embed(recipe, kind) if recipe is not None else {})
+    if len(frames) > 1:
+        options |= {"save_all": True, "append_images": frames[1:], "duration": duration, "loop": 0}
+    buffer = BytesIO()
+    try:
+        frames[0].save(buffer, kind, **options)
+    except (OSError, ValueError, OverflowError) as error:
+        size = " × ".join(map(str, frames[0].size))
+        raise ImageError(f"A picture of {size} pixels cannot be written as {kind}: {error}.") from error
+    return buffer.getvalue()
+
+
+def _frames(image: Any, kind: str) -> list[Image.Image]:
+    """The picture or pictures, each in a mode the format can hold."""
+    frames = list(image) if isinstance(image, Sequence) else [image]
+    if not frames:
+        raise UsageError("A moving picture needs at least one frame.")
+    if len(frames) > 1 and kind not in _MOVING:
+        raise UsageError(f"{kind} holds one picture, not {len(frames)} frames; write a .gif or .webp.")
+    return [_fit_mode(frame if isinstance(frame, Image.Image) else to_photo(frame), kind) for frame in frames]
+
+
+def _fit_mode(photo: Image.Image, kind: str) -> Image.Image:
+    """Grey and colour as they are; transparency kept but in JPEG and GIF; 256 chosen colours for GIF.
+
+    Built anew, so that no metadata of a photo that was read (its place, its thumbnail) slips into what is
+    written.
+    """
+    keep = {"L", "RGB"} | ({"RGBA"} if kind in {"PNG", "WEBP", "TIFF"} else set())
+    plain = photo.copy() if photo.mode in keep else photo.convert("RGB")
+    plain.info = {}
+    return plain.quantize(256) if kind == "GIF" and plain.mode == "RGB" else plain
+
+
+def _options(kind: str, quality: int) -> dict[str, Any]:
+    if kind == "JPEG":
+        return {"quality": quality, "subsampling": "4:4:4"}
+    if kind == "WEBP":
+        return {"quality": quality}
+    return {"compression": "tiff_adobe_deflate"} if kind == "TIFF" else {}

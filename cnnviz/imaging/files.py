@@ -1,0 +1,204 @@
+"""Reading and writing pictures: upright sRGB in, atomic files with their recipe out."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import stat
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from PIL import Image
+
+from cnnviz.errors import ImageError
+from cnnviz.imaging.color import parse_color, to_srgb
+from cnnviz.imaging.encoding import FORMATS, encode, format_of
+from cnnviz.imaging.opening import MAX_PIXELS, Source, opened, reason, shown
+from cnnviz.imaging.pixels import to_photo, to_pixels
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+__all__ = [
+    "FORMATS",
+    "MAX_PIXELS",
+    "SUFFIXES",
+    "encode",
+    "read_image",
+    "read_photo",
+    "to_photo",
+    "to_pixels",
+    "write_image",
+]
+
+SUFFIXES = frozenset(
+    {".png", ".apng", ".jpg", ".jpeg", ".jpe", ".jfif", ".webp", ".tif", ".tiff", ".gif"}
+    | {".bmp", ".ppm", ".pgm", ".pbm", ".pnm", ".avif", ".jp2", ".tga"}
+)
+"""The extensions, in lower case, that mark a picture in a folder. A file named outright may have any."""
+
+_ORIENTATION = 0x0112
+_UPRIGHT = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+
+
+def read_photo(source: Source, *, background: str = "white", max_pixels: int = MAX_PIXELS) -> Image.Image:
+    """Read a picture whole, upright, in sRGB, as eight-bit ``RGB``.
+
+    The EXIF orientation is applied, the ICC profile converted, transparency filled, sixteen bits scaled to
+    eight; of an animation the first frame is read. Broken metadata is passed over, broken pictures are not.
+
+    Args:
+        source: A path, or the bytes of a file.
+        background: The colour seen through transparent pixels: a name like ``white`` or a code like
+            ``#ffcc00``.
+        max_pixels: Larger pictures are refused by their header, before they are decoded.
+
+    Raises ImageError, naming the path and the cause, if there is no such file, or it is empty, not a picture,
+    damaged, or too large; UsageError if there is no such colour.
+    """
+    fill = parse_color(background)
+    with opened(source, max_pixels) as picture:
+        picture.load()
+        return _upright(to_srgb(picture, fill), _orientation(picture))
+
+
+def _orientation(picture: Image.Image) -> int:
+    """The EXIF orientation, 1 to 8, of a loaded picture; 1 (upright) where it is missing or unreadable."""
+    try:
+        return int(picture.getexif().get(_ORIENTATION, 1))
+    except (
+        Exception
+    ):  # Pillow's EXIF reader fails in many ways on broken data, none of which harms the picture
+        return 1
+
+
+def _upright(photo: Image.Image, orientation: int) -> Image.Image:
+    return photo.transpose(_UPRIGHT[orientation]) if orientation in _UPRIGHT else photo
+
+
+def read_image(
+    source: Source,
+    size: int | tuple[int, int] | None = None,
+    crop: bool = False,
+    *,
+    background: str = "white",
+    max_pixels: int = MAX_PIXELS,
+) -> Tensor:
+    """Read a picture as pixels (1, 3, H, W), float32 in [0, 1], RGB.
+
+    Args:
+        source: A path, or the bytes of a file.
+        size: None keeps the size, a number becomes the shorter side (whole picture, shape kept), (H, W) is
+            met exactly.
+        crop: Resize the shorter side to ``size * 256 / 224`` and cut the square of ``size`` out of the
+            middle, as ImageNet networks are evaluated.
+        background: The colour seen through transparent pixels.
+        max_pixels: Larger pictures are refused before they are decoded.
+
+    Raises ImageError if the picture cannot be read whole (see ``read_photo``), UsageError for a senseless
+    size or colour.
+    """
+    return to_pixels(read_photo(source, background=background, max_pixels=max_pixels), size, crop)
+
+
+def write_image(
+    image: Any,
+    path: str | Path,
+    recipe: dict[str, Any] | None = None,
+    *,
+    force: bool = False,
+    format: str | None = None,
+    quality: int = 95,
+    duration: int = 80,
+) -> Path:
+    """Write a picture to a file, whole or not at all, and return its path.
+
+    Args:
+        image: A photo; pixels (1, 3, H, W) in [0, 1] as ``to_photo`` takes them; or a list of either, the
+            frames of a moving picture (.gif, .webp).
+        path: Its extension gives the format: .png, .jpg, .webp, .tif or .gif.
+        recipe: What made the picture, carried in its metadata; see ``read_recipe``.
+        force: Replace an existing file. A link is replaced itself; what it points to stays.
+        format: Instead of the extension.
+        quality: Of JPEG and WebP, 1 to 100.
+        duration: How long each frame is seen, in milliseconds.
+
+    Raises ImageError if the file exists (without ``force``), the folder does not, or the disk refuses;
+    UsageError for an unknown extension.
+    """
+    target = Path(path)
+    kind = format or format_of(target).lower()
+    _check_target(target, force)
+    content = encode(image, kind, recipe, quality, duration=duration)
+    try:
+        _write_atomically(content, target, force)
+    except FileExistsError as error:
+        raise _taken(target) from error
+    except OSError as error:
+        raise ImageError(f"{shown(target)} cannot be written: {reason(error)}.") from error
+    return target
+
+
+def _check_target(target: Path, force: bool) -> None:
+    """Refuse early what would fail after the work: an existing file, a missing folder, a device."""
+    if not os.path.isdir(target.parent):  # noqa: PTH112 (Path.is_dir raises where it may not look)
+        raise ImageError(
+            f"{shown(target)} cannot be written: there is no folder {shown(target.parent)}; make it first."
+        )
+    try:
+        mode = target.lstat().st_mode
+    except OSError:
+        return  # nothing there yet; if the name itself is impossible, writing will say so
+    except ValueError as error:
+        raise ImageError(f"{shown(target)} cannot be the name of a file.") from error
+    if stat.S_ISDIR(mode):
+        raise ImageError(f"{shown(target)} is a folder; name a file in it.")
+    if not stat.S_ISREG(mode) and not stat.S_ISLNK(mode):
+        raise ImageError(f"{shown(target)} is a pipe or device, not a file; '-' writes to standard output.")
+    if not force:
+        raise _taken(target)
+
+
+def _taken(target: Path) -> ImageError:
+    return ImageError(f"{shown(target)} exists already; --force replaces it.")
+
+
+def _write_atomically(content: bytes, target: Path, force: bool) -> None:
+    """Write under a hidden name in the same folder, then give it its own; no scrap is ever left."""
+    scrap = target.with_name(f".cnnviz-{secrets.token_hex(6)}.tmp")
+    try:
+        with scrap.open("xb") as file:
+            file.write(content)
+        if force:
+            scrap.replace(target)
+        else:
+            _claim(scrap, target)
+    finally:
+        scrap.unlink(missing_ok=True)
+
+
+def _claim(scrap: Path, target: Path) -> None:
+    """Name the file unless the name is taken by now: FileExistsError then, however close the race."""
+    try:
+        os.link(scrap, target)
+    except FileExistsError:
+        raise
+    except (
+        OSError,
+        AttributeError,
+        NotImplementedError,
+    ):  # a file system without hard links: hold the name instead
+        target.open("xb").close()
+        try:
+            scrap.replace(target)
+        except BaseException:
+            target.unlink(missing_ok=True)
+            raise

@@ -1,0 +1,194 @@
+"""Opening pictures safely: everything that can be wrong with one is refused in a sentence that names it."""
+
+from __future__ import annotations
+
+import re
+import stat
+import threading
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from io import BytesIO
+from pathlib import Path
+from typing import Any
+
+from PIL import Image
+
+from cnnviz.errors import CnnvizError, ImageError, UsageError
+
+Source = str | Path | bytes
+"""Where a picture comes from: a path, or the bytes of the file itself (as read from standard input)."""
+
+MAX_PIXELS = 178_956_970
+"""The largest picture read unless told otherwise, in pixels: half a gigabyte of RGB. Pillow's limit, too."""
+
+_READABLE = "PNG, JPEG, WebP, TIFF, GIF and BMP"
+_DRAWINGS = {"EPS", "WMF"}  # Pillow hands these to Ghostscript or to the system's own renderer
+_SIGNATURES = (b"\x89PNG", b"\xff\xd8\xff", b"GIF8", b"II*\0", b"MM\0*", b"RIFF", b"BM")
+
+
+class _PillowHush:
+    """While pictures are read: no warnings from Pillow, and its own bomb limit at least as high as ours.
+
+    Pillow knows both only as settings of the whole process. They are changed when the first reader enters and
+    put back when the last one leaves, under a lock, so that threads may read at the same time; the limit is
+    touched only if a reader asks for more pixels than Pillow would admit, and is never switched off.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._readers = 0
+        self._warnings: Any = None
+        self._limit: int | None = None
+
+    @contextmanager
+    def __call__(self, max_pixels: int) -> Iterator[None]:
+        self._enter(max_pixels)
+        try:
+            yield
+        finally:
+            self._leave()
+
+    def _enter(self, max_pixels: int) -> None:
+        with self._lock:
+            if self._readers == 0:
+                self._limit = Image.MAX_IMAGE_PIXELS
+                self._warnings = warnings.catch_warnings()
+                self._warnings.__enter__()
+                warnings.filterwarnings("ignore", module=r"PIL\b")
+            self._readers += 1
+            if Image.MAX_IMAGE_PIXELS is not None and max_pixels > 2 * Image.MAX_IMAGE_PIXELS:
+                Image.MAX_IMAGE_PIXELS = (max_pixels + 1) // 2  # Pillow refuses above twice its limit
+
+    def _leave(self) -> None:
+        with self._lock:
+            self._readers -= 1
+            if self._readers == 0:
+                Image.MAX_IMAGE_PIXELS = self._limit
+                self._warnings.__exit__(None, None, None)
+
+
+_hush = _PillowHush()
+
+
+def shown(source: Source) -> str:
+    """How messages name a source: its path in quotes, odd characters escaped; ``<stdin>`` for bytes."""
+    if isinstance(source, bytes):
+        return "<stdin>"
+    name = str(source)
+    return f"'{name}'" if name.isprintable() else f"'{ascii(name)[1:-1]}'"
+
+
+def reason(error: OSError) -> str:
+    """The operating system's word for what went wrong, to stand inside a sentence."""
+    word = error.strerror or str(error) or type(error).__name__
+    return word[:1].lower() + word[1:]
+
+
+@contextmanager
+def opened(source: Source, max_pixels: int = MAX_PIXELS) -> Iterator[Image.Image]:
+    """Open a picture for the length of a ``with`` block; only its header has been read on entry.
+
+    Raises ImageError for all that can be wrong with the file, also when it shows only inside the block, as
+    while decoding; UsageError if ``max_pixels`` is not positive.
+    """
+    if max_pixels < 1:
+        raise UsageError(f"The largest number of pixels must be positive, not {max_pixels}.")
+    name = shown(source)
+    _check_file(source, name)
+    with _hush(max_pixels):
+        try:
+            with _open(source, name) as picture:
+                _check_header(picture, name, max_pixels)
+                if picture.format == "PNG":
+                    _verify(source)
+                yield picture
+        except CnnvizError:
+            raise
+        except Image.DecompressionBombError as error:
+            raise _bomb(error, name, max_pixels) from error
+        except MemoryError as error:
+            raise ImageError(f"{name} is too large for this machine's memory.") from error
+        except Exception as error:  # Pillow's decoders meet damaged files with exceptions of every kind
+            raise ImageError(_damaged(error, name)) from error
+
+
+def _check_file(source: Source, name: str) -> None:
+    """Refuse what is no file with something in it. Nothing is opened yet: a pipe would wait forever."""
+    size = len(source) if isinstance(source, bytes) else _size_of_file(source, name)
+    if size == 0:
+        raise ImageError(f"{name} is empty (zero bytes).")
+
+
+def _size_of_file(path: str | Path, name: str) -> int:
+    try:
+        status = Path(path).stat()
+    except (FileNotFoundError, NotADirectoryError) as error:
+        raise ImageError(f"{name} does not exist.") from error
+    except OSError as error:
+        raise ImageError(f"{name} cannot be read: {reason(error)}.") from error
+    except (ValueError, RuntimeError) as error:
+        raise ImageError(f"{name} cannot be the name of a file.") from error
+    if stat.S_ISDIR(status.st_mode):
+        raise ImageError(f"{name} is a folder where a picture is due; name a file in it.")
+    if not stat.S_ISREG(status.st_mode):
+        raise ImageError(f"{name} is a pipe or device, not a file; give '-' to read from standard input.")
+    return status.st_size
+
+
+def _open(source: Source, name: str) -> Image.Image:
+    try:
+        return Image.open(BytesIO(source) if isinstance(source, bytes) else source)
+    except Image.UnidentifiedImageError as error:
+        raise ImageError(_unidentified(source, name)) from error
+    except PermissionError as error:
+        raise ImageError(f"{name} cannot be read: {reason(error)}.") from error
+
+
+def _unidentified(source: Source, name: str) -> str:
+    if isinstance(source, bytes):
+        start = source[:4]
+    else:
+        with Path(source).open("rb") as file:
+            start = file.read(4)
+    if start.startswith(_SIGNATURES):
+        return f"{name} is damaged or cut short: it begins like a picture, but its header makes no sense."
+    return f"{name} is not an image that can be read; {_READABLE} can."
+
+
+def _check_header(picture: Image.Image, name: str, max_pixels: int) -> None:
+    width, height = picture.size
+    if picture.format in _DRAWINGS:
+        raise ImageError(
+            f"{name} is a drawing ({picture.format}), not a picture of pixels; convert it to PNG first."
+        )
+    if width < 1 or height < 1:
+        raise ImageError(f"{name} has no pixels: it is {width} × {height}.")
+    if width * height > max_pixels:
+        raise ImageError(
+            f"{name} is {width} × {height} = {width * height:,} pixels, more than the limit of "
+            f"{max_pixels:,}; raise --max-pixels if you trust it."
+        )
+
+
+def _verify(source: Source) -> None:
+    """Check the sums of a PNG's chunks: decoding alone does not, and shows damage as wrong pixels."""
+    with Image.open(BytesIO(source) if isinstance(source, bytes) else source) as picture:
+        picture.verify()
+
+
+def _bomb(error: Exception, name: str, max_pixels: int) -> ImageError:
+    """Pillow refused the picture before telling its size; its message holds the number of pixels."""
+    found = re.search(r"\((\d+) pixels\)", str(error))
+    count = f"{int(found[1]):,} pixels" if found else "too many pixels"
+    return ImageError(
+        f"{name} claims {count}, more than the limit of {max_pixels:,}; raise --max-pixels if you trust it."
+    )
+
+
+def _damaged(error: Exception, name: str) -> str:
+    if isinstance(error, OSError) and error.errno is not None:
+        return f"{name} cannot be read: {reason(error)}."
+    spoken = isinstance(error, OSError | SyntaxError | ValueError) and str(error).isprintable()
+    detail = f" ({str(error)[:120].rstrip('.')})" if spoken and str(error) else ""
+    return f"{name} is damaged or cut short and cannot be read whole{detail}."

@@ -1,0 +1,86 @@
+"""The recipe every written picture carries: the command, model and settings that made it, as JSON metadata.
+
+PNG holds it in a text chunk of the keyword ``cnnviz``; JPEG, WebP and TIFF in the EXIF tag ImageDescription;
+GIF in its comment. Each also names the program and its version.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from PIL import Image
+from PIL.PngImagePlugin import PngInfo
+
+from cnnviz import __version__
+from cnnviz.errors import ImageError, UsageError
+from cnnviz.imaging.opening import Source, opened, shown
+
+SOFTWARE = f"cnnviz {__version__}"
+
+_KEYWORD = "cnnviz"
+_DESCRIPTION, _SOFTWARE = 0x010E, 0x0131  # EXIF tags
+_EXIF_ROOM = 60_000  # bytes; a JPEG segment ends at 65,535
+
+
+def embed(recipe: dict[str, Any], format: str) -> dict[str, Any]:
+    """What to pass to ``Image.save`` so that a file of this format carries the recipe.
+
+    Args:
+        recipe: Anything JSON can say. Its keys are sorted, so that equal recipes give equal bytes.
+        format: Pillow's name of the format: PNG, JPEG, WEBP, TIFF or GIF.
+
+    Raises UsageError if the recipe is not made of what JSON knows, or too long for EXIF.
+    """
+    try:
+        text = json.dumps(recipe, sort_keys=True, ensure_ascii=True, allow_nan=False)
+    except (TypeError, ValueError) as error:
+        raise UsageError(f"The recipe cannot be written as JSON: {error}.") from error
+    if format == "PNG":
+        return {"pnginfo": _png_text(text)}
+    if format == "GIF":
+        return {"comment": f"{SOFTWARE} {text}".encode("ascii")}
+    if len(text) > _EXIF_ROOM:
+        raise UsageError(f"A recipe of {len(text):,} characters does not fit in {format}; write a PNG.")
+    exif = Image.Exif()
+    exif[_DESCRIPTION] = text
+    exif[_SOFTWARE] = SOFTWARE
+    return {"exif": exif.tobytes() if format != "TIFF" else exif}
+
+
+def _png_text(text: str) -> PngInfo:
+    chunks = PngInfo()
+    chunks.add_text("Software", SOFTWARE)
+    chunks.add_text(_KEYWORD, text)
+    return chunks
+
+
+def read_recipe(source: Source) -> dict[str, Any]:
+    """The recipe that a picture written by cnnviz carries.
+
+    Args:
+        source: The path of the picture, or its bytes.
+
+    Raises ImageError if it cannot be opened, or carries no recipe.
+    """
+    with opened(source) as picture:
+        text = _find(picture)
+    try:
+        recipe = json.loads(text)
+    except ValueError:
+        recipe = None
+    if not isinstance(recipe, dict):
+        raise ImageError(f"{shown(source)} carries no cnnviz recipe.")
+    return recipe
+
+
+def _find(picture: Image.Image) -> str:
+    """The recipe's JSON, or an empty string where there is none."""
+    if picture.format == "PNG":
+        return str(picture.info.get(_KEYWORD, ""))
+    if picture.format == "GIF":
+        comment = picture.info.get("comment", b"").decode("ascii", "replace")
+        return comment[comment.find("{") :] if comment.startswith(f"{_KEYWORD} ") else ""
+    exif = picture.getexif()
+    made_here = str(exif.get(_SOFTWARE, "")).startswith(f"{_KEYWORD} ")
+    return str(exif.get(_DESCRIPTION, "")) if made_here else ""
