@@ -142,7 +142,8 @@ class ImageJob:
         self._report(source, written, result, network, seconds)
 
     def _read(self, source: Source, network: Network) -> Picture:
-        from cnnviz.imaging.files import center_square, read_photo, to_pixels
+        from cnnviz.imaging.files import read_photo
+        from cnnviz.imaging.pixels import center_square, to_pixels
         from cnnviz.runtime.memory import require_memory
 
         photo = read_photo(source.content(), background=self.input.background, max_pixels=self.input.max_pixels)
@@ -150,7 +151,7 @@ class ImageJob:
         side = spec.size if spec.fixed else (self.input.size or spec.size)
         if self.input.crop:
             pixels = to_pixels(photo, side, crop=True)
-            photo = center_square(photo, spec.size / spec.resize)
+            photo = center_square(photo)
         else:
             pixels = to_pixels(photo, (side, side) if spec.fixed else side)
         require_memory(network, pixels)

@@ -8,9 +8,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from operator import attrgetter
 
-from torch import Tensor, fx, nn
+from torch import fx, nn
 
 from cnnviz.errors import ModelError
 
@@ -90,22 +89,26 @@ def block_nodes(layers: dict[str, fx.Node]) -> dict[str, fx.Node]:
 
 def truncate(graph_module: fx.GraphModule, nodes: dict[str, fx.Node]) -> fx.GraphModule:
     """A graph that computes only what ``nodes`` need, and returns ``{key: value of the node}``."""
-    remaining = set(nodes.values())
+    needed = _ancestors(nodes.values())
     graph = fx.Graph()
     copies: dict[fx.Node, fx.Node] = {}
     for node in graph_module.graph.nodes:
-        if not remaining:
-            break
-        copies[node] = graph.node_copy(node, copies.__getitem__)
-        remaining.discard(node)
+        if node in needed:
+            copies[node] = graph.node_copy(node, copies.__getitem__)
     graph.output({key: copies[node] for key, node in nodes.items()})
-    graph.eliminate_dead_code()
     return fx.GraphModule(graph_module, graph)
 
 
-def parameter_of(graph_module: fx.GraphModule, node: fx.Node) -> Tensor:
-    """The tensor that a ``get_attr`` node reads."""
-    return attrgetter(str(node.target))(graph_module)
+def _ancestors(nodes: Iterable[fx.Node]) -> set[fx.Node]:
+    """The nodes themselves and all that they are computed from."""
+    found: set[fx.Node] = set()
+    waiting = list(nodes)
+    while waiting:
+        node = waiting.pop()
+        if node not in found:
+            found.add(node)
+            waiting += node.all_input_nodes
+    return found
 
 
 def natural_order(names: Iterable[str]) -> list[str]:
