@@ -1,0 +1,35 @@
+"""The same network, altered for making pictures: shares every parameter with the original."""
+
+from __future__ import annotations
+
+import copy
+from dataclasses import replace
+from itertools import chain
+
+from torch import nn
+
+from cnnviz.network.network import Network
+
+
+def with_average_pooling(network: Network) -> Network:
+    """The network with every max-pooling module averaging instead, which gives the image smoother gradients.
+
+    Gatys, Ecker & Bethge, arXiv:1505.07376, found textures cleaner this way. What such a network sees is no longer
+    what the original sees: say so where the result is shown. Functional pooling (Inception v3) is left as it is.
+    """
+    module = _share(network.module)
+    for parent in list(module.modules()):
+        for name, child in parent.named_children():
+            if isinstance(child, nn.MaxPool2d):
+                setattr(parent, name, _average(child))
+    return replace(network, module=module)
+
+
+def _share(module: nn.Module) -> nn.Module:
+    """A copy of the module tree around the very same tensors."""
+    tensors = chain(module.parameters(), module.buffers())
+    return copy.deepcopy(module, {id(tensor): tensor for tensor in tensors})
+
+
+def _average(pool: nn.MaxPool2d) -> nn.AvgPool2d:
+    return nn.AvgPool2d(pool.kernel_size, pool.stride, pool.padding, ceil_mode=pool.ceil_mode, count_include_pad=False)
