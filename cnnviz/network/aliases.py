@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 from torch import nn
 
 Aliases = dict[str, str]
+_POOLING = (nn.MaxPool2d, nn.AvgPool2d)  # averaging stands in for the maximum in cnnviz.network.variants
 
 
 def aliases_for(architecture: str, module: nn.Module) -> Aliases:
@@ -39,7 +40,7 @@ def _vgg(module: nn.Module) -> Aliases:
             found[f"bn{block}_{index}"] = path
         elif isinstance(child, nn.ReLU):
             found[f"relu{block}_{index}"] = path
-        elif isinstance(child, nn.MaxPool2d):
+        elif isinstance(child, _POOLING):
             found[f"pool{block}"] = path
             block, index = block + 1, 0
     return found | _fully_connected(module, first=6)
@@ -55,7 +56,7 @@ def _alexnet(module: nn.Module) -> Aliases:
             found[f"conv{index}"] = path
         elif isinstance(child, nn.ReLU):
             found[f"relu{index}"] = path
-        elif isinstance(child, nn.MaxPool2d):
+        elif isinstance(child, _POOLING):
             found[f"pool{index}"] = path
     return found | _fully_connected(module, first=6)
 
@@ -77,10 +78,13 @@ def _squeezenet(module: nn.Module) -> Aliases:
     found: Aliases = {}
     number = 0
     for path, child in _children(module.features, "features"):
-        if isinstance(child, nn.Conv2d | nn.ReLU | nn.MaxPool2d):
-            kind = {nn.Conv2d: "conv", nn.ReLU: "relu", nn.MaxPool2d: "pool"}[type(child)]
-            number += kind == "conv"
-            found[f"{kind}{number}"] = path
+        if isinstance(child, nn.Conv2d):
+            number += 1
+            found[f"conv{number}"] = path
+        elif isinstance(child, nn.ReLU):
+            found[f"relu{number}"] = path
+        elif isinstance(child, _POOLING):
+            found[f"pool{number}"] = path
         else:
             number += 1
             found[f"fire{number}"] = path
