@@ -1,0 +1,75 @@
+"""What all tests share: no network, an empty weights cache, one thread a process, and the embedded network."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+# Before torch is imported anywhere: xdist's workers share the processors among themselves.
+os.environ["OMP_NUM_THREADS"] = "1"
+os.environ["CNNVIZ_OFFLINE"] = "1"
+os.environ["NO_COLOR"] = "1"
+os.environ["TERM"] = "dumb"
+os.environ["COLUMNS"] = "120"
+
+SAMPLES = Path(__file__).parents[1] / "sample_images"
+
+
+@pytest.fixture(autouse=True, scope="session")
+def empty_weights_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """Tests neither see nor touch the weights of whoever runs them."""
+    home = tmp_path_factory.mktemp("torch_home")
+    os.environ["TORCH_HOME"] = str(home)
+    yield home
+
+
+@pytest.fixture(scope="session")
+def squeezenet():
+    """The embedded, ImageNet-trained network."""
+    import cnnviz
+
+    return cnnviz.load_network("squeezenet1_1", device="cpu")
+
+
+@pytest.fixture(scope="session")
+def samples() -> Path:
+    """The folder of sample photos."""
+    return SAMPLES
+
+
+@pytest.fixture(scope="session")
+def chelsea():
+    """A cat, (1, 3, 224, 336) pixels."""
+    import cnnviz
+
+    return cnnviz.read_image(SAMPLES / "chelsea.png", size=224)
+
+
+@pytest.fixture
+def run_cnnviz(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable:
+    """Runs the command line in this process, in an empty folder; gives exit code, stdout and stderr.
+
+    ``run_cnnviz("saliency", "photo.png", stdin=b"...")``. Faster than a process of its own by the import of torch.
+    """
+    from typer.testing import CliRunner
+
+    from cnnviz.cli.app import app
+
+    monkeypatch.chdir(tmp_path)
+
+    def run(*arguments: object, stdin: bytes | str | None = None):
+        return CliRunner().invoke(app, [str(a) for a in arguments], input=stdin, catch_exceptions=False)
+
+    return run
+
+
+@pytest.fixture
+def cnnviz_command() -> list[str]:
+    """The installed command, for tests that need a process of its own: pipes, signals, imports."""
+    script = Path(sys.executable).with_name("cnnviz")
+    assert script.exists(), "cnnviz is not installed beside this Python: pip install '.[test]'"
+    return [str(script)]
