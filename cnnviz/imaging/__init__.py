@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from cnnviz.imaging.encoding import FORMATS, encode
 from cnnviz.imaging.files import SUFFIXES, read_image, read_photo, write_image
+from cnnviz.imaging.grid import grid, panel
+from cnnviz.imaging.heatmap import colorize, normalize, overlay, upsample
 from cnnviz.imaging.opening import MAX_PIXELS
 from cnnviz.imaging.pixels import to_photo, to_pixels
 from cnnviz.imaging.recipe import read_recipe
@@ -15,11 +17,17 @@ __all__ = [
     "FORMATS",
     "MAX_PIXELS",
     "SUFFIXES",
+    "colorize",
     "encode",
+    "grid",
+    "normalize",
+    "overlay",
+    "panel",
     "read_image",
     "read_photo",
     "read_recipe",
     "to_photo",
     "to_pixels",
+    "upsample",
     "write_image",
 ]

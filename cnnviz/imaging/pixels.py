@@ -68,7 +68,7 @@ def _center_crop(photo: Image.Image, size: int) -> Image.Image:
 
 
 def center_square(photo: Image.Image) -> Image.Image:
-    """The part of a photo that ``to_pixels(..., crop=True)`` shows the network, at the photo's own resolution."""
+    """The part of a photo that ``to_pixels(..., crop=True)`` shows the network, at its own resolution."""
     side = max(1, round(min(photo.size) * 224 / 256))
     left, top = (photo.width - side) // 2, (photo.height - side) // 2
     return photo.crop((left, top, left + side, top + side))

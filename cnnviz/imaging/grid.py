@@ -1,0 +1,203 @@
+"""Figures: photos side by side with captions, and contact sheets, on white, as in a paper."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from PIL import Image, ImageDraw
+
+from cnnviz.errors import UsageError
+from cnnviz.imaging.text import Typeface
+
+_PAPER, _INK, _SOFT_INK = "white", "#1a1a1a", "#444444"
+_LEAST, _MOST = 256, 640  # pixels, the height of a panel's tiles
+_WIDEST = 1280  # pixels, of tiles stacked because they are wide
+_STRIP = 2.6  # width over height from which tiles are stacked
+_NARROWEST = 160  # pixels of room for a caption, however narrow its tile
+_CRISP = 3  # tiles enlarged more than this keep their pixels as squares
+
+
+def panel(
+    tiles: Sequence[Image.Image],
+    captions: Sequence[str] | None = None,
+    title: str | None = None,
+    tile_height: int | None = None,
+) -> Image.Image:
+    """Pictures of one height side by side, a caption under each and a title above, on white.
+
+    Wide strips are stacked in one column instead.
+
+    Args:
+        tiles: At least one photo, of any size and mode.
+        captions: One for each tile, wrapped to two lines and shortened to fit; empty ones leave no gap.
+        title: One line, shortened to fit.
+        tile_height: Height of the tiles in pixels. None takes the largest photo's, held between 256 and 640.
+
+    Raises UsageError if there are no tiles, or not as many captions.
+    """
+    _check_count(tiles, captions)
+    if tile_height is None:
+        tile_height = min(max(_LEAST, *(tile.height for tile in tiles)), _MOST)
+    if len(tiles) > 1 and min(tile.width / tile.height for tile in tiles) > _STRIP:
+        width = min(max(tile.width for tile in tiles), _WIDEST)
+        shown = [_scaled(tile, max(width, _LEAST) / tile.width) for tile in tiles]
+        columns = 1
+    else:
+        shown = [_scaled(tile, tile_height / tile.height) for tile in tiles]
+        columns = len(tiles)
+    return _Sheet(_rows(shown, columns), _rows(captions or [], columns), title).draw()
+
+
+def grid(
+    tiles: Sequence[Image.Image],
+    columns: int | None = None,
+    captions: Sequence[str] | None = None,
+    *,
+    row_labels: Sequence[str] | None = None,
+    column_labels: Sequence[str] | None = None,
+    title: str | None = None,
+    tile: int = 128,
+) -> Image.Image:
+    """A contact sheet: pictures in rows and columns, each fitted into a square.
+
+    Args:
+        tiles: At least one photo, row by row.
+        columns: How many in a row; None takes as many as there are column labels, or else as make it nearly
+            square.
+        captions: One under each tile, in one line.
+        row_labels: One at the left of each row.
+        column_labels: One above each column.
+        title: One line, shortened to fit.
+        tile: Side of the square each photo is fitted into, in pixels.
+
+    Raises UsageError if there are no tiles, or the numbers of captions or labels do not match.
+    """
+    _check_count(tiles, captions)
+    columns = columns or len(column_labels or []) or math.ceil(math.sqrt(len(tiles)))
+    if columns < 1 or tile < 1:
+        raise UsageError("A grid needs at least one column, and tiles of at least one pixel.")
+    rows = _rows([_scaled(photo, tile / max(photo.size)) for photo in tiles], columns)
+    for labels, count, name in ((row_labels, len(rows), "row"), (column_labels, columns, "column")):
+        if labels is not None and len(labels) != count:
+            raise UsageError(f"A grid of {count} {name}s cannot have {len(labels)} {name} labels.")
+    sheet = _Sheet(rows, _rows(captions or [], columns), title, row_labels or [], column_labels or [])
+    sheet.cell, sheet.lines, sheet.gap = tile, 1, max(4, tile // 16)
+    return sheet.draw()
+
+
+def _check_count(tiles: Sequence[Image.Image], captions: Sequence[str] | None) -> None:
+    if not tiles:
+        raise UsageError("A figure needs at least one picture.")
+    if captions is not None and len(captions) != len(tiles):
+        raise UsageError(f"A figure of {len(tiles)} pictures cannot have {len(captions)} captions.")
+
+
+def _rows(items: Sequence, columns: int) -> list[list]:  # type: ignore[type-arg]
+    return [list(items[start : start + columns]) for start in range(0, len(items), columns)]
+
+
+def _scaled(photo: Image.Image, factor: float) -> Image.Image:
+    """The photo as RGB, larger or smaller: smooth, but for tiny ones, whose pixels are worth seeing."""
+    size = (max(1, round(photo.width * factor)), max(1, round(photo.height * factor)))
+    method = Image.Resampling.LANCZOS if factor < _CRISP else Image.Resampling.NEAREST
+    return photo.convert("RGB") if size == photo.size else photo.convert("RGB").resize(size, method)
+
+
+@dataclass
+class _Sheet:
+    """Where everything goes. All lengths are in pixels; text sizes follow the height of the tiles."""
+
+    rows: list[list[Image.Image]]
+    captions: list[list[str]]
+    title: str | None
+    row_labels: Sequence[str] = ()
+    column_labels: Sequence[str] = ()
+    cell: int = 0  # the width of every column; 0 lets each follow its tiles
+    lines: int = 2  # of a caption, at most
+    gap: int = 0  # between tiles; 0 takes a share of their height
+    face: Typeface = field(init=False)
+
+    def draw(self) -> Image.Image:
+        self._measure()
+        sheet = Image.new("RGB", self._place(), _PAPER)
+        pen = ImageDraw.Draw(sheet)
+        self._draw_labels(pen)
+        for row, tiles in enumerate(self.rows):
+            for column, tile in enumerate(tiles):
+                left = self.lefts[column] + (self.widths[column] - tile.width) // 2
+                sheet.paste(tile, (left, self.tops[row] + (self.heights[row] - tile.height) // 2))
+                self._draw_caption(pen, row, column)
+        return sheet
+
+    def _measure(self) -> None:
+        """The sizes of type, of columns and of rows."""
+        captions = (text for row in self.captions for text in row)
+        texts = [*self.row_labels, *self.column_labels, self.title or "", *captions]
+        self.face = Typeface(texts)
+        least = 1 if self.cell else _NARROWEST
+        columns = max(len(tiles) for tiles in self.rows)
+        self.widths = [
+            self.cell or max(least, *(tiles[column].width for tiles in self.rows if column < len(tiles)))
+            for column in range(columns)
+        ]
+        self.heights = [max(tile.height for tile in tiles) for tiles in self.rows]
+        room = max(*self.heights, min(self.widths) // 2)
+        self.type_size = min(24, max(12, round(room / 18)))
+        self.gap = self.gap or max(12, round(self.type_size * 1.2))
+        self.margin = max(self.gap, round(self.type_size * 1.5))
+        self.fitted = [
+            [
+                self.face.fit(text, self.type_size, self.widths[column], self.lines)
+                for column, text in enumerate(row)
+            ]
+            for row in self.captions
+        ]
+
+    def _place(self) -> tuple[int, int]:
+        """The corners of all columns and rows, and from them the size of the sheet."""
+        size, line = self.type_size, self._leading
+        font = self.face.font(size)
+        longest = max((font.getlength(self.face.drawable(label)) for label in self.row_labels), default=0)
+        self.label_width = min(math.ceil(longest), 10 * size)
+        left = self.margin + (self.label_width + self.gap if self.row_labels else 0)
+        self.lefts = []
+        for width in self.widths:
+            self.lefts.append(left)
+            left += width + self.gap
+        top = self.margin + (round(2.6 * size) if self.title else 0)
+        self.column_label_top = top
+        top += round(1.5 * line) if self.column_labels else 0
+        self.tops = []
+        for row, height in enumerate(self.heights):
+            self.tops.append(top)
+            lines = max((len(text) for text in self.fitted[row]), default=0) if self.fitted else 0
+            top += height + (round(0.5 * size) + lines * line if lines else 0) + self.gap
+        return left - self.gap + self.margin, top - self.gap + self.margin
+
+    @property
+    def _leading(self) -> int:
+        return round(1.3 * self.type_size)
+
+    def _draw_labels(self, pen: ImageDraw.ImageDraw) -> None:
+        size, font = self.type_size, self.face.font(self.type_size)
+        if self.title:
+            large, room = round(1.35 * size), self.lefts[-1] + self.widths[-1] - self.margin
+            text = " ".join(self.face.fit(self.title, large, room))
+            pen.text((self.margin, self.margin), text, _INK, self.face.font(large), anchor="la")
+        for label, left, width in zip(self.column_labels, self.lefts, self.widths, strict=False):
+            text = " ".join(self.face.fit(label, size, width))
+            pen.text((left + width / 2, self.column_label_top), text, _SOFT_INK, font, anchor="ma")
+        for label, top, height in zip(self.row_labels, self.tops, self.heights, strict=False):
+            text = " ".join(self.face.fit(label, size, self.label_width + 1))
+            pen.text((self.margin + self.label_width, top + height / 2), text, _SOFT_INK, font, anchor="rm")
+
+    def _draw_caption(self, pen: ImageDraw.ImageDraw, row: int, column: int) -> None:
+        if not self.fitted:
+            return
+        font = self.face.font(self.type_size)
+        top = self.tops[row] + self.heights[row] + round(0.5 * self.type_size)
+        for line, text in enumerate(self.fitted[row][column]):
+            middle = self.lefts[column] + self.widths[column] / 2
+            pen.text((middle, top + line * self._leading), text, _SOFT_INK, font, anchor="ma")

@@ -1,0 +1,131 @@
+"""Text in figures: a typeface that can draw it, wrapped and shortened to the room there is."""
+
+from __future__ import annotations
+
+import unicodedata
+from collections.abc import Iterable
+from functools import cache
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+from PIL import ImageFont
+
+_NO_GLYPH = "\uffff"  # a code point no typeface has: drawn as its box for missing glyphs
+_SPELLED = str.maketrans(
+    {
+        "×": "x",
+        "−": "-",
+        "–": "-",
+        "—": "-",
+        "→": "->",
+        "←": "<-",
+        "≥": ">=",
+        "≤": "<=",
+        "≈": "~",
+        "σ": "sigma",
+    }
+    | {
+        "ε": "eps",
+        "μ": "u",
+        "…": "...",
+        "•": "·",
+        "ß": "ss",
+        "ø": "o",
+        "Ø": "O",
+        "ł": "l",
+        "Ł": "L",
+        "æ": "ae",
+    }
+)
+
+
+class Typeface:
+    """One typeface for all the text of a figure, chosen so that all of it can be drawn.
+
+    Pillow's own, a plain sans serif, knows little beyond ASCII; if a text needs more (accents, Greek,
+    Cyrillic, signs), the DejaVu Sans that matplotlib carries takes its place. What neither knows is spelled
+    out or becomes a question mark, never an empty box.
+    """
+
+    def __init__(self, texts: Iterable[str]) -> None:
+        self._path = None if all(_missing(text, None) == set() for text in texts) else _dejavu()
+
+    def font(self, size: int) -> Any:
+        """The typeface at a size in pixels, as ``PIL.ImageDraw`` takes it."""
+        return _font(self._path, size)
+
+    def drawable(self, text: str) -> str:
+        """The text in one line, with what the typeface lacks replaced."""
+        line = " ".join(text.split())
+        missing = _missing(line, self._path)
+        return "".join(self._replace(char) if char in missing else char for char in line)
+
+    def _replace(self, char: str) -> str:
+        for attempt in (char.translate(_SPELLED), unicodedata.normalize("NFKD", char)):
+            kept = "".join(part for part in attempt if not unicodedata.combining(part))
+            if kept and not _missing(kept, self._path):
+                return kept
+        return "" if unicodedata.category(char)[0] in "MC" else "?"
+
+    def fit(self, text: str, size: int, width: float, lines: int = 1) -> list[str]:
+        """The text broken at spaces into at most so many lines of ``width`` pixels; what is cut ends in dots."""
+        font, rest = self.font(size), self.drawable(text)
+        done: list[str] = []
+        while rest and len(done) < lines - 1:
+            line, rest = _split(rest, font, width)
+            done.append(line)
+        return [*done, _shorten(rest, font, width)] if rest else done
+
+
+def _split(text: str, font: Any, width: float) -> tuple[str, str]:
+    """As many whole words as fit, and the rest; a word longer than the line is broken."""
+    if font.getlength(text) <= width:
+        return text, ""
+    fitting = _longest_start(text, font, width)
+    at = text.rfind(" ", 0, fitting + 1)
+    at = at if at > 0 else max(fitting, 1)
+    return text[:at].rstrip(), text[at:].lstrip()
+
+
+def _shorten(text: str, font: Any, width: float) -> str:
+    if font.getlength(text) <= width:
+        return text
+    return text[: _longest_start(text, font, width - font.getlength("..."))].rstrip() + "..."
+
+
+def _longest_start(text: str, font: Any, width: float) -> int:
+    """How many characters of the text fit in the width, by bisection."""
+    low, high = 0, len(text)
+    while low < high:
+        middle = (low + high + 1) // 2
+        low, high = (middle, high) if font.getlength(text[:middle]) <= width else (low, middle - 1)
+    return low
+
+
+@cache
+def _font(path: Path | None, size: int) -> Any:
+    return ImageFont.load_default(size) if path is None else ImageFont.truetype(str(path), size)
+
+
+@cache
+def _dejavu() -> Path | None:
+    """Where matplotlib keeps DejaVu Sans, found without importing it; None if it is not there."""
+    spec = find_spec("matplotlib")
+    for folder in (spec.submodule_search_locations or []) if spec else []:
+        path = Path(folder, "mpl-data", "fonts", "ttf", "DejaVuSans.ttf")
+        if path.is_file():
+            return path
+    return None
+
+
+def _missing(text: str, path: Path | None) -> set[str]:
+    return {char for char in set(text) if not char.isspace() and not _has_glyph(char, path)}
+
+
+@cache
+def _has_glyph(char: str, path: Path | None) -> bool:
+    if char.isascii() and char.isprintable():
+        return True
+    font = _font(path, 24)
+    return bytes(font.getmask(char)) != bytes(font.getmask(_NO_GLYPH))
