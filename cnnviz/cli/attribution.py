@@ -71,7 +71,7 @@ def register(app: typer.Typer) -> None:
             image = style.render(found, picture, verdict.caption(net), "saliency")
             return attribution_result(image, verdict)
 
-        style = MapStyle(view, colormap, percentile, blur)
+        style = MapStyle(view, colormap, percentile, blur, panel_blur=2.0)
         ImageJob("attribution", network, input, run, output)(explain)
 
 

@@ -11,7 +11,6 @@ from pathlib import Path
 
 from cnnviz.cli.options import InputOptions
 from cnnviz.errors import UsageError
-from cnnviz.imaging.files import SUFFIXES
 
 STDIN = "-"
 
@@ -86,6 +85,8 @@ def _expand_one(name: str, recursive: bool) -> Iterator[Source]:
 
 
 def _in_folder(folder: Path, recursive: bool) -> Iterator[Source]:
+    from cnnviz.imaging import SUFFIXES
+
     found = sorted(folder.rglob("*") if recursive else folder.iterdir())
     pictures = [p for p in found if p.suffix.lower() in SUFFIXES and not p.name.startswith(".") and p.is_file()]
     if not pictures:

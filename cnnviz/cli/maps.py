@@ -88,37 +88,44 @@ def judge(network: Network, pixels: Tensor, target: str | int | None) -> Verdict
 
 @dataclass(frozen=True)
 class MapStyle:
-    """How the user wants maps drawn; ``signed`` maps show both signs on a diverging scale."""
+    """How the user wants maps drawn.
+
+    ``signed`` maps show both signs on a diverging scale. ``panel_blur`` smooths the map on a panel's overlay, and the
+    caption says so: the dots of a gradient are lost on a photo, while the map beside it is shown as it is.
+    """
 
     view: View = View.panel
     colormap: str | None = None
     percentile: float = 99.0
     blur: float = 0.0
     signed: bool = False
+    panel_blur: float = 0.0
 
     def render(self, found: Tensor, picture: Picture, caption: str, title: str) -> Image:
         """A map (1, 1, H, W) as a picture in the view asked for."""
         from PIL import Image
 
-        from cnnviz.imaging import heatmap
+        from cnnviz.imaging import colorize, grey, overlay, smooth, upsample
 
-        shown = heatmap.smooth(found[0, 0].detach().cpu().numpy(), self.blur)
+        shown = smooth(found[0, 0].detach().cpu().numpy(), self.blur)
         if self.view is View.raw:
-            return heatmap.grey(shown, signed=self.signed)
+            return grey(shown, signed=self.signed)
         settings: dict[str, Any] = dict(colormap=self.colormap, signed=self.signed, percentile=self.percentile)
         if self.view is View.overlay:
-            return heatmap.overlay(picture.photo, shown, **settings)
+            return overlay(picture.photo, shown, **settings)
         width, height = picture.photo.size
-        heat = Image.fromarray(heatmap.colorize(heatmap.upsample(shown, (height, width)), **settings))
+        heat = Image.fromarray(colorize(upsample(shown, (height, width)), **settings))
         return heat if self.view is View.heat else self._panel(picture, shown, heat, caption, title, settings)
 
     def _panel(
         self, picture: Picture, shown: Any, heat: Image, caption: str, title: str, settings: dict[str, Any]
     ) -> Image:
-        from cnnviz.imaging import grid, heatmap
+        from cnnviz.imaging import overlay, panel, smooth
 
-        tiles = [picture.photo, heat, heatmap.overlay(picture.photo, shown, **settings)]
-        return grid.panel(tiles, captions=["photo", title, "overlay"], title=caption)
+        extra = max(self.panel_blur - self.blur, 0.0)
+        over = overlay(picture.photo, smooth(shown, extra), **settings)
+        note = f"overlay (map smoothed, σ = {self.panel_blur:g} px)" if extra else "overlay"
+        return panel([picture.photo, heat, over], captions=["photo", title, note], title=caption)
 
 
 def attribution_result(image: Image, verdict: Verdict, **facts: Any) -> Result:

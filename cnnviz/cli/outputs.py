@@ -11,7 +11,6 @@ from pathlib import Path
 from cnnviz.cli.inputs import Source
 from cnnviz.cli.options import OutputOptions
 from cnnviz.errors import UsageError
-from cnnviz.imaging.files import FORMATS
 
 STDOUT = "-"
 DEFAULT_TEMPLATE = "{stem}.{command}.png"
@@ -98,6 +97,8 @@ def _as_file_name(text: str) -> str:
 
 
 def _refuse_unknown_formats(destinations: Sequence[Destination]) -> None:
+    from cnnviz.imaging import FORMATS
+
     for destination in destinations:
         suffix = Path(destination.template).suffix.lower()
         if not destination.is_stdout and suffix not in FORMATS:

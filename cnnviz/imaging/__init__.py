@@ -8,7 +8,7 @@ from __future__ import annotations
 from cnnviz.imaging.encoding import FORMATS, encode
 from cnnviz.imaging.files import SUFFIXES, read_image, read_photo, write_image
 from cnnviz.imaging.grid import grid, panel
-from cnnviz.imaging.heatmap import colorize, normalize, overlay, upsample
+from cnnviz.imaging.heatmap import colorize, grey, normalize, overlay, smooth, upsample
 from cnnviz.imaging.opening import MAX_PIXELS
 from cnnviz.imaging.pixels import to_photo, to_pixels
 from cnnviz.imaging.recipe import read_recipe
@@ -19,6 +19,7 @@ __all__ = [
     "SUFFIXES",
     "colorize",
     "encode",
+    "grey",
     "grid",
     "normalize",
     "overlay",
@@ -26,6 +27,7 @@ __all__ = [
     "read_image",
     "read_photo",
     "read_recipe",
+    "smooth",
     "to_photo",
     "to_pixels",
     "upsample",

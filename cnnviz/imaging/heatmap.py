@@ -64,6 +64,25 @@ def upsample(map2d: Any, size: tuple[int, int]) -> NDArray[np.float32]:
     return np.clip(np.asarray(resized), values.min(), values.max())
 
 
+def smooth(map2d: Any, sigma: float) -> NDArray[np.float32]:
+    """A map blurred by a Gaussian of standard deviation ``sigma`` in the map's own pixels; 0 leaves it as it is.
+
+    For looking only: gradients of networks with a strided first layer carry its grid of dots.
+    """
+    values = _flat(map2d).astype(np.float32)
+    if sigma <= 0:
+        return values
+    from scipy.ndimage import gaussian_filter
+
+    return np.asarray(gaussian_filter(values, sigma, mode="nearest"))
+
+
+def grey(map2d: Any, signed: bool = False) -> Image.Image:
+    """A map in grey at its own resolution, unclipped: zero is black and the largest value white; zero is mid-grey
+    and the largest magnitude black or white if signed."""
+    return Image.fromarray(_levels(map2d, signed, percentile=100.0))
+
+
 def colorize(
     map2d: Any, colormap: str | None = None, signed: bool = False, percentile: float = 99.0
 ) -> NDArray[np.uint8]:

@@ -69,7 +69,7 @@ class Typeface:
         return "" if unicodedata.category(char)[0] in "MC" else "?"
 
     def fit(self, text: str, size: int, width: float, lines: int = 1) -> list[str]:
-        """The text broken at spaces into at most so many lines of ``width`` pixels; what is cut ends in dots."""
+        """The text broken at spaces into lines of ``width`` pixels, so many at most; cut ends get dots."""
         font, rest = self.font(size), self.drawable(text)
         done: list[str] = []
         while rest and len(done) < lines - 1:

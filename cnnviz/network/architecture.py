@@ -44,7 +44,7 @@ def build_random(name: str, classes: int, seed: int) -> nn.Module:
     """The architecture with the initial weights its authors chose, drawn from ``seed`` alone."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        return build(name, classes)
+        return build(name, classes, channels=1 if name == catalogue.LENET else 3)
 
 
 _SENTINEL_CLASSES = 10_007
