@@ -58,12 +58,15 @@ def _fit(photo: Image.Image, size: int) -> tuple[int, int]:
 
 
 def _center_crop(photo: Image.Image, size: int) -> Image.Image:
-    """Resize and cut in one go: only the square is ever computed, however long the photo is."""
+    """Resize, then cut, bit for bit as torchvision; of a long strip only the square is ever computed."""
     shorter, least = round(size * 256 / 224), min(photo.size)
-    full = [shorter if side == least else int(shorter * side / least) for side in photo.size]
-    steps = [side / large for side, large in zip(photo.size, full, strict=True)]
-    left, top = (round((large - size) / 2.0) for large in full)
-    box = (left * steps[0], top * steps[1], (left + size) * steps[0], (top + size) * steps[1])
+    width, height = (shorter if side == least else int(shorter * side / least) for side in photo.size)
+    left, top = round((width - size) / 2.0), round((height - size) / 2.0)
+    if max(width, height) <= _MAX_ASPECT * shorter:
+        large = photo.resize((width, height), Image.Resampling.BILINEAR)
+        return large.crop((left, top, left + size, top + size))
+    across, down = photo.width / width, photo.height / height
+    box = (left * across, top * down, (left + size) * across, (top + size) * down)
     return photo.resize((size, size), Image.Resampling.BILINEAR, box=box)
 
 
