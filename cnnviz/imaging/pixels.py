@@ -74,7 +74,10 @@ def center_square(photo: Image.Image) -> Image.Image:
     """The part of a photo that ``to_pixels(..., crop=True)`` shows the network, at its own resolution."""
     side = max(1, round(min(photo.size) * 224 / 256))
     left, top = (photo.width - side) // 2, (photo.height - side) // 2
-    return photo.crop((left, top, left + side, top + side))
+    box = (left, top, left + side, top + side)
+    return photo.resize(
+        (side, side), Image.Resampling.NEAREST, box=box
+    )  # crop() would mistake a huge one for a bomb
 
 
 def _positive(size: int) -> int:

@@ -70,8 +70,13 @@ def test_senseless_sizes_are_refused(size, crop: bool):
 def test_the_square_in_the_middle_is_what_the_crop_shows():
     smooth = photo(8, 6).resize((320, 240))
     square = center_square(smooth)
-    assert square.size == (210, 210)
+    assert square.tobytes() == smooth.crop((55, 15, 265, 225)).tobytes()
     assert (to_pixels(square, (224, 224)) - to_pixels(smooth, 224, crop=True)).abs().mean() < 0.01
+
+
+def test_no_bomb_is_seen_in_a_photo_that_was_admitted(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 100)
+    assert center_square(photo(64, 48)).size == (42, 42)
 
 
 def test_there_and_back_is_exact():
