@@ -1,0 +1,17 @@
+"""How many positions to compute at a time."""
+
+from __future__ import annotations
+
+import torch
+
+WORKING_SET = {"cpu": 24 << 20, "cuda": 2 << 30}
+"""Bytes that one operation of a batch may read and write: about a CPU's cache; enough to fill a GPU."""
+
+LARGEST_BATCH = {"cpu": 16, "cuda": 256}
+"""Larger batches gain nothing more."""
+
+
+def fitting_batch(bytes_each: int, device: torch.device) -> int:
+    """How many positions to compute at a time if each takes ``bytes_each`` in the largest operation."""
+    kind = "cpu" if device.type == "cpu" else "cuda"
+    return max(1, min(LARGEST_BATCH[kind], WORKING_SET[kind] // max(1, bytes_each)))

@@ -1,0 +1,223 @@
+"""Occluded scores from a cache of the un-occluded picture's feature maps."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, fx
+
+from cnnviz.attribution.incremental.batches import fitting_batch
+from cnnviz.attribution.incremental.errors import NotIncremental
+from cnnviz.attribution.incremental.fold import fold_batch_norm, without_in_place
+from cnnviz.attribution.incremental.gather import as_maps, overlay
+from cnnviz.attribution.incremental.plan import AxisPlan, Window
+from cnnviz.attribution.incremental.program import Program, Step
+
+Position = tuple[int, int]
+
+WHOLE_SHARE = 0.9
+"""A window that covers this share of its map is computed, and everything after it, on the whole map."""
+
+TILE = 4
+"""Rows and columns of positions, alike in window sizes, that are taken together."""
+
+
+@dataclass(frozen=True)
+class Patch:
+    """What an occlusion changed in one feature map: ``values`` (B, C, h, w) at ``window``."""
+
+    values: Tensor
+    window: Window
+
+
+class IncrementalEngine:
+    """Scores of one picture with patches of it replaced.
+
+    Args:
+        graph_module: a frozen graph in evaluation mode, (N, C, H, W) -> logits (N, classes).
+        image: the un-occluded picture (1, C, H, W), as the graph takes it.
+        patch: height and width of the patches, in pixels.
+        positions: every (top, left) that will be asked for; a patch may hang over the border of the picture.
+
+    Raises NotIncremental where the graph is not one tensor in, one tensor out.
+    """
+
+    @torch.no_grad()
+    def __init__(
+        self,
+        graph_module: fx.GraphModule,
+        image: Tensor,
+        patch: tuple[int, int],
+        positions: Sequence[Position],
+    ) -> None:
+        if image.ndim != 4 or len(image) != 1:
+            raise NotIncremental("the engine takes one picture (1, C, H, W) at a time")
+        rows, cols = (
+            AxisPlan([position[axis] for position in positions], patch[axis], image.shape[2 + axis])
+            for axis in (0, 1)
+        )
+        prepared = without_in_place(fold_batch_norm(graph_module))
+        self._patch = patch
+        self._image = image.contiguous(memory_format=torch.channels_last)
+        self._program = Program(prepared, self._image, (rows, cols))
+        self._tail = self._first_tail_step()
+
+    def order(self, positions: Sequence[Position]) -> list[int]:
+        """Indices of ``positions`` in an order in which a batch's windows are of like size.
+
+        All windows of a batch are computed at the size of its largest. So the positions are taken tile by
+        tile of the grid in which rows and columns stand by the size of their windows.
+        """
+        row_rank, col_rank = (axis.ranks() for axis in self._program.axes)
+
+        def key(index: int) -> tuple[int, int, int, int]:
+            row, col = row_rank[positions[index][0]], col_rank[positions[index][1]]
+            return row // TILE, col // TILE, row, col
+
+        return sorted(range(len(positions)), key=key)
+
+    def batch_size(self) -> int:
+        """Positions at a time that keep the working set of every operation small."""
+        program = self._program
+        inputs_and_output = ([*program.variable(s.node.all_input_nodes), s.node] for s in program.steps)
+        largest = max(sum(map(program.largest_value, nodes)) for nodes in inputs_and_output)
+        return fitting_batch(largest * self._image.element_size(), self._image.device)
+
+    @torch.no_grad()
+    def scores(self, positions: Sequence[Position], patches: Tensor, batch: int) -> Tensor:
+        """Logits (P, classes) of the picture with ``patches`` (P, C, h, w) put at ``positions`` (P) in turn.
+
+        ``batch`` positions are followed through the feature maps at a time; the classifier, whose weights are
+        many and maps few, takes all P at once.
+        """
+        program, tail = self._program, self._tail
+        bridge = program.steps[tail - 1].node
+        parts = []
+        for start in range(0, len(positions), batch):
+            chunk = slice(start, start + batch)
+            run = _Run(program, positions[chunk], patches[chunk], self._patch)
+            parts.append(run.through(program.steps[:tail])[bridge])
+        values: dict[fx.Node, Any] = {bridge: torch.cat(parts)}
+        for step in program.steps[tail:]:
+            values[step.node] = program.run(step.node, {**program.constants, **values}.__getitem__)
+        return values[program.result]
+
+    def _first_tail_step(self) -> int:
+        """The first step of the classifier: from there on one value at a time is read, and none is a map."""
+        steps = self._program.steps
+        place = {step.node: index for index, step in enumerate(steps)}
+        first = len(steps)
+        for index in range(len(steps) - 1, 0, -1):
+            before = steps[index - 1].node
+            if not self._program.is_vector(before):
+                break
+            crossing = {
+                s for step in steps[index:] for s in step.node.all_input_nodes if place.get(s, index) < index
+            }
+            if crossing == {before}:
+                first = index
+        return first
+
+
+class _Run:
+    """One batch of positions on its way through the graph."""
+
+    def __init__(
+        self, program: Program, positions: Sequence[Position], patches: Tensor, size: tuple[int, int]
+    ) -> None:
+        tops, lefts = zip(*positions, strict=True)
+        self.program = program
+        self.batch = len(positions)
+        self.values: dict[fx.Node, Any] = {}
+        self.windows = _windows(program.axes, tops, lefts)
+        self.patch = Patch(patches, Window(torch.tensor(tops), torch.tensor(lefts), *size))
+
+    def through(self, steps: Iterable[Step]) -> Mapping[fx.Node, Any]:
+        """The values still needed after ``steps``."""
+        for step in steps:
+            self.values[step.node] = self._value(step)
+            for node in step.finished:
+                self.values.pop(node, None)
+        return self.values
+
+    def _value(self, step: Step) -> Any:
+        """The step's result: a Patch as long as the change is local, then a tensor of whole maps."""
+        program, node = self.program, step.node
+        if node.op == "placeholder":
+            return Patch(self._lay(node, self.patch, self.windows[node]), self.windows[node])
+        sources = program.variable(node.all_input_nodes)
+        if all(isinstance(self.values[source], Patch) for source in sources):
+            if step.measures:
+                return program.run(node, self._shaped)
+            if step.mean is not None:
+                return self._mean(sources[0], step.mean)
+            if step.local and not self._is_nearly_whole(node):
+                return Patch(self._window(step, sources), self.windows[node])
+        return program.run(node, self._whole)
+
+    def _window(self, step: Step, sources: Sequence[fx.Node]) -> Tensor:
+        """The window (B, C, h, w) of a local step."""
+        node, local = step.node, step.local
+        assert local is not None
+        window = self.windows[node]
+        if local.run is None:
+            around = {s: self._lay(s, self.values[s], window) for s in sources}
+            return self.program.run(node, {**self.program.constants, **around}.__getitem__)
+        (source,) = sources
+        crop = self._lay(source, self.values[source], window.read_by(local.stencils), local.fill)
+        result = local.run(crop)
+        return result if local.scale is None else result * _scale(local.scale, window).to(result)
+
+    def _lay(self, node: fx.Node, patch: Patch, window: Window, fill: float = 0.0) -> Tensor:
+        """The map of ``node`` at ``window``, with ``patch`` over the un-occluded values: (B, C, h, w)."""
+        if patch.window.same(window):
+            return patch.values
+        cells = self.program.maps[node].read(window, fill)
+        overlay(cells, window, patch.values, patch.window)
+        return as_maps(cells, window)
+
+    def _mean(self, source: fx.Node, clean: Tensor) -> Tensor:
+        """Means of whole maps from the change inside the windows."""
+        patch, feature_map = self.values[source], self.program.maps[source]
+        before = as_maps(feature_map.read(patch.window), patch.window)
+        change = (patch.values - before).sum((2, 3)) / (feature_map.height * feature_map.width)
+        return clean + change.reshape(self.batch, *clean.shape[1:])
+
+    def _is_nearly_whole(self, node: fx.Node) -> bool:
+        window, (height, width) = self.windows[node], self.program.map_size(node)
+        return window.height * window.width >= WHOLE_SHARE * height * width
+
+    def _whole(self, node: fx.Node) -> Any:
+        """The value of a node for the whole picture."""
+        if node in self.program.constants:
+            return self.program.constants[node]
+        value = self.values[node]
+        if isinstance(value, Patch):
+            height, width = self.program.map_size(node)
+            start = torch.zeros(self.batch, dtype=torch.long)
+            value = self.values[node] = self._lay(node, value, Window(start, start, height, width))
+        return value
+
+    def _shaped(self, node: fx.Node) -> Any:
+        """Something of the shape that the whole value of ``node`` has."""
+        if node in self.program.constants:
+            return self.program.constants[node]
+        return self.patch.values.new_empty(()).expand(self.batch, *self.program.shapes[node][1:])
+
+
+def _windows(
+    axes: tuple[AxisPlan, AxisPlan], tops: Sequence[int], lefts: Sequence[int]
+) -> dict[fx.Node, Window]:
+    """The windows of a batch of patches in every windowed node."""
+    rows, cols = axes[0].place(tops), axes[1].place(lefts)
+    return {node: Window(start, cols[node][0], size, cols[node][1]) for node, (start, size) in rows.items()}
+
+
+def _scale(scale: tuple[Tensor, Tensor], window: Window) -> Tensor:
+    """Factors (B, 1, h, w) of the cells of ``window``."""
+    rows = scale[0][window.rows[:, None] + torch.arange(window.height)]
+    cols = scale[1][window.cols[:, None] + torch.arange(window.width)]
+    return (rows[:, :, None] * cols[:, None, :])[:, None]

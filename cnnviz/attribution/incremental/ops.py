@@ -1,0 +1,201 @@
+"""The rule for each kind of operation: how far it reaches, and how to run it on windows of its inputs.
+
+A rule is data: ``RULES`` maps a module type, a function or a method's name to a function that reads the
+call's options and returns a ``Local``, or None where this call is not local after all. What has no rule is
+not local, and is computed on whole maps.
+"""
+
+from __future__ import annotations
+
+import math
+import operator
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, fx, nn
+
+from cnnviz.attribution.incremental.plan import POINT, Stencil
+
+Size = tuple[int, int]
+
+
+@dataclass(frozen=True)
+class Call:
+    """One call of the graph: its node, its module if it calls one, and the map sizes before and after it."""
+
+    node: fx.Node
+    module: nn.Module | None
+    before: Size
+    after: Size
+
+    def options(self, **defaults: Any) -> dict[str, Any]:
+        """The call's options by name: the module's attributes, or arguments after the first in this order."""
+        if self.module is not None:
+            return {name: getattr(self.module, name, default) for name, default in defaults.items()}
+        given = dict(zip(defaults, self.node.args[1:], strict=False)) | dict(self.node.kwargs)
+        return {name: given.get(name, default) for name, default in defaults.items()}
+
+
+@dataclass(frozen=True)
+class Local:
+    """A local operation: output cell o reads only the cells under its stencil, vertical and horizontal.
+
+    ``run`` computes a window (B, C, h, w) from an input window that already holds the halo and the padding,
+    whose value is ``fill``; None for an elementwise operation, which runs as it stands in the graph.
+    ``scale`` are the factors of output rows and columns that differ from cell to cell (average pooling over a
+    padded border).
+    """
+
+    stencils: tuple[Stencil, Stencil] = (POINT, POINT)
+    run: Callable[[Tensor], Tensor] | None = None
+    fill: float = 0.0
+    scale: tuple[Tensor, Tensor] | None = None
+
+
+ELEMENTWISE = Local()
+
+
+def pair(value: Any) -> Size:
+    """An option given once for both axes, or for each."""
+    return (value, value) if isinstance(value, int) else (int(value[0]), int(value[-1]))
+
+
+def _elementwise(call: Call) -> Local | None:
+    return ELEMENTWISE if call.before == call.after else None
+
+
+def _concatenation(call: Call) -> Local | None:
+    options = call.options(dim=0)
+    return ELEMENTWISE if options["dim"] in (1, -3) else None
+
+
+def _convolution(call: Call) -> Local | None:
+    conv = call.module
+    if not isinstance(conv, nn.Conv2d) or conv.padding_mode != "zeros":
+        return None
+    kernel, dilation = pair(conv.kernel_size), pair(conv.dilation)
+    if conv.padding == "same":  # an even kernel's odd cell of padding comes after the map
+        padding = tuple(d * (k - 1) // 2 for d, k in zip(dilation, kernel, strict=True))
+    else:
+        padding = (0, 0) if conv.padding == "valid" else pair(conv.padding)
+
+    def run(crop: Tensor) -> Tensor:
+        return F.conv2d(crop, conv.weight, conv.bias, conv.stride, 0, conv.dilation, conv.groups)
+
+    return Local(_stencils(kernel, pair(conv.stride), padding, dilation), run)
+
+
+def _max_pool(call: Call) -> Local | None:
+    options = call.options(
+        kernel_size=1, stride=None, padding=0, dilation=1, ceil_mode=False, return_indices=False
+    )
+    if options["return_indices"]:
+        return None
+    kernel, dilation = pair(options["kernel_size"]), pair(options["dilation"])
+    stride = pair(options["stride"] or kernel)
+
+    def run(crop: Tensor) -> Tensor:
+        return F.max_pool2d(crop, kernel, stride, 0, dilation)
+
+    return Local(_stencils(kernel, stride, pair(options["padding"]), dilation), run, fill=-math.inf)
+
+
+def _average_pool(call: Call) -> Local | None:
+    options = call.options(
+        kernel_size=1, stride=None, padding=0, ceil_mode=False, count_include_pad=True, divisor_override=None
+    )
+    kernel = pair(options["kernel_size"])
+    stride, padding = pair(options["stride"] or kernel), pair(options["padding"])
+    stencils = _stencils(kernel, stride, padding)
+    if options["divisor_override"]:
+        divisor = int(options["divisor_override"])
+        return Local(stencils, lambda crop: F.avg_pool2d(crop, kernel, stride, divisor_override=divisor))
+    rim = padding if options["count_include_pad"] else (0, 0)
+    counts = [_cells_averaged(*axis) for axis in zip(stencils, call.before, call.after, rim, strict=True)]
+    if all(bool((count == k).all()) for count, k in zip(counts, kernel, strict=True)):
+        return Local(stencils, lambda crop: F.avg_pool2d(crop, kernel, stride))
+    return Local(
+        stencils,
+        lambda crop: F.avg_pool2d(crop, kernel, stride, divisor_override=1),
+        scale=(1 / counts[0], 1 / counts[1]),
+    )
+
+
+def _cells_averaged(stencil: Stencil, before: int, after: int, rim: int) -> Tensor:
+    """How many cells each output cell averages over, those in the ``rim`` of padding that counts included."""
+    first = torch.arange(after) * stencil.stride - stencil.padding
+    last = (first + stencil.kernel).clamp(max=before + rim)
+    return (last - first.clamp(min=-rim)).double()
+
+
+def _adaptive_pool(pool: Callable[..., Tensor]) -> Callable[[Call], Local | None]:
+    """Adaptive pooling whose output divides its input is plain pooling; other sizes are not local."""
+
+    def rule(call: Call) -> Local | None:
+        if any(before % after for before, after in zip(call.before, call.after, strict=True)):
+            return None
+        rows, cols = (before // after for before, after in zip(call.before, call.after, strict=True))
+        kernel = (rows, cols)
+        return Local(_stencils(kernel, kernel), lambda crop: pool(crop, kernel))
+
+    return rule
+
+
+def _stencils(
+    kernel: Size, stride: Size, padding: Sequence[int] = (0, 0), dilation: Size = (1, 1)
+) -> tuple[Stencil, Stencil]:
+    rows, cols = (Stencil(*axis) for axis in zip(kernel, stride, padding, dilation, strict=True))
+    return rows, cols
+
+
+def is_global_mean(call: Call) -> bool:
+    """Whether the call averages each channel over the whole map."""
+    name = getattr(call.node.target, "__name__", call.node.target)
+    if isinstance(call.module, nn.AdaptiveAvgPool2d) or name == "adaptive_avg_pool2d":
+        return call.after == (1, 1)
+    if name != "mean" or call.module is not None:
+        return False
+    dims = call.options(dim=())["dim"]
+    return isinstance(dims, Sequence) and {d % 4 for d in dims} == {2, 3}
+
+
+_ELEMENTWISE_MODULES = (
+    nn.BatchNorm2d, nn.Identity, nn.Dropout, nn.Dropout2d, nn.LocalResponseNorm,
+    nn.ReLU, nn.ReLU6, nn.LeakyReLU, nn.PReLU, nn.ELU, nn.SELU, nn.CELU, nn.GELU, nn.SiLU, nn.Mish,
+    nn.Hardtanh, nn.Hardsigmoid, nn.Hardswish, nn.Sigmoid, nn.Tanh, nn.Softplus, nn.Softsign, nn.LogSigmoid,
+)  # fmt: skip
+_ELEMENTWISE_FUNCTIONS = (
+    operator.add, operator.sub, operator.mul, operator.truediv, operator.neg,
+    torch.add, torch.sub, torch.mul, torch.div, torch.neg, torch.abs, torch.clamp,
+    torch.relu, torch.sigmoid, torch.tanh, F.sigmoid, F.tanh, F.softplus,
+    F.relu, F.relu6, F.leaky_relu, F.elu, F.selu, F.celu, F.gelu, F.silu, F.mish, F.hardtanh, F.hardsigmoid,
+    F.hardswish, F.dropout, F.dropout2d,
+)  # fmt: skip
+_ELEMENTWISE_METHODS = (
+    "add",
+    "sub",
+    "mul",
+    "div",
+    "neg",
+    "abs",
+    "clamp",
+    "relu",
+    "sigmoid",
+    "tanh",
+    "contiguous",
+)
+
+Rule = Callable[[Call], Local | None]
+
+RULES: dict[Any, Rule] = {
+    **dict.fromkeys((*_ELEMENTWISE_MODULES, *_ELEMENTWISE_FUNCTIONS, *_ELEMENTWISE_METHODS), _elementwise),
+    **dict.fromkeys((torch.cat, torch.concat), _concatenation),
+    nn.Conv2d: _convolution,
+    **dict.fromkeys((nn.MaxPool2d, F.max_pool2d, torch.max_pool2d), _max_pool),
+    **dict.fromkeys((nn.AvgPool2d, F.avg_pool2d), _average_pool),
+    **dict.fromkeys((nn.AdaptiveAvgPool2d, F.adaptive_avg_pool2d), _adaptive_pool(F.avg_pool2d)),
+    **dict.fromkeys((nn.AdaptiveMaxPool2d, F.adaptive_max_pool2d), _adaptive_pool(F.max_pool2d)),
+}

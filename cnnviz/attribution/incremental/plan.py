@@ -1,0 +1,128 @@
+"""Window arithmetic: which cells of each feature map an occluded patch can reach.
+
+Everything local in a network works on rows and columns alike and apart, so a window is two spans, and all the
+arithmetic is done once for each axis. A span is a half-open interval ``[first, last)`` of cells; the spans of
+K patch offsets stand in one long tensor (K, 2).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, fx
+
+
+@dataclass(frozen=True)
+class Stencil:
+    """An output cell o reads cells ``o * stride - padding + dilation * j`` for j < ``kernel``."""
+
+    kernel: int = 1
+    stride: int = 1
+    padding: int = 0
+    dilation: int = 1
+
+    @property
+    def reach(self) -> int:
+        """Distance from the first to the last cell read."""
+        return self.dilation * (self.kernel - 1)
+
+    def reached(self, spans: Tensor, length: int) -> Tensor:
+        """Spans (K, 2) of the output cells, of ``length`` in all, that read the input ``spans`` (K, 2)."""
+        first = -((self.reach - self.padding - spans[:, 0]) // self.stride)  # rounded up
+        last = (spans[:, 1] - 1 + self.padding) // self.stride + 1
+        return inside(torch.stack([first, last], dim=1), length)
+
+    def read(self, start: Tensor, size: int) -> tuple[Tensor, int]:
+        """Start and size of what ``size`` output cells from ``start`` on read, padding included."""
+        return start * self.stride - self.padding, (size - 1) * self.stride + self.reach + 1
+
+
+POINT = Stencil()
+"""An elementwise operation."""
+
+
+def inside(spans: Tensor, length: int) -> Tensor:
+    """Spans (K, 2) clipped to a map of ``length`` cells, each of at least one cell.
+
+    A patch that no output cell reads keeps one cell, which is then recomputed to what it was.
+    """
+    first = spans[:, 0].clamp(0, length - 1)
+    last = torch.maximum(spans[:, 1].clamp(max=length), first + 1)
+    return torch.stack([first, last], dim=1)
+
+
+def hull(spans: Sequence[Tensor]) -> Tensor:
+    """The smallest spans (K, 2) that hold all of ``spans``."""
+    stack = torch.stack(list(spans))
+    return torch.stack([stack[..., 0].amin(0), stack[..., 1].amax(0)], dim=1)
+
+
+@dataclass(frozen=True)
+class Window:
+    """Rectangles of one shape in a feature map, one for each position of a batch.
+
+    ``rows`` and ``cols`` (B,) are their first row and column, on the CPU; they may lie outside the map.
+    """
+
+    rows: Tensor
+    cols: Tensor
+    height: int
+    width: int
+
+    def read_by(self, stencils: tuple[Stencil, Stencil]) -> Window:
+        """The window of the input from which this window is computed."""
+        rows, height = stencils[0].read(self.rows, self.height)
+        cols, width = stencils[1].read(self.cols, self.width)
+        return Window(rows, cols, height, width)
+
+    def same(self, other: Window) -> bool:
+        """Whether both windows are the same cells."""
+        return (
+            (self.height, self.width) == (other.height, other.width)
+            and torch.equal(self.rows, other.rows)
+            and torch.equal(self.cols, other.cols)
+        )
+
+
+class AxisPlan:
+    """The spans of every windowed node along one axis, for all offsets a patch can have there."""
+
+    def __init__(self, offsets: Sequence[int], extent: int, length: int) -> None:
+        self.offsets = {offset: index for index, offset in enumerate(sorted(set(offsets)))}
+        first = torch.tensor(list(self.offsets))
+        self.patch = inside(torch.stack([first, first + extent], dim=1), length)
+        self.spans: dict[fx.Node, Tensor] = {}
+        self.lengths: dict[fx.Node, int] = {}
+
+    def add(self, node: fx.Node, spans: Tensor, length: int) -> None:
+        """Register the spans (K, 2) of ``node``, whose map has ``length`` cells along this axis."""
+        self.spans[node] = spans
+        self.lengths[node] = length
+
+    def ranks(self) -> dict[int, int]:
+        """Offset -> its rank among all by the sizes of its windows: neighbours in rank have windows alike.
+
+        Sizes differ near the border of the picture, where windows are cut off, and with the offset's
+        remainder by the strides.
+        """
+        sizes = torch.stack([spans[:, 1] - spans[:, 0] for spans in self.spans.values()], dim=1).tolist()
+        alike = sorted(
+            self.offsets, key=lambda offset: (sum(sizes[self.offsets[offset]]), sizes[self.offsets[offset]])
+        )
+        return {offset: rank for rank, offset in enumerate(alike)}
+
+    def place(self, offsets: Sequence[int]) -> dict[fx.Node, tuple[Tensor, int]]:
+        """Node -> first cells (B,) and size of the batch's windows.
+
+        All windows of a batch get the size of the largest. Where that would hang over the end of the map the
+        window is shifted back inside, so that the border's padding is never part of a window, only of its
+        halo.
+        """
+        batch = torch.tensor([self.offsets[offset] for offset in offsets])
+        spans = torch.stack(list(self.spans.values()))[:, batch]
+        sizes = (spans[..., 1] - spans[..., 0]).amax(1)
+        lengths = torch.tensor(list(self.lengths.values()))
+        starts = torch.minimum(spans[..., 0], (lengths - sizes)[:, None])
+        return dict(zip(self.spans, zip(starts, sizes.tolist(), strict=True), strict=True))

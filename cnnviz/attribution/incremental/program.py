@@ -1,0 +1,177 @@
+"""The pass over the un-occluded picture: each node's rule, window spans, and the feature maps to keep."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from operator import attrgetter
+from typing import Any
+
+import torch
+from torch import Tensor, fx
+
+from cnnviz.attribution.incremental.errors import NotIncremental
+from cnnviz.attribution.incremental.gather import CachedMap
+from cnnviz.attribution.incremental.ops import RULES, Call, Local, Size, is_global_mean
+from cnnviz.attribution.incremental.plan import POINT, AxisPlan, hull
+
+_MEASURES = ("size", "dim", "shape", "ndim")
+"""Methods and attributes that ask a map for its shape, not for its values."""
+
+
+@dataclass
+class Step:
+    """How one node is computed.
+
+    ``local``: on windows, by this rule. ``mean``: the clean mean (1, C, …) of a global average, updated by
+    the window's change. ``measures``: it only asks for a shape. Otherwise: on whole maps. ``finished`` are
+    the nodes nobody reads after this step.
+    """
+
+    node: fx.Node
+    local: Local | None = None
+    mean: Tensor | None = None
+    measures: bool = False
+    finished: list[fx.Node] = field(default_factory=list)
+
+
+class Program:
+    """The steps of a graph for one picture (1, C, H, W), and the cache they read."""
+
+    def __init__(self, graph_module: fx.GraphModule, image: Tensor, axes: tuple[AxisPlan, AxisPlan]) -> None:
+        self.graph_module = graph_module
+        self.axes = axes
+        self.steps: list[Step] = []
+        self.maps: dict[fx.Node, CachedMap] = {}
+        self.shapes: dict[fx.Node, torch.Size] = {}
+        self.constants: dict[fx.Node, Any] = {}
+        self._read: set[fx.Node] = set()
+        self._trace(image)
+
+    @property
+    def result(self) -> fx.Node:
+        """The node whose value is the graph's."""
+        return self.steps[-1].node
+
+    def run(self, node: fx.Node, value_of: Callable[[fx.Node], Any]) -> Any:
+        """The node's own operation, on whatever ``value_of`` gives for its inputs."""
+        args, kwargs = fx.map_arg(node.args, value_of), fx.map_arg(node.kwargs, value_of)
+        if node.op == "call_module":
+            return self.graph_module.get_submodule(str(node.target))(*args, **kwargs)
+        if node.op == "call_method":
+            return getattr(args[0], str(node.target))(*args[1:], **kwargs)
+        if node.op == "get_attr":
+            return attrgetter(str(node.target))(self.graph_module)
+        assert callable(node.target)
+        return node.target(*args, **kwargs)
+
+    def variable(self, nodes: Iterable[fx.Node]) -> list[fx.Node]:
+        """Those of ``nodes`` that depend on the picture."""
+        return [node for node in nodes if node not in self.constants]
+
+    def windowed(self, node: fx.Node) -> bool:
+        """Whether a patch can be followed into the node as a window."""
+        return node in self.axes[0].spans
+
+    def largest_value(self, node: fx.Node) -> int:
+        """Elements of the node's value for one position, at its largest window."""
+        shape = self.shapes.get(node, torch.Size([0]))
+        if not self.windowed(node):
+            return shape.numel()
+        height, width = (int((axis.spans[node][:, 1] - axis.spans[node][:, 0]).max()) for axis in self.axes)
+        return shape[1] * height * width
+
+    def is_vector(self, node: fx.Node) -> bool:
+        """Whether the node's value is a tensor (N, C) or (N, C, 1, 1)."""
+        shape = self.shapes.get(node, torch.Size())
+        return len(shape) == 2 or shape[2:] == (1, 1)
+
+    def map_size(self, node: fx.Node) -> Size:
+        """Height and width of a node's feature map."""
+        height, width = self.shapes[node][-2:]
+        return height, width
+
+    def _trace(self, image: Tensor) -> None:
+        """Compute each node once; after its last use keep its value as a map if windows read it."""
+        nodes = list(self.graph_module.graph.nodes)
+        last_use = {source: node for node in nodes for source in node.all_input_nodes}
+        clean: dict[fx.Node, Any] = {}
+        for node in nodes:
+            if node.op == "output":
+                self._check_output(node)
+                break
+            finished = [source for source in node.all_input_nodes if last_use[source] is node]
+            clean[node] = image if node.op == "placeholder" else self.run(node, clean.__getitem__)
+            if node.op != "placeholder" and not self.variable(node.all_input_nodes):
+                self.constants[node] = clean[node]
+                continue
+            if isinstance(clean[node], Tensor):
+                self.shapes[node] = clean[node].shape
+            step = self._step(node, clean[node])
+            step.finished = self.variable(finished)
+            self.steps.append(step)
+            for source in step.finished:
+                value = clean.pop(source)
+                if source in self._read:
+                    self.maps[source] = CachedMap(value)
+
+    def _check_output(self, node: fx.Node) -> None:
+        if node.args[0] is not self.result or len(self.shapes.get(self.result, ())) != 2:
+            raise NotIncremental("the graph does not end in one tensor of logits (N, classes)")
+
+    def _step(self, node: fx.Node, value: Any) -> Step:
+        if node.op == "placeholder":
+            if self.steps:
+                raise NotIncremental("the graph has several inputs")
+            self._register(node, (POINT, POINT), [])
+            self._read.add(node)
+            return Step(node)
+        sources = self.variable(node.all_input_nodes)
+        if not all(self.windowed(source) for source in sources):
+            self._read.update(filter(self.windowed, sources))
+            return Step(node)
+        if _measures(node):
+            return Step(node, measures=True)
+        call = self._call(node, sources)
+        local = self._local(call, sources) if call else None
+        if local:
+            self._register(node, local.stencils, sources)
+            # One input, cell for cell: its window is the output's, and nothing around it is read.
+            if len(sources) > 1 or local.stencils != (POINT, POINT):
+                self._read.update(sources)
+            return Step(node, local)
+        self._read.update(sources)
+        return Step(node, mean=value if call and is_global_mean(call) else None)
+
+    def _call(self, node: fx.Node, sources: Sequence[fx.Node]) -> Call | None:
+        """The call as rules see it; None where it gives no tensor or its inputs are of several sizes."""
+        sizes = {self.map_size(source) for source in sources}
+        if len(sizes) != 1 or node not in self.shapes:
+            return None
+        module = self.graph_module.get_submodule(str(node.target)) if node.op == "call_module" else None
+        after = self.map_size(node) if len(self.shapes[node]) == 4 else (1, 1)
+        return Call(node, module, sizes.pop(), after)
+
+    def _local(self, call: Call, sources: Sequence[fx.Node]) -> Local | None:
+        key = type(call.module) if call.module is not None else call.node.target
+        constants = [self.constants[n] for n in call.node.all_input_nodes if n in self.constants]
+        if key not in RULES or len(self.shapes[call.node]) != 4 or not all(map(_same_everywhere, constants)):
+            return None
+        return RULES[key](call)
+
+    def _register(self, node: fx.Node, stencils: tuple[Any, Any], sources: Sequence[fx.Node]) -> None:
+        for axis, stencil, length in zip(self.axes, stencils, self.map_size(node), strict=True):
+            reached = [stencil.reached(axis.spans[source], length) for source in sources]
+            axis.add(node, hull(reached) if reached else axis.patch, length)
+
+
+def _measures(node: fx.Node) -> bool:
+    """Whether the node asks a map for its shape."""
+    if node.op == "call_function":
+        return node.target is getattr and node.args[1] in _MEASURES
+    return node.op == "call_method" and node.target in _MEASURES
+
+
+def _same_everywhere(constant: Any) -> bool:
+    """Whether a constant is one value per channel at most, and so the same for every cell of a map."""
+    return not isinstance(constant, Tensor) or constant.numel() == 1 or constant.shape[-2:] == (1, 1)
