@@ -10,7 +10,7 @@ _HOME_OF = {
     "saliency": "cnnviz.attribution.gradients",
 }
 
-__all__ = list(_HOME_OF)  # noqa: PLE0605 (the names are strings, from the table above)
+__all__ = list(_HOME_OF)
 
 if TYPE_CHECKING:
     from cnnviz.attribution.gradients import saliency as saliency

@@ -8,8 +8,6 @@ import typer
 
 from cnnviz.cli.command import command
 from cnnviz.cli.job import ImageJob, Picture, Result
-from cnnviz.cli.options import InputOptions, NetworkOptions, OutputOptions, RunOptions, TargetOption
-
 from cnnviz.cli.maps import (
     BlurOption,
     ColormapOption,
@@ -21,6 +19,7 @@ from cnnviz.cli.maps import (
     judge,
     prediction_json,
 )
+from cnnviz.cli.options import InputOptions, NetworkOptions, OutputOptions, RunOptions, TargetOption
 
 if TYPE_CHECKING:
     from cnnviz.network import Network
@@ -36,7 +35,7 @@ def register(app: typer.Typer) -> None:
     )
     def classify(
         network: NetworkOptions,
-        input: InputOptions,  # noqa: A002
+        input: InputOptions,
         run: RunOptions,
         top: Annotated[int, typer.Option("--top", "-k", min=1, help="How many classes to list.")] = 5,
     ) -> None:
@@ -53,7 +52,7 @@ def register(app: typer.Typer) -> None:
     )
     def saliency(
         network: NetworkOptions,
-        input: InputOptions,  # noqa: A002
+        input: InputOptions,
         output: OutputOptions,
         run: RunOptions,
         target: TargetOption = None,
@@ -83,4 +82,3 @@ def _classification(network: Network, picture: Picture, top: int) -> Result:
         facts={"predictions": [prediction_json(p) for p in predictions]},
         lines=[picture.source.display, *(f"  {line}" for line in lines)],
     )
-

@@ -13,12 +13,14 @@ import sys
 import traceback
 from collections.abc import Callable
 from dataclasses import dataclass, field, fields
+from enum import Enum
+from pathlib import Path
 from typing import Any, get_type_hints
 
 import typer
 
 from cnnviz.cli import console
-from cnnviz.cli.options import GROUPS, NOT_IN_RECIPE
+from cnnviz.cli.options import GROUPS, NOT_IN_PARAMETERS
 from cnnviz.errors import CnnvizError
 
 INTERRUPTED = 130
@@ -34,20 +36,33 @@ class Invocation:
     values: dict[str, Any] = field(default_factory=dict)
     defaults: dict[str, Any] = field(default_factory=dict)
 
-    def recipe_options(self) -> dict[str, Any]:
+    def parameters(self) -> dict[str, Any]:
         """The options that shape the result and differ from their defaults, by name, as JSON can hold them."""
         return {
-            name: value if isinstance(value, int | float | str | bool | list) else str(value)
+            name: _portable(value)
             for name, value in self.values.items()
-            if name not in NOT_IN_RECIPE and value != self.defaults.get(name)
+            if name not in NOT_IN_PARAMETERS and value != self.defaults.get(name)
         }
+
+
+def _portable(value: Any) -> Any:
+    """An option's value for a recipe: files by their name alone, which folders they lie in is nobody's business."""
+    if isinstance(value, Enum):
+        return value.value
+    if isinstance(value, list | tuple):
+        return [_portable(item) for item in value]
+    if isinstance(value, int | float) or value is None:
+        return value
+    return Path(value).name if isinstance(value, Path) or Path(value).is_file() else str(value)
 
 
 current = Invocation()
 """The invocation being served; a process serves one."""
 
 
-def command(app: typer.Typer, name: str, *, examples: str = "", **settings: Any) -> Callable[[Callable], Callable]:
+def command(
+    app: typer.Typer, name: str, *, examples: str = "", **settings: Any
+) -> Callable[[Callable], Callable]:
     """Register a function as command ``name`` of ``app``.
 
     ``examples`` are command lines, one a line, shown at the end of the help.
@@ -81,7 +96,9 @@ def _spread(function: Callable, name: str) -> Callable:
     def call(**values: Any) -> None:
         current.command, current.values = name, dict(values)
         current.defaults = {p.name: p.default for p in parameters}
-        filled = {key: kind(**{f.name: values.pop(f.name) for f in fields(kind)}) for key, kind in groups.items()}
+        filled = {
+            key: kind(**{f.name: values.pop(f.name) for f in fields(kind)}) for key, kind in groups.items()
+        }
         with_exit_codes(lambda: function(**filled, **values), debug=current.values.get("debug", False))
 
     call.__name__ = function.__name__
@@ -99,7 +116,7 @@ def _fields_as_parameters(group: type) -> list[inspect.Parameter]:
     ]
 
 
-def with_exit_codes(action: Callable[[], Any], *, debug: bool) -> None:
+def with_exit_codes(action: Callable[[], Any], *, debug: bool = False) -> None:
     """Run ``action``; whatever ends it early becomes one sentence on stderr and the right exit code."""
     try:
         action()

@@ -9,7 +9,7 @@ import shlex
 from collections.abc import Iterator
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Optional
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -30,9 +30,11 @@ def register(app: typer.Typer) -> None:
         network: NetworkOptions,
         run: RunOptions,
         size: Annotated[
-            Optional[int], typer.Option("--size", "-s", min=1, help="Side of the picture, in pixels.")
+            int | None, typer.Option("--size", "-s", min=1, help="Side of the picture, in pixels.")
         ] = None,
-        find: Annotated[Optional[str], typer.Option("--find", help="Only layers with this in a name.")] = None,
+        find: Annotated[
+            str | None, typer.Option("--find", help="Only layers with this in a name.")
+        ] = None,
     ) -> None:
         """List a network's layers: names, papers' aliases, shapes, parameters, multiply-adds, receptive fields."""
         console.configure(quiet=run.quiet, verbose=run.verbose)
@@ -50,7 +52,9 @@ def register(app: typer.Typer) -> None:
         macs = sum(row.macs for row in rows)
         console.detail(f"{name}: {total:,} parameters, {macs / 1e9:.3f} G multiply-adds")
 
-    @command(app, "info", examples="cnnviz info chelsea.saliency.png\ncnnviz info --command chelsea.saliency.png")
+    @command(
+        app, "info", examples="cnnviz info chelsea.saliency.png\ncnnviz info --command chelsea.saliency.png"
+    )
     def info(
         picture: Annotated[Path, typer.Argument(help="A picture that cnnviz wrote.", metavar="IMG")],
         as_command: Annotated[
@@ -136,13 +140,22 @@ def _health() -> Iterator[tuple[str, Any]]:
     """What was found of everything cnnviz stands on; a missing piece is named with its remedy."""
     import torch
 
-    from cnnviz.network import catalogue, download, weights
+    from cnnviz.network import catalogue, download
+    from cnnviz.network.checksum import sha256
     from cnnviz.network.loading import load_network
     from cnnviz.runtime.memory import available_memory
 
     yield "cnnviz", __version__
     yield "python", f"{platform.python_version()} on {platform.platform()}"
-    for package in ("torch", "torchvision", "captum", "opencv-python", "scikit-learn", "matplotlib", "pillow"):
+    for package in (
+        "torch",
+        "torchvision",
+        "captum",
+        "opencv-python",
+        "scikit-learn",
+        "matplotlib",
+        "pillow",
+    ):
         yield package, _installed(package)
     yield "cuda", ", ".join(torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())) or "none"
     yield "mps", "yes" if torch.backends.mps.is_available() else "none"
@@ -154,7 +167,7 @@ def _health() -> Iterator[tuple[str, Any]]:
     yield "weights on disk", ", ".join(on_disk) or "none"
     yield "offline", download.offline()
     network = load_network(catalogue.EMBEDDED, device="cpu")
-    yield "embedded network", f"{network.name}, {weights.sha256(catalogue.EMBEDDED_FILE)[:12]}, loads"
+    yield "embedded network", f"{network.name}, {sha256(catalogue.EMBEDDED_FILE)[:12]}, loads"
     yield "opencv loads", _imports("cv2")
 
 

@@ -130,7 +130,9 @@ class ImageJob:
                 advance(source.name)
         return failures
 
-    def _one(self, network: Network, explain: Explain, source: Source, destination: Destination | None) -> None:
+    def _one(
+        self, network: Network, explain: Explain, source: Source, destination: Destination | None
+    ) -> None:
         from cnnviz.runtime.memory import clear_error_when_short
 
         started = time.perf_counter()
@@ -143,21 +145,22 @@ class ImageJob:
 
     def _read(self, source: Source, network: Network) -> Picture:
         from cnnviz.imaging.files import read_photo
-        from cnnviz.imaging.pixels import center_square, to_pixels
+        from cnnviz.imaging.pixels import center_square, planned_size, to_pixels
         from cnnviz.runtime.memory import require_memory
 
-        photo = read_photo(source.content(), background=self.input.background, max_pixels=self.input.max_pixels)
-        spec = network.spec
+        photo = read_photo(
+            source.content(), background=self.input.background, max_pixels=self.input.max_pixels
+        )
+        spec, crop = network.spec, self.input.crop
         side = spec.size if spec.fixed else (self.input.size or spec.size)
-        if self.input.crop:
-            pixels = to_pixels(photo, side, crop=True)
-            photo = center_square(photo)
-        else:
-            pixels = to_pixels(photo, (side, side) if spec.fixed else side)
-        require_memory(network, pixels)
-        return Picture(source, photo, pixels)
+        size = (side, side) if spec.fixed and not crop else side
+        require_memory(network, planned_size(photo, size, crop))
+        pixels = to_pixels(photo, size, crop=crop)
+        return Picture(source, center_square(photo) if crop else photo, pixels)
 
-    def _write(self, result: Result, source: Source, destination: Destination, network: Network) -> str | None:
+    def _write(
+        self, result: Result, source: Source, destination: Destination, network: Network
+    ) -> str | None:
         """The path written, or None when the picture went to standard output or its output is there already."""
         from cnnviz.imaging.files import encode, write_image
 
@@ -183,7 +186,7 @@ class ImageJob:
             "weights": network.weights.label,
             "weights_sha256": network.weights.sha256,
             "seed": self.run.seed,
-            "parameters": current.recipe_options(),
+            "parameters": current.parameters(),
             **result.recipe,
         }
 
@@ -200,7 +203,7 @@ class ImageJob:
                     **result.facts,
                     "seconds": round(seconds, 3),
                     "seed": self.run.seed,
-                    "parameters": current.recipe_options(),
+                    "parameters": current.parameters(),
                 }
             )
         elif written:

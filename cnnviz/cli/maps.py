@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import Enum
-from typing import TYPE_CHECKING, Annotated, Any, Optional
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -36,14 +36,20 @@ ViewOption = Annotated[
     ),
 ]
 ColormapOption = Annotated[
-    Optional[str], typer.Option("--colormap", help="A matplotlib colormap.", metavar="NAME", show_default="by map")
+    str | None,
+    typer.Option("--colormap", help="A matplotlib colormap.", metavar="NAME", show_default="by map"),
 ]
 PercentileOption = Annotated[
     float,
-    typer.Option("--percentile", min=1, max=100, help="Clip the map at this percentile; few pixels hold the peak."),
+    typer.Option(
+        "--percentile", min=1, max=100, help="Clip the map at this percentile; few pixels hold the peak."
+    ),
 ]
 BlurOption = Annotated[
-    float, typer.Option("--blur", min=0, help="Smooth the shown map by a Gaussian of so many of the network's pixels.")
+    float,
+    typer.Option(
+        "--blur", min=0, help="Smooth the shown map by a Gaussian of so many of the network's pixels."
+    ),
 ]
 
 
@@ -110,7 +116,9 @@ class MapStyle:
         shown = smooth(found[0, 0].detach().cpu().numpy(), self.blur)
         if self.view is View.raw:
             return grey(shown, signed=self.signed)
-        settings: dict[str, Any] = dict(colormap=self.colormap, signed=self.signed, percentile=self.percentile)
+        settings: dict[str, Any] = dict(
+            colormap=self.colormap, signed=self.signed, percentile=self.percentile
+        )
         if self.view is View.overlay:
             return overlay(picture.photo, shown, **settings)
         width, height = picture.photo.size
@@ -131,7 +139,11 @@ class MapStyle:
 def attribution_result(image: Image, verdict: Verdict, **facts: Any) -> Result:
     """The result of explaining ``verdict`` by ``image``; ``facts`` join the JSON."""
     return Result(
-        facts={"target": prediction_json(verdict.target), "predicted": prediction_json(verdict.predicted), **facts},
+        facts={
+            "target": prediction_json(verdict.target),
+            "predicted": prediction_json(verdict.predicted),
+            **facts,
+        },
         image=image,
         target=verdict.target[1],
         recipe={"target": prediction_json(verdict.target)},

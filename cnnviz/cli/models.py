@@ -2,33 +2,38 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Optional
+from typing import Annotated, Any
 
 import typer
 
 from cnnviz.cli import console
-from cnnviz.cli.command import command
+from cnnviz.cli.command import command, with_exit_codes
 
 _Json = Annotated[bool, typer.Option("--json", help="Print one JSON object per line.", envvar="CNNVIZ_JSON")]
 _Debug = Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")]
 _Name = Annotated[str, typer.Argument(help="The model's torchvision name.", metavar="MODEL")]
 _Weights = Annotated[
-    Optional[str], typer.Option("--weights", "-w", help="Which of its weights (default: the first published).")
+    str | None,
+    typer.Option("--weights", "-w", help="Which of its weights (default: the first published)."),
 ]
 
 
 def register(app: typer.Typer) -> None:
     """Add the command group to the application."""
-    group = typer.Typer(help="List networks, fetch their weights ahead, find them on disk.", no_args_is_help=False)
+    group = typer.Typer(
+        help="List networks, fetch their weights ahead, find them on disk.", no_args_is_help=False
+    )
 
     @group.callback(invoke_without_command=True)
     def models(context: typer.Context) -> None:
         if context.invoked_subcommand is None:
-            _list(only_here=False, as_json=False)
+            with_exit_codes(lambda: _list(only_here=False, as_json=False))
 
     @command(group, "list", examples="cnnviz models list --here")
     def list_models(
-        here: Annotated[bool, typer.Option("--here", help="Only those that work without a download.")] = False,
+        here: Annotated[
+            bool, typer.Option("--here", help="Only those that work without a download.")
+        ] = False,
         json: _Json = False,
         debug: _Debug = False,
     ) -> None:
@@ -40,19 +45,23 @@ def register(app: typer.Typer) -> None:
         model: _Name,
         weights: _Weights = None,
         force: Annotated[bool, typer.Option("--force", "-f", help="Replace the file in the cache.")] = False,
-        offline: Annotated[bool, typer.Option("--offline", envvar="CNNVIZ_OFFLINE", help="Never touch the network.")] = False,
+        offline: Annotated[
+            bool, typer.Option("--offline", envvar="CNNVIZ_OFFLINE", help="Never touch the network.")
+        ] = False,
         debug: _Debug = False,
     ) -> None:
         """Download a network's weights ahead, and print where they lie."""
         from cnnviz.errors import ModelError
         from cnnviz.network import catalogue, download
 
-        if offline:
-            raise ModelError("Fetching needs the network, and it is switched off (--offline or CNNVIZ_OFFLINE).")
         published = _published(model, weights)
         if published is None:
             console.result(str(catalogue.EMBEDDED_FILE))
             return
+        if offline:
+            raise ModelError(
+                "Fetching needs the network, and it is switched off (--offline or CNNVIZ_OFFLINE)."
+            )
         console.result(str(download.fetch(published, force=force, progress=console.shows_progress())))
 
     @command(group, "path", examples="cnnviz models path squeezenet1_1")

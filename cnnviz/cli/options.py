@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Optional
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -22,8 +22,10 @@ if TYPE_CHECKING:
 _NETWORK, _INPUT, _OUTPUT, _RUN = "Network", "Input", "Output", "Run"
 
 
-def _option(*names: str, help: str, panel: str, env: str | None = None, **more: Any) -> Any:  # noqa: A002
-    return typer.Option(*names, help=help, rich_help_panel=panel, envvar=f"CNNVIZ_{env}" if env else None, **more)
+def _option(*names: str, help: str, panel: str, env: str | None = None, **more: Any) -> Any:
+    return typer.Option(
+        *names, help=help, rich_help_panel=panel, envvar=f"CNNVIZ_{env}" if env else None, **more
+    )
 
 
 @dataclass
@@ -32,10 +34,12 @@ class NetworkOptions:
 
     model: Annotated[
         str,
-        _option("--model", "-m", env="MODEL", panel=_NETWORK, help="Network, by its torchvision name, or 'auto'."),
+        _option(
+            "--model", "-m", env="MODEL", panel=_NETWORK, help="Network, by its torchvision name, or 'auto'."
+        ),
     ] = "auto"
     weights: Annotated[
-        Optional[str],
+        str | None,
         _option(
             "--weights",
             "-w",
@@ -45,16 +49,22 @@ class NetworkOptions:
         ),
     ] = None
     labels: Annotated[
-        Optional[Path],
-        _option("--labels", panel=_NETWORK, help="File of class names, one per line, or JSON.", metavar="FILE"),
+        Path | None,
+        _option(
+            "--labels", panel=_NETWORK, help="File of class names, one per line, or JSON.", metavar="FILE"
+        ),
     ] = None
     mean: Annotated[
-        Optional[str],
-        _option("--mean", panel=_NETWORK, help="Normalisation your weights were trained with.", metavar="R,G,B"),
+        str | None,
+        _option(
+            "--mean", panel=_NETWORK, help="Normalisation your weights were trained with.", metavar="R,G,B"
+        ),
     ] = None
     std: Annotated[
-        Optional[str],
-        _option("--std", panel=_NETWORK, help="Normalisation your weights were trained with.", metavar="R,G,B"),
+        str | None,
+        _option(
+            "--std", panel=_NETWORK, help="Normalisation your weights were trained with.", metavar="R,G,B"
+        ),
     ] = None
     device: Annotated[
         str, _option("--device", env="DEVICE", panel=_NETWORK, help="auto, cpu, cuda, cuda:N or mps.")
@@ -94,7 +104,9 @@ class NetworkOptions:
                 raise catalogue.unknown_model(self.model)
             return self.model, None
         if self.weights is not None:
-            raise UsageError("Weights belong to a model: name it too, as in '--model resnet18 --weights my.pth'.")
+            raise UsageError(
+                "Weights belong to a model: name it too, as in '--model resnet18 --weights my.pth'."
+            )
         choice = choose_model(technique)
         return choice.name, choice.remark
 
@@ -104,7 +116,7 @@ class InputOptions:
     """Which pictures, and how they are brought to the network's size."""
 
     images: Annotated[
-        Optional[list[str]],
+        list[str] | None,
         typer.Argument(
             help="Pictures: files, folders, quoted globs, or '-' for one picture on standard input.",
             metavar="IMG...",
@@ -112,7 +124,7 @@ class InputOptions:
         ),
     ] = None
     files_from: Annotated[
-        Optional[str],
+        str | None,
         _option(
             "--files-from",
             panel=_INPUT,
@@ -120,9 +132,11 @@ class InputOptions:
             metavar="FILE|-",
         ),
     ] = None
-    recursive: Annotated[bool, _option("--recursive", "-r", panel=_INPUT, help="Go down into folders.")] = False
+    recursive: Annotated[bool, _option("--recursive", "-r", panel=_INPUT, help="Go down into folders.")] = (
+        False
+    )
     size: Annotated[
-        Optional[int],
+        int | None,
         _option(
             "--size",
             "-s",
@@ -134,13 +148,23 @@ class InputOptions:
     ] = None
     crop: Annotated[
         bool,
-        _option("--crop", panel=_INPUT, help="Look at the central square only, as ImageNet accuracies are measured."),
+        _option(
+            "--crop",
+            panel=_INPUT,
+            help="Look at the central square only, as ImageNet accuracies are measured.",
+        ),
     ] = False
     background: Annotated[
-        str, _option("--background", panel=_INPUT, help="Colour put behind transparent pictures.", metavar="COLOUR")
+        str,
+        _option(
+            "--background", panel=_INPUT, help="Colour put behind transparent pictures.", metavar="COLOUR"
+        ),
     ] = "white"
     max_pixels: Annotated[
-        int, _option("--max-pixels", panel=_INPUT, min=1, help="Refuse larger pictures unread (decompression bombs).")
+        int,
+        _option(
+            "--max-pixels", panel=_INPUT, min=1, help="Refuse larger pictures unread (decompression bombs)."
+        ),
     ] = 178_956_970
 
 
@@ -149,7 +173,7 @@ class OutputOptions:
     """Where pictures are written."""
 
     output: Annotated[
-        Optional[str],
+        str | None,
         _option(
             "--output",
             "-o",
@@ -160,9 +184,12 @@ class OutputOptions:
             show_default="{stem}.{command}.png",
         ),
     ] = None
-    force: Annotated[bool, _option("--force", "-f", env="FORCE", panel=_OUTPUT, help="Overwrite outputs.")] = False
+    force: Annotated[
+        bool, _option("--force", "-f", env="FORCE", panel=_OUTPUT, help="Overwrite outputs.")
+    ] = False
     skip_existing: Annotated[
-        bool, _option("--skip-existing", panel=_OUTPUT, help="Leave out pictures whose output is there already.")
+        bool,
+        _option("--skip-existing", panel=_OUTPUT, help="Leave out pictures whose output is there already."),
     ] = False
 
 
@@ -171,21 +198,28 @@ class RunOptions:
     """How the run is reported."""
 
     json: Annotated[
-        bool, _option("--json", env="JSON", panel=_RUN, help="Print one JSON object per result on standard output.")
+        bool,
+        _option(
+            "--json", env="JSON", panel=_RUN, help="Print one JSON object per result on standard output."
+        ),
     ] = False
     seed: Annotated[int, _option("--seed", env="SEED", panel=_RUN, help="Seed of everything random.")] = 0
-    quiet: Annotated[bool, _option("--quiet", "-q", panel=_RUN, help="Print results and errors only.")] = False
+    quiet: Annotated[bool, _option("--quiet", "-q", panel=_RUN, help="Print results and errors only.")] = (
+        False
+    )
     verbose: Annotated[bool, _option("--verbose", "-v", panel=_RUN, help="Say what is going on.")] = False
     debug: Annotated[bool, _option("--debug", panel=_RUN, help="Show the traceback of an error.")] = False
 
 
 GROUPS = (NetworkOptions, InputOptions, OutputOptions, RunOptions)
 
-NOT_IN_RECIPE = {
+NOT_IN_PARAMETERS = {
     *("images", "files_from", "recursive", "output", "force", "skip_existing", "offline", "max_pixels"),
     *("json", "quiet", "verbose", "debug", "device"),
+    *("model", "seed", "target"),
 }
-"""Options that say where pictures come from and go to, or how the run is reported, but not what is in them."""
+"""Options that a recipe leaves out of its parameters: where pictures come from and go to, how the run is reported,
+and what the recipe tells by itself."""
 
 
 def numbers(text: str | None, option: str) -> list[float] | None:
@@ -195,11 +229,13 @@ def numbers(text: str | None, option: str) -> list[float] | None:
     try:
         return [float(part) for part in text.split(",")]
     except ValueError:
-        raise UsageError(f"{option} takes numbers separated by commas, as in 0.485,0.456,0.406, not '{text}'.") from None
+        raise UsageError(
+            f"{option} takes numbers separated by commas, as in 0.485,0.456,0.406, not '{text}'."
+        ) from None
 
 
 TargetOption = Annotated[
-    Optional[str],
+    str | None,
     typer.Option(
         "--target",
         "-t",

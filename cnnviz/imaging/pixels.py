@@ -36,6 +36,13 @@ def to_pixels(photo: Image.Image, size: int | tuple[int, int] | None = None, cro
     return samples[None].contiguous().float() / 255
 
 
+def planned_size(photo: Image.Image, size: int | tuple[int, int], crop: bool = False) -> tuple[int, int]:
+    """Height and width that ``to_pixels`` will give a photo, without doing it."""
+    if isinstance(size, tuple):
+        return size
+    return (size, size) if crop else _fit(photo, size)
+
+
 def _resize(photo: Image.Image, size: int | tuple[int, int] | None, crop: bool) -> Image.Image:
     if crop:
         if not isinstance(size, int):

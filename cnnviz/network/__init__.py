@@ -15,7 +15,7 @@ _HOME_OF = {
     "load_network": "cnnviz.network.loading",
 }
 
-__all__ = list(_HOME_OF)  # noqa: PLE0605 (the names are strings, from the table above)
+__all__ = list(_HOME_OF)
 
 if TYPE_CHECKING:
     from cnnviz.network.layers import Layer as Layer

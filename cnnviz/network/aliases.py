@@ -88,7 +88,11 @@ def _squeezenet(module: nn.Module) -> Aliases:
         else:
             number += 1
             found[f"fire{number}"] = path
-            for part, caffe in (("squeeze", "squeeze1x1"), ("expand1x1", "expand1x1"), ("expand3x3", "expand3x3")):
+            for part, caffe in (
+                ("squeeze", "squeeze1x1"),
+                ("expand1x1", "expand1x1"),
+                ("expand3x3", "expand3x3"),
+            ):
                 found[f"fire{number}/{caffe}"] = f"{path}.{part}"
     return found | {"conv10": "classifier.1", "relu10": "classifier.2", "pool10": "classifier.3"}
 
@@ -112,7 +116,9 @@ def _resnet(module: nn.Module) -> Aliases:
         found[f"conv{stage}_x"] = layer
         blocks = [path for path, _ in _children(getattr(module, layer), layer)]
         found |= {f"conv{stage}_{n}": path for n, path in enumerate(blocks, start=1)}
-        found |= {f"res{stage}{letter}": path for letter, path in zip(string.ascii_lowercase, blocks, strict=False)}
+        found |= {
+            f"res{stage}{letter}": path for letter, path in zip(string.ascii_lowercase, blocks, strict=False)
+        }
     return found
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from cnnviz.errors import ModelError
 from cnnviz.network.catalogue import PublishedWeights
-from cnnviz.network.weights import sha256
+from cnnviz.network.checksum import sha256
 
 _REACH_SECONDS = 3.0
 
@@ -97,5 +97,3 @@ def _is_damaged(path: Path) -> bool:
             return archive.testzip() is not None
     except (zipfile.BadZipFile, OSError):
         return True
-
-

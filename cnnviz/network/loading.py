@@ -11,10 +11,11 @@ from torch import nn
 from cnnviz.errors import ModelError, UsageError
 from cnnviz.network import architecture, catalogue, download
 from cnnviz.network.catalogue import PublishedWeights
+from cnnviz.network.checksum import sha256
 from cnnviz.network.choice import choose_model
 from cnnviz.network.network import InputSpec, Network, WeightsInfo
 from cnnviz.network.targets import imagenet_labels, numbered_labels, read_labels
-from cnnviz.network.weights import class_count, fit_names, load_into, read_state_dict, sha256
+from cnnviz.network.weights import class_count, fit_names, load_into, read_state_dict
 from cnnviz.runtime.device import choose_device, choose_precision
 
 _WEIGHTS_SUFFIXES = (".pth", ".pt", ".safetensors", ".ckpt", ".bin", ".tar")
@@ -65,7 +66,9 @@ def load_network(
     """
     if name == "auto":
         if weights is not None and str(weights).lower() != "random":
-            raise UsageError("Weights belong to a model: name it too, as in '--model resnet18 --weights my.pth'.")
+            raise UsageError(
+                "Weights belong to a model: name it too, as in '--model resnet18 --weights my.pth'."
+            )
         name = choose_model("attribution").name
     if name not in catalogue.names():
         raise catalogue.unknown_model(name)
@@ -112,13 +115,20 @@ def _load_default(name: str, progress: bool) -> _Loaded:
     if catalogue.is_embedded(name):
         return _load_embedded()
     if name == catalogue.LENET:
-        raise ModelError("lenet5 has no published weights: give your own with --weights FILE, or '--weights random'.")
+        raise ModelError(
+            "lenet5 has no published weights: give your own with --weights FILE, or '--weights random'."
+        )
     return _load_published(catalogue.entry(name).default, progress)
 
 
 def _looks_like_file(weights: str | Path) -> bool:
     path = Path(weights)
-    return isinstance(weights, Path) or path.exists() or path.suffix.lower() in _WEIGHTS_SUFFIXES or path.name != weights
+    return (
+        isinstance(weights, Path)
+        or path.exists()
+        or path.suffix.lower() in _WEIGHTS_SUFFIXES
+        or path.name != weights
+    )
 
 
 def _load_embedded() -> _Loaded:
@@ -192,7 +202,9 @@ def _input_spec(
 ) -> InputSpec:
     if name == catalogue.LENET:
         channels = loaded.channels
-        spec = InputSpec(32, 32, 32, fixed=True, channels=channels, mean=(0.0,) * channels, std=(1.0,) * channels)
+        spec = InputSpec(
+            32, 32, 32, fixed=True, channels=channels, mean=(0.0,) * channels, std=(1.0,) * channels
+        )
     else:
         known = loaded.published or catalogue.entry(name).default
         minimum = catalogue.entry(name).min_size

@@ -6,7 +6,6 @@ which refuses everything but tensors and plain containers.
 
 from __future__ import annotations
 
-import hashlib
 import pickle
 import re
 import warnings
@@ -25,19 +24,6 @@ StateDict = dict[str, Tensor]
 _CHECKPOINT_KEYS = ("state_dict", "model_state_dict", "model", "net", "network", "weights")
 _AUXILIARY = ("aux1.", "aux2.", "AuxLogits.")
 """The training-time side classifiers of GoogLeNet and Inception; explaining a picture never uses them."""
-
-
-def sha256(path: Path) -> str:
-    """The SHA-256 of a file in hexadecimal."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest() if hasattr(hashlib, "file_digest") else _sha256(file)
-
-
-def _sha256(file: Any) -> str:
-    digest = hashlib.sha256()  # Python 3.10 has no file_digest
-    while block := file.read(1 << 20):
-        digest.update(block)
-    return digest.hexdigest()
 
 
 def read_state_dict(path: Path) -> StateDict:
@@ -60,7 +46,9 @@ def _read_safetensors(path: Path) -> Any:
     try:
         return load_file(path)
     except (SafetensorError, OSError) as error:
-        raise ModelError(f"The weights file '{path}' is truncated or not a safetensors file ({error}).") from error
+        raise ModelError(
+            f"The weights file '{path}' is truncated or not a safetensors file ({error})."
+        ) from error
 
 
 def _read_pickle(path: Path) -> Any:
@@ -75,13 +63,17 @@ def _read_pickle(path: Path) -> Any:
                 f"The weights file '{path}' was refused: it holds Python objects, and loading those could run code. "
                 "Save only the tensors: torch.save(model.state_dict(), FILE), or use safetensors."
             ) from error
-        raise ModelError(f"The weights file '{path}' is truncated, corrupt, or not a weights file.") from error
+        raise ModelError(
+            f"The weights file '{path}' is truncated, corrupt, or not a weights file."
+        ) from error
     except (RuntimeError, EOFError, ValueError, KeyError, IndexError, AttributeError, OSError) as error:
         if "TorchScript" in str(error) or "torch.jit" in str(error):
             raise ModelError(
                 f"The weights file '{path}' is a TorchScript program; save its state_dict() instead."
             ) from error
-        raise ModelError(f"The weights file '{path}' is truncated, corrupt, or not a weights file.") from error
+        raise ModelError(
+            f"The weights file '{path}' is truncated, corrupt, or not a weights file."
+        ) from error
 
 
 def _unwrap(content: Any, path: Path) -> StateDict:
@@ -108,7 +100,9 @@ def fit_names(state: StateDict, expected: StateDict) -> StateDict:
     first = next(iter(expected))
     prefix = next((name.removesuffix(first) for name in state if name.endswith(f".{first}")), "")
     if prefix and first not in state:
-        state = {name.removeprefix(prefix): tensor for name, tensor in state.items() if name.startswith(prefix)}
+        state = {
+            name.removeprefix(prefix): tensor for name, tensor in state.items() if name.startswith(prefix)
+        }
     return {name: tensor for name, tensor in state.items() if not name.startswith(_AUXILIARY)}
 
 

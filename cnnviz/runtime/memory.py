@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Protocol
 
 import torch
-from torch import Tensor
 
 from cnnviz.errors import MemoryShortError
 
@@ -43,9 +42,12 @@ def available_memory(device: torch.device) -> int | None:
     return int(found[1]) * 1024 if found else None
 
 
-def require_memory(network: CountsActivations, pixels: Tensor) -> None:
-    """Raise MemoryShortError, with the size that would fit, if a pass forward and back cannot fit in memory."""
-    height, width = pixels.shape[-2:]
+def require_memory(network: CountsActivations, size: tuple[int, int]) -> None:
+    """Raise MemoryShortError if a pass forward and back over one picture cannot fit in memory.
+
+    ``size`` is the picture's (height, width); the message says which shorter side would fit.
+    """
+    height, width = size
     if height * width <= _SMALL_PIXELS:
         return
     available = available_memory(network.device)

@@ -15,7 +15,11 @@ from cnnviz.network.loading import load_blueprint
 
 
 def rows(name: str, size: int = 224) -> dict:
-    return {alias: row for row in load_blueprint(name).layer_table((size, size)) for alias in (row.name, *row.aliases)}
+    return {
+        alias: row
+        for row in load_blueprint(name).layer_table((size, size))
+        for alias in (row.name, *row.aliases)
+    }
 
 
 def test_vgg16_has_the_papers_parameters_and_15_47_giga_multiply_adds():
@@ -30,7 +34,29 @@ def test_vgg16_activations_are_those_of_the_cs231n_table():
     """The rows of CS231n's VGG-16 table ("memory"), in its order; together 15.2 M values with the input."""
     kinds = ("Conv2d", "MaxPool2d", "Linear")
     values = [math.prod(row.shape) for row in load_blueprint("vgg16").layer_table() if row.kind in kinds]
-    thousands = [3211, 3211, 803, 1606, 1606, 401, 803, 803, 803, 201, 401, 401, 401, 100, 100, 100, 100, 25, 4, 4, 1]
+    thousands = [
+        3211,
+        3211,
+        803,
+        1606,
+        1606,
+        401,
+        803,
+        803,
+        803,
+        201,
+        401,
+        401,
+        401,
+        100,
+        100,
+        100,
+        100,
+        25,
+        4,
+        4,
+        1,
+    ]
     assert [round(v / 1000) for v in values] == thousands
     assert sum(values) + 3 * 224 * 224 == pytest.approx(15.2e6, rel=0.01)
 
@@ -106,7 +132,8 @@ def seen_by(network: Network, layer: str, size: int) -> tuple[tuple[int, int, in
 
 
 @pytest.mark.parametrize(
-    ("model", "layer", "size"), [("resnet50", "layer4.2", 608), ("squeezenet1_1", "fire9", 384), ("alexnet", "pool5", 352)]
+    ("model", "layer", "size"),
+    [("resnet50", "layer4.2", 608), ("squeezenet1_1", "fire9", 384), ("alexnet", "pool5", 352)],
 )
 def test_receptive_field_is_what_autograd_measures(model, layer, size):
     """ResNet-50's last block: 427 pixels (torchvision strides in the 3×3 kernels; the paper's 1×1 would give 483)."""

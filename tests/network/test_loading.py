@@ -12,7 +12,7 @@ from safetensors.torch import save_file
 
 import cnnviz
 from cnnviz.errors import ModelError, UsageError
-from cnnviz.network import architecture, catalogue, choice, download
+from cnnviz.network import architecture, catalogue, checksum, choice, download
 
 
 @pytest.fixture
@@ -46,15 +46,20 @@ def test_catalogue_is_what_torchvision_publishes():
     assert len(theirs & set(ours)) > 60
 
 
-@pytest.mark.parametrize("wrap", [
-    lambda s: s,
-    lambda s: {"state_dict": {f"module.{k}": v for k, v in s.items()}, "epoch": 3},
-    lambda s: {"model": {f"_orig_mod.module.{k}": v for k, v in s.items()}, "args": {"lr": 0.1}},
-    lambda s: {"net": {f"net.{k}": v for k, v in s.items()} | {"head.extra": torch.zeros(2)}},
-    lambda s: {k: v.half() for k, v in s.items()},
-])
+@pytest.mark.parametrize(
+    "wrap",
+    [
+        lambda s: s,
+        lambda s: {"state_dict": {f"module.{k}": v for k, v in s.items()}, "epoch": 3},
+        lambda s: {"model": {f"_orig_mod.module.{k}": v for k, v in s.items()}, "args": {"lr": 0.1}},
+        lambda s: {"net": {f"net.{k}": v for k, v in s.items()} | {"head.extra": torch.zeros(2)}},
+        lambda s: {k: v.half() for k, v in s.items()},
+    ],
+)
 def test_own_checkpoints_load_whatever_wraps_them(tmp_path, seven_classes, wrap):
-    network = cnnviz.load_network("resnet18", weights=saved(tmp_path / "my.pth", wrap(seven_classes)), device="cpu")
+    network = cnnviz.load_network(
+        "resnet18", weights=saved(tmp_path / "my.pth", wrap(seven_classes)), device="cpu"
+    )
     assert network.classes == 7
     assert network.labels == tuple(f"class {i}" for i in range(7))
     assert network.weights.label == "my.pth"
@@ -71,7 +76,9 @@ def test_own_safetensors_with_labels(tmp_path, seven_classes):
         cnnviz.load_network("resnet18", weights=tmp_path / "my.safetensors", labels=["a", "b"])
 
 
-@pytest.mark.parametrize("model", ["googlenet", "densenet121", "vgg11_bn", "mobilenet_v2", "efficientnet_b0", "convnext_tiny"])
+@pytest.mark.parametrize(
+    "model", ["googlenet", "densenet121", "vgg11_bn", "mobilenet_v2", "efficientnet_b0", "convnext_tiny"]
+)
 def test_many_architectures_give_back_what_was_saved(tmp_path, model):
     original = cnnviz.load_network(model, weights="random", labels=["a", "b", "c"], seed=5)
     path = saved(tmp_path / "w.pth", original.module.state_dict())
@@ -87,7 +94,9 @@ def test_side_classifiers_and_old_densenet_names_are_understood(tmp_path):
     assert any(name.startswith("aux1.") for name in state)
     assert cnnviz.load_network("googlenet", weights=saved(tmp_path / "g.pth", state)).classes == 4
     modern = architecture.build_random("densenet121", 5, seed=0).state_dict()
-    old = {name.replace(".norm1.", ".norm.1.").replace(".conv2.", ".conv.2."): t for name, t in modern.items()}
+    old = {
+        name.replace(".norm1.", ".norm.1.").replace(".conv2.", ".conv.2."): t for name, t in modern.items()
+    }
     assert old.keys() != modern.keys()
     assert cnnviz.load_network("densenet121", weights=saved(tmp_path / "d.pth", old)).classes == 5
 
@@ -146,9 +155,15 @@ def test_files_that_hold_no_weights(tmp_path, seven_classes):
     script = torch.jit.trace(torch.nn.Linear(2, 2), torch.rand(1, 2))
     script.save(str(tmp_path / "script.pt"))
     for name, message in {
-        "half.pth": "truncated", "empty.pth": "is empty", "text.pth": "not a weights file",
-        "text.safetensors": "not a safetensors file", "numbers.pth": "no state_dict", "list.pth": "no state_dict",
-        "script.pt": "TorchScript", "missing.pth": "does not exist", ".": "not a file",
+        "half.pth": "truncated",
+        "empty.pth": "is empty",
+        "text.pth": "not a weights file",
+        "text.safetensors": "not a safetensors file",
+        "numbers.pth": "no state_dict",
+        "list.pth": "no state_dict",
+        "script.pt": "TorchScript",
+        "missing.pth": "does not exist",
+        ".": "not a file",
     }.items():
         with pytest.raises(ModelError, match=message):
             cnnviz.load_network("resnet18", weights=tmp_path / name)
@@ -169,14 +184,16 @@ def test_published_weights_from_the_cache(cache):
     assert network.weights.label == "IMAGENET1K_V1"
     assert network.labels[967] == "espresso"
     assert "not the file that torchvision publishes" in network.weights.remark
-    assert network.weights.sha256 == cnnviz.network.weights.sha256(published.path)
+    assert network.weights.sha256 == checksum.sha256(published.path)
 
 
 def test_truncated_cached_file_is_named_with_its_repair(cache):
     published = catalogue.entry("vgg11").default
     content = saved(cache / "whole", {"features.0.weight": torch.rand(64, 3, 3, 3)}).read_bytes()
     published.path.write_bytes(content[:-100])
-    with pytest.raises(ModelError, match=r"vgg11-8a719046\.pth is truncated or corrupt.*models fetch vgg11 --force"):
+    with pytest.raises(
+        ModelError, match=r"vgg11-8a719046\.pth is truncated or corrupt.*models fetch vgg11 --force"
+    ):
         cnnviz.load_network("vgg11")
 
 
@@ -199,7 +216,9 @@ def test_a_download_that_fails_leaves_nothing(cache, monkeypatch):
     monkeypatch.setenv("CNNVIZ_OFFLINE", "0")
     wrong = tmp = cache / "server"
     wrong.write_bytes(b"not the published file")
-    published = catalogue.PublishedWeights(**{**vars(catalogue.entry("vgg11").default), "url": f"file://{wrong}-0123abcd.pth"})
+    published = catalogue.PublishedWeights(
+        **{**vars(catalogue.entry("vgg11").default), "url": f"file://{wrong}-0123abcd.pth"}
+    )
     Path(f"{wrong}-0123abcd.pth").write_bytes(b"not the published file")
     (cache / published.file).unlink()
     with pytest.raises(ModelError, match="downloading it failed"):

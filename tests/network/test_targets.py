@@ -12,7 +12,14 @@ from cnnviz.network.targets import find_class, imagenet_labels, read_labels
 
 @pytest.mark.parametrize(
     ("wanted", "index"),
-    [("285", 285), (285, 285), ("Egyptian cat", 285), ("egyptian_CAT", 285), ("flaming", 130), ("tarantula", 76)],
+    [
+        ("285", 285),
+        (285, 285),
+        ("Egyptian cat", 285),
+        ("egyptian_CAT", 285),
+        ("flaming", 130),
+        ("tarantula", 76),
+    ],
 )
 def test_finding_a_class(wanted, index):
     assert find_class(imagenet_labels(), wanted) == index
@@ -28,7 +35,7 @@ def test_a_whole_name_wins_over_a_part_and_a_word_over_a_syllable():
     ("wanted", "message"),
     [
         ("cat", r"fits 5 classes: tiger cat \(282\), Persian cat"),
-        ("terrier", r"fits 2\d classes: .* and \d+ more"),
+        ("terrier", r"fits 18 classes: .* and 10 more"),
         ("espreso", "Did you mean espresso"),
         ("1000", "classes 0 to 999"),
         ("-1", "classes 0 to 999"),
@@ -50,7 +57,13 @@ def test_labels_files(tmp_path):
 
 @pytest.mark.parametrize(
     ("name", "content"),
-    [("empty.txt", b"\n"), ("binary.txt", b"\xff\xfe\x00"), ("bad.json", b"{"), ("gap.json", b'{"0": "a", "2": "b"}'), ("number.json", b"3")],
+    [
+        ("empty.txt", b"\n"),
+        ("binary.txt", b"\xff\xfe\x00"),
+        ("bad.json", b"{"),
+        ("gap.json", b'{"0": "a", "2": "b"}'),
+        ("number.json", b"3"),
+    ],
 )
 def test_labels_files_that_are_none(tmp_path, name, content):
     path = tmp_path / name

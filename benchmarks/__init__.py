@@ -1,0 +1,1 @@
+"""Measurements against named peers, each runnable by itself: ``python -m benchmarks.startup``."""

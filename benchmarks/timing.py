@@ -1,0 +1,41 @@
+"""What the benchmarks share: interleaved runs, medians, and the machine's name."""
+
+from __future__ import annotations
+
+import os
+import platform
+import resource
+import statistics
+import subprocess
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+
+def machine() -> str:
+    """The processor's name and how many of its cores there are."""
+    cpuinfo = Path("/proc/cpuinfo")
+    names = [
+        line.split(":", 1)[1].strip()
+        for line in (cpuinfo.read_text(encoding="utf-8").splitlines() if cpuinfo.is_file() else [])
+        if line.startswith("model name")
+    ]
+    return f"{names[0] if names else platform.processor() or platform.machine()}, {os.cpu_count()} cores"
+
+
+def interleaved(runs: Mapping[str, Callable[[], float]], rounds: int, warmups: int = 1) -> dict[str, float]:
+    """The median of each measurement, taken in turn round by round so that all meet the same machine."""
+    found: dict[str, list[float]] = {name: [] for name in runs}
+    for turn in range(warmups + rounds):
+        for name, run in runs.items():
+            seconds = run()
+            if turn >= warmups:
+                found[name].append(seconds)
+    return {name: statistics.median(values) for name, values in found.items()}
+
+
+def process_seconds(command: Sequence[str], **settings: object) -> float:
+    """User and system seconds of a whole process, which a busy machine changes less than the clock."""
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    subprocess.run(command, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, **settings)  # type: ignore[call-overload]
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return after.ru_utime - before.ru_utime + after.ru_stime - before.ru_stime

@@ -1,0 +1,198 @@
+"""Mistakes: one clear sentence, the right exit code, no traceback, and nothing half-written."""
+
+from __future__ import annotations
+
+import os
+import struct
+import zlib
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from cnnviz.network import catalogue
+
+NET = ("-m", "squeezenet1_1")
+
+
+def png_header(width: int, height: int) -> bytes:
+    """A PNG that claims a size and holds hardly any pixels."""
+    head = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
+    chunks = ((b"IHDR", head), (b"IDAT", zlib.compress(bytes(1000))), (b"IEND", b""))
+    return b"\x89PNG\r\n\x1a\n" + b"".join(
+        struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+        for kind, data in chunks
+    )
+
+
+@pytest.fixture
+def kit(tmp_path: Path, samples: Path) -> Path:
+    """A folder of things that go wrong."""
+    whole = (samples / "rocket.jpg").read_bytes()
+    png = (samples / "chelsea.png").read_bytes()
+    files = {
+        "empty.png": b"",
+        "text.png": b"these are words",
+        "html.jpg": b"<!doctype html><title>404</title>",
+        "cut.jpg": whole[:9000],
+        "cut.png": png[: len(png) // 3],
+        "header.png": png[:40],
+        "bomb.png": png_header(60_000, 60_000),
+        "flat.png": png_header(0, 10),
+        "zeros.png": bytes(5000),
+        "vector.svg": b"<svg xmlns='http://www.w3.org/2000/svg'/>",
+        "page.pdf": b"%PDF-1.4\n",
+        "weights.pth": b"no weights",
+        "labels.txt": b"one\ntwo\n",
+        "list.txt": b"\n\n",
+    }
+    for name, content in files.items():
+        (tmp_path / name).write_bytes(content)
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "loop.png").symlink_to("loop.png")
+    os.mkfifo(tmp_path / "pipe.png")
+    Image.new("RGB", (64, 64), "orange").save(tmp_path / "ok.png")
+    Image.new("RGB", (9, 9), "orange").save(tmp_path / "tiny.png")
+    return tmp_path
+
+
+BAD_PICTURES = [
+    ("missing.png", "does not exist"),
+    ("empty.png", "empty"),
+    ("text.png", "not an image"),
+    ("html.jpg", "not an image"),
+    ("cut.jpg", "cut.jpg"),
+    ("cut.png", "cut.png"),
+    ("header.png", "header.png"),
+    ("bomb.png", "--max-pixels"),
+    ("flat.png", "flat.png"),
+    ("zeros.png", "not an image"),
+    ("vector.svg", "vector.svg"),
+    ("page.pdf", "page.pdf"),
+    ("loop.png", "loop.png"),
+    ("pipe.png", "pipe.png"),
+    ("weights.pth", "not an image"),
+    ("x" * 300 + ".png", "xxx"),
+]
+
+
+@pytest.mark.parametrize(("name", "message"), BAD_PICTURES)
+def test_bad_pictures(run_cnnviz, kit, name, message):
+    before = sorted(path.name for path in kit.iterdir())
+    result = run_cnnviz("saliency", name, *NET)
+    assert result.exit_code == 1
+    assert result.stdout == ""
+    assert message in result.stderr
+    assert len(result.stderr.splitlines()) == 1
+    assert "Traceback" not in result.stderr
+    assert sorted(path.name for path in kit.iterdir()) == before
+
+
+BAD_STDIN = [(b"", "empty"), (b"words", "not an image"), (png_header(60_000, 60_000), "--max-pixels")]
+
+
+@pytest.mark.parametrize(("data", "message"), BAD_STDIN)
+def test_bad_standard_input(run_cnnviz, data, message):
+    result = run_cnnviz("saliency", "-", "-o", "-", *NET, stdin=data)
+    assert result.exit_code == 1
+    assert result.stdout_bytes == b""
+    assert "<stdin>" in result.stderr
+    assert message in result.stderr
+
+
+BAD_ARGUMENTS = [
+    ((), 2, "No picture was given"),
+    (("folder",), 2, "no pictures in the folder"),
+    (("*.nothing",), 2, "Nothing matches"),
+    (("--files-from", "list.txt"), 2, "is empty"),
+    (("--files-from", "none.txt"), 2, "cannot be read"),
+    (("--files-from", "folder"), 2, "cannot be read"),
+    (("-", "--files-from", "-"), 2, "cannot be both"),
+    (("ok.png", "--target", "zebu"), 2, "no class called 'zebu'"),
+    (("ok.png", "--target", "1000"), 2, "0 to 999"),
+    (("ok.png", "--target", "cat"), 2, "fits 5 classes"),
+    (("ok.png", "--view", "3d"), 2, "3d"),
+    (("ok.png", "--colormap", "infernal"), 2, "inferno"),
+    (("ok.png", "--percentile", "0"), 2, "percentile"),
+    (("ok.png", "--blur", "-1"), 2, "blur"),
+    (("ok.png", "--size", "0"), 2, "size"),
+    (("ok.png", "--size", "big"), 2, "size"),
+    (("ok.png", "--size", "10"), 1, "too small for squeezenet1_1"),
+    (("ok.png", "--size", "90000"), 4, "--size"),
+    (("ok.png", "--device", "gpu"), 2, "no device 'gpu'"),
+    (("ok.png", "--device", "cuda:99"), 2, "not here"),
+    (("ok.png", "--precision", "int8"), 2, "no precision 'int8'"),
+    (("ok.png", "--background", "greenish"), 2, "no colour 'greenish'"),
+    (("ok.png", "--mean", "a,b"), 2, "--mean takes numbers"),
+    (("ok.png", "--std", "1,1"), 2, "3 numbers"),
+    (("ok.png", "--labels", "none.txt"), 2, "cannot be read"),
+    (("ok.png", "--labels", "labels.txt"), 2, "2 classes, but the network has 1000"),
+    (("ok.png", "--nonsense"), 2, "--nonsense"),
+    (("ok.png", "-o", "out.bmp"), 2, "extension '.bmp'"),
+    (("ok.png", "-o", "out"), 2, "no extension"),
+    (("ok.png", "-o", "{colour}.png"), 2, "no field '{colour}'"),
+    (("ok.png", "-o", "{stem.png"), 2, "unmatched brace"),
+    (("ok.png", "-o", "ok.png"), 2, "is an input"),
+    (("ok.png", "-o", "text.png"), 2, "exists already"),
+    (("ok.png", "-o", "text.png/deep/"), 1, "cannot be made"),
+    (("ok.png", "tiny.png", "-o", "-"), 2, "takes one picture"),
+    (("ok.png", "tiny.png", "-o", "one.png"), 2, "would both be written"),
+    (("ok.png", "-m", "resnet51"), 2, "resnet50"),
+    (("ok.png", "-m", "vgg19"), 3, "models fetch vgg19"),
+    (("ok.png", "-m", "lenet5"), 3, "no published weights"),
+    (("ok.png", "-m", "resnet18", "-w", "weights.pth"), 3, "not a weights file"),
+    (("ok.png", "-m", "resnet18", "-w", "none.pth"), 3, "does not exist"),
+    (("ok.png", "-m", "resnet18", "-w", "V7"), 2, "IMAGENET1K_V1"),
+    (("ok.png", "-m", "auto", "-w", "weights.pth"), 2, "name it too"),
+]
+
+
+@pytest.mark.parametrize(("arguments", "code", "message"), BAD_ARGUMENTS)
+def test_bad_arguments(run_cnnviz, kit, arguments, code, message):
+    before = sorted(path.name for path in kit.iterdir())
+    net = () if "-m" in arguments else NET
+    result = run_cnnviz("saliency", *arguments, *net)
+    assert result.exit_code == code, result.stderr
+    assert result.stdout == ""
+    assert message in " ".join(result.stderr.replace("│", " ").split())
+    assert "Traceback" not in result.stderr
+    assert sorted(path.name for path in kit.iterdir()) == before
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "message"),
+    [
+        (("layers", "-m", "resnet51"), 2, "resnet50"),
+        (("info", "ok.png"), 1, "recipe"),
+        (("info", "missing.png"), 1, "does not exist"),
+        (("info", "folder"), 1, "folder"),
+        (("models", "fetch", "vgg99"), 2, "vgg"),
+        (("models", "fetch", "vgg19", "--offline"), 3, "switched off"),
+        (("models", "path", "lenet5"), 3, "no published weights"),
+        (("models", "path", "vgg16", "-w", "V9"), 2, "IMAGENET1K_FEATURES"),
+        (("salience", "ok.png"), 2, "salience"),
+        (("classify", "text.png", "-m", "squeezenet1_1"), 1, "not an image"),
+    ],
+)
+def test_mistakes_in_other_commands(run_cnnviz, kit, arguments, code, message):
+    result = run_cnnviz(*arguments)
+    assert result.exit_code == code
+    assert message in result.stderr
+    assert "Traceback" not in result.stderr
+
+
+def test_truncated_weights_in_the_cache(run_cnnviz, kit, monkeypatch):
+    monkeypatch.setenv("TORCH_HOME", str(kit / "torch"))
+    path = catalogue.entry("vgg16").default.path
+    path.parent.mkdir(parents=True)
+    path.write_bytes(b"PK\x03\x04 and then the line went dead")
+    result = run_cnnviz("saliency", "ok.png", "-m", "vgg16")
+    assert result.exit_code == 3
+    assert "vgg16-397923af.pth is truncated or corrupt" in result.stderr
+    assert "models fetch vgg16 --force" in result.stderr
+
+
+def test_debug_shows_the_traceback(run_cnnviz, kit):
+    result = run_cnnviz("saliency", "ok.png", *NET, "-t", "zebu", "--debug")
+    assert result.exit_code == 2
+    assert "Traceback" in result.stderr

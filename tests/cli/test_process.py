@@ -1,0 +1,120 @@
+"""What only a process of its own can show: what is imported, pipes that close, and being interrupted."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import signal
+import subprocess
+import sys
+
+import pytest
+
+HEAVY = ("torch", "torchvision", "matplotlib", "captum", "cv2", "sklearn", "numpy")
+
+REPORT_IMPORTS = """
+import sys
+from cnnviz.cli.app import app
+sys.argv = ["cnnviz", *{arguments!r}]
+try:
+    app()
+except SystemExit as stop:
+    code = stop.code
+print([m for m in {heavy!r} if m in sys.modules], code, file=sys.__stderr__)
+"""
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code"),
+    [
+        (["--help"], 0),
+        (["--version"], 0),
+        (["saliency", "--help"], 0),
+        (["saliency", "--sighs", "3"], 2),
+        (["models"], 0),
+    ],
+)
+def test_help_version_and_usage_errors_import_nothing_heavy(arguments, code):
+    script = REPORT_IMPORTS.format(arguments=arguments, heavy=HEAVY)
+    run = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, timeout=60, check=True
+    )
+    assert run.stderr.splitlines()[-1] == f"[] {code}"
+
+
+def test_import_cnnviz_does_not_import_torch():
+    script = "import sys, cnnviz; dir(cnnviz); cnnviz.__version__; assert 'torch' not in sys.modules"
+    subprocess.run([sys.executable, "-c", script], timeout=60, check=True)
+
+
+def test_embedded_network_needs_no_torchvision(cnnviz_command, samples, tmp_path):
+    script = (
+        "import sys\nfrom cnnviz.cli.app import app\n"
+        f"sys.argv = ['cnnviz', 'saliency', {str(samples / 'chelsea.png')!r}, '-m', 'squeezenet1_1']\n"
+        "try:\n    app()\nexcept SystemExit as stop:\n    assert not stop.code\n"
+        "assert not {'torchvision', 'captum', 'cv2', 'sklearn', 'torch._dynamo'} & set(sys.modules)"
+    )
+    subprocess.run([sys.executable, "-c", script], cwd=tmp_path, timeout=120, check=True)
+
+
+def test_module_and_script_are_the_same_program(cnnviz_command):
+    by_script = subprocess.run([*cnnviz_command, "--version"], capture_output=True, text=True, check=True)
+    by_module = subprocess.run(
+        [sys.executable, "-m", "cnnviz", "--version"], capture_output=True, text=True, check=True
+    )
+    assert by_script.stdout == by_module.stdout == "cnnviz 0.1.0\n"
+
+
+def test_a_shell_pipeline(cnnviz_command, samples, tmp_path):
+    shutil.copy(samples / "rocket.jpg", tmp_path)
+    line = (
+        f"cat rocket.jpg | {cnnviz_command[0]} saliency - -o - -m squeezenet1_1 > out.png && "
+        f"find . -name '*.jpg' | {cnnviz_command[0]} saliency --files-from - --json -m squeezenet1_1"
+    )
+    run = subprocess.run(
+        ["sh", "-c", line], cwd=tmp_path, capture_output=True, text=True, timeout=120, check=True
+    )
+    assert (tmp_path / "out.png").read_bytes().startswith(b"\x89PNG")
+    assert json.loads(run.stdout)["output"] == "rocket.saliency.png"
+
+
+def test_a_reader_that_goes_away_is_no_traceback(cnnviz_command):
+    """As in ``cnnviz models | head -1``."""
+    process = subprocess.Popen([*cnnviz_command, "models"], stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    process.stdout.close()
+    complaint = process.stderr.read()
+    assert process.wait(timeout=60) == 141
+    assert complaint == b""
+
+
+@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM])
+def test_interrupting_keeps_what_was_finished(cnnviz_command, samples, tmp_path, how):
+    for i in range(200):
+        shutil.copy(samples / "rocket.jpg", tmp_path / f"{i:03}.jpg")
+    process = subprocess.Popen(
+        [*cnnviz_command, "saliency", ".", "-m", "squeezenet1_1", "-o", "out/"],
+        cwd=tmp_path,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    first = process.stdout.readline().strip()
+    process.send_signal(how)
+    rest, complaint = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert "Interrupted" in complaint
+    assert "Traceback" not in complaint
+    told = {first, *rest.split()}
+    there = {f"out/{path.name}" for path in (tmp_path / "out").iterdir()}
+    assert told <= there
+    assert len(there) < 200
+    assert not [name for name in there if not name.endswith(".png")]
+
+
+def test_a_full_disk_leaves_no_scrap(cnnviz_command, samples, tmp_path):
+    """A limit on the size of files stands in for the disk."""
+    line = f"ulimit -f 8; {cnnviz_command[0]} saliency {samples / 'rocket.jpg'} -m squeezenet1_1"
+    run = subprocess.run(["bash", "-c", line], cwd=tmp_path, capture_output=True, text=True, timeout=60)
+    assert run.returncode == 1
+    assert "cannot be written" in run.stderr
+    assert list(tmp_path.iterdir()) == []
