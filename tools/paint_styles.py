@@ -170,9 +170,7 @@ def starry_flow(x: Array, y: Array) -> Array:
         flow_x += pull * (-swirl.spin * dy - inward * dx)
         flow_y += pull * (swirl.spin * dx - inward * dy)
     land = y > far_ridge(x)
-    slope = np.where(
-        y > near_ridge(x), np.gradient(near_ridge(x[0]), x[0]), np.gradient(far_ridge(x[0]), x[0])
-    )
+    slope = np.where(y > near_ridge(x), np.gradient(near_ridge(x[0]), x[0]), np.gradient(far_ridge(x[0]), x[0]))
     flow_x, flow_y = (
         np.where(land, 1.0, flow_x),
         np.where(land, slope + 0.25 * np.sin(22 * x + 15 * y), flow_y),
@@ -196,9 +194,7 @@ def star_light(x: Array, y: Array, star: Swirl) -> Array:
     """A bright core and fading rings."""
     distance = np.hypot(x - star.x, y - star.y) / star.radius
     rings = 0.78 + 0.30 * np.cos(2 * np.pi * 2.1 * distance)
-    return np.minimum(
-        1.15 * np.exp(-((distance / 0.36) ** 2)) + star.glow * rings * np.exp(-1.45 * distance), 1.25
-    )
+    return np.minimum(1.15 * np.exp(-((distance / 0.36) ** 2)) + star.glow * rings * np.exp(-1.45 * distance), 1.25)
 
 
 def starry_colours(rng: np.random.Generator, x: Array, y: Array) -> Array:
@@ -287,9 +283,7 @@ def brush_layer(rng: np.random.Generator, canvas: Canvas, flow: Array, picture: 
         nearby = middle + rng.normal(0, layer.width, 2)
         spread = rng.normal(0, layer.colour_spread) + rng.normal(0, 0.6 * layer.colour_spread, (2, 3))
         colours = look_up(picture, np.stack([middle, nearby]))
-        canvas.stroke(
-            rng, path, layer.width * rng.uniform(0.75, 1.2), np.clip(colours * (1 + 2 * spread), 0, 1)
-        )
+        canvas.stroke(rng, path, layer.width * rng.uniform(0.75, 1.2), np.clip(colours * (1 + 2 * spread), 0, 1))
 
 
 def starry(size: int) -> Array:
@@ -489,9 +483,7 @@ def mosaic(size: int) -> Array:
     tiles, centres, colours = lay_tiles(rng, mosaic_design(fine), fine)
     depth = joint_distance(tiles)
     unit = TESSERA * fine
-    height = cv2.GaussianBlur(
-        smoothstep(0.05 * unit, 0.26 * unit, depth).astype(np.float32), (0, 0), 0.03 * unit
-    )
+    height = cv2.GaussianBlur(smoothstep(0.05 * unit, 0.26 * unit, depth).astype(np.float32), (0, 0), 0.03 * unit)
     grain = cv2.GaussianBlur(rng.normal(0, 1, tiles.shape).astype(np.float32), (0, 0), 1.2)
     surface = 1 + tilt_shade(rng, tiles, centres) + 0.05 * grain + 0.24 * light_relief(height, 0.02 * unit)
     stone = colours[tiles] * surface[..., None]
@@ -596,9 +588,7 @@ def shade_land(scene: Scene, x: Array, y: Array, lines: list[Array]) -> Scene:
         depth = y - line
         soft = cv2.GaussianBlur(line[None].astype(np.float32), (0, 0), len(line) * 0.012)[0]
         slope = np.gradient(soft, across)
-        away = np.clip(
-            slope * 0.9, -0.4, 0.5
-        )  # the sun stands to the left: slopes that fall to the right are dark
+        away = np.clip(slope * 0.9, -0.4, 0.5)  # the sun stands to the left: slopes that fall to the right are dark
         if index == 0:
             facets = 0.25 * np.sign(np.sin(55 * x + 26 * depth + 4 * np.sin(30 * depth)))
             tone, flow = 0.40 + away + facets - 0.9 * depth, np.full_like(x, 1.05)
@@ -669,14 +659,10 @@ def block(taken: Array, path: Array) -> None:
             taken[np.clip(row + below, 0, len(taken) - 1), np.clip(column + right, 0, len(taken) - 1)] = True
 
 
-def pen_line(
-    rng: np.random.Generator, sheet: Array, path: Array, widths: Array | float, ink: int = 255
-) -> None:
+def pen_line(rng: np.random.Generator, sheet: Array, path: Array, widths: Array | float, ink: int = 255) -> None:
     """Ink a path (unit square) with a hand that trembles and a nib that swells and lifts."""
     count = len(path)
-    tremble = np.interp(
-        np.arange(count), np.arange(0, count + 6, 6), rng.normal(0, 1, len(range(0, count + 6, 6)))
-    )
+    tremble = np.interp(np.arange(count), np.arange(0, count + 6, 6), rng.normal(0, 1, len(range(0, count + 6, 6))))
     taper = np.sin(np.linspace(0.12, np.pi - 0.12, count)) ** 0.6
     across = normals(path)
     line = path + across * (tremble * 0.0006)[:, None]
@@ -723,9 +709,7 @@ def draw_clouds(rng: np.random.Generator, sheet: Array) -> None:
             path = circle(0, 0, radius, np.pi * 0.95, np.pi * 2.05) * [1, 0.8] + [x, y]
             covered = np.zeros(len(path), bool)
             for other_x, other_y, other_radius in cloud:
-                covered |= (
-                    np.hypot(path[:, 0] - other_x, 1.25 * (path[:, 1] - other_y)) < 0.999 * other_radius
-                )
+                covered |= np.hypot(path[:, 0] - other_x, 1.25 * (path[:, 1] - other_y)) < 0.999 * other_radius
             for run in np.split(np.arange(len(path)), np.flatnonzero(np.diff(covered)) + 1):
                 if not covered[run[0]]:
                     sketch(rng, sheet, path[run], 0.0019)
@@ -736,9 +720,7 @@ def draw_birds(rng: np.random.Generator, sheet: Array) -> None:
         x, y, span = rng.uniform(0.40, 0.54), rng.uniform(0.19, 0.30), rng.uniform(0.007, 0.014)
         turn = np.linspace(0, 1, 10)
         for side in (-1, 1):
-            wing = np.stack(
-                [x + side * span * turn, y - 0.7 * span * np.sin(2.4 * turn) + 0.1 * span], axis=-1
-            )
+            wing = np.stack([x + side * span * turn, y - 0.7 * span * np.sin(2.4 * turn) + 0.1 * span], axis=-1)
             pen_line(rng, sheet, wing, 0.0026)
 
 
@@ -800,9 +782,7 @@ def draw_fir(rng: np.random.Generator, sheet: Array, x: float, y: float, height:
             reach = 0.24 * height * level * rng.uniform(0.6, 1.1)
             turn = np.linspace(0, 1, 8)
             tip = np.stack([side * reach * turn, 0.35 * reach * turn**2], axis=-1)
-            pen_line(
-                rng, sheet, np.array([x, y - height * (1 - level)]) + tip, 0.0022 if side > 0 else 0.0014
-            )
+            pen_line(rng, sheet, np.array([x, y - height * (1 - level)]) + tip, 0.0022 if side > 0 else 0.0014)
 
 
 def draw_grass(rng: np.random.Generator, sheet: Array, bank: Array) -> None:
@@ -821,9 +801,7 @@ def paper(rng: np.random.Generator, size: int) -> Array:
     """Warm laid paper, a little darker towards its edges."""
     x, y = unit_grid(size)
     cloudy = 0.12 * smooth_noise(rng, size, 6) + 0.06 * smooth_noise(rng, size, 60)
-    fibre = 0.07 * cv2.GaussianBlur(
-        rng.normal(0, 3, (size, size)).astype(np.float32), (0, 0), 2.2, sigmaY=0.7
-    )
+    fibre = 0.07 * cv2.GaussianBlur(rng.normal(0, 3, (size, size)).astype(np.float32), (0, 0), 2.2, sigmaY=0.7)
     edge = 0.9 * ((x - 0.5) ** 2 + (y - 0.5) ** 2)
     return ramp(PAPER, 0.75 + cloudy + fibre - edge)
 
@@ -865,9 +843,7 @@ def save(picture: Array, path: Path) -> None:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description="Paint the style pictures of sample_images/.")
-    parser.add_argument(
-        "-o", "--output", type=Path, default=Path("sample_images"), help="folder (%(default)s)"
-    )
+    parser.add_argument("-o", "--output", type=Path, default=Path("sample_images"), help="folder (%(default)s)")
     parser.add_argument("--size", type=int, default=768, help="side in pixels (%(default)s)")
     options = parser.parse_args(arguments)
     if options.size < SMALLEST:

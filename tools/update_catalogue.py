@@ -48,9 +48,7 @@ def catalogue() -> dict[str, Any]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("-o", "--output", type=Path, default=DESTINATION)
     output = parser.parse_args().output
     output.write_text(json.dumps(catalogue(), indent=1) + "\n", encoding="utf-8")

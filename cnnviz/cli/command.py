@@ -60,9 +60,7 @@ current = Invocation()
 """The invocation being served; a process serves one."""
 
 
-def command(
-    app: typer.Typer, name: str, *, examples: str = "", **settings: Any
-) -> Callable[[Callable], Callable]:
+def command(app: typer.Typer, name: str, *, examples: str = "", **settings: Any) -> Callable[[Callable], Callable]:
     """Register a function as command ``name`` of ``app``.
 
     ``examples`` are command lines, one a line, shown at the end of the help.
@@ -96,9 +94,7 @@ def _spread(function: Callable, name: str) -> Callable:
     def call(**values: Any) -> None:
         current.command, current.values = name, dict(values)
         current.defaults = {p.name: p.default for p in parameters}
-        filled = {
-            key: kind(**{f.name: values.pop(f.name) for f in fields(kind)}) for key, kind in groups.items()
-        }
+        filled = {key: kind(**{f.name: values.pop(f.name) for f in fields(kind)}) for key, kind in groups.items()}
         with_exit_codes(lambda: function(**filled, **values), debug=current.values.get("debug", False))
 
     call.__name__ = function.__name__

@@ -88,9 +88,7 @@ def _in_folder(folder: Path, recursive: bool) -> Iterator[Source]:
     from cnnviz.imaging import SUFFIXES
 
     found = sorted(folder.rglob("*") if recursive else folder.iterdir())
-    pictures = [
-        p for p in found if p.suffix.lower() in SUFFIXES and not p.name.startswith(".") and p.is_file()
-    ]
+    pictures = [p for p in found if p.suffix.lower() in SUFFIXES and not p.name.startswith(".") and p.is_file()]
     if not pictures:
         deeper = "" if recursive else " (-r looks into its folders too)"
         raise UsageError(f"There are no pictures in the folder '{folder}'{deeper}.")

@@ -29,12 +29,8 @@ def register(app: typer.Typer) -> None:
     def layers(
         network: NetworkOptions,
         run: RunOptions,
-        size: Annotated[
-            int | None, typer.Option("--size", "-s", min=1, help="Side of the picture, in pixels.")
-        ] = None,
-        find: Annotated[
-            str | None, typer.Option("--find", help="Only layers with this in a name.")
-        ] = None,
+        size: Annotated[int | None, typer.Option("--size", "-s", min=1, help="Side of the picture, in pixels.")] = None,
+        find: Annotated[str | None, typer.Option("--find", help="Only layers with this in a name.")] = None,
     ) -> None:
         """List a network's layers: names, papers' aliases, shapes, parameters, multiply-adds, receptive fields."""
         console.configure(quiet=run.quiet, verbose=run.verbose)
@@ -52,9 +48,7 @@ def register(app: typer.Typer) -> None:
         macs = sum(row.macs for row in rows)
         console.detail(f"{name}: {total:,} parameters, {macs / 1e9:.3f} G multiply-adds")
 
-    @command(
-        app, "info", examples="cnnviz info chelsea.saliency.png\ncnnviz info --command chelsea.saliency.png"
-    )
+    @command(app, "info", examples="cnnviz info chelsea.saliency.png\ncnnviz info --command chelsea.saliency.png")
     def info(
         picture: Annotated[Path, typer.Argument(help="A picture that cnnviz wrote.", metavar="IMG")],
         as_command: Annotated[

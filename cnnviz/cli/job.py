@@ -130,9 +130,7 @@ class ImageJob:
                 advance(source.name)
         return failures
 
-    def _one(
-        self, network: Network, explain: Explain, source: Source, destination: Destination | None
-    ) -> None:
+    def _one(self, network: Network, explain: Explain, source: Source, destination: Destination | None) -> None:
         from cnnviz.runtime.memory import clear_error_when_short
 
         started = time.perf_counter()
@@ -148,9 +146,7 @@ class ImageJob:
         from cnnviz.imaging.pixels import center_square, planned_size, to_pixels
         from cnnviz.runtime.memory import require_memory
 
-        photo = read_photo(
-            source.content(), background=self.input.background, max_pixels=self.input.max_pixels
-        )
+        photo = read_photo(source.content(), background=self.input.background, max_pixels=self.input.max_pixels)
         spec, crop = network.spec, self.input.crop
         side = spec.size if spec.fixed else (self.input.size or spec.size)
         size = (side, side) if spec.fixed and not crop else side
@@ -158,9 +154,7 @@ class ImageJob:
         pixels = to_pixels(photo, size, crop=crop)
         return Picture(source, center_square(photo) if crop else photo, pixels)
 
-    def _write(
-        self, result: Result, source: Source, destination: Destination, network: Network
-    ) -> str | None:
+    def _write(self, result: Result, source: Source, destination: Destination, network: Network) -> str | None:
         """The path written, or None when the picture went to standard output or its output is there already."""
         from cnnviz.imaging.files import encode, write_image
 
@@ -190,9 +184,7 @@ class ImageJob:
             **result.recipe,
         }
 
-    def _report(
-        self, source: Source, written: str | None, result: Result, network: Network, seconds: float
-    ) -> None:
+    def _report(self, source: Source, written: str | None, result: Result, network: Network, seconds: float) -> None:
         if self.run.json and not (self.output and self.output.output == outputs.STDOUT):
             console.result_json(
                 {

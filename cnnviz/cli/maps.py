@@ -41,15 +41,11 @@ ColormapOption = Annotated[
 ]
 PercentileOption = Annotated[
     float,
-    typer.Option(
-        "--percentile", min=1, max=100, help="Clip the map at this percentile; few pixels hold the peak."
-    ),
+    typer.Option("--percentile", min=1, max=100, help="Clip the map at this percentile; few pixels hold the peak."),
 ]
 BlurOption = Annotated[
     float,
-    typer.Option(
-        "--blur", min=0, help="Smooth the shown map by a Gaussian of so many of the network's pixels."
-    ),
+    typer.Option("--blur", min=0, help="Smooth the shown map by a Gaussian of so many of the network's pixels."),
 ]
 
 
@@ -116,9 +112,7 @@ class MapStyle:
         shown = smooth(found[0, 0].detach().cpu().numpy(), self.blur)
         if self.view is View.raw:
             return grey(shown, signed=self.signed)
-        settings: dict[str, Any] = dict(
-            colormap=self.colormap, signed=self.signed, percentile=self.percentile
-        )
+        settings: dict[str, Any] = dict(colormap=self.colormap, signed=self.signed, percentile=self.percentile)
         if self.view is View.overlay:
             return overlay(picture.photo, shown, **settings)
         width, height = picture.photo.size

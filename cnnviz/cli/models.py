@@ -20,9 +20,7 @@ _Weights = Annotated[
 
 def register(app: typer.Typer) -> None:
     """Add the command group to the application."""
-    group = typer.Typer(
-        help="List networks, fetch their weights ahead, find them on disk.", no_args_is_help=False
-    )
+    group = typer.Typer(help="List networks, fetch their weights ahead, find them on disk.", no_args_is_help=False)
 
     @group.callback(invoke_without_command=True)
     def models(context: typer.Context) -> None:
@@ -31,9 +29,7 @@ def register(app: typer.Typer) -> None:
 
     @command(group, "list", examples="cnnviz models list --here")
     def list_models(
-        here: Annotated[
-            bool, typer.Option("--here", help="Only those that work without a download.")
-        ] = False,
+        here: Annotated[bool, typer.Option("--here", help="Only those that work without a download.")] = False,
         json: _Json = False,
         debug: _Debug = False,
     ) -> None:
@@ -59,9 +55,7 @@ def register(app: typer.Typer) -> None:
             console.result(str(catalogue.EMBEDDED_FILE))
             return
         if offline:
-            raise ModelError(
-                "Fetching needs the network, and it is switched off (--offline or CNNVIZ_OFFLINE)."
-            )
+            raise ModelError("Fetching needs the network, and it is switched off (--offline or CNNVIZ_OFFLINE).")
         console.result(str(download.fetch(published, force=force, progress=console.shows_progress())))
 
     @command(group, "path", examples="cnnviz models path squeezenet1_1")

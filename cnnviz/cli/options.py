@@ -23,9 +23,7 @@ _NETWORK, _INPUT, _OUTPUT, _RUN = "Network", "Input", "Output", "Run"
 
 
 def _option(*names: str, help: str, panel: str, env: str | None = None, **more: Any) -> Any:
-    return typer.Option(
-        *names, help=help, rich_help_panel=panel, envvar=f"CNNVIZ_{env}" if env else None, **more
-    )
+    return typer.Option(*names, help=help, rich_help_panel=panel, envvar=f"CNNVIZ_{env}" if env else None, **more)
 
 
 @dataclass
@@ -34,9 +32,7 @@ class NetworkOptions:
 
     model: Annotated[
         str,
-        _option(
-            "--model", "-m", env="MODEL", panel=_NETWORK, help="Network, by its torchvision name, or 'auto'."
-        ),
+        _option("--model", "-m", env="MODEL", panel=_NETWORK, help="Network, by its torchvision name, or 'auto'."),
     ] = "auto"
     weights: Annotated[
         str | None,
@@ -50,21 +46,15 @@ class NetworkOptions:
     ] = None
     labels: Annotated[
         Path | None,
-        _option(
-            "--labels", panel=_NETWORK, help="File of class names, one per line, or JSON.", metavar="FILE"
-        ),
+        _option("--labels", panel=_NETWORK, help="File of class names, one per line, or JSON.", metavar="FILE"),
     ] = None
     mean: Annotated[
         str | None,
-        _option(
-            "--mean", panel=_NETWORK, help="Normalisation your weights were trained with.", metavar="R,G,B"
-        ),
+        _option("--mean", panel=_NETWORK, help="Normalisation your weights were trained with.", metavar="R,G,B"),
     ] = None
     std: Annotated[
         str | None,
-        _option(
-            "--std", panel=_NETWORK, help="Normalisation your weights were trained with.", metavar="R,G,B"
-        ),
+        _option("--std", panel=_NETWORK, help="Normalisation your weights were trained with.", metavar="R,G,B"),
     ] = None
     device: Annotated[
         str, _option("--device", env="DEVICE", panel=_NETWORK, help="auto, cpu, cuda, cuda:N or mps.")
@@ -72,9 +62,9 @@ class NetworkOptions:
     precision: Annotated[
         str, _option("--precision", env="PRECISION", panel=_NETWORK, help="auto, fp32, bf16 or fp16.")
     ] = "auto"
-    offline: Annotated[
-        bool, _option("--offline", env="OFFLINE", panel=_NETWORK, help="Never touch the network.")
-    ] = False
+    offline: Annotated[bool, _option("--offline", env="OFFLINE", panel=_NETWORK, help="Never touch the network.")] = (
+        False
+    )
 
     def load(self, name: str, seed: int, *, progress: bool) -> Network:
         """The network these options describe, under the name that ``auto`` came down to."""
@@ -104,9 +94,7 @@ class NetworkOptions:
                 raise catalogue.unknown_model(self.model)
             return self.model, None
         if self.weights is not None:
-            raise UsageError(
-                "Weights belong to a model: name it too, as in '--model resnet18 --weights my.pth'."
-            )
+            raise UsageError("Weights belong to a model: name it too, as in '--model resnet18 --weights my.pth'.")
         choice = choose_model(technique)
         return choice.name, choice.remark
 
@@ -132,9 +120,7 @@ class InputOptions:
             metavar="FILE|-",
         ),
     ] = None
-    recursive: Annotated[bool, _option("--recursive", "-r", panel=_INPUT, help="Go down into folders.")] = (
-        False
-    )
+    recursive: Annotated[bool, _option("--recursive", "-r", panel=_INPUT, help="Go down into folders.")] = False
     size: Annotated[
         int | None,
         _option(
@@ -156,15 +142,11 @@ class InputOptions:
     ] = False
     background: Annotated[
         str,
-        _option(
-            "--background", panel=_INPUT, help="Colour put behind transparent pictures.", metavar="COLOUR"
-        ),
+        _option("--background", panel=_INPUT, help="Colour put behind transparent pictures.", metavar="COLOUR"),
     ] = "white"
     max_pixels: Annotated[
         int,
-        _option(
-            "--max-pixels", panel=_INPUT, min=1, help="Refuse larger pictures unread (decompression bombs)."
-        ),
+        _option("--max-pixels", panel=_INPUT, min=1, help="Refuse larger pictures unread (decompression bombs)."),
     ] = 178_956_970
 
 
@@ -184,9 +166,7 @@ class OutputOptions:
             show_default="{stem}.{command}.png",
         ),
     ] = None
-    force: Annotated[
-        bool, _option("--force", "-f", env="FORCE", panel=_OUTPUT, help="Overwrite outputs.")
-    ] = False
+    force: Annotated[bool, _option("--force", "-f", env="FORCE", panel=_OUTPUT, help="Overwrite outputs.")] = False
     skip_existing: Annotated[
         bool,
         _option("--skip-existing", panel=_OUTPUT, help="Leave out pictures whose output is there already."),
@@ -199,14 +179,10 @@ class RunOptions:
 
     json: Annotated[
         bool,
-        _option(
-            "--json", env="JSON", panel=_RUN, help="Print one JSON object per result on standard output."
-        ),
+        _option("--json", env="JSON", panel=_RUN, help="Print one JSON object per result on standard output."),
     ] = False
     seed: Annotated[int, _option("--seed", env="SEED", panel=_RUN, help="Seed of everything random.")] = 0
-    quiet: Annotated[bool, _option("--quiet", "-q", panel=_RUN, help="Print results and errors only.")] = (
-        False
-    )
+    quiet: Annotated[bool, _option("--quiet", "-q", panel=_RUN, help="Print results and errors only.")] = False
     verbose: Annotated[bool, _option("--verbose", "-v", panel=_RUN, help="Say what is going on.")] = False
     debug: Annotated[bool, _option("--debug", panel=_RUN, help="Show the traceback of an error.")] = False
 

@@ -46,9 +46,7 @@ def plan(sources: Sequence[Source], options: OutputOptions, command: str, model:
     destinations = [_destination(source, options, command, model) for source in sources]
     if options.output == STDOUT and len(sources) > 1:
         raise UsageError(f"Standard output takes one picture, but there are {len(sources)}; use -o FOLDER/.")
-    settled = [
-        (s, d.path()) for s, d in zip(sources, destinations, strict=True) if d.is_settled and not d.is_stdout
-    ]
+    settled = [(s, d.path()) for s, d in zip(sources, destinations, strict=True) if d.is_settled and not d.is_stdout]
     _refuse_unknown_formats(destinations)
     _refuse_collisions(settled)
     _refuse_inputs(sources, settled)
@@ -87,9 +85,7 @@ def _check_template(template: str) -> None:
     try:
         unknown = [name for name in _fields_in(template) if name not in _FIELDS]
     except ValueError as error:
-        raise UsageError(
-            f"The output template '{template}' has an unmatched brace; write {{{{ for {{."
-        ) from error
+        raise UsageError(f"The output template '{template}' has an unmatched brace; write {{{{ for {{.") from error
     if unknown:
         known = " ".join(f"{{{name}}}" for name in _FIELDS)
         raise UsageError(f"The output template knows no field '{{{unknown[0]}}}'; there are {known}.")
@@ -108,9 +104,7 @@ def _refuse_unknown_formats(destinations: Sequence[Destination]) -> None:
         if not destination.is_stdout and suffix not in FORMATS:
             known = ", ".join(sorted(FORMATS))
             given = f"the extension '{suffix}'" if suffix else "no extension"
-            raise UsageError(
-                f"The output '{destination.template}' has {given}; use one of {known}, or a FOLDER/."
-            )
+            raise UsageError(f"The output '{destination.template}' has {given}; use one of {known}, or a FOLDER/.")
 
 
 def _refuse_collisions(settled: Sequence[tuple[Source, Path]]) -> None:
@@ -136,6 +130,4 @@ def _refuse_existing(paths: Sequence[Path]) -> None:
     existing = [path for path in paths if os.path.lexists(path)]
     if existing:
         more = f" and {len(existing) - 1} more" if len(existing) > 1 else ""
-        raise UsageError(
-            f"'{existing[0]}'{more} exists already; --force overwrites, --skip-existing leaves it out."
-        )
+        raise UsageError(f"'{existing[0]}'{more} exists already; --force overwrites, --skip-existing leaves it out.")

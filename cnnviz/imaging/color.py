@@ -21,9 +21,7 @@ def parse_color(color: str) -> RGB:
     try:
         return ImageColor.getrgb(color)[:3]
     except (ValueError, AttributeError, TypeError) as error:
-        raise UsageError(
-            f"There is no colour '{color}'; give a name like 'white' or a code like '#ffcc00'."
-        ) from error
+        raise UsageError(f"There is no colour '{color}'; give a name like 'white' or a code like '#ffcc00'.") from error
 
 
 def to_srgb(picture: Image.Image, background: RGB) -> Image.Image:

@@ -58,7 +58,5 @@ def _unknown(name: str, known: list[str]) -> UsageError:
 
     spelled = {other.lower(): other for other in sorted(known, reverse=True)}
     near = [spelled[other] for other in get_close_matches(name.lower(), spelled, n=3, cutoff=0.5)]
-    hint = (
-        f"Near it: {', '.join(near)}." if near else f"'{SEQUENTIAL}', 'viridis' and '{DIVERGING}' are some."
-    )
+    hint = f"Near it: {', '.join(near)}." if near else f"'{SEQUENTIAL}', 'viridis' and '{DIVERGING}' are some."
     return UsageError(f"There is no colormap called '{name}'. {hint}")

@@ -74,9 +74,7 @@ def _orientation(picture: Image.Image) -> int:
     """The EXIF orientation, 1 to 8, of a loaded picture; 1 (upright) where it is missing or unreadable."""
     try:
         return int(picture.getexif().get(_ORIENTATION, 1))
-    except (
-        Exception
-    ):  # Pillow's EXIF reader fails in many ways on broken data, none of which harms the picture
+    except Exception:  # Pillow's EXIF reader fails in many ways on broken data, none of which harms the picture
         return 1
 
 

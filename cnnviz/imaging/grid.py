@@ -148,10 +148,7 @@ class _Sheet:
         self.gap = self.gap or max(12, round(self.type_size * 1.2))
         self.margin = max(self.gap, round(self.type_size * 1.5))
         self.fitted = [
-            [
-                self.face.fit(text, self.type_size, self.widths[column], self.lines)
-                for column, text in enumerate(row)
-            ]
+            [self.face.fit(text, self.type_size, self.widths[column], self.lines) for column, text in enumerate(row)]
             for row in self.captions
         ]
 

@@ -159,9 +159,7 @@ def _unidentified(source: Source, name: str) -> str:
 def _check_header(picture: Image.Image, name: str, max_pixels: int) -> None:
     width, height = picture.size
     if picture.format in _DRAWINGS:
-        raise ImageError(
-            f"{name} is a drawing ({picture.format}), not a picture of pixels; convert it to PNG first."
-        )
+        raise ImageError(f"{name} is a drawing ({picture.format}), not a picture of pixels; convert it to PNG first.")
     if width < 1 or height < 1:
         raise ImageError(f"{name} has no pixels: it is {width} × {height}.")
     if width * height > max_pixels:

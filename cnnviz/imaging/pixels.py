@@ -82,9 +82,7 @@ def center_square(photo: Image.Image) -> Image.Image:
     side = max(1, round(min(photo.size) * 224 / 256))
     left, top = (photo.width - side) // 2, (photo.height - side) // 2
     box = (left, top, left + side, top + side)
-    return photo.resize(
-        (side, side), Image.Resampling.NEAREST, box=box
-    )  # crop() would mistake a huge one for a bomb
+    return photo.resize((side, side), Image.Resampling.NEAREST, box=box)  # crop() would mistake a huge one for a bomb
 
 
 def _positive(size: int) -> int:

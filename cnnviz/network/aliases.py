@@ -116,9 +116,7 @@ def _resnet(module: nn.Module) -> Aliases:
         found[f"conv{stage}_x"] = layer
         blocks = [path for path, _ in _children(getattr(module, layer), layer)]
         found |= {f"conv{stage}_{n}": path for n, path in enumerate(blocks, start=1)}
-        found |= {
-            f"res{stage}{letter}": path for letter, path in zip(string.ascii_lowercase, blocks, strict=False)
-        }
+        found |= {f"res{stage}{letter}": path for letter, path in zip(string.ascii_lowercase, blocks, strict=False)}
     return found
 
 

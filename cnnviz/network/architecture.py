@@ -54,9 +54,7 @@ _SENTINEL_CLASSES = 10_007
 def blueprint(name: str) -> tuple[dict[str, Tensor], str]:
     """The state dict's names and shapes, and which entry is the classifier's weight (a row for each class)."""
     shapes = build_on_meta(name, _SENTINEL_CLASSES).state_dict()
-    classifier = next(
-        (key for key, tensor in shapes.items() if tensor.shape[:1] == (_SENTINEL_CLASSES,)), None
-    )
+    classifier = next((key for key, tensor in shapes.items() if tensor.shape[:1] == (_SENTINEL_CLASSES,)), None)
     if classifier is None:
         raise ModelError(f"The model {name} has no classifier whose classes could be counted.")
     return shapes, classifier

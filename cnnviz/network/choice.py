@@ -32,9 +32,7 @@ def choose_model(technique: str) -> Choice:
     if download.is_cached(weights):
         return Choice(best)
     if download.can_download(weights):
-        return Choice(
-            best, f"Downloading {best} ({weights.mebibytes:.0f} MiB, once); '-m squeezenet1_1' avoids it."
-        )
+        return Choice(best, f"Downloading {best} ({weights.mebibytes:.0f} MiB, once); '-m squeezenet1_1' avoids it.")
     return Choice(
         catalogue.EMBEDDED,
         f"Using the embedded squeezenet1_1: {best} would serve better, but its weights are not on this machine "

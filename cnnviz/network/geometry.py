@@ -17,7 +17,7 @@ Pair = tuple[int, int]
 
 @dataclass(frozen=True)
 class ReceptiveField:
-    """Position (y, x) of a map sees rows ``stride[0]*y + low[0]`` to ``stride[0]*y + high[0]`` inclusive, columns alike.
+    """What a map's position (y, x) sees: rows ``stride[0]*y + low[0]`` to ``stride[0]*y + high[0]``, columns alike.
 
     ``low`` is negative where padding lets the field hang over the picture's border. All in input pixels, as
     (vertical, horizontal).
@@ -41,9 +41,7 @@ class ReceptiveField:
         """The field after one more sliding window (convolution or pooling)."""
         axes = range(2)
         low = [self.low[a] - self.stride[a] * window.padding[a] for a in axes]
-        reach = [
-            self.stride[a] * (window.dilation[a] * (window.kernel[a] - 1) - window.padding[a]) for a in axes
-        ]
+        reach = [self.stride[a] * (window.dilation[a] * (window.kernel[a] - 1) - window.padding[a]) for a in axes]
         return ReceptiveField(
             stride=(self.stride[0] * window.stride[0], self.stride[1] * window.stride[1]),
             low=(low[0], low[1]),
@@ -83,9 +81,7 @@ def window_of_module(module: nn.Module) -> Window | None:
     if isinstance(module, nn.Conv2d):
         return _window(module.kernel_size, module.stride, module.padding, module.dilation)
     if isinstance(module, nn.MaxPool2d):
-        return _window(
-            module.kernel_size, module.stride or module.kernel_size, module.padding, module.dilation
-        )
+        return _window(module.kernel_size, module.stride or module.kernel_size, module.padding, module.dilation)
     if isinstance(module, nn.AvgPool2d):
         return _window(module.kernel_size, module.stride or module.kernel_size, module.padding, 1)
     return None
@@ -103,9 +99,7 @@ def window_of_call(node: fx.Node) -> Window | None:
     return _window(kernel, given.get("stride") or kernel, given.get("padding", 0), dilation)
 
 
-def receptive_fields(
-    graph_module: fx.GraphModule, shapes: dict[fx.Node, Any]
-) -> dict[fx.Node, ReceptiveField | None]:
+def receptive_fields(graph_module: fx.GraphModule, shapes: dict[fx.Node, Any]) -> dict[fx.Node, ReceptiveField | None]:
     """The receptive field of every node with a spatial map; None where a position sees the whole picture.
 
     ``shapes`` holds each node's output shape (see ``cnnviz.network.layers.output_shapes``): whether an operation

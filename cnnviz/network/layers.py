@@ -46,9 +46,7 @@ class LayerTable:
         self._graph_module = graph_module
         self._layers = layer_nodes(graph_module)
         self._blocks = block_nodes(self._layers)
-        self._aliases = {
-            a: path for a, path in aliases.items() if path in self._layers or path in self._blocks
-        }
+        self._aliases = {a: path for a, path in aliases.items() if path in self._layers or path in self._blocks}
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._layers)
@@ -82,9 +80,7 @@ class LayerTable:
     def _unknown(self, name: str) -> UsageError:
         known = natural_order({*self._layers, *self._blocks, *self._aliases})
         near = difflib.get_close_matches(name, known, n=5, cutoff=0.5) or known[:5]
-        return UsageError(
-            f"There is no layer called '{name}'. Near it: {', '.join(near)}. 'cnnviz layers' lists all."
-        )
+        return UsageError(f"There is no layer called '{name}'. Near it: {', '.join(near)}. 'cnnviz layers' lists all.")
 
     def table(self, channels: int, size: tuple[int, int]) -> list[Layer]:
         """Every layer's facts for pictures of ``size`` (height, width), worked out without computing any value."""

@@ -66,9 +66,7 @@ def load_network(
     """
     if name == "auto":
         if weights is not None and str(weights).lower() != "random":
-            raise UsageError(
-                "Weights belong to a model: name it too, as in '--model resnet18 --weights my.pth'."
-            )
+            raise UsageError("Weights belong to a model: name it too, as in '--model resnet18 --weights my.pth'.")
         name = choose_model("attribution").name
     if name not in catalogue.names():
         raise catalogue.unknown_model(name)
@@ -115,19 +113,14 @@ def _load_default(name: str, progress: bool) -> _Loaded:
     if catalogue.is_embedded(name):
         return _load_embedded()
     if name == catalogue.LENET:
-        raise ModelError(
-            "lenet5 has no published weights: give your own with --weights FILE, or '--weights random'."
-        )
+        raise ModelError("lenet5 has no published weights: give your own with --weights FILE, or '--weights random'.")
     return _load_published(catalogue.entry(name).default, progress)
 
 
 def _looks_like_file(weights: str | Path) -> bool:
     path = Path(weights)
     return (
-        isinstance(weights, Path)
-        or path.exists()
-        or path.suffix.lower() in _WEIGHTS_SUFFIXES
-        or path.name != weights
+        isinstance(weights, Path) or path.exists() or path.suffix.lower() in _WEIGHTS_SUFFIXES or path.name != weights
     )
 
 
@@ -197,14 +190,10 @@ def _resolve_labels(labels: str | Path | Sequence[str] | None, classes: int) -> 
     return found
 
 
-def _input_spec(
-    name: str, loaded: _Loaded, mean: Sequence[float] | None, std: Sequence[float] | None
-) -> InputSpec:
+def _input_spec(name: str, loaded: _Loaded, mean: Sequence[float] | None, std: Sequence[float] | None) -> InputSpec:
     if name == catalogue.LENET:
         channels = loaded.channels
-        spec = InputSpec(
-            32, 32, 32, fixed=True, channels=channels, mean=(0.0,) * channels, std=(1.0,) * channels
-        )
+        spec = InputSpec(32, 32, 32, fixed=True, channels=channels, mean=(0.0,) * channels, std=(1.0,) * channels)
     else:
         known = loaded.published or catalogue.entry(name).default
         minimum = catalogue.entry(name).min_size

@@ -97,7 +97,7 @@ class Network:
 
     def to(self, *target: torch.device | torch.dtype | str) -> Network:
         """Move the network to a device or type, in place; returns itself."""
-        self.module.to(*target)  # type: ignore[arg-type]
+        self.module.to(*target)  # type: ignore[call-overload]
         self.__dict__.pop("graph", None)
         self._truncated.clear()
         return self
@@ -160,9 +160,7 @@ class Network:
             self._truncated[key] = graph.truncate(self.graph, {name: self.layers.node(name) for name in key})
         with self.autocast():
             found = self._truncated[key](self.normalize(pixels))
-        return {
-            name: value if value.dtype == torch.float64 else value.float() for name, value in found.items()
-        }
+        return {name: value if value.dtype == torch.float64 else value.float() for name, value in found.items()}
 
     def predict(self, pixels: Tensor, k: int = 5) -> list[list[Prediction]]:
         """For each picture the ``k`` likeliest classes: (index, name, probability), likeliest first."""
@@ -193,9 +191,7 @@ class Network:
         height, width = pixels.shape[2:]
         side = self.spec.size
         if self.spec.fixed and (height, width) != (side, side):
-            raise ImageError(
-                f"{self.name} takes pictures of {side}×{side} pixels only, not {width}×{height}."
-            )
+            raise ImageError(f"{self.name} takes pictures of {side}×{side} pixels only, not {width}×{height}.")
         if min(height, width) < self.spec.min_size:
             raise ImageError(
                 f"A picture of {width}×{height} pixels is too small for {self.name}, "

@@ -98,9 +98,7 @@ def _no_such_class(labels: tuple[str, ...], text: str, matches: list[int]) -> Us
     if matches:
         listed = ", ".join(f"{labels[index]} ({index})" for index in matches[:8])
         more = f" and {len(matches) - 8} more" if len(matches) > 8 else ""
-        return UsageError(
-            f"'{text}' fits {len(matches)} classes: {listed}{more}. Give the full name or the index."
-        )
+        return UsageError(f"'{text}' fits {len(matches)} classes: {listed}{more}. Give the full name or the index.")
     near = difflib.get_close_matches(text, labels, n=3, cutoff=0.5)
     hint = f" Did you mean {', '.join(near)}?" if near else ""
     return UsageError(f"This network has no class called '{text}'.{hint}")

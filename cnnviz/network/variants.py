@@ -32,6 +32,4 @@ def _share(module: nn.Module) -> nn.Module:
 
 
 def _average(pool: nn.MaxPool2d) -> nn.AvgPool2d:
-    return nn.AvgPool2d(
-        pool.kernel_size, pool.stride, pool.padding, ceil_mode=pool.ceil_mode, count_include_pad=False
-    )
+    return nn.AvgPool2d(pool.kernel_size, pool.stride, pool.padding, ceil_mode=pool.ceil_mode, count_include_pad=False)

@@ -46,9 +46,7 @@ def _read_safetensors(path: Path) -> Any:
     try:
         return load_file(path)
     except (SafetensorError, OSError) as error:
-        raise ModelError(
-            f"The weights file '{path}' is truncated or not a safetensors file ({error})."
-        ) from error
+        raise ModelError(f"The weights file '{path}' is truncated or not a safetensors file ({error}).") from error
 
 
 def _read_pickle(path: Path) -> Any:
@@ -63,17 +61,13 @@ def _read_pickle(path: Path) -> Any:
                 f"The weights file '{path}' was refused: it holds Python objects, and loading those could run code. "
                 "Save only the tensors: torch.save(model.state_dict(), FILE), or use safetensors."
             ) from error
-        raise ModelError(
-            f"The weights file '{path}' is truncated, corrupt, or not a weights file."
-        ) from error
+        raise ModelError(f"The weights file '{path}' is truncated, corrupt, or not a weights file.") from error
     except (RuntimeError, EOFError, ValueError, KeyError, IndexError, AttributeError, OSError) as error:
         if "TorchScript" in str(error) or "torch.jit" in str(error):
             raise ModelError(
                 f"The weights file '{path}' is a TorchScript program; save its state_dict() instead."
             ) from error
-        raise ModelError(
-            f"The weights file '{path}' is truncated, corrupt, or not a weights file."
-        ) from error
+        raise ModelError(f"The weights file '{path}' is truncated, corrupt, or not a weights file.") from error
 
 
 def _unwrap(content: Any, path: Path) -> StateDict:
@@ -100,9 +94,7 @@ def fit_names(state: StateDict, expected: StateDict) -> StateDict:
     first = next(iter(expected))
     prefix = next((name.removesuffix(first) for name in state if name.endswith(f".{first}")), "")
     if prefix and first not in state:
-        state = {
-            name.removeprefix(prefix): tensor for name, tensor in state.items() if name.startswith(prefix)
-        }
+        state = {name.removeprefix(prefix): tensor for name, tensor in state.items() if name.startswith(prefix)}
     return {name: tensor for name, tensor in state.items() if not name.startswith(_AUXILIARY)}
 
 

@@ -26,9 +26,7 @@ def choose_device(wanted: str = "auto") -> torch.device:
     if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
         count = torch.cuda.device_count()
         found = f"only {count} CUDA device{'s' if count > 1 else ''}" if count else "no CUDA device"
-        raise UsageError(
-            f"Device '{wanted}' is not here: torch finds {found}. '--device auto' takes what there is."
-        )
+        raise UsageError(f"Device '{wanted}' is not here: torch finds {found}. '--device auto' takes what there is.")
     if device.type == "mps" and not torch.backends.mps.is_available():
         raise UsageError("Device 'mps' is not here: this is no Apple-silicon machine. Try '--device auto'.")
     return device

@@ -30,9 +30,7 @@ def test_saliency_is_captums(model, chelsea):
     network = cnnviz.load_network(model, weights=weights, device="cpu")
     pixels = torch.cat([chelsea, chelsea.flip(3)])[..., :96, :130]
     target = network(pixels).argmax(1)
-    reference = Saliency(OnPixels(network)).attribute(
-        pixels.clone().requires_grad_(), target=target, abs=True
-    )
+    reference = Saliency(OnPixels(network)).attribute(pixels.clone().requires_grad_(), target=target, abs=True)
     reference = reference.amax(1, keepdim=True)
     found = cnnviz.saliency(network, pixels)
     assert found.shape == (2, 1, 96, 130)

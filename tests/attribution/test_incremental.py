@@ -95,9 +95,7 @@ def test_incremental_is_full_on_torchvision_networks(name: str) -> None:
     network = calibrated(torchvision_network(name).double(), image)
     positions = border_positions(131, 117, 17, 5)
     scores, expected = both(fx.symbolic_trace(network), image, (17, 17), positions)
-    assert expected.std(0).max() > 1e-3 * expected.abs().max(), (
-        "the patches must matter, or nothing is tested"
-    )
+    assert expected.std(0).max() > 1e-3 * expected.abs().max(), "the patches must matter, or nothing is tested"
     assert relative_difference(scores, expected) < 1e-11
 
 
@@ -109,9 +107,7 @@ def test_single_precision_loses_nothing(name: str) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(
-    "name", ["squeezenet1_1", "vgg16", "resnet18", "resnet50", "googlenet", "densenet121"]
-)
+@pytest.mark.parametrize("name", ["squeezenet1_1", "vgg16", "resnet18", "resnet50", "googlenet", "densenet121"])
 def test_incremental_is_full_at_231_by_317(name: str) -> None:
     network, image = fx.symbolic_trace(torchvision_network(name)), picture(231, 317)
     scores, expected = both(network, image, (17, 17), border_positions(231, 317, 17, 5)[::2])
@@ -309,9 +305,7 @@ def test_a_graph_the_engine_cannot_follow_takes_the_full_pass() -> None:
 
 
 def test_in_place_activations_are_followed_and_the_graph_is_left_as_it_was() -> None:
-    graph = small_graph(
-        nn.BatchNorm2d(4), nn.ReLU(inplace=True), nn.Conv2d(4, 4, 3), nn.Hardswish(inplace=True)
-    )
+    graph = small_graph(nn.BatchNorm2d(4), nn.ReLU(inplace=True), nn.Conv2d(4, 4, 3), nn.Hardswish(inplace=True))
     before, code = {name: value.clone() for name, value in graph.state_dict().items()}, graph.code
     scores, expected = both(graph, picture(32, 32, torch.float64), (7, 5), PLACES)
     torch.testing.assert_close(scores, expected)

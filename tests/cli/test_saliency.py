@@ -37,18 +37,14 @@ def test_the_cats_face_is_lit(run_cnnviz, samples, tmp_path):
     assert found[60:210, 90:240].mean() > 2 * found[110:, 280:].mean()
 
 
-@pytest.mark.parametrize(
-    ("view", "size"), [("overlay", (451, 300)), ("heat", (451, 300)), ("raw", (336, 224))]
-)
+@pytest.mark.parametrize(("view", "size"), [("overlay", (451, 300)), ("heat", (451, 300)), ("raw", (336, 224))])
 def test_views(run_cnnviz, samples, tmp_path, view, size):
     run_cnnviz("saliency", samples / "chelsea.png", *NET, "--view", view, "-o", f"{view}.webp")
     assert Image.open(tmp_path / f"{view}.webp").size == size
 
 
 def test_crop_and_size_frame_what_the_network_sees(run_cnnviz, samples, tmp_path):
-    run_cnnviz(
-        "saliency", samples / "chelsea.png", *NET, "--view", "raw", "--crop", "--size", 96, "-o", "a.png"
-    )
+    run_cnnviz("saliency", samples / "chelsea.png", *NET, "--view", "raw", "--crop", "--size", 96, "-o", "a.png")
     assert Image.open(tmp_path / "a.png").size == (96, 96)
     run_cnnviz("saliency", samples / "chelsea.png", *NET, "--view", "overlay", "--crop", "-o", "b.png")
     assert Image.open(tmp_path / "b.png").size == (262, 262)
@@ -68,15 +64,11 @@ def test_standard_input_to_standard_output(run_cnnviz, samples):
 
 
 def test_json_tells_what_was_done(run_cnnviz, samples, tmp_path):
-    result = run_cnnviz(
-        "saliency", samples / "coffee.png", *NET, "--json", "--target", "soup bowl", "--seed", 7
-    )
+    result = run_cnnviz("saliency", samples / "coffee.png", *NET, "--json", "--target", "soup bowl", "--seed", 7)
     record = json.loads(result.stdout)
     assert record["output"] == "coffee.saliency.png"
     assert record["target"]["label"] == "soup bowl"
-    assert record["predicted"] == pytest.approx(
-        {"index": 967, "label": "espresso", "probability": 0.9885}, abs=1e-3
-    )
+    assert record["predicted"] == pytest.approx({"index": 967, "label": "espresso", "probability": 0.9885}, abs=1e-3)
     assert (record["model"], record["weights"], record["seed"]) == ("squeezenet1_1", "embedded", 7)
     assert record["seconds"] > 0
     assert (tmp_path / record["output"]).exists()
@@ -85,9 +77,7 @@ def test_json_tells_what_was_done(run_cnnviz, samples, tmp_path):
 def test_lists_of_files_from_standard_input(run_cnnviz, samples):
     names = [str(samples / name) for name in ("coffee.png", "rocket.jpg")]
     for separator in ("\n", "\r\n", "\0"):
-        result = run_cnnviz(
-            "saliency", "--files-from", "-", *NET, "--force", stdin=separator.join(names) + separator
-        )
+        result = run_cnnviz("saliency", "--files-from", "-", *NET, "--force", stdin=separator.join(names) + separator)
         assert result.stdout.split() == ["coffee.saliency.png", "rocket.saliency.png"]
 
 
@@ -124,7 +114,7 @@ def test_three_bad_files_among_ten(run_cnnviz, samples, tmp_path):
     (tmp_path / "cut.jpg").write_bytes(whole[: len(whole) // 2])
     (tmp_path / "text.png").write_text("not a picture")
     (tmp_path / "empty.png").touch()
-    inputs = sorted(tmp_path.glob("*.png")) + [tmp_path / "cut.jpg"]
+    inputs = [*sorted(tmp_path.glob("*.png")), tmp_path / "cut.jpg"]
     first = run_cnnviz("saliency", *inputs, *NET, "-o", "out/")
     assert first.exit_code == 1
     assert len(first.stdout.split()) == len(list((tmp_path / "out").iterdir())) == 7

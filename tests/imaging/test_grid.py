@@ -10,9 +10,7 @@ from cnnviz.errors import UsageError
 from cnnviz.imaging import grid, panel
 from cnnviz.imaging.text import Typeface, _dejavu, _missing
 
-LONG = (
-    "a caption far too long for any tile, that goes on and on until nobody could wish to read any more of it"
-)
+LONG = "a caption far too long for any tile, that goes on and on until nobody could wish to read any more of it"
 
 
 def tile(width: int, height: int, color: str = "teal") -> Image.Image:
@@ -114,9 +112,7 @@ def test_plain_text_uses_the_plain_face_and_the_rest_the_rich_one():
         assert Typeface([text]).drawable(text) == text
 
 
-@pytest.mark.parametrize(
-    "text", ["é × σ — … ß ł", "日本", "кот", "a\tb\nc", "\u200b\x07", "🐈", "e\u0301", ""]
-)
+@pytest.mark.parametrize("text", ["é × σ — … ß ł", "日本", "кот", "a\tb\nc", "\u200b\x07", "🐈", "e\u0301", ""])
 def test_no_empty_boxes_are_drawn(text: str, monkeypatch: pytest.MonkeyPatch):
     rich = Typeface([text])
     assert not _missing(rich.drawable(text), rich._path)

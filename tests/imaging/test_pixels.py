@@ -59,9 +59,7 @@ def test_strips_stay_affordable(size: tuple[int, int], shape: tuple[int, int]):
     assert to_pixels(photo(*size), 224, crop=True).shape[2:] == (224, 224)
 
 
-@pytest.mark.parametrize(
-    ("size", "crop"), [(0, False), (-3, True), ((0, 5), False), (None, True), ((9, 9), True)]
-)
+@pytest.mark.parametrize(("size", "crop"), [(0, False), (-3, True), ((0, 5), False), (None, True), ((9, 9), True)])
 def test_senseless_sizes_are_refused(size, crop: bool):
     with pytest.raises(UsageError):
         to_pixels(photo(30, 20), size, crop)

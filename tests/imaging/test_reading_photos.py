@@ -188,9 +188,7 @@ def swap_primaries(profile: bytes) -> bytes:
 
 
 @pytest.mark.parametrize("format", ["JPEG", "PNG", "WEBP"])
-@pytest.mark.parametrize(
-    "exif", [b"Exif\0\0rubbish", b"Exif\0\0II*\0\xff\xff\xff\xff", b"Exif\0\0II*\0\x08\0\0\0\xff"]
-)
+@pytest.mark.parametrize("exif", [b"Exif\0\0rubbish", b"Exif\0\0II*\0\xff\xff\xff\xff", b"Exif\0\0II*\0\x08\0\0\0\xff"])
 def test_broken_exif_is_passed_over(photo: Image.Image, format: str, exif: bytes):
     assert read(encoded(photo, format, exif=exif)).shape == (48, 64, 3)
 

@@ -157,9 +157,7 @@ def test_a_file_that_appears_meanwhile_wins(
     assert names(tmp_path) == ["out.png"]
 
 
-def test_file_systems_without_hard_links_work_too(
-    tmp_path: Path, photo: Image.Image, monkeypatch: pytest.MonkeyPatch
-):
+def test_file_systems_without_hard_links_work_too(tmp_path: Path, photo: Image.Image, monkeypatch: pytest.MonkeyPatch):
     def refuse(*args):
         raise OSError(95, "Operation not supported")
 
@@ -173,9 +171,7 @@ def test_file_systems_without_hard_links_work_too(
     assert names(tmp_path) == ["out.png"]
 
 
-@pytest.mark.parametrize(
-    "error", [OSError(28, "No space left on device"), KeyboardInterrupt(), MemoryError()]
-)
+@pytest.mark.parametrize("error", [OSError(28, "No space left on device"), KeyboardInterrupt(), MemoryError()])
 @pytest.mark.parametrize("force", [True, False])
 def test_a_failed_writing_leaves_no_scrap(
     tmp_path: Path, photo: Image.Image, monkeypatch: pytest.MonkeyPatch, error: BaseException, force: bool

@@ -15,11 +15,7 @@ from cnnviz.network.loading import load_blueprint
 
 
 def rows(name: str, size: int = 224) -> dict:
-    return {
-        alias: row
-        for row in load_blueprint(name).layer_table((size, size))
-        for alias in (row.name, *row.aliases)
-    }
+    return {alias: row for row in load_blueprint(name).layer_table((size, size)) for alias in (row.name, *row.aliases)}
 
 
 def test_vgg16_has_the_papers_parameters_and_15_47_giga_multiply_adds():

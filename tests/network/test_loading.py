@@ -57,9 +57,7 @@ def test_catalogue_is_what_torchvision_publishes():
     ],
 )
 def test_own_checkpoints_load_whatever_wraps_them(tmp_path, seven_classes, wrap):
-    network = cnnviz.load_network(
-        "resnet18", weights=saved(tmp_path / "my.pth", wrap(seven_classes)), device="cpu"
-    )
+    network = cnnviz.load_network("resnet18", weights=saved(tmp_path / "my.pth", wrap(seven_classes)), device="cpu")
     assert network.classes == 7
     assert network.labels == tuple(f"class {i}" for i in range(7))
     assert network.weights.label == "my.pth"
@@ -94,9 +92,7 @@ def test_side_classifiers_and_old_densenet_names_are_understood(tmp_path):
     assert any(name.startswith("aux1.") for name in state)
     assert cnnviz.load_network("googlenet", weights=saved(tmp_path / "g.pth", state)).classes == 4
     modern = architecture.build_random("densenet121", 5, seed=0).state_dict()
-    old = {
-        name.replace(".norm1.", ".norm.1.").replace(".conv2.", ".conv.2."): t for name, t in modern.items()
-    }
+    old = {name.replace(".norm1.", ".norm.1.").replace(".conv2.", ".conv.2."): t for name, t in modern.items()}
     assert old.keys() != modern.keys()
     assert cnnviz.load_network("densenet121", weights=saved(tmp_path / "d.pth", old)).classes == 5
 
@@ -191,9 +187,7 @@ def test_truncated_cached_file_is_named_with_its_repair(cache):
     published = catalogue.entry("vgg11").default
     content = saved(cache / "whole", {"features.0.weight": torch.rand(64, 3, 3, 3)}).read_bytes()
     published.path.write_bytes(content[:-100])
-    with pytest.raises(
-        ModelError, match=r"vgg11-8a719046\.pth is truncated or corrupt.*models fetch vgg11 --force"
-    ):
+    with pytest.raises(ModelError, match=r"vgg11-8a719046\.pth is truncated or corrupt.*models fetch vgg11 --force"):
         cnnviz.load_network("vgg11")
 
 

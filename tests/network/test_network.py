@@ -160,7 +160,7 @@ def test_pixels_of_another_layout_are_refused(squeezenet, shape):
 
 
 def test_pictures_the_network_cannot_take(squeezenet):
-    with pytest.raises(ImageError, match="too small for squeezenet1_1.*at least 17"):
+    with pytest.raises(ImageError, match=r"too small for squeezenet1_1.*at least 17"):
         squeezenet(torch.rand(1, 3, 16, 64))
     lenet = cnnviz.load_network("lenet5", weights="random")
     with pytest.raises(ImageError, match="32×32 pixels only"):

@@ -56,8 +56,7 @@ class IncrementalEngine:
         if image.ndim != 4 or len(image) != 1:
             raise NotIncremental("the engine takes one picture (1, C, H, W) at a time")
         rows, cols = (
-            AxisPlan([position[axis] for position in positions], patch[axis], image.shape[2 + axis])
-            for axis in (0, 1)
+            AxisPlan([position[axis] for position in positions], patch[axis], image.shape[2 + axis]) for axis in (0, 1)
         )
         prepared = without_in_place(fold_batch_norm(graph_module))
         self._patch = patch
@@ -114,9 +113,7 @@ class IncrementalEngine:
             before = steps[index - 1].node
             if not self._program.is_vector(before):
                 break
-            crossing = {
-                s for step in steps[index:] for s in step.node.all_input_nodes if place.get(s, index) < index
-            }
+            crossing = {s for step in steps[index:] for s in step.node.all_input_nodes if place.get(s, index) < index}
             if crossing == {before}:
                 first = index
         return first
@@ -125,9 +122,7 @@ class IncrementalEngine:
 class _Run:
     """One batch of positions on its way through the graph."""
 
-    def __init__(
-        self, program: Program, positions: Sequence[Position], patches: Tensor, size: tuple[int, int]
-    ) -> None:
+    def __init__(self, program: Program, positions: Sequence[Position], patches: Tensor, size: tuple[int, int]) -> None:
         tops, lefts = zip(*positions, strict=True)
         self.program = program
         self.batch = len(positions)
@@ -208,9 +203,7 @@ class _Run:
         return self.patch.values.new_empty(()).expand(self.batch, *self.program.shapes[node][1:])
 
 
-def _windows(
-    axes: tuple[AxisPlan, AxisPlan], tops: Sequence[int], lefts: Sequence[int]
-) -> dict[fx.Node, Window]:
+def _windows(axes: tuple[AxisPlan, AxisPlan], tops: Sequence[int], lefts: Sequence[int]) -> dict[fx.Node, Window]:
     """The windows of a batch of patches in every windowed node."""
     rows, cols = axes[0].place(tops), axes[1].place(lefts)
     return {node: Window(start, cols[node][0], size, cols[node][1]) for node, (start, size) in rows.items()}

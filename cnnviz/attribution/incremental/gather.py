@@ -58,9 +58,7 @@ def overlay(cells: Tensor, window: Window, patch: Tensor, place: Window) -> None
         as_maps(cells, window)[:, :, row : row + place.height, col : col + place.width] = patch
         return
     size = window.height * window.width
-    index = cell_index(
-        Window(top, left, place.height, place.width), window.height, window.width, -size * len(top)
-    )
+    index = cell_index(Window(top, left, place.height, place.width), window.height, window.width, -size * len(top))
     index = index.view(len(top), -1) + size * torch.arange(len(top))[:, None]
     index = index.reshape(-1)
     rows = patch.permute(0, 2, 3, 1).reshape(-1, patch.shape[1])

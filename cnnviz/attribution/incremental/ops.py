@@ -89,9 +89,7 @@ def _convolution(call: Call) -> Local | None:
 
 
 def _max_pool(call: Call) -> Local | None:
-    options = call.options(
-        kernel_size=1, stride=None, padding=0, dilation=1, ceil_mode=False, return_indices=False
-    )
+    options = call.options(kernel_size=1, stride=None, padding=0, dilation=1, ceil_mode=False, return_indices=False)
     if options["return_indices"]:
         return None
     kernel, dilation = pair(options["kernel_size"]), pair(options["dilation"])

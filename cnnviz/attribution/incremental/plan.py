@@ -108,9 +108,7 @@ class AxisPlan:
         remainder by the strides.
         """
         sizes = torch.stack([spans[:, 1] - spans[:, 0] for spans in self.spans.values()], dim=1).tolist()
-        alike = sorted(
-            self.offsets, key=lambda offset: (sum(sizes[self.offsets[offset]]), sizes[self.offsets[offset]])
-        )
+        alike = sorted(self.offsets, key=lambda offset: (sum(sizes[self.offsets[offset]]), sizes[self.offsets[offset]]))
         return {offset: rank for rank, offset in enumerate(alike)}
 
     def place(self, offsets: Sequence[int]) -> dict[fx.Node, tuple[Tensor, int]]:
