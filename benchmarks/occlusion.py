@@ -3,7 +3,7 @@
 Usage: python -m benchmarks.occlusion [--networks squeezenet1_1,resnet18,…] [--rounds N] [--batches 1,2,4,8]
 
 For each network (random weights; 224 px, patch 32, stride 8: 625 positions) prints milliseconds of processor
-time per position, interleaved medians, of captum's Occlusion at its best batch, of the batched full pass, and of
+time per position, interleaved medians, of captum at its best batch, of the batched full pass, and of
 the incremental pass; the peak of memory each needs beyond the loaded network (on Linux); and the largest
 difference between the incremental pass and the network itself, relative to the largest score.
 

@@ -112,7 +112,7 @@ class MapStyle:
         shown = smooth(found[0, 0].detach().cpu().numpy(), self.blur)
         if self.view is View.raw:
             return grey(shown, signed=self.signed)
-        settings: dict[str, Any] = dict(colormap=self.colormap, signed=self.signed, percentile=self.percentile)
+        settings: dict[str, Any] = {"colormap": self.colormap, "signed": self.signed, "percentile": self.percentile}
         if self.view is View.overlay:
             return overlay(picture.photo, shown, **settings)
         width, height = picture.photo.size
