@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+import math
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,13 +14,13 @@ from cnnviz.attribution.incremental.batches import fitting_batch
 from cnnviz.attribution.incremental.errors import NotIncremental
 from cnnviz.attribution.incremental.fold import fold_batch_norm, without_in_place
 from cnnviz.attribution.incremental.gather import as_maps, overlay
-from cnnviz.attribution.incremental.plan import AxisPlan, Window
+from cnnviz.attribution.incremental.plan import AxisPlan, Window, whole_window
 from cnnviz.attribution.incremental.program import Program, Step
 
 Position = tuple[int, int]
 
 WHOLE_SHARE = 0.9
-"""A window that covers this share of its map is computed, and everything after it, on the whole map."""
+"""A window that covers this share of its map is widened to the whole map, which needs no cutting out."""
 
 TILE = 4
 """Rows and columns of positions, alike in window sizes, that are taken together."""
@@ -98,7 +99,7 @@ class IncrementalEngine:
         for start in range(0, len(positions), batch):
             chunk = slice(start, start + batch)
             run = _Run(program, positions[chunk], patches[chunk], self._patch)
-            parts.append(run.through(program.steps[:tail])[bridge])
+            parts.append(run.value_of(bridge, program.steps[:tail]))
         values: dict[fx.Node, Any] = {bridge: torch.cat(parts)}
         for step in program.steps[tail:]:
             values[step.node] = program.run(step.node, {**program.constants, **values}.__getitem__)
@@ -127,37 +128,38 @@ class _Run:
         self.program = program
         self.batch = len(positions)
         self.values: dict[fx.Node, Any] = {}
-        self.windows = _windows(program.axes, tops, lefts)
+        self.windows = _windows(program, tops, lefts)
         self.patch = Patch(patches, Window(torch.tensor(tops), torch.tensor(lefts), *size))
 
-    def through(self, steps: Iterable[Step]) -> Mapping[fx.Node, Any]:
-        """The values still needed after ``steps``."""
+    def value_of(self, result: fx.Node, steps: Iterable[Step]) -> Tensor:
+        """The value (B, …) of the last node of ``steps`` for the whole picture."""
         for step in steps:
             self.values[step.node] = self._value(step)
             for node in step.finished:
                 self.values.pop(node, None)
-        return self.values
+        value: Tensor = self._whole(result)
+        return value
 
     def _value(self, step: Step) -> Any:
-        """The step's result: a Patch as long as the change is local, then a tensor of whole maps."""
+        """The step's result: a Patch of a windowed node, else the value for the whole picture."""
         program, node = self.program, step.node
         if node.op == "placeholder":
             return Patch(self._lay(node, self.patch, self.windows[node]), self.windows[node])
-        sources = program.variable(node.all_input_nodes)
-        if all(isinstance(self.values[source], Patch) for source in sources):
-            if step.measures:
-                return program.run(node, self._shaped)
-            if step.mean is not None:
-                return self._mean(sources[0], step.mean)
-            if step.local and not self._is_nearly_whole(node):
-                return Patch(self._window(step, sources), self.windows[node])
-        return program.run(node, self._whole)
+        if step.measures:
+            return program.run(node, self._shaped)
+        if step.mean is not None:
+            return self._mean(program.variable(node.all_input_nodes)[0], step.mean)
+        if step.local is None:
+            return program.run(node, self._whole)
+        window = self.windows[node]
+        values = program.run(node, self._whole) if self._is_whole(node) else self._window(step)
+        return Patch(values, window)
 
-    def _window(self, step: Step, sources: Sequence[fx.Node]) -> Tensor:
+    def _window(self, step: Step) -> Tensor:
         """The window (B, C, h, w) of a local step."""
         node, local = step.node, step.local
         assert local is not None
-        window = self.windows[node]
+        window, sources = self.windows[node], self.program.variable(node.all_input_nodes)
         if local.run is None:
             around = {s: self._lay(s, self.values[s], window) for s in sources}
             return self.program.run(node, {**self.program.constants, **around}.__getitem__)
@@ -181,20 +183,20 @@ class _Run:
         change = (patch.values - before).sum((2, 3)) / (feature_map.height * feature_map.width)
         return clean + change.reshape(self.batch, *clean.shape[1:])
 
-    def _is_nearly_whole(self, node: fx.Node) -> bool:
-        window, (height, width) = self.windows[node], self.program.map_size(node)
-        return window.height * window.width >= WHOLE_SHARE * height * width
+    def _is_whole(self, node: fx.Node) -> bool:
+        window = self.windows[node]
+        return (window.height, window.width) == self.program.map_size(node)
 
     def _whole(self, node: fx.Node) -> Any:
         """The value of a node for the whole picture."""
         if node in self.program.constants:
             return self.program.constants[node]
         value = self.values[node]
-        if isinstance(value, Patch):
-            height, width = self.program.map_size(node)
-            start = torch.zeros(self.batch, dtype=torch.long)
-            value = self.values[node] = self._lay(node, value, Window(start, start, height, width))
-        return value
+        if not isinstance(value, Patch):
+            return value
+        window = whole_window(self.batch, *self.program.map_size(node))
+        self.values[node] = whole = Patch(self._lay(node, value, window), window)
+        return whole.values
 
     def _shaped(self, node: fx.Node) -> Any:
         """Something of the shape that the whole value of ``node`` has."""
@@ -203,10 +205,16 @@ class _Run:
         return self.patch.values.new_empty(()).expand(self.batch, *self.program.shapes[node][1:])
 
 
-def _windows(axes: tuple[AxisPlan, AxisPlan], tops: Sequence[int], lefts: Sequence[int]) -> dict[fx.Node, Window]:
-    """The windows of a batch of patches in every windowed node."""
-    rows, cols = axes[0].place(tops), axes[1].place(lefts)
-    return {node: Window(start, cols[node][0], size, cols[node][1]) for node, (start, size) in rows.items()}
+def _windows(program: Program, tops: Sequence[int], lefts: Sequence[int]) -> dict[fx.Node, Window]:
+    """The windows of a batch of patches in every windowed node; all of the map where they cover most of it."""
+    rows, cols = (axis.place(places) for axis, places in zip(program.axes, (tops, lefts), strict=True))
+    windows = {}
+    for node, (top, height) in rows.items():
+        left, width = cols[node]
+        cells = math.prod(program.map_size(node))
+        whole = height * width >= WHOLE_SHARE * cells
+        windows[node] = whole_window(len(tops), *program.map_size(node)) if whole else Window(top, left, height, width)
+    return windows
 
 
 def _scale(scale: tuple[Tensor, Tensor], window: Window) -> Tensor:

@@ -1,6 +1,6 @@
 """Preparing a graph for many forward passes: batch normalisation folded into convolutions, nothing in place.
 
-The prepared graph shares its parameters with the original, except for the convolutions it folds.
+The prepared graph shares its parameters with the original.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from typing import Any
 
 import torch
 import torch.nn.functional as F
-from torch import fx, nn
+from torch import Tensor, fx, nn
 
 from cnnviz.attribution.incremental.errors import NotIncremental
 
@@ -23,11 +23,38 @@ _OUT_OF_PLACE: dict[Any, Any] = {
 }  # fmt: skip
 
 
+class FoldedConv2d(nn.Module):
+    """A convolution and the batch normalisation after it, in evaluation mode, as one convolution.
+
+    y = γ (Wx + b − μ) / √(σ² + ε) + β is a convolution with scaled weights. They are scaled when it runs: that
+    costs little beside the convolution, while a second copy of all weights would outweigh the feature maps.
+    """
+
+    def __init__(self, conv: nn.Conv2d, norm: nn.BatchNorm2d) -> None:
+        super().__init__()
+        assert norm.running_mean is not None and norm.running_var is not None
+        self.conv = conv
+        scale = (norm.running_var + norm.eps).rsqrt()
+        scale = scale if norm.weight is None else scale * norm.weight
+        shift = -norm.running_mean if conv.bias is None else conv.bias - norm.running_mean
+        self.scale = scale[:, None, None, None]
+        self.bias = shift * scale if norm.bias is None else shift * scale + norm.bias
+
+    @property
+    def weight(self) -> Tensor:
+        """The scaled weights (out, in / groups, kernel height, kernel width)."""
+        return self.conv.weight * self.scale
+
+    def forward(self, x: Tensor) -> Tensor:
+        """The normalised convolution of ``x`` (N, C, H, W)."""
+        return self.conv._conv_forward(x, self.weight, self.bias)
+
+
+@torch.no_grad()
 def fold_batch_norm(graph_module: fx.GraphModule) -> fx.GraphModule:
     """A copy of the graph in which each batch normalisation after a convolution is part of the convolution.
 
-    In evaluation mode y = γ (Wx + b − μ) / √(σ² + ε) + β is a convolution with other weights and bias. The
-    original is not touched; a convolution whose output is also read elsewhere stays as it is.
+    The original is not touched; a convolution whose output is also read elsewhere stays as it is.
     """
     prepared = fx.GraphModule(graph_module, copy.deepcopy(graph_module.graph))
     for node in list(prepared.graph.nodes):
@@ -38,7 +65,7 @@ def fold_batch_norm(graph_module: fx.GraphModule) -> fx.GraphModule:
         if type(norm) is nn.BatchNorm2d and type(conv) is nn.Conv2d and _called_once(prepared, source.target):
             if norm.training or norm.running_var is None:
                 continue
-            prepared.set_submodule(str(source.target), _folded(conv, norm))
+            prepared.set_submodule(str(source.target), FoldedConv2d(conv, norm))
             node.replace_all_uses_with(source)
             prepared.graph.erase_node(node)
     prepared.graph.eliminate_dead_code()
@@ -48,21 +75,6 @@ def fold_batch_norm(graph_module: fx.GraphModule) -> fx.GraphModule:
 
 def _called_once(graph_module: fx.GraphModule, target: object) -> bool:
     return sum(node.op == "call_module" and node.target == target for node in graph_module.graph.nodes) == 1
-
-
-@torch.no_grad()
-def _folded(conv: nn.Conv2d, norm: nn.BatchNorm2d) -> nn.Conv2d:
-    assert norm.running_mean is not None and norm.running_var is not None
-    scale = (norm.running_var + norm.eps).rsqrt()
-    scale = scale if norm.weight is None else scale * norm.weight
-    shift = -norm.running_mean if conv.bias is None else conv.bias - norm.running_mean
-    shift = shift * scale if norm.bias is None else shift * scale + norm.bias
-    folded = copy.copy(conv)  # shallow: the parameters are replaced, not written to
-    folded._parameters = dict(conv._parameters)
-    weight = conv.weight * scale[:, None, None, None]
-    folded.weight = nn.Parameter(weight.contiguous(memory_format=torch.channels_last), requires_grad=False)
-    folded.bias = nn.Parameter(shift, requires_grad=False)
-    return folded
 
 
 def without_in_place(graph_module: fx.GraphModule) -> fx.GraphModule:

@@ -17,6 +17,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, fx, nn
 
+from cnnviz.attribution.incremental.fold import FoldedConv2d
 from cnnviz.attribution.incremental.plan import POINT, Stencil
 
 Size = tuple[int, int]
@@ -73,8 +74,10 @@ def _concatenation(call: Call) -> Local | None:
 
 
 def _convolution(call: Call) -> Local | None:
-    conv = call.module
-    if not isinstance(conv, nn.Conv2d) or conv.padding_mode != "zeros":
+    module = call.module
+    assert isinstance(module, nn.Conv2d | FoldedConv2d)
+    conv = module.conv if isinstance(module, FoldedConv2d) else module
+    if conv.padding_mode != "zeros":
         return None
     kernel, dilation = pair(conv.kernel_size), pair(conv.dilation)
     if conv.padding == "same":  # an even kernel's odd cell of padding comes after the map
@@ -83,7 +86,7 @@ def _convolution(call: Call) -> Local | None:
         padding = (0, 0) if conv.padding == "valid" else pair(conv.padding)
 
     def run(crop: Tensor) -> Tensor:
-        return F.conv2d(crop, conv.weight, conv.bias, conv.stride, 0, conv.dilation, conv.groups)
+        return F.conv2d(crop, module.weight, module.bias, conv.stride, 0, conv.dilation, conv.groups)
 
     return Local(_stencils(kernel, pair(conv.stride), padding, dilation), run)
 
@@ -191,7 +194,7 @@ Rule = Callable[[Call], Local | None]
 RULES: dict[Any, Rule] = {
     **dict.fromkeys((*_ELEMENTWISE_MODULES, *_ELEMENTWISE_FUNCTIONS, *_ELEMENTWISE_METHODS), _elementwise),
     **dict.fromkeys((torch.cat, torch.concat), _concatenation),
-    nn.Conv2d: _convolution,
+    **dict.fromkeys((nn.Conv2d, FoldedConv2d), _convolution),
     **dict.fromkeys((nn.MaxPool2d, F.max_pool2d, torch.max_pool2d), _max_pool),
     **dict.fromkeys((nn.AvgPool2d, F.avg_pool2d), _average_pool),
     **dict.fromkeys((nn.AdaptiveAvgPool2d, F.adaptive_avg_pool2d), _adaptive_pool(F.avg_pool2d)),

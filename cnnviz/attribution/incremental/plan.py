@@ -86,6 +86,12 @@ class Window:
         )
 
 
+def whole_window(batch: int, height: int, width: int) -> Window:
+    """The window that is all of the map, for each position of a batch."""
+    start = torch.zeros(batch, dtype=torch.long)
+    return Window(start, start, height, width)
+
+
 class AxisPlan:
     """The spans of every windowed node along one axis, for all offsets a patch can have there."""
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from operator import attrgetter
@@ -136,9 +137,7 @@ class Program:
         local = self._local(call, sources) if call else None
         if local:
             self._register(node, local.stencils, sources)
-            # One input, cell for cell: its window is the output's, and nothing around it is read.
-            if len(sources) > 1 or local.stencils != (POINT, POINT):
-                self._read.update(sources)
+            self._read.update(source for source in sources if not self._alike(source, node, local))
             return Step(node, local)
         self._read.update(sources)
         return Step(node, mean=value if call and is_global_mean(call) else None)
@@ -163,6 +162,11 @@ class Program:
         for axis, stencil, length in zip(self.axes, stencils, self.map_size(node), strict=True):
             reached = [stencil.reached(axis.spans[source], length) for source in sources]
             axis.add(node, hull(reached) if reached else axis.patch, length)
+
+    def _alike(self, source: fx.Node, node: fx.Node, local: Local) -> bool:
+        """Whether the window of ``source`` is always that of ``node``: then nothing around it is read."""
+        spans = ((axis.spans[source], axis.spans[node]) for axis in self.axes)
+        return local.stencils == (POINT, POINT) and all(itertools.starmap(torch.equal, spans))
 
 
 def _measures(node: fx.Node) -> bool:
