@@ -80,16 +80,16 @@ def _epilog(examples: str) -> str | None:
 
 def _spread(function: Callable, name: str) -> Callable:
     """``function`` with its option groups replaced by their fields, and errors turned into exit codes."""
-    hints = get_type_hints(function, include_extras=True)
     parameters: list[inspect.Parameter] = []
     groups: dict[str, type] = {}
-    for parameter in inspect.signature(function).parameters.values():
-        kind = hints[parameter.name]
+    # Not get_type_hints: before Python 3.11 it wraps a type whose default is None in Optional, Annotated and all.
+    for parameter in inspect.signature(function, eval_str=True).parameters.values():
+        kind = parameter.annotation
         if kind in GROUPS:
             groups[parameter.name] = kind
             parameters += _fields_as_parameters(kind)
         else:
-            parameters.append(parameter.replace(annotation=kind, kind=inspect.Parameter.KEYWORD_ONLY))
+            parameters.append(parameter.replace(kind=inspect.Parameter.KEYWORD_ONLY))
 
     def call(**values: Any) -> None:
         current.command, current.values = name, dict(values)
