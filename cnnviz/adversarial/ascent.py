@@ -1,0 +1,65 @@
+"""Fooling images by plain gradient ascent on a class's score."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from cnnviz.adversarial import norms
+from cnnviz.adversarial.objective import Label, Through, identity, labels_of, score_gradient, succeeded
+from cnnviz.network import Network
+from cnnviz.runtime.progress import OnStep, Step
+
+
+def fooling_image(
+    network: Network,
+    pixels: Tensor,
+    target: Label,
+    *,
+    step_size: float = 0.5,
+    steps: int = 200,
+    epsilon: float | None = None,
+    extra: int = 5,
+    through: Through = identity,
+    on_step: OnStep | None = None,
+) -> Tensor:
+    """Climb the target's score in steps of fixed L2 length until the network says ``target``.
+
+    The recipe of the Stanford course CS231n, after Szegedy et al., "Intriguing properties of neural networks", ICLR
+    2014, arXiv:1312.6199; from noise it gives the rubbish that networks are sure of in Nguyen, Yosinski & Clune,
+    "Deep Neural Networks are Easily Fooled", CVPR 2015, arXiv:1412.1897.
+
+    Args:
+        network: the network to fool.
+        pixels: (N, 3, H, W) to start from, RGB in [0, 1]: photos, or noise.
+        target: the class to be taken for.
+        step_size: L2 length of each step, in units of pixel value.
+        steps: at most so many.
+        epsilon: the largest L2 perturbation allowed; None for any.
+        extra: steps taken after success, so that rounding to 8 bits does not undo it.
+        through: from pixels to what the network sees, if not the same.
+        on_step: called after every step.
+
+    Returns:
+        Pixels (N, 3, H, W) in [0, 1].
+
+    Raises:
+        UsageError: no such class, a negative epsilon, or a network of one class.
+    """
+    norms.check("l2", epsilon or 0)
+    pixels = pixels.to(network.device)
+    labels = labels_of(network, pixels, target, through)
+    current, since = pixels, torch.zeros(len(pixels), dtype=torch.int64, device=pixels.device)
+    for step in range(1, steps + 1):
+        since += succeeded(network, through(current), labels, targeted=True)
+        going = since <= extra
+        if not going.any():
+            break
+        climb = step_size * norms.direction(score_gradient(network, current, labels, through), "l2")
+        moved = current + climb * going.view(-1, 1, 1, 1)
+        if epsilon is not None:
+            moved = pixels + norms.project(moved - pixels, epsilon, "l2")
+        current = moved.clamp(0, 1)
+        if on_step:
+            on_step(Step(step, steps, image=lambda now=current: now))  # type: ignore[misc]
+    return current

@@ -1,0 +1,105 @@
+"""The fast gradient sign method and its iterative relatives."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from cnnviz.adversarial import norms
+from cnnviz.adversarial.objective import Label, Through, identity, labels_of, loss_gradient
+from cnnviz.network import Network
+from cnnviz.runtime.progress import OnStep, Step
+
+
+def fgsm(
+    network: Network,
+    pixels: Tensor,
+    epsilon: float = 2 / 255,
+    *,
+    target: Label = None,
+    label: Label = None,
+    through: Through = identity,
+) -> Tensor:
+    """One step of size ``epsilon`` along the sign of the loss's gradient: x + ε · sign(∇ₓ loss(x, label)).
+
+    Goodfellow, Shlens & Szegedy, "Explaining and Harnessing Adversarial Examples", ICLR 2015, arXiv:1412.6572. With
+    a target the step goes down the target's loss instead (Kurakin et al., arXiv:1611.01236), which seldom suffices
+    in one step.
+
+    Args:
+        network: the network to fool.
+        pixels: (N, 3, H, W), RGB in [0, 1].
+        epsilon: the largest change of any value, in units of pixel value.
+        target: the class to be taken for; None to be taken for anything but ``label``.
+        label: the class to be driven away from; what the network says if None. Unused with a target.
+        through: from pixels to what the network sees, if not the same.
+
+    Returns:
+        Adversarial pixels (N, 3, H, W) in [0, 1], not rounded to 8 bits.
+
+    Raises:
+        UsageError: no such class, a negative epsilon, or a network of one class.
+    """
+    norms.check("linf", epsilon)
+    pixels = pixels.to(network.device)
+    labels = labels_of(network, pixels, label if target is None else target, through)
+    sign = 1 if target is None else -1
+    return (pixels + sign * epsilon * loss_gradient(network, pixels, labels, through).sign()).clamp(0, 1)
+
+
+def iterative_fgsm(
+    network: Network,
+    pixels: Tensor,
+    epsilon: float = 8 / 255,
+    *,
+    target: Label = None,
+    label: Label = None,
+    steps: int = 30,
+    step_size: float | None = None,
+    norm: str = "linf",
+    random_start: bool = False,
+    seed: int = 0,
+    through: Through = identity,
+    on_step: OnStep | None = None,
+) -> Tensor:
+    """Many small steps, each followed by projection to the ball of radius ``epsilon``: the basic iterative method.
+
+    Kurakin, Goodfellow & Bengio, "Adversarial examples in the physical world", ICLR workshop 2017,
+    arXiv:1607.02533; with ``random_start`` it is projected gradient descent, Madry et al., "Towards Deep Learning
+    Models Resistant to Adversarial Attacks", ICLR 2018, arXiv:1706.06083.
+
+    Args:
+        network: the network to fool.
+        pixels: (N, 3, H, W), RGB in [0, 1].
+        epsilon: the largest perturbation in ``norm``, in units of pixel value.
+        target: the class to be taken for; None to be taken for anything but ``label``.
+        label: the class to be driven away from; what the network says if None. Unused with a target.
+        steps: how many steps.
+        step_size: the size of each in ``norm``; if None 2.5 · epsilon / steps, as in Madry's experiments, so that the
+            border of the ball can be reached from anywhere in it.
+        norm: ``linf`` or ``l2``.
+        random_start: begin at a random point of the ball, drawn from ``seed``, instead of at the picture.
+        through: from pixels to what the network sees, if not the same.
+        on_step: called after every step.
+
+    Returns:
+        Adversarial pixels (N, 3, H, W) in [0, 1], not rounded to 8 bits.
+
+    Raises:
+        UsageError: no such class or norm, a negative epsilon, or a network of one class.
+    """
+    norms.check(norm, epsilon)
+    pixels = pixels.to(network.device)
+    labels = labels_of(network, pixels, label if target is None else target, through)
+    step_size = (2.5 * epsilon / steps if step_size is None else step_size) * (1 if target is None else -1)
+    adversarial = pixels
+    if random_start:
+        generator = torch.Generator().manual_seed(seed)
+        adversarial = (pixels + norms.random_start(pixels, epsilon, norm, generator)).clamp(0, 1)
+    for step in range(1, steps + 1):
+        gradient = loss_gradient(network, adversarial, labels, through)
+        moved = adversarial + step_size * norms.direction(gradient, norm)
+        adversarial = (pixels + norms.project(moved - pixels, epsilon, norm)).clamp(0, 1)
+        if on_step:
+            on_step(Step(step, steps, image=lambda now=adversarial: now))  # type: ignore[misc]
+    return adversarial

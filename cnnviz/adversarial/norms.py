@@ -1,0 +1,58 @@
+"""The two measures of a perturbation's size, and what attacks do with them: step, project, start at random.
+
+Sizes are in units of pixel value (8/255 is eight grey levels): L-infinity is the largest change of any value of any
+pixel, L2 the root of the summed squares over all values of one picture.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from cnnviz.errors import UsageError
+
+Norm = Literal["linf", "l2"]
+NORMS = ("linf", "l2")
+
+
+def check(norm: str, epsilon: float) -> None:
+    """Raise UsageError for an unknown norm or a size that is none."""
+    if norm not in NORMS:
+        raise UsageError(f"There is no norm '{norm}'; give linf or l2.")
+    if not 0 <= epsilon < float("inf"):
+        raise UsageError(f"Epsilon must be a number of at least 0, not {epsilon}.")
+
+
+def size(perturbation: Tensor, norm: str) -> Tensor:
+    """The norm of each picture's perturbation (N, C, H, W) -> (N,)."""
+    flat = perturbation.flatten(1)
+    return flat.abs().amax(1) if norm == "linf" else flat.norm(dim=1)
+
+
+def direction(gradient: Tensor, norm: str) -> Tensor:
+    """The step of unit size that climbs fastest: the gradient's sign, or the gradient over its length."""
+    if norm == "linf":
+        return gradient.sign()
+    return gradient / _column(size(gradient, "l2")).clamp_min(1e-12)
+
+
+def project(perturbation: Tensor, epsilon: float, norm: str) -> Tensor:
+    """The nearest perturbation of at most ``epsilon``."""
+    if norm == "linf":
+        return perturbation.clamp(-epsilon, epsilon)
+    return perturbation * (epsilon / _column(size(perturbation, "l2")).clamp_min(1e-12)).clamp_max(1)
+
+
+def random_start(pixels: Tensor, epsilon: float, norm: str, generator: torch.Generator) -> Tensor:
+    """A random perturbation of at most ``epsilon``: uniform in each value, or in a random direction and length."""
+    noise = torch.rand(pixels.shape, generator=generator, dtype=pixels.dtype).to(pixels.device) * 2 - 1
+    if norm == "linf":
+        return noise * epsilon
+    length = torch.rand(len(pixels), generator=generator, dtype=pixels.dtype).to(pixels.device)
+    return direction(noise, "l2") * _column(length) * epsilon
+
+
+def _column(values: Tensor) -> Tensor:
+    return values.view(-1, 1, 1, 1)

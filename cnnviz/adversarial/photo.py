@@ -1,0 +1,216 @@
+"""Fooling with a file: an attack on a whole photo, judged by what the network says of the picture as it is read back."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor
+
+from cnnviz.adversarial import norms
+from cnnviz.adversarial.ascent import fooling_image
+from cnnviz.adversarial.deepfool import deepfool
+from cnnviz.adversarial.fgsm import fgsm, iterative_fgsm
+from cnnviz.adversarial.reading import Reading
+from cnnviz.errors import ImageError, UsageError
+from cnnviz.imaging.pixels import to_photo, to_pixels
+from cnnviz.network import Network
+from cnnviz.network.network import Prediction
+from cnnviz.runtime.progress import OnStep
+
+METHODS = ("fgsm", "iterative", "ascent", "deepfool")
+LEVEL = 1 / 255
+_ENLARGE_BY, _ENLARGEMENTS = 1.25, 20
+
+
+@dataclass(frozen=True)
+class Attack:
+    """How to fool: method, the size allowed, and what the network is to say.
+
+    ``epsilon`` is in units of pixel value, measured in ``norm`` at the photo's own resolution (deepfool and ascent
+    keep to it too). ``target`` is a class index, or None for anything but ``label``; ``label`` is the class to be
+    driven away from, None for what the network says of the photo.
+    """
+
+    method: str = "fgsm"
+    epsilon: float = 2 / 255
+    norm: str = "linf"
+    target: int | None = None
+    label: int | None = None
+    steps: int = 30
+    random_start: bool = False
+    seed: int = 0
+
+    def check(self) -> None:
+        """Raise UsageError where the parts contradict each other."""
+        norms.check(self.norm, self.epsilon)
+        if self.method not in METHODS:
+            raise UsageError(f"There is no method '{self.method}'; give one of {', '.join(METHODS)}.")
+        if self.method == "fgsm" and self.norm != "linf":
+            raise UsageError("fgsm steps along the sign of the gradient, so its norm is linf; try --method iterative.")
+        if self.method == "ascent" and self.target is None:
+            raise UsageError("ascent climbs the score of one class: name it with --target.")
+        if self.method == "deepfool" and self.target is not None:
+            raise UsageError("deepfool goes to the nearest class and takes no --target; try --method iterative.")
+
+
+@dataclass(frozen=True)
+class Fooled:
+    """What became of one photo.
+
+    ``photo`` is the adversarial one, 8 bits, as it will be written; ``before`` and ``after`` are what the network
+    says of the original and of it, both as they are read from files; ``linf`` and ``l2`` are the norms of what was
+    really changed, in units of pixel value.
+    """
+
+    original: Image.Image
+    photo: Image.Image
+    before: Prediction
+    after: Prediction
+    success: bool
+    attack: Attack
+    linf: float
+    l2: float
+    tried: list[float] = field(default_factory=list)
+
+
+def fool(
+    network: Network, photo: Image.Image, attack: Attack, reading: Reading, *, on_step: OnStep | None = None
+) -> Fooled:
+    """Change a photo by at most ``attack.epsilon`` so that the network, reading the file, is fooled.
+
+    Raises ImageError where there is nothing to fool: the network says ``label`` no longer, or ``target`` already.
+    """
+    attack.check()
+    before = _says(network, photo, reading)
+    attack = _settled(network, attack, before)
+    adversarial = to_pixels(photo) if attack.epsilon == 0 else _perturb(network, photo, attack, reading, on_step)
+    written = quantized(adversarial, photo, attack)
+    after = _says(network, written, reading)
+    success = after[0] == attack.target if attack.target is not None else after[0] != attack.label
+    change = to_pixels(written) - to_pixels(photo)
+    linf, l2 = (float(norms.size(change, norm)) for norm in norms.NORMS)
+    return Fooled(photo, written, before, after, success, attack, linf, l2)
+
+
+def fool_with_least(
+    network: Network,
+    photo: Image.Image,
+    attack: Attack,
+    reading: Reading,
+    *,
+    on_try: Callable[[float], None] | None = None,
+) -> Fooled:
+    """The attack at the smallest epsilon that works, in whole grey levels (L2: in steps of a tenth of the largest).
+
+    ``attack.epsilon`` is the largest allowed; where not even that works the unsuccessful result at it is given.
+    """
+    unit = LEVEL if attack.norm == "linf" else attack.epsilon / 10
+    most = max(1, int(attack.epsilon / unit + 1e-6))
+    tried: dict[int, Fooled] = {}
+
+    def at(level: int) -> Fooled:
+        if level not in tried:
+            tried[level] = fool(network, photo, replace(attack, epsilon=level * unit), reading)
+            if on_try:
+                on_try(level * unit)
+        return tried[level]
+
+    low, high = 0, 1
+    while high < most and not at(high).success:
+        low, high = high, min(2 * high, most)
+    while at(high).success and high - low > 1:
+        middle = (low + high) // 2
+        low, high = (low, middle) if at(middle).success else (middle, high)
+    return replace(at(high), tried=[level * unit for level in sorted(tried)])
+
+
+def quantized(adversarial: Tensor, photo: Image.Image, attack: Attack) -> Image.Image:
+    """The adversarial pixels as an 8-bit photo that keeps to epsilon in L-infinity after rounding too.
+
+    An epsilon of under one grey level cannot be kept to in 8 bits; there rounding decides which pixels move by one.
+    """
+    rounded = np.asarray(to_photo(adversarial), dtype=np.int16)
+    if attack.norm == "linf" and attack.epsilon >= LEVEL:
+        original = np.asarray(photo.convert("RGB"), dtype=np.int16)
+        most = int(attack.epsilon * 255 + 1e-6)
+        rounded = original + np.clip(rounded - original, -most, most)
+    return Image.fromarray(rounded.clip(0, 255).astype(np.uint8))
+
+
+def _perturb(
+    network: Network, photo: Image.Image, attack: Attack, reading: Reading, on_step: OnStep | None
+) -> Tensor:
+    """The adversarial pixels at the photo's own resolution, not yet rounded."""
+    pixels, through = to_pixels(photo).to(network.device), reading.through
+    if attack.method == "fgsm":
+        return fgsm(network, pixels, attack.epsilon, target=attack.target, label=attack.label, through=through)
+    if attack.method == "iterative":
+        return iterative_fgsm(
+            network,
+            pixels,
+            attack.epsilon,
+            target=attack.target,
+            label=attack.label,
+            steps=attack.steps,
+            norm=attack.norm,
+            random_start=attack.random_start,
+            seed=attack.seed,
+            through=through,
+            on_step=on_step,
+        )
+    if attack.method == "ascent":
+        bound = attack.epsilon if attack.norm == "l2" else None
+        found = fooling_image(
+            network, pixels, attack.target, steps=attack.steps, epsilon=bound, through=through, on_step=on_step
+        )
+        return _within(pixels, found - pixels, attack)
+    found = deepfool(
+        network, pixels, label=attack.label, norm=attack.norm, steps=attack.steps, through=reading.smooth
+    )
+    return _enlarged(network, photo, pixels, found - pixels, attack, reading)
+
+
+def _within(pixels: Tensor, change: Tensor, attack: Attack) -> Tensor:
+    return (pixels + norms.project(change, attack.epsilon, attack.norm)).clamp(0, 1)
+
+
+def _enlarged(
+    network: Network, photo: Image.Image, pixels: Tensor, change: Tensor, attack: Attack, reading: Reading
+) -> Tensor:
+    """DeepFool's change, enlarged step by step until rounding to 8 bits no longer undoes it.
+
+    The smallest change to a decision boundary is often under half a grey level everywhere, and no file can hold it.
+    """
+    adversarial = _within(pixels, change, attack)
+    for _ in range(_ENLARGEMENTS):
+        if _says(network, quantized(adversarial, photo, attack), reading)[0] != attack.label:
+            break
+        change = change * _ENLARGE_BY
+        adversarial = _within(pixels, change, attack)
+    return adversarial
+
+
+def _says(network: Network, photo: Image.Image, reading: Reading) -> Prediction:
+    return network.predict(reading.seen(photo), k=1)[0][0]
+
+
+def _settled(network: Network, attack: Attack, before: Prediction) -> Attack:
+    """The attack with its label filled in, having made sure that there is something to fool."""
+    if network.classes < 2:
+        raise UsageError(f"{network.name} has one class only; there is nothing else it could be fooled into saying.")
+    if attack.target == before[0]:
+        raise ImageError(f"The network takes it for {before[1]} already, which is the target; name another.")
+    if attack.target is None and attack.label not in (None, before[0]):
+        wanted = network.label(attack.label)  # type: ignore[arg-type]
+        raise ImageError(f"The network does not take it for {wanted} but for {before[1]}: it is fooled already.")
+    return replace(attack, label=before[0])
+
+
+def noise(size: tuple[int, int], seed: int) -> Image.Image:
+    """A photo (width, height) of uniform noise about mid-grey to begin a fooling image from."""
+    values = torch.rand((1, 3, size[1], size[0]), generator=torch.Generator().manual_seed(seed))
+    return to_photo(0.5 + 0.2 * (values - 0.5))

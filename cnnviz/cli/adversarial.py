@@ -1,0 +1,202 @@
+"""Commands that fool the network: ``fool`` and ``universal``."""
+
+from __future__ import annotations
+
+from enum import Enum
+from typing import TYPE_CHECKING, Annotated, Any, Optional
+
+import typer
+
+from cnnviz.cli import console
+from cnnviz.cli.command import command
+from cnnviz.cli.job import ImageJob, Picture, Result
+from cnnviz.cli.maps import percent, prediction_json
+from cnnviz.cli.options import InputOptions, NetworkOptions, OutputOptions, RunOptions
+from cnnviz.errors import UsageError
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+    from cnnviz.adversarial.photo import Attack, Fooled
+    from cnnviz.adversarial.reading import Reading
+    from cnnviz.network import Network
+
+
+class Method(str, Enum):
+    """How the perturbation is found."""
+
+    fgsm = "fgsm"
+    iterative = "iterative"
+    ascent = "ascent"
+    deepfool = "deepfool"
+
+
+class NormName(str, Enum):
+    """What is kept small."""
+
+    linf = "linf"
+    l2 = "l2"
+
+
+def register(app: typer.Typer) -> None:
+    """Add this family's commands to the application."""
+
+    @command(
+        app,
+        "fool",
+        examples="cnnviz fool sample_images/coffee.png\n"
+        "cnnviz fool sample_images/chelsea.png --target flamingo --raw -o flamingo.png\n"
+        "cnnviz fool sample_images/rocket.jpg --min-epsilon --json",
+    )
+    def fool(
+        network: NetworkOptions,
+        input: InputOptions,  # noqa: A002
+        output: OutputOptions,
+        run: RunOptions,
+        method: Annotated[
+            Optional[Method],
+            typer.Option("--method", help="Default: fgsm, or iterative with a target, a norm of l2, or --jpeg."),
+        ] = None,
+        target: Annotated[
+            Optional[str],
+            typer.Option("--target", "-t", help="Class to be taken for: index, name, or part of one.", metavar="CLASS"),
+        ] = None,
+        label: Annotated[
+            Optional[str], typer.Option("--label", help="True class, if what the network says is not it.", metavar="CLASS")
+        ] = None,
+        epsilon: Annotated[
+            str,
+            typer.Option("--epsilon", "-e", help="Largest change: 8/255 and 8 are eight grey levels, as is 0.0314."),
+        ] = "2/255",
+        norm: Annotated[NormName, typer.Option("--norm", help="What epsilon bounds: the largest change, or L2.")] = NormName.linf,
+        steps: Annotated[int, typer.Option("--steps", min=1, help="Steps of the methods that take several.")] = 30,
+        random_start: Annotated[
+            bool, typer.Option("--random-start", help="Begin the iterative method at a random point (PGD).")
+        ] = False,
+        min_epsilon: Annotated[
+            bool, typer.Option("--min-epsilon", help="Find the smallest epsilon that works, up to --epsilon (or 32).")
+        ] = False,
+        jpeg: Annotated[
+            Optional[int], typer.Option("--jpeg", min=1, max=100, help="Survive being saved as JPEG of this quality.")
+        ] = None,
+        small: Annotated[
+            bool, typer.Option("--small", help="Change the picture at the network's size instead of its own.")
+        ] = False,
+        noise: Annotated[
+            bool, typer.Option("--noise", help="Begin from noise of the picture's size instead of the picture.")
+        ] = False,
+        raw: Annotated[bool, typer.Option("--raw", help="Write the adversarial picture alone, not the panel.")] = False,
+        strict: Annotated[bool, typer.Option("--strict", help="A network that is not fooled is a failure (exit 1).")] = False,
+    ) -> None:
+        """Change a picture by less than one can see so that the network takes it for something else."""
+        chosen = method.value if method else _usual_method(target, norm.value, jpeg, min_epsilon)
+        largest = parse_epsilon("32" if min_epsilon and epsilon == "2/255" and norm is NormName.linf else epsilon, norm.value)
+
+        def explain(net: Network, picture: Picture) -> Result:
+            from cnnviz.adversarial.photo import Attack, fool, fool_with_least
+
+            goal = net.find_class(target) if target is not None else None
+            own = net.find_class(label) if label is not None else None
+            attack = Attack(chosen, largest, norm.value, goal, own, steps, random_start, run.seed)
+            photo, reading = _start(picture, net, input, jpeg, small, noise, run.seed)
+            found = (fool_with_least if min_epsilon else fool)(net, photo, attack, reading)
+            _comment(picture, found, strict, jpeg)
+            facts, shown = _facts(found, jpeg), found.photo if raw else _panel(net, found)
+            return Result(facts, shown, target=found.after[1], recipe={})
+
+        ImageJob("attribution", network, input, run, output)(explain)
+
+
+def parse_epsilon(text: str, norm: str) -> float:
+    """A size of change in units of pixel value: ``8/255``, ``0.0314``, or, for L-infinity, grey levels (``8``)."""
+    try:
+        if "/" in text:
+            over, under = text.split("/")
+            value = float(over) / float(under)
+        else:
+            value = float(text)
+            # From one on it can only be grey levels: the whole range of pixel values is 1.
+            value = value / 255 if norm == "linf" and value >= 1 else value
+    except (ValueError, ZeroDivisionError):
+        raise UsageError(f"--epsilon takes a size such as 8/255, 0.03 or 8, not '{text}'.") from None
+    if not 0 <= value < float("inf"):
+        raise UsageError(f"--epsilon must be at least 0, not '{text}'.")
+    return value
+
+
+def _usual_method(target: str | None, norm: str, jpeg: int | None, least: bool) -> str:
+    """One step where one step suffices; a target never, measured, is reached in one."""
+    return "fgsm" if target is None and norm == "linf" and jpeg is None else "iterative"
+
+
+def _start(
+    picture: Picture, net: Network, options: InputOptions, jpeg: int | None, small: bool, noise: bool, seed: int
+) -> tuple[Image, Reading]:
+    """The photo to be changed, and how the network will read it."""
+    from cnnviz.adversarial import photo as fooling
+    from cnnviz.adversarial.reading import Reading
+    from cnnviz.imaging import to_photo
+
+    side = net.spec.size if net.spec.fixed else (options.size or net.spec.size)
+    size = (side, side) if net.spec.fixed and not options.crop else side
+    start = to_photo(picture.pixels) if small else picture.whole
+    if noise:
+        start = fooling.noise(start.size, seed)
+    # A picture of the network's size is seen as it is; cutting its middle out again would show something else.
+    return start, Reading(size, options.crop and not small, jpeg)
+
+
+def _comment(picture: Picture, found: Fooled, strict: bool, jpeg: int | None) -> None:
+    """Say so when the network was not fooled; with ``--strict`` that is a failure of this picture."""
+    from cnnviz.errors import ImageError
+
+    if found.success:
+        return
+    after = " after JPEG" if jpeg is not None else ""
+    message = f"it still says {found.after[1]} {percent(found.after[2])}{after}; try a larger --epsilon or more --steps"
+    if strict:
+        raise ImageError(f"The network was not fooled: {message}.")
+    console.warn(f"{picture.source.display}: the network was not fooled: {message}.")
+
+
+def _facts(found: Fooled, jpeg: int | None) -> dict[str, Any]:
+    from cnnviz.imaging.likeness import psnr, ssim
+
+    attack = found.attack
+    return {
+        "success": found.success,
+        "before": prediction_json(found.before),
+        "after": prediction_json(found.after),
+        "method": attack.method,
+        "epsilon": attack.epsilon,
+        "norm": attack.norm,
+        "linf": round(found.linf, 6),
+        "l2": round(found.l2, 4),
+        "psnr": round(psnr(found.original, found.photo), 2) if found.linf else None,
+        "ssim": round(ssim(found.original, found.photo), 5),
+        "jpeg": jpeg,
+        "tried": found.tried,
+    }
+
+
+def _panel(net: Network, found: Fooled) -> Image:
+    """Original, magnified perturbation, adversarial; each with what the network says."""
+    from cnnviz.imaging import panel, to_photo, to_pixels
+
+    change = to_pixels(found.photo) - to_pixels(found.original)
+    factor = max(1, int(0.5 / found.linf)) if found.linf else 1
+    magnified = to_photo(0.5 + factor * change)
+    captions = [
+        f"{found.before[1]} {percent(found.before[2])}",
+        f"perturbation × {factor} (at most {found.linf * 255:.0f}/255)",
+        f"{found.after[1]} {percent(found.after[2])}",
+    ]
+    verdict = "fooled" if found.success else "not fooled"
+    title = f"{net.name} {verdict} by {found.attack.method}, ε = {_epsilon_text(found.attack)}"
+    return panel([found.original, magnified, found.photo], captions=captions, title=title)
+
+
+def _epsilon_text(attack: Attack) -> str:
+    if attack.norm == "l2":
+        return f"{attack.epsilon:g} in L2"
+    return f"{attack.epsilon * 255:.3g}/255"
