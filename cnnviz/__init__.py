@@ -18,11 +18,23 @@ _HOME_OF = {
     "read_image": "cnnviz.imaging",
     "write_image": "cnnviz.imaging",
     "saliency": "cnnviz.attribution",
+    "deepfool": "cnnviz.adversarial",
+    "fgsm": "cnnviz.adversarial",
+    "fooling_image": "cnnviz.adversarial",
+    "fooling_rate": "cnnviz.adversarial",
+    "iterative_fgsm": "cnnviz.adversarial",
+    "universal_perturbation": "cnnviz.adversarial",
 }
 
 __all__ = ["__version__", *_HOME_OF]  # noqa: PLE0604 (the names are strings, from the table above)
 
 if TYPE_CHECKING:
+    from cnnviz.adversarial import deepfool as deepfool
+    from cnnviz.adversarial import fgsm as fgsm
+    from cnnviz.adversarial import fooling_image as fooling_image
+    from cnnviz.adversarial import fooling_rate as fooling_rate
+    from cnnviz.adversarial import iterative_fgsm as iterative_fgsm
+    from cnnviz.adversarial import universal_perturbation as universal_perturbation
     from cnnviz.attribution import saliency as saliency
     from cnnviz.imaging import read_image as read_image
     from cnnviz.imaging import write_image as write_image

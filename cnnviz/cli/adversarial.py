@@ -102,7 +102,8 @@ def register(app: typer.Typer) -> None:
             found = (fool_with_least if min_epsilon else fool)(net, photo, attack, reading)
             _comment(picture, found, strict, jpeg)
             facts, shown = _facts(found, jpeg), found.photo if raw else _panel(net, found)
-            return Result(facts, shown, target=found.after[1], recipe={})
+            recipe = {"target": {"index": goal, "label": net.label(goal)}} if goal is not None else {}
+            return Result(facts, shown, target=found.after[1], recipe=recipe)
 
         ImageJob("attribution", network, input, run, output)(explain)
 

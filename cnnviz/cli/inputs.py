@@ -17,26 +17,28 @@ STDIN = "-"
 
 @dataclass(frozen=True)
 class Source:
-    """One picture to read: a path, or standard input (``path`` is None).
+    """What a result is about: one picture to read (a path, or standard input, where ``path`` is None), or a
+    thing with a name: a network, a folder as a whole (``path`` is None and ``label`` its name).
 
-    ``folder`` is where it lies below the folder it was found in (``.`` for a file named itself), so that a tree of
-    pictures can be written as a tree.
+    ``folder`` is where a picture lies below the folder it was found in (``.`` for a file named itself), so that a
+    tree of pictures can be written as a tree.
     """
 
     path: Path | None
     folder: Path = Path()
+    label: str = ""
 
     @property
     def name(self) -> str:
-        return self.path.name if self.path else "stdin"
+        return self.path.name if self.path else self.label or "stdin"
 
     @property
     def stem(self) -> str:
-        return self.path.stem if self.path else "stdin"
+        return self.path.stem if self.path else self.label or "stdin"
 
     @property
     def display(self) -> str:
-        return str(self.path) if self.path else "<stdin>"
+        return str(self.path) if self.path else self.label or "<stdin>"
 
     def content(self) -> Path | bytes:
         """What the imaging room reads: the path, or all of standard input."""

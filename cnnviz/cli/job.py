@@ -6,7 +6,7 @@ A command supplies one function from a picture to a result; all else, down to th
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -32,11 +32,12 @@ if TYPE_CHECKING:
 class Picture:
     """One picture on its way through: the photo as the network frames it, and the pixels the network sees.
 
-    ``photo`` is upright sRGB at its own resolution (the central square with ``--crop``); ``pixels`` is
-    (1, 3, H, W) in [0, 1] at the network's size.
+    ``whole`` is upright sRGB at its own resolution, ``photo`` the same or, with ``--crop``, its central square;
+    ``pixels`` is (1, 3, H, W) in [0, 1] at the network's size.
     """
 
     source: Source
+    whole: Image
     photo: Image
     pixels: Tensor
 
@@ -47,7 +48,8 @@ class Result:
 
     ``image``: what is written (None for commands that only print); ``lines``: what is printed without ``--json``
     when there is no image; ``facts``: what ``--json`` tells, all JSON-able; ``target``: the class's name, for
-    ``{target}`` in output templates.
+    ``{target}`` in output templates; ``companions``: contents of further files, written beside the image under its
+    name with the suffix that is the key.
     """
 
     facts: dict[str, Any] = field(default_factory=dict)
@@ -55,6 +57,7 @@ class Result:
     lines: Sequence[str] = ()
     target: str = ""
     recipe: dict[str, Any] = field(default_factory=dict)
+    companions: Mapping[str, bytes] = field(default_factory=dict)
 
 
 Explain = Callable[["Network", Picture], Result]
@@ -62,13 +65,15 @@ Explain = Callable[["Network", Picture], Result]
 
 @dataclass
 class ImageJob:
-    """A command over pictures. ``output`` is None for commands that print and write nothing."""
+    """A command over pictures. ``output`` is None for commands that print and write nothing; ``companions`` are the
+    suffixes of what its results bring besides images."""
 
     technique: str
     network: NetworkOptions
     input: InputOptions
     run: RunOptions
     output: OutputOptions | None = None
+    companions: Sequence[str] = ()
 
     def __call__(self, explain: Explain) -> None:
         """Run ``explain`` over all pictures; exits with 1 (or 4, out of memory) if any failed."""
@@ -90,7 +95,7 @@ class ImageJob:
     def _plan(self, sources: list[Source], model: str) -> Sequence[Destination | None]:
         if self.output is None:
             return [None] * len(sources)
-        return outputs.plan(sources, self.output, current.command, model)
+        return outputs.plan(sources, self.output, current.command, model, self.companions)
 
     def _is_done(self, destination: Destination | None) -> bool:
         return bool(
@@ -137,7 +142,7 @@ class ImageJob:
         picture = self._read(source, network)
         with clear_error_when_short(self.input.size or network.spec.size):
             result = explain(network, picture)
-        written = self._write(result, source, destination, network) if destination else None
+        written = self._write(result, source, destination, network) if destination else []
         seconds = time.perf_counter() - started
         self._report(source, written, result, network, seconds)
 
@@ -152,24 +157,27 @@ class ImageJob:
         size = (side, side) if spec.fixed and not crop else side
         require_memory(network, planned_size(photo, size, crop))
         pixels = to_pixels(photo, size, crop=crop)
-        return Picture(source, center_square(photo) if crop else photo, pixels)
+        return Picture(source, photo, center_square(photo) if crop else photo, pixels)
 
-    def _write(self, result: Result, source: Source, destination: Destination, network: Network) -> str | None:
-        """The path written, or None when the picture went to standard output or its output is there already."""
-        from cnnviz.imaging.files import encode, write_image
+    def _write(self, result: Result, source: Source, destination: Destination, network: Network) -> list[str]:
+        """The paths written, the picture's first; none if it went to standard output or is there already."""
+        from cnnviz.imaging.files import encode, write_bytes, write_image
 
         assert result.image is not None and self.output is not None
         recipe = self._recipe(result, source, network)
         if destination.is_stdout:
             console.result_bytes(encode(result.image, "png", recipe))
-            return None
+            return []
         path = destination.path(result.target)
         if self.output.skip_existing and path.exists():
-            return None
+            return []
         if source.path and path.exists() and path.samefile(source.path):
             raise ImageError(f"'{path}' is the input itself; nothing was written.")
         _make_folder(path.parent)
-        return str(write_image(result.image, path, recipe, force=self.output.force))
+        written = [write_image(result.image, path, recipe, force=self.output.force)]
+        for suffix, content in result.companions.items():
+            written.append(write_bytes(content, path.with_suffix(suffix), force=self.output.force))
+        return [str(place) for place in written]
 
     def _recipe(self, result: Result, source: Source, network: Network) -> dict[str, Any]:
         return {
@@ -184,12 +192,13 @@ class ImageJob:
             **result.recipe,
         }
 
-    def _report(self, source: Source, written: str | None, result: Result, network: Network, seconds: float) -> None:
+    def _report(self, source: Source, written: list[str], result: Result, network: Network, seconds: float) -> None:
         if self.run.json and not (self.output and self.output.output == outputs.STDOUT):
             console.result_json(
                 {
                     "input": source.display,
-                    "output": written,
+                    "output": written[0] if written else None,
+                    **({"companions": written[1:]} if written[1:] else {}),
                     "model": network.name,
                     "weights": network.weights.label,
                     **result.facts,
@@ -198,10 +207,8 @@ class ImageJob:
                     "parameters": current.parameters(),
                 }
             )
-        elif written:
-            console.result(written)
         else:
-            for line in result.lines:
+            for line in written or result.lines:
                 console.result(line)
 
 

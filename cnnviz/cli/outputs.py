@@ -37,8 +37,12 @@ class Destination:
         return Path(self.template.format(**{**self.fields, "target": _as_file_name(target)}))
 
 
-def plan(sources: Sequence[Source], options: OutputOptions, command: str, model: str) -> list[Destination]:
+def plan(
+    sources: Sequence[Source], options: OutputOptions, command: str, model: str, companions: Sequence[str] = ()
+) -> list[Destination]:
     """A destination for each source, in their order.
+
+    ``companions`` are the suffixes of files that will be written beside each picture, as ``.html``.
 
     Raises UsageError, before anything is computed, where two results would be one file, a result would overwrite
     its input, a file is there already (without ``--force`` or ``--skip-existing``), or the format is unknown.
@@ -51,7 +55,8 @@ def plan(sources: Sequence[Source], options: OutputOptions, command: str, model:
     _refuse_collisions(settled)
     _refuse_inputs(sources, settled)
     if not (options.force or options.skip_existing):
-        _refuse_existing([path for _, path in settled])
+        beside = [path.with_suffix(suffix) for _, path in settled for suffix in companions]
+        _refuse_existing([*(path for _, path in settled), *beside])
     return destinations
 
 
