@@ -28,6 +28,7 @@ __all__ = [
     "read_photo",
     "to_photo",
     "to_pixels",
+    "write_bytes",
     "write_image",
 ]
 
@@ -135,7 +136,16 @@ def write_image(
     target = Path(path)
     kind = format or format_of(target).lower()
     _check_target(target, force)
-    content = encode(image, kind, recipe, quality, duration=duration)
+    return write_bytes(encode(image, kind, recipe, quality, duration=duration), target, force=force)
+
+
+def write_bytes(content: bytes, path: str | Path, *, force: bool = False) -> Path:
+    """Write any file whole or not at all, and return its path.
+
+    Raises ImageError if it exists (without ``force``), its folder does not, or the disk refuses.
+    """
+    target = Path(path)
+    _check_target(target, force)
     try:
         _write_atomically(content, target, force)
     except FileExistsError as error:
