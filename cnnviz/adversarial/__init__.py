@@ -7,21 +7,21 @@ from typing import TYPE_CHECKING
 from cnnviz._lazy import lazy_names
 
 _HOME_OF = {
-    "deepfool": "cnnviz.adversarial.deepfool",
-    "fgsm": "cnnviz.adversarial.fgsm",
+    "deepfool": "cnnviz.adversarial.boundary",
+    "fgsm": "cnnviz.adversarial.gradient_sign",
     "fooling_image": "cnnviz.adversarial.ascent",
     "fooling_rate": "cnnviz.adversarial.universal",
-    "iterative_fgsm": "cnnviz.adversarial.fgsm",
+    "iterative_fgsm": "cnnviz.adversarial.gradient_sign",
     "universal_perturbation": "cnnviz.adversarial.universal",
 }
 
-__all__ = list(_HOME_OF)  # noqa: PLE0605 (the names are strings, from the table above)
+__all__ = list(_HOME_OF)
 
 if TYPE_CHECKING:
     from cnnviz.adversarial.ascent import fooling_image as fooling_image
-    from cnnviz.adversarial.deepfool import deepfool as deepfool
-    from cnnviz.adversarial.fgsm import fgsm as fgsm
-    from cnnviz.adversarial.fgsm import iterative_fgsm as iterative_fgsm
+    from cnnviz.adversarial.boundary import deepfool as deepfool
+    from cnnviz.adversarial.gradient_sign import fgsm as fgsm
+    from cnnviz.adversarial.gradient_sign import iterative_fgsm as iterative_fgsm
     from cnnviz.adversarial.universal import fooling_rate as fooling_rate
     from cnnviz.adversarial.universal import universal_perturbation as universal_perturbation
 

@@ -1,4 +1,4 @@
-"""Fooling with a file: an attack on a whole photo, judged by what the network says of the picture as it is read back."""
+"""Fooling with a file: an attack on a whole photo, judged by what the network says of it as it is read back."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from torch import Tensor
 
 from cnnviz.adversarial import norms
 from cnnviz.adversarial.ascent import fooling_image
-from cnnviz.adversarial.deepfool import deepfool
-from cnnviz.adversarial.fgsm import fgsm, iterative_fgsm
+from cnnviz.adversarial.boundary import deepfool
+from cnnviz.adversarial.gradient_sign import fgsm, iterative_fgsm
 from cnnviz.adversarial.reading import Reading
 from cnnviz.errors import ImageError, UsageError
 from cnnviz.imaging.pixels import to_photo, to_pixels
@@ -141,9 +141,7 @@ def quantized(adversarial: Tensor, photo: Image.Image, attack: Attack) -> Image.
     return Image.fromarray(rounded.clip(0, 255).astype(np.uint8))
 
 
-def _perturb(
-    network: Network, photo: Image.Image, attack: Attack, reading: Reading, on_step: OnStep | None
-) -> Tensor:
+def _perturb(network: Network, photo: Image.Image, attack: Attack, reading: Reading, on_step: OnStep | None) -> Tensor:
     """The adversarial pixels at the photo's own resolution, not yet rounded."""
     pixels, through = to_pixels(photo).to(network.device), reading.through
     if attack.method == "fgsm":
@@ -168,9 +166,7 @@ def _perturb(
             network, pixels, attack.target, steps=attack.steps, epsilon=bound, through=through, on_step=on_step
         )
         return _within(pixels, found - pixels, attack)
-    found = deepfool(
-        network, pixels, label=attack.label, norm=attack.norm, steps=attack.steps, through=reading.smooth
-    )
+    found = deepfool(network, pixels, label=attack.label, norm=attack.norm, steps=attack.steps, through=reading.smooth)
     return _enlarged(network, photo, pixels, found - pixels, attack, reading)
 
 

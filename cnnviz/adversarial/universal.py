@@ -7,7 +7,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from cnnviz.adversarial import norms
-from cnnviz.adversarial.deepfool import deepfool
+from cnnviz.adversarial.boundary import deepfool
 from cnnviz.errors import UsageError
 from cnnviz.network import Network
 from cnnviz.runtime.progress import OnStep, Step

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from enum import Enum
-from typing import TYPE_CHECKING, Annotated, Any, Optional
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -50,25 +50,28 @@ def register(app: typer.Typer) -> None:
     )
     def fool(
         network: NetworkOptions,
-        input: InputOptions,  # noqa: A002
+        input: InputOptions,
         output: OutputOptions,
         run: RunOptions,
         method: Annotated[
-            Optional[Method],
+            Method | None,
             typer.Option("--method", help="Default: fgsm, or iterative with a target, a norm of l2, or --jpeg."),
         ] = None,
         target: Annotated[
-            Optional[str],
+            str | None,
             typer.Option("--target", "-t", help="Class to be taken for: index, name, or part of one.", metavar="CLASS"),
         ] = None,
         label: Annotated[
-            Optional[str], typer.Option("--label", help="True class, if what the network says is not it.", metavar="CLASS")
+            str | None,
+            typer.Option("--label", help="True class, if what the network says is not it.", metavar="CLASS"),
         ] = None,
         epsilon: Annotated[
             str,
             typer.Option("--epsilon", "-e", help="Largest change: 8/255 and 8 are eight grey levels, as is 0.0314."),
         ] = "2/255",
-        norm: Annotated[NormName, typer.Option("--norm", help="What epsilon bounds: the largest change, or L2.")] = NormName.linf,
+        norm: Annotated[
+            NormName, typer.Option("--norm", help="What epsilon bounds: the largest change, or L2.")
+        ] = NormName.linf,
         steps: Annotated[int, typer.Option("--steps", min=1, help="Steps of the methods that take several.")] = 30,
         random_start: Annotated[
             bool, typer.Option("--random-start", help="Begin the iterative method at a random point (PGD).")
@@ -77,7 +80,7 @@ def register(app: typer.Typer) -> None:
             bool, typer.Option("--min-epsilon", help="Find the smallest epsilon that works, up to --epsilon (or 32).")
         ] = False,
         jpeg: Annotated[
-            Optional[int], typer.Option("--jpeg", min=1, max=100, help="Survive being saved as JPEG of this quality.")
+            int | None, typer.Option("--jpeg", min=1, max=100, help="Survive being saved as JPEG of this quality.")
         ] = None,
         small: Annotated[
             bool, typer.Option("--small", help="Change the picture at the network's size instead of its own.")
@@ -86,11 +89,15 @@ def register(app: typer.Typer) -> None:
             bool, typer.Option("--noise", help="Begin from noise of the picture's size instead of the picture.")
         ] = False,
         raw: Annotated[bool, typer.Option("--raw", help="Write the adversarial picture alone, not the panel.")] = False,
-        strict: Annotated[bool, typer.Option("--strict", help="A network that is not fooled is a failure (exit 1).")] = False,
+        strict: Annotated[
+            bool, typer.Option("--strict", help="A network that is not fooled is a failure (exit 1).")
+        ] = False,
     ) -> None:
         """Change a picture by less than one can see so that the network takes it for something else."""
         chosen = method.value if method else _usual_method(target, norm.value, jpeg, min_epsilon)
-        largest = parse_epsilon("32" if min_epsilon and epsilon == "2/255" and norm is NormName.linf else epsilon, norm.value)
+        largest = parse_epsilon(
+            "32" if min_epsilon and epsilon == "2/255" and norm is NormName.linf else epsilon, norm.value
+        )
 
         def explain(net: Network, picture: Picture) -> Result:
             from cnnviz.adversarial.photo import Attack, fool, fool_with_least
