@@ -18,6 +18,12 @@ _HOME_OF = {
     "read_image": "cnnviz.imaging",
     "write_image": "cnnviz.imaging",
     "saliency": "cnnviz.attribution",
+    "activation_grid": "cnnviz.features",
+    "embed_images": "cnnviz.features",
+    "filter_grid": "cnnviz.features",
+    "nearest_neighbors": "cnnviz.features",
+    "project": "cnnviz.features",
+    "top_patches": "cnnviz.features",
     "deepfool": "cnnviz.adversarial",
     "fgsm": "cnnviz.adversarial",
     "fooling_image": "cnnviz.adversarial",
@@ -36,6 +42,12 @@ if TYPE_CHECKING:
     from cnnviz.adversarial import iterative_fgsm as iterative_fgsm
     from cnnviz.adversarial import universal_perturbation as universal_perturbation
     from cnnviz.attribution import saliency as saliency
+    from cnnviz.features import activation_grid as activation_grid
+    from cnnviz.features import embed_images as embed_images
+    from cnnviz.features import filter_grid as filter_grid
+    from cnnviz.features import nearest_neighbors as nearest_neighbors
+    from cnnviz.features import project as project
+    from cnnviz.features import top_patches as top_patches
     from cnnviz.imaging import read_image as read_image
     from cnnviz.imaging import write_image as write_image
     from cnnviz.network import Network as Network

@@ -19,7 +19,7 @@ from cnnviz.cli.command import current
 from cnnviz.cli.inputs import Source
 from cnnviz.cli.options import InputOptions, NetworkOptions, OutputOptions, RunOptions
 from cnnviz.cli.outputs import Destination
-from cnnviz.errors import CnnvizError, ImageError, MemoryShortError
+from cnnviz.errors import ImageError, MemoryShortError
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -130,7 +130,7 @@ class ImageJob:
                 try:
                     self._one(network, explain, source, destination)
                 except (ImageError, MemoryShortError) as error:
-                    console.error(_about(source, error))
+                    console.error(about(source, error))
                     failures.append(error.exit_code)
                 advance(source.name)
         return failures
@@ -139,25 +139,12 @@ class ImageJob:
         from cnnviz.runtime.memory import clear_error_when_short
 
         started = time.perf_counter()
-        picture = self._read(source, network)
+        picture = read_picture(source, network, self.input)
         with clear_error_when_short(self.input.size or network.spec.size):
             result = explain(network, picture)
         written = self._write(result, source, destination, network) if destination else []
         seconds = time.perf_counter() - started
         self._report(source, written, result, network, seconds)
-
-    def _read(self, source: Source, network: Network) -> Picture:
-        from cnnviz.imaging.files import read_photo
-        from cnnviz.imaging.pixels import center_square, planned_size, to_pixels
-        from cnnviz.runtime.memory import require_memory
-
-        photo = read_photo(source.content(), background=self.input.background, max_pixels=self.input.max_pixels)
-        spec, crop = network.spec, self.input.crop
-        side = spec.size if spec.fixed else (self.input.size or spec.size)
-        size = (side, side) if spec.fixed and not crop else side
-        require_memory(network, planned_size(photo, size, crop))
-        pixels = to_pixels(photo, size, crop=crop)
-        return Picture(source, photo, center_square(photo) if crop else photo, pixels)
 
     def _write(self, result: Result, source: Source, destination: Destination, network: Network) -> list[str]:
         """The paths written, the picture's first; none if it went to standard output or is there already."""
@@ -212,7 +199,22 @@ class ImageJob:
                 console.result(line)
 
 
-def _about(source: Source, error: CnnvizError) -> str:
+def read_picture(source: Source, network: Network, options: InputOptions) -> Picture:
+    """Read one picture and bring it to the size ``network`` is to see; ImageError or MemoryShortError if it cannot."""
+    from cnnviz.imaging.files import read_photo
+    from cnnviz.imaging.pixels import center_square, planned_size, to_pixels
+    from cnnviz.runtime.memory import require_memory
+
+    photo = read_photo(source.content(), background=options.background, max_pixels=options.max_pixels)
+    spec, crop = network.spec, options.crop
+    side = spec.size if spec.fixed else (options.size or spec.size)
+    size = (side, side) if spec.fixed and not crop else side
+    require_memory(network, planned_size(photo, size, crop))
+    pixels = to_pixels(photo, size, crop=crop)
+    return Picture(source, photo, center_square(photo) if crop else photo, pixels)
+
+
+def about(source: Source, error: Exception) -> str:
     """The error's sentence, with the picture's path in front where it does not name it itself."""
     message = str(error)
     return message if source.display in message else f"{source.display}: {message}"

@@ -174,6 +174,26 @@ class OutputOptions:
 
 
 @dataclass
+class StoreOptions:
+    """Where what was computed of each picture is kept, so that the next run need not compute it again."""
+
+    store: Annotated[
+        Path | None,
+        _option(
+            "--store",
+            env="STORE",
+            panel=_RUN,
+            help="Folder that keeps what is computed of each picture.",
+            metavar="FOLDER",
+            show_default="~/.cache/cnnviz/features",
+        ),
+    ] = None
+    batch: Annotated[
+        int, _option("--batch", env="BATCH", panel=_RUN, min=1, help="Pictures the network sees at once.")
+    ] = 16
+
+
+@dataclass
 class RunOptions:
     """How the run is reported."""
 
@@ -187,11 +207,11 @@ class RunOptions:
     debug: Annotated[bool, _option("--debug", panel=_RUN, help="Show the traceback of an error.")] = False
 
 
-GROUPS = (NetworkOptions, InputOptions, OutputOptions, RunOptions)
+GROUPS = (NetworkOptions, InputOptions, OutputOptions, StoreOptions, RunOptions)
 
 NOT_IN_PARAMETERS = {
     *("images", "files_from", "recursive", "output", "force", "skip_existing", "offline", "max_pixels"),
-    *("json", "quiet", "verbose", "debug", "device"),
+    *("json", "quiet", "verbose", "debug", "device", "store", "batch"),
     *("model", "seed", "target"),
 }
 """Options that a recipe leaves out of its parameters: where pictures come from and go to, how the run is reported,

@@ -1,0 +1,242 @@
+"""What ``embed`` and ``embed-index`` make: the map as a picture, a page and a table, and the index's figures."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Sequence
+from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from cnnviz.cli.folderjob import Album
+from cnnviz.cli.inputs import Source
+from cnnviz.cli.job import Result
+from cnnviz.cli.maps import percent
+from cnnviz.cli.options import StoreOptions
+from cnnviz.cli.survey import Survey, framing, home, survey
+from cnnviz.errors import UsageError
+
+if TYPE_CHECKING:
+    from cnnviz.features.collection import Aspect, Home
+    from cnnviz.features.projection import Projection
+    from cnnviz.network import Network
+
+_MOST_IN_SCATTER = 20_000
+"""Thumbnails of a scatter map; more would each be smaller than can be seen."""
+
+
+def coordinates_suffix(parquet: bool) -> str:
+    """The suffix of the table of coordinates. UsageError where Parquet is asked for and cannot be written."""
+    if parquet and not find_spec("pyarrow"):
+        raise UsageError("Parquet needs pyarrow: pip install 'cnnviz[embed]', or leave --parquet out for CSV.")
+    return ".parquet" if parquet else ".csv"
+
+
+@dataclass(frozen=True)
+class Mapping:
+    """How the user wants the map."""
+
+    method: str
+    layout: str
+    classes: str
+    layer: str | None = None
+    perplexity: float | None = None
+    half: bool = False
+
+    def draw(self, network: Network, album: Album, store: StoreOptions, seed: int, *, parquet: bool) -> Result:
+        """Describe all pictures, lay them out, and draw."""
+        from cnnviz.features import feature_layer
+        from cnnviz.features.collection import features_aspect, looks_aspect, predictions
+
+        place, frame = home(store), framing(album.options, network)
+        layer = self.layer or feature_layer(network)
+        features = features_aspect(network, layer, place, frame, half=self.half, seed=seed)
+        looks = looks_aspect(place, album.options.background)
+        found = survey(album, network, [features, looks], store)
+        projection = self._project(features, found.keys, place, seed)
+        guesses = [(network.label(index), p) for index, p in predictions(features, found.keys)]
+        kinds = self._kinds(found.sources, [label for label, _ in guesses])
+        title = f"{len(found.sources):,} pictures by {network.name} {layer}; {projection.remark}"
+        chart = _Chart(found, looks, projection, kinds, guesses, self.layout, title)
+        table = chart.table()
+        return Result(
+            facts={
+                "layer": layer,
+                "method": self.method,
+                "remark": projection.remark,
+                "pictures": len(found.sources),
+                "computed": found.filling.computed,
+                "agreement": _agreement(features, looks, found.keys, kinds) if kinds else None,
+            },
+            image=chart.sheet(),
+            companions={
+                ".html": chart.page().encode(),
+                coordinates_suffix(parquet): _parquet(table) if parquet else _csv(table),
+            },
+        )
+
+    def _project(self, features: Aspect, keys: Sequence[str], place: Home, seed: int) -> Projection:
+        """The projection of this very set of pictures, kept like all else."""
+        from cnnviz.features import project
+        from cnnviz.features.memo import remembered
+
+        facts = {
+            "vectors": features.store.folder.name,
+            "keys": list(keys),
+            "method": self.method,
+            "perplexity": self.perplexity,
+            "seed": seed,
+        }
+        return remembered(
+            place.place("projection", facts).with_suffix(".npz"),
+            lambda: project(features.store.vectors(keys), self.method, perplexity=self.perplexity, seed=seed),
+        )
+
+    def _kinds(self, sources: Sequence[Source], predicted: list[str]) -> list[str]:
+        """Each picture's class for the colours; empty if there are to be none."""
+        folders = [_path(source).resolve().parent.name for source in sources]
+        if self.classes == "predicted":
+            return predicted
+        if self.classes == "folder" or (self.classes == "auto" and len(set(folders)) > 1):
+            return folders
+        return []
+
+
+@dataclass
+class _Chart:
+    """Everything a map shows, to be drawn as a picture, a page or a table."""
+
+    found: Survey
+    looks: Aspect
+    projection: Projection
+    kinds: list[str]
+    guesses: list[tuple[str, float]]
+    layout: str
+    title: str
+
+    def __post_init__(self) -> None:
+        from cnnviz.features.colors import OTHER, class_colors
+        from cnnviz.features.layout import MOST_IN_GRID, grid_places, scatter_places
+        from cnnviz.features.looks import open_thumbnail
+
+        most = MOST_IN_GRID if self.layout == "grid" else _MOST_IN_SCATTER
+        count = len(self.found.sources)
+        self.shown = list(range(count)) if count <= most else [n * count // most for n in range(most)]
+        if len(self.shown) < count:
+            self.title += f" ({most:,} of them shown)"
+        points = self.projection.points[self.shown]
+        self.places = (grid_places if self.layout == "grid" else scatter_places)(points)
+        notes = self.looks.store.notes([self.found.keys[n] for n in self.shown])
+        self.thumbnails = [open_thumbnail(note) for note in notes]
+        self.legend = class_colors(self.kinds)
+        rest = len(set(self.kinds)) - len(self.legend)
+        if rest > 0:
+            other = f"{rest} other classes"
+            self.kinds = [kind if kind in self.legend else other for kind in self.kinds]
+            self.legend[other] = OTHER
+
+    def sheet(self) -> Any:
+        from cnnviz.features.sheet import map_sheet
+
+        colors = [self.legend[self.kinds[n]] for n in self.shown] if self.kinds else None
+        return map_sheet(self.thumbnails, self.places, colors, legend=self.legend, title=self.title)
+
+    def page(self) -> str:
+        from cnnviz.features.page import Mark, map_page
+
+        marks = []
+        for n in self.shown:
+            label, probability = self.guesses[n]
+            kind = self.kinds[n] if self.kinds else ""
+            marks.append(Mark(self.found.sources[n].display, kind, f"{label}, {percent(probability)}"))
+        return map_page(
+            self.thumbnails,
+            self.places,
+            self.projection.points[self.shown],
+            marks,
+            self.legend,
+            title=self.title,
+        )
+
+    def table(self) -> dict[str, list[Any]]:
+        """All pictures, shown or not, column by column."""
+        points = self.projection.points.tolist()
+        return {
+            "file": [source.display for source in self.found.sources],
+            "x": [round(x, 6) for x, _ in points],
+            "y": [round(y, 6) for _, y in points],
+            "class": self.kinds or [""] * len(points),
+            "predicted": [label for label, _ in self.guesses],
+            "probability": [round(p, 6) for _, p in self.guesses],
+        }
+
+
+def _agreement(features: Aspect, looks: Aspect, keys: Sequence[str], kinds: Sequence[str]) -> dict[str, float]:
+    """For how many pictures the nearest other one has the same class: by features, and by 32×32 pixels."""
+    from cnnviz.features.neighbors import nearest_agreement
+
+    many = 5_000  # each picture is compared with each
+    chosen = range(0, len(keys), max(1, -(-len(keys) // many)))
+    some, names = [keys[n] for n in chosen], [kinds[n] for n in chosen]
+    return {
+        name: round(nearest_agreement(aspect.store.vectors(some), names), 4)
+        for name, aspect in (("features", features), ("pixels", looks))
+    }
+
+
+def _csv(table: dict[str, list[Any]]) -> bytes:
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(table)
+    writer.writerows(zip(*table.values(), strict=True))
+    return text.getvalue().encode("utf-8", "surrogateescape")
+
+
+def _parquet(table: dict[str, list[Any]]) -> bytes:
+    import pyarrow
+    import pyarrow.parquet
+
+    buffer = io.BytesIO()
+    pyarrow.parquet.write_table(pyarrow.table(table), buffer)
+    return buffer.getvalue()
+
+
+def _path(source: Source) -> Path:
+    assert source.path is not None
+    return source.path
+
+
+def index(network: Network, album: Album, layer: str | None, half: bool, store: StoreOptions, seed: int) -> Result:
+    """Fill the store and tell what that took."""
+    from cnnviz.features import feature_layer
+    from cnnviz.features.collection import features_aspect, looks_aspect
+    from cnnviz.features.contents import Contents
+
+    place, frame = home(store), framing(album.options, network)
+    layer = layer or feature_layer(network)
+    aspects = [
+        features_aspect(network, layer, place, frame, half=half, seed=seed),
+        looks_aspect(place, album.options.background),
+    ]
+    found = survey(album, network, aspects, store)
+    folders = [Path(name) for name in album.options.images or [] if Path(name).is_dir()]
+    contents = Contents(place.folder, place.on_rebuilt)
+    gone = sum(contents.forget_missing(folder) for folder in folders)
+    size = sum(aspect.store.size() for aspect in aspects)
+    facts = {
+        "layer": layer,
+        "pictures": len(found.sources),
+        "contents": len(set(found.keys)),
+        "computed": found.filling.computed,
+        "kept": found.filling.kept,
+        "gone": gone,
+        "store": str(place.folder),
+        "bytes": size,
+    }
+    line = (
+        f"{len(found.sources):,} pictures: {found.filling.computed:,} computed, {found.filling.kept:,} known already, "
+        f"{gone:,} gone; {size / 2**20:.1f} MiB in {place.folder}"
+    )
+    return Result(facts=facts, lines=[line])

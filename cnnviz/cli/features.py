@@ -1,0 +1,178 @@
+"""Commands that show what a layer holds: ``filters`` and ``activations``."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from cnnviz.cli.command import command
+from cnnviz.cli.folderjob import NetworkJob
+from cnnviz.cli.job import ImageJob, Picture, Result
+from cnnviz.cli.maps import ColormapOption
+from cnnviz.cli.options import InputOptions, NetworkOptions, OutputOptions, RunOptions
+from cnnviz.errors import UsageError
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+    from cnnviz.features.activations import ActivationGrid
+    from cnnviz.features.filters import FilterGrid
+    from cnnviz.network import Network
+
+ChannelsOption = Annotated[
+    str | None,
+    typer.Option("--channels", "--channel", "-c", help="Channels, as 17 or 3,17,40-44.", metavar="C[,C…]"),
+]
+SharedScaleOption = Annotated[
+    bool, typer.Option("--shared-scale", help="One scale for all tiles, so that weak ones look weak.")
+]
+
+
+def register(app: typer.Typer) -> None:
+    """Add this family's commands to the application."""
+
+    @command(
+        app,
+        "filters",
+        examples="cnnviz filters -m squeezenet1_1\ncnnviz filters -m vgg16 --layer conv3_1 --limit 24 -o conv3_1.png",
+    )
+    def filters(
+        network: NetworkOptions,
+        output: OutputOptions,
+        run: RunOptions,
+        layer: Annotated[
+            str | None, typer.Option("--layer", "-l", help="A convolution.", show_default="the first")
+        ] = None,
+        limit: Annotated[
+            int, typer.Option("--limit", min=1, help="Kernels shown of a deeper layer, across and down.")
+        ] = 16,
+        shared_scale: SharedScaleOption = False,
+    ) -> None:
+        """Show a convolution's kernels: the first layer's in colour, deeper ones in grey, input by output."""
+        from cnnviz import features
+
+        def make(net: Network) -> Result:
+            found = features.filter_grid(net, layer, shared_scale=shared_scale)
+            facts = {"layer": found.layer, "shape": found.shape}
+            return Result(facts=facts, image=_filter_sheet(found, net, limit), target=found.layer)
+
+        NetworkJob.without_pictures("features", network, run, output).of_network(make)
+
+    @command(
+        app,
+        "activations",
+        examples="cnnviz activations sample_images/chelsea.png --layer fire5\n"
+        "cnnviz activations photo.jpg --layer conv4_3 -m vgg16 --channels 3,17,40-44",
+    )
+    def activations(
+        network: NetworkOptions,
+        input: InputOptions,
+        output: OutputOptions,
+        run: RunOptions,
+        layer: Annotated[str, typer.Option("--layer", "-l", help="A layer whose output is a map.", show_default=False)],
+        channels: ChannelsOption = None,
+        top: Annotated[int, typer.Option("--top", min=1, help="How many channels, strongest first.")] = 40,
+        shared_scale: SharedScaleOption = False,
+        colormap: ColormapOption = None,
+    ) -> None:
+        """Show a layer's feature maps: the strongest channels in grey, or chosen ones in colour on the photo."""
+        from cnnviz import features
+
+        chosen = channel_list(channels) if channels else None
+
+        def explain(net: Network, picture: Picture) -> Result:
+            found = features.activation_grid(net, picture.pixels, layer)
+            which = _known_channels(chosen, found) if chosen else found.order[:top].tolist()
+            if chosen:
+                image = _overlay_sheet(found, which, picture, net, colormap)
+            else:
+                image = _tile_sheet(found, which, picture, net, shared_scale, colormap)
+            strengths = [{"channel": c, "mean": round(float(found.strengths[c]), 6)} for c in which]
+            facts = {"layer": layer, "shape": tuple(found.maps.shape), "channels": strengths}
+            return Result(facts=facts, image=image, target=layer)
+
+        ImageJob("features", network, input, run, output)(explain)
+
+
+def channel_list(text: str) -> list[int]:
+    """Channel numbers from ``3,17,40-44``; a UsageError for anything else."""
+    found: list[int] = []
+    for part in text.split(","):
+        first, dash, last = part.strip().partition("-")
+        if not first.isdecimal() or (dash and not last.isdecimal()):
+            raise UsageError(f"--channels takes numbers from 0, as in 3,17,40-44, not '{text}'.")
+        found += range(int(first), int(last or first) + 1)
+    return list(dict.fromkeys(found))
+
+
+def _known_channels(chosen: list[int], found: ActivationGrid) -> list[int]:
+    from cnnviz.features.peaks import check_channels
+
+    check_channels(chosen, len(found.maps), found.layer)
+    return chosen
+
+
+def _filter_sheet(found: FilterGrid, network: Network, limit: int) -> Image:
+    from cnnviz.imaging import grid, to_photo
+
+    out, inputs, height, width = found.shape
+    title = f"{network.name} {found.layer}: {out}×{inputs}×{height}×{width}"
+    if found.colour or inputs == 1:
+        tiles = [to_photo(tile) for tile in found.tiles]
+        return grid(tiles, title=title, tile=max(48, 8 * max(height, width)))
+    rows, columns = min(out, limit), min(inputs, limit)
+    if (rows, columns) != (out, inputs):
+        title += f", {rows}×{columns} of them"
+    tiles = [to_photo(found.tiles[o, i]) for o in range(rows) for i in range(columns)]
+    return grid(
+        tiles,
+        columns,
+        row_labels=[f"out {o}" for o in range(rows)],
+        column_labels=[str(i) for i in range(columns)],
+        title=f"{title}; rows are outputs, columns inputs",
+        tile=36,
+    )
+
+
+def _head(found: ActivationGrid, picture: Picture, network: Network, colormap: str | None) -> Image:
+    """Photo and mean strength side by side, under the title."""
+    from cnnviz.imaging import overlay, panel
+
+    shape = "×".join(map(str, found.maps.shape))
+    heat = overlay(picture.photo, found.mean_strength.numpy(), colormap=colormap)
+    title = f"{network.name} {found.layer}: {shape}"
+    return panel([picture.photo, heat], ["photo", "mean strength of all channels"], title=title, tile_height=320)
+
+
+def _tile_sheet(
+    found: ActivationGrid,
+    which: list[int],
+    picture: Picture,
+    network: Network,
+    shared_scale: bool,
+    colormap: str | None,
+) -> Image:
+    from cnnviz.imaging import grid, to_photo
+    from cnnviz.imaging.stack import stack
+
+    maps = found.maps[which].float()
+    largest = maps.abs().amax() if shared_scale else maps.abs().amax(dim=(1, 2), keepdim=True)
+    levels: Any = maps / largest.clamp_min(1e-12)
+    levels = levels / 2 + 0.5 if found.signed else levels
+    tiles = [to_photo(level) for level in levels]
+    captions = [f"{c}: {found.strengths[c]:.3g}" for c in which]
+    sheet = grid(tiles, columns=min(8, len(tiles)), captions=captions, tile=128)
+    return stack([_head(found, picture, network, colormap), sheet])
+
+
+def _overlay_sheet(
+    found: ActivationGrid, which: list[int], picture: Picture, network: Network, colormap: str | None
+) -> Image:
+    from cnnviz.imaging import grid, overlay
+    from cnnviz.imaging.stack import stack
+
+    tiles = [overlay(picture.photo, found.maps[c].numpy(), colormap=colormap, signed=found.signed) for c in which]
+    captions = [f"channel {c}: mean {found.strengths[c]:.3g}" for c in which]
+    sheet = grid(tiles, columns=min(3, len(tiles)), captions=captions, tile=320)
+    return stack([_head(found, picture, network, colormap), sheet])

@@ -1,0 +1,118 @@
+"""The sheet of ``neighbors``: the nearest in feature space above the nearest in pixel space."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from cnnviz.cli.folderjob import Album
+from cnnviz.cli.inputs import Source
+from cnnviz.cli.job import Picture, Result, read_picture
+from cnnviz.cli.options import StoreOptions
+from cnnviz.cli.survey import framing, home, survey
+from cnnviz.errors import ImageError
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+    from PIL.Image import Image
+
+    from cnnviz.network import Network
+
+Ranked = list[tuple[Source, float]]
+
+
+@dataclass
+class Neighborhood:
+    """The pictures to look among: their features and their 32×32 pixels, and where indexes over them are kept."""
+
+    album: Album
+    sources: list[Source]
+    layer: str
+    vectors: NDArray[Any]
+    pixels: NDArray[Any]
+    indexes: Path
+
+    @staticmethod
+    def of(
+        network: Network, album: Album, layer: str | None, half: bool, store: StoreOptions, seed: int
+    ) -> Neighborhood:
+        """Compute, or take from the store, what is to be known of the album's pictures."""
+        from cnnviz.features import feature_layer
+        from cnnviz.features.collection import features_aspect, looks_aspect
+
+        layer = layer or feature_layer(network)
+        place = home(store)
+        frame = framing(album.options, network)
+        aspects = [
+            features_aspect(network, layer, place, frame, half=half, seed=seed),
+            looks_aspect(place, album.options.background),
+        ]
+        found = survey(album, network, aspects, store)
+        vectors, pixels = (aspect.store.vectors(found.keys) for aspect in aspects)
+        indexes = place.place("index", {"keys": found.keys, **frame.facts(network, layer, seed), "half": half})
+        return Neighborhood(album, found.sources, layer, vectors, pixels, indexes)
+
+    def sheet(self, network: Network, picture: Picture, k: int, metric: str, index: str) -> Result:
+        """Look for one picture; the very file asked for does not count as its own neighbour."""
+        from cnnviz.features import embed_images
+        from cnnviz.features.looks import pixel_vector
+
+        features = embed_images(network, picture.pixels, self.layer).numpy()
+        pixels = pixel_vector(picture.photo)[None]
+        file = self.indexes.with_suffix(f".{metric}.usearch")
+        near = {
+            "features": self._ranked(features, self.vectors, picture.source, k, metric, index, file),
+            "pixels": self._ranked(pixels / 255, self.pixels / 255, picture.source, k, "l2", "exact", None),
+        }
+        if not near["features"]:
+            raise ImageError(f"There is no other picture than '{picture.source.display}' to compare with.")
+        facts = {"layer": self.layer, "metric": metric, **{space: _json(ranked) for space, ranked in near.items()}}
+        recipe = {"inputs": [picture.source.name, self.album.name]}
+        return Result(facts=facts, image=self._draw(network, picture, near, metric), recipe=recipe)
+
+    def _ranked(
+        self,
+        query: NDArray[Any],
+        among: NDArray[Any],
+        source: Source,
+        k: int,
+        metric: str,
+        index: str,
+        file: Path | None,
+    ) -> Ranked:
+        from cnnviz.features import nearest_neighbors
+
+        indices, distances = nearest_neighbors(query, among, k + 1, metric, index=index, index_file=file)
+        ranked = [(self.sources[i], float(d)) for i, d in zip(indices[0], distances[0], strict=True)]
+        return [pair for pair in ranked if not _same_file(pair[0], source)][:k]
+
+    def _draw(self, network: Network, picture: Picture, near: dict[str, Ranked], metric: str) -> Image:
+        from cnnviz.imaging import grid
+
+        tiles, captions = [], []
+        for ranked in near.values():
+            tiles.append(picture.photo)
+            captions.append(picture.source.name)
+            for source, distance in ranked:
+                tiles.append(read_picture(source, network, self.album.options).photo)
+                captions.append(f"{distance:.3g}  {source.name}")
+        name = {"l2": "L2 distance", "cosine": "cosine distance"}[metric]
+        title = f"{picture.source.name}: nearest of {len(self.sources):,} by {network.name} {self.layer} ({name})"
+        return grid(
+            tiles,
+            len(near["features"]) + 1,
+            captions,
+            row_labels=["features", "pixels"],
+            title=f"{title}, and by their 32×32 pixels",
+            tile=144,
+        )
+
+
+def _same_file(one: Source, other: Source) -> bool:
+    return bool(one.path and other.path and os.path.realpath(one.path) == os.path.realpath(other.path))
+
+
+def _json(ranked: Ranked) -> list[dict[str, Any]]:
+    return [{"file": source.display, "distance": round(distance, 6)} for source, distance in ranked]

@@ -1,0 +1,113 @@
+"""What folder-wide commands know of every picture: computed once, kept in the feature store."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from cnnviz.cli import console
+from cnnviz.cli.folderjob import Album
+from cnnviz.cli.inputs import Source
+from cnnviz.cli.job import read_picture
+from cnnviz.cli.options import InputOptions, StoreOptions
+from cnnviz.errors import ImageError, MemoryShortError
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+    from torch import Tensor
+
+    from cnnviz.features.collection import Aspect, Filling, Framing, Home
+    from cnnviz.network import Network
+    from cnnviz.runtime.progress import Step
+
+
+@dataclass
+class Survey:
+    """The pictures that could be read, each with the key of its content, and how much had to be computed."""
+
+    sources: list[Source]
+    keys: list[str]
+    filling: Filling
+
+
+def home(store: StoreOptions) -> Home:
+    """Where the feature store lies; a damaged part of it is told of when it is replaced."""
+    from cnnviz.features.collection import Home
+
+    return Home(
+        store.store.expanduser() if store.store else Home.default(),
+        lambda path: console.warn(f"The feature store's '{path}' was damaged; it is built again."),
+    )
+
+
+def framing(options: InputOptions, network: Network) -> Framing:
+    """What decides which pixels the network sees of a file."""
+    from cnnviz.features.collection import Framing
+
+    size = network.spec.size if network.spec.fixed else (options.size or network.spec.size)
+    return Framing(size, options.crop, options.background)
+
+
+def survey(album: Album, network: Network, aspects: Sequence[Aspect], store: StoreOptions) -> Survey:
+    """See that ``aspects`` of all pictures are stored; unreadable pictures are told of and left out.
+
+    ImageError where not one could be read.
+    """
+    from cnnviz.features.collection import fill
+    from cnnviz.features.contents import Contents
+
+    place = home(store)
+    known = Contents(place.folder, place.on_rebuilt).keys([_path(source) for source in album.sources])
+    files = {key: _path(source) for source, key in zip(album.sources, known, strict=True) if key}
+    with _progress() as on_step:
+        filling = fill(files, aspects, _reader(network, album.options), on_step, batch=store.batch)
+    sources, keys = [], []
+    for source, key in zip(album.sources, known, strict=True):
+        error = filling.failed.get(key) if key else _why_unreadable(source, network, album.options)
+        if isinstance(error, ImageError | MemoryShortError):
+            album.fail(source, error)
+        elif key:
+            sources.append(source)
+            keys.append(key)
+    if not sources:
+        raise ImageError(f"None of the {len(album.sources)} pictures could be read.")
+    return Survey(sources, keys, filling)
+
+
+def _path(source: Source) -> Path:
+    assert source.path is not None
+    return source.path
+
+
+def _reader(network: Network, options: InputOptions) -> Callable[[Path], tuple[Image, Tensor]]:
+    def read(path: Path) -> tuple[Image, Tensor]:
+        picture = read_picture(Source(path), network, options)
+        return picture.photo, picture.pixels
+
+    return read
+
+
+def _why_unreadable(source: Source, network: Network, options: InputOptions) -> Exception | None:
+    """What reading a file says whose content could not even be hashed."""
+    try:
+        read_picture(source, network, options)
+    except (ImageError, MemoryShortError) as error:
+        return error
+    return ImageError(f"'{source.display}' could not be read.")
+
+
+class _progress(ExitStack):  # noqa: N801 (used as a function)
+    """A progress bar that appears with the first step: a run that finds all in the store shows none."""
+
+    def __enter__(self) -> Callable[[Step], None]:  # type: ignore[override]
+        super().__enter__()
+        self._advance: Callable[[str], None] | None = None
+        return self._step
+
+    def _step(self, step: Step) -> None:
+        if self._advance is None:
+            self._advance = self.enter_context(console.progress(step.total, "pictures"))
+        self._advance("")

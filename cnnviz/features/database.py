@@ -1,0 +1,95 @@
+"""A small SQLite file that is replaced, not trusted, when it turns out damaged."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TypeVar
+
+from cnnviz.errors import ImageError
+
+Value = TypeVar("Value")
+
+_PATIENCE = 60.0  # seconds another process may hold the file before we give up
+
+
+class Database:
+    """One SQLite file with a schema; safe for several processes at once.
+
+    Every access goes through ``read`` or ``write``. If SQLite finds the file damaged, it is deleted, made anew and
+    empty, ``on_rebuilt`` is called, and the access is repeated: what is kept here can always be computed again.
+    """
+
+    def __init__(self, path: Path, schema: str, on_rebuilt: Callable[[Path], None] | None = None) -> None:
+        self.path = path
+        self._schema = schema
+        self._on_rebuilt = on_rebuilt
+        self._connection: sqlite3.Connection | None = None
+
+    def read(self, action: Callable[[sqlite3.Connection], Value]) -> Value:
+        """What ``action`` finds; it must not change anything."""
+        return self._guarded(action)
+
+    def write(self, action: Callable[[sqlite3.Connection], Value]) -> Value:
+        """What ``action`` returns, run alone among all processes, and kept whole or not at all."""
+
+        def alone(connection: sqlite3.Connection) -> Value:
+            with _transaction(connection):
+                return action(connection)
+
+        return self._guarded(alone)
+
+    def close(self) -> None:
+        if self._connection is not None:
+            self._connection.close()
+            self._connection = None
+
+    def _guarded(self, action: Callable[[sqlite3.Connection], Value]) -> Value:
+        try:
+            return self._attempt(action)
+        except sqlite3.DatabaseError:
+            self._replace()
+            return self._attempt(action)
+
+    def _attempt(self, action: Callable[[sqlite3.Connection], Value]) -> Value:
+        """Run ``action``; what is the fault of the disk or of another process is told, not repaired."""
+        try:
+            return action(self._open())
+        except sqlite3.OperationalError as error:
+            if _is_damage(error):
+                raise sqlite3.DatabaseError(*error.args) from error
+            raise ImageError(f"The feature store '{self.path}' cannot be used: {error}.") from error
+        except OSError as error:
+            raise ImageError(f"The feature store '{self.path.parent}' cannot be used: {error.strerror}.") from error
+
+    def _open(self) -> sqlite3.Connection:
+        if self._connection is None:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            self._connection = sqlite3.connect(self.path, timeout=_PATIENCE, isolation_level=None)
+            self._connection.executescript(self._schema)
+        return self._connection
+
+    def _replace(self) -> None:
+        self.close()
+        for suffix in ("", "-journal"):
+            self.path.with_name(self.path.name + suffix).unlink(missing_ok=True)
+        if self._on_rebuilt:
+            self._on_rebuilt(self.path)
+
+
+@contextmanager
+def _transaction(connection: sqlite3.Connection) -> Iterator[None]:
+    connection.execute("BEGIN IMMEDIATE")
+    try:
+        yield
+    except BaseException:
+        connection.rollback()
+        raise
+    connection.execute("COMMIT")
+
+
+def _is_damage(error: sqlite3.OperationalError) -> bool:
+    """Whether the file lacks what its schema promises, rather than being locked, full or out of reach."""
+    return str(error).startswith(("no such table", "no such column", "table ")) or "malformed" in str(error)

@@ -1,0 +1,77 @@
+"""The kernels of a convolution as pictures: what a layer multiplies its input with."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from cnnviz.errors import UsageError
+from cnnviz.network import Network
+
+
+@dataclass(frozen=True)
+class FilterGrid:
+    """A convolution's kernels, ready to be looked at.
+
+    ``tiles``: (out, 3, kh, kw) in colour where the layer sees RGB, else (out, in, kh, kw) in grey; values in [0, 1]
+    with zero at 0.5. ``shape`` is the weight's own, (out, in, kh, kw).
+    """
+
+    layer: str
+    shape: tuple[int, int, int, int]
+    tiles: Tensor
+    colour: bool
+
+
+def filter_grid(network: Network, layer: str | None = None, *, shared_scale: bool = False) -> FilterGrid:
+    """The kernels of a convolution, each scaled about zero.
+
+    First-layer kernels are oriented edges, gratings and colour blobs in every trained network: Krizhevsky, Sutskever
+    & Hinton, NIPS 2012, figure 3. The weights are shown as they are, in the normalised space the network works in.
+
+    Args:
+        network: the network to look into.
+        layer: a convolution; None takes the first.
+        shared_scale: True divides all kernels by the largest weight of the layer, so that weak kernels look weak;
+            False divides each (in grey: each kernel of one input) by its own largest weight.
+
+    Raises:
+        UsageError: no such layer, or one that is no convolution (the nearest ones are named).
+    """
+    name = first_convolution(network) if layer is None else _convolution(network, layer)
+    convolution = network.graph.get_submodule(name)
+    assert isinstance(convolution, nn.Conv2d)
+    weights = convolution.weight.detach().float().cpu()
+    colour = weights.shape[1] == 3
+    dims = (1, 2, 3) if colour else (2, 3)
+    largest = weights.abs().amax() if shared_scale else weights.abs().amax(dim=dims, keepdim=True)
+    tiles = weights / largest.clamp_min(torch.finfo(torch.float32).tiny) / 2 + 0.5
+    out, inputs, height, width = weights.shape
+    return FilterGrid(name, (out, inputs, height, width), tiles, colour)
+
+
+def first_convolution(network: Network) -> str:
+    """The name of the layer nearest to the pixels that has kernels."""
+    found = next(iter(_convolutions(network)), None)
+    if found is None:
+        raise UsageError(f"{network.name} has no convolution, so there are no filters to show.")
+    return found
+
+
+def _convolutions(network: Network) -> list[str]:
+    return [
+        str(node.target)
+        for node in network.graph.graph.nodes
+        if node.op == "call_module" and isinstance(network.graph.get_submodule(str(node.target)), nn.Conv2d)
+    ]
+
+
+def _convolution(network: Network, layer: str) -> str:
+    node = network.layers.node(layer)
+    known = _convolutions(network)
+    if node.op == "call_module" and str(node.target) in known:
+        return str(node.target)
+    inside = [name for name in known if name.startswith(f"{node.meta['cnnviz_layer'].rsplit('.', 1)[0]}.")] or known
+    raise UsageError(f"The layer '{layer}' is no convolution and has no kernels; try {', '.join(inside[:4])}.")

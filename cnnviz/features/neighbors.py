@@ -1,0 +1,122 @@
+"""Nearest neighbours: the pictures whose vectors lie closest to a picture's own."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cnnviz.errors import UsageError
+
+MANY = 50_000
+"""From so many vectors on an approximate index takes the place of exact search, where usearch is installed."""
+
+METRICS = ("l2", "cosine")
+
+
+def nearest_neighbors(
+    queries: Any, vectors: Any, k: int = 10, metric: str = "l2", *, index: str = "auto", index_file: Path | None = None
+) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+    """The ``k`` vectors nearest to each query.
+
+    In the space of a network's last features neighbours share what is seen, where in pixel space they share little
+    but background and brightness: Krizhevsky, Sutskever & Hinton, NIPS 2012, section 6.1, figure 4.
+
+    Args:
+        queries: (Q, D), tensor or array.
+        vectors: (N, D), tensor or array.
+        k: how many; at most N are given.
+        metric: ``l2`` (Euclidean) or ``cosine`` (1 minus the cosine of the angle).
+        index: ``exact`` (scikit-learn), ``approximate`` (usearch's HNSW graph: Malkov & Yashunin, TPAMI 2020,
+            arXiv:1603.09320), or ``auto``: exact below 50,000 vectors or where usearch is not installed.
+        index_file: where to keep the approximate index, so that the next search need not build it.
+
+    Returns:
+        Indices (Q, k) into ``vectors``, nearest first, and their distances (Q, k).
+
+    Raises:
+        UsageError: an unknown metric or index, or usearch is asked for and missing.
+    """
+    if metric not in METRICS:
+        raise UsageError(f"There is no metric '{metric}'; give one of {', '.join(METRICS)}.")
+    asked, among = _as_array(queries), _as_array(vectors)
+    k = min(k, len(among))
+    if uses_approximate(index, len(among)):
+        return _approximate(asked, among, k, metric, index_file)
+    return _exact(asked, among, k, metric)
+
+
+def uses_approximate(index: str, count: int) -> bool:
+    """Whether ``index`` comes down to the approximate one for ``count`` vectors."""
+    if index not in {"auto", "exact", "approximate"}:
+        raise UsageError(f"There is no index '{index}'; give auto, exact or approximate.")
+    if index == "approximate" and not find_spec("usearch"):
+        raise UsageError("The approximate index needs usearch: pip install 'cnnviz[index]', or take --index exact.")
+    return index == "approximate" or (index == "auto" and count >= MANY and find_spec("usearch") is not None)
+
+
+def nearest_agreement(vectors: Any, classes: Sequence[str]) -> float:
+    """The share of vectors (N, D) whose nearest other one has their class; 0 where there is no other."""
+    if len(vectors) < 2:
+        return 0.0
+    indices, _ = nearest_neighbors(vectors, vectors, 2, index="exact")
+    own = np.arange(len(vectors))
+    # A copy at distance zero may come before the vector itself.
+    nearest = np.where(indices[:, 0] == own, indices[:, 1], indices[:, 0])
+    names = np.asarray(classes)
+    return float((names[nearest] == names).mean())
+
+
+def _as_array(values: Any) -> NDArray[np.float32]:
+    array = values.detach().cpu().numpy() if hasattr(values, "detach") else np.asarray(values)
+    return array.reshape(len(array), -1).astype(np.float32)
+
+
+def _exact(
+    queries: NDArray[np.float32], vectors: NDArray[np.float32], k: int, metric: str
+) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+    from sklearn.neighbors import NearestNeighbors
+
+    search = NearestNeighbors(n_neighbors=k, metric="euclidean" if metric == "l2" else "cosine", algorithm="brute")
+    distances, indices = search.fit(vectors).kneighbors(queries)
+    return indices, distances.astype(np.float32)
+
+
+def _approximate(
+    queries: NDArray[np.float32], vectors: NDArray[np.float32], k: int, metric: str, file: Path | None
+) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+    found = _graph(vectors, metric, file).search(queries, max(k, 32))  # a wider search finds more of the true ones
+    indices = np.asarray(found.keys).reshape(len(queries), -1)[:, :k].astype(np.int64)
+    chosen, asked = vectors[indices], queries[:, None]
+    if metric == "l2":
+        distances = np.linalg.norm(chosen - asked, axis=2)
+    else:
+        lengths = np.linalg.norm(chosen, axis=2) * np.linalg.norm(asked, axis=2)
+        distances = 1 - (chosen * asked).sum(axis=2) / np.maximum(lengths, 1e-12)
+    return indices, distances.astype(np.float32)
+
+
+def _graph(vectors: NDArray[np.float32], metric: str, file: Path | None) -> Any:
+    """The HNSW graph over ``vectors``, from ``file`` if it holds one of them all."""
+    from usearch.index import Index
+
+    graph = Index(ndim=vectors.shape[1], metric="l2sq" if metric == "l2" else "cos")
+    if file is not None and file.is_file():
+        try:
+            graph.load(str(file))
+            if len(graph) == len(vectors) and graph.ndim == vectors.shape[1]:
+                return graph
+        except (RuntimeError, ValueError):
+            pass  # damaged: built again below
+        graph = Index(ndim=vectors.shape[1], metric="l2sq" if metric == "l2" else "cos")
+    graph.add(np.arange(len(vectors)), vectors)
+    if file is not None:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        scrap = file.with_suffix(".tmp")
+        graph.save(str(scrap))
+        scrap.replace(file)
+    return graph

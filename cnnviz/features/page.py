@@ -1,0 +1,95 @@
+"""The map of many pictures as one HTML file that needs nothing else: zoom, drag, hover, search."""
+
+from __future__ import annotations
+
+import base64
+import json
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from html import escape
+from io import BytesIO
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from cnnviz.features.layout import Places, unit_square
+
+_TEMPLATE = Path(__file__).with_name("page.html")
+_ATLAS_SIDE = 8_192  # pixels; larger pictures are more than browsers must draw
+
+
+@dataclass(frozen=True)
+class Mark:
+    """One picture on the page: its file's name, its class, and a further line to show on hovering."""
+
+    file: str
+    kind: str = ""
+    remark: str = ""
+
+
+def map_page(
+    thumbnails: Sequence[Image.Image],
+    places: Places,
+    points: Any,
+    marks: Sequence[Mark],
+    colors: Mapping[str, str],
+    *,
+    title: str,
+) -> str:
+    """The page's HTML.
+
+    Args:
+        thumbnails: one for each picture; they go into the page as one JPEG.
+        places: their cells, where none covers another.
+        points: (N, 2), their coordinates as projected, which the page can switch to.
+        marks: what is told of each.
+        colors: of each class, in the order of the legend; empty if there are none.
+        title: shown above and as the window's title.
+    """
+    atlas, columns, tile = _atlas(thumbnails)
+    kinds = list(colors)
+    exact = unit_square(np.asarray(points))
+    data = {
+        "atlas": f"data:image/jpeg;base64,{base64.b64encode(atlas).decode('ascii')}",
+        "columns": columns,
+        "tile": tile,
+        "sheet": [places.columns, places.rows],
+        "kinds": [[kind, colors[kind]] for kind in kinds],
+        "items": [
+            {
+                "cell": cell,
+                "point": [round(x, 5), round(1 - y, 5)],
+                "size": _fitted(thumb, tile),
+                "file": mark.file,
+                "kind": kinds.index(mark.kind) if mark.kind in colors else -1,
+                "remark": mark.remark,
+            }
+            for cell, (x, y), thumb, mark in zip(places.cells.tolist(), exact.tolist(), thumbnails, marks, strict=True)
+        ],
+    }
+    text = json.dumps(data, ensure_ascii=True).replace("<", "\\u003c")  # no file name can end the script early
+    template = _TEMPLATE.read_text(encoding="utf-8")
+    return template.replace("@TITLE@", escape(title)).replace("@DATA@", text)
+
+
+def _atlas(thumbnails: Sequence[Image.Image]) -> tuple[bytes, int, int]:
+    """All thumbnails in one JPEG: its bytes, how many stand in a row, and the side of each one's square."""
+    columns = math.ceil(math.sqrt(len(thumbnails)))
+    tile = min(96, _ATLAS_SIDE // columns)
+    atlas = Image.new("RGB", (columns * tile, math.ceil(len(thumbnails) / columns) * tile), "white")
+    for index, thumb in enumerate(thumbnails):
+        row, column = divmod(index, columns)
+        width, height = _fitted(thumb, tile)
+        small = thumb.resize((width, height), Image.Resampling.LANCZOS)
+        atlas.paste(small, (column * tile, row * tile))
+    buffer = BytesIO()
+    atlas.save(buffer, "JPEG", quality=85)
+    return buffer.getvalue(), columns, tile
+
+
+def _fitted(thumb: Image.Image, tile: int) -> tuple[int, int]:
+    scale = tile / max(thumb.size)
+    return max(1, round(thumb.width * scale)), max(1, round(thumb.height * scale))

@@ -1,0 +1,124 @@
+"""Projections: vectors of hundreds of features as points on a plane that keep near what was near."""
+
+from __future__ import annotations
+
+import warnings
+from dataclasses import dataclass
+from importlib.util import find_spec
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cnnviz.errors import UsageError
+
+MANY = 10_000
+"""From so many points on t-SNE is left to openTSNE, whose time grows with their number and no faster."""
+
+METHODS = ("pca", "tsne", "umap")
+_REDUCED = 50  # dimensions PCA leaves before t-SNE, as van der Maaten & Hinton did
+
+
+@dataclass(frozen=True)
+class Projection:
+    """Points (N, 2), and a few words on how they came about for the caption."""
+
+    points: NDArray[np.float32]
+    remark: str
+
+
+def project(
+    vectors: Any, method: str = "tsne", *, perplexity: float | None = None, neighbors: int | None = None, seed: int = 0
+) -> Projection:
+    """Lay vectors out on a plane.
+
+    Args:
+        vectors: (N, D), tensor or array.
+        method: ``pca`` (the two directions of largest variance), ``tsne`` (van der Maaten & Hinton, JMLR 2008;
+            Barnes-Hut), or ``umap`` (McInnes, Healy & Melville 2018, arXiv:1802.03426; needs umap-learn).
+        perplexity: of t-SNE, about how many neighbours each point has; None takes 30, less for fewer than 91 points.
+        neighbors: of UMAP; None takes 15, less for small sets.
+        seed: of t-SNE and UMAP.
+
+    t-SNE and UMAP keep neighbourhoods; the sizes of clusters and the distances between them mean nothing.
+
+    Raises:
+        UsageError: an unknown method, an unfit perplexity, or a library that is not installed.
+    """
+    if method not in METHODS:
+        raise UsageError(f"There is no method '{method}'; give one of {', '.join(METHODS)}.")
+    array = vectors.detach().cpu().numpy() if hasattr(vectors, "detach") else np.asarray(vectors)
+    array = array.reshape(len(array), -1).astype(np.float32)
+    if len(array) < 3:
+        line = np.stack([np.arange(len(array)), np.zeros(len(array))], axis=1)
+        return Projection(line.astype(np.float32), f"{len(array)} of them lie as they come")
+    if method == "pca":
+        return _pca(array)
+    if method == "umap":
+        return _umap(array, neighbors, seed)
+    return _tsne(array, perplexity, seed)
+
+
+def _pca(vectors: NDArray[np.float32]) -> Projection:
+    from sklearn.decomposition import PCA
+
+    pca = PCA(n_components=min(2, *vectors.shape), svd_solver="full" if min(vectors.shape) < 500 else "auto")
+    points = pca.fit_transform(vectors)
+    if points.shape[1] < 2:
+        points = np.pad(points, ((0, 0), (0, 2 - points.shape[1])))
+    first, second = [*np.nan_to_num(pca.explained_variance_ratio_), 0.0][:2]
+    remark = f"PCA: {first:.0%} + {second:.0%} of the variance".replace("%", " %")
+    return Projection(points.astype(np.float32), remark)
+
+
+def _tsne(vectors: NDArray[np.float32], perplexity: float | None, seed: int) -> Projection:
+    count = len(vectors)
+    if perplexity is None:
+        perplexity = max(1.0, min(30.0, (count - 1) / 3))
+    elif not 1 <= perplexity < count:
+        raise UsageError(f"A perplexity of {perplexity:g} does not fit {count} pictures: give 1 to {count - 1}.")
+    reduced = _reduced(vectors, seed)
+    run = _open_tsne if count > MANY else _scikit_tsne
+    return Projection(run(reduced, perplexity, seed), f"t-SNE, perplexity {perplexity:.3g}")
+
+
+def _reduced(vectors: NDArray[np.float32], seed: int) -> NDArray[np.float32]:
+    """The vectors on their 50 directions of largest variance: faster, and with less noise."""
+    from sklearn.decomposition import PCA
+
+    if vectors.shape[1] <= _REDUCED or len(vectors) <= _REDUCED:
+        return vectors
+    return PCA(n_components=_REDUCED, random_state=seed).fit_transform(vectors).astype(np.float32)
+
+
+def _scikit_tsne(vectors: NDArray[np.float32], perplexity: float, seed: int) -> NDArray[np.float32]:
+    from sklearn.manifold import TSNE
+
+    start: Any = "pca" if float(vectors.std()) > 0 else "random"
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # equal pictures make PCA divide by zero variance, which harms nothing
+        return TSNE(perplexity=perplexity, init=start, random_state=seed).fit_transform(vectors)
+
+
+def _open_tsne(vectors: NDArray[np.float32], perplexity: float, seed: int) -> NDArray[np.float32]:
+    if not find_spec("openTSNE"):
+        raise UsageError(
+            f"t-SNE of {len(vectors):,} pictures needs openTSNE: pip install 'cnnviz[embed]', or take --method pca."
+        )
+    from openTSNE import TSNE
+
+    return np.asarray(TSNE(perplexity=perplexity, random_state=seed, n_jobs=-1).fit(vectors), dtype=np.float32)
+
+
+def _umap(vectors: NDArray[np.float32], neighbors: int | None, seed: int) -> Projection:
+    if not find_spec("umap"):
+        raise UsageError("UMAP needs umap-learn: pip install 'cnnviz[embed]', or take --method tsne.")
+    from umap import UMAP
+
+    count = min(neighbors or 15, len(vectors) - 1)
+    # Below a dozen points the spectral start asks for more eigenvectors than there are.
+    start = "spectral" if len(vectors) > 12 else "random"
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # that a seed costs parallelism is known and wanted
+        points = UMAP(n_neighbors=max(2, count), init=start, random_state=seed).fit_transform(vectors)
+    return Projection(np.asarray(points, dtype=np.float32), f"UMAP, {max(2, count)} neighbours")

@@ -1,0 +1,96 @@
+"""The map of many pictures as one picture: thumbnails at their places, framed in their class's colour."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+
+from PIL import Image, ImageDraw
+
+from cnnviz.features.layout import Places
+from cnnviz.imaging.text import Typeface
+
+_PAPER, _INK, _SOFT_INK = "white", "#1a1a1a", "#444444"
+_AREA = 1_500 * 1_500  # pixels of the map, where thumbnails of that size still show something
+_LEAST, _MOST = 18, 128  # pixels, a thumbnail's cell
+
+
+def map_sheet(
+    thumbnails: Sequence[Image.Image],
+    places: Places,
+    colors: Sequence[str] | None = None,
+    *,
+    legend: Mapping[str, str] | None = None,
+    title: str = "",
+) -> Image.Image:
+    """Thumbnails in the cells of a layout, on white.
+
+    Args:
+        thumbnails: one for each place.
+        places: where each goes.
+        colors: the colour of each one's frame; None draws no frames.
+        legend: class names and their colours, shown below.
+        title: one line above.
+    """
+    cell = round(math.sqrt(_AREA / (places.columns * places.rows)))
+    cell = min(max(cell, _LEAST), _MOST)
+    margin = 24
+    width, height = max(places.columns * cell, 560), places.rows * cell
+    face = Typeface([title, *(legend or {})])
+    rows = _legend_rows(face, legend or {}, width)
+    top = margin + (44 if title else 0)
+    size = (width + 2 * margin, top + height + margin + (len(rows) * 26 + 8 if rows else 0))
+    sheet = Image.new("RGB", size, _PAPER)
+    pen = ImageDraw.Draw(sheet)
+    if title:
+        pen.text((margin, margin), " ".join(face.fit(title, 22, width)), _INK, face.font(22), anchor="la")
+    left = margin + (width - places.columns * cell) // 2
+    for index, (thumb, (column, row)) in enumerate(zip(thumbnails, places.cells.tolist(), strict=True)):
+        box = (left + column * cell, top + row * cell)
+        _paste(sheet, pen, thumb, box, cell, colors[index] if colors else None)
+    _draw_legend(pen, face, rows, (margin, top + height + 20))
+    return sheet
+
+
+def _paste(
+    sheet: Image.Image,
+    pen: ImageDraw.ImageDraw,
+    thumb: Image.Image,
+    corner: tuple[int, int],
+    cell: int,
+    color: str | None,
+) -> None:
+    frame = max(2, cell // 20) if color else 0
+    room = cell - 2 * frame - max(1, cell // 24)
+    scale = room / max(thumb.size)
+    size = (max(1, round(thumb.width * scale)), max(1, round(thumb.height * scale)))
+    x, y = corner[0] + (cell - size[0]) // 2, corner[1] + (cell - size[1]) // 2
+    if color:
+        pen.rectangle((x - frame, y - frame, x + size[0] + frame - 1, y + size[1] + frame - 1), fill=color)
+    sheet.paste(thumb.resize(size, Image.Resampling.LANCZOS), (x, y))
+
+
+def _legend_rows(face: Typeface, legend: Mapping[str, str], width: int) -> list[list[tuple[int, str, str]]]:
+    """The legend broken into rows of (left, text, colour)."""
+    rows: list[list[tuple[int, str, str]]] = []
+    left = width
+    for name, color in legend.items():
+        text = " ".join(face.fit(name, 15, 240))
+        needed = 26 + math.ceil(face.font(15).getlength(text)) + 22
+        if left + needed > width:
+            rows.append([])
+            left = 0
+        rows[-1].append((left, text, color))
+        left += needed
+    return rows
+
+
+def _draw_legend(
+    pen: ImageDraw.ImageDraw, face: Typeface, rows: list[list[tuple[int, str, str]]], corner: tuple[int, int]
+) -> None:
+    for line, row in enumerate(rows):
+        y = corner[1] + line * 26
+        for left, text, color in row:
+            x = corner[0] + left
+            pen.rectangle((x, y, x + 15, y + 15), fill=color)
+            pen.text((x + 22, y + 8), text, _SOFT_INK, face.font(15), anchor="lm")

@@ -1,0 +1,68 @@
+"""Pictures as vectors: the features that the classifier reads, or those of any other layer."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, fx, nn
+
+from cnnviz.errors import UsageError
+from cnnviz.network import Network
+from cnnviz.network.graph import LAYER
+
+_PASSED_OVER = (nn.Dropout, nn.Flatten, nn.Identity)
+
+
+def feature_layer(network: Network) -> str:
+    """The name of the layer whose output the classifier (the last linear layer or convolution) takes.
+
+    fc7's activations in AlexNet and VGG, the average pool in ResNets, fire9 in SqueezeNet: what Donahue et al.,
+    "DeCAF", ICML 2014, arXiv:1310.1531, found to serve as a description of a picture.
+    """
+    nodes = [n for n in network.graph.graph.nodes if n.op == "call_module" and _is_classifier(network, n)]
+    if not nodes:
+        raise UsageError(f"{network.name} has no classifier to take the features before; name a layer with --layer.")
+    node = nodes[-1].all_input_nodes[0]
+    while node.all_input_nodes and _is_passed_over(network, node):
+        node = node.all_input_nodes[0]
+    if LAYER not in node.meta:
+        raise UsageError(f"{network.name} has no layer before its classifier; name one with --layer.")
+    return network.layers.name_of(node)
+
+
+def _is_classifier(network: Network, node: fx.Node) -> bool:
+    return isinstance(network.graph.get_submodule(str(node.target)), nn.Linear | nn.Conv2d)
+
+
+def _is_passed_over(network: Network, node: fx.Node) -> bool:
+    """Whether a node's values are those of the node before it, in another shape at most."""
+    if node.op == "call_module":
+        return isinstance(network.graph.get_submodule(str(node.target)), _PASSED_OVER)
+    name = node.target if isinstance(node.target, str) else getattr(node.target, "__name__", "")
+    return name in {"flatten", "dropout", "view", "reshape"}
+
+
+def embed_images(network: Network, pixels: Tensor, layer: str | None = None) -> Tensor:
+    """Describe each picture by a vector of features.
+
+    Args:
+        network: the network that describes.
+        pixels: (N, 3, H, W), RGB in [0, 1].
+        layer: any layer; None takes the one before the classifier (see ``feature_layer``).
+
+    Returns:
+        (N, D) float32 on the CPU: the layer's values, maps (N, C, H, W) averaged over their positions, so that D
+        does not depend on the pictures' size.
+
+    Raises:
+        UsageError: no such layer.
+        ImageError: the pictures are too small for the network.
+    """
+    layer = layer or feature_layer(network)
+    with torch.no_grad():
+        return pooled(network.features(pixels, [layer])[layer])
+
+
+def pooled(values: Tensor) -> Tensor:
+    """A layer's output as (N, D) on the CPU: maps averaged over space, anything else flattened."""
+    vectors = values.mean(dim=(2, 3)) if values.ndim == 4 else values.flatten(1)
+    return vectors.cpu()
