@@ -10,6 +10,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from cnnviz.cli.features import common_name
 from cnnviz.cli.folderjob import Album
 from cnnviz.cli.inputs import Source
 from cnnviz.cli.job import Result
@@ -58,7 +59,7 @@ class Mapping:
         projection = self._project(features, found.keys, place, seed)
         guesses = [(network.label(index), p) for index, p in predictions(features, found.keys)]
         kinds = self._kinds(found.sources, [label for label, _ in guesses])
-        title = f"{len(found.sources):,} pictures by {network.name} {layer}; {projection.remark}"
+        title = f"{len(found.sources):,} pictures by {network.name} {common_name(network, layer)}; {projection.remark}"
         chart = _Chart(found, looks, projection, kinds, guesses, self.layout, title)
         table = chart.table()
         return Result(

@@ -95,6 +95,16 @@ def register(app: typer.Typer) -> None:
         ImageJob("features", network, input, run, output)(explain)
 
 
+def figure(value: float) -> str:
+    """Three figures of a number, without powers of ten where it can be: 1790, 16.9, 0.0042."""
+    return f"{value:.0f}" if abs(value) >= 100 else f"{value:.3g}"
+
+
+def common_name(network: Network, layer: str) -> str:
+    """The name a layer goes by in papers, where it has one: ``fire9`` for ``features.12.cat``."""
+    return next(iter(network.layers.aliases_of(network.layers.node(layer))), layer)
+
+
 def channel_list(text: str) -> list[int]:
     """Channel numbers from ``3,17,40-44``; a UsageError for anything else."""
     found: list[int] = []
@@ -117,20 +127,20 @@ def _filter_sheet(found: FilterGrid, network: Network, limit: int) -> Image:
     from cnnviz.imaging import grid, to_photo
 
     out, inputs, height, width = found.shape
-    title = f"{network.name} {found.layer}: {out}×{inputs}×{height}×{width}"
+    title = f"{network.name} {common_name(network, found.layer)}: {out}×{inputs}×{height}×{width}"
     if found.colour or inputs == 1:
         tiles = [to_photo(tile) for tile in found.tiles]
         return grid(tiles, title=title, tile=max(48, 8 * max(height, width)))
     rows, columns = min(out, limit), min(inputs, limit)
     if (rows, columns) != (out, inputs):
-        title += f", {rows}×{columns} of them"
+        title += f" ({rows}×{columns} shown)"
     tiles = [to_photo(found.tiles[o, i]) for o in range(rows) for i in range(columns)]
     return grid(
         tiles,
         columns,
         row_labels=[f"out {o}" for o in range(rows)],
-        column_labels=[str(i) for i in range(columns)],
-        title=f"{title}; rows are outputs, columns inputs",
+        column_labels=[f"in {i}" if i == 0 else str(i) for i in range(columns)],
+        title=title,
         tile=36,
     )
 
@@ -161,7 +171,7 @@ def _tile_sheet(
     levels: Any = maps / largest.clamp_min(1e-12)
     levels = levels / 2 + 0.5 if found.signed else levels
     tiles = [to_photo(level) for level in levels]
-    captions = [f"{c}: {found.strengths[c]:.3g}" for c in which]
+    captions = [f"{c}: {figure(float(found.strengths[c]))}" for c in which]
     sheet = grid(tiles, columns=min(8, len(tiles)), captions=captions, tile=128)
     return stack([_head(found, picture, network, colormap), sheet])
 
@@ -173,6 +183,6 @@ def _overlay_sheet(
     from cnnviz.imaging.stack import stack
 
     tiles = [overlay(picture.photo, found.maps[c].numpy(), colormap=colormap, signed=found.signed) for c in which]
-    captions = [f"channel {c}: mean {found.strengths[c]:.3g}" for c in which]
+    captions = [f"channel {c}: mean {figure(float(found.strengths[c]))}" for c in which]
     sheet = grid(tiles, columns=min(3, len(tiles)), captions=captions, tile=320)
     return stack([_head(found, picture, network, colormap), sheet])

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from cnnviz.cli.features import common_name, figure
 from cnnviz.cli.folderjob import Album
 from cnnviz.cli.inputs import Source
 from cnnviz.cli.job import Picture, Result, read_picture
@@ -97,9 +98,10 @@ class Neighborhood:
             captions.append(picture.source.name)
             for source, distance in ranked:
                 tiles.append(read_picture(source, network, self.album.options).photo)
-                captions.append(f"{distance:.3g}  {source.name}")
+                captions.append(f"{figure(distance)}  {source.name}")
         name = {"l2": "L2 distance", "cosine": "cosine distance"}[metric]
-        title = f"{picture.source.name}: nearest of {len(self.sources):,} by {network.name} {self.layer} ({name})"
+        layer = common_name(network, self.layer)
+        title = f"{picture.source.name}: nearest of {len(self.sources):,} by {network.name} {layer} ({name})"
         return grid(
             tiles,
             len(near["features"]) + 1,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+from cnnviz.cli.features import figure
 from cnnviz.cli.folderjob import Album
 from cnnviz.cli.inputs import Source
 from cnnviz.cli.job import Result, read_picture
@@ -15,8 +16,9 @@ if TYPE_CHECKING:
     from PIL.Image import Image
 
     from cnnviz.features.collection import Aspect
+    from cnnviz.features.maps import MapLayer
     from cnnviz.features.peaks import Found, Strongest
-    from cnnviz.network import Layer, Network
+    from cnnviz.network import Network
 
 _AT_ONCE = 4_096  # pictures whose peaks are in memory together
 _ROWS = 6  # channels shown if none are named
@@ -25,18 +27,18 @@ _ROWS = 6  # channels shown if none are named
 def patch_sheet(
     network: Network, album: Album, layer: str, channels: list[int] | None, top: int, store: StoreOptions, seed: int
 ) -> Result:
-    """Find and draw the patches; ``channels`` None takes those that single pictures excite most."""
+    """Find and draw the patches; ``channels`` None takes those that few pictures excite most."""
     from cnnviz.features.collection import peaks_aspect
+    from cnnviz.features.maps import map_layer
     from cnnviz.features.peaks import check_channels
 
-    aspect = peaks_aspect(network, layer, home(store), framing(album.options, network), seed)
-    facts = next(row for row in network.layer_table() if row.name == _name(network, layer))
-    if channels:
-        check_channels(channels, facts.shape[0], layer)
+    facts = map_layer(network, layer)
+    check_channels(channels or [], facts.channels, layer)
+    aspect = peaks_aspect(network, facts, home(store), framing(album.options, network), seed)
     found = survey(album, network, [aspect], store)
     sources = dict(zip(found.keys, found.sources, strict=True))
-    strongest = _strongest(aspect, list(sources), channels or list(range(facts.shape[0])), top)
-    shown = channels or _most_selective(strongest)
+    strongest = _strongest(aspect, list(sources), channels or list(range(facts.channels)), top)
+    shown = channels or strongest.most_selective(_ROWS)
     cut = _Cutter(network, album, facts, sources)
     rows = [[cut(place) for place in strongest[channel]] for channel in shown]
     return Result(
@@ -44,10 +46,6 @@ def patch_sheet(
         image=_sheet(network, layer, facts, shown, strongest, rows),
         target=layer,
     )
-
-
-def _name(network: Network, layer: str) -> str:
-    return network.layers.name_of(network.layers.node(layer))
 
 
 def _strongest(aspect: Aspect, keys: Sequence[str], channels: list[int], top: int) -> Strongest:
@@ -61,19 +59,10 @@ def _strongest(aspect: Aspect, keys: Sequence[str], channels: list[int], top: in
     return strongest
 
 
-def _most_selective(strongest: Strongest) -> list[int]:
-    """The channels whose strongest picture stands out most from their other strong ones."""
-    ratios = {}
-    for channel in strongest.channels:
-        values = [place.value for place in strongest[channel]]
-        ratios[channel] = sum(values) / len(values)
-    return sorted(ratios, key=lambda channel: -ratios[channel])[:_ROWS]
-
-
 class _Cutter:
     """Cuts patches out of photos at their own resolution; remembers the last photo read."""
 
-    def __init__(self, network: Network, album: Album, layer: Layer, sources: dict[str, Source]) -> None:
+    def __init__(self, network: Network, album: Album, layer: MapLayer, sources: dict[str, Source]) -> None:
         self._network, self._album, self._layer, self._sources = network, album, layer, sources
         self.windows: dict[tuple[str, int, int], tuple[int, int, int, int]] = {}
 
@@ -82,7 +71,7 @@ class _Cutter:
 
         picture = read_picture(self._sources[place.picture], self._network, self._album.options)
         height, width = picture.pixels.shape[2:]
-        window = patch_window(self._layer.receptive_field, place.row, place.column, (height, width))
+        window = patch_window(self._layer.field, place.row, place.column, (height, width))
         self.windows[place.picture, place.row, place.column] = window
         return cut_patch(picture.photo, (height, width), window, side=144)
 
@@ -106,7 +95,7 @@ def _facts(channels: list[int], strongest: Strongest, sources: dict[str, Source]
 
 
 def _sheet(
-    network: Network, layer: str, facts: Layer, channels: list[int], strongest: Strongest, rows: list[list[Image]]
+    network: Network, layer: str, facts: MapLayer, channels: list[int], strongest: Strongest, rows: list[list[Image]]
 ) -> Image:
     from PIL import Image
 
@@ -118,9 +107,9 @@ def _sheet(
     captions = [
         text
         for channel, row in zip(channels, rows, strict=True)
-        for text in [*(f"{place.value:.3g}" for place in strongest[channel]), *[""] * (columns - len(row))]
+        for text in [*(figure(place.value) for place in strongest[channel]), *[""] * (columns - len(row))]
     ]
-    field = facts.receptive_field
+    field = facts.field
     sees = f"each sees {field.size[0]}×{field.size[1]} pixels" if field else "each sees the whole picture"
     return grid(
         tiles,

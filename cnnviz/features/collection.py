@@ -19,9 +19,10 @@ from torch import Tensor
 from cnnviz.errors import ImageError, MemoryShortError
 from cnnviz.features.filling import batches_of
 from cnnviz.features.looks import PIXEL_WIDTH, pixel_vector, thumbnail
-from cnnviz.features.peaks import channel_peaks, map_layer
+from cnnviz.features.maps import MapLayer
+from cnnviz.features.peaks import channel_peaks
 from cnnviz.features.store import Entry, Store
-from cnnviz.features.vectors import feature_layer, pooled
+from cnnviz.features.vectors import embed_images, feature_layer, pooled
 from cnnviz.network import Network
 from cnnviz.runtime.progress import OnStep, Step
 
@@ -122,12 +123,15 @@ def predictions(aspect: Aspect, keys: Sequence[str]) -> list[tuple[int, float]]:
     return [struct.unpack("<if", note) for note in aspect.store.notes(keys)]
 
 
-def peaks_aspect(network: Network, layer: str, home: Home, framing: Framing, seed: int = 0) -> Aspect:
+def peaks_aspect(network: Network, layer: MapLayer, home: Home, framing: Framing, seed: int = 0) -> Aspect:
     """The strongest position of every channel of a layer in each picture (see ``Peaks.packed``)."""
-    name = map_layer(network, layer)
-    facts = framing.facts(network, name, seed)
-    store = home.store(f"peaks-{network.name}", facts, 3 * _width(network, name), np.float32)
-    return Aspect(store, of_batch=lambda pixels: [(row, b"") for row in channel_peaks(network, pixels, name).packed()])
+    facts = framing.facts(network, layer.name, seed)
+    store = home.store(f"peaks-{network.name}", facts, 3 * layer.channels, np.float32)
+
+    def describe(pixels: Tensor) -> Described:
+        return [(row, b"") for row in channel_peaks(network, pixels, layer.name).packed()]
+
+    return Aspect(store, of_batch=describe)
 
 
 def looks_aspect(home: Home, background: str) -> Aspect:
@@ -137,10 +141,9 @@ def looks_aspect(home: Home, background: str) -> Aspect:
 
 
 def _width(network: Network, layer: str) -> int:
-    """The length of a layer's pooled vector."""
-    name = network.layers.name_of(network.layers.node(layer))
-    shape = next(row.shape for row in network.layer_table() if row.name == name)
-    return shape[0] if len(shape) == 3 else int(np.prod(shape))
+    """The length of a layer's pooled vector, seen on an empty picture."""
+    side = network.spec.size
+    return embed_images(network, torch.zeros(1, 3, side, side), layer).shape[1]
 
 
 @dataclass

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from cnnviz.errors import UsageError
@@ -63,12 +64,15 @@ def nearest_agreement(vectors: Any, classes: Sequence[str]) -> float:
     """The share of vectors (N, D) whose nearest other one has their class; 0 where there is no other."""
     if len(vectors) < 2:
         return 0.0
-    indices, _ = nearest_neighbors(vectors, vectors, 2, index="exact")
-    own = np.arange(len(vectors))
-    # A copy at distance zero may come before the vector itself.
-    nearest = np.where(indices[:, 0] == own, indices[:, 1], indices[:, 0])
+    array = torch.from_numpy(_as_array(vectors))
     names = np.asarray(classes)
-    return float((names[nearest] == names).mean())
+    agreeing = 0
+    for start in range(0, len(array), 500):  # with torch, for importing scikit-learn would take longer than this
+        distances = torch.cdist(array[start : start + 500], array)
+        distances[torch.arange(len(distances)), torch.arange(start, start + len(distances))] = torch.inf
+        nearest = distances.argmin(dim=1).numpy()
+        agreeing += int((names[nearest] == names[start : start + len(nearest)]).sum())
+    return agreeing / len(array)
 
 
 def _as_array(values: Any) -> NDArray[np.float32]:

@@ -44,16 +44,6 @@ class Found:
     column: int
 
 
-def map_layer(network: Network, layer: str) -> str:
-    """The layer's own name; UsageError unless its output is a map with positions, which single patches cause."""
-    name = network.layers.name_of(network.layers.node(layer))
-    facts = next((row for row in network.layer_table() if row.name == name), None)
-    if facts is None or not facts.is_spatial:
-        shape = "×".join(map(str, facts.shape)) if facts else "a tuple"
-        raise UsageError(f"The layer '{layer}' is no map ({shape}): name one of shape C×H×W from 'cnnviz layers'.")
-    return name
-
-
 def channel_peaks(network: Network, pixels: Tensor, layer: str) -> Peaks:
     """The strongest position of every channel of a layer.
 
@@ -78,16 +68,21 @@ def channel_peaks(network: Network, pixels: Tensor, layer: str) -> Peaks:
 class Strongest:
     """The ``top`` strongest positions of some channels over any number of pictures, one from each picture.
 
-    Holds ``top`` positions a channel, however many pictures go by.
+    Holds ``top`` positions a channel, and the mean and deviation of its peaks, however many pictures go by.
     """
 
     def __init__(self, channels: Sequence[int], top: int) -> None:
         self.channels = tuple(channels)
         self._top = top
         self._heaps: dict[int, list[Found]] = {channel: [] for channel in channels}
+        self._count = 0
+        self._sums = np.zeros((2, len(channels)))  # of the peaks, and of their squares
 
     def offer(self, pictures: Sequence[str], peaks: Peaks) -> None:
         """Take in the peaks of more pictures, named by ``pictures`` (N)."""
+        peaked = peaks.values[:, list(self.channels)].astype(np.float64)
+        self._count += len(peaked)
+        self._sums += np.stack([peaked.sum(axis=0), (peaked**2).sum(axis=0)])
         for channel, heap in self._heaps.items():
             for n in np.argsort(-peaks.values[:, channel], kind="stable")[: self._top].tolist():
                 found = Found(
@@ -101,6 +96,14 @@ class Strongest:
     def __getitem__(self, channel: int) -> list[Found]:
         """A channel's strongest positions, strongest first."""
         return sorted(self._heaps[channel], reverse=True)
+
+    def most_selective(self, count: int) -> list[int]:
+        """The channels whose strongest peaks stand highest above those of all pictures, in standard deviations."""
+        mean, square = self._sums / max(self._count, 1)
+        deviation = np.sqrt(np.maximum(square - mean**2, 0))
+        best = np.array([np.mean([found.value for found in self[channel]]) for channel in self.channels])
+        selectivity = np.where(deviation > 0, (best - mean) / np.maximum(deviation, 1e-12), 0)
+        return [self.channels[n] for n in np.argsort(-selectivity, kind="stable")[:count]]
 
 
 def _keep(heap: list[Found], found: Found, top: int) -> None:
