@@ -26,7 +26,7 @@ def universal_perturbation(
     method: str = "gradient",
     norm: str = "linf",
     rate: float = 0.95,
-    passes: int = 20,
+    passes: int = 30,
     start: Tensor | None = None,
     seed: int = 0,
     on_step: OnStep | None = None,
@@ -153,3 +153,13 @@ def fooling_rate(network: Network, pixels: Tensor, perturbation: Tensor) -> floa
     pixels = pixels.to(network.device)
     changed = predictions(network, (pixels + perturbation.to(pixels)).clamp(0, 1)) != predictions(network, pixels)
     return float(changed.float().mean())
+
+
+def lay_over(perturbation: Tensor, pixels: Tensor) -> Tensor:
+    """Pixels (N, 3, H, W) with a perturbation (1, 3, h, w) added, repeated like tiles where they are larger.
+
+    It acts pixel by pixel at the size the network sees: laid over a larger photo, the resize would average it away.
+    """
+    height, width = pixels.shape[2:]
+    repeats = -(-height // perturbation.shape[2]), -(-width // perturbation.shape[3])
+    return (pixels + perturbation.to(pixels).repeat(1, 1, *repeats)[:, :, :height, :width]).clamp(0, 1)

@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from cnnviz import __version__
-from cnnviz.cli import adversarial, attribution, console, features, folders, inspection, models
+from cnnviz.cli import adversarial, attribution, console, features, folders, inspection, models, universal
 from cnnviz.cli.command import INTERRUPTED, PIPE_CLOSED, silence_stdout, stop_on_termination
 
 app = typer.Typer(
@@ -40,6 +40,7 @@ def root(
 
 attribution.register(app)
 adversarial.register(app)
+universal.register(app)
 features.register(app)
 folders.register(app)
 inspection.register(app)

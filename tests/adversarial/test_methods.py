@@ -147,10 +147,19 @@ def test_universal_perturbation_keeps_to_its_ball_and_fools_what_it_learned_from
     pictures = torch.cat(photos)
     rates = []
     found = cnnviz.universal_perturbation(
-        squeezenet, pictures, 10 / 255, method=method, passes=6, on_step=lambda s: rates.append(s.terms["fooled"])
+        squeezenet, pictures, 10 / 255, method=method, passes=20, on_step=lambda s: rates.append(s.terms["fooled"])
     )
     assert found.shape == (1, 3, 96, 96)
     assert float(found.abs().max()) <= 10 / 255 + 1e-7
     assert cnnviz.fooling_rate(squeezenet, pictures, found) == pytest.approx(rates[-1])
     assert rates[-1] >= 2 / 3
     assert cnnviz.fooling_rate(squeezenet, pictures, torch.zeros_like(found)) == 0
+
+
+def test_a_perturbation_is_repeated_like_tiles():
+    from cnnviz.adversarial.universal import lay_over
+
+    tile = torch.arange(12.0).view(1, 3, 2, 2) / 100
+    found = lay_over(tile, torch.zeros(1, 3, 3, 5))
+    assert torch.equal(found[0, :, 2, 4], tile[0, :, 0, 0])
+    assert torch.equal(found[0, :, 1, 3], tile[0, :, 1, 1])

@@ -1,0 +1,234 @@
+"""``cnnviz universal``: one perturbation for many pictures, learned, kept, and laid over others."""
+
+from __future__ import annotations
+
+import json
+import random
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from cnnviz.cli import console
+from cnnviz.cli.adversarial import NormName, parse_epsilon
+from cnnviz.cli.command import command
+from cnnviz.cli.folderjob import Album, FolderJob
+from cnnviz.cli.job import ImageJob, Picture, Result, read_picture
+from cnnviz.cli.maps import percent, prediction_json
+from cnnviz.cli.options import InputOptions, NetworkOptions, OutputOptions, RunOptions
+from cnnviz.errors import CnnvizError, ModelError, UsageError
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from cnnviz.network import Network
+
+EXACT = ".safetensors"
+_EXAMPLES = 3
+
+
+@dataclass(frozen=True)
+class Lesson:
+    """How to learn: size and norm of the perturbation, algorithm, when to stop, and from what."""
+
+    epsilon: float
+    norm: str
+    method: str
+    rate: float
+    passes: int
+    crops: int
+    held_out: float
+    resume: Path | None
+    seed: int
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command to the application."""
+
+    @command(
+        app,
+        "universal",
+        examples="cnnviz universal photos/ -r -o uap.png\n"
+        "cnnviz universal sample_images/ --crops 12 --passes 3 -o uap.png\n"
+        "cnnviz universal --apply uap.safetensors sample_images/coffee.png",
+    )
+    def universal(
+        network: NetworkOptions,
+        input: InputOptions,
+        output: OutputOptions,
+        run: RunOptions,
+        apply: Annotated[
+            Path | None,
+            typer.Option(
+                "--apply",
+                help="Lay this perturbation over pictures, at the size the network sees, instead of learning.",
+                metavar="FILE",
+            ),
+        ] = None,
+        epsilon: Annotated[
+            str, typer.Option("--epsilon", "-e", help="Largest change, as of 'fool': 10/255, 10 or 0.04.")
+        ] = "10/255",
+        norm: Annotated[NormName, typer.Option("--norm", help="What epsilon bounds.")] = NormName.linf,
+        method: Annotated[
+            str, typer.Option("--method", help="gradient (few pictures suffice) or deepfool (the 2017 paper).")
+        ] = "gradient",
+        rate: Annotated[
+            float, typer.Option("--rate", min=0, max=1, help="Stop when this share of the pictures is fooled.")
+        ] = 0.95,
+        passes: Annotated[int, typer.Option("--passes", min=1, help="At most so many passes over the pictures.")] = 30,
+        crops: Annotated[
+            int, typer.Option("--crops", min=0, help="Random squares taken of each picture; 0: its middle.")
+        ] = 0,
+        held_out: Annotated[
+            float, typer.Option("--held-out", min=0, max=0.9, help="Share kept back to measure on.")
+        ] = 0.2,
+        resume: Annotated[
+            Path | None, typer.Option("--resume", help="Go on from this perturbation.", metavar="FILE")
+        ] = None,
+        raw: Annotated[bool, typer.Option("--raw", help="With --apply: write the picture alone, no panel.")] = False,
+    ) -> None:
+        """Find one perturbation that fools the network on most pictures (Moosavi-Dezfooli et al. 2017).
+
+        Writes a figure, and beside it the perturbation itself as .safetensors.
+        """
+        if apply is not None:
+            ImageJob("attribution", network, input, run, output)(_Applied(_exact_file(apply), raw))
+            return
+        lesson = Lesson(
+            parse_epsilon(epsilon, norm.value), norm.value, method, rate, passes, crops, held_out, resume, run.seed
+        )
+        job = FolderJob("attribution", network, input, run, output, companions=[EXACT])
+        job(lambda net, album: _learn(net, album, lesson))
+
+
+def _learn(net: Network, album: Album, lesson: Lesson) -> Result:
+    import torch
+
+    from cnnviz.adversarial.universal import fooling_rate, universal_perturbation
+
+    pixels = torch.cat(_squares(net, album, lesson))
+    kept_back = int(len(pixels) * lesson.held_out)
+    order = torch.randperm(len(pixels), generator=torch.Generator().manual_seed(lesson.seed))
+    learn, judge = pixels[order[kept_back:]], pixels[order[:kept_back]]
+    with console.progress(lesson.passes, "passes") as advance:
+        found = universal_perturbation(
+            net,
+            learn,
+            lesson.epsilon,
+            method=lesson.method,
+            norm=lesson.norm,
+            rate=lesson.rate,
+            passes=lesson.passes,
+            start=load_perturbation(lesson.resume) if lesson.resume else None,
+            seed=lesson.seed,
+            on_step=lambda step: advance(f"{step.terms['fooled']:.0%} fooled"),
+        ).cpu()
+    rates = {
+        "fooling_rate": round(fooling_rate(net, learn, found), 4),
+        "held_out_fooling_rate": round(fooling_rate(net, judge, found), 4) if kept_back else None,
+    }
+    facts = {**rates, "pictures": len(learn), "held_out": kept_back, "linf": round(float(found.abs().max()), 6)}
+    image = _figure(net, judge if kept_back else learn, found, rates)
+    return Result(facts, image, companions={EXACT: _encoded(found, net, facts)}, recipe={"fooling": rates})
+
+
+def _squares(net: Network, album: Album, lesson: Lesson) -> list[Tensor]:
+    """The squares (1, 3, S, S) to learn from: the middle of each picture, or random ones, some of them mirrored."""
+    from cnnviz.imaging import to_pixels
+
+    side, chance = net.spec.size, random.Random(lesson.seed)
+    squares: list[Tensor] = []
+    for source in album.sources:
+        try:
+            photo = read_picture(source, net, album.options).whole
+        except CnnvizError as error:
+            album.fail(source, error)
+            continue
+        if lesson.crops == 0:
+            squares.append(to_pixels(photo, side, crop=True))
+        for _ in range(lesson.crops):
+            edge = max(1, int(min(photo.size) * chance.uniform(0.5, 1)))
+            left, top = chance.randint(0, photo.width - edge), chance.randint(0, photo.height - edge)
+            square = to_pixels(photo.crop((left, top, left + edge, top + edge)), (side, side))
+            squares.append(square.flip(3) if chance.random() < 0.5 else square)
+    if not squares:
+        raise UsageError("None of the pictures could be read; there is nothing to learn from.")
+    return squares
+
+
+def _figure(net: Network, pictures: Tensor, found: Tensor, rates: dict[str, float | None]) -> Any:
+    """The perturbation magnified, and what it does to a few pictures."""
+    from cnnviz.imaging import panel, to_photo
+
+    largest = float(found.abs().max())
+    factor = max(1, int(0.5 / largest)) if largest else 1
+    tiles, captions = [to_photo(0.5 + factor * found)], [f"perturbation × {factor}"]
+    for picture in pictures[:_EXAMPLES].split(1):
+        after = (picture.cpu() + found).clamp(0, 1)
+        tiles.append(to_photo(after))
+        captions.append(f"{net.predict(picture)[0][0][1]} → {net.predict(after)[0][0][1]}")
+    held = rates["held_out_fooling_rate"]
+    seen = f"{rates['fooling_rate']:.0%} of the pictures" + (f", {held:.0%} of unseen ones" if held is not None else "")
+    return panel(tiles, captions=captions, title=f"{net.name} fooled on {seen}", tile_height=300)
+
+
+def _encoded(found: Tensor, net: Network, facts: dict[str, Any]) -> bytes:
+    from safetensors.torch import save
+
+    metadata = {"cnnviz": json.dumps({"model": net.name, "weights": net.weights.label, **facts}, sort_keys=True)}
+    return save({"perturbation": found.contiguous()}, metadata=metadata)
+
+
+def _exact_file(path: Path) -> Path:
+    """The file that holds the perturbation, also where its figure was named."""
+    return path if path.suffix == EXACT else path.with_suffix(EXACT)
+
+
+def load_perturbation(path: Path) -> Tensor:
+    """A perturbation (1, 3, h, w) as ``universal`` wrote it; ModelError that names the file if it is none."""
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
+    path = _exact_file(path)
+    if not path.is_file():
+        raise ModelError(
+            f"The perturbation '{path}' does not exist; 'cnnviz universal FOLDER -o {path.stem}.png' makes it."
+        )
+    try:
+        found = load_file(path)["perturbation"]
+    except (SafetensorError, OSError, KeyError) as error:
+        raise ModelError(f"'{path}' is not a perturbation that 'cnnviz universal' wrote.") from error
+    if found.ndim != 4 or found.shape[:2] != (1, 3):
+        raise ModelError(f"'{path}' is not a perturbation that 'cnnviz universal' wrote.")
+    return found
+
+
+class _Applied:
+    """Lays one perturbation over picture after picture."""
+
+    def __init__(self, path: Path, raw: bool) -> None:
+        self.perturbation = load_perturbation(path)
+        self.raw = raw
+
+    def __call__(self, net: Network, picture: Picture) -> Result:
+        from cnnviz.adversarial.universal import lay_over
+        from cnnviz.imaging import to_photo, to_pixels
+
+        changed = to_photo(lay_over(self.perturbation, picture.pixels))
+        before, after = (net.predict(pixels, 1)[0][0] for pixels in (picture.pixels, to_pixels(changed)))
+        change = to_pixels(changed) - picture.pixels
+        facts = {
+            "success": before[0] != after[0],
+            "before": prediction_json(before),
+            "after": prediction_json(after),
+            "linf": round(float(change.abs().max()), 6),
+        }
+        image = changed if self.raw else self._panel(picture, changed, before, after)
+        return Result(facts, image, target=after[1])
+
+    def _panel(self, picture: Picture, changed: Any, before: Any, after: Any) -> Any:
+        from cnnviz.imaging import panel, to_photo
+
+        captions = [f"{before[1]} {percent(before[2])}", f"{after[1]} {percent(after[2])}"]
+        return panel([to_photo(picture.pixels), changed], captions=captions, title="A universal perturbation")
