@@ -151,7 +151,7 @@ class _Chart:
         for n in self.shown:
             label, probability = self.guesses[n]
             kind = self.kinds[n] if self.kinds else ""
-            marks.append(Mark(self.found.sources[n].display, kind, f"{label}, {percent(probability)}"))
+            marks.append(Mark(self.found.sources[n].display, kind, f"network says {label}, {percent(probability)}"))
         return map_page(
             self.thumbnails,
             self.places,
