@@ -27,6 +27,14 @@ def empty_weights_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pa
     yield home
 
 
+@pytest.fixture(autouse=True, scope="session")
+def feature_store_apart(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """Tests keep features in a folder of their own."""
+    home = tmp_path_factory.mktemp("feature_store")
+    os.environ["CNNVIZ_STORE"] = str(home)
+    yield home
+
+
 @pytest.fixture(scope="session")
 def squeezenet():
     """The embedded, ImageNet-trained network."""

@@ -19,8 +19,9 @@ nearest neighbours of pixels."""
 
 def thumbnail(photo: Image.Image, side: int = THUMBNAIL) -> bytes:
     """The photo with ``side`` as its longer side, as the bytes of a JPEG; smaller photos keep their size."""
-    small = photo.convert("RGB")
-    small.thumbnail((side, side), Image.Resampling.LANCZOS, reducing_gap=3.0)
+    scale = min(1.0, side / max(photo.size))
+    size = (max(1, round(photo.width * scale)), max(1, round(photo.height * scale)))
+    small = _plain(photo).resize(size, Image.Resampling.LANCZOS, reducing_gap=2.0)
     buffer = BytesIO()
     small.save(buffer, "JPEG", quality=88)
     return buffer.getvalue()
@@ -28,8 +29,12 @@ def thumbnail(photo: Image.Image, side: int = THUMBNAIL) -> bytes:
 
 def pixel_vector(photo: Image.Image) -> NDArray[np.uint8]:
     """The whole photo squeezed into 32×32 pixels, as a vector (3072,), RGB in 0..255."""
-    small = photo.convert("RGB").resize((PIXEL_SIDE, PIXEL_SIDE), Image.Resampling.BILINEAR, reducing_gap=3.0)
+    small = _plain(photo).resize((PIXEL_SIDE, PIXEL_SIDE), Image.Resampling.BILINEAR, reducing_gap=3.0)
     return np.asarray(small).reshape(-1)
+
+
+def _plain(photo: Image.Image) -> Image.Image:
+    return photo if photo.mode == "RGB" else photo.convert("RGB")
 
 
 def open_thumbnail(data: bytes) -> Image.Image:
