@@ -17,6 +17,7 @@ _HOME_OF = {
     "load_network": "cnnviz.network",
     "read_image": "cnnviz.imaging",
     "write_image": "cnnviz.imaging",
+    "occlusion": "cnnviz.attribution",
     "saliency": "cnnviz.attribution",
     "activation_grid": "cnnviz.features",
     "embed_images": "cnnviz.features",
@@ -41,6 +42,7 @@ if TYPE_CHECKING:
     from cnnviz.adversarial import fooling_rate as fooling_rate
     from cnnviz.adversarial import iterative_fgsm as iterative_fgsm
     from cnnviz.adversarial import universal_perturbation as universal_perturbation
+    from cnnviz.attribution import occlusion as occlusion
     from cnnviz.attribution import saliency as saliency
     from cnnviz.features import activation_grid as activation_grid
     from cnnviz.features import embed_images as embed_images

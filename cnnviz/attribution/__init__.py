@@ -7,6 +7,9 @@ from typing import TYPE_CHECKING
 from cnnviz._lazy import lazy_names
 
 _HOME_OF = {
+    "OcclusionGrid": "cnnviz.attribution.patching",
+    "occlusion": "cnnviz.attribution.patching",
+    "occlusion_grids": "cnnviz.attribution.patching",
     "saliency": "cnnviz.attribution.gradients",
 }
 
@@ -14,5 +17,8 @@ __all__ = list(_HOME_OF)
 
 if TYPE_CHECKING:
     from cnnviz.attribution.gradients import saliency as saliency
+    from cnnviz.attribution.patching import OcclusionGrid as OcclusionGrid
+    from cnnviz.attribution.patching import occlusion as occlusion
+    from cnnviz.attribution.patching import occlusion_grids as occlusion_grids
 
 __getattr__, __dir__ = lazy_names(__name__, _HOME_OF)

@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from cnnviz import __version__
-from cnnviz.cli import adversarial, attribution, console, features, folders, inspection, models, universal
+from cnnviz.cli import adversarial, attribution, console, features, folders, inspection, models, occlusion, universal
 from cnnviz.cli.command import INTERRUPTED, PIPE_CLOSED, silence_stdout, stop_on_termination
 
 app = typer.Typer(
@@ -39,6 +39,7 @@ def root(
 
 
 attribution.register(app)
+occlusion.register(app)
 adversarial.register(app)
 universal.register(app)
 features.register(app)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import Enum
 from typing import TYPE_CHECKING, Annotated, Any
@@ -103,8 +104,10 @@ class MapStyle:
     signed: bool = False
     panel_blur: float = 0.0
 
-    def render(self, found: Tensor, picture: Picture, caption: str, title: str) -> Image:
-        """A map (1, 1, H, W) as a picture in the view asked for."""
+    def render(
+        self, found: Tensor, picture: Picture, caption: str, title: str, extra: Sequence[tuple[Image, str]] = ()
+    ) -> Image:
+        """A map (1, 1, H, W) as a picture in the view asked for; a panel ends with the ``extra`` tiles."""
         from PIL import Image
 
         from cnnviz.imaging import colorize, grey, overlay, smooth, upsample
@@ -117,17 +120,25 @@ class MapStyle:
             return overlay(picture.photo, shown, **settings)
         width, height = picture.photo.size
         heat = Image.fromarray(colorize(upsample(shown, (height, width)), **settings))
-        return heat if self.view is View.heat else self._panel(picture, shown, heat, caption, title, settings)
+        return heat if self.view is View.heat else self._panel(picture, shown, heat, caption, title, settings, extra)
 
     def _panel(
-        self, picture: Picture, shown: Any, heat: Image, caption: str, title: str, settings: dict[str, Any]
+        self,
+        picture: Picture,
+        shown: Any,
+        heat: Image,
+        caption: str,
+        title: str,
+        settings: dict[str, Any],
+        extra: Sequence[tuple[Image, str]],
     ) -> Image:
         from cnnviz.imaging import overlay, panel, smooth
 
-        extra = max(self.panel_blur - self.blur, 0.0)
-        over = overlay(picture.photo, smooth(shown, extra), **settings)
-        note = f"overlay (map smoothed, σ = {self.panel_blur:g} px)" if extra else "overlay"
-        return panel([picture.photo, heat, over], captions=["photo", title, note], title=caption)
+        added = max(self.panel_blur - self.blur, 0.0)
+        over = overlay(picture.photo, smooth(shown, added), **settings)
+        note = f"overlay (map smoothed, σ = {self.panel_blur:g} px)" if added else "overlay"
+        tiles = [(picture.photo, "photo"), (heat, title), (over, note), *extra]
+        return panel([tile for tile, _ in tiles], captions=[words for _, words in tiles], title=caption)
 
 
 def attribution_result(image: Image, verdict: Verdict, **facts: Any) -> Result:

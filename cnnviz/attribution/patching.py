@@ -1,0 +1,209 @@
+"""Occlusion: what the network no longer sees when a patch hides part of the picture."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import get_args
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from cnnviz.attribution.positions import Engine, score_positions
+from cnnviz.attribution.targets import Target, target_indices
+from cnnviz.errors import ImageError, UsageError
+from cnnviz.network import Network
+
+FILLS = ("mean", "grey", "black", "blur", "noise")
+SCORES = ("probability", "logit")
+
+
+@dataclass(frozen=True)
+class OcclusionGrid:
+    """What hiding each patch did to one picture.
+
+    ``tops`` and ``lefts`` are the pixels at which patches of ``patch`` pixels began; ``drops`` (rows, columns) is how
+    much of the target's score each took away, negative where the score rose; ``classes`` (rows, columns) is the class
+    that won; ``score`` is that of the untouched picture.
+    """
+
+    tops: Tensor
+    lefts: Tensor
+    patch: int
+    drops: Tensor
+    classes: Tensor
+    score: float
+    target: int
+
+    def spread(self, height: int, width: int) -> Tensor:
+        """The drops at every pixel, (height, width): the mean over all patches that hid it.
+
+        Pixels between patches (a stride larger than the patch) take the value of the nearest.
+        """
+        rows, cols = (
+            _cover(starts, self.patch, extent) for starts, extent in ((self.tops, height), (self.lefts, width))
+        )
+        weights = rows.sum(0)[:, None] * cols.sum(0)[None]
+        return rows.T @ self.drops.to(rows) @ cols / weights
+
+
+def _cover(starts: Tensor, patch: int, extent: int) -> Tensor:
+    """Which patches (rows) hide which pixels (columns) along one axis, as 0 and 1."""
+    pixels = torch.arange(extent)
+    distance = torch.maximum(starts[:, None] - pixels, pixels - (starts[:, None] + patch - 1)).clamp_min(0)
+    nearest = distance == distance.amin(0)
+    return nearest.double()
+
+
+def occlusion(
+    network: Network,
+    pixels: Tensor,
+    target: Target = None,
+    *,
+    patch: int = 32,
+    stride: int = 8,
+    fill: str = "mean",
+    score: str = "probability",
+    batch: int | None = None,
+    engine: Engine = "auto",
+    seed: int = 0,
+    on_progress: Callable[[int, int], None] | None = None,
+) -> Tensor:
+    """How much of the class's score each pixel's surroundings carry: slide a patch, record the drop.
+
+    Zeiler & Fergus, "Visualizing and Understanding Convolutional Networks", ECCV 2014, arXiv:1311.2901. As there,
+    the patch hides part of the picture and the probability of the class is recorded; opposed to the paper the map is
+    the *drop*, so that what matters is bright, averaged over all patches that hide a pixel.
+
+    Args:
+        network: the network to explain.
+        pixels: (N, 3, H, W), RGB in [0, 1].
+        target: the class to explain; each picture's likeliest if None.
+        patch, stride: side of the patch and step between patches, in pixels. Patches lie inside the picture; the
+            last of a row or column is moved in so as to end at the border.
+        fill: what shows instead: ``mean`` (the picture's mean colour), ``grey``, ``black``, ``blur`` (the picture
+            blurred by half a patch) or ``noise``.
+        score: ``probability`` (after softmax) or ``logit``, whose drops are smoother where the network is sure.
+        batch: positions computed at a time; chosen by their size in memory if None.
+        engine: ``incremental`` recomputes only what a patch can reach, ``full`` the whole network; ``auto`` takes
+            the first that can.
+        seed: of the noise.
+        on_progress: called with the number of positions done and of all, of one picture.
+
+    Returns:
+        Maps (N, 1, H, W), in units of the score; negative where hiding helps the class.
+
+    Raises:
+        UsageError: no such class, fill, score or engine, or a stride of less than 1.
+        ImageError: the patch does not fit the picture.
+    """
+    grids = occlusion_grids(
+        network,
+        pixels,
+        target,
+        patch=patch,
+        stride=stride,
+        fill=fill,
+        score=score,
+        batch=batch,
+        engine=engine,
+        seed=seed,
+        on_progress=on_progress,
+    )
+    height, width = pixels.shape[2:]
+    return torch.stack([grid.spread(height, width).float() for grid in grids])[:, None]
+
+
+@torch.no_grad()
+def occlusion_grids(
+    network: Network,
+    pixels: Tensor,
+    target: Target = None,
+    *,
+    patch: int = 32,
+    stride: int = 8,
+    fill: str = "mean",
+    score: str = "probability",
+    batch: int | None = None,
+    engine: Engine = "auto",
+    seed: int = 0,
+    on_progress: Callable[[int, int], None] | None = None,
+) -> list[OcclusionGrid]:
+    """The raw grid behind ``occlusion`` for each picture, whose arguments these are."""
+    _check(pixels, patch, stride, score, engine)
+    pixels = pixels.to(network.device)
+    indices = target_indices(network, network(pixels), target).tolist()
+    tops, lefts = (_starts(extent, patch, stride) for extent in pixels.shape[2:])
+    positions = [(top, left) for top in tops.tolist() for left in lefts.tolist()]
+    grids = []
+    for picture, index in zip(pixels.split(1), indices, strict=True):
+        fill_pixels = network.normalize(fill_for(picture, fill, patch, seed))
+        with network.autocast():
+            logits = score_positions(
+                network.graph,
+                network.normalize(picture),
+                positions,
+                patch,
+                fill_pixels,
+                batch=batch,
+                on_progress=on_progress,
+                engine=engine,
+            ).float()
+        before, after = (_score(values, index, score) for values in (network(picture), logits))
+        shape = len(tops), len(lefts)
+        drops = (before - after).view(shape).cpu()
+        classes = logits.argmax(1).view(shape).cpu()
+        grids.append(OcclusionGrid(tops, lefts, patch, drops, classes, float(before), index))
+    return grids
+
+
+def _check(pixels: Tensor, patch: int, stride: int, score: str, engine: str) -> None:
+    height, width = pixels.shape[2:]
+    if not 1 <= patch <= min(height, width):
+        raise ImageError(
+            f"A patch of {patch} pixels does not fit a picture of {width}×{height} as the network sees it; "
+            f"give --patch 1 to {min(height, width)}."
+        )
+    if stride < 1:
+        raise UsageError(f"The stride must be at least 1 pixel, not {stride}.")
+    if score not in SCORES:
+        raise UsageError(f"There is no score '{score}'; give one of {', '.join(SCORES)}.")
+    if engine not in get_args(Engine):
+        raise UsageError(f"There is no engine '{engine}'; give one of {', '.join(get_args(Engine))}.")
+
+
+def _starts(extent: int, patch: int, stride: int) -> Tensor:
+    """Where patches begin along one axis: every ``stride`` pixels, the last one flush with the border."""
+    starts = list(range(0, extent - patch + 1, stride))
+    if starts[-1] != extent - patch:
+        starts.append(extent - patch)
+    return torch.tensor(starts)
+
+
+def fill_for(picture: Tensor, fill: str, patch: int, seed: int) -> Tensor:
+    """What shows through the patches of a picture (1, 3, H, W), as a picture of the same shape."""
+    if fill == "mean":
+        return picture.mean((2, 3), keepdim=True).expand_as(picture)
+    if fill in ("grey", "black"):
+        return torch.full_like(picture, 0.5 if fill == "grey" else 0.0)
+    if fill == "blur":
+        return _blurred(picture, patch / 2)
+    if fill == "noise":
+        noise = torch.rand(picture.shape, generator=torch.Generator().manual_seed(seed), dtype=picture.dtype)
+        return noise.to(picture.device)
+    raise UsageError(f"There is no fill '{fill}'; give one of {', '.join(FILLS)}.")
+
+
+def _blurred(picture: Tensor, sigma: float) -> Tensor:
+    """A Gaussian blur, border pixels repeated outwards."""
+    reach = int(3 * sigma) + 1
+    offsets = torch.arange(-reach, reach + 1, dtype=picture.dtype, device=picture.device)
+    kernel = torch.exp(-(offsets**2) / (2 * sigma**2))
+    kernel = (kernel / kernel.sum()).expand(3, 1, 1, -1)
+    wide = F.pad(picture, (reach,) * 4, mode="replicate")
+    return F.conv2d(F.conv2d(wide, kernel, groups=3), kernel.transpose(2, 3), groups=3)
+
+
+def _score(logits: Tensor, index: int, score: str) -> Tensor:
+    return (logits.softmax(1) if score == "probability" else logits)[:, index]

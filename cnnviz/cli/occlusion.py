@@ -1,0 +1,169 @@
+"""``cnnviz occlusion``: slide a patch over the picture and watch the class's score."""
+
+from __future__ import annotations
+
+from enum import Enum
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from cnnviz.cli.command import command
+from cnnviz.cli.job import ImageJob, Picture, Result
+from cnnviz.cli.maps import (
+    BlurOption,
+    ColormapOption,
+    MapStyle,
+    PercentileOption,
+    Verdict,
+    View,
+    ViewOption,
+    attribution_result,
+    judge,
+)
+from cnnviz.cli.options import InputOptions, NetworkOptions, OutputOptions, RunOptions, TargetOption
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+    from cnnviz.attribution import OcclusionGrid
+    from cnnviz.network import Network
+
+_COLORS = {
+    "blue": (31, 119, 180),
+    "orange": (255, 127, 14),
+    "green": (44, 160, 44),
+    "red": (214, 39, 40),
+    "purple": (148, 103, 189),
+    "brown": (140, 86, 75),
+}
+"""Names and values of matplotlib's tab10 colours, for the class map and its legend."""
+_OTHERS = (127, 127, 127)
+
+
+class Fill(str, Enum):
+    """What shows instead of the hidden part."""
+
+    mean = "mean"
+    grey = "grey"
+    black = "black"
+    blur = "blur"
+    noise = "noise"
+
+
+class Score(str, Enum):
+    """What is watched."""
+
+    probability = "probability"
+    logit = "logit"
+
+
+class EngineName(str, Enum):
+    """How the occluded scores are computed."""
+
+    auto = "auto"
+    incremental = "incremental"
+    full = "full"
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command to the application."""
+
+    @command(
+        app,
+        "occlusion",
+        examples="cnnviz occlusion sample_images/coffee.png\n"
+        "cnnviz occlusion sample_images/chelsea.png --patch 48 --stride 16 --score logit --class-map",
+    )
+    def occlusion(
+        network: NetworkOptions,
+        input: InputOptions,
+        output: OutputOptions,
+        run: RunOptions,
+        target: TargetOption = None,
+        patch: Annotated[int, typer.Option("--patch", min=1, help="Side of the patch, in the network's pixels.")] = 32,
+        stride: Annotated[
+            int, typer.Option("--stride", min=1, help="Step between patches, in the network's pixels.")
+        ] = 8,
+        fill: Annotated[Fill, typer.Option("--fill", help="What shows instead of the hidden part.")] = Fill.mean,
+        score: Annotated[Score, typer.Option("--score", help="Whose drop is recorded.")] = Score.probability,
+        class_map: Annotated[
+            bool, typer.Option("--class-map", help="Add to the panel which class wins where the patch lies.")
+        ] = False,
+        batch: Annotated[
+            int | None, typer.Option("--batch", min=1, help="Patches computed at a time.", show_default="by memory")
+        ] = None,
+        engine: Annotated[
+            EngineName, typer.Option("--engine", help="incremental recomputes only what a patch can reach.")
+        ] = EngineName.auto,
+        view: ViewOption = View.panel,
+        colormap: ColormapOption = None,
+        percentile: PercentileOption = 100.0,
+        blur: BlurOption = 0.0,
+    ) -> None:
+        """Show where hiding the picture costs the class its score (Zeiler & Fergus 2014)."""
+        style = MapStyle(view, colormap, percentile, blur)
+
+        def explain(net: Network, picture: Picture) -> Result:
+            from cnnviz import attribution
+
+            verdict = judge(net, picture.pixels, target)
+            (grid,) = attribution.occlusion_grids(
+                net,
+                picture.pixels,
+                verdict.target[0],
+                patch=patch,
+                stride=stride,
+                fill=fill.value,
+                score=score.value,
+                batch=batch,
+                engine=engine.value,
+                seed=run.seed,
+            )
+            image = _image(grid, picture, net, verdict, style, score.value, class_map)
+            return attribution_result(image, verdict, **_facts(grid))
+
+        ImageJob("attribution", network, input, run, output)(explain)
+
+
+def _image(
+    grid: OcclusionGrid, picture: Picture, net: Network, verdict: Verdict, style: MapStyle, score: str, class_map: bool
+) -> Image:
+    if style.view is View.raw:  # a pixel for each position of the patch
+        return style.render(grid.drops[None, None], picture, "", "")
+    found = grid.spread(*picture.pixels.shape[2:])[None, None]
+    extra = [_class_map(grid, picture, net)] if class_map else []
+    return style.render(found, picture, verdict.caption(net), f"drop of the {score}", extra)
+
+
+def _class_map(grid: OcclusionGrid, picture: Picture, net: Network) -> tuple[Image, str]:
+    """Which class wins where the patch's centre lies, in colours over the pale photo, and the legend."""
+    import torch
+    from PIL import Image, ImageEnhance
+
+    values, counts = grid.classes.unique(return_counts=True)
+    winners = values[counts.argsort(descending=True, stable=True)].tolist()
+    colored = torch.empty((*grid.classes.shape, 3), dtype=torch.uint8)
+    legend = []
+    for winner, (name, color) in zip(winners, _COLORS.items(), strict=False):
+        colored[grid.classes == winner] = torch.tensor(color, dtype=torch.uint8)
+        legend.append(f"{name}: {net.label(winner)}")
+    for winner in winners[len(_COLORS) :]:
+        colored[grid.classes == winner] = torch.tensor(_OTHERS, dtype=torch.uint8)
+    over = Image.fromarray(colored.numpy()).resize(picture.photo.size, Image.Resampling.NEAREST)
+    pale = ImageEnhance.Color(picture.photo).enhance(0.2)
+    more = "; grey: others" if len(winners) > len(_COLORS) else ""
+    return Image.blend(pale, over, 0.5), "; ".join(legend) + more
+
+
+def _facts(grid: OcclusionGrid) -> dict[str, Any]:
+    """The raw grid and its extremes for ``--json``."""
+    row, column = divmod(int(grid.drops.argmax()), grid.drops.shape[1])
+    return {
+        "score": round(grid.score, 6),
+        "largest_drop": round(float(grid.drops.max()), 6),
+        "largest_drop_at": [int(grid.tops[row]), int(grid.lefts[column])],
+        "tops": grid.tops.tolist(),
+        "lefts": grid.lefts.tolist(),
+        "drops": [[round(value, 6) for value in values] for values in grid.drops.tolist()],
+        "classes": grid.classes.tolist(),
+    }
