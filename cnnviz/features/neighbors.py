@@ -93,22 +93,26 @@ def _exact(
 def _approximate(
     queries: NDArray[np.float32], vectors: NDArray[np.float32], k: int, metric: str, file: Path | None
 ) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
-    found = _graph(vectors, metric, file).search(queries, max(k, 32))  # a wider search finds more of the true ones
-    indices = np.asarray(found.keys).reshape(len(queries), -1)[:, :k].astype(np.int64)
+    """The graph proposes more than ``k``; they are ranked by their exact distances."""
+    found = _graph(vectors, metric, file).search(queries, min(max(2 * k, 32), len(vectors)))
+    indices = np.asarray(found.keys).reshape(len(queries), -1).astype(np.int64)
     chosen, asked = vectors[indices], queries[:, None]
     if metric == "l2":
         distances = np.linalg.norm(chosen - asked, axis=2)
     else:
         lengths = np.linalg.norm(chosen, axis=2) * np.linalg.norm(asked, axis=2)
         distances = 1 - (chosen * asked).sum(axis=2) / np.maximum(lengths, 1e-12)
-    return indices, distances.astype(np.float32)
+    order = np.argsort(distances, axis=1, kind="stable")[:, :k]
+    ranked = np.take_along_axis(distances, order, axis=1)
+    return np.take_along_axis(indices, order, axis=1), ranked.astype(np.float32)
 
 
 def _graph(vectors: NDArray[np.float32], metric: str, file: Path | None) -> Any:
     """The HNSW graph over ``vectors``, from ``file`` if it holds one of them all."""
     from usearch.index import Index
 
-    graph = Index(ndim=vectors.shape[1], metric="l2sq" if metric == "l2" else "cos")
+    settings: dict[str, Any] = {"metric": "l2sq" if metric == "l2" else "cos", "dtype": "f32", "expansion_search": 128}
+    graph = Index(ndim=vectors.shape[1], **settings)
     if file is not None and file.is_file():
         try:
             graph.load(str(file))
@@ -116,7 +120,7 @@ def _graph(vectors: NDArray[np.float32], metric: str, file: Path | None) -> Any:
                 return graph
         except (RuntimeError, ValueError):
             pass  # damaged: built again below
-        graph = Index(ndim=vectors.shape[1], metric="l2sq" if metric == "l2" else "cos")
+        graph = Index(ndim=vectors.shape[1], **settings)
     graph.add(np.arange(len(vectors)), vectors)
     if file is not None:
         file.parent.mkdir(parents=True, exist_ok=True)

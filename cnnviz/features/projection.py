@@ -63,7 +63,9 @@ def _pca(vectors: NDArray[np.float32]) -> Projection:
     from sklearn.decomposition import PCA
 
     pca = PCA(n_components=min(2, *vectors.shape), svd_solver="full" if min(vectors.shape) < 500 else "auto")
-    points = pca.fit_transform(vectors)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # equal pictures have no variance to take shares of
+        points = pca.fit_transform(vectors)
     if points.shape[1] < 2:
         points = np.pad(points, ((0, 0), (0, 2 - points.shape[1])))
     first, second = [*np.nan_to_num(pca.explained_variance_ratio_), 0.0][:2]
@@ -94,7 +96,7 @@ def _reduced(vectors: NDArray[np.float32], seed: int) -> NDArray[np.float32]:
 def _scikit_tsne(vectors: NDArray[np.float32], perplexity: float, seed: int) -> NDArray[np.float32]:
     from sklearn.manifold import TSNE
 
-    start: Any = "pca" if float(vectors.std()) > 0 else "random"
+    start: Any = "pca" if vectors.shape[1] > 1 and float(vectors.std()) > 0 else "random"
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # equal pictures make PCA divide by zero variance, which harms nothing
         return TSNE(perplexity=perplexity, init=start, random_state=seed).fit_transform(vectors)

@@ -147,7 +147,7 @@ def test_rows_of_a_replaced_index_cannot_be_mistaken(store: Store):
 
 def test_a_folder_that_cannot_be_made_is_one_sentence(tmp_path: Path):
     (tmp_path / "file").touch()
-    with pytest.raises(ImageError, match="feature store .* cannot be used"):
+    with pytest.raises(ImageError, match=r"feature store .* cannot be used"):
         Store(tmp_path / "file" / "store", WIDTH).missing(["key"])
 
 

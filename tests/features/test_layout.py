@@ -1,0 +1,102 @@
+"""Layouts: one picture a cell, near where it belongs."""
+
+from __future__ import annotations
+
+from itertools import permutations
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from PIL import Image
+
+from cnnviz.features.colors import class_colors
+from cnnviz.features.layout import Places, grid_places, scatter_places, unit_square
+from cnnviz.features.sheet import map_sheet
+
+points_of_any_kind = st.integers(1, 60).flatmap(
+    lambda count: st.lists(
+        st.tuples(st.floats(-1e3, 1e3, width=32), st.floats(-1e3, 1e3, width=32)), min_size=count, max_size=count
+    )
+)
+
+
+def assert_places_apart(places: Places, count: int) -> None:
+    assert places.cells.shape == (count, 2)
+    assert len({tuple(cell) for cell in places.cells.tolist()}) == count
+    assert (places.cells >= 0).all()
+    assert (places.cells < [places.columns, places.rows]).all()
+
+
+@settings(max_examples=60, deadline=None)
+@given(points_of_any_kind)
+def test_no_two_pictures_in_one_cell(points):
+    array = np.array(points)
+    assert_places_apart(scatter_places(array), len(points))
+    assert_places_apart(grid_places(array), len(points))
+
+
+def test_a_thousand_copies_of_one_point():
+    assert_places_apart(scatter_places(np.zeros((1000, 2))), 1000)
+
+
+def test_scatter_moves_points_that_have_room_by_less_than_a_cell():
+    rng = np.random.default_rng(0)
+    points = rng.uniform(-7, 5, size=(400, 2))
+    points[0], points[1] = (-7, -7), (5, 5)
+    places = scatter_places(points)
+    wanted = unit_square(points) * [places.columns - 1, places.rows - 1]
+    wanted[:, 1] = places.rows - 1 - wanted[:, 1]
+    moved = np.linalg.norm(places.cells - wanted, axis=1)
+    assert np.median(moved) < 0.6
+    assert moved.max() < 3
+
+
+def test_up_is_up():
+    points = np.array([[0.0, 10.0], [0.0, -10.0], [4.0, 0.0]])
+    for places in (scatter_places(points), grid_places(points)):
+        assert places.cells[0, 1] < places.cells[1, 1]
+
+
+def test_the_grid_is_the_cheapest_assignment():
+    """Against all 9! ways to fill it would be long; all 720 ways for six points in a 3×2 grid are not."""
+    points = np.random.default_rng(2).normal(size=(6, 2))
+    places = grid_places(points)
+    square = unit_square(points)
+    ranks = np.argsort(np.argsort(square, axis=0), axis=0) / 5
+    target = (square + ranks) / 2
+    target[:, 1] = 1 - target[:, 1]
+
+    def cost(cells: np.ndarray) -> float:
+        return float(((target - (cells + 0.5) / (3, 2)) ** 2).sum())
+
+    cells = np.array([(column, row) for row in range(2) for column in range(3)])
+    assert (places.columns, places.rows) == (3, 2)
+    assert cost(places.cells) == pytest.approx(min(cost(cells[list(order)]) for order in permutations(range(6))))
+
+
+def test_the_grid_is_full():
+    places = grid_places(np.random.default_rng(0).normal(size=(50, 2)))
+    assert (places.columns, places.rows) == (8, 7)
+
+
+def test_colours_are_apart_and_by_frequency():
+    names = [f"class {n}" for n in range(30) for _ in range(40 - n)]
+    colors = class_colors(names)
+    assert list(colors) == [f"class {n}" for n in range(24)]
+    rgb = np.array([[int(code[i : i + 2], 16) for i in (1, 3, 5)] for code in colors.values()], dtype=float)
+    apart = np.linalg.norm(rgb[:, None] - rgb[None], axis=-1)
+    np.fill_diagonal(apart, np.inf)
+    assert apart.min() > 25
+    assert class_colors([]) == {}
+
+
+def test_sheet_shows_each_thumbnail_in_its_cell_and_frame():
+    thumbs = [Image.new("RGB", (40, 40), color) for color in ("red", "lime", "blue")]
+    places = Places(np.array([[0, 0], [2, 0], [1, 1]]), 3, 2)
+    sheet = map_sheet(thumbs, places, ["#ff00ff", "#00ffff", "#ffff00"], legend={"a": "#ff00ff"}, title="three")
+    pixels = np.asarray(sheet).reshape(-1, 3)
+    for color in ([255, 0, 0], [0, 255, 0], [0, 0, 255], [255, 0, 255], [0, 255, 255], [255, 255, 0]):
+        assert (pixels == color).all(axis=1).sum() > 500
+    where = [np.argwhere((np.asarray(sheet) == color).all(axis=2)).mean(axis=0) for color in ([255, 0, 0], [0, 255, 0])]
+    assert abs(where[0][0] - where[1][0]) < 1 and where[1][1] > where[0][1] + 150

@@ -1,0 +1,86 @@
+"""Nearest neighbours against their definition."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+import cnnviz
+from cnnviz.errors import UsageError
+from cnnviz.features import neighbors
+from cnnviz.features.neighbors import nearest_agreement, uses_approximate
+
+
+@pytest.fixture(scope="module")
+def vectors() -> np.ndarray:
+    return np.random.default_rng(0).normal(size=(300, 16)).astype(np.float32)
+
+
+def distances_by_definition(queries: np.ndarray, vectors: np.ndarray, metric: str) -> np.ndarray:
+    if metric == "l2":
+        return np.sqrt(((queries[:, None].astype(float) - vectors[None]) ** 2).sum(-1))
+    unit = [v.astype(float) / np.linalg.norm(v.astype(float), axis=1, keepdims=True) for v in (queries, vectors)]
+    return 1 - unit[0] @ unit[1].T
+
+
+@pytest.mark.parametrize("metric", ["l2", "cosine"])
+@pytest.mark.parametrize("index", ["exact", "approximate"])
+def test_nearest_are_nearest(vectors, metric, index):
+    queries = np.random.default_rng(1).normal(size=(20, 16)).astype(np.float32)
+    indices, distances = cnnviz.nearest_neighbors(torch.from_numpy(queries), vectors, 5, metric, index=index)
+    expected = distances_by_definition(queries, vectors, metric)
+    np.testing.assert_array_equal(indices, np.argsort(expected, axis=1)[:, :5])
+    np.testing.assert_allclose(distances, np.sort(expected, axis=1)[:, :5], rtol=1e-3, atol=1e-4)
+
+
+def test_an_approximate_index_is_kept_and_built_again_when_damaged(vectors, tmp_path):
+    file = tmp_path / "deep" / "index.usearch"
+    first = cnnviz.nearest_neighbors(vectors[:3], vectors, 4, index="approximate", index_file=file)
+    written = file.stat().st_mtime_ns
+    again = cnnviz.nearest_neighbors(vectors[:3], vectors, 4, index="approximate", index_file=file)
+    assert file.stat().st_mtime_ns == written
+    np.testing.assert_array_equal(first[0], again[0])
+    file.write_bytes(b"damaged" * 100)
+    repaired = cnnviz.nearest_neighbors(vectors[:3], vectors, 4, index="approximate", index_file=file)
+    np.testing.assert_array_equal(first[0], repaired[0])
+    fewer = cnnviz.nearest_neighbors(vectors[:3], vectors[:100], 4, index="approximate", index_file=file)
+    assert fewer[0].max() < 100
+
+
+def test_no_more_than_there_are(vectors):
+    indices, distances = cnnviz.nearest_neighbors(vectors[:2], vectors[:3], 10)
+    assert indices.shape == distances.shape == (2, 3)
+
+
+def test_what_cannot_be_done_is_said(vectors, monkeypatch):
+    with pytest.raises(UsageError, match="no metric 'l1'; give one of l2, cosine"):
+        cnnviz.nearest_neighbors(vectors, vectors, metric="l1")
+    with pytest.raises(UsageError, match="no index 'tree'"):
+        cnnviz.nearest_neighbors(vectors, vectors, index="tree")
+    monkeypatch.setattr(neighbors, "find_spec", lambda name: None)
+    with pytest.raises(UsageError, match=r"pip install 'cnnviz\[index\]'"):
+        cnnviz.nearest_neighbors(vectors, vectors, index="approximate")
+    assert not uses_approximate("auto", 10**6)
+
+
+def test_many_vectors_take_the_approximate_index():
+    assert uses_approximate("auto", 50_000)
+    assert not uses_approximate("auto", 49_999)
+    assert not uses_approximate("exact", 10**6)
+
+
+def test_agreement_counts_neighbours_of_the_same_class():
+    points = np.array([[0.0], [0.1], [5.0], [5.2], [5.25], [9.0]])
+    assert nearest_agreement(points, list("aabbab")) == pytest.approx(3 / 6)
+    assert nearest_agreement(points, list("aabbbb")) == 1.0
+    assert nearest_agreement(points[:1], ["a"]) == 0.0
+    copies = np.zeros((4, 3))
+    assert nearest_agreement(copies, list("aaaa")) == 1.0
+
+
+def test_crops_of_a_photo_are_each_others_neighbours(squeezenet, crops):
+    """In the space of features; the nearest crop is of the same photo for all but a few."""
+    paths = sorted(crops.rglob("*.png"))
+    vectors = torch.cat([cnnviz.embed_images(squeezenet, cnnviz.read_image(path, size=128)) for path in paths])
+    assert nearest_agreement(vectors, [path.parent.name for path in paths]) >= 0.95
