@@ -17,6 +17,13 @@ _HOME_OF = {
     "load_network": "cnnviz.network",
     "read_image": "cnnviz.imaging",
     "write_image": "cnnviz.imaging",
+    "deconvnet": "cnnviz.attribution",
+    "grad_cam": "cnnviz.attribution",
+    "guided_backprop": "cnnviz.attribution",
+    "guided_grad_cam": "cnnviz.attribution",
+    "input_x_gradient": "cnnviz.attribution",
+    "integrated_gradients": "cnnviz.attribution",
+    "smoothgrad": "cnnviz.attribution",
     "occlusion": "cnnviz.attribution",
     "saliency": "cnnviz.attribution",
     "activation_grid": "cnnviz.features",
@@ -42,8 +49,15 @@ if TYPE_CHECKING:
     from cnnviz.adversarial import fooling_rate as fooling_rate
     from cnnviz.adversarial import iterative_fgsm as iterative_fgsm
     from cnnviz.adversarial import universal_perturbation as universal_perturbation
+    from cnnviz.attribution import deconvnet as deconvnet
+    from cnnviz.attribution import grad_cam as grad_cam
+    from cnnviz.attribution import guided_backprop as guided_backprop
+    from cnnviz.attribution import guided_grad_cam as guided_grad_cam
+    from cnnviz.attribution import input_x_gradient as input_x_gradient
+    from cnnviz.attribution import integrated_gradients as integrated_gradients
     from cnnviz.attribution import occlusion as occlusion
     from cnnviz.attribution import saliency as saliency
+    from cnnviz.attribution import smoothgrad as smoothgrad
     from cnnviz.features import activation_grid as activation_grid
     from cnnviz.features import embed_images as embed_images
     from cnnviz.features import filter_grid as filter_grid

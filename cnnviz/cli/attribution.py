@@ -1,7 +1,8 @@
-"""Commands that explain one prediction: ``classify`` and ``saliency``."""
+"""Commands that explain one prediction by gradients: ``classify``, ``saliency``, ``guided``, ``gradcam``."""
 
 from __future__ import annotations
 
+from enum import Enum
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -22,7 +23,41 @@ from cnnviz.cli.maps import (
 from cnnviz.cli.options import InputOptions, NetworkOptions, OutputOptions, RunOptions, TargetOption
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
     from cnnviz.network import Network
+
+
+class Method(str, Enum):
+    """Which gradient ``saliency`` shows."""
+
+    gradient = "gradient"
+    smoothgrad = "smoothgrad"
+    integrated = "integrated"
+    input_x_gradient = "input-x-gradient"
+
+
+_TITLES = {
+    Method.gradient: "saliency",
+    Method.smoothgrad: "SmoothGrad",
+    Method.integrated: "integrated gradients",
+    Method.input_x_gradient: "input × gradient",
+}
+
+
+class Baseline(str, Enum):
+    """Where integrated gradients begin."""
+
+    black = "black"
+    grey = "grey"
+    white = "white"
+
+
+class Rule(str, Enum):
+    """What ReLUs do to gradients."""
+
+    guided = "guided"
+    deconvnet = "deconvnet"
 
 
 def register(app: typer.Typer) -> None:
@@ -56,22 +91,134 @@ def register(app: typer.Typer) -> None:
         output: OutputOptions,
         run: RunOptions,
         target: TargetOption = None,
+        method: Annotated[Method, typer.Option("--method", help="Which gradient.")] = Method.gradient,
+        samples: Annotated[int, typer.Option("--samples", min=1, help="SmoothGrad: noisy copies.")] = 50,
+        sigma: Annotated[
+            float, typer.Option("--sigma", min=0, help="SmoothGrad: noise, of the range of pixels.")
+        ] = 0.15,
+        steps: Annotated[int, typer.Option("--steps", min=1, help="Integrated gradients: steps on the way.")] = 64,
+        baseline: Annotated[
+            Baseline, typer.Option("--baseline", help="Integrated gradients: where the way begins.")
+        ] = Baseline.black,
         view: ViewOption = View.panel,
         colormap: ColormapOption = None,
         percentile: PercentileOption = 99.0,
         blur: BlurOption = 0.0,
     ) -> None:
         """Show which pixels the class score is most sensitive to (Simonyan et al. 2014)."""
+
+        def explain(net: Network, picture: Picture) -> Result:
+            verdict = judge(net, picture.pixels, target)
+            found, facts = _gradient_map(
+                net, picture.pixels, verdict.target[0], method, samples, sigma, steps, baseline.value, run.seed
+            )
+            image = style.render(found, picture, verdict.caption(net), _TITLES[method])
+            return attribution_result(image, verdict, **facts)
+
+        signed = method in (Method.integrated, Method.input_x_gradient)
+        style = MapStyle(view, colormap, percentile, blur, signed=signed, panel_blur=2.0)
+        ImageJob("attribution", network, input, run, output)(explain)
+
+    @command(
+        app,
+        "guided",
+        examples="cnnviz guided sample_images/chelsea.png\n"
+        "cnnviz guided sample_images/coffee.png --method deconvnet\n"
+        "cnnviz guided sample_images/chelsea.png --layer fire5 --channel 17",
+    )
+    def guided(
+        network: NetworkOptions,
+        input: InputOptions,
+        output: OutputOptions,
+        run: RunOptions,
+        target: TargetOption = None,
+        method: Annotated[Rule, typer.Option("--method", help="The rule for gradients at ReLUs.")] = Rule.guided,
+        layer: Annotated[
+            str | None, typer.Option("--layer", "-l", help="Explain a neuron of this layer instead of a class.")
+        ] = None,
+        channel: Annotated[int | None, typer.Option("--channel", "-c", min=0, help="The neuron's channel.")] = None,
+        at: Annotated[
+            str | None,
+            typer.Option("--at", help="The neuron's place (default: where its channel is strongest).", metavar="Y,X"),
+        ] = None,
+        raw: Annotated[bool, typer.Option("--raw", help="Write the gradient image alone, no panel.")] = False,
+        percentile: PercentileOption = 99.5,
+    ) -> None:
+        """Show in colour what excites a class or one neuron, by guided backpropagation (Springenberg et al. 2015)."""
+        from cnnviz.cli import rectified
+
+        neuron = rectified.chosen_neuron(layer, channel, at)
+
+        def explain(net: Network, picture: Picture) -> Result:
+            return rectified.explain(net, picture, target, neuron, method.value, percentile, raw)
+
+        ImageJob("attribution", network, input, run, output)(explain)
+
+    @command(
+        app,
+        "gradcam",
+        examples="cnnviz gradcam sample_images/coffee.png\n"
+        "cnnviz gradcam sample_images/chelsea.png --target lynx --layer fire8 --view overlay",
+    )
+    def gradcam(
+        network: NetworkOptions,
+        input: InputOptions,
+        output: OutputOptions,
+        run: RunOptions,
+        target: TargetOption = None,
+        layer: Annotated[
+            str | None,
+            typer.Option("--layer", "-l", help="Whose maps to weight.", show_default="the last before the classifier"),
+        ] = None,
+        guided: Annotated[bool, typer.Option("--guided", help="Guided Grad-CAM: times guided backprop.")] = False,
+        view: ViewOption = View.panel,
+        colormap: ColormapOption = None,
+        percentile: PercentileOption = 100.0,
+        blur: BlurOption = 0.0,
+    ) -> None:
+        """Show where the last feature maps speak for the class (Selvaraju et al. 2017)."""
         from cnnviz import attribution
 
         def explain(net: Network, picture: Picture) -> Result:
             verdict = judge(net, picture.pixels, target)
-            found = attribution.saliency(net, picture.pixels, verdict.target[0])
-            image = style.render(found, picture, verdict.caption(net), "saliency")
-            return attribution_result(image, verdict)
+            name = layer or attribution.last_spatial_layer(net)
+            if guided:
+                found = attribution.guided_grad_cam(net, picture.pixels, verdict.target[0], layer=name)
+                found = found.abs().amax(1, keepdim=True)
+            else:
+                found = attribution.grad_cam(net, picture.pixels, verdict.target[0], layer=name)
+            shown = min((name, *net.layers.aliases_of(net.layers.node(name))), key=len)  # fire9, not features.12.cat
+            title = f"{'guided ' if guided else ''}Grad-CAM of {shown}"
+            return attribution_result(style.render(found, picture, verdict.caption(net), title), verdict, layer=name)
 
-        style = MapStyle(view, colormap, percentile, blur, panel_blur=2.0)
+        clip = 99.0 if guided and percentile == 100.0 else percentile
+        style = MapStyle(view, colormap, clip, blur)
         ImageJob("attribution", network, input, run, output)(explain)
+
+
+def _gradient_map(
+    net: Network,
+    pixels: Tensor,
+    index: int,
+    method: Method,
+    samples: int,
+    sigma: float,
+    steps: int,
+    baseline: str,
+    seed: int,
+) -> tuple[Tensor, dict[str, float]]:
+    """The map (1, 1, H, W) of a method, summed over colours where it is signed, and what there is to tell of it."""
+    from cnnviz import attribution
+
+    if method is Method.smoothgrad:
+        return attribution.smoothgrad(net, pixels, index, samples=samples, sigma=sigma, seed=seed), {}
+    if method is Method.input_x_gradient:
+        return attribution.input_x_gradient(net, pixels, index).sum(1, keepdim=True), {}
+    if method is Method.integrated:
+        found = attribution.integrated_gradients(net, pixels, index, steps=steps, baseline=baseline)
+        error = attribution.completeness_error(net, pixels, found, index, baseline)
+        return found.sum(1, keepdim=True), {"completeness_error": round(float(error), 6)}
+    return attribution.saliency(net, pixels, index), {}
 
 
 def _classification(network: Network, picture: Picture, top: int) -> Result:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -82,7 +82,7 @@ class Network:
     def __post_init__(self) -> None:
         self.module.eval().requires_grad_(False)
         graph.remove_inplace(self.module)
-        self._truncated: dict[tuple[str, ...], fx.GraphModule] = {}
+        self._truncated: dict[tuple[tuple[str, str | None], ...], fx.GraphModule] = {}
         if self.labels is None:
             self.labels = numbered_labels(self.classes)
 
@@ -153,14 +153,24 @@ class Network:
         Computes nothing deeper than the deepest layer asked for. An unknown layer is a UsageError that lists the
         nearest names.
         """
-        key = tuple(layers)
-        if not key:
+        if not layers:
             raise UsageError("Name at least one layer; 'cnnviz layers' lists them.")
-        if key not in self._truncated:
-            self._truncated[key] = graph.truncate(self.graph, {name: self.layers.node(name) for name in key})
+        graph_module = self.truncated({name: name for name in layers})
         with self.autocast():
-            found = self._truncated[key](self.normalize(pixels))
+            found = graph_module(self.normalize(pixels))
         return {name: value if value.dtype == torch.float64 else value.float() for name, value in found.items()}
+
+    def truncated(self, layers: Mapping[str, str | None]) -> fx.GraphModule:
+        """The graph cut down to what ``layers`` need: normalised input -> ``{key: output of the layer}``.
+
+        None stands for the logits. The cut graph is kept, so that asking again costs nothing.
+        """
+        key = tuple(layers.items())
+        if key not in self._truncated:
+            logits = next(node for node in self.graph.graph.nodes if node.op == "output").all_input_nodes[0]
+            nodes = {name: self.layers.node(layer) if layer else logits for name, layer in key}
+            self._truncated[key] = graph.truncate(self.graph, nodes)
+        return self._truncated[key]
 
     def predict(self, pixels: Tensor, k: int = 5) -> list[list[Prediction]]:
         """For each picture the ``k`` likeliest classes: (index, name, probability), likeliest first."""

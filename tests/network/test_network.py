@@ -48,7 +48,7 @@ def test_features_equal_the_layers_own_outputs_despite_in_place_activations(tiny
 
 def test_features_compute_nothing_deeper_than_asked(squeezenet):
     squeezenet.features(torch.rand(1, 3, 64, 64), ["fire3"])
-    nodes = {str(node.target) for node in squeezenet._truncated[("fire3",)].graph.nodes}
+    nodes = {str(node.target) for node in squeezenet.truncated({"fire3": "fire3"}).graph.nodes}
     assert "features.4.squeeze" in nodes
     assert not any(name.startswith(("features.5", "features.12", "classifier")) for name in nodes)
 

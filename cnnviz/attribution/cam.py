@@ -1,0 +1,67 @@
+"""Grad-CAM: where the last feature maps speak for a class."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from cnnviz.attribution.rectifiers import guided_backprop
+from cnnviz.attribution.targets import Target, target_indices
+from cnnviz.errors import UsageError
+from cnnviz.network import Network
+
+_HEADS = ("classifier", "avgpool", "fc", "head", "dropout", "adaptive_avg_pool2d")
+
+
+def grad_cam(network: Network, pixels: Tensor, target: Target = None, *, layer: str | None = None) -> Tensor:
+    """The feature maps of a layer, weighted by their mean gradient of the class score, summed and rectified.
+
+    Selvaraju, Cogswell, Das, Vedantam, Parikh & Batra, "Grad-CAM: Visual Explanations from Deep Networks via
+    Gradient-based Localization", ICCV 2017, arXiv:1610.02391.
+
+    Args:
+        network: the network to explain.
+        pixels: (N, 3, H, W), RGB in [0, 1].
+        target: the class to explain; each picture's likeliest if None.
+        layer: whose output to weight, by any of its names; the last one before the classifier if None.
+
+    Returns:
+        Maps (N, 1, H, W), at least 0, enlarged bilinearly from the layer's size.
+
+    Raises:
+        UsageError: no such class or layer, or a layer whose output is no map.
+    """
+    name = layer or last_spatial_layer(network)
+    graph = network.truncated({"maps": name, "logits": None})
+    pixels = pixels.detach().to(network.device).requires_grad_()
+    with torch.enable_grad(), network.autocast():
+        found = graph(network.normalize(pixels))
+        maps, logits = found["maps"].float() if network.dtype != torch.float64 else found["maps"], found["logits"]
+        if maps.ndim != 4:
+            raise UsageError(f"The output of layer '{name}' is no map; 'cnnviz layers' lists those that are.")
+        score = logits.gather(1, target_indices(network, logits, target)[:, None]).sum()
+        gradient = torch.autograd.grad(score, found["maps"])[0].to(maps)
+    weights = gradient.mean((2, 3), keepdim=True)
+    weighted = (weights * maps.detach()).sum(1, keepdim=True).relu()
+    return F.interpolate(weighted, size=pixels.shape[2:], mode="bilinear", align_corners=False)
+
+
+def guided_grad_cam(network: Network, pixels: Tensor, target: Target = None, *, layer: str | None = None) -> Tensor:
+    """Guided backpropagation where Grad-CAM is: their product, (N, 3, H, W), signed.
+
+    From the same paper; arguments and errors are those of ``grad_cam`` and ``guided_backprop``.
+    """
+    return guided_backprop(network, pixels, target) * grad_cam(network, pixels, target, layer=layer)
+
+
+def last_spatial_layer(network: Network) -> str:
+    """The last layer whose output is a map of more than one position and not part of the classifier."""
+    rows = [
+        row.name
+        for row in network.layer_table()
+        if row.is_spatial and row.shape[1] * row.shape[2] > 1 and row.name.split(".")[0] not in _HEADS
+    ]
+    if not rows:
+        raise UsageError(f"{network.name} has no layer whose output is a map.")
+    return rows[-1]

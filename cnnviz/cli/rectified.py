@@ -1,0 +1,122 @@
+"""What ``cnnviz guided`` shows: the gradient image of a class or of one neuron, the neuron's field on the photo."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from cnnviz.cli.job import Picture, Result
+from cnnviz.cli.maps import attribution_result, judge
+from cnnviz.errors import UsageError
+
+if TYPE_CHECKING:
+    import torch
+    from PIL.Image import Image
+
+    from cnnviz.network import Network
+
+_FRAME = "#ffcc00"
+
+
+@dataclass(frozen=True)
+class Neuron:
+    """A channel of a layer, and the place in its map (None: where it is strongest)."""
+
+    layer: str
+    channel: int
+    at: tuple[int, int] | None
+
+
+def chosen_neuron(layer: str | None, channel: int | None, at: str | None) -> Neuron | None:
+    """The neuron meant by ``--layer``, ``--channel`` and ``--at``; None where a class is to be explained."""
+    if layer is None:
+        if channel is not None or at is not None:
+            raise UsageError("--channel and --at tell a neuron of a layer: name it with --layer.")
+        return None
+    if channel is None:
+        raise UsageError("Name the neuron's channel too: --layer fire5 --channel 17.")
+    if at is None:
+        return Neuron(layer, channel, None)
+    parts = at.split(",")
+    if len(parts) != 2 or not all(part.strip().isdecimal() for part in parts):
+        raise UsageError(f"--at takes a row and a column of the layer's map, as in 6,9, not '{at}'.")
+    return Neuron(layer, channel, (int(parts[0]), int(parts[1])))
+
+
+def explain(
+    net: Network, picture: Picture, target: str | None, neuron: Neuron | None, rule: str, percentile: float, raw: bool
+) -> Result:
+    """The result of ``guided`` for one picture."""
+    from cnnviz.attribution import rectified_gradient
+    from cnnviz.attribution.targets import target_scores
+
+    verdict = judge(net, picture.pixels, target)
+    if neuron is None:
+        index = verdict.target[0]
+        found = rectified_gradient(net, picture.pixels, lambda out: target_scores(net, out, index).sum(), rule)
+        title, photo, facts = verdict.caption(net), picture.photo, {}
+    else:
+        place, value = _placed(net, picture, neuron)
+        found = rectified_gradient(
+            net, picture.pixels, lambda out: out[0, neuron.channel, place[0], place[1]], rule, neuron.layer
+        )
+        photo = _outlined(net, picture, neuron, place)
+        title = f"{net.name}: {neuron.layer}, channel {neuron.channel} at {place[0]},{place[1]}, {value:.1f}"
+        facts = {"layer": neuron.layer, "channel": neuron.channel, "at": list(place), "activation": round(value, 4)}
+    shown = gradient_image(found[0], percentile, picture.photo.size)
+    image = shown if raw else _panel(photo, shown, rule, title)
+    return attribution_result(image, verdict, **facts)
+
+
+def _placed(net: Network, picture: Picture, neuron: Neuron) -> tuple[tuple[int, int], float]:
+    """Where the neuron is in its map, and its activation."""
+    import torch
+
+    with torch.no_grad():
+        maps = net.features(picture.pixels, [neuron.layer])[neuron.layer]
+    if maps.ndim != 4:
+        raise UsageError(f"The output of layer '{neuron.layer}' is no map; 'cnnviz layers' lists those that are.")
+    channels, height, width = maps.shape[1:]
+    if neuron.channel >= channels:
+        raise UsageError(f"Layer '{neuron.layer}' has channels 0 to {channels - 1}; there is no {neuron.channel}.")
+    y, x = neuron.at or divmod(int(maps[0, neuron.channel].argmax()), width)
+    if y >= height or x >= width:
+        raise UsageError(f"The map of '{neuron.layer}' has {height} rows and {width} columns; {y},{x} is outside.")
+    return (y, x), float(maps[0, neuron.channel, y, x])
+
+
+def _outlined(net: Network, picture: Picture, neuron: Neuron, place: tuple[int, int]) -> Image:
+    """The photo with the neuron's receptive field framed (clipped at the border); as it is if that is everything."""
+    from PIL import ImageDraw
+
+    node = net.layers.node(neuron.layer)
+    rows = net.layer_table((picture.pixels.shape[2], picture.pixels.shape[3]))
+    field = next(row.receptive_field for row in rows if row.name == net.layers.name_of(node))
+    if field is None:
+        return picture.photo
+    top, left, bottom, right = field.window(*place)
+    height, width = picture.pixels.shape[2:]
+    across, down = picture.photo.width / width, picture.photo.height / height
+    box = (max(left, 0) * across, max(top, 0) * down, min(right, width) * across - 1, min(bottom, height) * down - 1)
+    photo = picture.photo.copy()
+    ImageDraw.Draw(photo).rectangle(box, outline=_FRAME, width=max(2, photo.height // 150))
+    return photo
+
+
+def gradient_image(gradient: torch.Tensor, percentile: float, size: tuple[int, int]) -> Image:
+    """A gradient (3, H, W) in colour about mid-grey, clipped at a percentile of its magnitudes, at ``size``."""
+    import numpy as np
+    from PIL import Image
+
+    from cnnviz.imaging import to_photo
+
+    values = gradient.detach().cpu().float().numpy()
+    top = float(np.percentile(np.abs(values), percentile)) or float(np.abs(values).max()) or 1.0
+    return to_photo(0.5 + 0.5 * values / top).resize(size, Image.Resampling.BICUBIC)
+
+
+def _panel(photo: Image, shown: Image, rule: str, title: str) -> Any:
+    from cnnviz.imaging import panel
+
+    name = {"guided": "guided backpropagation", "deconvnet": "deconvnet"}[rule]
+    return panel([photo, shown], captions=["photo", name], title=title)
