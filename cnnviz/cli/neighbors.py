@@ -98,7 +98,7 @@ class Neighborhood:
             captions.append(picture.source.name)
             for source, distance in ranked:
                 tiles.append(read_picture(source, network, self.album.options).photo)
-                captions.append(f"{figure(distance)}  {source.name}")
+                captions.append(f"{figure(round(distance, 3))}  {source.name}")
         name = {"l2": "L2 distance", "cosine": "cosine distance"}[metric]
         layer = common_name(network, self.layer)
         title = f"{picture.source.name}: nearest of {len(self.sources):,} by {network.name} {layer} ({name})"

@@ -197,11 +197,18 @@ def fill(
         filling.failed[key] = error
 
     for keys, pixels in batches_of(todo, prepare, failed, batch, workers):
-        for index, aspect in enumerate(aspects):
-            due = [n for n, key in enumerate(keys) if key in missing[index]]
-            if due:
-                aspect.store.add(_entries(aspect, index, keys, due, pixels, looks))
-        filling.computed += len(keys)
+        try:
+            found = [
+                _entries(aspect, index, [n for n, key in enumerate(keys) if key in missing[index]], keys, pixels, looks)
+                for index, aspect in enumerate(aspects)
+            ]
+        except ImageError as error:  # of a size the network cannot take, and all of a batch have one size
+            filling.failed.update(dict.fromkeys(keys, error))
+        else:
+            for aspect, entries in zip(aspects, found, strict=True):
+                if entries:
+                    aspect.store.add(entries)
+            filling.computed += len(keys)
         if on_step:
             on_step(Step(filling.computed + len(filling.failed), len(todo)))
     return filling
@@ -210,11 +217,13 @@ def fill(
 def _entries(
     aspect: Aspect,
     index: int,
-    keys: Sequence[str],
     due: Sequence[int],
+    keys: Sequence[str],
     pixels: Tensor,
     looks: dict[tuple[int, str], Entry],
 ) -> list[Entry]:
+    if not due:
+        return []
     if aspect.of_batch is None:
         return [looks.pop((index, keys[n])) for n in due]
     described = aspect.of_batch(pixels[list(due)])

@@ -12,6 +12,7 @@ import secrets
 import sqlite3
 import zlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -57,7 +58,8 @@ class Store:
         self.folder = folder
         self.width = width
         self.dtype = np.dtype(dtype)
-        self._database = Database(folder / "index.sqlite", _SCHEMA, on_rebuilt)
+        self._on_rebuilt = on_rebuilt
+        self._database = Database(folder / "index.sqlite", _SCHEMA, self._rebuilt)
 
     @property
     def row_bytes(self) -> int:
@@ -119,6 +121,14 @@ class Store:
 
     def __len__(self) -> int:
         return int(self._database.read(lambda c: c.execute("SELECT count(*) FROM entries").fetchone()[0]))
+
+    def _rebuilt(self, index: Path) -> None:
+        """The rows of a lost index are room wasted."""
+        for array in self.folder.glob("vectors-*.bin"):
+            with suppress(OSError):  # where another process has it open, some systems keep it
+                array.unlink()
+        if self._on_rebuilt:
+            self._on_rebuilt(index)
 
     def _lookup(self, keys: Sequence[str]) -> list[tuple[str, int, bytes, int]]:
         marks = ",".join("?" * len(keys))

@@ -134,14 +134,14 @@ def test_a_damaged_index_is_replaced_and_told_of(store: Store, rebuilt: list[Pat
 
 
 def test_rows_of_a_replaced_index_cannot_be_mistaken(store: Store):
-    """The new index begins a new array file: the old one may still be written by a process that has it open."""
+    """The new index begins a new array file: a process that has the old one open may still write to it."""
     store.add([entry(n) for n in range(5)])
     old = array_file(store)
     store.close()
     (store.folder / "index.sqlite").write_text("broken " * 200)
     store.add([entry(9)])
-    assert len(list(store.folder.glob("*.bin"))) == 2
-    old.write_bytes(b"\0" * old.stat().st_size)
+    assert array_file(store).name != old.name
+    old.write_bytes(b"\0" * 100)
     assert_sound(store, [9])
 
 

@@ -1,0 +1,88 @@
+"""``filters`` and ``activations`` through the command line."""
+
+from __future__ import annotations
+
+import json
+from io import BytesIO
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from cnnviz.cli.features import channel_list, figure
+from cnnviz.errors import UsageError
+
+NET = ("-m", "squeezenet1_1")
+
+
+def test_filters_are_named_after_the_network_and_carry_their_recipe(run_cnnviz, tmp_path):
+    result = run_cnnviz("filters", *NET, "--json")
+    record = json.loads(result.stdout)
+    assert (record["output"], record["layer"], record["shape"]) == (
+        "squeezenet1_1.filters.png",
+        "features.0",
+        [64, 3, 3, 3],
+    )
+    shown = run_cnnviz("info", "--command", "squeezenet1_1.filters.png")
+    assert shown.stdout == "cnnviz filters --model squeezenet1_1 --seed 0\n"
+    picture = np.asarray(Image.open(tmp_path / "squeezenet1_1.filters.png"))
+    assert (np.ptp(picture.astype(int), axis=2) > 60).mean() > 0.2  # in colour
+    again = run_cnnviz("filters", *NET)
+    assert (again.exit_code, again.stdout) == (2, "")
+    assert "--force overwrites" in again.stderr
+
+
+def test_deeper_filters_are_grey_and_limited(run_cnnviz, tmp_path):
+    run_cnnviz("filters", *NET, "--layer", "fire3/expand3x3", "--limit", 4, "-o", "a.png")
+    run_cnnviz("filters", *NET, "--layer", "fire3/expand3x3", "--limit", 8, "-o", "{model}-{target}.png")
+    small = Image.open(tmp_path / "a.png")
+    large = Image.open(tmp_path / "squeezenet1_1-features.4.expand3x3.png")
+    assert small.width < large.width and small.height < large.height
+    assert np.ptp(np.asarray(large).astype(int), axis=2).max() <= 2
+    wrong = run_cnnviz("filters", *NET, "--layer", "fire4", "-o", "b.png")
+    assert wrong.exit_code == 2
+    assert "'fire4' is no convolution" in wrong.stderr
+
+
+def test_filters_to_standard_output(run_cnnviz):
+    result = run_cnnviz("filters", *NET, "-o", "-")
+    assert Image.open(BytesIO(result.stdout_bytes)).format == "PNG"
+
+
+def test_activations_of_the_strongest_and_of_chosen_channels(run_cnnviz, samples, tmp_path):
+    photo = samples / "chelsea.png"
+    result = run_cnnviz("activations", photo, *NET, "--layer", "fire5", "--top", 5, "--json")
+    record = json.loads(result.stdout)
+    assert record["shape"] == [256, 27, 41]
+    means = [channel["mean"] for channel in record["channels"]]
+    assert len(means) == 5 and means == sorted(means, reverse=True)
+    chosen = run_cnnviz("activations", photo, *NET, "--layer", "fire5", "--channels", "9,3-4", "-o", "b.png", "--json")
+    assert [channel["channel"] for channel in json.loads(chosen.stdout)["channels"]] == [9, 3, 4]
+    assert Image.open(tmp_path / "b.png").height > 600
+    more = run_cnnviz("activations", photo, *NET, "--layer", "fire5", "--top", 40, "-o", "c.png")
+    assert more.exit_code == 0
+    assert Image.open(tmp_path / "c.png").height > Image.open(tmp_path / record["output"]).height
+
+
+def test_activations_say_what_is_wrong(run_cnnviz, samples):
+    photo = samples / "coffee.png"
+    for options, sentence in (
+        (["--layer", "flatten"], "vector of 1000 numbers"),
+        (["--layer", "fire5", "--channels", "256"], "has no channel 256: it has channels 0 to 255"),
+        (["--layer", "fire5", "--channels", "a-b"], "--channels takes numbers from 0"),
+        (["--layer", "fire55"], "no layer called 'fire55'"),
+    ):
+        result = run_cnnviz("activations", photo, *NET, *options)
+        assert result.exit_code == 2
+        assert sentence in result.stderr
+
+
+def test_channel_lists():
+    assert channel_list("3, 17,40-43,17") == [3, 17, 40, 41, 42, 43]
+    for text in ("", "1,,2", "-3", "2-", "x"):
+        with pytest.raises(UsageError):
+            channel_list(text)
+
+
+def test_figures_are_short():
+    assert [figure(value) for value in (1790.4, 16.93, 0.00421, -2.0)] == ["1790", "16.9", "0.00421", "-2"]
