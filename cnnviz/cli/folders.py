@@ -78,7 +78,7 @@ def _register_patches(app: typer.Typer) -> None:
         app,
         "patches",
         examples="cnnviz patches photos/ -r --layer fire5 --channels 17\n"
-        "cnnviz patches photos/ -m vgg16 --layer conv5_3 --channels 3,17,200 --top 12 -o conv5_3.png",
+        "cnnviz patches photos/ -m vgg16 --layer conv5_3 --channels 3,17,200 --guided -o conv5_3.png",
     )
     def patches(
         network: NetworkOptions,
@@ -89,6 +89,9 @@ def _register_patches(app: typer.Typer) -> None:
         layer: Annotated[str, typer.Option("--layer", "-l", help="A layer whose output is a map.", show_default=False)],
         channels: ChannelsOption = None,
         top: Annotated[int, typer.Option("--top", "-k", min=1, help="Patches for each channel.")] = 9,
+        guided: Annotated[
+            bool, typer.Option("--guided", help="Under each row what in the patches does it (guided backpropagation).")
+        ] = False,
     ) -> None:
         """Show the patches of many pictures that excite channels of a layer most (one from each picture)."""
         from cnnviz.cli import patches as patching
@@ -96,7 +99,7 @@ def _register_patches(app: typer.Typer) -> None:
         chosen = channel_list(channels) if channels else None
 
         def make(net: Network, album: Album) -> Result:
-            return patching.patch_sheet(net, album, layer, chosen, top, store, run.seed)
+            return patching.patch_sheet(net, album, layer, chosen, top, guided, store, run.seed)
 
         FolderJob("features", network, input, run, output)(make)
 

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from cnnviz.cli.features import figure
 from cnnviz.cli.folderjob import Album
 from cnnviz.cli.inputs import Source
-from cnnviz.cli.job import Result, read_picture
+from cnnviz.cli.job import Picture, Result, read_picture
 from cnnviz.cli.options import StoreOptions
 from cnnviz.cli.survey import framing, home, survey
 
@@ -17,33 +18,56 @@ if TYPE_CHECKING:
 
     from cnnviz.features.collection import Aspect
     from cnnviz.features.maps import MapLayer
+    from cnnviz.features.patch import Box
     from cnnviz.features.peaks import Found, Strongest
     from cnnviz.network import Network
 
 _AT_ONCE = 4_096  # pictures whose peaks are in memory together
 _ROWS = 6  # channels shown if none are named
+_SIDE = 144  # pixels, of a patch on the sheet
+_PERCENTILE = 99.5  # of a gradient's magnitudes, at which its colours are full
+
+
+@dataclass(frozen=True)
+class Patch:
+    """One patch as it is shown and told: where it is strong, in which file, what it sees, and its gradient."""
+
+    place: Found
+    source: Source
+    window: Box
+    image: Image
+    guided: Image | None
 
 
 def patch_sheet(
-    network: Network, album: Album, layer: str, channels: list[int] | None, top: int, store: StoreOptions, seed: int
+    network: Network,
+    album: Album,
+    layer: str,
+    channels: list[int] | None,
+    top: int,
+    guided: bool,
+    store: StoreOptions,
+    seed: int,
 ) -> Result:
     """Find and draw the patches; ``channels`` None takes those that few pictures excite most."""
     from cnnviz.features.collection import peaks_aspect
     from cnnviz.features.maps import map_layer
     from cnnviz.features.peaks import check_channels
 
-    facts = map_layer(network, layer)
-    check_channels(channels or [], facts.channels, layer)
-    aspect = peaks_aspect(network, facts, home(store), framing(album.options, network), seed)
+    maps = map_layer(network, layer)
+    check_channels(channels or [], maps.channels, layer)
+    aspect = peaks_aspect(network, maps, home(store), framing(album.options, network), seed)
     found = survey(album, network, [aspect], store)
     sources = dict(zip(found.keys, found.sources, strict=True))
-    strongest = _strongest(aspect, list(sources), channels or list(range(facts.channels)), top)
-    shown = channels or strongest.most_selective(_ROWS)
-    cut = _Cutter(network, album, facts, sources)
-    rows = [[cut(place) for place in strongest[channel]] for channel in shown]
+    strongest = _strongest(aspect, list(sources), channels or list(range(maps.channels)), top)
+    cutter = _Cutter(network, album, maps, guided)
+    rows = {
+        channel: [cutter.cut(channel, place, sources[place.picture]) for place in strongest[channel]]
+        for channel in channels or strongest.most_selective(_ROWS)
+    }
     return Result(
-        facts={"layer": layer, "pictures": len(found.sources), "channels": _facts(shown, strongest, sources, cut)},
-        image=_sheet(network, layer, facts, shown, strongest, rows),
+        facts={"layer": layer, "pictures": len(found.sources), "channels": _facts(rows)},
+        image=_sheet(rows, _title(network, layer, maps)),
         target=layer,
     )
 
@@ -59,63 +83,91 @@ def _strongest(aspect: Aspect, keys: Sequence[str], channels: list[int], top: in
     return strongest
 
 
+@dataclass(frozen=True)
 class _Cutter:
-    """Cuts patches out of photos at their own resolution; remembers the last photo read."""
+    """Cuts patches out of photos at their own resolution, and out of their gradients."""
 
-    def __init__(self, network: Network, album: Album, layer: MapLayer, sources: dict[str, Source]) -> None:
-        self._network, self._album, self._layer, self._sources = network, album, layer, sources
-        self.windows: dict[tuple[str, int, int], tuple[int, int, int, int]] = {}
+    network: Network
+    album: Album
+    layer: MapLayer
+    guided: bool
 
-    def __call__(self, place: Found) -> Image:
+    def cut(self, channel: int, place: Found, source: Source) -> Patch:
         from cnnviz.features.patch import cut_patch, patch_window
 
-        picture = read_picture(self._sources[place.picture], self._network, self._album.options)
+        picture = read_picture(source, self.network, self.album.options)
         height, width = picture.pixels.shape[2:]
-        window = patch_window(self._layer.field, place.row, place.column, (height, width))
-        self.windows[place.picture, place.row, place.column] = window
-        return cut_patch(picture.photo, (height, width), window, side=144)
+        window = patch_window(self.layer.field, place.row, place.column, (height, width))
+        image = cut_patch(picture.photo, (height, width), window, _SIDE)
+        gradient = None
+        if self.guided:
+            gradient = cut_patch(self._gradient(picture, channel, place, window), (height, width), window, _SIDE)
+        return Patch(place, source, window, image, gradient)
+
+    def _gradient(self, picture: Picture, channel: int, place: Found, window: Box) -> Image:
+        """What of the picture raises the activation, on mid-grey; its colours are full within the window."""
+        from PIL import Image
+
+        from cnnviz.attribution import rectified_gradient
+        from cnnviz.cli.rectified import gradient_image
+
+        found = rectified_gradient(
+            self.network,
+            picture.pixels,
+            lambda maps: maps[0, channel, place.row, place.column],
+            "guided",
+            self.layer.name,
+        )[0]
+        top, left, bottom, right = (max(side, 0) for side in window)
+        part = found[:, top:bottom, left:right]
+        canvas = Image.new("RGB", (found.shape[2], found.shape[1]), (128, 128, 128))
+        canvas.paste(gradient_image(part, _PERCENTILE, (part.shape[2], part.shape[1])), (left, top))
+        return canvas
 
 
-def _facts(channels: list[int], strongest: Strongest, sources: dict[str, Source], cut: _Cutter) -> list[dict[str, Any]]:
+def _facts(rows: dict[int, list[Patch]]) -> list[dict[str, Any]]:
     return [
         {
             "channel": channel,
             "patches": [
                 {
-                    "file": sources[place.picture].display,
-                    "activation": round(place.value, 6),
-                    "position": (place.row, place.column),
-                    "window": cut.windows[place.picture, place.row, place.column],
+                    "file": patch.source.display,
+                    "activation": round(patch.place.value, 6),
+                    "position": (patch.place.row, patch.place.column),
+                    "window": patch.window,
                 }
-                for place in strongest[channel]
+                for patch in row
             ],
         }
-        for channel in channels
+        for channel, row in rows.items()
     ]
 
 
-def _sheet(
-    network: Network, layer: str, facts: MapLayer, channels: list[int], strongest: Strongest, rows: list[list[Image]]
-) -> Image:
+def _title(network: Network, layer: str, maps: MapLayer) -> str:
+    field = maps.field
+    sees = f"each sees {field.size[0]}×{field.size[1]} pixels" if field else "each sees the whole picture"
+    return f"{network.name} {layer}: what excites a channel most; {sees}"
+
+
+def _sheet(rows: dict[int, list[Patch]], title: str) -> Image:
+    """One row for each channel, and under it, as in Springenberg et al.'s figures, one of gradients if there are."""
     from PIL import Image
 
     from cnnviz.imaging import grid
 
-    columns = max(len(row) for row in rows)
-    blank = Image.new("RGB", (144, 144), "white")
-    tiles = [tile for row in rows for tile in [*row, *[blank] * (columns - len(row))]]
-    captions = [
-        text
-        for channel, row in zip(channels, rows, strict=True)
-        for text in [*(figure(place.value) for place in strongest[channel]), *[""] * (columns - len(row))]
-    ]
-    field = facts.field
-    sees = f"each sees {field.size[0]}×{field.size[1]} pixels" if field else "each sees the whole picture"
-    return grid(
-        tiles,
-        columns,
-        captions,
-        row_labels=[f"channel {channel}" for channel in channels],
-        title=f"{network.name} {layer}: what excites a channel most; {sees}",
-        tile=144,
-    )
+    columns = max(len(row) for row in rows.values())
+    blank = Image.new("RGB", (_SIDE, _SIDE), "white")
+    tiles: list[Image.Image] = []
+    captions: list[str] = []
+    labels: list[str] = []
+    for channel, row in rows.items():
+        empty = columns - len(row)
+        tiles += [*(patch.image for patch in row), *[blank] * empty]
+        captions += [*(figure(patch.place.value) for patch in row), *[""] * empty]
+        labels.append(f"channel {channel}")
+        gradients = [patch.guided for patch in row if patch.guided is not None]
+        if gradients:
+            tiles += [*gradients, *[blank] * empty]
+            captions += [""] * columns
+            labels.append("guided")
+    return grid(tiles, columns, captions, row_labels=labels, title=title, tile=_SIDE)

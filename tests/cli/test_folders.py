@@ -251,3 +251,30 @@ def test_a_store_that_cannot_be_written_is_one_sentence(run_cnnviz, photos, tmp_
     assert result.exit_code == 1
     assert result.stderr.count("\n") == 1
     assert "The feature store" in result.stderr
+
+
+def test_guided_rows_stand_under_the_patches(run_cnnviz, photos, tmp_path):
+    options = ("--layer", "fire4", "--channels", "7,200", "--top", 3, "--json")
+    plain = json.loads(run_cnnviz("patches", "photos", "-r", *NET, *options, "-o", "plain.png").stdout)
+    guided = json.loads(run_cnnviz("patches", "photos", "-r", *NET, *options, "-o", "guided.png", "--guided").stdout)
+    assert guided["channels"] == plain["channels"]
+    one, two = (np.asarray(Image.open(tmp_path / name), dtype=int) for name in ("plain.png", "guided.png"))
+    assert two.shape[0] > 1.6 * one.shape[0] and two.shape[1] == one.shape[1]
+    mid_grey = (abs(two - 128) <= 1).all(axis=2)
+    assert 0.1 < mid_grey.mean() < 0.6  # what does not matter to the channel, in the gradients only
+    assert (abs(one - 128) <= 1).all(axis=2).mean() < 0.01
+
+
+def test_what_lies_outside_a_patch_does_not_matter_to_it(squeezenet, chelsea):
+    """The guided gradient of an activation is zero beyond the window that is cut out."""
+    from cnnviz.attribution import rectified_gradient
+    from cnnviz.features.maps import map_layer
+    from cnnviz.features.peaks import channel_peaks
+
+    peaks = channel_peaks(squeezenet, chelsea, "fire4")
+    row, column = int(peaks.rows[0, 7]), int(peaks.columns[0, 7])
+    gradient = rectified_gradient(squeezenet, chelsea, lambda maps: maps[0, 7, row, column], "guided", "fire4")[0]
+    top, left, bottom, right = (max(side, 0) for side in map_layer(squeezenet, "fire4").field.window(row, column))
+    assert gradient[:, top:bottom, left:right].abs().max() > 0
+    gradient[:, top:bottom, left:right] = 0
+    assert gradient.abs().max() == 0
