@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -130,7 +131,8 @@ def _filter_sheet(found: FilterGrid, network: Network, limit: int) -> Image:
     title = f"{network.name} {common_name(network, found.layer)}: {out}×{inputs}×{height}×{width}"
     if found.colour or inputs == 1:
         tiles = [to_photo(tile) for tile in found.tiles]
-        return grid(tiles, title=title, tile=max(48, 8 * max(height, width)))
+        columns = math.ceil(math.sqrt(len(tiles)))
+        return grid(tiles, columns, title=title, tile=max(8 * max(height, width), min(128, 480 // columns)))
     rows, columns = min(out, limit), min(inputs, limit)
     if (rows, columns) != (out, inputs):
         title += f" ({rows}×{columns} shown)"

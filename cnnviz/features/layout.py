@@ -38,15 +38,23 @@ def scatter_places(points: NDArray[np.floating]) -> Places:
     square = unit_square(points)
     extent = np.maximum(np.ptp(square, axis=0), 0.35)  # a line of points still gets a sheet with some height
     side = math.sqrt(len(square) / _FILLED / (extent[0] * extent[1]))
-    columns, rows = (max(1, math.ceil(side * part)) for part in extent)
-    origin = 0.5 - extent / 2
-    wanted = (square - origin) / extent * (np.array([columns, rows]) - 1)
-    wanted[:, 1] = (rows - 1) - wanted[:, 1]  # upwards on the page is upwards on the axis
-    taken = np.zeros((columns, rows), dtype=bool)
+    shape = np.maximum(1, np.ceil(side * extent)).astype(int)
+    wanted = (square - 0.5 + extent / 2) / extent * (shape - 1)
+    wanted[:, 1] = (shape[1] - 1) - wanted[:, 1]  # upwards on the page is upwards on the axis
+    margin = math.ceil(math.sqrt(len(square)))  # for a dense cluster at the border to grow outwards
+    wanted += margin
+    taken = np.zeros(shape + 2 * margin, dtype=bool)
     cells = np.empty((len(square), 2), dtype=np.int64)
     for index in np.argsort(((wanted - wanted.mean(axis=0)) ** 2).sum(axis=1), kind="stable"):
         cells[index] = _nearest_free(taken, wanted[index])
         taken[tuple(cells[index])] = True
+    return _trimmed(cells)
+
+
+def _trimmed(cells: NDArray[np.int64]) -> Places:
+    """Cells on the smallest sheet that holds them."""
+    cells = cells - cells.min(axis=0)
+    columns, rows = (cells.max(axis=0) + 1).tolist()
     return Places(cells, columns, rows)
 
 

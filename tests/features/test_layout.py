@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from itertools import permutations
 
 import numpy as np
@@ -45,11 +46,22 @@ def test_scatter_moves_points_that_have_room_by_less_than_a_cell():
     points = rng.uniform(-7, 5, size=(400, 2))
     points[0], points[1] = (-7, -7), (5, 5)
     places = scatter_places(points)
-    wanted = unit_square(points) * [places.columns - 1, places.rows - 1]
-    wanted[:, 1] = places.rows - 1 - wanted[:, 1]
-    moved = np.linalg.norm(places.cells - wanted, axis=1)
+    wanted = unit_square(points) * [1, -1]
+    cells = math.sqrt(400 / 0.22)  # in a row and in a column
+    moved = (places.cells - places.cells.mean(axis=0)) - (wanted - wanted.mean(axis=0)) * cells
+    moved = np.linalg.norm(moved, axis=1)
     assert np.median(moved) < 0.6
     assert moved.max() < 3
+
+
+def test_a_dense_cluster_at_the_border_stays_round():
+    """It grows outwards, instead of filling a block along the border."""
+    rng = np.random.default_rng(0)
+    points = np.concatenate([rng.normal(scale=0.01, size=(200, 2)), [[10.0, 0.0], [10.0, 6.0], [10.0, -6.0]]])
+    places = scatter_places(points)
+    width, height = np.ptp(places.cells[:200], axis=0) + 1
+    assert 0.75 < width / height < 1.35
+    assert width * height < 1.8 * 200
 
 
 def test_up_is_up():
