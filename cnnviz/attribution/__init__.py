@@ -18,6 +18,7 @@ _HOME_OF = {
     "last_spatial_layer": "cnnviz.attribution.cam",
     "rectified_gradient": "cnnviz.attribution.rectifiers",
     "OcclusionGrid": "cnnviz.attribution.patching",
+    "Sliding": "cnnviz.attribution.patching",
     "occlusion": "cnnviz.attribution.patching",
     "occlusion_grids": "cnnviz.attribution.patching",
     "saliency": "cnnviz.attribution.gradients",
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
     from cnnviz.attribution.cam import last_spatial_layer as last_spatial_layer
     from cnnviz.attribution.gradients import saliency as saliency
     from cnnviz.attribution.patching import OcclusionGrid as OcclusionGrid
+    from cnnviz.attribution.patching import Sliding as Sliding
     from cnnviz.attribution.patching import occlusion as occlusion
     from cnnviz.attribution.patching import occlusion_grids as occlusion_grids
     from cnnviz.attribution.rectifiers import deconvnet as deconvnet

@@ -20,6 +20,34 @@ SCORES = ("probability", "logit")
 
 
 @dataclass(frozen=True)
+class Sliding:
+    """How the patch slides; the fields are the arguments of ``occlusion``, which explains them."""
+
+    patch: int = 32
+    stride: int = 8
+    fill: str = "mean"
+    score: str = "probability"
+    batch: int | None = None
+    engine: Engine = "auto"
+    seed: int = 0
+
+    def check(self, pixels: Tensor) -> None:
+        """Raise UsageError for what is senseless anywhere, ImageError for what does not fit these pictures."""
+        height, width = pixels.shape[2:]
+        if self.stride < 1:
+            raise UsageError(f"The stride must be at least 1 pixel, not {self.stride}.")
+        if self.score not in SCORES:
+            raise UsageError(f"There is no score '{self.score}'; give one of {', '.join(SCORES)}.")
+        if self.engine not in get_args(Engine):
+            raise UsageError(f"There is no engine '{self.engine}'; give one of {', '.join(get_args(Engine))}.")
+        if not 1 <= self.patch <= min(height, width):
+            raise ImageError(
+                f"A patch of {self.patch} pixels does not fit a picture of {width}×{height} as the network sees it; "
+                f"give --patch 1 to {min(height, width)}."
+            )
+
+
+@dataclass(frozen=True)
 class OcclusionGrid:
     """What hiding each patch did to one picture.
 
@@ -98,19 +126,8 @@ def occlusion(
         UsageError: no such class, fill, score or engine, or a stride of less than 1.
         ImageError: the patch does not fit the picture.
     """
-    grids = occlusion_grids(
-        network,
-        pixels,
-        target,
-        patch=patch,
-        stride=stride,
-        fill=fill,
-        score=score,
-        batch=batch,
-        engine=engine,
-        seed=seed,
-        on_progress=on_progress,
-    )
+    sliding = Sliding(patch, stride, fill, score, batch, engine, seed)
+    grids = occlusion_grids(network, pixels, target, sliding, on_progress=on_progress)
     height, width = pixels.shape[2:]
     return torch.stack([grid.spread(height, width).float() for grid in grids])[:, None]
 
@@ -120,57 +137,37 @@ def occlusion_grids(
     network: Network,
     pixels: Tensor,
     target: Target = None,
+    sliding: Sliding | None = None,
     *,
-    patch: int = 32,
-    stride: int = 8,
-    fill: str = "mean",
-    score: str = "probability",
-    batch: int | None = None,
-    engine: Engine = "auto",
-    seed: int = 0,
     on_progress: Callable[[int, int], None] | None = None,
 ) -> list[OcclusionGrid]:
-    """The raw grid behind ``occlusion`` for each picture, whose arguments these are."""
-    _check(pixels, patch, stride, score, engine)
+    """The raw grid behind ``occlusion`` for each picture; arguments and errors are those of ``occlusion``."""
+    sliding = sliding or Sliding()
+    sliding.check(pixels)
     pixels = pixels.to(network.device)
     indices = target_indices(network, network(pixels), target).tolist()
-    tops, lefts = (_starts(extent, patch, stride) for extent in pixels.shape[2:])
+    tops, lefts = (_starts(extent, sliding.patch, sliding.stride) for extent in pixels.shape[2:])
     positions = [(top, left) for top in tops.tolist() for left in lefts.tolist()]
     grids = []
     for picture, index in zip(pixels.split(1), indices, strict=True):
-        fill_pixels = network.normalize(fill_for(picture, fill, patch, seed))
+        fill_pixels = network.normalize(fill_for(picture, sliding.fill, sliding.patch, sliding.seed))
         with network.autocast():
             logits = score_positions(
                 network.graph,
                 network.normalize(picture),
                 positions,
-                patch,
+                sliding.patch,
                 fill_pixels,
-                batch=batch,
+                batch=sliding.batch,
                 on_progress=on_progress,
-                engine=engine,
+                engine=sliding.engine,
             ).float()
-        before, after = (_score(values, index, score) for values in (network(picture), logits))
+        before, after = (_score(values, index, sliding.score) for values in (network(picture), logits))
         shape = len(tops), len(lefts)
         drops = (before - after).view(shape).cpu()
         classes = logits.argmax(1).view(shape).cpu()
-        grids.append(OcclusionGrid(tops, lefts, patch, drops, classes, float(before), index))
+        grids.append(OcclusionGrid(tops, lefts, sliding.patch, drops, classes, float(before), index))
     return grids
-
-
-def _check(pixels: Tensor, patch: int, stride: int, score: str, engine: str) -> None:
-    height, width = pixels.shape[2:]
-    if not 1 <= patch <= min(height, width):
-        raise ImageError(
-            f"A patch of {patch} pixels does not fit a picture of {width}×{height} as the network sees it; "
-            f"give --patch 1 to {min(height, width)}."
-        )
-    if stride < 1:
-        raise UsageError(f"The stride must be at least 1 pixel, not {stride}.")
-    if score not in SCORES:
-        raise UsageError(f"There is no score '{score}'; give one of {', '.join(SCORES)}.")
-    if engine not in get_args(Engine):
-        raise UsageError(f"There is no engine '{engine}'; give one of {', '.join(get_args(Engine))}.")
 
 
 def _starts(extent: int, patch: int, stride: int) -> Tensor:

@@ -9,7 +9,6 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
-Quiet = bool
 _settings = {"quiet": False, "verbose": False}
 
 
@@ -54,10 +53,6 @@ def _to_stderr(label: str, message: str, color: str) -> None:
     if sys.stderr.isatty() and not os.environ.get("NO_COLOR"):
         label = f"\033[{color}m{label}\033[0m"
     print(f"{label} {message}", file=sys.stderr, flush=True)
-
-
-def is_quiet() -> bool:
-    return _settings["quiet"]
 
 
 def shows_progress() -> bool:

@@ -107,18 +107,8 @@ def register(app: typer.Typer) -> None:
             from cnnviz import attribution
 
             verdict = judge(net, picture.pixels, target)
-            (grid,) = attribution.occlusion_grids(
-                net,
-                picture.pixels,
-                verdict.target[0],
-                patch=patch,
-                stride=stride,
-                fill=fill.value,
-                score=score.value,
-                batch=batch,
-                engine=engine.value,
-                seed=run.seed,
-            )
+            sliding = attribution.Sliding(patch, stride, fill.value, score.value, batch, engine.value, run.seed)
+            (grid,) = attribution.occlusion_grids(net, picture.pixels, verdict.target[0], sliding)
             image = _image(grid, picture, net, verdict, style, score.value, class_map)
             return attribution_result(image, verdict, **_facts(grid))
 

@@ -10,7 +10,7 @@ from captum.attr import Occlusion
 from PIL import Image
 
 import cnnviz
-from cnnviz.attribution import occlusion_grids
+from cnnviz.attribution import Sliding, occlusion_grids
 from cnnviz.errors import CnnvizError
 
 NET = ("-m", "squeezenet1_1")
@@ -33,18 +33,18 @@ def test_occlusion_is_captums(squeezenet, chelsea, engine):
 
 
 def test_patches_reach_the_border_whatever_the_stride(squeezenet, chelsea):
-    (grid,) = occlusion_grids(squeezenet, chelsea[..., :71, :90], patch=17, stride=20)
+    (grid,) = occlusion_grids(squeezenet, chelsea[..., :71, :90], None, Sliding(17, 20))
     assert grid.tops.tolist() == [0, 20, 40, 54]
     assert grid.lefts.tolist() == [0, 20, 40, 60, 73]
     assert grid.drops.shape == grid.classes.shape == (4, 5)
 
 
 def test_spread_is_the_mean_of_the_patches_over_a_pixel(squeezenet, chelsea):
-    (grid,) = occlusion_grids(squeezenet, chelsea[..., :40, :40], patch=20, stride=10)
+    (grid,) = occlusion_grids(squeezenet, chelsea[..., :40, :40], None, Sliding(20, 10))
     found = grid.spread(40, 40)
     assert float(found[0, 0]) == pytest.approx(float(grid.drops[0, 0]))
     assert float(found[15, 15]) == pytest.approx(float(grid.drops[:2, :2].mean()), rel=1e-5)
-    (sparse,) = occlusion_grids(squeezenet, chelsea[..., :40, :40], patch=5, stride=30)
+    (sparse,) = occlusion_grids(squeezenet, chelsea[..., :40, :40], None, Sliding(5, 30))
     assert not sparse.spread(40, 40).isnan().any()
 
 
@@ -53,7 +53,7 @@ def test_a_whole_picture_patch_shows_the_fill_alone(squeezenet, chelsea, fill):
     from cnnviz.attribution.patching import fill_for
 
     pixels = chelsea[..., :64, :64]
-    (grid,) = occlusion_grids(squeezenet, pixels, 285, patch=64, fill=fill, score="logit", seed=4)
+    (grid,) = occlusion_grids(squeezenet, pixels, 285, Sliding(64, fill=fill, score="logit", seed=4))
     alone = fill_for(pixels, fill, 64, seed=4)
     assert grid.drops.shape == (1, 1)
     expected = squeezenet(pixels)[0, 285] - squeezenet(alone)[0, 285]
