@@ -21,6 +21,7 @@ from cnnviz.errors import UsageError
 
 if TYPE_CHECKING:
     from cnnviz.features.collection import Aspect, Home
+    from cnnviz.features.layout import Places
     from cnnviz.features.projection import Projection
     from cnnviz.network import Network
 
@@ -56,11 +57,13 @@ class Mapping:
         features = features_aspect(network, layer, place, frame, half=self.half, seed=seed)
         looks = looks_aspect(place, album.options.background)
         found = survey(album, network, [features, looks], store)
-        projection = self._project(features, found.keys, place, seed)
+        projection, shown, places = self._project(features, found.keys, place, seed)
         guesses = [(network.label(index), p) for index, p in predictions(features, found.keys)]
         kinds = self._kinds(found.sources, [label for label, _ in guesses])
         title = f"{len(found.sources):,} pictures by {network.name} {common_name(network, layer)}; {projection.remark}"
-        chart = _Chart(found, looks, projection, kinds, guesses, self.layout, title)
+        if len(shown) < len(found.sources):
+            title += f" ({len(shown):,} of them shown)"
+        chart = _Chart(found, looks, projection, shown, places, kinds, guesses, title)
         table = chart.table()
         return Result(
             facts={
@@ -78,11 +81,19 @@ class Mapping:
             },
         )
 
-    def _project(self, features: Aspect, keys: Sequence[str], place: Home, seed: int) -> Projection:
-        """The projection of this very set of pictures, kept like all else."""
-        from cnnviz.features import project
-        from cnnviz.features.memo import remembered
+    def _project(
+        self, features: Aspect, keys: Sequence[str], place: Home, seed: int
+    ) -> tuple[Projection, list[int], Places]:
+        """The projection and layout of this very set of pictures, kept like all else, and which of them are shown."""
+        import numpy as np
 
+        from cnnviz.features import project
+        from cnnviz.features.layout import MOST_IN_GRID, Places, grid_places, scatter_places
+        from cnnviz.features.memo import remembered
+        from cnnviz.features.projection import Projection
+
+        most = MOST_IN_GRID if self.layout == "grid" else _MOST_IN_SCATTER
+        shown = list(range(len(keys))) if len(keys) <= most else [n * len(keys) // most for n in range(most)]
         facts = {
             "vectors": features.store.folder.name,
             "keys": list(keys),
@@ -90,10 +101,20 @@ class Mapping:
             "perplexity": self.perplexity,
             "seed": seed,
         }
-        return remembered(
-            place.place("projection", facts).with_suffix(".npz"),
-            lambda: project(features.store.vectors(keys), self.method, perplexity=self.perplexity, seed=seed),
-        )
+
+        def compute() -> dict[str, Any]:
+            found = project(features.store.vectors(keys), self.method, perplexity=self.perplexity, seed=seed)
+            return {"points": found.points, "remark": np.array(found.remark)}
+
+        def lay_out() -> dict[str, Any]:
+            found = (grid_places if self.layout == "grid" else scatter_places)(points[shown])
+            return {"cells": found.cells, "sheet": np.array([found.columns, found.rows])}
+
+        projected = remembered(place.place("projection", facts).with_suffix(".npz"), compute)
+        points = projected["points"]
+        laid = remembered(place.place("layout", {**facts, "layout": self.layout}).with_suffix(".npz"), lay_out)
+        columns, rows = laid["sheet"].tolist()
+        return Projection(points, str(projected["remark"])), shown, Places(laid["cells"], columns, rows)
 
     def _kinds(self, sources: Sequence[Source], predicted: list[str]) -> list[str]:
         """Each picture's class for the colours; empty if there are to be none."""
@@ -112,23 +133,16 @@ class _Chart:
     found: Survey
     looks: Aspect
     projection: Projection
+    shown: list[int]
+    places: Places
     kinds: list[str]
     guesses: list[tuple[str, float]]
-    layout: str
     title: str
 
     def __post_init__(self) -> None:
         from cnnviz.features.colors import OTHER, class_colors
-        from cnnviz.features.layout import MOST_IN_GRID, grid_places, scatter_places
         from cnnviz.features.looks import open_thumbnail
 
-        most = MOST_IN_GRID if self.layout == "grid" else _MOST_IN_SCATTER
-        count = len(self.found.sources)
-        self.shown = list(range(count)) if count <= most else [n * count // most for n in range(most)]
-        if len(self.shown) < count:
-            self.title += f" ({most:,} of them shown)"
-        points = self.projection.points[self.shown]
-        self.places = (grid_places if self.layout == "grid" else scatter_places)(points)
         notes = self.looks.store.notes([self.found.keys[n] for n in self.shown])
         self.thumbnails = [open_thumbnail(note) for note in notes]
         self.legend = class_colors(self.kinds)

@@ -1,21 +1,22 @@
-"""Projections kept on disk: half a minute of t-SNE need not be spent twice on one set of pictures."""
+"""Results kept on disk: half a minute of t-SNE need not be spent twice on one set of pictures."""
 
 from __future__ import annotations
 
 import hashlib
 import io
-import json
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
-from cnnviz.features.projection import Projection
+Arrays = Mapping[str, NDArray[Any]]
 
 
-def remembered(path: Path, compute: Callable[[], Projection]) -> Projection:
-    """The projection kept at ``path`` if it is there and whole, else the one computed now, which is kept."""
+def remembered(path: Path, compute: Callable[[], Arrays]) -> Arrays:
+    """The arrays kept at ``path`` if they are there and whole, else those computed now, which are kept."""
     found = _read(path)
     if found is None:
         found = compute()
@@ -23,7 +24,7 @@ def remembered(path: Path, compute: Callable[[], Projection]) -> Projection:
     return found
 
 
-def _read(path: Path) -> Projection | None:
+def _read(path: Path) -> Arrays | None:
     """The file's first 32 bytes are the SHA-256 of the rest; what does not fit it is not trusted."""
     try:
         content = path.read_bytes()
@@ -33,12 +34,12 @@ def _read(path: Path) -> Projection | None:
     if hashlib.sha256(body).digest() != digest:
         return None
     with np.load(io.BytesIO(body), allow_pickle=False) as arrays:
-        return Projection(arrays["points"], json.loads(str(arrays["remark"])))
+        return dict(arrays)
 
 
-def _write(path: Path, projection: Projection) -> None:
+def _write(path: Path, arrays: Arrays) -> None:
     buffer = io.BytesIO()
-    np.savez(buffer, points=projection.points, remark=np.array(json.dumps(projection.remark)))
+    np.savez(buffer, **arrays)  # type: ignore[arg-type]
     body = buffer.getvalue()
     scrap = path.with_name(f".{path.name}-{secrets.token_hex(4)}")
     try:

@@ -9,7 +9,6 @@ import cnnviz
 from cnnviz.errors import UsageError
 from cnnviz.features import projection
 from cnnviz.features.memo import remembered
-from cnnviz.features.projection import Projection
 
 
 @pytest.fixture(scope="module")
@@ -90,15 +89,15 @@ def test_missing_libraries_and_unknown_methods(blobs, monkeypatch):
 def test_projections_are_remembered_unless_damaged(tmp_path):
     made = []
 
-    def compute() -> Projection:
+    def compute() -> dict[str, np.ndarray]:
         made.append(1)
-        return Projection(np.arange(6, dtype=np.float32).reshape(3, 2), "a remark, σ = 2")
+        return {"points": np.arange(6, dtype=np.float32).reshape(3, 2), "remark": np.array("a remark, σ = 2")}
 
     path = tmp_path / "folder" / "map.npz"
     first, second = remembered(path, compute), remembered(path, compute)
     assert len(made) == 1
-    np.testing.assert_array_equal(first.points, second.points)
-    assert second.remark == "a remark, σ = 2"
+    np.testing.assert_array_equal(first["points"], second["points"])
+    assert str(second["remark"]) == "a remark, σ = 2"
     content = bytearray(path.read_bytes())
     content[-20] ^= 1
     path.write_bytes(content)
