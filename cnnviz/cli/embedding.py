@@ -118,9 +118,10 @@ class Mapping:
 
     def _kinds(self, sources: Sequence[Source], predicted: list[str]) -> list[str]:
         """Each picture's class for the colours; empty if there are to be none."""
-        folders = [_path(source).resolve().parent.name for source in sources]
         if self.classes == "predicted":
             return predicted
+        names = {folder: folder.resolve().name for folder in {_path(source).parent for source in sources}}
+        folders = [names[_path(source).parent] for source in sources]
         if self.classes == "folder" or (self.classes == "auto" and len(set(folders)) > 1):
             return folders
         return []

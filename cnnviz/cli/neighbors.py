@@ -65,7 +65,7 @@ class Neighborhood:
         file = self.indexes.with_suffix(f".{metric}.usearch")
         near = {
             "features": self._ranked(features, self.vectors, picture.source, k, metric, index, file),
-            "pixels": self._ranked(pixels / 255, self.pixels / 255, picture.source, k, "l2", "exact", None),
+            "pixels": self._ranked(_unit(pixels), _unit(self.pixels), picture.source, k, "l2", "exact", None),
         }
         if not near["features"]:
             raise ImageError(f"There is no other picture than '{picture.source.display}' to compare with.")
@@ -110,6 +110,11 @@ class Neighborhood:
             title=f"{title}, and by their 32×32 pixels",
             tile=144,
         )
+
+
+def _unit(pixels: NDArray[Any]) -> NDArray[Any]:
+    """Pixels of 0..255 in [0, 1]."""
+    return pixels.astype("float32") / 255
 
 
 def _same_file(one: Source, other: Source) -> bool:

@@ -40,4 +40,5 @@ def _plain(photo: Image.Image) -> Image.Image:
 def open_thumbnail(data: bytes) -> Image.Image:
     """What ``thumbnail`` made, as a photo."""
     with Image.open(BytesIO(data)) as picture:
-        return picture.convert("RGB")
+        picture.load()
+        return picture

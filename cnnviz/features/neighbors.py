@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from torch import nn
 from numpy.typing import NDArray
 
 from cnnviz.errors import UsageError
@@ -32,7 +33,7 @@ def nearest_neighbors(
         vectors: (N, D), tensor or array.
         k: how many; at most N are given.
         metric: ``l2`` (Euclidean) or ``cosine`` (1 minus the cosine of the angle).
-        index: ``exact`` (scikit-learn), ``approximate`` (usearch's HNSW graph: Malkov & Yashunin, TPAMI 2020,
+        index: ``exact``, ``approximate`` (usearch's HNSW graph: Malkov & Yashunin, TPAMI 2020,
             arXiv:1603.09320), or ``auto``: exact below 50,000 vectors or where usearch is not installed.
         index_file: where to keep the approximate index, so that the next search need not build it.
 
@@ -83,11 +84,17 @@ def _as_array(values: Any) -> NDArray[np.float32]:
 def _exact(
     queries: NDArray[np.float32], vectors: NDArray[np.float32], k: int, metric: str
 ) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
-    from sklearn.neighbors import NearestNeighbors
+    """Every distance, on the processor: torch is loaded anyway, where scikit-learn takes longer to import than this.
 
-    search = NearestNeighbors(n_neighbors=k, metric="euclidean" if metric == "l2" else "cosine", algorithm="brute")
-    distances, indices = search.fit(vectors).kneighbors(queries)
-    return indices, distances.astype(np.float32)
+    Distances are summed from differences, not expanded into products, which would blur those of near copies.
+    """
+    asked, among = torch.from_numpy(queries), torch.from_numpy(vectors)
+    if metric == "cosine":
+        distances = 1 - nn.functional.normalize(asked) @ nn.functional.normalize(among).T
+    else:
+        distances = torch.cdist(asked, among, compute_mode="donot_use_mm_for_euclid_dist")
+    order = distances.argsort(dim=1, stable=True)[:, :k]  # ties in the order of the vectors
+    return order.numpy(), distances.gather(1, order).numpy()
 
 
 def _approximate(

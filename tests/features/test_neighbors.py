@@ -48,6 +48,25 @@ def test_an_approximate_index_is_kept_and_built_again_when_damaged(vectors, tmp_
     assert fewer[0].max() < 100
 
 
+def test_as_scikit_learn_finds_them(vectors):
+    from sklearn.neighbors import NearestNeighbors
+
+    for metric, name in (("l2", "euclidean"), ("cosine", "cosine")):
+        distances, indices = NearestNeighbors(n_neighbors=6, metric=name).fit(vectors).kneighbors(vectors[:50])
+        found = cnnviz.nearest_neighbors(vectors[:50], vectors, 6, metric)
+        np.testing.assert_array_equal(found[0], indices)
+        np.testing.assert_allclose(found[1], distances, atol=2e-3 if metric == "l2" else 1e-5)
+
+
+def test_near_copies_keep_their_small_distances():
+    """Expanded into products, a distance of 1e-3 between vectors of length 1e3 would drown in rounding."""
+    far = np.full((1, 64), 125.0, dtype=np.float32)
+    near = far.copy()
+    near[0, 0] += 1e-3
+    _, distances = cnnviz.nearest_neighbors(far, np.concatenate([near, far * 2]), 1)
+    assert distances[0, 0] == pytest.approx(1e-3, rel=0.02)
+
+
 def test_no_more_than_there_are(vectors):
     indices, distances = cnnviz.nearest_neighbors(vectors[:2], vectors[:3], 10)
     assert indices.shape == distances.shape == (2, 3)
