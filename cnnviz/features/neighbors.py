@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import nn
 from numpy.typing import NDArray
+from torch import nn
 
 from cnnviz.errors import UsageError
 
