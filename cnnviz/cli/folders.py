@@ -128,6 +128,10 @@ def _register_neighbors(app: typer.Typer) -> None:
         from cnnviz.cli.neighbors import Neighborhood
 
         album, queries = _split(input)
+        if index is Search.approximate:
+            from cnnviz.features.neighbors import uses_approximate
+
+            uses_approximate(index.value, len(album.sources))  # a missing library is told of before any work
         place: list[Neighborhood] = []
 
         def explain(net: Network, picture: Picture) -> Result:
@@ -185,7 +189,9 @@ def _register_embed(app: typer.Typer) -> None:
     ) -> None:
         """Draw a map of many pictures, like beside like: a picture, an interactive page, and the coordinates."""
         from cnnviz.cli.embedding import Mapping, coordinates_suffix
+        from cnnviz.features.projection import check_method
 
+        check_method(method.value)
         mapping = Mapping(method.value, layout.value, classes.value, layer, perplexity, half)
         suffixes = (".html", coordinates_suffix(parquet))
 

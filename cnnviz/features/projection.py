@@ -45,8 +45,7 @@ def project(
     Raises:
         UsageError: an unknown method, an unfit perplexity, or a library that is not installed.
     """
-    if method not in METHODS:
-        raise UsageError(f"There is no method '{method}'; give one of {', '.join(METHODS)}.")
+    check_method(method)
     array = vectors.detach().cpu().numpy() if hasattr(vectors, "detach") else np.asarray(vectors)
     array = array.reshape(len(array), -1).astype(np.float32)
     if len(array) < 3:
@@ -57,6 +56,14 @@ def project(
     if method == "umap":
         return _umap(array, neighbors, seed)
     return _tsne(array, perplexity, seed)
+
+
+def check_method(method: str) -> None:
+    """UsageError for an unknown method, or one whose library is not installed."""
+    if method not in METHODS:
+        raise UsageError(f"There is no method '{method}'; give one of {', '.join(METHODS)}.")
+    if method == "umap" and not find_spec("umap"):
+        raise UsageError("UMAP needs umap-learn: pip install 'cnnviz[embed]', or take --method tsne.")
 
 
 def _pca(vectors: NDArray[np.float32]) -> Projection:
@@ -113,8 +120,6 @@ def _open_tsne(vectors: NDArray[np.float32], perplexity: float, seed: int) -> ND
 
 
 def _umap(vectors: NDArray[np.float32], neighbors: int | None, seed: int) -> Projection:
-    if not find_spec("umap"):
-        raise UsageError("UMAP needs umap-learn: pip install 'cnnviz[embed]', or take --method tsne.")
     from umap import UMAP
 
     count = min(neighbors or 15, len(vectors) - 1)

@@ -278,3 +278,36 @@ def test_what_lies_outside_a_patch_does_not_matter_to_it(squeezenet, chelsea):
     assert gradient[:, top:bottom, left:right].abs().max() > 0
     gradient[:, top:bottom, left:right] = 0
     assert gradient.abs().max() == 0
+
+
+@pytest.mark.parametrize(
+    ("arguments", "extra"),
+    [
+        (["embed", "photos", "-r", "--method", "umap"], "embed"),
+        (["embed", "photos", "-r", "--parquet"], "embed"),
+        (["neighbors", "photos/gravel/gravel1.png", "photos", "-r", "--index", "approximate"], "index"),
+    ],
+    ids=["umap", "pyarrow", "usearch"],
+)
+def test_a_missing_library_is_told_of_before_any_work(run_cnnviz, photos, tmp_path, monkeypatch, arguments, extra):
+    from cnnviz.cli import embedding
+    from cnnviz.features import neighbors, projection
+
+    for module in (embedding, neighbors, projection):
+        monkeypatch.setattr(module, "find_spec", lambda name: None)
+    result = run_cnnviz(*arguments, *NET)
+    assert result.exit_code == 2
+    assert f"pip install 'cnnviz[{extra}]'" in result.stderr
+    assert not (tmp_path / "store").exists()
+
+
+def test_lists_globs_and_standard_output(run_cnnviz, photos, tmp_path):
+    (tmp_path / "list.txt").write_text("\n".join(str(p) for p in sorted((photos / "chelsea").iterdir())))
+    options = (*NET, "--method", "pca")
+    assert run_cnnviz("embed", "--files-from", "list.txt", *options).stdout.split()[0] == "list.embed.png"
+    assert run_cnnviz("embed", "photos/coffee/*.png", *options).stdout.split()[0] == "coffee.embed.png"
+    bytes_out = run_cnnviz("embed", "photos/coffee", *options, "-o", "-")
+    assert bytes_out.stdout_bytes.startswith(b"\x89PNG")
+    assert sorted(path.name for path in tmp_path.glob("*.csv")) == ["coffee.embed.csv", "list.embed.csv"]
+    done = run_cnnviz("embed", "photos/coffee", *options, "--skip-existing")
+    assert (done.exit_code, done.stdout) == (0, "")
