@@ -10,6 +10,7 @@ from cnnviz.attribution.rectifiers import guided_backprop
 from cnnviz.attribution.targets import Target, target_indices
 from cnnviz.errors import UsageError
 from cnnviz.network import Network
+from cnnviz.network.layers import shapes_of_pass
 
 _HEADS = ("classifier", "avgpool", "fc", "head", "dropout", "adaptive_avg_pool2d")
 
@@ -57,11 +58,17 @@ def guided_grad_cam(network: Network, pixels: Tensor, target: Target = None, *, 
 
 def last_spatial_layer(network: Network) -> str:
     """The last layer whose output is a map of more than one position and not part of the classifier."""
-    rows = [
-        row.name
-        for row in network.layer_table()
-        if row.is_spatial and row.shape[1] * row.shape[2] > 1 and row.name.split(".")[0] not in _HEADS
+    empty = torch.zeros(1, 3, network.spec.size, network.spec.size)
+    shapes = shapes_of_pass(network.graph, network.normalize(empty))
+    maps = [
+        name
+        for name in network.layers
+        if name.split(".")[0] not in _HEADS and _is_map(shapes[network.layers.node(name)])
     ]
-    if not rows:
+    if not maps:
         raise UsageError(f"{network.name} has no layer whose output is a map.")
-    return rows[-1]
+    return maps[-1]
+
+
+def _is_map(shape: object) -> bool:
+    return isinstance(shape, torch.Size) and len(shape) == 4 and shape[2] * shape[3] > 1

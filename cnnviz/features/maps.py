@@ -6,12 +6,12 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from torch import Tensor, fx
 
 from cnnviz.errors import UsageError
 from cnnviz.network import Network
 from cnnviz.network.geometry import ReceptiveField, receptive_fields
 from cnnviz.network.graph import truncate
+from cnnviz.network.layers import shapes_of_pass
 
 
 @dataclass(frozen=True)
@@ -34,25 +34,11 @@ def map_layer(network: Network, layer: str) -> MapLayer:
     """
     node = network.layers.node(layer)
     part = truncate(network.graph, {layer: node})
-    run = _Shapes(part)
-    with torch.no_grad():
-        run.run(network.normalize(torch.zeros(1, 3, network.spec.size, network.spec.size)))
+    empty = torch.zeros(1, 3, network.spec.size, network.spec.size)
+    shapes = shapes_of_pass(part, network.normalize(empty))
     copy: Any = part.graph.output_node().args[0]
-    shape = run.shapes.get(copy[layer])
+    shape = shapes.get(copy[layer])
     if not isinstance(shape, torch.Size) or len(shape) != 4:
         found = "×".join(map(str, shape[1:])) if isinstance(shape, torch.Size) else "several tensors"
         raise UsageError(f"The layer '{layer}' is no map ({found}): name one of shape C×H×W from 'cnnviz layers'.")
-    return MapLayer(network.layers.name_of(node), shape[1], receptive_fields(part, run.shapes)[copy[layer]])
-
-
-class _Shapes(fx.Interpreter):
-    """Runs a graph and keeps the shape of every node's output (for nodes that give no tensor: their value)."""
-
-    def __init__(self, module: fx.GraphModule) -> None:
-        super().__init__(module)
-        self.shapes: dict[fx.Node, Any] = {}
-
-    def run_node(self, n: fx.Node) -> Any:
-        value = super().run_node(n)
-        self.shapes[n] = value.shape if isinstance(value, Tensor) else value
-        return value
+    return MapLayer(network.layers.name_of(node), shape[1], receptive_fields(part, shapes)[copy[layer]])

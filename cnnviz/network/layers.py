@@ -109,7 +109,7 @@ class LayerTable:
 
 
 class _ShapeInterpreter(fx.Interpreter):
-    """Runs a graph on meta tensors, which have shapes and no values, and keeps every node's output shape."""
+    """Runs a graph and keeps every node's output shape (for nodes that give no tensor: their value)."""
 
     def __init__(self, graph_module: fx.GraphModule) -> None:
         super().__init__(graph_module)
@@ -119,6 +119,10 @@ class _ShapeInterpreter(fx.Interpreter):
         value = super().run_node(n)
         self.shapes[n] = value.shape if isinstance(value, Tensor) else value
         return value
+
+
+class _MetaInterpreter(_ShapeInterpreter):
+    """Runs a graph on meta tensors, which have shapes and no values, whatever its parameters are on."""
 
     def call_module(self, target: Any, args: Any, kwargs: Any) -> Any:
         module = self.fetch_attr(target)
@@ -132,10 +136,21 @@ class _ShapeInterpreter(fx.Interpreter):
 
 def output_shapes(graph_module: fx.GraphModule, input_shape: tuple[int, ...]) -> dict[fx.Node, Any]:
     """The output shape of every node (for nodes that give no tensor: their value), computed on shapes alone."""
-    interpreter = _ShapeInterpreter(graph_module)
+    interpreter = _MetaInterpreter(graph_module)
     dtype = next((p.dtype for p in graph_module.parameters()), torch.float32)
     with torch.no_grad():
         interpreter.run(torch.empty(input_shape, device="meta", dtype=dtype))
+    return interpreter.shapes
+
+
+def shapes_of_pass(graph_module: fx.GraphModule, inputs: Tensor) -> dict[fx.Node, Any]:
+    """The output shape of every node of one real pass over ``inputs``.
+
+    For a small picture this is quicker than ``output_shapes``, whose first use imports torch's compiler stack.
+    """
+    interpreter = _ShapeInterpreter(graph_module)
+    with torch.no_grad():
+        interpreter.run(inputs)
     return interpreter.shapes
 
 
