@@ -33,3 +33,7 @@ class MemoryShortError(CnnvizError, MemoryError):
     """The job does not fit in memory; the message says which size would."""
 
     exit_code = 4
+
+
+class DivergedError(ImageError):
+    """An optimisation ran away: its loss is no longer a number."""

@@ -1,0 +1,99 @@
+"""Pictures as what is optimised: pixels, a Fourier spectrum with decorrelated colour, or a generator's latent code."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor, nn
+
+COLOR_BASIS = ((0.26, 0.09, 0.02), (0.27, 0.00, -0.05), (0.27, -0.09, 0.03))
+"""Square root of the covariance of RGB in ImageNet photos, red, green and blue by row (lucid's figures)."""
+
+
+class Pixels:
+    """The pixels themselves, (N, 3, H, W).
+
+    ``bounded`` clips them to [0, 1] after each step (projected gradient). L-BFGS builds its estimate of the curvature
+    on the steps it took itself, and does better without; what is shown is clipped in any case.
+    """
+
+    def __init__(self, start: Tensor, bounded: bool = True) -> None:
+        self.parameter = start.detach().clone(memory_format=torch.channels_last).requires_grad_()
+        self.bounded = bounded
+
+    def image(self) -> Tensor:
+        return self.parameter
+
+    def project(self) -> None:
+        if self.bounded:
+            self.parameter.clamp_(0, 1)
+
+
+class Fourier:
+    """A picture as its spectrum, each frequency scaled by the natural 1/f, in decorrelated colours.
+
+    Olah, Mordvintsev & Schubert, "Feature Visualization", Distill 2017, doi:10.23915/distill.00007: gradient ascent on
+    the spectrum is ascent under another metric, one in which coarse and fine are moved alike. The picture is
+    ``sigmoid(C · irfft(spectrum / f))``, with C the square root of the colours' covariance in photos.
+
+    ``contrast`` multiplies what goes into the sigmoid; 0 in it is middle grey.
+    """
+
+    def __init__(
+        self,
+        size: tuple[int, int],
+        batch: int = 1,
+        *,
+        deviation: float = 0.01,
+        decay: float = 1.0,
+        decorrelate: bool = True,
+        generator: torch.Generator | None = None,
+        device: torch.device | str = "cpu",
+    ) -> None:
+        height, width = size
+        down, across = torch.fft.fftfreq(height)[:, None], torch.fft.rfftfreq(width)[None]
+        frequency = (down.square() + across.square()).sqrt().clamp_min(1 / max(height, width))
+        scale = frequency.pow(-decay) * math.sqrt(height * width) / (height * width)
+        self.scale = scale.to(device)[..., None]
+        self.size = size
+        basis = torch.tensor(COLOR_BASIS)
+        largest = basis.square().sum(0).sqrt().max()
+        self.basis = (basis / largest if decorrelate else torch.eye(3)).to(device)
+        spectrum = deviation * torch.randn(batch, 3, height, width // 2 + 1, 2, generator=generator)
+        self.parameter = spectrum.to(device).requires_grad_()
+
+    def image(self) -> Tensor:
+        return self.levels().sigmoid()
+
+    def levels(self) -> Tensor:
+        """The picture before the sigmoid, (N, 3, H, W), 0 where it is grey."""
+        spectrum = torch.view_as_complex(self.parameter * self.scale)
+        maps = torch.fft.irfft2(spectrum, s=self.size, norm="forward") / 4
+        return torch.einsum("oc,nchw->nohw", self.basis, maps)
+
+    def project(self) -> None:
+        """Every spectrum stands for a picture."""
+
+
+class Latent:
+    """A generator's input: the picture is what the generator makes of it.
+
+    Nguyen, Dosovitskiy, Yosinski, Brox & Clune, "Synthesizing the preferred inputs for neurons in neural networks via
+    deep generator networks", NIPS 2016, arXiv:1605.09304. ``bound`` keeps each latent value within ± so much, as in
+    the paper; ``low`` and ``high`` are the range of the generator's output, brought to [0, 1].
+    """
+
+    def __init__(
+        self, generator: nn.Module, start: Tensor, *, bound: float | None = None, low: float = -1.0, high: float = 1.0
+    ) -> None:
+        self.generator = generator.eval()
+        self.parameter = start.detach().clone().requires_grad_()
+        self.bound, self.low, self.high = bound, low, high
+
+    def image(self) -> Tensor:
+        return (self.generator(self.parameter) - self.low) / (self.high - self.low)
+
+    def project(self) -> None:
+        if self.bound is not None:
+            self.parameter.clamp_(-self.bound, self.bound)
