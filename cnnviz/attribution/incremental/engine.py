@@ -12,7 +12,7 @@ from torch import Tensor, fx
 
 from cnnviz.attribution.incremental.batches import fitting_batch
 from cnnviz.attribution.incremental.errors import NotIncremental
-from cnnviz.attribution.incremental.fold import fold_batch_norm, without_in_place
+from cnnviz.attribution.incremental.fold import fold_batch_norm, rectify_in_place, without_in_place
 from cnnviz.attribution.incremental.gather import as_maps, overlay
 from cnnviz.attribution.incremental.plan import AxisPlan, Window, whole_window
 from cnnviz.attribution.incremental.program import Program, Step
@@ -59,7 +59,7 @@ class IncrementalEngine:
         rows, cols = (
             AxisPlan([position[axis] for position in positions], patch[axis], image.shape[2 + axis]) for axis in (0, 1)
         )
-        prepared = without_in_place(fold_batch_norm(graph_module))
+        prepared = rectify_in_place(without_in_place(fold_batch_norm(graph_module)))
         self._patch = patch
         self._image = image.contiguous(memory_format=torch.channels_last)
         self._program = Program(prepared, self._image, (rows, cols))
@@ -178,7 +178,10 @@ class _Run:
 
     def _mean(self, source: fx.Node, clean: Tensor) -> Tensor:
         """Means of whole maps from the change inside the windows."""
-        patch, feature_map = self.values[source], self.program.maps[source]
+        patch = self.values[source]
+        if self._is_whole(source):
+            return patch.values.mean((2, 3)).reshape(self.batch, *clean.shape[1:])
+        feature_map = self.program.maps[source]
         before = as_maps(feature_map.read(patch.window), patch.window)
         change = (patch.values - before).sum((2, 3)) / (feature_map.height * feature_map.width)
         return clean + change.reshape(self.batch, *clean.shape[1:])

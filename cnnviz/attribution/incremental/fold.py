@@ -6,7 +6,9 @@ The prepared graph shares its parameters with the original.
 from __future__ import annotations
 
 import copy
+import math
 import operator
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -26,8 +28,9 @@ _OUT_OF_PLACE: dict[Any, Any] = {
 class FoldedConv2d(nn.Module):
     """A convolution and the batch normalisation after it, in evaluation mode, as one convolution.
 
-    y = γ (Wx + b − μ) / √(σ² + ε) + β is a convolution with scaled weights. They are scaled when it runs: that
-    costs little beside the convolution, while a second copy of all weights would outweigh the feature maps.
+    y = γ (Wx + b − μ) / √(σ² + ε) + β is a convolution with scaled weights, or a convolution whose output is scaled:
+    whichever of the two is smaller is scaled, when it runs. A second copy of all weights would outweigh the feature
+    maps.
     """
 
     def __init__(self, conv: nn.Conv2d, norm: nn.BatchNorm2d) -> None:
@@ -40,14 +43,17 @@ class FoldedConv2d(nn.Module):
         self.scale = scale[:, None, None, None]
         self.bias = shift * scale if norm.bias is None else shift * scale + norm.bias
 
-    @property
-    def weight(self) -> Tensor:
-        """The scaled weights (out, in / groups, kernel height, kernel width)."""
-        return self.conv.weight * self.scale
-
     def forward(self, x: Tensor) -> Tensor:
         """The normalised convolution of ``x`` (N, C, H, W)."""
-        return self.conv._conv_forward(x, self.weight, self.bias)
+        return self.convolve(x, self.conv._conv_forward)
+
+    def convolve(self, x: Tensor, convolution: Callable[[Tensor, Tensor, Tensor | None], Tensor]) -> Tensor:
+        """The same by a ``convolution`` of an input, weights and a bias that pads as it likes."""
+        weight = self.conv.weight
+        cells = x.numel() // x.shape[1] // math.prod(self.conv.stride)
+        if cells > weight[0].numel():
+            return convolution(x, weight * self.scale, self.bias)
+        return convolution(x, weight, None).mul_(self.scale.view(1, -1, 1, 1)).add_(self.bias.view(1, -1, 1, 1))
 
 
 @torch.no_grad()
@@ -115,3 +121,20 @@ def _make_out_of_place(graph_module: fx.GraphModule, node: fx.Node) -> None:
         node.kwargs = {**node.kwargs, "inplace": False}
     else:
         raise NotIncremental(f"the in-place operation {node.target} is not known")
+
+
+_RECTIFIERS = (nn.ReLU, F.relu, torch.relu, "relu")
+
+
+def rectify_in_place(graph_module: fx.GraphModule) -> fx.GraphModule:
+    """The graph with each ReLU that alone reads a convolution overwriting its output; changes the graph it is given."""
+    for node in graph_module.graph.nodes:
+        module = graph_module.get_submodule(str(node.target)) if node.op == "call_module" else None
+        if (node.target if module is None else type(module)) not in _RECTIFIERS:
+            continue
+        (source,) = node.all_input_nodes
+        if len(source.users) == 1 and source.op == "call_module":
+            if isinstance(graph_module.get_submodule(str(source.target)), nn.Conv2d | FoldedConv2d):
+                node.op, node.target, node.args, node.kwargs = "call_function", torch.relu_, (source,), {}
+    graph_module.recompile()
+    return graph_module

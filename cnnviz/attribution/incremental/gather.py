@@ -6,8 +6,6 @@ which each row is the channels of one cell. The same code runs on every device w
 
 from __future__ import annotations
 
-import math
-
 import torch
 from torch import Tensor
 
@@ -15,22 +13,22 @@ from cnnviz.attribution.incremental.plan import Window
 
 
 class CachedMap:
-    """A feature map (1, C, H, W) of the un-occluded picture as a table of cells (H·W + 2, C).
+    """A feature map (1, C, H, W) of the un-occluded picture as a table of cells (H·W, C).
 
-    The last two rows stand for what lies outside the map: zeros for convolutions, −∞ for max pooling.
+    A map that lies in memory channels last is such a table already and is not copied.
     """
 
     def __init__(self, feature_map: Tensor) -> None:
         _, channels, self.height, self.width = feature_map.shape
-        outside = feature_map.new_tensor([[0.0], [-math.inf]]).expand(2, channels)
-        cells = feature_map[0].permute(1, 2, 0).reshape(-1, channels)
-        self.cells = torch.cat([cells, outside])
+        self.cells = feature_map[0].permute(1, 2, 0).reshape(-1, channels)
 
     def read(self, window: Window, fill: float = 0.0) -> Tensor:
-        """The cells of ``window``, flat: (B·h·w, C); ``fill`` (0 or −∞) where it hangs over the map."""
-        outside = self.height * self.width + (0 if fill == 0 else 1)
-        index = cell_index(window, self.height, self.width, outside)
-        return self.cells.index_select(0, index.to(self.cells.device, non_blocking=True))
+        """The cells of ``window``, flat: (B·h·w, C); ``fill`` where it hangs over the map."""
+        index = cell_index(window, self.height, self.width, -1)
+        beyond = (index < 0).nonzero().squeeze(1)
+        device = self.cells.device
+        cells = self.cells.index_select(0, index.clamp_(min=0).to(device, non_blocking=True))
+        return cells.index_fill_(0, beyond.to(device, non_blocking=True), fill) if len(beyond) else cells
 
 
 def cell_index(window: Window, height: int, width: int, outside: int) -> Tensor:

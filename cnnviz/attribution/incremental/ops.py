@@ -85,8 +85,11 @@ def _convolution(call: Call) -> Local | None:
     else:
         padding = (0, 0) if conv.padding == "valid" else pair(conv.padding)
 
+    def convolve(crop: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+        return F.conv2d(crop, weight, bias, conv.stride, 0, conv.dilation, conv.groups)
+
     def run(crop: Tensor) -> Tensor:
-        return F.conv2d(crop, module.weight, module.bias, conv.stride, 0, conv.dilation, conv.groups)
+        return module.convolve(crop, convolve) if module is not conv else convolve(crop, conv.weight, conv.bias)
 
     return Local(_stencils(kernel, pair(conv.stride), padding, dilation), run)
 
@@ -171,7 +174,7 @@ _ELEMENTWISE_MODULES = (
 _ELEMENTWISE_FUNCTIONS = (
     operator.add, operator.sub, operator.mul, operator.truediv, operator.neg,
     torch.add, torch.sub, torch.mul, torch.div, torch.neg, torch.abs, torch.clamp,
-    torch.relu, torch.sigmoid, torch.tanh, F.sigmoid, F.tanh, F.softplus,
+    torch.relu, torch.relu_, torch.sigmoid, torch.tanh, F.sigmoid, F.tanh, F.softplus,
     F.relu, F.relu6, F.leaky_relu, F.elu, F.selu, F.celu, F.gelu, F.silu, F.mish, F.hardtanh, F.hardsigmoid,
     F.hardswish, F.dropout, F.dropout2d,
 )  # fmt: skip
