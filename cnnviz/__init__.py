@@ -26,6 +26,7 @@ _HOME_OF = {
     "smoothgrad": "cnnviz.attribution",
     "occlusion": "cnnviz.attribution",
     "saliency": "cnnviz.attribution",
+    "segment_foreground": "cnnviz.attribution",
     "activation_grid": "cnnviz.features",
     "embed_images": "cnnviz.features",
     "filter_grid": "cnnviz.features",
@@ -57,6 +58,7 @@ if TYPE_CHECKING:
     from cnnviz.attribution import integrated_gradients as integrated_gradients
     from cnnviz.attribution import occlusion as occlusion
     from cnnviz.attribution import saliency as saliency
+    from cnnviz.attribution import segment_foreground as segment_foreground
     from cnnviz.attribution import smoothgrad as smoothgrad
     from cnnviz.features import activation_grid as activation_grid
     from cnnviz.features import embed_images as embed_images

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from enum import Enum
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from cnnviz.cli import cutout
 from cnnviz.cli.command import command
 from cnnviz.cli.job import ImageJob, Picture, Result
 from cnnviz.cli.maps import (
@@ -21,6 +23,7 @@ from cnnviz.cli.maps import (
     prediction_json,
 )
 from cnnviz.cli.options import InputOptions, NetworkOptions, OutputOptions, RunOptions, TargetOption
+from cnnviz.cli.outputs import require_files
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -82,6 +85,7 @@ def register(app: typer.Typer) -> None:
         app,
         "saliency",
         examples="cnnviz saliency sample_images/chelsea.png\n"
+        "cnnviz saliency sample_images/coffee.png --method smoothgrad --grabcut\n"
         "cnnviz saliency photo.jpg --target tabby --view overlay -o tabby.jpg\n"
         "cat photo.jpg | cnnviz saliency - -o - > saliency.png",
     )
@@ -100,6 +104,10 @@ def register(app: typer.Typer) -> None:
         baseline: Annotated[
             Baseline, typer.Option("--baseline", help="Integrated gradients: where the way begins.")
         ] = Baseline.black,
+        grabcut: Annotated[
+            bool,
+            typer.Option("--grabcut", help="Cut the object out: write mask, cut-out and overlay beside the map."),
+        ] = False,
         view: ViewOption = View.panel,
         colormap: ColormapOption = None,
         percentile: PercentileOption = 99.0,
@@ -112,12 +120,18 @@ def register(app: typer.Typer) -> None:
             found, facts = _gradient_map(
                 net, picture.pixels, verdict.target[0], method, samples, sigma, steps, baseline.value, run.seed
             )
-            image = style.render(found, picture, verdict.caption(net), _TITLES[method])
-            return attribution_result(image, verdict, **facts)
+            cut = cutout.cut_out(picture, found, run.seed) if grabcut else None
+            extra = [cut.tile] if cut else []
+            image = style.render(found, picture, verdict.caption(net), _TITLES[method], extra)
+            result = attribution_result(image, verdict, **facts, **(cut.facts if cut else {}))
+            return replace(result, companions=cut.companions) if cut else result
 
+        if grabcut:
+            _require_grabcut(output)
         signed = method in (Method.integrated, Method.input_x_gradient)
         style = MapStyle(view, colormap, percentile, blur, signed=signed, panel_blur=2.0)
-        ImageJob("attribution", network, input, run, output)(explain)
+        companions = cutout.COMPANIONS if grabcut else ()
+        ImageJob("attribution", network, input, run, output, companions)(explain)
 
     @command(
         app,
@@ -194,6 +208,14 @@ def register(app: typer.Typer) -> None:
         clip = 99.0 if guided and percentile == 100.0 else percentile
         style = MapStyle(view, colormap, clip, blur)
         ImageJob("attribution", network, input, run, output)(explain)
+
+
+def _require_grabcut(output: OutputOptions) -> None:
+    """Raise UsageError, before any work, where the cut-outs cannot be made or written."""
+    from cnnviz.attribution.segmentation import require_opencv
+
+    require_files(output, "--grabcut")
+    require_opencv()
 
 
 def _gradient_map(

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from PIL.Image import Image
     from torch import Tensor
 
+    from cnnviz.cli.longjob import Watch
     from cnnviz.network import Network
 
 
@@ -48,8 +49,8 @@ class Result:
 
     ``image``: what is written (None for commands that only print); ``lines``: what is printed without ``--json``
     when there is no image; ``facts``: what ``--json`` tells, all JSON-able; ``target``: the class's name, for
-    ``{target}`` in output templates; ``companions``: contents of further files, written beside the image under its
-    name with the suffix that is the key.
+    ``{target}`` in output templates; ``companions``: further files, written beside the image under its name with the
+    suffix that is the key: their contents, or pictures, which carry the recipe too.
     """
 
     facts: dict[str, Any] = field(default_factory=dict)
@@ -57,7 +58,7 @@ class Result:
     lines: Sequence[str] = ()
     target: str = ""
     recipe: dict[str, Any] = field(default_factory=dict)
-    companions: Mapping[str, bytes] = field(default_factory=dict)
+    companions: Mapping[str, bytes | Image] = field(default_factory=dict)
 
 
 Explain = Callable[["Network", Picture], Result]
@@ -66,7 +67,8 @@ Explain = Callable[["Network", Picture], Result]
 @dataclass
 class ImageJob:
     """A command over pictures. ``output`` is None for commands that print and write nothing; ``companions`` are the
-    suffixes of what its results bring besides images."""
+    suffixes of what its results bring besides images; ``watch`` is hung on the callback of jobs that take many
+    steps."""
 
     technique: str
     network: NetworkOptions
@@ -74,6 +76,7 @@ class ImageJob:
     run: RunOptions
     output: OutputOptions | None = None
     companions: Sequence[str] = ()
+    watch: Watch | None = None
 
     def __call__(self, explain: Explain) -> None:
         """Run ``explain`` over all pictures; exits with 1 (or 4, out of memory) if any failed."""
@@ -95,7 +98,8 @@ class ImageJob:
     def _plan(self, sources: list[Source], model: str) -> Sequence[Destination | None]:
         if self.output is None:
             return [None] * len(sources)
-        return outputs.plan(sources, self.output, current.command, model, self.companions)
+        companions = [*self.companions, *(self.watch.companions if self.watch else ())]
+        return outputs.plan(sources, self.output, current.command, model, companions)
 
     def _is_done(self, destination: Destination | None) -> bool:
         return bool(
@@ -141,10 +145,30 @@ class ImageJob:
         started = time.perf_counter()
         picture = read_picture(source, network, self.input)
         with clear_error_when_short(self.input.size or network.spec.size):
-            result = explain(network, picture)
+            result = self._watched(lambda: explain(network, picture), source, destination, network)
         written = self._write(result, source, destination, network) if destination else []
         seconds = time.perf_counter() - started
         self._report(source, written, result, network, seconds)
+
+    def _watched(
+        self, work: Callable[[], Result], source: Source, destination: Destination | None, network: Network
+    ) -> Result:
+        """What ``work`` makes. A long job that is interrupted leaves the picture so far where the whole one was due."""
+        if self.watch is None or destination is None:
+            return work()
+        path = None if destination.is_stdout or not destination.is_settled else destination.path()
+        recipe = self._recipe(Result(), source, network)
+        try:
+            with self.watch.over(path, recipe, force=bool(self.output and self.output.force)):
+                result = work()
+                result.companions = {**result.companions, **self.watch.made()}
+                return result
+        except KeyboardInterrupt:
+            unfinished = self.watch.unfinished()
+            if unfinished is not None:
+                written = self._write(unfinished, source, destination, network)
+                console.warn(f"Interrupted: {', '.join(written) or 'the output'} holds the picture so far.")
+            raise
 
     def _write(self, result: Result, source: Source, destination: Destination, network: Network) -> list[str]:
         """The paths written, the picture's first; none if it went to standard output or is there already."""
@@ -162,7 +186,8 @@ class ImageJob:
             raise ImageError(f"'{path}' is the input itself; nothing was written.")
         _make_folder(path.parent)
         written = [write_image(result.image, path, recipe, force=self.output.force)]
-        for suffix, content in result.companions.items():
+        for suffix, made in result.companions.items():
+            content = made if isinstance(made, bytes) else encode(made, suffix.rpartition(".")[2], recipe)
             written.append(write_bytes(content, path.with_suffix(suffix), force=self.output.force))
         return [str(place) for place in written]
 

@@ -60,6 +60,12 @@ def plan(
     return destinations
 
 
+def require_files(options: OutputOptions, option: str) -> None:
+    """Raise UsageError where ``option``, which writes several files, meets standard output, which takes one."""
+    if options.output == STDOUT:
+        raise UsageError(f"{option} writes several files, and standard output takes one; use -o FILE or FOLDER/.")
+
+
 def _destination(source: Source, options: OutputOptions, command: str, model: str) -> Destination:
     output = options.output
     if output is None:
