@@ -1,0 +1,26 @@
+"""The style of pictures, and how it is carried over to others."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from cnnviz._lazy import lazy_names
+
+_HOME_OF = {
+    "StyleSettings": "cnnviz.style.transfer",
+    "StyleTransfer": "cnnviz.style.transfer",
+    "transfer_style": "cnnviz.style.transfer",
+    "gram_matrix": "cnnviz.synthesis.moments",
+    "match_colors": "cnnviz.style.color",
+}
+
+__all__ = list(_HOME_OF)
+
+if TYPE_CHECKING:
+    from cnnviz.style.color import match_colors as match_colors
+    from cnnviz.style.transfer import StyleSettings as StyleSettings
+    from cnnviz.style.transfer import StyleTransfer as StyleTransfer
+    from cnnviz.style.transfer import transfer_style as transfer_style
+    from cnnviz.synthesis.moments import gram_matrix as gram_matrix
+
+__getattr__, __dir__ = lazy_names(__name__, _HOME_OF)

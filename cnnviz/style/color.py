@@ -1,0 +1,55 @@
+"""Keeping the photo's own colours: Gatys, Bethge, Hertzmann & Shechtman, "Preserving Color in Neural Artistic Style
+Transfer", 2016, arXiv:1606.05897, and section 4 of Gatys et al., CVPR 2017, arXiv:1611.07865."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+_LUMA = ((0.299, 0.587, 0.114), (0.595716, -0.274453, -0.321263), (0.211456, -0.522591, 0.311135))
+"""RGB to YIQ, the paper's luminance and colours, by row."""
+
+
+def match_colors(style: Tensor, content: Tensor) -> Tensor:
+    """The style (1, 3, h, w) with the mean and covariance of the content's colours (1, 3, H, W), in [0, 1].
+
+    The linear map is the paper's second, ``S_content^½ S_style^-½``, which turns no colour into another's place.
+    """
+    source, target = _colors(style), _colors(content)
+    mean, wanted = source.mean(1, keepdim=True), target.mean(1, keepdim=True)
+    change = _power(_covariance(target), 0.5) @ _power(_covariance(source), -0.5)
+    found = (change @ (source - mean) + wanted).to(style.dtype)
+    return found.reshape(style.shape).clamp(0, 1)
+
+
+def match_luminance(style: Tensor, content: Tensor) -> Tensor:
+    """The style as grey, with the mean and deviation of the content's luminance; (1, 3, h, w) in [0, 1]."""
+    grey, wanted = luminance(style), luminance(content)
+    scale = wanted.std() / grey.std().clamp_min(1e-6)
+    return ((grey - grey.mean()) * scale + wanted.mean()).clamp(0, 1).expand_as(style).contiguous()
+
+
+def luminance(pixels: Tensor) -> Tensor:
+    """(N, 1, H, W) of pixels (N, 3, H, W)."""
+    return (pixels * pixels.new_tensor(_LUMA[0]).view(1, 3, 1, 1)).sum(1, keepdim=True)
+
+
+def with_colors_of(content: Tensor, painted: Tensor) -> Tensor:
+    """The luminance of what was painted under the colours of the content, both (1, 3, H, W); in [0, 1]."""
+    matrix = content.new_tensor(_LUMA)
+    mixed = torch.einsum("oc,nchw->nohw", matrix, content)
+    mixed[:, :1] = luminance(painted)
+    return torch.einsum("oc,nchw->nohw", torch.linalg.inv(matrix), mixed).clamp(0, 1)
+
+
+def _colors(pixels: Tensor) -> Tensor:
+    return pixels.double().transpose(0, 1).flatten(1)
+
+
+def _covariance(colors: Tensor) -> Tensor:
+    return torch.cov(colors) + 1e-6 * torch.eye(3, dtype=colors.dtype, device=colors.device)
+
+
+def _power(matrix: Tensor, exponent: float) -> Tensor:
+    values, vectors = torch.linalg.eigh(matrix)
+    return (vectors * values.clamp_min(1e-12).pow(exponent)) @ vectors.T

@@ -1,0 +1,76 @@
+"""Which style goes where: masks, the regions they make, and a picture of which only a part is painted."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from cnnviz.errors import UsageError
+from cnnviz.synthesis.parameterization import Pixels
+from cnnviz.synthesis.stages import Size
+
+
+@dataclass(frozen=True)
+class Region:
+    """A part of the picture and the styles blended in it, by number, with their weights.
+
+    ``mask`` (1, 1, H, W) in [0, 1] says where the region is; None is the whole picture.
+    """
+
+    styles: tuple[int, ...]
+    weights: tuple[float, ...]
+    mask: Tensor | None = None
+
+    @property
+    def share(self) -> float:
+        """The region's share of the picture's area."""
+        return 1.0 if self.mask is None else float(self.mask.mean())
+
+
+def make_regions(
+    styles: int, weights: Sequence[float] | None = None, masks: Sequence[Tensor] | None = None
+) -> list[Region]:
+    """One region of all styles blended by ``weights``; or, with a mask for each style, a region for each.
+
+    Raises UsageError where the counts do not fit, a weight is senseless, or a mask is empty.
+    """
+    weights = list(weights) if weights is not None else [1.0] * styles
+    if styles < 1:
+        raise UsageError("A style picture is needed.")
+    if len(weights) != styles:
+        raise UsageError(f"{styles} styles cannot have {len(weights)} weights.")
+    if min(weights) < 0 or sum(weights) <= 0:
+        raise UsageError("The weights of styles must not be negative, and one of them must be positive.")
+    if not masks:
+        return [Region(tuple(range(styles)), tuple(weights))]
+    for number, mask in enumerate(masks, start=1):
+        if float(mask.max()) <= 0:
+            raise UsageError(f"Mask {number} is black all over: it leaves nothing to paint.")
+    if len(masks) == 1:
+        return [Region(tuple(range(styles)), tuple(weights), masks[0])]
+    if len(masks) != styles:
+        raise UsageError(f"{len(masks)} masks need as many styles, one for each; there are {styles}.")
+    return [Region((i,), (1.0,), mask) for i, mask in enumerate(masks)]
+
+
+def cover(regions: Sequence[Region], size: Size) -> Tensor | None:
+    """Where anything is painted, (1, 1, H, W) in [0, 1] at ``size``; None where that is everywhere."""
+    if any(region.mask is None for region in regions):
+        return None
+    union = torch.stack([region.mask for region in regions if region.mask is not None]).amax(0)
+    union = torch.nn.functional.interpolate(union, size, mode="area")
+    return None if float(union.min()) >= 1 else union
+
+
+class Covered(Pixels):
+    """Pixels that show only where ``covering`` (1, 1, H, W) is 1; elsewhere ``under`` (1, 3, H, W) is seen."""
+
+    def __init__(self, start: Tensor, under: Tensor, covering: Tensor, bounded: bool = True) -> None:
+        super().__init__(start, bounded)
+        self.under, self.covering = under, covering
+
+    def image(self) -> Tensor:
+        return self.under + self.covering * (self.parameter - self.under)

@@ -1,0 +1,289 @@
+"""A photo painted in the style of other pictures, by optimisation: slow, and as good as it gets."""
+
+from __future__ import annotations
+
+import math
+import warnings
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from cnnviz.errors import UsageError
+from cnnviz.network import Network
+from cnnviz.network.variants import with_average_pooling
+from cnnviz.runtime.progress import OnStep
+from cnnviz.style.color import match_colors, match_luminance, with_colors_of
+from cnnviz.style.losses import LossWeights, StyleLoss
+from cnnviz.style.regions import Covered, Region, cover, make_regions
+from cnnviz.synthesis.ascent import Ascent, cosine
+from cnnviz.synthesis.moments import distance
+from cnnviz.synthesis.optimizers import Adam
+from cnnviz.synthesis.painting_layers import painting_layers
+from cnnviz.synthesis.parameterization import Pixels
+from cnnviz.synthesis.stages import (
+    RESTART,
+    CoarseToFine,
+    RandomShift,
+    Size,
+    Stage,
+    plan_stages,
+    quasi_newton_run,
+    resize,
+    scales_for,
+)
+from cnnviz.synthesis.texture_target import TextureTarget, at, measure_texture
+from cnnviz.synthesis.transforms import gaussian_blur
+
+_SHIFT = 16
+"""Pixels, the stride of the deepest layers in use."""
+
+_POLISH_RATE, _SOFTEN = 0.02, 0.5
+"""Adam's step size where a picture is gone over, and the blur before it, in pixels, that ends L-BFGS's dither."""
+
+
+@dataclass(frozen=True)
+class StyleSettings:
+    """How a style is transferred. All weights are those of relative losses: 1 is what a blank picture would have.
+
+    Attributes:
+        content_weight: more keeps more of the photo.
+        style_weight: of the sum over the style layers.
+        palette_weight: of the distance between the colours of picture and style, which keeps foreign colours out.
+        tv_weight: more makes smoother pictures; of the mean squared difference of neighbouring pixels.
+        content_layers: None takes the network's default, as do
+        style_layers: where the style is read from.
+        layer_weights: one for each style layer; all 1 if None.
+        style_loss: ``gram`` (Gatys 2016), ``covariance`` (and mean, apart) or ``wasserstein`` (of Gaussians).
+        steps: evaluations of the network, forward and backward, shared among the scales.
+        scales: how many sizes, each twice the one before, the picture is painted at; None takes as many as are
+            128 pixels or more.
+        optimizer: ``lbfgs`` or ``adam``.
+        polish: share of the steps in which each size is gone over with Adam, moved about at every step, which ends
+            the fine dither that L-BFGS leaves.
+        learning_rate: Adam's, in pixel units; it falls along a cosine at each size.
+        init: what is painted over: the ``content``, ``noise``, or a picture (1, 3, h, w).
+        style_scale: size of the style pictures relative to the content: more makes larger strokes.
+        keep_color: ``none``; ``luminance`` paints light and dark only; ``covariance`` gives the style the photo's
+            colours first.
+        average_pooling: averages where the network takes maxima, which leaves less noise.
+        shift: pixels by which the picture is moved about in the network's grid; 0 leaves it in place.
+    """
+
+    content_weight: float = 1.0
+    style_weight: float = 1.0
+    palette_weight: float = 20.0
+    tv_weight: float = 1e-2
+    content_layers: Sequence[str] | None = None
+    style_layers: Sequence[str] | None = None
+    layer_weights: Sequence[float] | None = None
+    style_loss: str = "covariance"
+    steps: int = 240
+    scales: int | None = None
+    optimizer: str = "lbfgs"
+    polish: float = 0.375
+    learning_rate: float = 0.05
+    init: str | Tensor = "content"
+    style_scale: float = 1.0
+    keep_color: str = "none"
+    average_pooling: bool = True
+    shift: int = _SHIFT
+
+    def __post_init__(self) -> None:
+        distance(self.style_loss)
+        _one_of("optimizer", self.optimizer, ("lbfgs", "adam"))
+        _one_of("keep_color", self.keep_color, ("none", "luminance", "covariance"))
+        if isinstance(self.init, str):
+            _one_of("init", self.init, ("content", "noise"))
+        if min(self.content_weight, self.style_weight, self.tv_weight) < 0:
+            raise UsageError("Weights must not be negative.")
+        if self.content_weight + self.style_weight <= 0:
+            raise UsageError("Either the content or the style needs a weight above 0.")
+        if not 0.05 <= self.style_scale <= 10:
+            raise UsageError(f"The style's scale must lie between 0.05 and 10, not {self.style_scale}.")
+        if self.steps < 1 or (self.scales is not None and self.scales < 1):
+            raise UsageError("At least one step and one scale are needed.")
+
+
+def transfer_style(
+    network: Network,
+    content: Tensor,
+    styles: Sequence[Tensor] | Tensor,
+    *,
+    weights: Sequence[float] | None = None,
+    masks: Sequence[Tensor] | None = None,
+    style_masks: Sequence[Tensor | None] | None = None,
+    seed: int = 0,
+    on_step: OnStep | None = None,
+    **settings: Any,
+) -> Tensor:
+    """Paint the content in the style of other pictures.
+
+    Gatys, Ecker & Bethge, "Image Style Transfer Using Convolutional Neural Networks", CVPR 2016, arXiv:1508.06576.
+    What is done otherwise is told at ``StyleLoss``, and: the picture is painted coarse to fine (Gatys et al., CVPR
+    2017, arXiv:1611.07865), and L-BFGS starts anew every 25 steps, with the picture moved.
+
+    Args:
+        network: any; gradients go to the picture alone.
+        content: the photo (1, 3, H, W), RGB in [0, 1]; the result has its size.
+        styles: one or more pictures (1, 3, h, w), of any sizes.
+        weights: of the styles, whose moments are averaged; all alike if None.
+        masks: (1, 1, H, W) in [0, 1]: one says where all is painted, several where each style is; the rest of the
+            photo stays.
+        style_masks: for each style None, or which part of it is meant, (1, 1, h, w).
+        seed: of the noise and the positions.
+        on_step: told after each step; ``terms`` holds the relative losses ``content``, ``style``, and ``tv``.
+        settings: the fields of ``StyleSettings``.
+
+    Returns:
+        (1, 3, H, W), in [0, 1].
+
+    Raises:
+        UsageError: no such layer, or settings that make no sense.
+        DivergedError: the optimisation ran away, with Adam too; a warning is given where Adam saved it.
+    """
+    styles = [styles] if isinstance(styles, Tensor) else list(styles)
+    found = StyleTransfer(network, content, styles, weights, masks, style_masks, StyleSettings(**settings), seed)
+    picture = found.run(on_step)
+    for remark in found.remarks:
+        warnings.warn(remark, RuntimeWarning, stacklevel=2)
+    return picture
+
+
+class StyleTransfer:
+    """A style transfer that can be watched, stopped, saved and gone on with; see ``transfer_style``."""
+
+    def __init__(
+        self,
+        network: Network,
+        content: Tensor,
+        styles: Sequence[Tensor],
+        weights: Sequence[float] | None = None,
+        masks: Sequence[Tensor] | None = None,
+        style_masks: Sequence[Tensor | None] | None = None,
+        settings: StyleSettings | None = None,
+        seed: int = 0,
+    ) -> None:
+        self.settings = settings = settings or StyleSettings()
+        self.network = with_average_pooling(network) if settings.average_pooling else network
+        self.seed = seed
+        self.content = content.to(network.device, network.dtype)
+        self.regions = make_regions(len(styles), weights, masks)
+        if style_masks is not None and len(style_masks) != len(styles):
+            raise UsageError(f"{len(styles)} styles cannot have {len(style_masks)} masks.")
+        self.style_masks = list(style_masks) if style_masks is not None else [None] * len(styles)
+        self.styles = [self._recolored(style.to(self.content)) for style in styles]
+        defaults = painting_layers(network)
+        self.layer_weights = _weighted(settings.style_layers or defaults.style, settings.layer_weights)
+        self.content_layers = list(settings.content_layers or defaults.content)
+        self.painting = CoarseToFine(self._first(), self._stages(), self._prepare)
+
+    @property
+    def remarks(self) -> list[str]:
+        """What the user should know of how it went."""
+        return self.painting.remarks
+
+    def run(self, on_step: OnStep | None = None) -> Tensor:
+        """Take the steps that remain and return the picture (1, 3, H, W), in [0, 1]."""
+        return self._finished(self.painting.run(on_step))
+
+    def image(self) -> Tensor:
+        """The picture so far, at the content's size."""
+        return self._finished(resize(self.painting.image(), _size(self.content)))
+
+    def state_dict(self) -> dict[str, Any]:
+        """All it takes to go on later with the same pictures and settings."""
+        return self.painting.state_dict()
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        self.painting.load_state_dict(state)
+
+    def _stages(self) -> list[Stage]:
+        size = _size(self.content)
+        scales = self.settings.scales or scales_for(size, least=128)
+        return plan_stages(size, self.settings.steps, min(scales, self.settings.steps), self.settings.polish)
+
+    def _first(self) -> Tensor:
+        init = self.settings.init
+        if isinstance(init, Tensor):
+            return resize(init.to(self.content), _size(self.content))
+        if init == "content":
+            return self.content
+        size = self._stages()[0].size
+        noise = torch.randn(1, 3, *size, generator=torch.Generator().manual_seed(self.seed)).to(self.content)
+        mean, deviation = self.content.mean((2, 3), keepdim=True), self.content.std((2, 3), keepdim=True)
+        return (mean + deviation * noise).clamp(0, 1)
+
+    def _prepare(self, stage: Stage, start: Tensor) -> Ascent:
+        content = resize(self.content, stage.size)
+        quasi_newton = self.settings.optimizer == "lbfgs" and not stage.polish
+        every = RESTART if quasi_newton else 1 if stage.polish else 5
+        shift = RandomShift(self.settings.shift, every, self.seed * 101 + stage.number)
+        loss = StyleLoss(self.network, content, self.content_layers, self._targets(stage.size), self._weights(), shift)
+        if stage.polish:
+            start = gaussian_blur(start, _SOFTEN)
+        picture = self._picture(start, content, bounded=not quasi_newton)
+        if quasi_newton:
+            return quasi_newton_run(picture, loss, stage.steps, loss.before_step)
+        rate = _POLISH_RATE if stage.polish else self.settings.learning_rate
+        return Ascent(picture, loss, Adam(rate), stage.steps, schedule=cosine, before_step=loss.before_step)
+
+    def _picture(self, start: Tensor, content: Tensor, bounded: bool) -> Pixels:
+        covering = cover(self.regions, _size(content))
+        if covering is None:
+            return Pixels(start, bounded)
+        return Covered(start, content, covering.to(content), bounded)
+
+    def _targets(self, size: Size) -> list[tuple[Region, TextureTarget]]:
+        side = self.settings.style_scale * math.sqrt(size[0] * size[1])
+        least = self.network.spec.min_size
+        styles = [resize(style, _scaled(_size(style), side, least)) for style in self.styles]
+        masks = [at(mask, style) for mask, style in zip(self.style_masks, styles, strict=True)]
+
+        def target(region: Region) -> TextureTarget:
+            return measure_texture(
+                self.network,
+                [styles[i] for i in region.styles],
+                self.layer_weights,
+                shares=region.weights,
+                masks=[masks[i] for i in region.styles],
+                statistic=self.settings.style_loss,
+                margin=self.settings.shift // 2,
+            )
+
+        return [(region, target(region)) for region in self.regions]
+
+    def _weights(self) -> LossWeights:
+        settings = self.settings
+        return LossWeights(settings.content_weight, settings.style_weight, settings.palette_weight, settings.tv_weight)
+
+    def _recolored(self, style: Tensor) -> Tensor:
+        if self.settings.keep_color == "covariance":
+            return match_colors(style, self.content)
+        return match_luminance(style, self.content) if self.settings.keep_color == "luminance" else style
+
+    def _finished(self, picture: Tensor) -> Tensor:
+        return with_colors_of(self.content, picture) if self.settings.keep_color == "luminance" else picture
+
+
+def _scaled(size: Size, side: float, least: int) -> Size:
+    """``size`` enlarged or shrunk until the square root of its area is ``side``, no side below ``least``."""
+    factor = side / math.sqrt(size[0] * size[1])
+    return max(least, round(size[0] * factor)), max(least, round(size[1] * factor))
+
+
+def _weighted(layers: Sequence[str], weights: Sequence[float] | None) -> dict[str, float]:
+    if weights is not None and len(weights) != len(layers):
+        raise UsageError(f"{len(layers)} style layers cannot have {len(weights)} weights.")
+    return dict(zip(layers, weights or [1.0] * len(layers), strict=True))
+
+
+def _size(pixels: Tensor) -> Size:
+    return int(pixels.shape[2]), int(pixels.shape[3])
+
+
+def _one_of(name: str, given: str, known: Sequence[str]) -> None:
+    if given not in known:
+        raise UsageError(f"There is no {name} '{given}'; there are {', '.join(known)}.")

@@ -1,0 +1,138 @@
+"""What a texture is to a network: the moments of its features, and how far two of them are apart.
+
+Every distance is relative to the target: 0 for the same texture, about 1 for a picture in which the layer sees
+nothing. So one weight serves every layer, network and picture size.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from cnnviz.errors import UsageError
+
+
+@dataclass(frozen=True)
+class Moments:
+    """Mean (N, C) and mean product (N, C, C), the Gram matrix, of a layer's features over positions.
+
+    Both are averages, so the moments of two textures side by side are the weighted averages of theirs.
+    """
+
+    mean: Tensor
+    gram: Tensor
+
+    @property
+    def covariance(self) -> Tensor:
+        return self.gram - self.mean[:, :, None] * self.mean[:, None, :]
+
+    def detach(self) -> Moments:
+        return Moments(self.mean.detach(), self.gram.detach())
+
+
+Distance = Callable[[Moments, Moments], Tensor]
+"""Moments found and wanted -> how far apart, a scalar; summed over the batch."""
+
+
+def gram_matrix(features: Tensor, mask: Tensor | None = None) -> Tensor:
+    """The Gram matrix of features (N, C, H, W) as a mean over positions: ``G_ij = mean_p F_ip F_jp``, (N, C, C).
+
+    Gatys, Ecker & Bethge, "Texture Synthesis Using Convolutional Neural Networks", NIPS 2015, arXiv:1505.07376.
+    Opposed to the paper the products are averaged, not summed, so that pictures of two sizes can be compared.
+
+    ``mask`` (N or 1, 1, H, W), at least 0, weighs the positions: the guided Gram matrix of Gatys et al., "Controlling
+    Perceptual Factors in Neural Style Transfer", CVPR 2017, arXiv:1611.07865, with the mask as the squared guide.
+    """
+    return moments(features, mask).gram
+
+
+def moments(features: Tensor, mask: Tensor | None = None) -> Moments:
+    """The moments of features (N, C, H, W), each position weighed by ``mask`` (N or 1, 1, H, W) if there is one."""
+    rows = features.permute(0, 2, 3, 1).flatten(1, 2)  # positions by channels; no copy in channels_last
+    if mask is None:
+        weighed, total = rows, torch.tensor(float(rows.shape[1]), dtype=rows.dtype, device=rows.device)
+    else:
+        weights = mask.flatten(2).transpose(1, 2)
+        weighed, total = rows * weights, weights.sum((1, 2), keepdim=True).clamp_min(1e-8)
+    gram = weighed.transpose(1, 2) @ rows / total
+    return Moments(weighed.sum(1) / total.reshape(-1, 1), gram)
+
+
+def blend(parts: Sequence[Moments], weights: Sequence[float]) -> Moments:
+    """The weighted average of moments; weights need not add up to one.
+
+    Raises UsageError unless there is a weight for each, none negative, and one of them positive.
+    """
+    if len(weights) != len(parts):
+        raise UsageError(f"{len(parts)} styles cannot have {len(weights)} weights.")
+    total = sum(weights)
+    if min(weights) < 0 or total <= 0:
+        raise UsageError("The weights of styles must not be negative, and one of them must be positive.")
+    shares = [weight / total for weight in weights]
+    mean = sum((part.mean * share for part, share in zip(parts, shares, strict=True)), torch.zeros(()))
+    gram = sum((part.gram * share for part, share in zip(parts, shares, strict=True)), torch.zeros(()))
+    return Moments(mean.to(parts[0].mean), gram.to(parts[0].gram))
+
+
+def gram_distance(found: Moments, wanted: Moments) -> Tensor:
+    """``||G - A||² / ||A||²``: Gatys' layer loss ``E_l = sum (G - A)² / 4 N² M²``, divided by that of a blank layer."""
+    return _relative(found.gram - wanted.gram, wanted.gram)
+
+
+def covariance_distance(found: Moments, wanted: Moments) -> Tensor:
+    """Covariances and means compared apart: a mean that is slightly off no longer hides the texture around it."""
+    return _relative(found.covariance - wanted.covariance, wanted.covariance) + _relative(
+        found.mean - wanted.mean, wanted.mean
+    )
+
+
+def wasserstein_distance(found: Moments, wanted: Moments) -> Tensor:
+    """The squared 2-Wasserstein distance between the Gaussians of these moments, relative to the target's energy.
+
+    ``|m - n|² + tr(S + T - 2 (T^½ S T^½)^½)`` (Olkin & Pukelsheim, Linear Algebra and its Applications 48, 1982). In
+    style transfer as in Crowson's style-transfer-pytorch, which divides it by the channels instead.
+    """
+    root = _square_root(wanted.covariance)
+    inner = root @ found.covariance @ root
+    # The slope of a root is infinite at zero: directions in which neither texture varies are left out.
+    floor = 1e-7 * _trace(wanted.covariance)[:, None] ** 2
+    overlap = torch.linalg.eigvalsh((inner + inner.transpose(1, 2)) / 2).clamp_min(floor).sqrt().sum(1)
+    energy = wanted.mean.square().sum(1) + _trace(wanted.covariance)
+    apart = (found.mean - wanted.mean).square().sum(1) + _trace(found.covariance) + _trace(wanted.covariance)
+    return ((apart - 2 * overlap) / energy.clamp_min(1e-12)).clamp_min(0).sum()
+
+
+DISTANCES: dict[str, Distance] = {
+    "gram": gram_distance,
+    "covariance": covariance_distance,
+    "wasserstein": wasserstein_distance,
+}
+
+
+def distance(name: str) -> Distance:
+    """The distance called ``name``; UsageError if there is none."""
+    if name not in DISTANCES:
+        raise UsageError(f"There is no style loss '{name}'; there are {', '.join(DISTANCES)}.")
+    return DISTANCES[name]
+
+
+def relative_error(found: Tensor, wanted: Tensor) -> Tensor:
+    """``||found - wanted||² / ||wanted||²`` of each item of a batch, summed: the content loss, free of units."""
+    return _relative(found - wanted, wanted)
+
+
+def _relative(difference: Tensor, wanted: Tensor) -> Tensor:
+    axes = tuple(range(1, difference.ndim))
+    return (difference.square().sum(axes) / wanted.square().sum(axes).clamp_min(1e-12)).sum()
+
+
+def _trace(matrices: Tensor) -> Tensor:
+    return matrices.diagonal(dim1=1, dim2=2).sum(1)
+
+
+def _square_root(matrices: Tensor) -> Tensor:
+    values, vectors = torch.linalg.eigh(matrices)
+    return (vectors * values.clamp_min(0).sqrt()[:, None, :]) @ vectors.transpose(1, 2)

@@ -1,0 +1,209 @@
+"""Coarse to fine: a picture is painted small, enlarged, and painted on, so that large shapes come first."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from cnnviz.errors import DivergedError
+from cnnviz.runtime.progress import OnStep
+from cnnviz.synthesis.ascent import Ascent, Hook, Objective, part_of
+from cnnviz.synthesis.optimizers import LBFGS, Adam
+from cnnviz.synthesis.parameterization import Pixels
+
+RESTART = 25
+"""L-BFGS forgets its past each so many steps: the picture is moved then, which changes the objective."""
+
+Size = tuple[int, int]
+"""Height and width in pixels."""
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One size of the picture and the steps taken at it; ``number`` counts from 0, the coarsest.
+
+    ``polish``: whether it only goes over what the stage before painted at the same size.
+    """
+
+    number: int
+    size: Size
+    steps: int
+    polish: bool = False
+
+
+Prepare = Callable[[Stage, Tensor], Ascent]
+"""A stage and the picture it begins with (1, 3, H, W) -> the run. Asked twice, it gives the same run."""
+
+
+def plan_stages(size: Size, steps: int, scales: int, polish: float = 0.0) -> list[Stage]:
+    """``scales`` sizes up to ``size``, each twice the one before, with ``steps`` shared among them.
+
+    ``polish`` is the share of each size's steps that is left for going over it.
+    """
+    stages: list[Stage] = []
+    for i in range(scales):
+        height, width = (max(1, round(side / 2 ** (scales - 1 - i))) for side in size)
+        share = steps * (i + 1) // scales - steps * i // scales
+        last = round(share * polish)
+        for count, polishing in ((share - last, False), (last, True)):
+            if count:
+                stages.append(Stage(len(stages), (height, width), count, polishing))
+    return stages
+
+
+def scales_for(size: Size, least: int) -> int:
+    """How many scales, halving, keep the geometric mean of the sides at or above ``least`` pixels; at least 1."""
+    return 1 + max(0, int(math.log2(math.sqrt(size[0] * size[1]) / least) + 1e-6))
+
+
+def resize(pixels: Tensor, size: Size) -> Tensor:
+    """Pixels at another size, bicubic, antialiased where they become smaller, in [0, 1]."""
+    if tuple(pixels.shape[2:]) == size:
+        return pixels
+    return F.interpolate(pixels, size, mode="bicubic", align_corners=False, antialias=True).clamp(0, 1)
+
+
+def quasi_newton_run(picture: Pixels, objective: Objective, steps: int, before_step: Hook) -> Ascent:
+    """A run of L-BFGS that starts anew every ``RESTART`` steps and is only then brought back to [0, 1]."""
+
+    def bounded_at_restarts(step: int) -> None:
+        if (step - 1) % RESTART == 0:
+            with torch.no_grad():
+                picture.parameter.clamp_(0, 1)
+        before_step(step)
+
+    optimizer = LBFGS(history=RESTART)
+    return Ascent(picture, objective, optimizer, steps, restart_every=RESTART, before_step=bounded_at_restarts)
+
+
+@dataclass
+class CoarseToFine:
+    """A run over ``stages``; can be stopped at any moment, saved, and gone on with.
+
+    Where a stage diverges (its loss is no number any more), what it has painted is dropped and it is run again with
+    Adam; ``remarks`` tells of it.
+
+    Args:
+        start: the picture to begin with, at any size.
+        stages: from coarse to fine.
+        prepare: makes the run of a stage.
+        rescue_rate: Adam's step size, in the parameter's units, where a stage diverged.
+    """
+
+    start: Tensor
+    stages: Sequence[Stage]
+    prepare: Prepare
+    rescue_rate: float = 0.02
+    remarks: list[str] = field(default_factory=list, init=False)
+    number: int = field(default=0, init=False)
+    rescued: bool = field(default=False, init=False)
+    ascent: Ascent | None = field(default=None, init=False, repr=False)
+
+    @property
+    def total(self) -> int:
+        return sum(stage.steps for stage in self.stages)
+
+    @property
+    def done(self) -> int:
+        before = sum(stage.steps for stage in self.stages[: self.number])
+        return before + (self.ascent.done if self.ascent else 0)
+
+    def run(self, on_step: OnStep | None = None) -> Tensor:
+        """Take the steps that remain and return the pixels (1, 3, H, W), in [0, 1].
+
+        Raises DivergedError where Adam diverges as well.
+        """
+        while self.number < len(self.stages):
+            self._run_stage(on_step)
+            assert self.ascent is not None
+            self.start, self.ascent, self.rescued = self.ascent.image(), None, False
+            self.number += 1
+        return self.start
+
+    def image(self) -> Tensor:
+        """The pixels so far, at the size of the stage that is running."""
+        return self.ascent.image() if self.ascent else self.start.clamp(0, 1)
+
+    def _run_stage(self, on_step: OnStep | None) -> None:
+        stage = self.stages[self.number]
+        before = sum(other.steps for other in self.stages[: self.number])
+        tell = part_of(on_step, before, self.total)
+        self.ascent = self.ascent or self._begin(stage)
+        try:
+            self.ascent.run(tell)
+        except DivergedError as error:
+            if self.rescued:
+                raise
+            self.remarks.append(f"{error} It was run again with Adam from where this size began.")
+            self.rescued = True
+            self.ascent = self._begin(stage)
+            self.ascent.run(tell)
+
+    def _begin(self, stage: Stage) -> Ascent:
+        ascent = self.prepare(stage, resize(self.start, stage.size))
+        if self.rescued:
+            ascent.optimizer, ascent.restart_every = Adam(self.rescue_rate), 0
+        return ascent
+
+    def state_dict(self) -> dict[str, Any]:
+        """All it takes to go on later, with ``stages`` and ``prepare`` as they are."""
+        return {
+            "start": self.start.clone(),
+            "number": self.number,
+            "rescued": self.rescued,
+            "ascent": self.ascent.state_dict() if self.ascent else None,
+        }
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Go on from what ``state_dict`` gave."""
+        self.start, self.number, self.rescued = state["start"].to(self.start), state["number"], state["rescued"]
+        self.ascent = None
+        if state["ascent"] is not None:
+            self.ascent = self._begin(self.stages[self.number])
+            self.ascent.load_state_dict(state["ascent"])
+
+
+@dataclass
+class RandomShift:
+    """Where the picture lies in the network's stride grid: drawn anew each ``every`` steps.
+
+    A network of stride 16 treats each 16th pixel apart, and a picture made for it shows that grid. Painted at many
+    positions in turn, no grid is left. The position follows from ``seed`` and the step alone, so that a run that was
+    stopped goes on alike.
+    """
+
+    largest: int
+    every: int
+    seed: int
+    circular: bool = False
+    offset: tuple[int, int] = (0, 0)
+    _era: int = field(default=-1, init=False)
+
+    def draw(self, step: int) -> bool:
+        """Settle the position for ``step``, which counts from 1; whether it is another one than before."""
+        era = (step - 1) // self.every
+        if era == self._era or not self.largest:
+            return False
+        self._era = era
+        chance = torch.Generator().manual_seed(self.seed * 1_000_003 + era)
+        down, right = torch.randint(0, self.largest + 1, (2,), generator=chance).tolist()
+        self.offset = (down, right)
+        return True
+
+    def __call__(self, pixels: Tensor) -> Tensor:
+        """Pixels (N, C, H, W) at this position, within a border of what is on its other side, or reflected.
+
+        The sides become ``largest`` longer. The border also keeps the zeros that networks pad with away.
+        """
+        room = min(self.largest, *(side - 1 for side in pixels.shape[2:]))
+        if not room:
+            return pixels
+        down, right = min(self.offset[0], room), min(self.offset[1], room)
+        mode = "circular" if self.circular else "reflect"
+        return F.pad(pixels, (right, room - right, down, room - down), mode=mode)
