@@ -9,7 +9,18 @@ from typing import Annotated
 import typer
 
 from cnnviz import __version__
-from cnnviz.cli import adversarial, attribution, console, features, folders, inspection, models, occlusion, universal
+from cnnviz.cli import (
+    adversarial,
+    attribution,
+    console,
+    features,
+    folders,
+    inspection,
+    models,
+    occlusion,
+    universal,
+    visualize,
+)
 from cnnviz.cli.command import INTERRUPTED, PIPE_CLOSED, silence_stdout, stop_on_termination
 
 app = typer.Typer(
@@ -44,6 +55,7 @@ adversarial.register(app)
 universal.register(app)
 features.register(app)
 folders.register(app)
+visualize.register(app)
 inspection.register(app)
 models.register(app)
 

@@ -35,11 +35,13 @@ class Invocation:
     command: str = ""
     values: dict[str, Any] = field(default_factory=dict)
     defaults: dict[str, Any] = field(default_factory=dict)
+    option_names: dict[str, str] = field(default_factory=dict)
 
     def parameters(self) -> dict[str, Any]:
-        """The options that shape the result and differ from their defaults, by name, as JSON can hold them."""
+        """The options that shape the result and differ from their defaults, by the name they are typed by (dashes
+        as underscores), as JSON can hold them."""
         return {
-            name: _portable(value)
+            self.option_names.get(name, name): _portable(value)
             for name, value in self.values.items()
             if name not in NOT_IN_PARAMETERS and value != self.defaults.get(name)
         }
@@ -94,6 +96,7 @@ def _spread(function: Callable, name: str) -> Callable:
     def call(**values: Any) -> None:
         current.command, current.values = name, dict(values)
         current.defaults = {p.name: p.default for p in parameters}
+        current.option_names = {p.name: _option_name(p) for p in parameters}
         filled = {key: kind(**{f.name: values.pop(f.name) for f in fields(kind)}) for key, kind in groups.items()}
         with_exit_codes(lambda: function(**filled, **values), debug=current.values.get("debug", False))
 
@@ -102,6 +105,15 @@ def _spread(function: Callable, name: str) -> Callable:
     call.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
     call.__annotations__ = {p.name: p.annotation for p in parameters}
     return call
+
+
+def _option_name(parameter: inspect.Parameter) -> str:
+    """The first long name an option is declared with; the parameter's own for arguments."""
+    # In Annotated, typer.Option takes the first name for its default.
+    infos = getattr(parameter.annotation, "__metadata__", ())
+    declared = [name for info in infos for name in (info.default, *(info.param_decls or ()))]
+    long = [name for name in declared if isinstance(name, str) and name.startswith("--")]
+    return long[0].partition("/")[0].removeprefix("--").replace("-", "_") if long else parameter.name
 
 
 def _fields_as_parameters(group: type) -> list[inspect.Parameter]:

@@ -62,9 +62,29 @@ def shows_progress() -> bool:
 
 @contextmanager
 def progress(total: int, unit: str) -> Iterator[Callable[[str], None]]:
-    """A progress bar on stderr for ``total`` items; yields what to call with a few words after each."""
+    """A progress bar on stderr for ``total`` items; yields what to call with a few words after each.
+
+    A bar inside a bar is shown below it while it lasts.
+    """
     if not shows_progress() or total < 2:
         yield lambda words: None
+        return
+    with _bars() as bars:
+        task = bars.add_task(unit, total=total, words="", unit=unit)
+        try:
+            yield lambda words: bars.update(task, advance=1, words=words)
+        finally:
+            bars.remove_task(task)
+
+
+_open_bars: list[Any] = []
+
+
+@contextmanager
+def _bars() -> Iterator[Any]:
+    """The one live display that all bars share: a terminal has room for one."""
+    if _open_bars:
+        yield _open_bars[0]
         return
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
@@ -72,13 +92,16 @@ def progress(total: int, unit: str) -> Iterator[Callable[[str], None]]:
     columns = (
         BarColumn(),
         MofNCompleteColumn(),
-        TextColumn(unit),
+        TextColumn("{task.fields[unit]}"),
         TimeRemainingColumn(),
         TextColumn("{task.fields[words]}"),
     )
-    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
-        task = bar.add_task(unit, total=total, words="")
-        yield lambda words: bar.update(task, advance=1, words=words)
+    with Progress(*columns, console=Console(stderr=True), transient=True) as bars:
+        _open_bars.append(bars)
+        try:
+            yield bars
+        finally:
+            _open_bars.clear()
 
 
 def table(header: Sequence[str], rows: Sequence[Sequence[str]], right: Sequence[int] = ()) -> None:

@@ -23,6 +23,7 @@ from cnnviz.cli.options import InputOptions, NetworkOptions, OutputOptions, RunO
 from cnnviz.errors import CnnvizError, UsageError
 
 if TYPE_CHECKING:
+    from cnnviz.cli.longjob import Watch
     from cnnviz.network import Network
 
 
@@ -72,15 +73,20 @@ class NetworkJob(ImageJob):
 
     @classmethod
     def without_pictures(
-        cls, technique: str, network: NetworkOptions, run: RunOptions, output: OutputOptions | None
+        cls,
+        technique: str,
+        network: NetworkOptions,
+        run: RunOptions,
+        output: OutputOptions | None,
+        watch: Watch | None = None,
     ) -> NetworkJob:
-        return cls(technique, network, InputOptions(), run, output)
+        return cls(technique, network, InputOptions(), run, output, watch=watch)
 
-    def of_network(self, make: Callable[[Network], Result]) -> None:
-        """Write what ``make`` makes of the network."""
+    def of_network(self, make: Callable[[Network], Result], name: str = "") -> None:
+        """Write what ``make`` makes of the network, named after it or after ``name``."""
         console.configure(quiet=self.run.quiet, verbose=self.run.verbose)
         model, remark = self.network.choose(self.technique)
-        self._of_one(Source(None, label=model), model, remark, lambda net: _with_inputs(make(net), []))
+        self._of_one(Source(None, label=name or model), model, remark, lambda net: _with_inputs(make(net), []))
 
     def _of_one(self, subject: Source, model: str, remark: str | None, make: Callable[[Network], Result]) -> None:
         destination = self._plan([subject], model)[0]
@@ -94,7 +100,7 @@ class NetworkJob(ImageJob):
 
         started = time.perf_counter()
         with clear_error_when_short(self.input.size or network.spec.size):
-            result = make(network)
+            result = self._watched(lambda: make(network), subject, destination, network)
         written = self._write(result, subject, destination, network) if destination else []
         self._report(subject, written, result, network, time.perf_counter() - started)
 

@@ -47,10 +47,10 @@ class Picture:
 class Result:
     """What a technique makes of one picture.
 
-    ``image``: what is written (None for commands that only print); ``lines``: what is printed without ``--json``
-    when there is no image; ``facts``: what ``--json`` tells, all JSON-able; ``target``: the class's name, for
-    ``{target}`` in output templates; ``companions``: further files, written beside the image under its name with the
-    suffix that is the key: their contents, or pictures, which carry the recipe too.
+    ``image``: what is written (None for commands that only print); ``lines``: what is printed without ``--json``,
+    after the paths of what was written; ``facts``: what ``--json`` tells, all JSON-able; ``target``: the class's
+    name, for ``{target}`` in output templates; ``companions``: further files, written beside the image under its
+    name with the suffix that is the key: their contents, or pictures, which carry the recipe too.
     """
 
     facts: dict[str, Any] = field(default_factory=dict)
@@ -108,7 +108,7 @@ class ImageJob:
             and destination
             and destination.is_settled
             and not destination.is_stdout
-            and destination.path().exists()
+            and outputs.is_done(destination.path())
         )
 
     def _load(self, model: str) -> Network:
@@ -180,15 +180,16 @@ class ImageJob:
             console.result_bytes(encode(result.image, "png", recipe))
             return []
         path = destination.path(result.target)
-        if self.output.skip_existing and path.exists():
+        if self.output.skip_existing and outputs.is_done(path):
             return []
+        force = self.output.force or (self.output.skip_existing and path.exists())
         if source.path and path.exists() and path.samefile(source.path):
             raise ImageError(f"'{path}' is the input itself; nothing was written.")
         _make_folder(path.parent)
-        written = [write_image(result.image, path, recipe, force=self.output.force)]
+        written = [write_image(result.image, path, recipe, force=force)]
         for suffix, made in result.companions.items():
             content = made if isinstance(made, bytes) else encode(made, suffix.rpartition(".")[2], recipe)
-            written.append(write_bytes(content, path.with_suffix(suffix), force=self.output.force))
+            written.append(write_bytes(content, path.with_suffix(suffix), force=force))
         return [str(place) for place in written]
 
     def _recipe(self, result: Result, source: Source, network: Network) -> dict[str, Any]:
@@ -220,7 +221,7 @@ class ImageJob:
                 }
             )
         else:
-            for line in written or result.lines:
+            for line in (*written, *result.lines):
                 console.result(line)
 
 

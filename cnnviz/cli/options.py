@@ -194,6 +194,17 @@ class StoreOptions:
 
 
 @dataclass
+class LongOptions:
+    """What a job of many steps leaves behind on its way."""
+
+    save_every: Annotated[
+        int,
+        _option("--save-every", panel=_RUN, min=0, help="Write the picture so far every N steps.", metavar="N"),
+    ] = 0
+    gif: Annotated[bool, _option("--gif", panel=_RUN, help="Write a GIF of the progress beside the picture.")] = False
+
+
+@dataclass
 class RunOptions:
     """How the run is reported."""
 
@@ -207,12 +218,12 @@ class RunOptions:
     debug: Annotated[bool, _option("--debug", panel=_RUN, help="Show the traceback of an error.")] = False
 
 
-GROUPS = (NetworkOptions, InputOptions, OutputOptions, StoreOptions, RunOptions)
+GROUPS = (NetworkOptions, InputOptions, OutputOptions, StoreOptions, LongOptions, RunOptions)
 
 NOT_IN_PARAMETERS = {
     *("images", "files_from", "recursive", "output", "force", "skip_existing", "offline", "max_pixels"),
     *("json", "quiet", "verbose", "debug", "device", "store", "batch"),
-    *("model", "seed", "target"),
+    *("model", "seed", "target", "save_every", "gif"),
 }
 """Options that a recipe leaves out of its parameters: where pictures come from and go to, how the run is reported,
 and what the recipe tells by itself."""

@@ -14,6 +14,9 @@ from cnnviz.errors import UsageError
 
 STDOUT = "-"
 DEFAULT_TEMPLATE = "{stem}.{command}.png"
+UNFINISHED = "unfinished_at_step"
+"""Key in the recipe of a picture that an interrupted job left as it was."""
+
 _FIELDS = ("stem", "name", "parent", "command", "model", "target")
 
 
@@ -142,3 +145,16 @@ def _refuse_existing(paths: Sequence[Path]) -> None:
     if existing:
         more = f" and {len(existing) - 1} more" if len(existing) > 1 else ""
         raise UsageError(f"'{existing[0]}'{more} exists already; --force overwrites, --skip-existing leaves it out.")
+
+
+def is_done(path: Path) -> bool:
+    """Whether a picture is there, and whole: not what an interrupted job left."""
+    from cnnviz.errors import ImageError
+    from cnnviz.imaging.recipe import read_recipe
+
+    if not path.exists():
+        return False
+    try:
+        return UNFINISHED not in read_recipe(path)
+    except ImageError:
+        return True  # somebody else's file, which is not ours to replace

@@ -77,6 +77,8 @@ class Ascent:
     after_step: Hook | None = None
     generator: torch.Generator | None = None
     done: int = field(default=0, init=False)
+    gradient: Tensor | None = field(default=None, init=False, repr=False)
+    """Of the loss with respect to the parameter, as last computed."""
 
     def run(self, on_step: OnStep | None = None) -> Tensor:
         """Take the steps that remain and return the pixels (N, 3, H, W), in [0, 1].
@@ -115,6 +117,7 @@ class Ascent:
         with torch.enable_grad():
             loss, parts = self.objective(self.picture.image())
             gradient = torch.autograd.grad(loss, self.picture.parameter)[0]
+        self.gradient = gradient
         loss = loss.detach()
         if not math.isfinite(float(loss)):
             raise DivergedError(

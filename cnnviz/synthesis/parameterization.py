@@ -11,6 +11,10 @@ COLOR_BASIS = ((0.26, 0.09, 0.02), (0.27, 0.00, -0.05), (0.27, -0.09, 0.03))
 """Square root of the covariance of RGB in ImageNet photos, red, green and blue by row (lucid's figures)."""
 
 
+_GAIN = 4.0
+"""What lucid divides by; it only sets how far a step of the optimiser goes."""
+
+
 class Pixels:
     """The pixels themselves, (N, 3, H, W).
 
@@ -37,7 +41,8 @@ class Fourier:
     the spectrum is ascent under another metric, one in which coarse and fine are moved alike. The picture is
     ``sigmoid(C · irfft(spectrum / f))``, with C the square root of the colours' covariance in photos.
 
-    ``contrast`` multiplies what goes into the sigmoid; 0 in it is middle grey.
+    It starts from noise of standard ``deviation``, or from the pixels ``start`` (N, 3, H, W), whose darkest and
+    lightest values, where the sigmoid has no inverse, are drawn in a little.
     """
 
     def __init__(
@@ -48,6 +53,7 @@ class Fourier:
         deviation: float = 0.01,
         decay: float = 1.0,
         decorrelate: bool = True,
+        start: Tensor | None = None,
         generator: torch.Generator | None = None,
         device: torch.device | str = "cpu",
     ) -> None:
@@ -60,8 +66,17 @@ class Fourier:
         basis = torch.tensor(COLOR_BASIS)
         largest = basis.square().sum(0).sqrt().max()
         self.basis = (basis / largest if decorrelate else torch.eye(3)).to(device)
-        spectrum = deviation * torch.randn(batch, 3, height, width // 2 + 1, 2, generator=generator)
+        if start is None:
+            spectrum = deviation * torch.randn(batch, 3, height, width // 2 + 1, 2, generator=generator)
+        else:
+            spectrum = self._spectrum_of(start.to(device))
         self.parameter = spectrum.to(device).requires_grad_()
+
+    def _spectrum_of(self, pixels: Tensor) -> Tensor:
+        """The parameter of given pixels: ``image`` undone."""
+        levels = pixels.clamp(0.02, 0.98).logit()
+        maps = torch.einsum("oc,nchw->nohw", torch.linalg.inv(self.basis), levels)
+        return torch.view_as_real(torch.fft.rfft2(maps, norm="forward") * _GAIN) / self.scale
 
     def image(self) -> Tensor:
         return self.levels().sigmoid()
@@ -69,7 +84,7 @@ class Fourier:
     def levels(self) -> Tensor:
         """The picture before the sigmoid, (N, 3, H, W), 0 where it is grey."""
         spectrum = torch.view_as_complex(self.parameter * self.scale)
-        maps = torch.fft.irfft2(spectrum, s=self.size, norm="forward") / 4
+        maps = torch.fft.irfft2(spectrum, s=self.size, norm="forward") / _GAIN
         return torch.einsum("oc,nchw->nohw", self.basis, maps)
 
     def project(self) -> None:

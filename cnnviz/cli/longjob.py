@@ -1,0 +1,140 @@
+"""What hangs on the callback of a job of many steps: its progress bar, snapshots, film, and the picture so far.
+
+A command hands ``watch`` to its job and to its technique as ``on_step``; the rest is the job's.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from cnnviz.cli import console, outputs
+from cnnviz.cli.job import Result
+from cnnviz.cli.options import LongOptions
+from cnnviz.errors import ImageError
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+    from torch import Tensor
+
+    from cnnviz.runtime.progress import Step
+
+FILM = ".gif"
+_FRAMES, _FRAME_SIDE, _FRAME_MS, _LAST_MS = 48, 384, 80, 1500
+
+
+def _as_photo(pixels: Tensor) -> Image:
+    from cnnviz.imaging import grid, to_photo
+
+    photos = [to_photo(picture) for picture in pixels.split(1)]
+    return photos[0] if len(photos) == 1 else grid(photos, tile=max(photos[0].size))
+
+
+@dataclass
+class Watch:
+    """An ``on_step`` callback. ``finish`` turns pixels so far into the picture that is shown for them."""
+
+    options: LongOptions
+    finish: Callable[[Tensor], Image] = _as_photo
+    _last: Step | None = field(default=None, init=False)
+    _frames: list[Image] = field(default_factory=list, init=False)
+    _path: Path | None = field(default=None, init=False)
+    _recipe: dict[str, Any] = field(default_factory=dict, init=False)
+    _force: bool = field(default=False, init=False)
+    _bar: Any = field(default=None, init=False)
+    _advance: Callable[[str], None] | None = field(default=None, init=False)
+
+    @property
+    def companions(self) -> list[str]:
+        """The suffixes of what is written beside the picture."""
+        return [FILM] if self.options.gif else []
+
+    @contextmanager
+    def over(self, path: Path | None, recipe: dict[str, Any], *, force: bool) -> Iterator[None]:
+        """Watch one run whose picture will be written to ``path`` (None: not to a file known beforehand)."""
+        self._last, self._frames = None, []
+        self._path, self._recipe, self._force = path, recipe, force
+        self._refuse_old_snapshots()
+        try:
+            yield
+        finally:
+            self._close_bar()
+
+    def _refuse_old_snapshots(self) -> None:
+        """Find out before the work, not in its middle, that a snapshot would overwrite one of an earlier run."""
+        if not self.options.save_every or self._path is None or self._force:
+            return
+        pattern = re.compile(re.escape(self._path.stem) + r"-\d{4,}" + re.escape(self._path.suffix))
+        folder = self._path.parent
+        for place in sorted(folder.iterdir()) if folder.is_dir() else []:
+            if pattern.fullmatch(place.name):
+                raise ImageError(f"'{place}' is a snapshot of an earlier run; --force replaces such files.")
+
+    def __call__(self, step: Step) -> None:
+        """Called by the technique after every step."""
+        self._last = step
+        self._tell(step)
+        if step.image is None:
+            return
+        if self.options.save_every and step.step % self.options.save_every == 0 and step.step < step.total:
+            self._save(step)
+        if self.options.gif and self._is_frame(step):
+            self._frames.append(_small(self.finish(step.image())))
+
+    def _is_frame(self, step: Step) -> bool:
+        return step.step == step.total or step.step % max(1, step.total // _FRAMES) == 0
+
+    def _tell(self, step: Step) -> None:
+        if self._advance is None:
+            self._bar = console.progress(step.total, "steps")
+            self._advance = self._bar.__enter__()
+        # Reading a number from a device waits for it, so the words are made only where they are seen.
+        words = "" if not console.shows_progress() else "  ".join(f"{k} {v:.4g}" for k, v in step.terms.items())
+        self._advance(words)
+        if step.step == step.total:
+            self._close_bar()
+
+    def _close_bar(self) -> None:
+        if self._bar is not None:
+            self._bar.__exit__(None, None, None)
+        self._bar = self._advance = None
+
+    def _save(self, step: Step) -> None:
+        """A snapshot beside the picture to come: ``cat.dream-0040.png``."""
+        from cnnviz.imaging.files import write_image
+
+        if self._path is None or step.image is None:
+            return
+        self._path.parent.mkdir(parents=True, exist_ok=True)
+        place = self._path.with_name(f"{self._path.stem}-{step.step:04d}{self._path.suffix}")
+        recipe = {**self._recipe, outputs.UNFINISHED: step.step}
+        write_image(self.finish(step.image()), place, recipe, force=self._force)
+        console.detail(f"{place} holds step {step.step} of {step.total}.")
+
+    def made(self) -> Mapping[str, bytes]:
+        """The film, if one was asked for."""
+        from cnnviz.imaging.encoding import encode
+
+        if not self._frames:
+            return {}
+        last = self._frames[-1]
+        frames = [frame if frame.size == last.size else frame.resize(last.size) for frame in self._frames]
+        held = [last] * (_LAST_MS // _FRAME_MS)
+        return {FILM: encode([*frames, *held], "gif", self._recipe, duration=_FRAME_MS)}
+
+    def unfinished(self) -> Result | None:
+        """The picture as it was when the job was interrupted; None if there was none yet."""
+        if self._last is None or self._last.image is None:
+            return None
+        facts = {outputs.UNFINISHED: self._last.step}
+        return Result(facts, self.finish(self._last.image()), recipe=facts)
+
+
+def _small(photo: Image) -> Image:
+    frame = photo.convert("RGB")
+    frame.thumbnail((_FRAME_SIDE, _FRAME_SIDE))
+    return frame

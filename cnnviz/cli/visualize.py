@@ -1,0 +1,325 @@
+"""``cnnviz visualize``: pictures of what classes, channels and neurons respond to most."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from enum import Enum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from cnnviz.cli import inputs
+from cnnviz.cli.command import command
+from cnnviz.cli.features import ChannelsOption, channel_list, common_name, figure
+from cnnviz.cli.folderjob import NetworkJob
+from cnnviz.cli.job import Result, read_picture
+from cnnviz.cli.longjob import Watch
+from cnnviz.cli.maps import percent, prediction_json
+from cnnviz.cli.options import InputOptions, LongOptions, NetworkOptions, OutputOptions, RunOptions
+from cnnviz.errors import UsageError
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+    from torch import Tensor, nn
+
+    from cnnviz.network import Network
+    from cnnviz.synthesis.neurons import Subject
+
+_AT_ONCE = 16  # pictures in one batch
+_SHEET = 16  # pictures from which on they are small and quickly made
+_SMALL, _MEDIUM = 96, 160  # pixels, of a channel's picture on a sheet and by itself
+_QUICK = 96  # steps, of a sheet's pictures
+_FACETS_APART = 0.5  # weight of the diversity term where facets are asked for and nothing else tells them apart
+
+
+class Method(str, Enum):
+    """Recipes of the literature."""
+
+    lucid = "lucid"
+    simonyan = "simonyan"
+    yosinski = "yosinski"
+
+
+@dataclass(frozen=True)
+class Wish:
+    """What is to be shown and how, as it was typed."""
+
+    classes: tuple[str, ...]
+    layer: str | None
+    channels: str | None
+    at: str | None
+    method: str
+    steps: int | None
+    size: int | None
+    facets: int
+    photos: Path | None
+    diversity: float | None
+    generator: Path | None
+    latent: str
+    raw: bool
+    seed: int
+
+    @property
+    def name(self) -> str:
+        """What the output is named after."""
+        if self.layer is None:
+            return "+".join(self.classes)
+        return f"{self.layer}-{self.channels}" if self.channels else self.layer
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command to the application."""
+
+    @command(
+        app,
+        "visualize",
+        examples="cnnviz visualize --class flamingo\n"
+        "cnnviz visualize --class flamingo --class tarantula --class espresso -o three.png\n"
+        "cnnviz visualize --layer fire5 --channels 0-15 -o fire5.png\n"
+        "cnnviz visualize --class monarch --facets 4 --method yosinski --gif",
+    )
+    def visualize(
+        network: NetworkOptions,
+        output: OutputOptions,
+        long: LongOptions,
+        run: RunOptions,
+        classes: Annotated[
+            list[str] | None,
+            typer.Option("--class", "-t", help="Class: index, name, or part of a name; several make a sheet."),
+        ] = None,
+        layer: Annotated[str | None, typer.Option("--layer", "-l", help="Layer to show channels of.")] = None,
+        channels: ChannelsOption = None,
+        at: Annotated[
+            str | None,
+            typer.Option("--neuron", help="One position of the channel's map, as 6,9 or centre.", metavar="Y,X|centre"),
+        ] = None,
+        method: Annotated[Method, typer.Option("--method", help="Recipe of the literature.")] = Method.lucid,
+        steps: Annotated[int | None, typer.Option("--steps", min=1, help="Passes (default: 256; sheets 96).")] = None,
+        size: Annotated[
+            int | None,
+            typer.Option("--size", "-s", min=16, help="Side in pixels (classes: the network's; channels: 160)."),
+        ] = None,
+        facets: Annotated[int, typer.Option("--facets", min=1, help="So many different pictures of one class.")] = 1,
+        photos: Annotated[
+            Path | None,
+            typer.Option("--from", help="Start facets from clusters of the photos in here.", metavar="FOLDER"),
+        ] = None,
+        diversity: Annotated[
+            float | None, typer.Option("--diversity", min=0, help="How much facets are to differ (default: 0.5).")
+        ] = None,
+        generator: Annotated[
+            Path | None,
+            typer.Option("--generator", help="Paint with your TorchScript generator's latent code.", metavar="FILE"),
+        ] = None,
+        latent: Annotated[
+            str, typer.Option("--latent", help="Shape of the generator's latent code.", metavar="N[,N…]")
+        ] = "4096",
+        raw: Annotated[bool, typer.Option("--raw", help="The picture alone, without a caption.")] = False,
+    ) -> None:
+        """Paint what a class, a channel or a neuron responds to most (Olah 2017; Simonyan 2014; Yosinski 2015)."""
+        wish = Wish(
+            tuple(classes or ()),
+            *(layer, channels, at, method.value, steps, size, facets, photos, diversity, generator, latent, raw),
+            run.seed,
+        )
+        _check(wish)
+        watch = Watch(long)
+        job = NetworkJob.without_pictures("features", network, run, output, watch)
+        job.of_network(lambda net: paint(net, wish, watch), wish.name)
+
+
+def _check(wish: Wish) -> None:
+    """Refuse what contradicts itself before anything is loaded."""
+    if not wish.classes and wish.layer is None:
+        raise UsageError("Name what to show: --class flamingo, or --layer fire5 --channels 17.")
+    if wish.classes and wish.layer is not None:
+        raise UsageError("Show classes or a layer's channels, not both at once.")
+    if wish.layer is None and (wish.channels is not None or wish.at is not None):
+        raise UsageError("--channels and --neuron tell what of a layer to show: name it with --layer.")
+    if wish.facets > 1 and len(wish.classes) != 1 and (wish.channels is None or len(channel_list(wish.channels)) != 1):
+        raise UsageError("--facets shows several pictures of one thing: name one class, or one channel.")
+    if wish.photos is not None and not (wish.facets > 1 and wish.classes):
+        raise UsageError("--from gives the facets of a class their start: name one --class and --facets N.")
+    if wish.photos is not None and not wish.photos.is_dir():
+        raise UsageError(f"There is no folder '{wish.photos}'.")
+    if wish.generator is not None and wish.method != "lucid":
+        raise UsageError("A generator paints by a recipe of its own; leave --method out.")
+
+
+def paint(network: Network, wish: Wish, watch: Watch) -> Result:
+    """The sheet, or the one picture."""
+    import torch
+
+    subjects = list(_batches(network, wish))
+    count = sum(_length(subject) for subject in subjects)
+    steps = wish.steps or (_QUICK if count > _SHEET else 256)
+    size = wish.size or (network.spec.size if wish.classes else _SMALL if count > _SHEET else _MEDIUM)
+    parts = []
+    for number, subject in enumerate(subjects):
+        parts.append(_ascend(network, subject, wish, size, steps, watch, number, len(subjects)))
+    pictures = torch.cat(parts)
+    found = list(_judged(network, subjects, pictures))
+    image = _sheet(network, wish, pictures, [caption for caption, _ in found])
+    facts: dict[str, Any] = {"method": wish.method if wish.generator is None else "generator", "steps": steps}
+    facts["pictures"] = [fact for _, fact in found]
+    return Result(facts, image, target=wish.name)
+
+
+def _ascend(
+    network: Network, subject: Subject, wish: Wish, size: int, steps: int, watch: Watch, number: int, batches: int
+) -> Tensor:
+    from cnnviz.synthesis.ascent import part_of
+    from cnnviz.synthesis.visualize import visualize_subject
+
+    alike = wish.facets > 1 and wish.photos is None
+    return visualize_subject(
+        network,
+        subject,
+        method=wish.method,
+        size=size,
+        steps=steps,
+        start=_starts(network, wish) if wish.photos else None,
+        diversity=wish.diversity if wish.diversity is not None else (_FACETS_APART if alike else 0.0),
+        generator=load_generator(wish.generator) if wish.generator else None,
+        latent=_shape(wish.latent),
+        seed=wish.seed + number,
+        on_step=part_of(watch, number * steps, batches * steps),
+    ).cpu()
+
+
+def _batches(network: Network, wish: Wish) -> Iterator[Subject]:
+    """What is shown, a batch at a time."""
+    from cnnviz.synthesis.neurons import Channels, Classes
+
+    if wish.classes:
+        indices = [network.find_class(name) for name in wish.classes] * wish.facets
+        yield from (Classes(tuple(part)) for part in _chunks(indices))
+        return
+    assert wish.layer is not None
+    channels = channel_list(wish.channels) if wish.channels else range(_width(network, wish.layer))
+    for part in _chunks(list(channels) * wish.facets):
+        yield Channels(wish.layer, tuple(part), _position(wish.at))
+
+
+def _chunks(items: Sequence[int]) -> Iterator[Sequence[int]]:
+    return (items[first : first + _AT_ONCE] for first in range(0, len(items), _AT_ONCE))
+
+
+def _length(subject: Subject) -> int:
+    from cnnviz.synthesis.neurons import Classes
+
+    return len(subject.indices if isinstance(subject, Classes) else subject.channels)
+
+
+def _width(network: Network, layer: str) -> int:
+    """How many channels a layer has."""
+    import torch
+
+    side = network.spec.size
+    with torch.no_grad():
+        return network.features(torch.zeros(1, 3, side, side), [layer])[layer].shape[1]
+
+
+def _position(text: str | None) -> tuple[int, int] | str | None:
+    if text is None or text in {"centre", "center"}:
+        return None if text is None else "centre"
+    parts = text.split(",")
+    if len(parts) != 2 or not all(part.strip().isdecimal() for part in parts):
+        raise UsageError(f"--neuron takes a row and a column of the layer's map, as in 6,9, or centre, not '{text}'.")
+    return int(parts[0]), int(parts[1])
+
+
+def _shape(text: str) -> tuple[int, ...]:
+    parts = text.split(",")
+    if not all(part.strip().isdecimal() and int(part) > 0 for part in parts):
+        raise UsageError(f"--latent takes a shape, as in 4096 or 128,1,1, not '{text}'.")
+    return tuple(int(part) for part in parts)
+
+
+def load_generator(path: Path) -> nn.Module:
+    """A TorchScript module: a program for torch's own interpreter, which cannot reach the rest of the machine."""
+    import torch
+
+    if not path.is_file():
+        raise UsageError(f"There is no generator '{path}'.")
+    try:
+        return torch.jit.load(path, map_location="cpu")
+    except (RuntimeError, ValueError) as error:
+        raise UsageError(
+            f"'{path}' is no TorchScript module; torch.jit.trace(generator, z).save() makes one."
+        ) from error
+
+
+def _starts(network: Network, wish: Wish) -> Tensor:
+    """Where the facets start: the mean photos of clusters."""
+    import torch
+
+    from cnnviz.errors import CnnvizError
+    from cnnviz.features import embed_images
+    from cnnviz.imaging import to_pixels
+    from cnnviz.synthesis.facets import facet_starts
+
+    options = InputOptions(images=[str(wish.photos)], recursive=True)
+    photos, scores, vectors = [], [], []
+    index = network.find_class(wish.classes[0])
+    for source in inputs.expand(options):
+        try:
+            picture = read_picture(source, network, options)
+        except CnnvizError as error:
+            from cnnviz.cli import console
+            from cnnviz.cli.job import about
+
+            console.warn(about(source, error))
+            continue
+        square = to_pixels(picture.photo, network.spec.size, crop=True)
+        with torch.no_grad():
+            scores.append(network(square)[0, index].cpu())
+        vectors.append(embed_images(network, square))
+        photos.append(square)
+    if len(photos) < wish.facets:
+        raise UsageError(f"{wish.facets} facets need at least {wish.facets} photos; '{wish.photos}' has {len(photos)}.")
+    return facet_starts(torch.cat(photos), torch.stack(scores), torch.cat(vectors), wish.facets, seed=wish.seed)
+
+
+def _judged(network: Network, subjects: Sequence[Subject], pictures: Tensor) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Each picture's caption and facts, by the network, of the eight-bit picture that is written."""
+    import torch
+
+    from cnnviz.imaging import to_photo, to_pixels
+    from cnnviz.synthesis.neurons import Channels, Classes, activation_of
+
+    place = 0
+    for subject in subjects:
+        part = torch.cat([to_pixels(to_photo(one)) for one in pictures[place : place + _length(subject)].split(1)])
+        place += len(part)
+        if isinstance(subject, Classes):
+            with torch.no_grad():
+                chances = network(part).softmax(1).cpu()
+            for row, index in zip(chances, subject.indices, strict=True):
+                shown = (index, network.label(index), float(row[index]))
+                yield f"{shown[1]} {percent(shown[2])}", prediction_json(shown)
+            continue
+        assert isinstance(subject, Channels)
+        with torch.no_grad():
+            values = activation_of(network, subject)(part).tolist()
+        for channel, value in zip(subject.channels, values, strict=True):
+            facts = {"layer": subject.layer, "channel": channel, "activation": round(value, 4)}
+            yield f"{channel}: {figure(value)}", facts
+
+
+def _sheet(network: Network, wish: Wish, pictures: Tensor, captions: list[str]) -> Image:
+    from cnnviz.imaging import grid, panel, to_photo
+
+    photos = [to_photo(picture) for picture in pictures.split(1)]
+    if len(photos) == 1 and wish.raw:
+        return photos[0]
+    if wish.raw:
+        return grid(photos, tile=photos[0].width)
+    what = "classes" if wish.layer is None else common_name(network, wish.layer)
+    title = f"{network.name}: {what}"
+    if len(photos) == 1:
+        caption = captions[0] if wish.layer is None else f"channel {captions[0]}"
+        return panel(photos, [caption], title=network.name if wish.layer is None else title)
+    return grid(photos, captions=captions, title=title, tile=max(photos[0].size))

@@ -1,0 +1,200 @@
+"""What a picture is made for: a class, a channel of a layer, or one neuron, as a score of pixels.
+
+A score tells how strongly each picture of a batch is seen as what it was made for. Only what the score needs is
+computed: the network is cut at the layer, and of a last convolution the channels asked for alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, fx, nn
+
+from cnnviz.errors import UsageError
+from cnnviz.network import Network
+
+Score = Callable[[Tensor], Tensor]
+"""Pixels (N, 3, H, W) -> (N,): how strongly picture i shows what it is made for; differentiable."""
+
+_LEAK = 0.1
+
+_PASSIVE = (nn.ReLU, nn.Dropout, nn.AdaptiveAvgPool2d, nn.AvgPool2d, nn.Flatten, nn.Identity)
+"""Modules between a convolution that scores classes and the logits: they only average, cut off, or reshape."""
+
+
+@dataclass(frozen=True)
+class Channels:
+    """One channel of ``layer`` for each picture of a batch, as a whole or ``at`` one position of its map (y, x).
+
+    ``at`` may also be ``"centre"``.
+    """
+
+    layer: str
+    channels: tuple[int, ...]
+    at: tuple[int, int] | str | None = None
+
+
+@dataclass(frozen=True)
+class Classes:
+    """One class for each picture of a batch, by index."""
+
+    indices: tuple[int, ...]
+
+
+Subject = Channels | Classes
+
+
+def activation_of(network: Network, subject: Channels) -> Score:
+    """What the layer says: the channel's mean, or the neuron's value. ``score_of`` climbs the same, but leaks."""
+
+    def score(pixels: Tensor) -> Tensor:
+        found = network.features(pixels, [subject.layer])[subject.layer]
+        rows = torch.arange(len(found), device=found.device)
+        return _read(found[rows, torch.tensor(subject.channels, device=found.device)], subject.at)
+
+    return score
+
+
+def score_of(network: Network, subject: Subject) -> Score:
+    """The score of ``subject``: a class's score before the softmax, a channel's mean, or a neuron's value.
+
+    Where a network scores classes by a last convolution (SqueezeNet), the score is that convolution's mean *before*
+    its ReLU: behind it, the gradient of a class that the network does not see yet is zero.
+
+    Raises UsageError where the layer or channel does not exist, or the layer is no map.
+    """
+    if isinstance(subject, Classes):
+        return _class_score(network, subject.indices)
+    return _channel_score(network, subject)
+
+
+def _class_score(network: Network, indices: Sequence[int]) -> Score:
+    scoring = _scoring_convolution(network)
+    if scoring is not None:
+        maps = _sliced(network, scoring, indices)
+        return lambda pixels: maps(pixels).mean((1, 2))
+    rows = torch.arange(len(indices), device=network.device)
+    columns = torch.tensor(indices, device=network.device)
+    return lambda pixels: network(pixels)[rows[: len(pixels)], columns[: len(pixels)]]
+
+
+def _channel_score(network: Network, subject: Channels) -> Score:
+    node = network.layers.node(subject.layer)
+    module = network.graph.get_submodule(str(node.target)) if node.op == "call_module" else None
+    _check(network, subject)
+    if isinstance(module, nn.Conv2d) and module.groups == 1:
+        maps = _sliced(network, node, subject.channels)
+    else:
+        maps = _picked(network, subject)
+    return lambda pixels: _read(maps(pixels), subject.at)
+
+
+def _read(maps: Tensor, at: tuple[int, int] | str | None) -> Tensor:
+    """(N, H, W) -> (N,): the mean, or the value at a position."""
+    if at is None:
+        return maps.mean((1, 2))
+    y, x = (maps.shape[1] // 2, maps.shape[2] // 2) if isinstance(at, str) else at
+    if y >= maps.shape[1] or x >= maps.shape[2]:
+        raise UsageError(f"The layer's map has {maps.shape[1]} rows and {maps.shape[2]} columns; {y},{x} is outside.")
+    return maps[:, y, x]
+
+
+def _picked(network: Network, subject: Channels) -> Score:
+    """Maps (N, H, W) of each picture's channel, cut out of the whole layer, whose ReLUs leak (see ``_leaky``)."""
+    channels = torch.tensor(subject.channels, device=network.device)
+    layer = _leaky(network.truncated({"maps": subject.layer}))
+
+    def maps(pixels: Tensor) -> Tensor:
+        with network.autocast():
+            found = layer(network.normalize(pixels))["maps"]
+        found = found if found.dtype == torch.float64 else found.float()
+        if len(subject.channels) == 1:
+            return found[:, subject.channels[0]]
+        return found[torch.arange(len(found), device=found.device), channels]
+
+    return maps
+
+
+def _leaky(layer: fx.GraphModule) -> fx.GraphModule:
+    """The layer with a slope below zero in the ReLUs it ends in, also where several are concatenated.
+
+    A channel that noise does not excite at all has no gradient behind its ReLU, and would stay grey for ever.
+    """
+    graph = fx.Graph()
+    graph.output(graph.graph_copy(layer.graph, {}))
+    waiting = [next(node for node in graph.nodes if node.op == "output").all_input_nodes[0]]
+    while waiting:
+        node = waiting.pop()
+        if _is_relu(layer, node):
+            with graph.inserting_after(node):
+                leaking = graph.call_function(F.leaky_relu, (node.all_input_nodes[0], _LEAK))
+            node.replace_all_uses_with(leaking)
+            graph.erase_node(node)
+        elif node.op == "call_function" and node.target in {torch.cat, torch.concat}:
+            waiting += node.all_input_nodes
+    return fx.GraphModule(layer, graph)
+
+
+def _is_relu(layer: fx.GraphModule, node: fx.Node) -> bool:
+    if node.op == "call_module":
+        return isinstance(layer.get_submodule(str(node.target)), nn.ReLU)
+    return node.target in {F.relu, torch.relu, "relu"}
+
+
+def _sliced(network: Network, node: fx.Node, channels: Sequence[int]) -> Score:
+    """Maps (N, H, W) of each picture's channel of a convolution, of which no other channel is computed."""
+    convolution = network.graph.get_submodule(str(node.target))
+    assert isinstance(convolution, nn.Conv2d)
+    weight = convolution.weight[list(channels)]
+    bias = None if convolution.bias is None else convolution.bias[list(channels)]
+    source = node.all_input_nodes[0]
+    body = None if source.op == "placeholder" else network.truncated({"body": network.layers.name_of(source)})
+    order = torch.arange(len(channels), device=network.device)
+
+    def maps(pixels: Tensor) -> Tensor:
+        with network.autocast():
+            x = network.normalize(pixels)
+            x = x if body is None else body(x)["body"]
+            found = F.conv2d(
+                x,
+                weight,
+                bias,
+                convolution.stride,
+                convolution.padding,
+                convolution.dilation,  # type: ignore[arg-type]
+            )
+        found = found if found.dtype == torch.float64 else found.float()
+        return found[:, 0] if len(channels) == 1 else found[order, order]
+
+    return maps
+
+
+def _scoring_convolution(network: Network) -> fx.Node | None:
+    """The convolution whose averaged maps are the logits, if the network ends in one."""
+    node = next(node for node in network.graph.graph.nodes if node.op == "output").all_input_nodes[0]
+    while node.op in {"call_module", "call_function", "call_method"} and len(node.all_input_nodes) == 1:
+        module = network.graph.get_submodule(str(node.target)) if node.op == "call_module" else None
+        if isinstance(module, nn.Conv2d):
+            return node if module.groups == 1 and module.padding_mode == "zeros" else None
+        if module is not None and not isinstance(module, _PASSIVE):
+            return None
+        node = node.all_input_nodes[0]
+    return None
+
+
+def _check(network: Network, subject: Channels) -> None:
+    """Refuse a layer that is no map, and channels it does not have, before any step is taken."""
+    side = max(network.spec.min_size, 64 if not network.spec.fixed else network.spec.size)
+    with torch.no_grad():
+        maps = network.features(torch.zeros(1, 3, side, side), [subject.layer])[subject.layer]
+    if maps.ndim != 4:
+        raise UsageError(
+            f"The output of layer '{subject.layer}' is no map; 'cnnviz layers' lists those that are. "
+            "For a class, name it instead."
+        )
+    worst = max(subject.channels)
+    if worst >= maps.shape[1] or min(subject.channels) < 0:
+        raise UsageError(f"Layer '{subject.layer}' has channels 0 to {maps.shape[1] - 1}; there is no {worst}.")

@@ -1,0 +1,78 @@
+"""Random views of a picture: what is found must survive being shifted, scaled and turned a little.
+
+Olah, Mordvintsev & Schubert, "Feature Visualization", Distill 2017: without such robustness, gradient ascent finds
+high-frequency patterns that mean nothing to anybody but the network.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class RandomView:
+    """Shift, scale and turn each picture by chance, in one resampling; what lies outside is middle grey.
+
+    Chained transforms, as elsewhere, resample once each and blur each time.
+
+    ``shift``: pixels up, down, left or right; ``scale``: least and largest magnification; ``degrees``: of turning
+    either way.
+    """
+
+    shift: float = 16.0
+    scale: tuple[float, float] = (0.9, 1.1)
+    degrees: float = 5.0
+
+    def __call__(self, pixels: Tensor, generator: torch.Generator | None = None) -> Tensor:
+        """A view (N, 3, H, W) of pixels (N, 3, H, W); ``generator`` lives on the CPU, as all chance here."""
+        theta = self._matrices(len(pixels), pixels.shape[2], pixels.shape[3], generator)
+        theta = theta.to(pixels.device, pixels.dtype, non_blocking=True)
+        field = F.affine_grid(theta, list(pixels.shape), align_corners=False)
+        return F.grid_sample(pixels - 0.5, field, mode="bilinear", padding_mode="zeros", align_corners=False) + 0.5
+
+    def _matrices(self, count: int, height: int, width: int, generator: torch.Generator | None) -> Tensor:
+        """Affine matrices (count, 2, 3) from a view's coordinates, in [-1, 1], to the picture's."""
+        chance = torch.rand(4, count, generator=generator)
+        low, high = self.scale
+        zoom = 1 / (low + (high - low) * chance[0])
+        angle = math.radians(self.degrees) * (2 * chance[1] - 1)
+        across = self.shift * (2 * chance[2] - 1) * 2 / width
+        down = self.shift * (2 * chance[3] - 1) * 2 / height
+        cos, sin = zoom * angle.cos(), zoom * angle.sin()
+        # Coordinates run from -1 to 1 on both axes, so turning a picture that is not square needs its shape.
+        first = torch.stack([cos, -sin * height / width, across], 1)
+        second = torch.stack([sin * width / height, cos, down], 1)
+        return torch.stack([first, second], 1)
+
+
+def random_offset(largest: int, generator: torch.Generator | None) -> tuple[int, int]:
+    """A shift (down, right) of up to ``largest`` pixels either way."""
+    down, right = torch.randint(-largest, largest + 1, (2,), generator=generator).tolist()
+    return down, right
+
+
+def roll(pixels: Tensor, offset: tuple[int, int]) -> Tensor:
+    """Pixels shifted around the borders by (down, right)."""
+    return pixels if offset == (0, 0) else pixels.roll(offset, (2, 3))
+
+
+def unroll(pixels: Tensor, offset: tuple[int, int]) -> Tensor:
+    """Undo ``roll``."""
+    return roll(pixels, (-offset[0], -offset[1]))
+
+
+def gaussian_blur(pixels: Tensor, sigma: float) -> Tensor:
+    """Pixels blurred by a Gaussian of ``sigma`` pixels; borders are reflected."""
+    if sigma <= 0:
+        return pixels
+    reach = min(max(1, math.ceil(3 * sigma)), min(pixels.shape[2:]) - 1)
+    taps = torch.exp(-0.5 * (torch.arange(-reach, reach + 1, dtype=pixels.dtype, device=pixels.device) / sigma) ** 2)
+    taps = (taps / taps.sum()).repeat(pixels.shape[1], 1)
+    padded = F.pad(pixels, (reach, reach, reach, reach), mode="reflect")
+    across = F.conv2d(padded, taps[:, None, None, :], groups=len(taps))
+    return F.conv2d(across, taps[:, None, :, None], groups=len(taps))
