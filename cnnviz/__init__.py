@@ -17,6 +17,9 @@ _HOME_OF = {
     "load_network": "cnnviz.network",
     "read_image": "cnnviz.imaging",
     "write_image": "cnnviz.imaging",
+    "deletion_curve": "cnnviz.attribution",
+    "insertion_curve": "cnnviz.attribution",
+    "randomization_check": "cnnviz.attribution",
     "deconvnet": "cnnviz.attribution",
     "grad_cam": "cnnviz.attribution",
     "guided_backprop": "cnnviz.attribution",
@@ -51,12 +54,15 @@ if TYPE_CHECKING:
     from cnnviz.adversarial import iterative_fgsm as iterative_fgsm
     from cnnviz.adversarial import universal_perturbation as universal_perturbation
     from cnnviz.attribution import deconvnet as deconvnet
+    from cnnviz.attribution import deletion_curve as deletion_curve
     from cnnviz.attribution import grad_cam as grad_cam
     from cnnviz.attribution import guided_backprop as guided_backprop
     from cnnviz.attribution import guided_grad_cam as guided_grad_cam
     from cnnviz.attribution import input_x_gradient as input_x_gradient
+    from cnnviz.attribution import insertion_curve as insertion_curve
     from cnnviz.attribution import integrated_gradients as integrated_gradients
     from cnnviz.attribution import occlusion as occlusion
+    from cnnviz.attribution import randomization_check as randomization_check
     from cnnviz.attribution import saliency as saliency
     from cnnviz.attribution import segment_foreground as segment_foreground
     from cnnviz.attribution import smoothgrad as smoothgrad

@@ -9,6 +9,12 @@ from cnnviz._lazy import lazy_names
 _HOME_OF = {
     "completeness_error": "cnnviz.attribution.smoothing",
     "deconvnet": "cnnviz.attribution.rectifiers",
+    "FaithfulnessCurve": "cnnviz.attribution.faithfulness",
+    "deletion_curve": "cnnviz.attribution.faithfulness",
+    "insertion_curve": "cnnviz.attribution.faithfulness",
+    "randomization_check": "cnnviz.attribution.faithfulness",
+    "randomized": "cnnviz.attribution.faithfulness",
+    "RandomizationStep": "cnnviz.attribution.faithfulness",
     "grad_cam": "cnnviz.attribution.cam",
     "guided_backprop": "cnnviz.attribution.rectifiers",
     "guided_grad_cam": "cnnviz.attribution.cam",
@@ -31,6 +37,12 @@ if TYPE_CHECKING:
     from cnnviz.attribution.cam import grad_cam as grad_cam
     from cnnviz.attribution.cam import guided_grad_cam as guided_grad_cam
     from cnnviz.attribution.cam import last_spatial_layer as last_spatial_layer
+    from cnnviz.attribution.faithfulness import FaithfulnessCurve as FaithfulnessCurve
+    from cnnviz.attribution.faithfulness import RandomizationStep as RandomizationStep
+    from cnnviz.attribution.faithfulness import deletion_curve as deletion_curve
+    from cnnviz.attribution.faithfulness import insertion_curve as insertion_curve
+    from cnnviz.attribution.faithfulness import randomization_check as randomization_check
+    from cnnviz.attribution.faithfulness import randomized as randomized
     from cnnviz.attribution.gradients import saliency as saliency
     from cnnviz.attribution.patching import OcclusionGrid as OcclusionGrid
     from cnnviz.attribution.patching import Sliding as Sliding

@@ -185,14 +185,14 @@ def fill_for(picture: Tensor, fill: str, patch: int, seed: int) -> Tensor:
     if fill in ("grey", "black"):
         return torch.full_like(picture, 0.5 if fill == "grey" else 0.0)
     if fill == "blur":
-        return _blurred(picture, patch / 2)
+        return blurred(picture, patch / 2)
     if fill == "noise":
         noise = torch.rand(picture.shape, generator=torch.Generator().manual_seed(seed), dtype=picture.dtype)
         return noise.to(picture.device)
     raise UsageError(f"There is no fill '{fill}'; give one of {', '.join(FILLS)}.")
 
 
-def _blurred(picture: Tensor, sigma: float) -> Tensor:
+def blurred(picture: Tensor, sigma: float) -> Tensor:
     """A Gaussian blur, border pixels repeated outwards."""
     reach = int(3 * sigma) + 1
     offsets = torch.arange(-reach, reach + 1, dtype=picture.dtype, device=picture.device)

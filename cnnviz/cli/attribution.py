@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from cnnviz.cli import cutout
+from cnnviz.cli.checking import CheckOption, check_companions, checked
 from cnnviz.cli.command import command
 from cnnviz.cli.job import ImageJob, Picture, Result
 from cnnviz.cli.maps import (
@@ -24,6 +25,7 @@ from cnnviz.cli.maps import (
 )
 from cnnviz.cli.options import InputOptions, NetworkOptions, OutputOptions, RunOptions, TargetOption
 from cnnviz.cli.outputs import require_files
+from cnnviz.errors import UsageError
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -108,6 +110,7 @@ def register(app: typer.Typer) -> None:
             bool,
             typer.Option("--grabcut", help="Cut the object out: write mask, cut-out and overlay beside the map."),
         ] = False,
+        check: CheckOption = False,
         view: ViewOption = View.panel,
         colormap: ColormapOption = None,
         percentile: PercentileOption = 99.0,
@@ -117,20 +120,24 @@ def register(app: typer.Typer) -> None:
 
         def explain(net: Network, picture: Picture) -> Result:
             verdict = judge(net, picture.pixels, target)
-            found, facts = _gradient_map(
-                net, picture.pixels, verdict.target[0], method, samples, sigma, steps, baseline.value, run.seed
-            )
+
+            def attribute(network: Network) -> tuple[Tensor, dict[str, float]]:
+                index, start = verdict.target[0], baseline.value
+                return _gradient_map(network, picture.pixels, index, method, samples, sigma, steps, start, run.seed)
+
+            found, facts = attribute(net)
             cut = cutout.cut_out(picture, found, run.seed) if grabcut else None
             extra = [cut.tile] if cut else []
             image = style.render(found, picture, verdict.caption(net), _TITLES[method], extra)
             result = attribution_result(image, verdict, **facts, **(cut.facts if cut else {}))
-            return replace(result, companions=cut.companions) if cut else result
+            result = replace(result, companions=cut.companions if cut else {})
+            return checked(result, net, picture, verdict, lambda n: attribute(n)[0], run.seed) if check else result
 
         if grabcut:
             _require_grabcut(output)
+        companions = (*(cutout.COMPANIONS if grabcut else ()), *check_companions(output, check))
         signed = method in (Method.integrated, Method.input_x_gradient)
         style = MapStyle(view, colormap, percentile, blur, signed=signed, panel_blur=2.0)
-        companions = cutout.COMPANIONS if grabcut else ()
         ImageJob("attribution", network, input, run, output, companions)(explain)
 
     @command(
@@ -156,17 +163,31 @@ def register(app: typer.Typer) -> None:
             typer.Option("--at", help="The neuron's place (default: where its channel is strongest).", metavar="Y,X"),
         ] = None,
         raw: Annotated[bool, typer.Option("--raw", help="Write the gradient image alone, no panel.")] = False,
+        check: CheckOption = False,
         percentile: PercentileOption = 99.5,
     ) -> None:
         """Show in colour what excites a class or one neuron, by guided backpropagation (Springenberg et al. 2015)."""
         from cnnviz.cli import rectified
 
         neuron = rectified.chosen_neuron(layer, channel, at)
+        if neuron and check:
+            raise UsageError("--check watches the probability of a class: leave out --layer, --channel and --at.")
 
         def explain(net: Network, picture: Picture) -> Result:
-            return rectified.explain(net, picture, target, neuron, method.value, percentile, raw)
+            result = rectified.explain(net, picture, target, neuron, method.value, percentile, raw)
+            if not check:
+                return result
+            verdict = judge(net, picture.pixels, target)
+            return checked(
+                result,
+                net,
+                picture,
+                verdict,
+                lambda n: rectified.class_map(n, picture.pixels, verdict.target[0], method.value),
+                run.seed,
+            )
 
-        ImageJob("attribution", network, input, run, output)(explain)
+        ImageJob("attribution", network, input, run, output, check_companions(output, check))(explain)
 
     @command(
         app,
@@ -185,6 +206,7 @@ def register(app: typer.Typer) -> None:
             typer.Option("--layer", "-l", help="Whose maps to weight.", show_default="the last before the classifier"),
         ] = None,
         guided: Annotated[bool, typer.Option("--guided", help="Guided Grad-CAM: times guided backprop.")] = False,
+        check: CheckOption = False,
         view: ViewOption = View.panel,
         colormap: ColormapOption = None,
         percentile: PercentileOption = 100.0,
@@ -196,18 +218,22 @@ def register(app: typer.Typer) -> None:
         def explain(net: Network, picture: Picture) -> Result:
             verdict = judge(net, picture.pixels, target)
             name = layer or attribution.last_spatial_layer(net)
-            if guided:
-                found = attribution.guided_grad_cam(net, picture.pixels, verdict.target[0], layer=name)
-                found = found.abs().amax(1, keepdim=True)
-            else:
-                found = attribution.grad_cam(net, picture.pixels, verdict.target[0], layer=name)
+
+            def attribute(network: Network) -> Tensor:
+                if not guided:
+                    return attribution.grad_cam(network, picture.pixels, verdict.target[0], layer=name)
+                found = attribution.guided_grad_cam(network, picture.pixels, verdict.target[0], layer=name)
+                return found.abs().amax(1, keepdim=True)
+
             shown = min((name, *net.layers.aliases_of(net.layers.node(name))), key=len)  # fire9, not features.12.cat
             title = f"{'guided ' if guided else ''}Grad-CAM of {shown}"
-            return attribution_result(style.render(found, picture, verdict.caption(net), title), verdict, layer=name)
+            image = style.render(attribute(net), picture, verdict.caption(net), title)
+            result = attribution_result(image, verdict, layer=name)
+            return checked(result, net, picture, verdict, attribute, run.seed) if check else result
 
         clip = 99.0 if guided and percentile == 100.0 else percentile
         style = MapStyle(view, colormap, clip, blur)
-        ImageJob("attribution", network, input, run, output)(explain)
+        ImageJob("attribution", network, input, run, output, check_companions(output, check))(explain)
 
 
 def _require_grabcut(output: OutputOptions) -> None:

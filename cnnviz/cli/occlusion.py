@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from cnnviz.cli.checking import CheckOption, check_companions, checked
 from cnnviz.cli.command import command
 from cnnviz.cli.job import ImageJob, Picture, Result
 from cnnviz.cli.maps import (
@@ -24,6 +25,7 @@ from cnnviz.cli.options import InputOptions, NetworkOptions, OutputOptions, RunO
 
 if TYPE_CHECKING:
     from PIL.Image import Image
+    from torch import Tensor
 
     from cnnviz.attribution import OcclusionGrid
     from cnnviz.network import Network
@@ -95,6 +97,7 @@ def register(app: typer.Typer) -> None:
         engine: Annotated[
             EngineName, typer.Option("--engine", help="incremental recomputes only what a patch can reach.")
         ] = EngineName.auto,
+        check: CheckOption = False,
         view: ViewOption = View.panel,
         colormap: ColormapOption = None,
         percentile: PercentileOption = 100.0,
@@ -110,9 +113,15 @@ def register(app: typer.Typer) -> None:
             sliding = attribution.Sliding(patch, stride, fill.value, score.value, batch, engine.value, run.seed)
             (grid,) = attribution.occlusion_grids(net, picture.pixels, verdict.target[0], sliding)
             image = _image(grid, picture, net, verdict, style, score.value, class_map)
-            return attribution_result(image, verdict, **_facts(grid))
+            result = attribution_result(image, verdict, **_facts(grid))
 
-        ImageJob("attribution", network, input, run, output)(explain)
+            def attribute(other: Network) -> Tensor:
+                (drops,) = attribution.occlusion_grids(other, picture.pixels, verdict.target[0], sliding)
+                return drops.spread(*picture.pixels.shape[2:]).float()[None, None]
+
+            return checked(result, net, picture, verdict, attribute, run.seed) if check else result
+
+        ImageJob("attribution", network, input, run, output, check_companions(output, check))(explain)
 
 
 def _image(

@@ -103,6 +103,15 @@ def _outlined(net: Network, picture: Picture, neuron: Neuron, place: tuple[int, 
     return photo
 
 
+def class_map(net: Network, pixels: torch.Tensor, index: int, rule: str) -> torch.Tensor:
+    """How strong the gradient image of a class is at each pixel: its largest magnitude over colours, (N, 1, H, W)."""
+    from cnnviz.attribution import rectified_gradient
+    from cnnviz.attribution.targets import target_scores
+
+    found = rectified_gradient(net, pixels, lambda out: target_scores(net, out, index).sum(), rule)
+    return found.abs().amax(1, keepdim=True)
+
+
 def gradient_image(gradient: torch.Tensor, percentile: float, size: tuple[int, int]) -> Image:
     """A gradient (3, H, W) in colour about mid-grey, clipped at a percentile of its magnitudes, at ``size``."""
     import numpy as np

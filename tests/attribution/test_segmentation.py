@@ -82,7 +82,7 @@ def test_parts_without_a_seed_are_dropped():
     ],
 )
 def test_the_cat_and_the_cup_are_cut_out(squeezenet, samples, photo, inside, outside):
-    """Places (row, column) on the object and on what is behind it, in the picture at 224 pixels; cut at its own size."""
+    """Places (row, column) on the object and on what is behind it, in the picture at 224 pixels."""
     pixels = cnnviz.read_image(samples / photo, size=224)
     photo_pixels = cnnviz.read_image(samples / photo)
     scale = photo_pixels.shape[2] / 224
