@@ -71,6 +71,8 @@ def _album_name(options: InputOptions) -> str:
 class NetworkJob(ImageJob):
     """A command about the network alone: ``NetworkJob.without_pictures("features", network, run, output)``."""
 
+    input: InputOptions
+
     @classmethod
     def without_pictures(
         cls,
@@ -99,7 +101,7 @@ class NetworkJob(ImageJob):
         from cnnviz.runtime.memory import clear_error_when_short
 
         started = time.perf_counter()
-        with clear_error_when_short(self.input.size or network.spec.size):
+        with clear_error_when_short(self.input.side or network.spec.size):
             result = self._watched(lambda: make(network), subject, destination, network)
         written = self._write(result, subject, destination, network) if destination else []
         self._report(subject, written, result, network, time.perf_counter() - started)

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from cnnviz.cli.options import InputOptions
+from cnnviz.cli.options import PictureOptions
 from cnnviz.errors import UsageError
 
 STDIN = "-"
@@ -45,7 +45,7 @@ class Source:
         return self.path if self.path else sys.stdin.buffer.read()
 
 
-def expand(options: InputOptions) -> list[Source]:
+def expand(options: PictureOptions) -> list[Source]:
     """All pictures meant, in the order given, each once; folders are searched in alphabetical order.
 
     A file that does not exist is kept: it is one bad picture among others, reported in its turn. No picture at all

@@ -17,7 +17,7 @@ from cnnviz import __version__
 from cnnviz.cli import console, inputs, outputs
 from cnnviz.cli.command import current
 from cnnviz.cli.inputs import Source
-from cnnviz.cli.options import InputOptions, NetworkOptions, OutputOptions, RunOptions
+from cnnviz.cli.options import NetworkOptions, OutputOptions, PictureOptions, RunOptions
 from cnnviz.cli.outputs import Destination
 from cnnviz.errors import ImageError, MemoryShortError
 
@@ -72,7 +72,7 @@ class ImageJob:
 
     technique: str
     network: NetworkOptions
-    input: InputOptions
+    input: PictureOptions
     run: RunOptions
     output: OutputOptions | None = None
     companions: Sequence[str] = ()
@@ -144,7 +144,7 @@ class ImageJob:
 
         started = time.perf_counter()
         picture = read_picture(source, network, self.input)
-        with clear_error_when_short(self.input.size or network.spec.size):
+        with clear_error_when_short(self.input.side or network.spec.size):
             result = self._watched(lambda: explain(network, picture), source, destination, network)
         written = self._write(result, source, destination, network) if destination else []
         seconds = time.perf_counter() - started
@@ -225,15 +225,21 @@ class ImageJob:
                 console.result(line)
 
 
-def read_picture(source: Source, network: Network, options: InputOptions) -> Picture:
+def read_picture(source: Source, network: Network, options: PictureOptions) -> Picture:
     """Read one picture and bring it to the size ``network`` is to see; ImageError or MemoryShortError if it cannot."""
     from cnnviz.imaging.files import read_photo
+
+    photo = read_photo(source.content(), background=options.background, max_pixels=options.max_pixels)
+    return framed(source, photo, network, options)
+
+
+def framed(source: Source, photo: Image, network: Network, options: PictureOptions) -> Picture:
+    """A photo at the size ``network`` is to see; MemoryShortError if that cannot be."""
     from cnnviz.imaging.pixels import center_square, planned_size, to_pixels
     from cnnviz.runtime.memory import require_memory
 
-    photo = read_photo(source.content(), background=options.background, max_pixels=options.max_pixels)
-    spec, crop = network.spec, options.crop
-    side = spec.size if spec.fixed else (options.size or spec.size)
+    spec, crop = network.spec, options.square
+    side = spec.size if spec.fixed else (options.side or spec.size)
     size = (side, side) if spec.fixed and not crop else side
     require_memory(network, planned_size(photo, size, crop))
     pixels = to_pixels(photo, size, crop=crop)

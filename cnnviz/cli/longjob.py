@@ -53,6 +53,11 @@ class Watch:
         """The suffixes of what is written beside the picture."""
         return [FILM] if self.options.gif else []
 
+    @property
+    def path(self) -> Path | None:
+        """Where the picture of the run that is watched will be written; None if that is not known beforehand."""
+        return self._path
+
     @contextmanager
     def over(self, path: Path | None, recipe: dict[str, Any], *, force: bool) -> Iterator[None]:
         """Watch one run whose picture will be written to ``path`` (None: not to a file known beforehand)."""

@@ -8,7 +8,7 @@ set for good has an environment default, ``CNNVIZ_`` and its name.
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -100,8 +100,30 @@ class NetworkOptions:
 
 
 @dataclass
-class InputOptions:
-    """Which pictures, and how they are brought to the network's size."""
+class NetworksOptions(NetworkOptions):
+    """Several networks, with all other options in common."""
+
+    model: Annotated[  # type: ignore[assignment]
+        list[str] | None,
+        _option(
+            "--model",
+            "-m",
+            env="MODEL",
+            panel=_NETWORK,
+            help="Network, by its torchvision name, or 'auto'; may be given several times.",
+            show_default="auto",
+        ),
+    ] = None
+
+    def each(self) -> list[NetworkOptions]:
+        """The options of each network named, once each, in their order."""
+        common = {f.name: getattr(self, f.name) for f in fields(NetworkOptions) if f.name != "model"}
+        return [NetworkOptions(model=name, **common) for name in dict.fromkeys(self.model or ["auto"])]
+
+
+@dataclass
+class PictureOptions:
+    """Which pictures, and how they are read."""
 
     images: Annotated[
         list[str] | None,
@@ -121,6 +143,30 @@ class InputOptions:
         ),
     ] = None
     recursive: Annotated[bool, _option("--recursive", "-r", panel=_INPUT, help="Go down into folders.")] = False
+    background: Annotated[
+        str,
+        _option("--background", panel=_INPUT, help="Colour put behind transparent pictures.", metavar="COLOUR"),
+    ] = "white"
+    max_pixels: Annotated[
+        int,
+        _option("--max-pixels", panel=_INPUT, min=1, help="Refuse larger pictures unread (decompression bombs)."),
+    ] = 178_956_970
+
+    @property
+    def side(self) -> int | None:
+        """The shorter side a picture is brought to; None for what the network was trained on."""
+        return None
+
+    @property
+    def square(self) -> bool:
+        """Whether only the central square is looked at."""
+        return False
+
+
+@dataclass
+class InputOptions(PictureOptions):
+    """Which pictures, and how they are brought to the network's size."""
+
     size: Annotated[
         int | None,
         _option(
@@ -140,14 +186,44 @@ class InputOptions:
             help="Look at the central square only, as ImageNet accuracies are measured.",
         ),
     ] = False
-    background: Annotated[
-        str,
-        _option("--background", panel=_INPUT, help="Colour put behind transparent pictures.", metavar="COLOUR"),
-    ] = "white"
-    max_pixels: Annotated[
+
+    @property
+    def side(self) -> int | None:
+        return self.size
+
+    @property
+    def square(self) -> bool:
+        return self.crop
+
+
+@dataclass
+class SampleOptions(PictureOptions):
+    """Which samples of textures, how large they are looked at, and how large the result is."""
+
+    size: Annotated[
+        str | None,
+        _option(
+            "--size",
+            "-s",
+            panel=_INPUT,
+            help="Size of the result: a side in pixels, or WIDTHxHEIGHT.",
+            metavar="N|WxH",
+            show_default="the sample's",
+        ),
+    ] = None
+    sample_size: Annotated[
         int,
-        _option("--max-pixels", panel=_INPUT, min=1, help="Refuse larger pictures unread (decompression bombs)."),
-    ] = 178_956_970
+        _option("--sample-size", panel=_INPUT, min=32, help="Shorter side at which the sample is looked at."),
+    ] = 256
+    crop: Annotated[bool, _option("--crop", panel=_INPUT, help="Take the sample's central square only.")] = False
+
+    @property
+    def side(self) -> int | None:
+        return self.sample_size
+
+    @property
+    def square(self) -> bool:
+        return self.crop
 
 
 @dataclass
@@ -218,7 +294,7 @@ class RunOptions:
     debug: Annotated[bool, _option("--debug", panel=_RUN, help="Show the traceback of an error.")] = False
 
 
-GROUPS = (NetworkOptions, InputOptions, OutputOptions, StoreOptions, LongOptions, RunOptions)
+GROUPS = (NetworkOptions, NetworksOptions, InputOptions, OutputOptions, StoreOptions, LongOptions, RunOptions)
 
 NOT_IN_PARAMETERS = {
     *("images", "files_from", "recursive", "output", "force", "skip_existing", "offline", "max_pixels"),
