@@ -12,6 +12,7 @@ from cnnviz import __version__
 from cnnviz.cli import (
     adversarial,
     attribution,
+    comparison,
     console,
     features,
     folders,
@@ -51,6 +52,7 @@ def root(
 
 attribution.register(app)
 occlusion.register(app)
+comparison.register(app)
 adversarial.register(app)
 universal.register(app)
 features.register(app)

@@ -103,7 +103,7 @@ class NetworkOptions:
 class NetworksOptions(NetworkOptions):
     """Several networks, with all other options in common."""
 
-    model: Annotated[  # type: ignore[assignment]
+    model: Annotated[
         list[str] | None,
         _option(
             "--model",
@@ -113,7 +113,7 @@ class NetworksOptions(NetworkOptions):
             help="Network, by its torchvision name, or 'auto'; may be given several times.",
             show_default="auto",
         ),
-    ] = None
+    ] = None  # type: ignore[assignment]
 
     def each(self) -> list[NetworkOptions]:
         """The options of each network named, once each, in their order."""

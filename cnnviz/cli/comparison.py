@@ -1,0 +1,158 @@
+"""``cnnviz compare``: several attribution methods and networks on one sheet."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from enum import Enum
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from cnnviz.cli.command import command
+from cnnviz.cli.inputs import Source
+from cnnviz.cli.job import ImageJob, Picture, Result, framed
+from cnnviz.cli.maps import MapStyle, Verdict, View, judge, prediction_json
+from cnnviz.cli.methods import MapMethod, chosen_methods
+from cnnviz.cli.options import (
+    InputOptions,
+    NetworkOptions,
+    NetworksOptions,
+    OutputOptions,
+    RunOptions,
+    TargetOption,
+)
+from cnnviz.cli.outputs import Destination
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+    from cnnviz.network import Network
+
+_TILE = 260  # pixels, the height of a map on the sheet
+_USUAL = "saliency,smoothgrad,guided,gradcam,occlusion"
+
+Look = tuple["Network", Picture]
+"""A network, and the picture as it is framed for it."""
+
+
+class TileView(str, Enum):
+    """How a map is shown on a sheet."""
+
+    overlay = "overlay"
+    heat = "heat"
+    raw = "raw"
+
+
+@dataclass
+class ComparisonJob(ImageJob):
+    """A command over pictures that shows each to several networks; ``others`` are those after the first."""
+
+    others: Sequence[NetworkOptions] = ()
+
+    @classmethod
+    def of(
+        cls, networks: NetworksOptions, input: InputOptions, run: RunOptions, output: OutputOptions
+    ) -> ComparisonJob:
+        first, *others = networks.each()
+        return cls("attribution", first, input, run, output, others=others)
+
+    def compare(self, explain: Callable[[Sequence[Look]], Result]) -> None:
+        """Run ``explain`` over all pictures, each framed for every network; the recipe and ``--json`` name them all."""
+        loaded: list[Network] = []
+
+        def of_all(network: Network, picture: Picture) -> Result:
+            if not loaded:
+                loaded.extend(self._loaded(options) for options in self.others)
+            looks = [(net, framed(picture.source, picture.whole, net, self.input)) for net in loaded]
+            result = explain([(network, picture), *looks])
+            names = _named([network, *loaded])
+            result.facts = {**names, **result.facts}
+            result.recipe = {**names, **result.recipe, "weights_sha256": [n.weights.sha256 for n in [network, *loaded]]}
+            return result
+
+        self(of_all)
+
+    def _plan(self, sources: list[Source], model: str) -> Sequence[Destination | None]:
+        """``{model}`` in an output template is all the networks' names."""
+        names = [model, *(options.choose(self.technique)[0] for options in self.others)]
+        return super()._plan(sources, "+".join(names))
+
+    def _loaded(self, options: NetworkOptions) -> Network:
+        name, _ = options.choose(self.technique)
+        own, self.network = self.network, options
+        try:
+            return self._load(name)
+        finally:
+            self.network = own
+
+
+def _named(networks: Sequence[Network]) -> dict[str, Any]:
+    return {"model": [net.name for net in networks], "weights": [net.weights.label for net in networks]}
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command to the application."""
+
+    @command(
+        app,
+        "compare",
+        examples="cnnviz compare sample_images/chelsea.png\n"
+        "cnnviz compare photo.jpg --methods gradcam,guided-gradcam,occlusion -m resnet50 -m vgg16 --target tabby",
+    )
+    def compare(
+        network: NetworksOptions,
+        input: InputOptions,
+        output: OutputOptions,
+        run: RunOptions,
+        target: TargetOption = None,
+        methods: Annotated[
+            str,
+            typer.Option("--methods", help="Which maps, separated by commas.", metavar="A,B,..."),
+        ] = _USUAL,
+        view: Annotated[
+            TileView,
+            typer.Option("--view", help="overlay: on the photo. heat: the map in colour. raw: in grey, unclipped."),
+        ] = TileView.overlay,
+    ) -> None:
+        """Set attribution methods, and networks, side by side on one labelled sheet."""
+        from cnnviz.imaging.stack import stack
+
+        chosen = chosen_methods(methods)
+
+        def explain(looks: Sequence[Look]) -> Result:
+            verdicts = [judge(net, picture.pixels, target) for net, picture in looks]
+            rows = [
+                _row(net, picture, verdict, chosen, view, run.seed)
+                for (net, picture), verdict in zip(looks, verdicts, strict=True)
+            ]
+            return _result(stack(rows), [net for net, _ in looks], verdicts, target is not None)
+
+        ComparisonJob.of(network, input, run, output).compare(explain)
+
+
+def _row(
+    net: Network, picture: Picture, verdict: Verdict, methods: Sequence[MapMethod], view: TileView, seed: int
+) -> Image:
+    """The photo and a network's maps side by side, under what the network says."""
+    from cnnviz.imaging import panel
+
+    tiles, captions = [picture.photo], ["photo"]
+    for method in methods:
+        found = method.compute(net, picture.pixels, verdict.target[0], seed)
+        blur = method.blur if view is TileView.overlay else 0.0
+        style = MapStyle(View(view.value), None, method.percentile, blur, method.signed)
+        tiles.append(style.render(found, picture, "", ""))
+        captions.append(method.title + (" (smoothed)" if blur else ""))
+    return panel(tiles, captions, verdict.caption(net), tile_height=_TILE)
+
+
+def _result(image: Image, networks: Sequence[Network], verdicts: Sequence[Verdict], targeted: bool) -> Result:
+    """The sheet, and what each network thinks; the recipe holds the class only where the user chose it."""
+    looks = [
+        {"model": net.name, "target": prediction_json(verdict.target), "predicted": prediction_json(verdict.predicted)}
+        for net, verdict in zip(networks, verdicts, strict=True)
+    ]
+    first = verdicts[0].target
+    recipe = {"target": prediction_json(first)} if targeted else {}
+    return Result(facts={"networks": looks}, image=image, target=first[1], recipe=recipe)
