@@ -14,11 +14,14 @@ from cnnviz.cli import (
     attribution,
     comparison,
     console,
+    dream,
     features,
     folders,
     inspection,
     models,
     occlusion,
+    style,
+    texture,
     universal,
     visualize,
 )
@@ -58,6 +61,9 @@ universal.register(app)
 features.register(app)
 folders.register(app)
 visualize.register(app)
+dream.register(app)
+style.register(app)
+texture.register(app)
 inspection.register(app)
 models.register(app)
 

@@ -47,14 +47,14 @@ class Picture:
 class Result:
     """What a technique makes of one picture.
 
-    ``image``: what is written (None for commands that only print); ``lines``: what is printed without ``--json``,
-    after the paths of what was written; ``facts``: what ``--json`` tells, all JSON-able; ``target``: the class's
-    name, for ``{target}`` in output templates; ``companions``: further files, written beside the image under its
-    name with the suffix that is the key: their contents, or pictures, which carry the recipe too.
+    ``image``: what is written (a film's frames; None for commands that only print); ``lines``: what is printed without
+    ``--json``, after the paths of what was written; ``facts``: what ``--json`` tells, all JSON-able; ``target``: the
+    class's name, for ``{target}`` in output templates; ``companions``: further files, written beside the image under
+    its name with the suffix that is the key: their contents, or pictures, which carry the recipe too.
     """
 
     facts: dict[str, Any] = field(default_factory=dict)
-    image: Image | None = None
+    image: Image | list[Image] | None = None
     lines: Sequence[str] = ()
     target: str = ""
     recipe: dict[str, Any] = field(default_factory=dict)
@@ -68,7 +68,7 @@ Explain = Callable[["Network", Picture], Result]
 class ImageJob:
     """A command over pictures. ``output`` is None for commands that print and write nothing; ``companions`` are the
     suffixes of what its results bring besides images; ``watch`` is hung on the callback of jobs that take many
-    steps."""
+    steps; ``suffix`` is the format where no name tells it (``.gif`` for films)."""
 
     technique: str
     network: NetworkOptions
@@ -77,6 +77,7 @@ class ImageJob:
     output: OutputOptions | None = None
     companions: Sequence[str] = ()
     watch: Watch | None = None
+    suffix: str = ".png"
 
     def __call__(self, explain: Explain) -> None:
         """Run ``explain`` over all pictures; exits with 1 (or 4, out of memory) if any failed."""
@@ -99,7 +100,7 @@ class ImageJob:
         if self.output is None:
             return [None] * len(sources)
         companions = [*self.companions, *(self.watch.companions if self.watch else ())]
-        return outputs.plan(sources, self.output, current.command, model, companions)
+        return outputs.plan(sources, self.output, current.command, model, companions, self.suffix)
 
     def _is_done(self, destination: Destination | None) -> bool:
         return bool(
@@ -177,7 +178,7 @@ class ImageJob:
         assert result.image is not None and self.output is not None
         recipe = self._recipe(result, source, network)
         if destination.is_stdout:
-            console.result_bytes(encode(result.image, "png", recipe))
+            console.result_bytes(encode(result.image, self.suffix, recipe))
             return []
         path = destination.path(result.target)
         if self.output.skip_existing and outputs.is_done(path):
@@ -239,9 +240,10 @@ def framed(source: Source, photo: Image, network: Network, options: PictureOptio
     from cnnviz.runtime.memory import require_memory
 
     spec, crop = network.spec, options.square
-    side = spec.size if spec.fixed else (options.side or spec.size)
+    side = spec.size if spec.fixed else (options.side_of(photo) or spec.size)
     size = (side, side) if spec.fixed and not crop else side
-    require_memory(network, planned_size(photo, size, crop))
+    height, width = planned_size(photo, size, crop)
+    require_memory(network, (min(height, options.piece or height), min(width, options.piece or width)))
     pixels = to_pixels(photo, size, crop=crop)
     return Picture(source, photo, center_square(photo) if crop else photo, pixels)
 

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from cnnviz.runtime.progress import Step
 
 FILM = ".gif"
-_FRAMES, _FRAME_SIDE, _FRAME_MS, _LAST_MS = 48, 384, 80, 1500
+_FRAMES, _FRAME_SIDE, _FRAME_MS, _LAST_MS = 40, 256, 80, 1500
 
 
 def _as_photo(pixels: Tensor) -> Image:

@@ -17,6 +17,8 @@ import typer
 from cnnviz.errors import UsageError
 
 if TYPE_CHECKING:
+    from PIL.Image import Image
+
     from cnnviz.network import Network
 
 _NETWORK, _INPUT, _OUTPUT, _RUN = "Network", "Input", "Output", "Run"
@@ -162,6 +164,15 @@ class PictureOptions:
         """Whether only the central square is looked at."""
         return False
 
+    @property
+    def piece(self) -> int | None:
+        """The largest side the network sees at once; None for pictures that it sees whole."""
+        return None
+
+    def side_of(self, photo: Image) -> int | None:
+        """The shorter side this photo is brought to; ``side``, where all are treated alike."""
+        return self.side
+
 
 @dataclass
 class InputOptions(PictureOptions):
@@ -224,6 +235,45 @@ class SampleOptions(PictureOptions):
     @property
     def square(self) -> bool:
         return self.crop
+
+
+_CANVAS = 512
+
+
+@dataclass
+class CanvasOptions(PictureOptions):
+    """Which photos are painted on, at what size, whole or in pieces."""
+
+    size: Annotated[
+        int | None,
+        _option(
+            "--size",
+            "-s",
+            env="SIZE",
+            panel=_INPUT,
+            min=32,
+            help="Shorter side of the result in pixels.",
+            show_default=f"the photo's, at most {_CANVAS}; any with --tile",
+        ),
+    ] = None
+    tile: Annotated[
+        int | None,
+        _option(
+            "--tile",
+            panel=_INPUT,
+            min=128,
+            help="Show the network pieces of at most this side, for photos larger than memory.",
+            metavar="N",
+        ),
+    ] = None
+
+    @property
+    def piece(self) -> int | None:
+        return self.tile
+
+    def side_of(self, photo: Image) -> int | None:
+        own = min(photo.size)
+        return self.size or (own if self.tile else min(own, _CANVAS))
 
 
 @dataclass
@@ -294,7 +344,10 @@ class RunOptions:
     debug: Annotated[bool, _option("--debug", panel=_RUN, help="Show the traceback of an error.")] = False
 
 
-GROUPS = (NetworkOptions, NetworksOptions, InputOptions, OutputOptions, StoreOptions, LongOptions, RunOptions)
+GROUPS = (
+    *(NetworkOptions, NetworksOptions, InputOptions, SampleOptions, CanvasOptions),
+    *(OutputOptions, StoreOptions, LongOptions, RunOptions),
+)
 
 NOT_IN_PARAMETERS = {
     *("images", "files_from", "recursive", "output", "force", "skip_existing", "offline", "max_pixels"),

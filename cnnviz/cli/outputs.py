@@ -13,7 +13,9 @@ from cnnviz.cli.options import OutputOptions
 from cnnviz.errors import UsageError
 
 STDOUT = "-"
-DEFAULT_TEMPLATE = "{stem}.{command}.png"
+DEFAULT_TEMPLATE = "{stem}.{command}"
+FILMS = (".gif", ".webp", ".mp4")
+
 UNFINISHED = "unfinished_at_step"
 """Key in the recipe of a picture that an interrupted job left as it was."""
 
@@ -41,20 +43,26 @@ class Destination:
 
 
 def plan(
-    sources: Sequence[Source], options: OutputOptions, command: str, model: str, companions: Sequence[str] = ()
+    sources: Sequence[Source],
+    options: OutputOptions,
+    command: str,
+    model: str,
+    companions: Sequence[str] = (),
+    suffix: str = ".png",
 ) -> list[Destination]:
     """A destination for each source, in their order.
 
-    ``companions`` are the suffixes of files that will be written beside each picture, as ``.html``.
+    ``companions`` are the suffixes of files that will be written beside each picture, as ``.html``; ``suffix`` is the
+    picture's own where its name is not given: ``.gif`` for films, which then no still format may hold.
 
     Raises UsageError, before anything is computed, where two results would be one file, a result would overwrite
     its input, a file is there already (without ``--force`` or ``--skip-existing``), or the format is unknown.
     """
-    destinations = [_destination(source, options, command, model) for source in sources]
+    destinations = [_destination(source, options, command, model, suffix) for source in sources]
     if options.output == STDOUT and len(sources) > 1:
         raise UsageError(f"Standard output takes one picture, but there are {len(sources)}; use -o FOLDER/.")
     settled = [(s, d.path()) for s, d in zip(sources, destinations, strict=True) if d.is_settled and not d.is_stdout]
-    _refuse_unknown_formats(destinations)
+    _refuse_unknown_formats(destinations, FILMS if suffix in FILMS else None)
     _refuse_collisions(settled)
     _refuse_inputs(sources, settled)
     if not (options.force or options.skip_existing):
@@ -69,15 +77,15 @@ def require_files(options: OutputOptions, option: str) -> None:
         raise UsageError(f"{option} writes several files, and standard output takes one; use -o FILE or FOLDER/.")
 
 
-def _destination(source: Source, options: OutputOptions, command: str, model: str) -> Destination:
+def _destination(source: Source, options: OutputOptions, command: str, model: str, suffix: str) -> Destination:
     output = options.output
     if output is None:
-        template = DEFAULT_TEMPLATE
+        template = DEFAULT_TEMPLATE + suffix
     elif output == STDOUT:
         template = STDOUT
     elif output.endswith(("/", os.sep)) or Path(output).is_dir():
         folder = str(Path(output) / source.folder).replace("{", "{{").replace("}", "}}")
-        template = f"{folder}{os.sep}{DEFAULT_TEMPLATE}"
+        template = f"{folder}{os.sep}{DEFAULT_TEMPLATE}{suffix}"
     else:
         template = output
         _check_template(output)
@@ -110,15 +118,18 @@ def _as_file_name(text: str) -> str:
     return "_".join("".join(c if c.isalnum() or c in "-." else " " for c in text).split())
 
 
-def _refuse_unknown_formats(destinations: Sequence[Destination]) -> None:
+def _refuse_unknown_formats(destinations: Sequence[Destination], films: Sequence[str] | None) -> None:
     from cnnviz.imaging import FORMATS
 
+    formats = sorted(films or FORMATS)
     for destination in destinations:
         suffix = Path(destination.template).suffix.lower()
-        if not destination.is_stdout and suffix not in FORMATS:
-            known = ", ".join(sorted(FORMATS))
+        if not destination.is_stdout and suffix not in formats:
             given = f"the extension '{suffix}'" if suffix else "no extension"
-            raise UsageError(f"The output '{destination.template}' has {given}; use one of {known}, or a FOLDER/.")
+            what = "a film is written as" if films else "use"
+            raise UsageError(
+                f"The output '{destination.template}' has {given}; {what} one of {', '.join(formats)}, or a FOLDER/."
+            )
 
 
 def _refuse_collisions(settled: Sequence[tuple[Source, Path]]) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import secrets
 import stat
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +16,7 @@ from cnnviz.imaging.color import parse_color, to_srgb
 from cnnviz.imaging.encoding import FORMATS, encode, format_of
 from cnnviz.imaging.opening import MAX_PIXELS, Source, opened, reason, shown
 from cnnviz.imaging.pixels import to_photo, to_pixels
+from cnnviz.imaging.video import VIDEO, encode_video
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -122,8 +124,8 @@ def write_image(
 
     Args:
         image: A photo; pixels (1, 3, H, W) in [0, 1] as ``to_photo`` takes them; or a list of either, the
-            frames of a moving picture (.gif, .webp).
-        path: Its extension gives the format: .png, .jpg, .webp, .tif or .gif.
+            frames of a moving picture (.gif, .webp, .mp4).
+        path: Its extension gives the format: .png, .jpg, .webp, .tif, .gif or .mp4.
         recipe: What made the picture, carried in its metadata; see ``read_recipe``.
         force: Replace an existing file. A link is replaced itself; what it points to stays.
         format: Instead of the extension.
@@ -134,6 +136,10 @@ def write_image(
     UsageError for an unknown extension.
     """
     target = Path(path)
+    if target.suffix.lower() == VIDEO and format is None:
+        _check_target(target, force)
+        frames = list(image) if isinstance(image, Sequence) else [image]
+        return write_bytes(encode_video(frames, recipe, duration=duration, quality=quality), target, force=force)
     kind = format or format_of(target).lower()
     _check_target(target, force)
     return write_bytes(encode(image, kind, recipe, quality, duration=duration), target, force=force)

@@ -1,0 +1,198 @@
+"""``cnnviz dream``: photos in which a network sees more of what it sees in them already."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from cnnviz.cli.command import command
+from cnnviz.cli.features import ChannelsOption, channel_list
+from cnnviz.cli.job import ImageJob, Picture, Result
+from cnnviz.cli.longjob import Watch
+from cnnviz.cli.options import CanvasOptions, LongOptions, NetworkOptions, OutputOptions, RunOptions
+from cnnviz.errors import UsageError
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from cnnviz.network import Network
+    from cnnviz.runtime.progress import OnStep
+    from cnnviz.synthesis.dream import Wanted
+
+
+@dataclass(frozen=True)
+class Sleep:
+    """How to dream: what of, how deep, how strongly."""
+
+    layers: tuple[str, ...]
+    channels: str | None
+    guide: Path | None
+    octaves: int
+    octave_scale: float
+    steps: int
+    strength: float
+    jitter: int
+    keep_color: float
+    tile: int | None
+    zoom: int
+    zoom_factor: float
+    rotate: float
+    average_pooling: bool
+    seed: int
+
+    def wanted(self, network: Network) -> list[Wanted]:
+        """Layers and channels that are to be seen more of."""
+        from cnnviz.synthesis.dream import Wanted, dream_layers
+
+        layers = self.layers or dream_layers(network)
+        if self.channels is None:
+            return [Wanted(layer) for layer in layers]
+        return [Wanted(layer, channel) for layer in layers for channel in channel_list(self.channels)]
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command to the application."""
+
+    @command(
+        app,
+        "dream",
+        examples="cnnviz dream sample_images/astronaut.png\n"
+        "cnnviz dream sample_images/rocket.jpg --layer fire5 --strength 1.5 --size 384\n"
+        "cnnviz dream sample_images/coffee.png --guide sample_images/starry.jpg\n"
+        "cnnviz dream sample_images/rocket.jpg --zoom 12 --size 256 -o fall.gif",
+    )
+    def dream(
+        network: NetworkOptions,
+        input: CanvasOptions,
+        output: OutputOptions,
+        long: LongOptions,
+        run: RunOptions,
+        layers: Annotated[
+            list[str] | None,
+            typer.Option(
+                "--layer",
+                "-l",
+                help="Layer to see more of; may be given several times. Shallow layers give strokes and swirls, deep "
+                "ones eyes and faces. Defaults: SqueezeNet fire7, GoogLeNet inception4c, VGG relu4_3, ResNet layer3.",
+            ),
+        ] = None,
+        channels: ChannelsOption = None,
+        guide: Annotated[
+            Path | None, typer.Option("--guide", help="See this picture's features instead.", metavar="IMG")
+        ] = None,
+        octaves: Annotated[int, typer.Option("--octaves", min=1, help="Sizes, from small to large.")] = 4,
+        octave_scale: Annotated[float, typer.Option("--octave-scale", help="Ratio of one size to the next.")] = 1.4,
+        steps: Annotated[int, typer.Option("--steps", min=1, help="Steps of each octave.")] = 20,
+        strength: Annotated[float, typer.Option("--strength", min=0, help="How far each step goes.")] = 1.0,
+        jitter: Annotated[int, typer.Option("--jitter", min=0, help="Largest random shift, in pixels.")] = 32,
+        keep_color: Annotated[
+            float, typer.Option("--keep-color", min=0, max=1, help="Share of the photo's own colour to keep.")
+        ] = 0.3,
+        average_pooling: Annotated[
+            bool, typer.Option("--average-pooling", help="Average where the network takes maxima: waves, like fur.")
+        ] = False,
+        zoom: Annotated[
+            int, typer.Option("--zoom", min=0, help="A film of so many frames falling into the dream.", metavar="N")
+        ] = 0,
+        zoom_factor: Annotated[float, typer.Option("--zoom-factor", min=1, help="Of each frame.")] = 1.05,
+        rotate: Annotated[float, typer.Option("--rotate", help="Degrees each frame turns.")] = 0.0,
+    ) -> None:
+        """Dream of a photo: more of what the network sees in it, at every scale (Mordvintsev, Olah & Tyka 2015)."""
+        if octave_scale <= 1:
+            raise UsageError(f"--octave-scale must be above 1, not {octave_scale:g}.")
+        sleep = Sleep(
+            tuple(layers or ()),
+            *(channels, guide, octaves, octave_scale, steps, strength, jitter, keep_color),
+            *(input.tile, zoom, zoom_factor, rotate, average_pooling, run.seed),
+        )
+        watch = Watch(long)
+        suffix = ".gif" if zoom else ".png"
+        job = ImageJob("dream", network, input, run, output, watch=watch, suffix=suffix)
+        job(_Dreamer(sleep, watch))
+
+
+class _Dreamer:
+    """Dreams of picture after picture, of the same things."""
+
+    def __init__(self, sleep: Sleep, watch: Watch) -> None:
+        self.sleep = sleep
+        self.watch = watch
+        self.guide = _read_guide(sleep.guide) if sleep.guide else None
+
+    def __call__(self, network: Network, picture: Picture) -> Result:
+        from cnnviz.synthesis.dream import activation_gain
+
+        wanted = self.sleep.wanted(network)
+        layers = list(dict.fromkeys(want.layer for want in wanted))
+        facts: dict[str, Any] = {"layers": layers}
+        if self.sleep.zoom:
+            frames = self._film(network, picture.pixels, wanted)
+            return Result({**facts, "frames": len(frames)}, _photos(frames))
+        image = _photos([self._dream(network, picture.pixels, wanted, self.watch)])[0]
+        if self.sleep.tile is None:
+            facts["activation_gain"] = round(activation_gain(network, picture.pixels, _eight_bit(image), layers), 3)
+        return Result(facts, image)
+
+    def _dream(
+        self, network: Network, pixels: Tensor, wanted: Sequence[Wanted], on_step: OnStep, sleep: Sleep | None = None
+    ) -> Tensor:
+        from cnnviz.network.variants import with_average_pooling
+        from cnnviz.synthesis.dream import dream
+
+        sleep = sleep or self.sleep
+        return dream(
+            with_average_pooling(network) if sleep.average_pooling else network,
+            pixels,
+            wanted,
+            guide=self.guide,
+            octaves=sleep.octaves,
+            octave_scale=sleep.octave_scale,
+            steps=sleep.steps,
+            strength=sleep.strength,
+            jitter=sleep.jitter,
+            keep_color=sleep.keep_color,
+            tile=sleep.tile,
+            seed=sleep.seed,
+            on_step=on_step,
+        )
+
+    def _film(self, network: Network, pixels: Tensor, wanted: Sequence[Wanted]) -> list[Tensor]:
+        """The first frame is dreamt in full, each further one a little on: it is the last frame's dream already."""
+        from cnnviz.synthesis.ascent import part_of
+        from cnnviz.synthesis.dream import octave_sizes, zoom_film
+
+        first, steps = self.sleep, max(1, self.sleep.steps // 5)
+        size, least = (pixels.shape[2], pixels.shape[3]), max(network.spec.min_size, 32)
+        of_first = first.steps * len(octave_sizes(size, first.octaves, first.octave_scale, least))
+        of_later = steps * len(octave_sizes(size, min(2, first.octaves), first.octave_scale, least))
+        total = of_first + of_later * (first.zoom - 1)
+
+        def paint(start: Tensor, number: int) -> Tensor:
+            before = of_first + of_later * (number - 1) if number else 0
+            later = replace(first, steps=steps, octaves=min(2, first.octaves), keep_color=0.0, seed=first.seed + number)
+            tell = part_of(self.watch, before, total) or self.watch
+            return self._dream(network, start, wanted, tell, later if number else first)
+
+        return zoom_film(network, pixels, first.zoom, paint, factor=first.zoom_factor, degrees=first.rotate)
+
+
+def _read_guide(path: Path) -> Tensor:
+    from cnnviz.imaging import read_image
+
+    return read_image(path, 320)
+
+
+def _photos(frames: Sequence[Tensor]) -> list[Any]:
+    from cnnviz.imaging import to_photo
+
+    return [to_photo(frame) for frame in frames]
+
+
+def _eight_bit(image: Any) -> Tensor:
+    from cnnviz.imaging import to_pixels
+
+    return to_pixels(image)

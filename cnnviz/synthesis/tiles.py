@@ -1,0 +1,74 @@
+"""The gradient of a picture larger than memory, a piece at a time."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from itertools import pairwise
+
+import torch
+from torch import Tensor
+
+Value = Callable[[Tensor], Tensor]
+"""Pixels (1, 3, H, W) -> a scalar."""
+
+
+def whole(pixels: Tensor, objective: Value) -> Tensor:
+    """The objective of the picture in one piece."""
+    return objective(pixels)
+
+
+@dataclass
+class Tiling:
+    """The objective as the mean over pieces of at most ``side`` pixels, each weighed by its area.
+
+    The gradient of each piece is computed and added at once, so only one piece's activations are ever in memory. Where
+    the pieces meet is drawn anew for each call (the picture is rolled, so that pieces run on around its borders): a
+    seam is never in one place twice, and no seam is seen.
+    """
+
+    side: int
+    generator: torch.Generator
+
+    def __call__(self, pixels: Tensor, objective: Value) -> Tensor:
+        """A scalar whose gradient with respect to ``pixels`` (1, 3, H, W) is that of the mean."""
+        return _Tiled.apply(pixels, objective, self._pieces(pixels.shape[2], pixels.shape[3]))
+
+    def _pieces(self, height: int, width: int) -> list[tuple[slice, slice]]:
+        rows, columns = (self._spans(length) for length in (height, width))
+        return [(row, column) for row in rows for column in columns]
+
+    def _spans(self, length: int) -> list[slice]:
+        """Spans of nearly one length that cover ``length``, cut at places that chance moves by half a piece."""
+        count = math.ceil(length / self.side)
+        if count == 1:
+            return [slice(0, length)]
+        piece = length / (count + 1)  # with a moved cut, one piece more keeps all within ``side``
+        move = piece * float(torch.rand(1, generator=self.generator))
+        cuts = [0, *(round(move + piece * k) for k in range(1, count + 1)), length]
+        return [slice(a, b) for a, b in pairwise(cuts) if b > a]
+
+
+class _Tiled(torch.autograd.Function):
+    """The mean of an objective over pieces, its gradient computed in the forward pass, piece by piece."""
+
+    @staticmethod
+    def forward(ctx, pixels, objective, pieces):  # type: ignore[no-untyped-def]
+        gradient = torch.zeros_like(pixels)
+        total = pixels.new_zeros(())
+        area = pixels.shape[2] * pixels.shape[3]
+        for rows, columns in pieces:
+            piece = pixels[..., rows, columns].detach().requires_grad_()
+            share = piece.shape[2] * piece.shape[3] / area
+            with torch.enable_grad():
+                value = objective(piece) * share
+                gradient[..., rows, columns] = torch.autograd.grad(value, piece)[0]
+            total += value.detach()
+        ctx.save_for_backward(gradient)
+        return total
+
+    @staticmethod
+    def backward(ctx, slope):  # type: ignore[no-untyped-def]
+        (gradient,) = ctx.saved_tensors
+        return gradient * slope, None, None
