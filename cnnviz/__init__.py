@@ -42,6 +42,8 @@ _HOME_OF = {
     "fooling_rate": "cnnviz.adversarial",
     "iterative_fgsm": "cnnviz.adversarial",
     "universal_perturbation": "cnnviz.adversarial",
+    "synthesize_texture": "cnnviz.synthesis",
+    "transfer_style": "cnnviz.style",
 }
 
 __all__ = ["__version__", *_HOME_OF]  # noqa: PLE0604 (the names are strings, from the table above)
@@ -76,6 +78,8 @@ if TYPE_CHECKING:
     from cnnviz.imaging import write_image as write_image
     from cnnviz.network import Network as Network
     from cnnviz.network import load_network as load_network
+    from cnnviz.style import transfer_style as transfer_style
+    from cnnviz.synthesis import synthesize_texture as synthesize_texture
 
 
 __getattr__, __dir__ = lazy_names(__name__, _HOME_OF)

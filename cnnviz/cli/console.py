@@ -49,6 +49,11 @@ def detail(message: str) -> None:
         _to_stderr("cnnviz:", message, "36")
 
 
+def shows_detail() -> bool:
+    """Whether ``-v`` asked for details, so that what is told there need not be worked out in vain."""
+    return _settings["verbose"]
+
+
 def _to_stderr(label: str, message: str, color: str) -> None:
     if sys.stderr.isatty() and not os.environ.get("NO_COLOR"):
         label = f"\033[{color}m{label}\033[0m"

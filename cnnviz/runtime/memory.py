@@ -42,6 +42,11 @@ def available_memory(device: torch.device) -> int | None:
     return int(found[1]) * 1024 if found else None
 
 
+def activation_bytes(network: CountsActivations, size: tuple[int, int]) -> int:
+    """Bytes that a pass forward and back over one picture of ``size`` (height, width) takes."""
+    return network.activation_count(size) * _BYTES_PER_ACTIVATION
+
+
 def require_memory(network: CountsActivations, size: tuple[int, int]) -> None:
     """Raise MemoryShortError if a pass forward and back over one picture cannot fit in memory.
 
@@ -51,7 +56,7 @@ def require_memory(network: CountsActivations, size: tuple[int, int]) -> None:
     if height * width <= _SMALL_PIXELS:
         return
     available = available_memory(network.device)
-    needed = network.activation_count((height, width)) * _BYTES_PER_ACTIVATION
+    needed = activation_bytes(network, (height, width))
     if available is None or needed <= available:
         return
     fitting = int(min(height, width) * math.sqrt(available / needed) * 0.95)

@@ -19,6 +19,7 @@ from cnnviz.style.color import match_colors, match_luminance, with_colors_of
 from cnnviz.style.losses import LossWeights, StyleLoss
 from cnnviz.style.regions import Covered, Region, cover, make_regions
 from cnnviz.synthesis.ascent import Ascent, cosine
+from cnnviz.synthesis.estimate import Estimate, estimate_run
 from cnnviz.synthesis.moments import distance
 from cnnviz.synthesis.optimizers import Adam
 from cnnviz.synthesis.painting_layers import painting_layers
@@ -199,6 +200,12 @@ class StyleTransfer:
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         self.painting.load_state_dict(state)
+
+    def estimate(self) -> Estimate:
+        """What the run will take; costs two steps at the smallest size."""
+        return estimate_run(
+            self.network, self.painting.stages, lambda stage: self._prepare(stage, resize(self.content, stage.size))
+        )
 
     def _stages(self) -> list[Stage]:
         size = _size(self.content)

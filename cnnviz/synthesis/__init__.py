@@ -16,6 +16,8 @@ _HOME_OF = {
     "Pixels": "cnnviz.synthesis.parameterization",
     "cosine": "cnnviz.synthesis.ascent",
     "part_of": "cnnviz.synthesis.ascent",
+    "scanline_texture": "cnnviz.synthesis.scanline",
+    "synthesize_texture": "cnnviz.synthesis.texture",
 }
 
 __all__ = list(_HOME_OF)
@@ -30,5 +32,7 @@ if TYPE_CHECKING:
     from cnnviz.synthesis.parameterization import Fourier as Fourier
     from cnnviz.synthesis.parameterization import Latent as Latent
     from cnnviz.synthesis.parameterization import Pixels as Pixels
+    from cnnviz.synthesis.scanline import scanline_texture as scanline_texture
+    from cnnviz.synthesis.texture import synthesize_texture as synthesize_texture
 
 __getattr__, __dir__ = lazy_names(__name__, _HOME_OF)

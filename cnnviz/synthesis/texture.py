@@ -15,6 +15,7 @@ from cnnviz.network import Network
 from cnnviz.network.variants import with_average_pooling
 from cnnviz.runtime.progress import OnStep
 from cnnviz.synthesis.ascent import Ascent, cosine
+from cnnviz.synthesis.estimate import Estimate, estimate_run
 from cnnviz.synthesis.moments import distance
 from cnnviz.synthesis.optimizers import Adam
 from cnnviz.synthesis.painting_layers import painting_layers
@@ -174,6 +175,11 @@ class TextureSynthesis:
     def load_state_dict(self, state: dict[str, Any]) -> None:
         self.painting.load_state_dict(state)
 
+    def estimate(self) -> Estimate:
+        """What the run will take; costs two steps at the smallest size."""
+        stages = self.painting.stages
+        return estimate_run(self.network, stages, lambda stage: self._prepare(stage, self._noise(stage.size)))
+
     def _noise(self, size: Size) -> Tensor:
         """Noise with the mean and deviation of the sample's colours."""
         noise = torch.randn(1, 3, *size, generator=torch.Generator().manual_seed(self.seed)).to(self.sample)
@@ -196,6 +202,17 @@ class TextureSynthesis:
         )
         loss = TextureLoss(self.network, target, self.settings.palette_weight, shift)
         if not stage.polish:
-            return quasi_newton_run(Pixels(start, bounded=False), loss, stage.steps, loss.before_step)
-        picture = Pixels(gaussian_blur(start, _SOFTEN))
+            return quasi_newton_run(self._pixels(start, bounded=False), loss, stage.steps, loss.before_step)
+        picture = self._pixels(gaussian_blur(start, _SOFTEN), bounded=True)
         return Ascent(picture, loss, Adam(_POLISH_RATE), stage.steps, schedule=cosine, before_step=loss.before_step)
+
+    def _pixels(self, start: Tensor, bounded: bool) -> Pixels:
+        grey = bool((self.sample == self.sample[:, :1]).all())
+        return GreyPixels(start, bounded) if grey else Pixels(start, bounded)
+
+
+class GreyPixels(Pixels):
+    """Pixels of one value for all three colours, so that a grey sample's texture is grey."""
+
+    def image(self) -> Tensor:
+        return self.parameter.mean(1, keepdim=True).expand_as(self.parameter)

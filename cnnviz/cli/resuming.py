@@ -1,0 +1,101 @@
+"""``--resume``: what an interrupted optimisation needs to go on is kept beside the picture it was to make."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+
+from cnnviz.cli import console
+from cnnviz.cli.longjob import Watch
+from cnnviz.errors import UsageError
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from cnnviz.runtime.progress import OnStep, Step
+
+SUFFIX = ".state"
+
+
+class Resumable(Protocol):
+    """An optimisation that can be saved and gone on with."""
+
+    @property
+    def remarks(self) -> list[str]: ...
+
+    def run(self, on_step: OnStep | None = None) -> Tensor: ...
+
+    def state_dict(self) -> dict[str, Any]: ...
+
+    def load_state_dict(self, state: dict[str, Any]) -> None: ...
+
+
+@dataclass
+class Resuming:
+    """Runs optimisations so that they can be gone on with.
+
+    The state, the optimiser's memory included, is written where the run is interrupted and with each snapshot of
+    ``--save-every``, and removed when the picture is done. ``settings`` must be the same when it is gone on with.
+    """
+
+    watch: Watch
+    wanted: bool
+    settings: dict[str, Any]
+
+    def run(self, job: Resumable, on_step: OnStep | None = None) -> Tensor:
+        """The picture of ``job``, gone on from where an earlier run stopped if that is wanted."""
+        place = self.watch.path.with_suffix(SUFFIX) if self.watch.path else None
+        if self.wanted and place and place.exists():
+            self._load(place, job)
+        every = self.watch.options.save_every
+
+        def keep(step: Step) -> None:
+            (on_step or self.watch)(step)
+            if every and step.step % every == 0:
+                self._save(place, job)
+
+        try:
+            picture = job.run(keep)
+        except KeyboardInterrupt:
+            self._save(place, job)
+            raise
+        for remark in job.remarks:
+            console.warn(remark)
+        if place:
+            place.unlink(missing_ok=True)
+        return picture
+
+    def _save(self, place: Path | None, job: Resumable) -> None:
+        from io import BytesIO
+
+        import torch
+
+        from cnnviz.imaging.files import write_bytes
+
+        if place is None:
+            return
+        buffer = BytesIO()
+        torch.save({"settings": self._key(), "state": job.state_dict()}, buffer)
+        place.parent.mkdir(parents=True, exist_ok=True)
+        write_bytes(buffer.getvalue(), place, force=True)
+        console.detail(f"{place} holds what it takes to go on; --resume does.")
+
+    def _load(self, place: Path, job: Resumable) -> None:
+        import pickle
+
+        import torch
+
+        try:
+            found = torch.load(place, map_location="cpu", weights_only=True)
+            same = found["settings"] == self._key()
+        except (OSError, RuntimeError, EOFError, KeyError, TypeError, pickle.UnpicklingError) as error:
+            raise UsageError(f"'{place}' cannot be gone on from; remove it to begin anew.") from error
+        if not same:
+            raise UsageError(f"'{place}' belongs to a run with other settings; give those, or remove it.")
+        job.load_state_dict(found["state"])
+        console.detail(f"Going on from {place}.")
+
+    def _key(self) -> str:
+        return json.dumps(self.settings, sort_keys=True, default=str)

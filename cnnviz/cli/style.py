@@ -1,0 +1,332 @@
+"""``cnnviz style``: photos painted in the style of other pictures."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+from enum import Enum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from cnnviz.cli import console
+from cnnviz.cli.command import command, current
+from cnnviz.cli.job import ImageJob, Picture, Result
+from cnnviz.cli.longjob import Watch
+from cnnviz.cli.options import InputOptions, LongOptions, NetworkOptions, OutputOptions, RunOptions, numbers
+from cnnviz.cli.resuming import Resuming
+from cnnviz.errors import UsageError
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+    from torch import Tensor
+
+    from cnnviz.network import Network
+    from cnnviz.runtime.progress import Step
+    from cnnviz.style import StyleTransfer
+
+_SIZE = 256  # pixels, the shorter side of a painting when nobody says so
+_SWEPT = ("content_weight", "style_weight", "palette_weight", "tv_weight", "style_scale", "learning_rate", "steps")
+
+
+class StyleLossName(str, Enum):
+    """How textures are compared."""
+
+    gram = "gram"
+    covariance = "covariance"
+    wasserstein = "wasserstein"
+
+
+class OptimizerName(str, Enum):
+    """What moves the pixels."""
+
+    lbfgs = "lbfgs"
+    adam = "adam"
+
+
+class KeepColor(str, Enum):
+    """How the photo's own colours are kept."""
+
+    none = "none"
+    luminance = "luminance"
+    covariance = "covariance"
+
+
+@dataclass(frozen=True)
+class StyleFile:
+    """A style picture and what it counts for, as typed: ``starry.jpg:2``."""
+
+    path: Path
+    weight: float = 1.0
+
+    @classmethod
+    def parse(cls, text: str) -> StyleFile:
+        name, colon, weight = text.rpartition(":")
+        if not colon or Path(text).is_file() or not re.fullmatch(r"\d*\.?\d+(e-?\d+)?", weight):
+            return cls(Path(text))
+        return cls(Path(name), float(weight))
+
+    def __str__(self) -> str:
+        return self.path.name if self.weight == 1 else f"{self.path.name}:{self.weight:g}"
+
+
+@dataclass(frozen=True)
+class Sweep:
+    """One setting and the values it is tried with."""
+
+    name: str
+    values: tuple[float, ...]
+
+    @classmethod
+    def parse(cls, text: str) -> Sweep:
+        name, equals, values = text.partition("=")
+        key = name.strip().replace("-", "_")
+        if not equals or key not in _SWEPT:
+            known = ", ".join(option.replace("_", "-") for option in _SWEPT)
+            raise UsageError(f"--sweep takes NAME=VALUE,VALUE…, as in style-weight=0.1,1,10; NAME is one of {known}.")
+        return cls(key, tuple(numbers(values, "--sweep") or ()))
+
+
+@dataclass
+class Last:
+    """An ``on_step`` that hands on to ``watch`` and keeps the last losses."""
+
+    watch: Watch
+    terms: dict[str, float] = field(default_factory=dict)
+
+    def __call__(self, step: Step) -> None:
+        self.terms = dict(step.terms)
+        self.watch(step)
+
+
+@dataclass
+class Painter:
+    """Paints photo after photo in the same styles."""
+
+    styles: list[StyleFile]
+    masks: list[Path]
+    style_masks: list[Path]
+    init: str
+    settings: dict[str, Any]
+    input: InputOptions
+    seed: int
+    watch: Watch
+    resume: bool
+    sweep: Sweep | None
+    _photos: list[Image] = field(default_factory=list, init=False)
+
+    def read(self) -> None:
+        """Read the style pictures, before any work is done for them."""
+        self._photos = [self._photo(style.path) for style in self.styles]
+
+    def __call__(self, net: Network, picture: Picture) -> Result:
+        from cnnviz.imaging import to_photo
+
+        if self.sweep is not None:
+            return self._sheet(net, picture, self.sweep)
+        transfer = self._transfer(net, picture)
+        if console.shows_detail():
+            console.detail(str(transfer.estimate()))
+        settings = {**current.parameters(), "seed": self.seed, "size": list(picture.pixels.shape[2:])}
+        last = Last(self.watch)
+        pixels = Resuming(self.watch, self.resume, settings).run(transfer, last)
+        return Result(self._facts(picture, last.terms), to_photo(pixels))
+
+    def _transfer(self, net: Network, picture: Picture, **changes: Any) -> StyleTransfer:
+        from cnnviz.imaging import to_pixels
+        from cnnviz.style import StyleSettings, StyleTransfer
+
+        settings = {**self.settings, **changes}
+        if self.init not in ("content", "noise"):
+            settings["init"] = to_pixels(self._photo(Path(self.init)))
+        height, width = picture.pixels.shape[2:]
+        return StyleTransfer(
+            net,
+            picture.pixels,
+            [to_pixels(photo) for photo in self._photos],
+            [style.weight for style in self.styles],
+            [mask_of(self._photo(path), height if self.input.crop else (height, width)) for path in self.masks] or None,
+            [mask_of(self._photo(path)) for path in self.style_masks] or None,
+            StyleSettings(**settings),
+            self.seed,
+        )
+
+    def _sheet(self, net: Network, picture: Picture, sweep: Sweep) -> Result:
+        """The same photo painted with each value of a setting, side by side."""
+        from cnnviz.imaging import grid, to_photo
+
+        photos, rows = [], []
+        for value in sweep.values:
+            setting: float | int = int(value) if sweep.name == "steps" else value
+            transfer, last = self._transfer(net, picture, **{sweep.name: setting}), Last(self.watch)
+            photos.append(to_photo(transfer.run(last)))
+            rows.append({sweep.name: setting, **_rounded(last.terms)})
+            for remark in transfer.remarks:
+                console.warn(remark)
+        name = sweep.name.replace("_", " ")
+        captions = [f"{name} {value:g}" for value in sweep.values]
+        facts = {**self._facts(picture, {}), "sweep": rows}
+        return Result(facts, grid(photos, captions=captions, tile=max(photos[0].size)))
+
+    def _facts(self, picture: Picture, terms: dict[str, float]) -> dict[str, Any]:
+        height, width = picture.pixels.shape[2:]
+        losses = {"losses": _rounded(terms)} if terms else {}
+        return {"styles": [str(style) for style in self.styles], "width": width, "height": height, **losses}
+
+    def _photo(self, path: Path) -> Image:
+        from cnnviz.imaging.files import read_photo
+
+        return read_photo(path, background=self.input.background, max_pixels=self.input.max_pixels)
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command to the application."""
+
+    @command(
+        app,
+        "style",
+        examples="cnnviz style sample_images/chelsea.png sample_images/starry.jpg\n"
+        "cnnviz style photo.jpg starry.jpg:2 mosaic.jpg:1 --size 512 -o painted.jpg\n"
+        "cnnviz style photos/ --style starry.jpg -o painted/\n"
+        "cnnviz style photo.jpg ink.jpg --sweep content-weight=0.3,1,3 -o sheet.png",
+    )
+    def style(
+        network: NetworkOptions,
+        input: InputOptions,
+        output: OutputOptions,
+        long: LongOptions,
+        run: RunOptions,
+        styles: Annotated[
+            list[str] | None,
+            typer.Option(
+                "--style",
+                "-S",
+                help="Style picture and its weight; may be given again. All pictures named are contents then.",
+                metavar="FILE[:WEIGHT]",
+            ),
+        ] = None,
+        content_weight: Annotated[
+            float, typer.Option("--content-weight", min=0, help="How much of the photo is kept.")
+        ] = 1.0,
+        style_weight: Annotated[float, typer.Option("--style-weight", min=0, help="How much style there is.")] = 1.0,
+        palette_weight: Annotated[
+            float, typer.Option("--palette-weight", min=0, help="How closely the colours are the style's.")
+        ] = 20.0,
+        tv_weight: Annotated[float, typer.Option("--tv-weight", min=0, help="Smoothness (total variation).")] = 0.01,
+        style_scale: Annotated[
+            float, typer.Option("--style-scale", help="Size of the style pictures: larger strokes with more.")
+        ] = 1.0,
+        content_layer: Annotated[
+            list[str] | None, typer.Option("--content-layer", help="May be given again.", show_default="the network's")
+        ] = None,
+        style_layer: Annotated[
+            list[str] | None, typer.Option("--style-layer", help="May be given again.", show_default="the network's")
+        ] = None,
+        layer_weights: Annotated[
+            str | None, typer.Option("--layer-weights", help="One for each style layer.", metavar="W,W,…")
+        ] = None,
+        style_loss: Annotated[
+            StyleLossName, typer.Option("--style-loss", help="How textures are compared.")
+        ] = StyleLossName.covariance,
+        init: Annotated[
+            str, typer.Option("--init", help="Begin with 'content', 'noise', or a picture.", metavar="WHAT")
+        ] = "content",
+        keep_color: Annotated[
+            KeepColor,
+            typer.Option("--keep-color", help="Keep the photo's colours: paint lightness only, or recolour the style."),
+        ] = KeepColor.none,
+        mask: Annotated[
+            list[Path] | None,
+            typer.Option("--mask", help="White where to paint; again for each style, where it goes.", metavar="FILE"),
+        ] = None,
+        style_mask: Annotated[
+            list[Path] | None,
+            typer.Option(
+                "--style-mask", help="White in the part of a style that is meant; one a style.", metavar="FILE"
+            ),
+        ] = None,
+        steps: Annotated[int, typer.Option("--steps", min=1, help="Passes through the network, over all sizes.")] = 240,
+        scales: Annotated[
+            int | None,
+            typer.Option(
+                "--scales", min=1, help="Sizes painted at, each twice the last.", show_default="from 128 px on"
+            ),
+        ] = None,
+        optimizer: Annotated[
+            OptimizerName, typer.Option("--optimizer", help="What moves the pixels.")
+        ] = OptimizerName.lbfgs,
+        learning_rate: Annotated[float, typer.Option("--learning-rate", min=1e-4, help="Adam's.")] = 0.05,
+        pooling: Annotated[
+            str, typer.Option("--pooling", help="'average' leaves less noise; 'max' is the network's own.")
+        ] = "average",
+        sweep: Annotated[
+            str | None,
+            typer.Option("--sweep", help="A sheet of one setting's values.", metavar="NAME=V,V,…"),
+        ] = None,
+        resume: Annotated[
+            bool, typer.Option("--resume", help="Go on from where an interrupted run stopped, optimiser and all.")
+        ] = False,
+    ) -> None:
+        """Paint photos in the style of other pictures (Gatys et al. 2016): CONTENT STYLE...
+
+        The first picture is the content, the others are styles, STYLE:2 with twice the weight. With --style, all
+        pictures named are contents. Paints at --size 256 (shorter side) unless told otherwise.
+        """
+        chosen = _split(input, styles)
+        if pooling not in ("average", "max"):
+            raise UsageError(f"There is no pooling '{pooling}'; there are average and max.")
+        settings = {
+            "content_weight": content_weight,
+            "style_weight": style_weight,
+            "palette_weight": palette_weight,
+            "tv_weight": tv_weight,
+            "style_scale": style_scale,
+            "content_layers": content_layer,
+            "style_layers": style_layer,
+            "layer_weights": numbers(layer_weights, "--layer-weights"),
+            "style_loss": style_loss.value,
+            "keep_color": keep_color.value,
+            "steps": steps,
+            "scales": scales,
+            "optimizer": optimizer.value,
+            "learning_rate": learning_rate,
+            "average_pooling": pooling == "average",
+            **({"init": init} if init in ("content", "noise") else {}),
+        }
+        watch = Watch(long)
+        swept = Sweep.parse(sweep) if sweep else None
+        if swept and resume:
+            raise UsageError("A --sweep cannot be gone on with; leave out --resume.")
+        current.values["resume"] = False  # how it came about is no part of the recipe
+        painter = Painter(chosen, mask or [], style_mask or [], init, settings, input, run.seed, watch, resume, swept)
+        input.size = input.size or _SIZE
+        output.skip_existing = output.skip_existing or resume
+        painter.read()
+        ImageJob("style", network, input, run, output, watch=watch)(painter)
+
+
+def _split(input: InputOptions, styles: list[str] | None) -> list[StyleFile]:
+    """The styles; leaves the contents in ``input``, and tells the recipe which is which."""
+    if styles is None:
+        named = list(input.images or [])
+        if input.files_from is None and len(named) < 2:
+            raise UsageError("Name a content and at least one style: cnnviz style photo.jpg starry.jpg.")
+        contents = 0 if input.files_from is not None else 1
+        input.images, styles = named[:contents], named[contents:]
+        if not styles:
+            raise UsageError("Name at least one style, as in --style starry.jpg.")
+    chosen = [StyleFile.parse(text) for text in styles]
+    current.values["styles"] = [str(style) for style in chosen]
+    return chosen
+
+
+def mask_of(photo: Image, size: int | tuple[int, int] | None = None) -> Tensor:
+    """The lightness of a picture, (1, 1, H, W) in [0, 1], at (H, W), or of its middle where one side is given."""
+    from cnnviz.imaging import to_pixels
+
+    return to_pixels(photo, size, crop=isinstance(size, int)).mean(1, keepdim=True)
+
+
+def _rounded(terms: dict[str, float]) -> dict[str, float]:
+    return {name: float(f"{value:.6g}") for name, value in terms.items()}

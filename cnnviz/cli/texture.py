@@ -1,0 +1,173 @@
+"""``cnnviz texture``: more of a texture, of any size."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from enum import Enum
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from cnnviz.cli import console
+from cnnviz.cli.command import command, current
+from cnnviz.cli.job import ImageJob, Picture, Result
+from cnnviz.cli.longjob import Watch
+from cnnviz.cli.options import LongOptions, NetworkOptions, OutputOptions, RunOptions, SampleOptions, numbers
+from cnnviz.cli.resuming import Resuming
+from cnnviz.cli.style import Last, StyleLossName
+from cnnviz.errors import UsageError
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from cnnviz.network import Network
+
+
+class TextureMethod(str, Enum):
+    """How textures are made."""
+
+    gatys = "gatys"
+    efros_leung = "efros-leung"
+
+
+@dataclass
+class Weaver:
+    """Makes texture after texture."""
+
+    method: TextureMethod
+    size: str | None
+    window: int
+    settings: dict[str, Any]
+    seed: int
+    watch: Watch
+    resume: bool
+    strip: bool
+
+    def __call__(self, net: Network, picture: Picture) -> Result:
+        from cnnviz.imaging import to_photo
+
+        size = parse_size(self.size, (picture.pixels.shape[2], picture.pixels.shape[3]))
+        if self.strip:
+            return self._strip(net, picture.pixels, size)
+        last = Last(self.watch)
+        if self.method is TextureMethod.efros_leung:
+            from cnnviz.synthesis.scanline import scanline_texture
+
+            made = scanline_texture(picture.pixels, size, window=self.window, seed=self.seed, on_step=last)
+        else:
+            made = self._run(net, picture.pixels, size, last)
+        return Result(_facts(size, last), to_photo(made))
+
+    def _run(self, net: Network, sample: Tensor, size: tuple[int, int], last: Last) -> Tensor:
+        from cnnviz.synthesis.texture import TextureSettings, TextureSynthesis
+
+        synthesis = TextureSynthesis(net, sample, size, TextureSettings(**self.settings), self.seed)
+        if console.shows_detail():
+            console.detail(str(synthesis.estimate()))
+        settings = {**current.parameters(), "seed": self.seed, "sample": list(sample.shape[2:]), "size": list(size)}
+        return Resuming(self.watch, self.resume, settings).run(synthesis, last)
+
+    def _strip(self, net: Network, sample: Tensor, size: tuple[int, int]) -> Result:
+        """The texture that the first layer sees, the first two, and so on, beside the sample."""
+        from cnnviz.imaging import panel, to_photo
+        from cnnviz.synthesis.painting_layers import painting_layers
+        from cnnviz.synthesis.texture import TextureSettings, TextureSynthesis
+
+        layers = list(self.settings["layers"] or painting_layers(net).style)
+        weights = self.settings["layer_weights"]
+        tiles, captions = [to_photo(sample)], ["sample"]
+        for count in range(1, len(layers) + 1):
+            some = {"layers": layers[:count], "layer_weights": weights[:count] if weights else None}
+            settings = TextureSettings(**{**self.settings, **some})
+            tiles.append(to_photo(TextureSynthesis(net, sample, size, settings, self.seed).run(self.watch)))
+            captions.append(f"up to {layers[count - 1]}")
+        return Result({"layers": layers, **_facts(size)}, panel(tiles, captions=captions, tile_height=size[0]))
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command to the application."""
+
+    @command(
+        app,
+        "texture",
+        examples="cnnviz texture sample_images/gravel.png\n"
+        "cnnviz texture sample_images/mosaic.jpg --size 512x384 --seamless -o tile.png\n"
+        "cnnviz texture sample_images/brick.png --strip\n"
+        "cnnviz texture sample_images/brick.png --sample-size 64 --size 128 --method efros-leung",
+    )
+    def texture(
+        network: NetworkOptions,
+        input: SampleOptions,
+        output: OutputOptions,
+        long: LongOptions,
+        run: RunOptions,
+        method: Annotated[
+            TextureMethod, typer.Option("--method", help="By the network's features, or pixel by pixel.")
+        ] = TextureMethod.gatys,
+        seamless: Annotated[bool, typer.Option("--seamless", help="Make opposite borders fit, for tiling.")] = False,
+        strip: Annotated[bool, typer.Option("--strip", help="Show what each layer adds, shallow to deep.")] = False,
+        layer: Annotated[
+            list[str] | None,
+            typer.Option("--layer", "-l", help="May be given again.", show_default="the network's style layers"),
+        ] = None,
+        layer_weights: Annotated[
+            str | None, typer.Option("--layer-weights", help="One for each layer.", metavar="W,W,…")
+        ] = None,
+        style_loss: Annotated[
+            StyleLossName, typer.Option("--style-loss", help="How textures are compared.")
+        ] = StyleLossName.covariance,
+        palette_weight: Annotated[
+            float, typer.Option("--palette-weight", min=0, help="How closely the colours are the sample's.")
+        ] = 100.0,
+        steps: Annotated[int, typer.Option("--steps", min=1, help="Passes through the network, over all sizes.")] = 240,
+        scales: Annotated[int, typer.Option("--scales", min=1, help="Sizes painted at, each twice the last.")] = 2,
+        window: Annotated[
+            int, typer.Option("--window", min=3, help="Efros-Leung: side of the neighbourhood, odd.")
+        ] = 11,
+        pooling: Annotated[
+            str, typer.Option("--pooling", help="'average' leaves less noise; 'max' is the network's own.")
+        ] = "average",
+        resume: Annotated[
+            bool, typer.Option("--resume", help="Go on from where an interrupted run stopped, optimiser and all.")
+        ] = False,
+    ) -> None:
+        """Make more of a texture, of any size (Gatys et al. 2015; Efros & Leung 1999)."""
+        if pooling not in ("average", "max"):
+            raise UsageError(f"There is no pooling '{pooling}'; there are average and max.")
+        if method is TextureMethod.efros_leung and (strip or resume or seamless):
+            raise UsageError("--strip, --resume and --seamless are not for --method efros-leung.")
+        if strip and resume:
+            raise UsageError("A --strip cannot be gone on with; leave out --resume.")
+        parse_size(input.size, (1, 1))
+        settings = {
+            "layers": layer,
+            "layer_weights": numbers(layer_weights, "--layer-weights"),
+            "statistic": style_loss.value,
+            "palette_weight": palette_weight,
+            "steps": steps,
+            "scales": scales,
+            "seamless": seamless,
+            "average_pooling": pooling == "average",
+        }
+        current.values["resume"] = False  # how it came about is no part of the recipe
+        output.skip_existing = output.skip_existing or resume
+        watch = Watch(long)
+        weaver = Weaver(method, input.size, window, settings, run.seed, watch, resume, strip)
+        ImageJob("texture", network, input, run, output, watch=watch)(weaver)
+
+
+def parse_size(text: str | None, default: tuple[int, int]) -> tuple[int, int]:
+    """(height, width) of ``512`` or ``768x512`` (width first, as everybody writes it); ``default`` for None."""
+    if text is None:
+        return default
+    found = re.fullmatch(r"(\d+)(?:[x×](\d+))?", text.strip())
+    width, height = (int(found[1]), int(found[2] or found[1])) if found else (0, 0)
+    if min(width, height) < 1:
+        raise UsageError(f"--size takes a side in pixels or WIDTHxHEIGHT, as in 768x512, not '{text}'.")
+    return height, width
+
+
+def _facts(size: tuple[int, int], last: Last | None = None) -> dict[str, Any]:
+    losses = {"losses": {k: float(f"{v:.6g}") for k, v in last.terms.items()}} if last and last.terms else {}
+    return {"width": size[1], "height": size[0], **losses}
