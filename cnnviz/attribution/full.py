@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, fx
 
 from cnnviz.attribution.incremental.batches import fitting_batch
-from cnnviz.attribution.incremental.fold import fold_batch_norm
+from cnnviz.attribution.incremental.convolution import prepare_convolutions
 
 Position = tuple[int, int]
 
@@ -23,7 +23,7 @@ class FullPass:
     """
 
     def __init__(self, graph_module: fx.GraphModule, image: Tensor) -> None:
-        self._graph_module = fold_batch_norm(graph_module)
+        self._graph_module = prepare_convolutions(graph_module)
         self._image = image.contiguous(memory_format=torch.channels_last)
 
     def order(self, positions: Sequence[Position]) -> range:

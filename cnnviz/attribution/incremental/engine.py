@@ -11,9 +11,10 @@ import torch
 from torch import Tensor, fx
 
 from cnnviz.attribution.incremental.batches import fitting_batch
+from cnnviz.attribution.incremental.convolution import prepare_convolutions
 from cnnviz.attribution.incremental.errors import NotIncremental
-from cnnviz.attribution.incremental.fold import fold_batch_norm, rectify_in_place, without_in_place
 from cnnviz.attribution.incremental.gather import as_maps, overlay
+from cnnviz.attribution.incremental.in_place import rectify_in_place, without_in_place
 from cnnviz.attribution.incremental.plan import AxisPlan, Window, whole_window
 from cnnviz.attribution.incremental.program import Program, Step
 
@@ -59,7 +60,7 @@ class IncrementalEngine:
         rows, cols = (
             AxisPlan([position[axis] for position in positions], patch[axis], image.shape[2 + axis]) for axis in (0, 1)
         )
-        prepared = rectify_in_place(without_in_place(fold_batch_norm(graph_module)))
+        prepared = rectify_in_place(without_in_place(prepare_convolutions(graph_module)))
         self._patch = patch
         self._image = image.contiguous(memory_format=torch.channels_last)
         self._program = Program(prepared, self._image, (rows, cols))

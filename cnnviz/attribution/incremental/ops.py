@@ -17,7 +17,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, fx, nn
 
-from cnnviz.attribution.incremental.fold import FoldedConv2d
+from cnnviz.attribution.incremental.convolution import PreparedConv2d
 from cnnviz.attribution.incremental.plan import POINT, Stencil
 
 Size = tuple[int, int]
@@ -75,8 +75,8 @@ def _concatenation(call: Call) -> Local | None:
 
 def _convolution(call: Call) -> Local | None:
     module = call.module
-    assert isinstance(module, nn.Conv2d | FoldedConv2d)
-    conv = module.conv if isinstance(module, FoldedConv2d) else module
+    assert isinstance(module, PreparedConv2d)
+    conv = module.conv
     if conv.padding_mode != "zeros":
         return None
     kernel, dilation = pair(conv.kernel_size), pair(conv.dilation)
@@ -88,10 +88,7 @@ def _convolution(call: Call) -> Local | None:
     def convolve(crop: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
         return F.conv2d(crop, weight, bias, conv.stride, 0, conv.dilation, conv.groups)
 
-    def run(crop: Tensor) -> Tensor:
-        return module.convolve(crop, convolve) if module is not conv else convolve(crop, conv.weight, conv.bias)
-
-    return Local(_stencils(kernel, pair(conv.stride), padding, dilation), run)
+    return Local(_stencils(kernel, pair(conv.stride), padding, dilation), lambda crop: module.convolve(crop, convolve))
 
 
 def _max_pool(call: Call) -> Local | None:
@@ -197,7 +194,7 @@ Rule = Callable[[Call], Local | None]
 RULES: dict[Any, Rule] = {
     **dict.fromkeys((*_ELEMENTWISE_MODULES, *_ELEMENTWISE_FUNCTIONS, *_ELEMENTWISE_METHODS), _elementwise),
     **dict.fromkeys((torch.cat, torch.concat), _concatenation),
-    **dict.fromkeys((nn.Conv2d, FoldedConv2d), _convolution),
+    PreparedConv2d: _convolution,
     **dict.fromkeys((nn.MaxPool2d, F.max_pool2d, torch.max_pool2d), _max_pool),
     **dict.fromkeys((nn.AvgPool2d, F.avg_pool2d), _average_pool),
     **dict.fromkeys((nn.AdaptiveAvgPool2d, F.adaptive_avg_pool2d), _adaptive_pool(F.avg_pool2d)),

@@ -39,6 +39,9 @@ class Stencil:
         return start * self.stride - self.padding, (size - 1) * self.stride + self.reach + 1
 
 
+LEVELS = 4
+"""Sizes a node's windows can have along an axis."""
+
 POINT = Stencil()
 """An elementwise operation."""
 
@@ -113,20 +116,29 @@ class AxisPlan:
         Sizes differ near the border of the picture, where windows are cut off, and with the offset's
         remainder by the strides.
         """
-        sizes = torch.stack([spans[:, 1] - spans[:, 0] for spans in self.spans.values()], dim=1).tolist()
+        sizes = self._levelled(torch.stack([spans[:, 1] - spans[:, 0] for spans in self.spans.values()])).T.tolist()
         alike = sorted(self.offsets, key=lambda offset: (sum(sizes[self.offsets[offset]]), sizes[self.offsets[offset]]))
         return {offset: rank for rank, offset in enumerate(alike)}
 
     def place(self, offsets: Sequence[int]) -> dict[fx.Node, tuple[Tensor, int]]:
         """Node -> first cells (B,) and size of the batch's windows.
 
-        All windows of a batch get the size of the largest. Where that would hang over the end of the map the
-        window is shifted back inside, so that the border's padding is never part of a window, only of its
-        halo.
+        All windows of a batch get the size of the largest, rounded up to a level. Where that would hang over the end
+        of the map the window is shifted back inside, so that the border's padding is never part of a window, only of
+        its halo.
         """
         batch = torch.tensor([self.offsets[offset] for offset in offsets])
         spans = torch.stack(list(self.spans.values()))[:, batch]
-        sizes = (spans[..., 1] - spans[..., 0]).amax(1)
+        sizes = self._levelled(spans[..., 1] - spans[..., 0]).amax(1)
         lengths = torch.tensor(list(self.lengths.values()))
         starts = torch.minimum(spans[..., 0], (lengths - sizes)[:, None])
         return dict(zip(self.spans, zip(starts, sizes.tolist(), strict=True), strict=True))
+
+    def _levelled(self, sizes: Tensor) -> Tensor:
+        """``sizes`` (nodes, …) of windows rounded up to one of ``LEVELS`` for each node, the largest being its largest.
+
+        A convolution of a new shape is compiled when it first runs, and kept: few shapes take less time and memory.
+        """
+        largest = torch.stack([(spans[:, 1] - spans[:, 0]).amax() for spans in self.spans.values()])[:, None]
+        level = -(-sizes * LEVELS // largest)
+        return -(-level * largest // LEVELS)
