@@ -1,0 +1,124 @@
+"""Crops of many photos, varied, for training: a few photos are made to go a long way."""
+
+from __future__ import annotations
+
+import math
+from collections import OrderedDict
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from cnnviz.errors import ImageError, UsageError
+
+_KEPT_BYTES = 512 << 20
+_LARGEST_ZOOM = 2.5
+"""The largest shorter side a photo is seen at, relative to the crop's."""
+
+
+class Crops:
+    """Square crops (N, 3, side, side) in [0, 1], drawn from photos with a generator.
+
+    Args:
+        photos: files, or pixels (1, 3, H, W). A file that cannot be read is skipped for good, and is in ``skipped``.
+        side: of the crops, in pixels.
+        augment: change colours, contrast and sharpness too, not only place, size and handedness; for folders of few
+            photos.
+    """
+
+    def __init__(self, photos: Sequence[Path | str | Tensor], side: int, augment: bool = True) -> None:
+        if not photos:
+            raise UsageError("Training needs at least one photo.")
+        self.photos, self.side, self.augment = list(photos), side, augment
+        self.skipped: dict[int, str] = {}
+        self._kept: OrderedDict[int, Tensor] = OrderedDict()
+        self._bytes = 0
+
+    def draw(self, count: int, generator: torch.Generator) -> Tensor:
+        """``count`` crops; the generator's state alone decides which. ImageError if no photo can be read."""
+        return torch.cat([self._one(generator) for _ in range(count)])
+
+    def _one(self, generator: torch.Generator) -> Tensor:
+        while True:
+            photo = self._photo(int(torch.randint(len(self.photos), (), generator=generator)))
+            if photo is not None:
+                break
+        crop = _crop(photo, self.side, generator).float() / 255
+        crop = F.interpolate(crop, (self.side, self.side), mode="bilinear", antialias=True, align_corners=False)
+        return varied(crop, generator) if self.augment else crop.clamp(0, 1)
+
+    def _photo(self, index: int) -> Tensor | None:
+        """Photo ``index`` as uint8 (1, 3, H, W), kept for next time; None if it cannot be read."""
+        if index in self.skipped:
+            return None
+        if index not in self._kept:
+            try:
+                photo = self._read(index)
+            except ImageError as error:
+                self._skip(index, error)
+                return None
+            self._bytes += photo.numel()
+            self._kept[index] = photo
+            while self._bytes > _KEPT_BYTES and len(self._kept) > 1:
+                self._bytes -= self._kept.popitem(last=False)[1].numel()
+        self._kept.move_to_end(index)
+        return self._kept[index]
+
+    def _read(self, index: int) -> Tensor:
+        from cnnviz.imaging.files import read_image
+
+        found = self.photos[index]
+        pixels = found if isinstance(found, Tensor) else read_image(found)
+        excess = min(pixels.shape[2:]) / (self.side * _LARGEST_ZOOM)
+        if excess > 1:
+            size = [max(self.side, round(length / excess)) for length in pixels.shape[2:]]
+            pixels = F.interpolate(pixels, size, mode="bilinear", antialias=True, align_corners=False)
+        return (pixels.clamp(0, 1) * 255).round().to(torch.uint8)
+
+    def _skip(self, index: int, error: ImageError) -> None:
+        self.skipped[index] = str(error)
+        if len(self.skipped) == len(self.photos):
+            raise ImageError(f"None of the {len(self.photos)} photos can be read; the last: {error}") from error
+
+
+def _crop(photo: Tensor, side: int, generator: torch.Generator) -> Tensor:
+    """A square of the photo, between all of its shorter side and what ``side`` is at the largest zoom; or flipped."""
+    height, width = photo.shape[2:]
+    shortest = min(height, width)
+    least = min(shortest, max(side / _LARGEST_ZOOM, shortest / _LARGEST_ZOOM))
+    extent = round(least * math.exp(_uniform(generator, 0, math.log(shortest / least))))
+    top = int(torch.randint(height - extent + 1, (), generator=generator))
+    left = int(torch.randint(width - extent + 1, (), generator=generator))
+    square = photo[:, :, top : top + extent, left : left + extent]
+    return square.flip(3) if _uniform(generator, 0, 1) < 0.5 else square
+
+
+def varied(pixels: Tensor, generator: torch.Generator) -> Tensor:
+    """Pixels (1, 3, H, W) in other light: gamma, contrast, brightness, saturation, hue, and now and then a blur."""
+    pixels = pixels.clamp(0, 1).pow(math.exp(_uniform(generator, -0.5, 0.5)))
+    grey = pixels.mean(1, keepdim=True)
+    angle, saturation = _uniform(generator, -0.6, 0.6), _uniform(generator, 0.3, 1.6)
+    if _uniform(generator, 0, 1) < 0.2:
+        angle = _uniform(generator, -math.pi, math.pi)
+    colors = torch.einsum("oc,nchw->nohw", _hue_rotation(angle), pixels - grey)
+    pixels = grey + saturation * colors
+    middle = pixels.mean()
+    pixels = middle + (pixels - middle) * _uniform(generator, 0.6, 1.4) + _uniform(generator, -0.2, 0.2)
+    if _uniform(generator, 0, 1) < 0.25:
+        from cnnviz.synthesis.transforms import gaussian_blur
+
+        pixels = gaussian_blur(pixels, _uniform(generator, 0.5, 4.0))
+    return pixels.clamp(0, 1)
+
+
+def _hue_rotation(angle: float) -> Tensor:
+    """The rotation of RGB about the grey axis, by Rodrigues' formula."""
+    axis = 1 / math.sqrt(3)
+    cross = torch.tensor([[0, -axis, axis], [axis, 0, -axis], [-axis, axis, 0]])
+    return torch.eye(3) + math.sin(angle) * cross + (1 - math.cos(angle)) * (cross @ cross)
+
+
+def _uniform(generator: torch.Generator, low: float, high: float) -> float:
+    return low + (high - low) * float(torch.rand((), generator=generator))
