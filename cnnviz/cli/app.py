@@ -20,6 +20,7 @@ from cnnviz.cli import (
     inspection,
     models,
     occlusion,
+    report,
     style,
     texture,
     universal,
@@ -66,6 +67,7 @@ style.register(app)
 texture.register(app)
 inspection.register(app)
 models.register(app)
+report.register(app)
 
 
 def main() -> None:

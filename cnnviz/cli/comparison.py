@@ -13,7 +13,7 @@ from cnnviz.cli.command import command
 from cnnviz.cli.inputs import Source
 from cnnviz.cli.job import ImageJob, Picture, Result, framed
 from cnnviz.cli.maps import MapStyle, Verdict, View, judge, prediction_json
-from cnnviz.cli.methods import MapMethod, chosen_methods
+from cnnviz.cli.methods import METHODS, MapMethod, chosen_methods
 from cnnviz.cli.options import (
     InputOptions,
     NetworkOptions,
@@ -108,7 +108,7 @@ def register(app: typer.Typer) -> None:
         target: TargetOption = None,
         methods: Annotated[
             str,
-            typer.Option("--methods", help="Which maps, separated by commas.", metavar="A,B,..."),
+            typer.Option("--methods", help=f"Which maps, of {', '.join(METHODS)}.", metavar="A,B,..."),
         ] = _USUAL,
         view: Annotated[
             TileView,
@@ -118,7 +118,7 @@ def register(app: typer.Typer) -> None:
         """Set attribution methods, and networks, side by side on one labelled sheet."""
         from cnnviz.imaging.stack import stack
 
-        chosen = chosen_methods(methods)
+        chosen = list(chosen_methods(methods).values())
 
         def explain(looks: Sequence[Look]) -> Result:
             verdicts = [judge(net, picture.pixels, target) for net, picture in looks]

@@ -47,14 +47,14 @@ class Picture:
 class Result:
     """What a technique makes of one picture.
 
-    ``image``: what is written (a film's frames; None for commands that only print); ``lines``: what is printed without
-    ``--json``, after the paths of what was written; ``facts``: what ``--json`` tells, all JSON-able; ``target``: the
-    class's name, for ``{target}`` in output templates; ``companions``: further files, written beside the image under
-    its name with the suffix that is the key: their contents, or pictures, which carry the recipe too.
+    ``image``: what is written (a film's frames; a page's bytes; None for commands that only print); ``lines``: what is
+    printed without ``--json``, after the paths of what was written; ``facts``: what ``--json`` tells, all JSON-able;
+    ``target``: the class's name, for ``{target}`` in output templates; ``companions``: further files, written beside
+    the image under its name with the suffix that is the key: their contents, or pictures, which carry the recipe too.
     """
 
     facts: dict[str, Any] = field(default_factory=dict)
-    image: Image | list[Image] | None = None
+    image: Image | list[Image] | bytes | None = None
     lines: Sequence[str] = ()
     target: str = ""
     recipe: dict[str, Any] = field(default_factory=dict)
@@ -68,7 +68,7 @@ Explain = Callable[["Network", Picture], Result]
 class ImageJob:
     """A command over pictures. ``output`` is None for commands that print and write nothing; ``companions`` are the
     suffixes of what its results bring besides images; ``watch`` is hung on the callback of jobs that take many
-    steps; ``suffix`` is the format where no name tells it (``.gif`` for films)."""
+    steps; ``suffix`` is the format where no name tells it (``.gif`` for films, ``.html`` for pages)."""
 
     technique: str
     network: NetworkOptions
@@ -173,12 +173,12 @@ class ImageJob:
 
     def _write(self, result: Result, source: Source, destination: Destination, network: Network) -> list[str]:
         """The paths written, the picture's first; none if it went to standard output or is there already."""
-        from cnnviz.imaging.files import encode, write_bytes, write_image
+        from cnnviz.imaging.files import write_bytes, write_image
 
         assert result.image is not None and self.output is not None
         recipe = self._recipe(result, source, network)
         if destination.is_stdout:
-            console.result_bytes(encode(result.image, self.suffix, recipe))
+            console.result_bytes(_file_content(result.image, self.suffix, recipe))
             return []
         path = destination.path(result.target)
         if self.output.skip_existing and outputs.is_done(path):
@@ -187,24 +187,17 @@ class ImageJob:
         if source.path and path.exists() and path.samefile(source.path):
             raise ImageError(f"'{path}' is the input itself; nothing was written.")
         _make_folder(path.parent)
-        written = [write_image(result.image, path, recipe, force=force)]
+        if isinstance(result.image, bytes):
+            written = [write_bytes(result.image, path, force=force)]
+        else:
+            written = [write_image(result.image, path, recipe, force=force)]
         for suffix, made in result.companions.items():
-            content = made if isinstance(made, bytes) else encode(made, suffix.rpartition(".")[2], recipe)
+            content = _file_content(made, suffix.rpartition(".")[2], recipe)
             written.append(write_bytes(content, path.with_suffix(suffix), force=force))
         return [str(place) for place in written]
 
     def _recipe(self, result: Result, source: Source, network: Network) -> dict[str, Any]:
-        return {
-            "command": current.command,
-            "version": __version__,
-            "inputs": [source.name],
-            "model": network.name,
-            "weights": network.weights.label,
-            "weights_sha256": network.weights.sha256,
-            "seed": self.run.seed,
-            "parameters": current.parameters(),
-            **result.recipe,
-        }
+        return {**recipe_of(network, [source.name], self.run.seed), **result.recipe}
 
     def _report(self, source: Source, written: list[str], result: Result, network: Network, seconds: float) -> None:
         if self.run.json and not (self.output and self.output.output == outputs.STDOUT):
@@ -224,6 +217,20 @@ class ImageJob:
         else:
             for line in (*written, *result.lines):
                 console.result(line)
+
+
+def recipe_of(network: Network, names: Sequence[str], seed: int) -> dict[str, Any]:
+    """What made a result: this command with its parameters, the network, and the pictures by their names."""
+    return {
+        "command": current.command,
+        "version": __version__,
+        "inputs": list(names),
+        "model": network.name,
+        "weights": network.weights.label,
+        "weights_sha256": network.weights.sha256,
+        "seed": seed,
+        "parameters": current.parameters(),
+    }
 
 
 def read_picture(source: Source, network: Network, options: PictureOptions) -> Picture:
@@ -252,6 +259,12 @@ def about(source: Source, error: Exception) -> str:
     """The error's sentence, with the picture's path in front where it does not name it itself."""
     message = str(error)
     return message if source.display in message else f"{source.display}: {message}"
+
+
+def _file_content(made: Image | list[Image] | bytes, format: str, recipe: dict[str, Any]) -> bytes:
+    from cnnviz.imaging.files import encode
+
+    return made if isinstance(made, bytes) else encode(made, format, recipe)
 
 
 def _make_folder(folder: Path) -> None:

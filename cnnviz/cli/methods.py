@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -69,8 +69,8 @@ METHODS = {
 }
 
 
-def chosen_methods(text: str) -> Sequence[MapMethod]:
-    """The methods named in ``text``, separated by commas, each once; UsageError that lists all for an unknown one."""
+def chosen_methods(text: str) -> dict[str, MapMethod]:
+    """The methods named in ``text``, separated by commas, by name; UsageError that lists all for an unknown one."""
     names = dict.fromkeys(name.strip().lower() for name in text.split(",") if name.strip())
     for name in names:
         if name not in METHODS:
@@ -79,4 +79,4 @@ def chosen_methods(text: str) -> Sequence[MapMethod]:
             raise UsageError(f"There is no method '{name}'{hint}; --methods takes {', '.join(METHODS)}.")
     if not names:
         raise UsageError(f"--methods names no method; it takes {', '.join(METHODS)}.")
-    return [METHODS[name] for name in names]
+    return {name: METHODS[name] for name in names}

@@ -300,6 +300,23 @@ class OutputOptions:
 
 
 @dataclass
+class PageOptions(OutputOptions):
+    """Where a page is written."""
+
+    output: Annotated[
+        str | None,
+        _option(
+            "--output",
+            "-o",
+            panel=_OUTPUT,
+            help="File, FOLDER/, '-' for standard output, or a template of {stem} {command} {model}.",
+            metavar="OUT",
+            show_default="{stem}.{command}.html",
+        ),
+    ] = None
+
+
+@dataclass
 class StoreOptions:
     """Where what was computed of each picture is kept, so that the next run need not compute it again."""
 
@@ -346,7 +363,7 @@ class RunOptions:
 
 GROUPS = (
     *(NetworkOptions, NetworksOptions, InputOptions, SampleOptions, CanvasOptions),
-    *(OutputOptions, StoreOptions, LongOptions, RunOptions),
+    *(OutputOptions, PageOptions, StoreOptions, LongOptions, RunOptions),
 )
 
 NOT_IN_PARAMETERS = {

@@ -15,6 +15,7 @@ from cnnviz.errors import UsageError
 STDOUT = "-"
 DEFAULT_TEMPLATE = "{stem}.{command}"
 FILMS = (".gif", ".webp", ".mp4")
+PAGES = (".html",)
 
 UNFINISHED = "unfinished_at_step"
 """Key in the recipe of a picture that an interrupted job left as it was."""
@@ -53,7 +54,7 @@ def plan(
     """A destination for each source, in their order.
 
     ``companions`` are the suffixes of files that will be written beside each picture, as ``.html``; ``suffix`` is the
-    picture's own where its name is not given: ``.gif`` for films, which then no still format may hold.
+    picture's own where its name is not given: ``.gif`` for films and ``.html`` for pages, which no still format holds.
 
     Raises UsageError, before anything is computed, where two results would be one file, a result would overwrite
     its input, a file is there already (without ``--force`` or ``--skip-existing``), or the format is unknown.
@@ -62,7 +63,7 @@ def plan(
     if options.output == STDOUT and len(sources) > 1:
         raise UsageError(f"Standard output takes one picture, but there are {len(sources)}; use -o FOLDER/.")
     settled = [(s, d.path()) for s, d in zip(sources, destinations, strict=True) if d.is_settled and not d.is_stdout]
-    _refuse_unknown_formats(destinations, FILMS if suffix in FILMS else None)
+    _refuse_unknown_formats(destinations, suffix)
     _refuse_collisions(settled)
     _refuse_inputs(sources, settled)
     if not (options.force or options.skip_existing):
@@ -118,15 +119,16 @@ def _as_file_name(text: str) -> str:
     return "_".join("".join(c if c.isalnum() or c in "-." else " " for c in text).split())
 
 
-def _refuse_unknown_formats(destinations: Sequence[Destination], films: Sequence[str] | None) -> None:
+def _refuse_unknown_formats(destinations: Sequence[Destination], usual: str) -> None:
     from cnnviz.imaging import FORMATS
 
-    formats = sorted(films or FORMATS)
+    thing, known = next((t, f) for t, f in (("film", FILMS), ("page", PAGES), ("", FORMATS)) if usual in f)
+    formats = sorted(known)
     for destination in destinations:
         suffix = Path(destination.template).suffix.lower()
         if not destination.is_stdout and suffix not in formats:
             given = f"the extension '{suffix}'" if suffix else "no extension"
-            what = "a film is written as" if films else "use"
+            what = f"a {thing} is written as" if thing else "use"
             raise UsageError(
                 f"The output '{destination.template}' has {given}; {what} one of {', '.join(formats)}, or a FOLDER/."
             )

@@ -1,0 +1,130 @@
+"""``cnnviz report``: everything about some pictures on one self-contained page."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from cnnviz.cli import console
+from cnnviz.cli.command import command
+from cnnviz.cli.folderjob import Album, FolderJob
+from cnnviz.cli.job import Picture, Result, read_picture, recipe_of
+from cnnviz.cli.maps import prediction_json
+from cnnviz.cli.options import InputOptions, NetworkOptions, PageOptions, RunOptions, TargetOption
+from cnnviz.errors import ImageError, MemoryShortError
+
+if TYPE_CHECKING:
+    from cnnviz.network import Network
+    from cnnviz.report import Chapter, Plan
+
+_FRAMING = ("size", "crop", "background", "weights", "labels", "mean", "std", "precision")
+"""Parameters that every picture on the page has in common."""
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command to the application."""
+
+    @command(
+        app,
+        "report",
+        examples="cnnviz report sample_images/chelsea.png sample_images/coffee.png -o report.html\n"
+        "cnnviz report photo.jpg -m resnet50 --methods gradcam,occlusion --layers layer1,layer4",
+    )
+    def report(
+        network: NetworkOptions,
+        input: InputOptions,
+        output: PageOptions,
+        run: RunOptions,
+        target: TargetOption = None,
+        methods: Annotated[
+            str | None,
+            typer.Option(
+                "--methods", help="Which maps, separated by commas.", metavar="A,B,...", show_default="all there are"
+            ),
+        ] = None,
+        layers: Annotated[
+            str | None,
+            typer.Option(
+                "--layers",
+                help="Layers whose answers are shown, separated by commas.",
+                metavar="L,M,...",
+                show_default="four over the depth",
+            ),
+        ] = None,
+        channels: Annotated[int, typer.Option("--channels", min=1, help="Channels of each layer.")] = 12,
+        top: Annotated[int, typer.Option("--top", "-k", min=1, help="How many classes to list and explain.")] = 5,
+        fool_into: Annotated[
+            str | None,
+            typer.Option(
+                "--fool-into",
+                help="Class that the fooling example is to be taken for.",
+                metavar="CLASS",
+                show_default="what it seems least",
+            ),
+        ] = None,
+        title: Annotated[str | None, typer.Option("--title", help="Of the page.", show_default="by network")] = None,
+    ) -> None:
+        """Tell all about some pictures on one page: predictions, every map, layers, a fooling example, the recipes."""
+        from cnnviz.cli.methods import METHODS, chosen_methods
+        from cnnviz.report import Plan
+
+        wanted = chosen_methods(methods) if methods is not None else METHODS
+        names = [name.strip() for name in layers.split(",") if name.strip()] if layers is not None else None
+        plan = Plan(wanted, names, channels, top, target, fool_into)
+
+        def make(net: Network, album: Album) -> Result:
+            return _page(net, album, plan, run.seed, title or f"What {net.name} sees")
+
+        FolderJob("attribution", network, input, run, output, suffix=".html")(make)
+
+
+def _page(network: Network, album: Album, plan: Plan, seed: int, title: str) -> Result:
+    """The page about all pictures that could be read; ImageError where there is none."""
+    from cnnviz.cli.inspection import command_line
+    from cnnviz.report import report_page
+
+    chapters = _chapters(network, album, plan, seed)
+    recipe = recipe_of(network, [chapter.name for chapter in chapters], seed)
+    page = report_page(chapters, network, recipe, command_line, title).encode()
+    facts = {"bytes": len(page), "pictures": [_facts(chapter) for chapter in chapters]}
+    return Result(facts=facts, image=page, recipe=recipe)
+
+
+def _chapters(network: Network, album: Album, plan: Plan, seed: int) -> Sequence[Chapter]:
+    from cnnviz.report import picture_chapter
+
+    chapters = []
+    with console.progress(len(album.sources), "pictures") as advance:
+        for source in album.sources:
+            try:
+                picture = read_picture(source, network, album.options)
+                chapters.append(picture_chapter(_study(network, picture, seed), plan))
+            except (ImageError, MemoryShortError) as error:
+                album.fail(source, error)
+            advance(source.name)
+    if not chapters:
+        raise ImageError(f"None of the {len(album.sources)} pictures could be read.")
+    return chapters
+
+
+def _study(network: Network, picture: Picture, seed: int) -> Any:
+    from cnnviz.report import Study
+
+    recipe = recipe_of(network, [picture.source.name], seed)
+    recipe["parameters"] = {key: value for key, value in recipe["parameters"].items() if key in _FRAMING}
+    return Study(network, picture.source.name, picture.photo, picture.pixels, recipe, seed)
+
+
+def _facts(chapter: Chapter) -> dict[str, Any]:
+    fooling = chapter.fooling
+    return {
+        "name": chapter.name,
+        "predictions": [prediction_json(prediction) for prediction in chapter.predictions],
+        "target": prediction_json(chapter.target),
+        "maps": [figure.title for figure in chapter.maps.figures],
+        "left_out": dict(chapter.maps.refused),
+        "layers": [layer.name for layer in chapter.layers],
+        "fooled_into": prediction_json(fooling.after) if fooling and fooling.success else None,
+    }

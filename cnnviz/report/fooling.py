@@ -1,0 +1,69 @@
+"""The fooling example of a report: the picture, changed by less than one can see into the likeliest of all mistakes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from PIL import Image
+
+from cnnviz.adversarial.photo import Attack, fool
+from cnnviz.adversarial.reading import Reading
+from cnnviz.imaging.pixels import to_photo, to_pixels
+from cnnviz.network.network import Prediction
+from cnnviz.report.figures import Figure, Study
+
+_EPSILONS = (2, 4, 8)  # grey levels; the first that does it is taken
+_STEPS = 30
+
+
+@dataclass(frozen=True)
+class Fooling:
+    """A picture before and after; ``factor`` magnifies the change, which is at most ``levels`` grey levels."""
+
+    original: Figure
+    change: Figure
+    adversarial: Figure
+    before: Prediction
+    after: Prediction
+    success: bool
+    levels: int
+    factor: int
+
+
+def fooling_example(study: Study, target: int | None = None) -> Fooling:
+    """The picture, at the network's size, taken for ``target``; by default for what it seemed least.
+
+    The iterative least-likely class method (Kurakin, Goodfellow & Bengio, ICLR workshop 2017, arXiv:1607.02533) with
+    the least epsilon of 2, 4 and 8 grey levels that works; where none does, the largest is shown as it failed.
+    """
+    start = to_photo(study.pixels)
+    height, width = study.pixels.shape[2:]
+    goal = _least_likely(study) if target is None else target
+    for epsilon in _EPSILONS:
+        attack = Attack("iterative", epsilon / 255, target=goal, steps=_STEPS, seed=study.seed)
+        found = fool(study.network, start, attack, Reading((height, width)))
+        if found.success:
+            break
+    levels = round(found.linf * 255)
+    factor = max(1, int(0.5 / found.linf)) if found.linf else 1
+    settings = {"epsilon": f"{epsilon}/255", "small": True}
+    return Fooling(
+        Figure("before", start, exact=True),
+        Figure("change", _magnified(found.original, found.photo, factor)),
+        Figure("after", found.photo, exact=True, recipe=study.recipe_of("fool", goal, raw=True, **settings)),
+        found.before,
+        found.after,
+        found.success,
+        levels,
+        factor,
+    )
+
+
+def _least_likely(study: Study) -> int:
+    with torch.no_grad():
+        return int(study.network(study.pixels)[0].argmin())
+
+
+def _magnified(before: Image.Image, after: Image.Image, factor: int) -> Image.Image:
+    return to_photo(0.5 + factor * (to_pixels(after) - to_pixels(before)))
