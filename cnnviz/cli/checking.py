@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 SUFFIX = ".check.png"
 _RED, _BLUE = "#c0392b", "#1f77b4"
 _PLOT = (600, 420)
+_WIDE = 2.6  # width over height from which maps do not stand beside the plot
 
 CheckOption = Annotated[
     bool,
@@ -109,21 +110,25 @@ def _lines(own: dict[str, Any], other: dict[str, Any], step: RandomizationStep) 
 
 
 def _figure(own: _Curves, other: _Curves, found: Tensor, step: RandomizationStep, caption: str) -> Image:
-    """The curves, the map, and the map of the randomised network, side by side."""
+    """The curves, the map, and the map of the randomised network, side by side; wide strips below the curves."""
     from PIL import Image
 
     from cnnviz.imaging import colorize, panel, upsample
+    from cnnviz.imaging.stack import stack
 
     signed = bool((found < 0).any())
-    height = _PLOT[1]
-    size = height, max(1, round(height * found.shape[3] / found.shape[2]))
+    aspect = found.shape[3] / found.shape[2]
+    height = _PLOT[1] if aspect <= _WIDE else round(2 * _PLOT[0] / aspect)
+    size = height, max(1, round(height * aspect))
     maps = [Image.fromarray(colorize(upsample(m, size), signed=signed)) for m in (found, step.maps)]
     captions = [
-        "",
         "the map",
         f"with random weights: SSIM {float(step.ssim):.2f}, ranks {float(step.rank_correlation):.2f}",
     ]
-    return panel([_plot(own, other), *maps], captions, f"{caption}, checked", tile_height=height)
+    title = f"{caption}, checked"
+    if aspect > _WIDE:
+        return stack([panel([_plot(own, other)], title=title, tile_height=_PLOT[1]), panel(maps, captions)])
+    return panel([_plot(own, other), *maps], ["", *captions], title, tile_height=height)
 
 
 def _plot(own: _Curves, other: _Curves) -> Image:

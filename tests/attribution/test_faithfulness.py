@@ -184,6 +184,14 @@ def test_check_on_the_commands(run_cnnviz, samples, tmp_path, command, options):
     assert -1 <= check["randomized"]["rank_correlation"] < 1
 
 
+def test_check_of_a_wide_strip_stays_a_figure(run_cnnviz, samples, tmp_path):
+    Image.open(samples / "chelsea.png").crop((0, 60, 451, 97)).save(tmp_path / "strip.png")
+    assert run_cnnviz("gradcam", "strip.png", *NET, "--size", 100, "--check").exit_code == 0
+    width, height = Image.open(tmp_path / "strip.gradcam.check.png").size
+    assert 1000 < width < 1500
+    assert 400 < height < 1200
+
+
 def test_check_prints_its_numbers_and_needs_files(run_cnnviz, samples):
     picture = samples / "coffee.png"
     lines = run_cnnviz("gradcam", picture, *NET, "--size", 64, "--check").stdout.splitlines()

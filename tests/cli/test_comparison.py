@@ -61,7 +61,7 @@ def test_every_method_makes_a_map(squeezenet, chelsea):
 
 
 def test_methods_are_named_or_refused(run_cnnviz, samples):
-    assert [m.title for m in chosen_methods("gradcam, Guided ,gradcam")] == ["Grad-CAM", "guided backpropagation"]
+    assert list(chosen_methods("gradcam, Guided ,gradcam").values()) == [METHODS["gradcam"], METHODS["guided"]]
     with pytest.raises(UsageError, match="names no method"):
         chosen_methods(" , ")
     result = run_cnnviz("compare", samples / "coffee.png", *NET, "--methods", "saliency,gardcam")
