@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import re
 import shutil
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -63,22 +62,6 @@ if BROWSER and DRIVER:  # elsewhere the page is tested as text only
     from selenium import webdriver
     from selenium.webdriver.common.action_chains import ActionChains
     from selenium.webdriver.common.by import By
-
-    SWITCHES = (
-        "--headless --no-sandbox --disable-gpu --disable-dev-shm-usage --disable-background-networking "
-        "--disable-component-update --disable-sync --window-size=900,700"
-    )
-
-    @pytest.fixture(scope="module")
-    def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[webdriver.Chrome]:
-        options = webdriver.ChromeOptions()
-        options.binary_location = BROWSER
-        for switch in [*SWITCHES.split(), f"--user-data-dir={tmp_path_factory.mktemp('profile')}"]:
-            options.add_argument(switch)
-        options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
-        driver = webdriver.Chrome(options=options, service=webdriver.ChromeService(DRIVER))
-        yield driver
-        driver.quit()
 
     def opened(browser: webdriver.Chrome, html: str, folder: Path) -> None:
         from selenium.webdriver.support.ui import WebDriverWait
