@@ -15,6 +15,7 @@ from cnnviz.cli import (
     comparison,
     console,
     dream,
+    faststyle,
     features,
     folders,
     inspection,
@@ -64,6 +65,7 @@ folders.register(app)
 visualize.register(app)
 dream.register(app)
 style.register(app)
+faststyle.register(app)
 texture.register(app)
 inspection.register(app)
 models.register(app)

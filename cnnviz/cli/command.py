@@ -12,7 +12,7 @@ import signal
 import sys
 import traceback
 from collections.abc import Callable
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, is_dataclass
 from enum import Enum
 from pathlib import Path
 from typing import Any, get_type_hints
@@ -20,7 +20,7 @@ from typing import Any, get_type_hints
 import typer
 
 from cnnviz.cli import console
-from cnnviz.cli.options import GROUPS, NOT_IN_PARAMETERS
+from cnnviz.cli.options import NOT_IN_PARAMETERS
 from cnnviz.errors import CnnvizError
 
 INTERRUPTED = 130
@@ -62,14 +62,17 @@ current = Invocation()
 """The invocation being served; a process serves one."""
 
 
-def command(app: typer.Typer, name: str, *, examples: str = "", **settings: Any) -> Callable[[Callable], Callable]:
+def command(
+    app: typer.Typer, name: str, *, examples: str = "", group: str = "", **settings: Any
+) -> Callable[[Callable], Callable]:
     """Register a function as command ``name`` of ``app``.
 
-    ``examples`` are command lines, one a line, shown at the end of the help.
+    ``examples`` are command lines, one a line, shown at the end of the help; ``group`` is the name ``app`` itself has
+    on the command line, for recipes.
     """
 
     def register(function: Callable) -> Callable:
-        app.command(name, epilog=_epilog(examples), **settings)(_spread(function, name))
+        app.command(name, epilog=_epilog(examples), **settings)(_spread(function, f"{group} {name}".strip()))
         return function
 
     return register
@@ -87,7 +90,7 @@ def _spread(function: Callable, name: str) -> Callable:
     # Not get_type_hints: before Python 3.11 it wraps a type whose default is None in Optional, Annotated and all.
     for parameter in inspect.signature(function, eval_str=True).parameters.values():
         kind = parameter.annotation
-        if kind in GROUPS:
+        if isinstance(kind, type) and is_dataclass(kind):
             groups[parameter.name] = kind
             parameters += _fields_as_parameters(kind)
         else:

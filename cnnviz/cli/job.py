@@ -100,7 +100,8 @@ class ImageJob:
         if self.output is None:
             return [None] * len(sources)
         companions = [*self.companions, *(self.watch.companions if self.watch else ())]
-        return outputs.plan(sources, self.output, current.command, model, companions, self.suffix)
+        name = current.command.partition(" ")[0]  # 'fast-style' of 'fast-style apply'
+        return outputs.plan(sources, self.output, name, model, companions, self.suffix)
 
     def _is_done(self, destination: Destination | None) -> bool:
         return bool(
@@ -145,7 +146,7 @@ class ImageJob:
 
         started = time.perf_counter()
         picture = read_picture(source, network, self.input)
-        with clear_error_when_short(self.input.side or network.spec.size):
+        with clear_error_when_short(min(picture.pixels.shape[2:])):
             result = self._watched(lambda: explain(network, picture), source, destination, network)
         written = self._write(result, source, destination, network) if destination else []
         seconds = time.perf_counter() - started

@@ -16,6 +16,7 @@ STDOUT = "-"
 DEFAULT_TEMPLATE = "{stem}.{command}"
 FILMS = (".gif", ".webp", ".mp4")
 PAGES = (".html",)
+MODELS = (".safetensors",)
 
 UNFINISHED = "unfinished_at_step"
 """Key in the recipe of a picture that an interrupted job left as it was."""
@@ -122,7 +123,8 @@ def _as_file_name(text: str) -> str:
 def _refuse_unknown_formats(destinations: Sequence[Destination], usual: str) -> None:
     from cnnviz.imaging import FORMATS
 
-    thing, known = next((t, f) for t, f in (("film", FILMS), ("page", PAGES), ("", FORMATS)) if usual in f)
+    kinds = (("film", FILMS), ("page", PAGES), ("model", MODELS), ("", FORMATS))
+    thing, known = next((t, f) for t, f in kinds if usual in f)
     formats = sorted(known)
     for destination in destinations:
         suffix = Path(destination.template).suffix.lower()

@@ -116,7 +116,9 @@ class FastStyleNetwork(nn.Module):
     need no cropping; what becomes larger is enlarged by repetition and then convolved, which leaves no checkerboard
     (Odena, Dumoulin & Olah, "Deconvolution and Checkerboard Artifacts", Distill 2016); a sigmoid ends it, as
     Dumoulin's; and noise of three grains is seen beside the photo (after Ulyanov et al., "Texture Networks", ICML
-    2016, arXiv:1603.03417): without it, nothing tells one place of a clear sky from the next, and no strokes come.
+    2016, arXiv:1603.03417): without it, nothing tells one place of a clear sky from the next, and no strokes come; and
+    what was seen at full and half size is added again on the way up, so the photo's edges need not go through the
+    narrow middle.
 
     Args:
         styles: their names, each once.
@@ -153,12 +155,14 @@ class FastStyleNetwork(nn.Module):
             field = noise_field(pixels.shape[2], pixels.shape[3]).to(pixels) if noise is None else noise.to(pixels)
             x = torch.cat([x, field.expand(len(x), -1, -1, -1)], dim=1)
         x = x.contiguous(memory_format=torch.channels_last)
+        seen = []
         for layer in (self.first, *self.down):
             x = layer(x, shares, statistics).relu()
+            seen.append(x)
         for one, two in zip(self.blocks[::2], self.blocks[1::2], strict=True):
             x = x + two(one(x, shares, statistics).relu(), shares, statistics)
-        for layer in self.up:
-            x = layer(x, shares, statistics).relu()
+        for layer, fine in zip(self.up, seen[1::-1], strict=True):
+            x = layer(x, shares, statistics).relu() + fine
         return torch.sigmoid(self.last(x, shares, statistics).float())
 
     def shares(self, styles: str | Mapping[str, float]) -> Tensor:

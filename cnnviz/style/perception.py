@@ -20,8 +20,9 @@ from cnnviz.synthesis.texture_target import TextureTarget, measure_texture
 if TYPE_CHECKING:
     from cnnviz.style.training import TrainingSettings
 
-_MARGIN = 8
-"""Pixels of reflected border that painted pictures are seen with, as styles are: it keeps the network's zeros away."""
+_MARGIN = 16
+"""Pixels of reflected border around what is seen, on two sides together: it keeps the network's zeros away, and how it
+is shared between the sides moves the picture about in the network's stride grid, which leaves no grid of dots."""
 
 
 class PerceptualLoss:
@@ -41,13 +42,18 @@ class PerceptualLoss:
         self.layers = list(dict.fromkeys([*self.style_layers, *self.content_layers]))
         self.targets = [self._target(style.to(network.device, network.dtype)) for style in styles]
 
-    def __call__(self, painted: Tensor, photos: Tensor, which: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
-        """The loss of pictures painted of photos, (N, 3, H, W) each, in the styles numbered ``which`` (N,)."""
+    def __call__(
+        self, painted: Tensor, photos: Tensor, which: Tensor, place: tuple[int, int] = (_MARGIN // 2, _MARGIN // 2)
+    ) -> tuple[Tensor, dict[str, Tensor]]:
+        """The loss of pictures painted of photos, (N, 3, H, W) each, in the styles numbered ``which`` (N,).
+
+        ``place``: pixels of border above and to the left, from 0 to 16.
+        """
         settings, count = self.settings, len(painted)
         target = self._gathered(which.tolist())
         with torch.no_grad():
-            wanted = self.network.features(_framed(photos), self.content_layers)
-        seen = _framed(painted)
+            wanted = self.network.features(_framed(photos, place), self.content_layers)
+        seen = _framed(painted, place)
         features = self.network.features(seen, self.layers)
         parts = {
             "content": sum((relative_error(features[k], v) for k, v in wanted.items()), painted.new_zeros(())),
@@ -63,9 +69,7 @@ class PerceptualLoss:
         scale = self.settings.style_size / min(style.shape[2:])
         style = resize(style, (round(style.shape[2] * scale), round(style.shape[3] * scale)))
         weights = dict.fromkeys(self.style_layers, 1.0)
-        return measure_texture(
-            self.network, [style], weights, statistic=self.settings.style_loss, margin=_MARGIN
-        )
+        return measure_texture(self.network, [style], weights, statistic=self.settings.style_loss, margin=_MARGIN // 2)
 
     def _gathered(self, which: Sequence[int]) -> TextureTarget:
         """One target whose items are those of the styles asked for."""
@@ -79,5 +83,12 @@ def _stacked(parts: Sequence[Moments]) -> Moments:
     return Moments(torch.cat([part.mean for part in parts]), torch.cat([part.gram for part in parts]))
 
 
-def _framed(pixels: Tensor) -> Tensor:
-    return F.pad(pixels, (_MARGIN, _MARGIN, _MARGIN, _MARGIN), mode="reflect")
+def any_place(generator: torch.Generator) -> tuple[int, int]:
+    """A random place for pictures in the network's grid."""
+    down, right = torch.randint(_MARGIN + 1, (2,), generator=generator).tolist()
+    return down, right
+
+
+def _framed(pixels: Tensor, place: tuple[int, int]) -> Tensor:
+    top, left = place
+    return F.pad(pixels, (left, _MARGIN - left, top, _MARGIN - top), mode="reflect")

@@ -54,6 +54,11 @@ def load_fast_style(path: str | Path | None = None, device: torch.device | str =
     return network.eval().requires_grad_(False)
 
 
+def thumbnail(place: Path, style: str) -> Path:
+    """Where the small picture of a style lies, beside the model's file."""
+    return place.with_suffix(f".{style}.jpg")
+
+
 def read_metadata(place: Path) -> dict[str, Any]:
     """``styles``, ``config`` and ``training`` of a model's file, without loading it; ModelError if it is none."""
     from safetensors import SafetensorError, safe_open

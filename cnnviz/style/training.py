@@ -16,23 +16,28 @@ from cnnviz.network import Network
 from cnnviz.runtime.progress import OnStep, Step
 from cnnviz.style.crops import Crops
 from cnnviz.style.fast import FastStyleConfig, FastStyleNetwork, noise_field
-from cnnviz.style.perception import PerceptualLoss
+from cnnviz.style.perception import PerceptualLoss, any_place
 
 _WARM_UP = 50
+"""Steps in which the learning rate rises."""
+_FALL = 0.3
+"""The last share of the steps, in which it falls; level before, so that a training may be made longer or shorter."""
 _LARGEST_GRADIENT = 10.0
 _PREVIEWS = 3
 
 
 @dataclass(frozen=True)
 class TrainingSettings:
-    """How a fast style network is trained. The losses are relative, as ``transfer_style``'s, and weigh alike.
+    """How a fast style network is trained. The losses are relative, as ``transfer_style``'s.
+
+    Content and smoothness weigh more than there: a network, opposed to a picture, does not begin as the photo.
 
     Attributes:
         widths, blocks: of the network; see ``FastStyleConfig``.
         steps: updates of the parameters.
         batch: crops in each.
         crop: their side in pixels, a multiple of 4.
-        learning_rate: Adam's, after a warm-up; it falls along a cosine to nothing.
+        learning_rate: Adam's, after a warm-up; in the last third it falls to nothing.
         content_weight, style_weight, palette_weight, tv_weight: see ``StyleSettings``.
         content_layers, style_layers: None takes the perceiving network's default.
         style_loss: ``gram``, ``covariance`` or ``wasserstein``.
@@ -48,10 +53,10 @@ class TrainingSettings:
     batch: int = 4
     crop: int = 256
     learning_rate: float = 2e-3
-    content_weight: float = 1.0
+    content_weight: float = 4.0
     style_weight: float = 1.0
     palette_weight: float = 20.0
-    tv_weight: float = 1e-2
+    tv_weight: float = 2.0
     content_layers: Sequence[str] | None = None
     style_layers: Sequence[str] | None = None
     style_loss: str = "covariance"
@@ -136,6 +141,12 @@ class FastStyleTraining:
         """Photos left out so far, by number, and why."""
         return self.crops.skipped
 
+    @property
+    def remarks(self) -> list[str]:
+        """What the user should know of how it went."""
+        count = len(self.skipped)
+        return [f"{count} of {len(self.crops.photos)} photos could not be read and were left out."] if count else []
+
     def run(self, on_step: OnStep | None = None) -> FastStyleNetwork:
         """Take the steps that remain and return the network, in evaluation mode."""
         total = self.settings.steps
@@ -155,7 +166,7 @@ class FastStyleTraining:
             group["lr"] = settings.learning_rate * self._pace()
         with self._autocast():
             painted = self.network(photos, self._shares(which), noise)
-        loss, terms = self.loss(painted, photos, which)
+        loss, terms = self.loss(painted, photos, which, any_place(self.generator))
         found = float(loss.detach())
         if not math.isfinite(found):
             raise DivergedError(f"The training ran away at step {self.done + 1}; try a smaller learning rate.")
@@ -188,11 +199,12 @@ class FastStyleTraining:
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Go on where ``state`` was taken. UsageError where it belongs to another training."""
+        """Go on where ``state`` was taken. UsageError where it belongs to another training; only the number of steps
+        may differ."""
         mine = self.state_dict()
         before, now = ({"seed": s["seed"], "styles": s["styles"], **s["settings"]} for s in (state, mine))
         for name, value in now.items():
-            if _plain(before.get(name)) != _plain(value):
+            if name != "steps" and _plain(before.get(name)) != _plain(value):
                 raise UsageError(
                     f"The checkpoint is of a training with {name} {before.get(name)}, not {value}; "
                     "give the same, or another checkpoint."
@@ -220,9 +232,9 @@ class FastStyleTraining:
         return torch.nn.functional.one_hot(chosen, len(names)).float().to(self.network.device)
 
     def _pace(self) -> float:
-        """The learning rate of the coming step, as a share."""
-        steps = self.settings.steps
-        return min(1.0, (self.done + 1) / _WARM_UP) * 0.5 * (1 + math.cos(math.pi * self.done / steps))
+        """The learning rate of the coming step, as a share: up at first, level, and down to nothing at the end."""
+        left = (self.settings.steps - self.done) / self.settings.steps
+        return min(1.0, (self.done + 1) / _WARM_UP, left / _FALL)
 
     def _update(self, loss: Tensor) -> None:
         self.optimizer.zero_grad(set_to_none=True)

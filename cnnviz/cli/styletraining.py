@@ -1,0 +1,210 @@
+"""``cnnviz fast-style train``: a network that paints in the styles of some pictures, to be stopped and resumed."""
+
+from __future__ import annotations
+
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from enum import Enum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from cnnviz.cli import console, inputs
+from cnnviz.cli.command import command, current
+from cnnviz.cli.folderjob import NetworkJob
+from cnnviz.cli.job import Result
+from cnnviz.cli.longjob import Watch
+from cnnviz.cli.options import LongOptions, NetworkOptions, OutputOptions, PictureOptions, RunOptions, numbers
+from cnnviz.cli.resuming import Resuming
+from cnnviz.errors import UsageError
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+    from cnnviz.network import Network
+    from cnnviz.style.training import FastStyleTraining
+
+_SUFFIX = ".safetensors"
+_THUMBNAIL = 128  # pixels, the longer side
+
+
+class Precision(str, Enum):
+    """What the trained network computes in."""
+
+    fp32 = "fp32"
+    bf16 = "bf16"
+    fp16 = "fp16"
+
+
+@dataclass
+class _Sheets(Watch):
+    """Previews as pictures beside the model; interrupted, the state is all that is left."""
+
+    resuming: bool = False
+
+    def over(self, path: Path | None, recipe: dict[str, Any], *, force: bool) -> AbstractContextManager[None]:
+        # The sheets of the run that is gone on with are its own, and may be written again.
+        return super().over(path.with_suffix(".png") if path else None, recipe, force=force or self.resuming)
+
+    def unfinished(self) -> Result | None:
+        return None
+
+
+def register(group: typer.Typer) -> None:
+    """Add the command to the group."""
+
+    @command(
+        group,
+        "train",
+        group="fast-style",
+        examples="cnnviz fast-style train starry.jpg ink.jpg --content photos/ -o my.safetensors\n"
+        "cnnviz fast-style train starry.jpg ink.jpg --content photos/ -o my.safetensors --resume\n"
+        "cnnviz fast-style train monet.jpg --extend my.safetensors --content photos/ -o more.safetensors",
+    )
+    def train(
+        network: NetworkOptions,
+        output: OutputOptions,
+        run: RunOptions,
+        styles: Annotated[
+            list[Path],
+            typer.Argument(help="Style pictures; each style is named after its file.", metavar="STYLE..."),
+        ],
+        content: Annotated[
+            list[str],
+            typer.Option("--content", "-c", help="Photos to learn on: a folder, file or quoted glob; may be repeated."),
+        ],
+        recursive: Annotated[bool, typer.Option("--recursive", "-r", help="Go down into folders.")] = False,
+        extend: Annotated[
+            Path | None,
+            typer.Option("--extend", help="Add the styles to this model; what it knows stays.", metavar="FILE"),
+        ] = None,
+        resume: Annotated[bool, typer.Option("--resume", help="Go on where the last run stopped.")] = False,
+        save_every: Annotated[
+            int, typer.Option("--save-every", min=0, help="Keep a state and a preview sheet every N steps.")
+        ] = 500,
+        steps: Annotated[int, typer.Option("--steps", min=1, help="Updates.")] = 20_000,
+        batch: Annotated[int, typer.Option("--batch", min=1, help="Crops in each.")] = 4,
+        crop: Annotated[int, typer.Option("--crop", min=32, help="Their side in pixels, a multiple of 4.")] = 256,
+        style_size: Annotated[
+            int, typer.Option("--style-size", min=64, help="Shorter side of the styles; smaller makes finer strokes.")
+        ] = 384,
+        widths: Annotated[
+            str, typer.Option("--widths", help="Channels at full, half and quarter size.", metavar="A,B,C")
+        ] = "16,32,64",
+        blocks: Annotated[int, typer.Option("--blocks", min=0, help="Residual blocks.")] = 3,
+        learning_rate: Annotated[float, typer.Option("--learning-rate", help="Of Adam, at first.")] = 2e-3,
+        content_weight: Annotated[float, typer.Option("--content-weight", min=0, help="Of the photo.")] = 4.0,
+        style_weight: Annotated[float, typer.Option("--style-weight", min=0, help="Of the style.")] = 1.0,
+        palette_weight: Annotated[float, typer.Option("--palette-weight", min=0, help="Of the colours.")] = 20.0,
+        tv_weight: Annotated[float, typer.Option("--tv-weight", min=0, help="Of smoothness.")] = 2.0,
+        augment: Annotated[
+            bool, typer.Option("--augment/--no-augment", help="Vary the photos' colours and sharpness.")
+        ] = True,
+        mixed: Annotated[
+            Precision, typer.Option("--mixed-precision", help="What the trained network computes in.")
+        ] = Precision.fp32,
+    ) -> None:
+        """Train a network that paints photos in one pass in the styles of some pictures."""
+        channels = tuple(int(width) for width in numbers(widths, "--widths") or ())
+        settings = {
+            **{"steps": steps, "batch": batch, "crop": crop, "style_size": style_size, "widths": channels},
+            **{"blocks": blocks, "learning_rate": learning_rate, "augment": augment, "precision": mixed.value},
+            **{"content_weight": content_weight, "style_weight": style_weight},
+            **{"palette_weight": palette_weight, "tv_weight": tv_weight},
+        }
+        _refuse_standard_output(output)
+        watch = _Sheets(LongOptions(save_every=save_every), resuming=resume)
+        trainer = _Trainer(styles, content, recursive, extend, settings, run.seed, watch, resume)
+        trainer.check()
+        job = NetworkJob.without_pictures("style", network, run, output, watch=watch)
+        job.suffix, job.companions = _SUFFIX, [f".{name}.jpg" for name in trainer.names]
+        job.of_network(trainer.train, name=trainer.names[0] if len(trainer.names) == 1 else "styles")
+
+
+class _Trainer:
+    """Trains, from what was typed to the model's file."""
+
+    def __init__(
+        self,
+        styles: list[Path],
+        content: list[str],
+        recursive: bool,
+        extend: Path | None,
+        settings: dict[str, Any],
+        seed: int,
+        watch: Watch,
+        resume: bool,
+    ) -> None:
+        self.styles, self.extend, self.settings, self.seed = styles, extend, settings, seed
+        self.watch, self.resume = watch, resume
+        self.photos = inputs.expand(PictureOptions(images=content, recursive=recursive))
+        self.names = [path.stem for path in styles]
+
+    def check(self) -> None:
+        """Find out before any work what cannot be: settings, names, pictures."""
+        from cnnviz.style.fast import FastStyleConfig, check_names
+        from cnnviz.style.training import TrainingSettings
+
+        check_names(self.names)
+        settings = TrainingSettings(**self.settings)
+        FastStyleConfig(settings.widths, settings.blocks)
+        if any(photo.path is None for photo in self.photos):
+            raise UsageError("Training reads its photos more than once: give files, not '-'.")
+
+    def train(self, network: Network) -> Result:
+        from cnnviz.imaging.files import read_photo
+        from cnnviz.imaging.pixels import to_pixels
+        from cnnviz.style.stylefile import load_fast_style, to_bytes
+        from cnnviz.style.training import FastStyleTraining, TrainingSettings
+
+        photos = [read_photo(path) for path in self.styles]
+        pictures = {name: to_pixels(photo) for name, photo in zip(self.names, photos, strict=True)}
+        base = load_fast_style(self.extend) if self.extend else None
+        paths = [photo.path for photo in self.photos if photo.path]
+        training = FastStyleTraining(network, pictures, paths, TrainingSettings(**self.settings), self.seed, base)
+        last = self._run(training, paths)
+        facts = {"styles": list(training.network.styles), "steps": training.done, "losses": last}
+        facts |= {"photos": len(paths), "skipped": [paths[i].name for i in sorted(training.skipped)]}
+        made = {
+            "perceived_by": network.name,
+            "weights": network.weights.label,
+            "seed": self.seed,
+            "settings": self.settings,
+            "photos": len(paths) - len(training.skipped),
+            "losses": last,
+        }
+        thumbnails = {f".{name}.jpg": _small(photo) for name, photo in zip(self.names, photos, strict=True)}
+        return Result(facts, to_bytes(training.network, made), companions=thumbnails)
+
+    def _run(self, training: FastStyleTraining, paths: list[Path]) -> dict[str, float]:
+        """Train to the end; the last losses."""
+        told: set[int] = set()
+        losses: dict[str, float] = {}
+
+        def on_step(step: Any) -> None:
+            losses.update({name: round(value, 4) for name, value in step.terms.items()})
+            for index in training.skipped.keys() - told:
+                console.warn(f"{paths[index]} is left out: {training.skipped[index]}")
+                told.add(index)
+            self.watch(step)
+
+        Resuming(self.watch, self.resume, self._key()).run(training, on_step)
+        return losses
+
+    def _key(self) -> dict[str, Any]:
+        """What must be the same when it is gone on with; the number of steps need not."""
+        settings = {**current.parameters(), **self.settings, "seed": self.seed, "photos": len(self.photos)}
+        return {name: value for name, value in settings.items() if name not in ("steps", "resume", "save_every")}
+
+
+def _small(photo: Image) -> Image:
+    thumbnail = photo.convert("RGB")
+    thumbnail.thumbnail((_THUMBNAIL, _THUMBNAIL))
+    return thumbnail
+
+
+def _refuse_standard_output(output: OutputOptions) -> None:
+    from cnnviz.cli import outputs
+
+    outputs.require_files(output, "Training")
