@@ -18,7 +18,6 @@ from cnnviz.errors import UsageError
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-    from cnnviz.network import Network
     from cnnviz.style.fast import FastStyleNetwork
 
 GROUP = "fast-style"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from enum import Enum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -29,12 +29,47 @@ _SUFFIX = ".safetensors"
 _THUMBNAIL = 128  # pixels, the longer side
 
 
+def _training(*names: str, help: str, **more: Any) -> Any:
+    return typer.Option(*names, help=help, rich_help_panel="Training", **more)
+
+
 class Precision(str, Enum):
     """What the trained network computes in."""
 
     fp32 = "fp32"
     bf16 = "bf16"
     fp16 = "fp16"
+
+
+@dataclass
+class TrainingOptions:
+    """How the network is built and trained."""
+
+    steps: Annotated[int, _training("--steps", min=1, help="Updates.")] = 20_000
+    batch: Annotated[int, _training("--batch", min=1, help="Crops in each.")] = 4
+    crop: Annotated[int, _training("--crop", min=32, help="Their side in pixels, a multiple of 4.")] = 256
+    style_size: Annotated[
+        int, _training("--style-size", min=64, help="Shorter side of the styles; smaller makes finer strokes.")
+    ] = 384
+    widths: Annotated[str, _training("--widths", help="Channels at full, half and quarter size.", metavar="A,B,C")] = (
+        "16,32,64"
+    )
+    blocks: Annotated[int, _training("--blocks", min=0, help="Residual blocks.")] = 3
+    learning_rate: Annotated[float, _training("--learning-rate", help="Of Adam, at first.")] = 2e-3
+    content_weight: Annotated[float, _training("--content-weight", min=0, help="Of the photo.")] = 4.0
+    style_weight: Annotated[float, _training("--style-weight", min=0, help="Of the style.")] = 1.0
+    palette_weight: Annotated[float, _training("--palette-weight", min=0, help="Of the colours.")] = 20.0
+    tv_weight: Annotated[float, _training("--tv-weight", min=0, help="Of smoothness.")] = 2.0
+    augment: Annotated[bool, _training("--augment/--no-augment", help="Vary the photos' colours and sharpness.")] = True
+    mixed: Annotated[Precision, _training("--mixed-precision", help="What the trained network computes in.")] = (
+        Precision.fp32
+    )
+
+    def settings(self) -> dict[str, Any]:
+        """The fields of ``TrainingSettings``."""
+        values = {field.name: getattr(self, field.name) for field in fields(self) if field.name != "mixed"}
+        widths = tuple(int(width) for width in numbers(self.widths, "--widths") or ())
+        return {**values, "widths": widths, "precision": self.mixed.value}
 
 
 @dataclass
@@ -66,6 +101,7 @@ def register(group: typer.Typer) -> None:
         network: NetworkOptions,
         output: OutputOptions,
         run: RunOptions,
+        training: TrainingOptions,
         styles: Annotated[
             list[Path],
             typer.Argument(help="Style pictures; each style is named after its file.", metavar="STYLE..."),
@@ -83,39 +119,11 @@ def register(group: typer.Typer) -> None:
         save_every: Annotated[
             int, typer.Option("--save-every", min=0, help="Keep a state and a preview sheet every N steps.")
         ] = 500,
-        steps: Annotated[int, typer.Option("--steps", min=1, help="Updates.")] = 20_000,
-        batch: Annotated[int, typer.Option("--batch", min=1, help="Crops in each.")] = 4,
-        crop: Annotated[int, typer.Option("--crop", min=32, help="Their side in pixels, a multiple of 4.")] = 256,
-        style_size: Annotated[
-            int, typer.Option("--style-size", min=64, help="Shorter side of the styles; smaller makes finer strokes.")
-        ] = 384,
-        widths: Annotated[
-            str, typer.Option("--widths", help="Channels at full, half and quarter size.", metavar="A,B,C")
-        ] = "16,32,64",
-        blocks: Annotated[int, typer.Option("--blocks", min=0, help="Residual blocks.")] = 3,
-        learning_rate: Annotated[float, typer.Option("--learning-rate", help="Of Adam, at first.")] = 2e-3,
-        content_weight: Annotated[float, typer.Option("--content-weight", min=0, help="Of the photo.")] = 4.0,
-        style_weight: Annotated[float, typer.Option("--style-weight", min=0, help="Of the style.")] = 1.0,
-        palette_weight: Annotated[float, typer.Option("--palette-weight", min=0, help="Of the colours.")] = 20.0,
-        tv_weight: Annotated[float, typer.Option("--tv-weight", min=0, help="Of smoothness.")] = 2.0,
-        augment: Annotated[
-            bool, typer.Option("--augment/--no-augment", help="Vary the photos' colours and sharpness.")
-        ] = True,
-        mixed: Annotated[
-            Precision, typer.Option("--mixed-precision", help="What the trained network computes in.")
-        ] = Precision.fp32,
     ) -> None:
         """Train a network that paints photos in one pass in the styles of some pictures."""
-        channels = tuple(int(width) for width in numbers(widths, "--widths") or ())
-        settings = {
-            **{"steps": steps, "batch": batch, "crop": crop, "style_size": style_size, "widths": channels},
-            **{"blocks": blocks, "learning_rate": learning_rate, "augment": augment, "precision": mixed.value},
-            **{"content_weight": content_weight, "style_weight": style_weight},
-            **{"palette_weight": palette_weight, "tv_weight": tv_weight},
-        }
         _refuse_standard_output(output)
         watch = _Sheets(LongOptions(save_every=save_every), resuming=resume)
-        trainer = _Trainer(styles, content, recursive, extend, settings, run.seed, watch, resume)
+        trainer = _Trainer(styles, content, recursive, extend, training.settings(), run.seed, watch, resume)
         trainer.check()
         job = NetworkJob.without_pictures("style", network, run, output, watch=watch)
         job.suffix, job.companions = _SUFFIX, [f".{name}.jpg" for name in trainer.names]
