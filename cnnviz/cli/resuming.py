@@ -5,27 +5,28 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from cnnviz.cli import console
 from cnnviz.cli.longjob import Watch
 from cnnviz.errors import UsageError
 
 if TYPE_CHECKING:
-    from torch import Tensor
-
     from cnnviz.runtime.progress import OnStep, Step
 
 SUFFIX = ".state"
 
+Made_co = TypeVar("Made_co", covariant=True)
+"""What an optimisation makes: pixels, or a trained network."""
 
-class Resumable(Protocol):
+
+class Resumable(Protocol[Made_co]):
     """An optimisation that can be saved and gone on with."""
 
     @property
     def remarks(self) -> list[str]: ...
 
-    def run(self, on_step: OnStep | None = None) -> Tensor: ...
+    def run(self, on_step: OnStep | None = None) -> Made_co: ...
 
     def state_dict(self) -> dict[str, Any]: ...
 
@@ -44,8 +45,8 @@ class Resuming:
     wanted: bool
     settings: dict[str, Any]
 
-    def run(self, job: Resumable, on_step: OnStep | None = None) -> Tensor:
-        """The picture of ``job``, gone on from where an earlier run stopped if that is wanted."""
+    def run(self, job: Resumable[Made_co], on_step: OnStep | None = None) -> Made_co:
+        """What is made by ``job``, gone on from where an earlier run stopped if that is wanted."""
         place = self.watch.path.with_suffix(SUFFIX) if self.watch.path else None
         if self.wanted and place and place.exists():
             self._load(place, job)
@@ -67,7 +68,7 @@ class Resuming:
             place.unlink(missing_ok=True)
         return picture
 
-    def _save(self, place: Path | None, job: Resumable) -> None:
+    def _save(self, place: Path | None, job: Resumable[Any]) -> None:
         from io import BytesIO
 
         import torch
@@ -82,7 +83,7 @@ class Resuming:
         write_bytes(buffer.getvalue(), place, force=True)
         console.detail(f"{place} holds what it takes to go on; --resume does.")
 
-    def _load(self, place: Path, job: Resumable) -> None:
+    def _load(self, place: Path, job: Resumable[Any]) -> None:
         import pickle
 
         import torch

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from contextlib import AbstractContextManager
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, fields
 from enum import Enum
 from pathlib import Path
@@ -78,9 +79,11 @@ class _Sheets(Watch):
 
     resuming: bool = False
 
-    def over(self, path: Path | None, recipe: dict[str, Any], *, force: bool) -> AbstractContextManager[None]:
+    @contextmanager
+    def over(self, path: Path | None, recipe: dict[str, Any], *, force: bool) -> Iterator[None]:
         # The sheets of the run that is gone on with are its own, and may be written again.
-        return super().over(path.with_suffix(".png") if path else None, recipe, force=force or self.resuming)
+        with super().over(path.with_suffix(".png") if path else None, recipe, force=force or self.resuming):
+            yield
 
     def unfinished(self) -> Result | None:
         return None

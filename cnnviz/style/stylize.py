@@ -61,7 +61,7 @@ def apply_fast_style(
     shares = network.shares(style)
     with torch.inference_mode():
         photo = _filled_up(pixels)
-        noise = noise_field(*photo.shape[2:], seed=seed) if network.config.noise else None
+        noise = noise_field(photo.shape[2], photo.shape[3], seed) if network.config.noise else None
         if max(height, width) <= tile if tile else height * width <= WHOLE:
             painted = network(photo.to(network.device), shares, noise).to(pixels)
             _tell(on_step, 1, 1)
