@@ -12,7 +12,7 @@ from torch import Tensor
 from cnnviz.errors import ImageError, UsageError
 from cnnviz.imaging import smooth, upsample
 
-_SPECK, _HOLE = 0.02, 0.001  # parts below this share of the largest are dropped, gaps below this of all filled
+_SPECK, _HOLE = 0.02, 0.005  # parts below this share of the largest are dropped, gaps below this of all filled
 _EVERYTHING = 0.97  # of the picture in the foreground: nothing was cut
 _LEAST_SAMPLES = 5  # pixels on either side: GrabCut fits five Gaussians to each
 
@@ -51,7 +51,7 @@ def segment_foreground(
     below ``background`` *begins* as background and all else as foreground, as inside Rother's rectangle, for an even
     patch within the object is dark in a saliency map and would be lost (where that leaves no background, the
     background's seeds are made final too and the cut is repeated). Parts that hold no
-    seed, and specks, are dropped; pinholes are filled.
+    seed, and specks, are dropped; small holes are filled.
 
     The cut is made on the picture reduced to ``side``, since its time grows faster than the pixels, and the mask is
     enlarged with a smooth outline: details finer than 1/``side`` of a large photo are not followed.
