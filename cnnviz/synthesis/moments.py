@@ -33,6 +33,8 @@ class Moments:
         return Moments(self.mean.detach(), self.gram.detach())
 
 
+_FLAT = 1e-3
+
 Distance = Callable[[Moments, Moments], Tensor]
 """Moments found and wanted -> how far apart, a scalar; summed over the batch."""
 
@@ -83,10 +85,13 @@ def gram_distance(found: Moments, wanted: Moments) -> Tensor:
 
 
 def covariance_distance(found: Moments, wanted: Moments) -> Tensor:
-    """Covariances and means compared apart: a mean that is slightly off no longer hides the texture around it."""
-    return _relative(found.covariance - wanted.covariance, wanted.covariance) + _relative(
-        found.mean - wanted.mean, wanted.mean
-    )
+    """Covariances and means compared apart, each relative: a strong mean does not drown the texture around it.
+
+    For a texture that hardly varies the covariance is taken relative to a thousandth of the Gram matrix.
+    """
+    difference = (found.covariance - wanted.covariance).square().sum((1, 2))
+    energy = wanted.covariance.square().sum((1, 2)).maximum(_FLAT * wanted.gram.square().sum((1, 2)))
+    return (difference / energy.clamp_min(1e-12)).sum() + _relative(found.mean - wanted.mean, wanted.mean)
 
 
 def wasserstein_distance(found: Moments, wanted: Moments) -> Tensor:
@@ -98,7 +103,7 @@ def wasserstein_distance(found: Moments, wanted: Moments) -> Tensor:
     root = _square_root(wanted.covariance)
     inner = root @ found.covariance @ root
     # The slope of a root is infinite at zero: directions in which neither texture varies are left out.
-    floor = 1e-7 * _trace(wanted.covariance)[:, None] ** 2
+    floor = torch.finfo(inner.dtype).eps * _trace(wanted.covariance)[:, None] ** 2
     overlap = torch.linalg.eigvalsh((inner + inner.transpose(1, 2)) / 2).clamp_min(floor).sqrt().sum(1)
     energy = wanted.mean.square().sum(1) + _trace(wanted.covariance)
     apart = (found.mean - wanted.mean).square().sum(1) + _trace(found.covariance) + _trace(wanted.covariance)

@@ -114,9 +114,14 @@ class LBFGS:
     (1989). The steps are those of ``torch.optim.LBFGS`` with ``max_iter=1`` called again and again, but for one
     thing: where the direction no longer leads downhill, torch stands still for good; here the history is dropped and
     the next step goes down the gradient. ``factor`` shortens steps as ``lr`` does.
+
+    ``first``: mean absolute change in a step down the gradient, after which the curvature is known. None is torch's,
+    which moves a whole picture by 1 in all: in float32 the gradient hardly changes by that, and the next step, which
+    trusts in the change, may run away.
     """
 
     lr: float = 1.0
+    first: float | None = None
     history: int = 100
     tolerance_grad: float = 1e-7
     tolerance_change: float = 1e-9
@@ -144,10 +149,14 @@ class LBFGS:
                 self.restart()
         if not self.steps:
             direction = flat.neg()
-            length = min(1.0, 1.0 / float(flat.abs().sum())) * lr
+            length = self._first_length(flat) * lr
         self.steps += 1
         self.direction, self.length, self.gradient = direction, length, flat.clone()
         parameter.add_(direction.view(parameter.shape), alpha=length)
+
+    def _first_length(self, flat: Tensor) -> float:
+        total = float(flat.abs().sum())
+        return min(1.0, 1.0 / total) if self.first is None else self.first * flat.numel() / total
 
     def _remember(self, flat: Tensor) -> None:
         """Add the last step and the change of the gradient along it, where the curvature is positive."""

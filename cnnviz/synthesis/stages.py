@@ -13,12 +13,15 @@ from torch import Tensor
 
 from cnnviz.errors import DivergedError
 from cnnviz.runtime.progress import OnStep
-from cnnviz.synthesis.ascent import Ascent, Hook, Objective, part_of
+from cnnviz.synthesis.ascent import Ascent, Hook, Objective, Terms, part_of
 from cnnviz.synthesis.optimizers import LBFGS, Adam
 from cnnviz.synthesis.parameterization import Pixels
 
 RESTART = 25
 """L-BFGS forgets its past each so many steps: the picture is moved then, which changes the objective."""
+
+_RUN_AWAY = 1e3
+_FIRST = 2e-3  # pixel units
 
 Size = tuple[int, int]
 """Height and width in pixels."""
@@ -62,24 +65,45 @@ def scales_for(size: Size, least: int) -> int:
     return 1 + max(0, int(math.log2(math.sqrt(size[0] * size[1]) / least) + 1e-6))
 
 
-def resize(pixels: Tensor, size: Size) -> Tensor:
-    """Pixels at another size, bicubic, antialiased where they become smaller, in [0, 1]."""
-    if tuple(pixels.shape[2:]) == size:
+def resize(pixels: Tensor, size: Size, *, circular: bool = False) -> Tensor:
+    """Pixels at another size, bicubic, antialiased where they become smaller, in [0, 1].
+
+    ``circular`` pictures go on on their other side.
+    """
+    height, width = pixels.shape[2:]
+    if (height, width) == tuple(size):
         return pixels
+    if circular:  # three by three of them, and the middle one kept
+        tiled = resize(pixels.repeat(1, 1, 3, 3), (3 * size[0], 3 * size[1]))
+        return tiled[:, :, size[0] : 2 * size[0], size[1] : 2 * size[1]].contiguous()
     return F.interpolate(pixels, size, mode="bicubic", align_corners=False, antialias=True).clamp(0, 1)
 
 
 def quasi_newton_run(picture: Pixels, objective: Objective, steps: int, before_step: Hook) -> Ascent:
-    """A run of L-BFGS that starts anew every ``RESTART`` steps and is only then brought back to [0, 1]."""
+    """A run of L-BFGS that starts anew every ``RESTART`` steps and is only then brought back to [0, 1].
 
-    def bounded_at_restarts(step: int) -> None:
+    A loss a thousand times the first raises DivergedError: without a line search, L-BFGS can run away long before its
+    loss is no number any more.
+    """
+    first: list[float] = []
+
+    def before(step: int) -> None:
         if (step - 1) % RESTART == 0:
             with torch.no_grad():
                 picture.parameter.clamp_(0, 1)
         before_step(step)
 
-    optimizer = LBFGS(history=RESTART)
-    return Ascent(picture, objective, optimizer, steps, restart_every=RESTART, before_step=bounded_at_restarts)
+    def watched(pixels: Tensor) -> tuple[Tensor, Terms]:
+        loss, terms = objective(pixels)
+        value = float(loss.detach())
+        if not first:
+            first.append(value)
+        if abs(value) > _RUN_AWAY * (abs(first[0]) + 1):
+            raise DivergedError(f"The optimisation ran away: its loss grew from {first[0]:.4g} to {value:.4g}.")
+        return loss, terms
+
+    optimizer = LBFGS(history=RESTART, first=_FIRST)
+    return Ascent(picture, watched, optimizer, steps, restart_every=RESTART, before_step=before)
 
 
 @dataclass
@@ -93,12 +117,14 @@ class CoarseToFine:
         start: the picture to begin with, at any size.
         stages: from coarse to fine.
         prepare: makes the run of a stage.
+        circular: the picture goes on on its other side.
         rescue_rate: Adam's step size, in the parameter's units, where a stage diverged.
     """
 
     start: Tensor
     stages: Sequence[Stage]
     prepare: Prepare
+    circular: bool = False
     rescue_rate: float = 0.02
     remarks: list[str] = field(default_factory=list, init=False)
     number: int = field(default=0, init=False)
@@ -146,7 +172,7 @@ class CoarseToFine:
             self.ascent.run(tell)
 
     def _begin(self, stage: Stage) -> Ascent:
-        ascent = self.prepare(stage, resize(self.start, stage.size))
+        ascent = self.prepare(stage, resize(self.start, stage.size, circular=self.circular))
         if self.rescued:
             ascent.optimizer, ascent.restart_every = Adam(self.rescue_rate), 0
         return ascent
@@ -176,6 +202,9 @@ class RandomShift:
     A network of stride 16 treats each 16th pixel apart, and a picture made for it shows that grid. Painted at many
     positions in turn, no grid is left. The position follows from ``seed`` and the step alone, so that a run that was
     stopped goes on alike.
+
+    ``largest``: the stride to be covered, in pixels; ``circular``: the picture goes on on its other side, and may lie
+    anywhere; otherwise it is reflected.
     """
 
     largest: int
@@ -192,18 +221,22 @@ class RandomShift:
             return False
         self._era = era
         chance = torch.Generator().manual_seed(self.seed * 1_000_003 + era)
-        down, right = torch.randint(0, self.largest + 1, (2,), generator=chance).tolist()
+        down, right = torch.randint(0, 1 << 30, (2,), generator=chance).tolist()
         self.offset = (down, right)
         return True
 
     def __call__(self, pixels: Tensor) -> Tensor:
-        """Pixels (N, C, H, W) at this position, within a border of what is on its other side, or reflected.
+        """Pixels (N, C, H, W) at this position, within a border of what is on the other side, or reflected.
 
         The sides become ``largest`` longer. The border also keeps the zeros that networks pad with away.
         """
-        room = min(self.largest, *(side - 1 for side in pixels.shape[2:]))
-        if not room:
+        height, width = pixels.shape[2:]
+        room = min(self.largest, height - 1, width - 1)
+        if room <= 0:
             return pixels
-        down, right = min(self.offset[0], room), min(self.offset[1], room)
+        down, right = self.offset
+        if self.circular:
+            pixels = pixels.roll((down % height, right % width), (2, 3))
+        down, right = down % (room + 1), right % (room + 1)
         mode = "circular" if self.circular else "reflect"
         return F.pad(pixels, (right, room - right, down, room - down), mode=mode)

@@ -153,7 +153,7 @@ class TextureSynthesis:
             raise UsageError(f"{len(layers)} layers cannot have {len(settings.layer_weights)} weights.")
         self.weights = dict(zip(layers, settings.layer_weights or [1.0] * len(layers), strict=True))
         stages = plan_stages(self.size, settings.steps, min(settings.scales, settings.steps), settings.polish)
-        self.painting = CoarseToFine(self._noise(stages[0].size), stages, self._prepare)
+        self.painting = CoarseToFine(self._noise(stages[0].size), stages, self._prepare, settings.seamless)
 
     @property
     def remarks(self) -> list[str]:
@@ -203,8 +203,14 @@ class TextureSynthesis:
         loss = TextureLoss(self.network, target, self.settings.palette_weight, shift)
         if not stage.polish:
             return quasi_newton_run(self._pixels(start, bounded=False), loss, stage.steps, loss.before_step)
-        picture = self._pixels(gaussian_blur(start, _SOFTEN), bounded=True)
+        picture = self._pixels(self._softened(start), bounded=True)
         return Ascent(picture, loss, Adam(_POLISH_RATE), stage.steps, schedule=cosine, before_step=loss.before_step)
+
+    def _softened(self, pixels: Tensor) -> Tensor:
+        if not self.settings.seamless:
+            return gaussian_blur(pixels, _SOFTEN)
+        wrapped = torch.nn.functional.pad(pixels, (4, 4, 4, 4), mode="circular")
+        return gaussian_blur(wrapped, _SOFTEN)[:, :, 4:-4, 4:-4]
 
     def _pixels(self, start: Tensor, bounded: bool) -> Pixels:
         grey = bool((self.sample == self.sample[:, :1]).all())

@@ -1,0 +1,142 @@
+"""The feed-forward network: its formulas, its blending, its files."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+import torch
+import torch.nn.functional as F
+
+from cnnviz.errors import ModelError, UsageError
+from cnnviz.style.fast import (
+    ConditionalInstanceNorm,
+    FastStyleConfig,
+    FastStyleNetwork,
+    Statistics,
+    noise_field,
+)
+from cnnviz.style.stylefile import load_fast_style, read_metadata, to_bytes
+
+TINY = FastStyleConfig((4, 6, 8), blocks=1, kernel=5)
+
+
+def tiny(styles=("starry", "ink"), seed=0) -> FastStyleNetwork:
+    torch.manual_seed(seed)
+    network = FastStyleNetwork(styles, TINY).eval()
+    with torch.no_grad():
+        for part in network.style_parameters():
+            part.add_(torch.randn_like(part) * 0.3)
+    return network.requires_grad_(False)
+
+
+def test_conditional_instance_norm_is_instance_norm_with_the_mixed_scale_and_shift():
+    torch.manual_seed(0)
+    norm = ConditionalInstanceNorm(5, 3).double()
+    norm.scale.data.normal_()
+    norm.shift.data.normal_()
+    x = torch.randn(2, 5, 7, 6, dtype=torch.float64)
+    shares = torch.tensor([[0.2, 0.3, 0.5], [1.0, 0.0, 0.0]], dtype=torch.float64)
+    by_hand = [
+        F.instance_norm(x[i : i + 1], weight=shares[i] @ norm.scale, bias=shares[i] @ norm.shift, eps=1e-5)
+        for i in range(2)
+    ]
+    torch.testing.assert_close(norm(x, shares), torch.cat(by_hand))
+
+
+def test_kept_statistics_normalise_the_next_picture_as_the_first():
+    norm = ConditionalInstanceNorm(3, 1).double()
+    shares, statistics = torch.ones(1, 1, dtype=torch.float64), Statistics()
+    first = torch.randn(1, 3, 8, 8, dtype=torch.float64) * 3 + 2
+    norm(first, shares, statistics)
+    other = torch.randn(1, 3, 8, 8, dtype=torch.float64)
+    deviation = (first.var((2, 3), correction=0, keepdim=True) + 1e-5).sqrt()
+    torch.testing.assert_close(
+        norm(other, shares, statistics), (other - first.mean((2, 3), keepdim=True)) / deviation, rtol=1e-9, atol=1e-9
+    )
+
+
+def test_blends_lie_between_their_styles():
+    network, photo = tiny(), torch.rand(1, 3, 32, 32)
+    starry, ink, half = (network(photo, network.shares(s)) for s in ("starry", "ink", {"starry": 2, "ink": 2}))
+    between, apart = (half - starry).square().mean() + (half - ink).square().mean(), (starry - ink).square().mean()
+    assert not torch.equal(starry, ink)
+    assert between < apart
+    assert torch.equal(network(photo, network.shares({"ink": 3, "starry": 0})), ink)
+
+
+def test_a_pixel_depends_on_nothing_beyond_the_reach():
+    network = tiny(("one",)).double()
+    photo, shares = torch.rand(1, 3, 128, 128, dtype=torch.float64), torch.ones(1, 1, dtype=torch.float64)
+    noise, statistics = noise_field(128, 128), Statistics()
+    before = network(photo, shares, noise, statistics)
+    changed = photo.clone()
+    changed[..., 62, 66] += 0.5
+    moved = (network(changed, shares, noise, statistics) - before).abs().amax((0, 1)).nonzero()
+    distance = (moved - torch.tensor([62, 66])).abs().max()
+    assert 8 < distance <= TINY.reach
+
+
+def test_noise_is_the_seeds_and_of_deviation_about_one():
+    field = noise_field(200, 301, seed=3)
+    assert field.shape == (1, 3, 200, 301)
+    assert torch.equal(field, noise_field(200, 301, seed=3))
+    assert not torch.equal(field, noise_field(200, 301, seed=4))
+    assert ((field.std((0, 2, 3)) - 1).abs() < 0.2).all()
+    steps = (field[..., 1:] - field[..., :-1]).square().mean((0, 2, 3))
+    assert steps[0] > 4 * steps[1] > 16 * steps[2]
+
+
+def test_an_extended_network_paints_the_old_styles_as_before():
+    network, photo = tiny(), torch.rand(1, 3, 32, 32)
+    wider = network.extended(["mosaic"]).eval()
+    assert wider.styles == ("starry", "ink", "mosaic")
+    assert torch.equal(wider(photo, wider.shares("ink")), network(photo, network.shares("ink")))
+
+
+@pytest.mark.parametrize("styles", [[], ["a", "a"], ["a:b"], ["a,b"], [""]])
+def test_names_that_cannot_be_typed_are_refused(styles):
+    with pytest.raises(UsageError):
+        FastStyleNetwork(styles, TINY)
+
+
+@pytest.mark.parametrize("wanted", ["monet", {}, {"ink": 0.0}, {"ink": -1.0, "starry": 2.0}])
+def test_senseless_shares_are_refused(wanted):
+    with pytest.raises(UsageError):
+        tiny().shares(wanted)
+
+
+def test_a_file_brings_back_the_network_to_half_precision(tmp_path):
+    network, photo = tiny(), torch.rand(1, 3, 32, 32)
+    whole, half = tmp_path / "whole.safetensors", tmp_path / "half.safetensors"
+    whole.write_bytes(to_bytes(network, {"steps": 7}, half=False))
+    half.write_bytes(to_bytes(network))
+    again = load_fast_style(whole)
+    assert again.styles == network.styles
+    assert again.config == TINY
+    assert not any(part.requires_grad for part in again.parameters())
+    torch.testing.assert_close(again(photo, again.shares("ink")), network(photo, network.shares("ink")))
+    rounded = load_fast_style(half)
+    assert (rounded(photo, rounded.shares("ink")) - network(photo, network.shares("ink"))).abs().max() < 0.01
+    assert half.stat().st_size < 0.7 * whole.stat().st_size
+    assert read_metadata(whole)["training"] == {"steps": 7}
+
+
+def test_files_that_are_something_else_are_refused_by_name(tmp_path):
+    from safetensors.torch import save
+
+    with pytest.raises(ModelError, match=r"no fast style model.*gone"):
+        load_fast_style(tmp_path / "gone")
+    cut = tmp_path / "cut.safetensors"
+    cut.write_bytes(to_bytes(tiny())[:-100])
+    with pytest.raises(ModelError, match=r"cut.safetensors.*truncated"):
+        load_fast_style(cut)
+    other = tmp_path / "other.safetensors"
+    other.write_bytes(save({"x": torch.zeros(2)}))
+    with pytest.raises(ModelError, match="is no fast style model"):
+        load_fast_style(other)
+    unfit = tmp_path / "unfit.safetensors"
+    metadata = {"format": "cnnviz-fast-style-1", "styles": '["a"]', "config": json.dumps({"widths": [4, 4, 4]})}
+    unfit.write_bytes(save({"x": torch.zeros(2)}, {**metadata, "training": "{}"}))
+    with pytest.raises(ModelError, match="does not fit"):
+        load_fast_style(unfit)

@@ -1,0 +1,73 @@
+"""Painting photos of any size: tiles give the picture that one pass gives."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+import torch.nn.functional as F
+
+from cnnviz.errors import ImageError, UsageError
+from cnnviz.style import stylize
+from cnnviz.style.fast import FastStyleConfig, FastStyleNetwork
+from cnnviz.style.stylize import apply_fast_style
+
+
+@pytest.fixture(scope="module")
+def network() -> FastStyleNetwork:
+    torch.manual_seed(1)
+    return FastStyleNetwork(["a", "b"], FastStyleConfig((4, 6, 8), blocks=2, kernel=9)).eval().requires_grad_(False)
+
+
+def photo(height: int, width: int, seed: int = 0) -> torch.Tensor:
+    coarse = torch.rand(1, 3, height // 8, width // 8, generator=torch.Generator().manual_seed(seed))
+    return F.interpolate(coarse, (height, width), mode="bicubic").clamp(0, 1)
+
+
+@pytest.mark.parametrize("size", [(16, 16), (37, 50), (64, 101)])
+def test_any_size_is_painted_and_kept(network, size):
+    pixels = photo(*size)
+    before = pixels.clone()
+    painted = apply_fast_style(network, pixels, "a")
+    assert painted.shape == pixels.shape
+    assert 0 <= painted.min() < painted.max() <= 1
+    assert torch.equal(pixels, before)
+    assert torch.equal(painted, apply_fast_style(network, pixels, {"a": 2.0}))
+    assert not torch.equal(painted, apply_fast_style(network, pixels, "a", seed=1))
+
+
+def test_tiles_are_the_whole_where_the_statistics_are_those_of_the_whole(network):
+    pixels, told = photo(301, 418), []
+    whole = apply_fast_style(network, pixels, "b")
+    tiled = apply_fast_style(network, pixels, "b", tile=96, on_step=lambda step: told.append((step.step, step.total)))
+    assert (tiled - whole).abs().max() < 1e-4
+    assert told == [(i, 20) for i in range(1, 21)]
+
+
+def test_statistics_of_a_small_version_change_little_and_leave_no_seam(network, monkeypatch):
+    pixels = photo(304, 416)
+    whole = apply_fast_style(network, pixels, "b")
+    monkeypatch.setattr(stylize, "_OVERVIEW", 152 * 208)
+    tiled = apply_fast_style(network, pixels, "b", tile=104)
+    assert (tiled - whole).abs().mean() < 0.05
+    across = (tiled[..., 1:] - tiled[..., :-1]).abs().amax((0, 1, 2))
+    seams = torch.tensor([104 * k - 1 for k in (1, 2, 3)])
+    assert across[seams].max() <= across.max()
+    assert across[seams].mean() < 1.5 * across.mean()
+
+
+def test_pictures_beyond_a_bound_are_painted_in_tiles(network, monkeypatch):
+    told = []
+    monkeypatch.setattr(stylize, "WHOLE", 100 * 100)
+    monkeypatch.setattr(stylize, "TILE", 80)
+    apply_fast_style(network, photo(96, 104), "a", on_step=lambda step: told.append(step.total))
+    apply_fast_style(network, photo(160, 80), "a", on_step=lambda step: told.append(step.total))
+    assert told == [1, 2, 2]
+
+
+def test_what_cannot_be_painted_is_refused(network):
+    with pytest.raises(ImageError, match="15×40 pixels is too small"):
+        apply_fast_style(network, torch.rand(1, 3, 40, 15), "a")
+    with pytest.raises(UsageError, match="tile|Tiles"):
+        apply_fast_style(network, photo(40, 40), "a", tile=32)
+    with pytest.raises(UsageError, match="There is no style 'c'; there are a, b"):
+        apply_fast_style(network, photo(40, 40), "c")

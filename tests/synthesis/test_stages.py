@@ -1,0 +1,142 @@
+"""Coarse to fine: the plan, going on after a stop, and what happens where a stage diverges."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+
+import pytest
+import torch
+
+from cnnviz.errors import DivergedError
+from cnnviz.synthesis.ascent import Ascent
+from cnnviz.synthesis.optimizers import Adam
+from cnnviz.synthesis.parameterization import Pixels
+from cnnviz.synthesis.stages import CoarseToFine, RandomShift, plan_stages, quasi_newton_run, resize, scales_for
+
+
+def test_stages_double_and_share_the_steps():
+    stages = plan_stages((90, 120), 101, 3, polish=0.25)
+    assert sum(stage.steps for stage in stages) == 101
+    assert [stage.size for stage in stages if not stage.polish] == [(22, 30), (45, 60), (90, 120)]
+    assert [stage.number for stage in stages] == list(range(6))
+    assert all(before.size == after.size for before, after in pairwise(stages) if after.polish)
+
+
+def test_one_scale_per_halving_down_to_the_least():
+    assert [scales_for((s, s), 128) for s in (64, 128, 255, 256, 1024)] == [1, 1, 1, 2, 4]
+
+
+def _towards(value):
+    def objective(pixels):
+        loss = (pixels - value).square().sum()
+        return loss, {"distance": loss.detach()}
+
+    return objective
+
+
+def _run(steps=30, fail_at=None, optimizer=None):
+    stages = plan_stages((8, 12), steps, 2)
+
+    def prepare(stage, start):
+        calls = []
+
+        def objective(pixels):
+            calls.append(1)
+            broken = fail_at is not None and stage.number == 1 and len(calls) >= fail_at and optimizer is None
+            loss, terms = _towards(0.8)(pixels)
+            return (loss * float("nan") if broken and not run.rescued else loss), terms
+
+        return quasi_newton_run(Pixels(start, bounded=False), objective, stage.steps, lambda step: None)
+
+    run = CoarseToFine(torch.full((1, 3, 8, 12), 0.2), stages, prepare)
+    return run
+
+
+def test_runs_all_stages_and_counts_steps_through():
+    seen = []
+    picture = _run().run(lambda step: seen.append((step.step, step.total, tuple(step.image().shape))))
+    assert [s[0] for s in seen] == list(range(1, 31))
+    assert {s[1] for s in seen} == {30}
+    assert seen[0][2] == (1, 3, 4, 6)
+    assert picture.shape == (1, 3, 8, 12)
+    assert torch.allclose(picture, torch.full_like(picture, 0.8), atol=1e-3)
+
+
+@pytest.mark.parametrize("stop", [4, 15, 22])
+def test_a_run_that_was_stopped_goes_on_to_the_same_picture(stop):
+    whole = _run().run()
+    first = _run()
+
+    def interrupt(step):
+        if step.step == stop:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        first.run(interrupt)
+    second = _run()
+    second.load_state_dict(first.state_dict())
+    assert second.done == stop
+    assert torch.equal(second.run(), whole)
+
+
+def test_divergence_is_told_and_mended_with_adam():
+    run = _run(fail_at=3)
+    picture = run.run()
+    assert torch.isfinite(picture).all()
+    assert len(run.remarks) == 1
+    assert "Adam" in run.remarks[0]
+    assert float(picture.mean()) > 0.5
+
+
+def test_divergence_with_adam_too_is_an_error():
+    def prepare(stage, start):
+        def objective(pixels):
+            return pixels.sum() * float("nan"), {}
+
+        return Ascent(Pixels(start), objective, Adam(), stage.steps)
+
+    with pytest.raises(DivergedError):
+        CoarseToFine(torch.zeros(1, 3, 8, 8), plan_stages((8, 8), 5, 1), prepare).run()
+
+
+def test_a_loss_that_runs_away_counts_as_divergence():
+    """L-BFGS has no line search: where the curvature misleads it the loss can grow without becoming NaN."""
+
+    def prepare(stage, start):
+        calls = []
+
+        def objective(pixels):
+            calls.append(1)
+            loss = (pixels - 0.8).square().sum()
+            return loss * (1e9 if len(calls) > 1 and not run.rescued else 1), {}
+
+        return quasi_newton_run(Pixels(start, bounded=False), objective, stage.steps, lambda step: None)
+
+    run = CoarseToFine(torch.full((1, 3, 8, 8), 0.2), plan_stages((8, 8), 30, 1), prepare)
+    assert torch.isfinite(run.run()).all()
+    assert run.remarks
+
+
+def test_shifts_depend_on_seed_and_step_alone_and_change_with_each_era():
+    one, two = RandomShift(16, 25, seed=1), RandomShift(16, 25, seed=1)
+    assert one.draw(1)
+    assert not one.draw(25)
+    assert one.draw(26)
+    assert two.draw(30)
+    assert one.offset == two.offset
+
+
+@pytest.mark.parametrize("circular", [False, True])
+def test_shifted_pictures_hold_the_whole_picture(circular):
+    pixels = torch.arange(20 * 24.0).view(1, 1, 20, 24)
+    shift = RandomShift(6, 1, seed=3, circular=circular)
+    shift.draw(2)
+    moved = shift(pixels)
+    assert moved.shape == (1, 1, 26, 30)
+    assert set(moved.flatten().tolist()) == set(pixels.flatten().tolist())
+
+
+def test_resizing_to_the_same_size_changes_nothing():
+    pixels = torch.rand(1, 3, 7, 9)
+    assert resize(pixels, (7, 9)) is pixels
+    assert resize(pixels, (14, 18)).shape == (1, 3, 14, 18)
