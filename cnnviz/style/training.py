@@ -166,13 +166,12 @@ class FastStyleTraining:
             group["lr"] = settings.learning_rate * self._pace()
         with self._autocast():
             painted = self.network(photos, self._shares(which), noise)
+        self._require_numbers(painted)
         loss, terms = self.loss(painted, photos, which, any_place(self.generator))
-        found = float(loss.detach())
-        if not math.isfinite(found):
-            raise DivergedError(f"The training ran away at step {self.done + 1}; try a smaller learning rate.")
+        self._require_numbers(loss)
         self._update(loss)
         self.done += 1
-        return {"loss": found, **{name: float(part) for name, part in terms.items()}}
+        return {"loss": float(loss.detach()), **{name: float(part) for name, part in terms.items()}}
 
     def preview(self) -> Tensor:
         """A sheet (1, 3, H, W): a few crops, the same each time, above what each style makes of them."""
@@ -230,6 +229,10 @@ class FastStyleTraining:
         names = self.network.styles
         chosen = torch.tensor([names.index(self.names[i]) for i in which.tolist()])
         return torch.nn.functional.one_hot(chosen, len(names)).float().to(self.network.device)
+
+    def _require_numbers(self, found: Tensor) -> None:
+        if not bool(found.isfinite().all()):
+            raise DivergedError(f"The training ran away at step {self.done + 1}; try a smaller learning rate.")
 
     def _pace(self) -> float:
         """The learning rate of the coming step, as a share: up at first, level, and down to nothing at the end."""
