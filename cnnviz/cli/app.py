@@ -24,6 +24,7 @@ from cnnviz.cli import (
     report,
     style,
     texture,
+    topics,
     universal,
     visualize,
 )
@@ -70,6 +71,7 @@ texture.register(app)
 inspection.register(app)
 models.register(app)
 report.register(app)
+topics.register(app)
 
 
 def main() -> None:

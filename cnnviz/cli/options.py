@@ -28,13 +28,27 @@ def _option(*names: str, help: str, panel: str, env: str | None = None, **more: 
     return typer.Option(*names, help=help, rich_help_panel=panel, envvar=f"CNNVIZ_{env}" if env else None, **more)
 
 
+def _networks(incomplete: str) -> list[str]:
+    """For the shell to complete: the networks whose names begin so."""
+    from cnnviz.network import catalogue
+
+    return [name for name in catalogue.names() if name.startswith(incomplete)]
+
+
 @dataclass
 class NetworkOptions:
     """Which network, with which weights, and where it computes."""
 
     model: Annotated[
         str,
-        _option("--model", "-m", env="MODEL", panel=_NETWORK, help="Network, by its torchvision name, or 'auto'."),
+        _option(
+            "--model",
+            "-m",
+            env="MODEL",
+            panel=_NETWORK,
+            help="Network, by its torchvision name, or 'auto'.",
+            autocompletion=_networks,
+        ),
     ] = "auto"
     weights: Annotated[
         str | None,
@@ -113,6 +127,7 @@ class NetworksOptions(NetworkOptions):
             env="MODEL",
             panel=_NETWORK,
             help="Network, by its torchvision name, or 'auto'; may be given several times.",
+            autocompletion=_networks,
             show_default="auto",
         ),
     ] = None  # type: ignore[assignment]

@@ -1,0 +1,129 @@
+"""The commands as data: names, arguments, options, examples, read off the Typer application.
+
+What is told about commands elsewhere (the reference among the docs, ``cnnviz help environment``, the tests that run
+every example) is made from this, so that none of it can differ from what the program does.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Iterator
+from dataclasses import dataclass
+from enum import Enum
+from typing import Any, Union, get_args, get_origin
+
+import typer
+from typer.models import ArgumentInfo, OptionInfo, ParameterInfo
+
+
+@dataclass(frozen=True)
+class Parameter:
+    """An option or argument: how it is typed, what stands for its value, its default and environment variable as
+    texts (empty where there is none), and the panel of the help it is listed in."""
+
+    names: tuple[str, ...]
+    value: str
+    default: str
+    help: str
+    variable: str
+    panel: str
+
+    @property
+    def is_option(self) -> bool:
+        return self.names[0].startswith("-")
+
+
+@dataclass(frozen=True)
+class Command:
+    """A command: the words it is called by after ``cnnviz``, its summary, examples and parameters."""
+
+    name: str
+    summary: str
+    examples: tuple[str, ...]
+    parameters: tuple[Parameter, ...]
+
+    @property
+    def usage(self) -> str:
+        arguments = [p.value for p in self.parameters if not p.is_option]
+        options = ["[OPTIONS]"] if any(p.is_option for p in self.parameters) else []
+        return " ".join(["cnnviz", self.name, *options, *arguments])
+
+
+def commands(app: typer.Typer, prefix: str = "") -> Iterator[Command]:
+    """Every command of the application and its groups, in the order of the help."""
+    for info in app.registered_commands:
+        function = info.callback
+        if function is None or info.hidden:
+            continue
+        examples = (info.epilog or "").removeprefix("Examples:").split("\n\n")
+        yield Command(
+            f"{prefix}{info.name}",
+            inspect.cleandoc(info.help or function.__doc__ or ""),
+            tuple(line.strip() for line in examples if line.strip()),
+            tuple(_parameters(function)),
+        )
+    for group in app.registered_groups:
+        if group.typer_instance is not None:
+            yield from commands(group.typer_instance, f"{prefix}{group.name} ")
+
+
+def _parameters(function: Any) -> Iterator[Parameter]:
+    for parameter in inspect.signature(function, eval_str=True).parameters.values():
+        if get_origin(parameter.annotation) is None or not hasattr(parameter.annotation, "__metadata__"):
+            continue  # the context
+        kind = parameter.annotation.__origin__
+        info = next(item for item in parameter.annotation.__metadata__ if isinstance(item, ParameterInfo))
+        if info.hidden:
+            continue
+        yield Parameter(
+            _names(parameter.name, info),
+            _value(parameter, kind, info),
+            _default(parameter.default, info),
+            (info.help or "").replace("\n", " "),
+            info.envvar if isinstance(info.envvar, str) else "",
+            info.rich_help_panel or "",
+        )
+
+
+def _names(name: str, info: ParameterInfo) -> tuple[str, ...]:
+    if isinstance(info, ArgumentInfo):
+        return (name,)
+    # In Annotated, typer.Option takes the first name for its default.
+    declared = [text for text in (info.default, *(info.param_decls or ())) if isinstance(text, str)]
+    return tuple(declared) or (f"--{name.replace('_', '-')}",)
+
+
+def _value(parameter: inspect.Parameter, kind: Any, info: ParameterInfo) -> str:
+    """What stands for the value in the usage; empty for switches."""
+    plain = _plain(kind)
+    if isinstance(info, OptionInfo) and plain is bool:
+        return ""
+    if info.metavar:
+        value = info.metavar
+    elif isinstance(plain, type) and issubclass(plain, Enum):
+        value = "|".join(str(member.value) for member in plain)
+    else:
+        names = {int: "N", float: "X"}
+        value = parameter.name.upper() if isinstance(info, ArgumentInfo) else names.get(plain, "TEXT")
+    optional = isinstance(info, ArgumentInfo) and parameter.default is not inspect.Parameter.empty
+    return f"[{value}]" if optional and not value.endswith("...") else value
+
+
+def _plain(kind: Any) -> Any:
+    """The type itself of ``X | None`` or ``list[X]``."""
+    while get_origin(kind) is not None:
+        # Both spellings of a union, and containers.
+        arguments = [a for a in get_args(kind) if a is not type(None)]
+        if get_origin(kind) is Union or arguments:
+            kind = arguments[0]
+    return kind
+
+
+def _default(default: Any, info: ParameterInfo) -> str:
+    if isinstance(info.show_default, str):
+        return info.show_default
+    if default is inspect.Parameter.empty:
+        return "required"
+    if default is None or default is False or default == []:
+        return ""
+    return str(default.value if isinstance(default, Enum) else default)
