@@ -44,6 +44,10 @@ _HOME_OF = {
     "universal_perturbation": "cnnviz.adversarial",
     "synthesize_texture": "cnnviz.synthesis",
     "transfer_style": "cnnviz.style",
+    "FastStyleNetwork": "cnnviz.style",
+    "apply_fast_style": "cnnviz.style",
+    "load_fast_style": "cnnviz.style",
+    "train_fast_style": "cnnviz.style",
 }
 
 __all__ = ["__version__", *_HOME_OF]  # noqa: PLE0604 (the names are strings, from the table above)
@@ -78,6 +82,10 @@ if TYPE_CHECKING:
     from cnnviz.imaging import write_image as write_image
     from cnnviz.network import Network as Network
     from cnnviz.network import load_network as load_network
+    from cnnviz.style import FastStyleNetwork as FastStyleNetwork
+    from cnnviz.style import apply_fast_style as apply_fast_style
+    from cnnviz.style import load_fast_style as load_fast_style
+    from cnnviz.style import train_fast_style as train_fast_style
     from cnnviz.style import transfer_style as transfer_style
     from cnnviz.synthesis import synthesize_texture as synthesize_texture
 

@@ -7,6 +7,13 @@ from typing import TYPE_CHECKING
 from cnnviz._lazy import lazy_names
 
 _HOME_OF = {
+    "FastStyleConfig": "cnnviz.style.fast",
+    "FastStyleNetwork": "cnnviz.style.fast",
+    "FastStyleTraining": "cnnviz.style.training",
+    "TrainingSettings": "cnnviz.style.training",
+    "apply_fast_style": "cnnviz.style.stylize",
+    "load_fast_style": "cnnviz.style.stylefile",
+    "train_fast_style": "cnnviz.style.training",
     "StyleSettings": "cnnviz.style.transfer",
     "StyleTransfer": "cnnviz.style.transfer",
     "transfer_style": "cnnviz.style.transfer",
@@ -18,6 +25,13 @@ __all__ = list(_HOME_OF)
 
 if TYPE_CHECKING:
     from cnnviz.style.color import match_colors as match_colors
+    from cnnviz.style.fast import FastStyleConfig as FastStyleConfig
+    from cnnviz.style.fast import FastStyleNetwork as FastStyleNetwork
+    from cnnviz.style.stylefile import load_fast_style as load_fast_style
+    from cnnviz.style.stylize import apply_fast_style as apply_fast_style
+    from cnnviz.style.training import FastStyleTraining as FastStyleTraining
+    from cnnviz.style.training import TrainingSettings as TrainingSettings
+    from cnnviz.style.training import train_fast_style as train_fast_style
     from cnnviz.style.transfer import StyleSettings as StyleSettings
     from cnnviz.style.transfer import StyleTransfer as StyleTransfer
     from cnnviz.style.transfer import transfer_style as transfer_style

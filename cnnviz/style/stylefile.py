@@ -5,31 +5,31 @@ from __future__ import annotations
 import json
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
-
-import torch
+from typing import TYPE_CHECKING, Any
 
 from cnnviz.errors import CnnvizError, ModelError
-from cnnviz.style.fast import FastStyleConfig, FastStyleNetwork
+
+if TYPE_CHECKING:
+    import torch
+
+    from cnnviz.style.fast import FastStyleNetwork
 
 BUNDLED_FILE = Path(__file__).parent / "bundled" / "styles.safetensors"
 """The network that comes with cnnviz."""
 
-_FORMAT = "cnnviz-fast-style-1"
+_KEY, _FORMAT = "cnnviz", "fast-style-1"
+_LARGEST_HEADER = 1 << 20
 
 
 def to_bytes(network: FastStyleNetwork, training: dict[str, Any] | None = None, *, half: bool = True) -> bytes:
     """The file's contents. ``training``, which JSON must know, tells how it was made; ``half`` keeps 16 bits."""
+    import torch
     from safetensors.torch import save
 
     kind = torch.float16 if half else torch.float32
     tensors = {name: value.detach().cpu().to(kind).contiguous() for name, value in network.state_dict().items()}
-    metadata = {
-        "format": _FORMAT,
-        "styles": json.dumps(network.styles),
-        "config": json.dumps(asdict(network.config)),
-        "training": json.dumps(training or {}, sort_keys=True),
-    }
+    told = {"format": _FORMAT, "styles": network.styles, "config": asdict(network.config), "training": training or {}}
+    metadata = {_KEY: json.dumps(told, sort_keys=True)}  # one entry: safetensors writes several in any order
     return save(tensors, metadata)
 
 
@@ -38,7 +38,11 @@ def load_fast_style(path: str | Path | None = None, device: torch.device | str =
 
     Raises ModelError if there is no such file, or it is damaged, or something else.
     """
+    import torch
+    from safetensors import SafetensorError
     from safetensors.torch import load_file
+
+    from cnnviz.style.fast import FastStyleConfig, FastStyleNetwork
 
     place = Path(path) if path is not None else BUNDLED_FILE
     metadata = read_metadata(place)
@@ -48,6 +52,8 @@ def load_fast_style(path: str | Path | None = None, device: torch.device | str =
             network = FastStyleNetwork(metadata["styles"], config)
         state = {name: value.float() for name, value in load_file(place).items()}
         network.load_state_dict(state, assign=True)
+    except SafetensorError as error:
+        raise ModelError(f"The fast style model '{place}' is truncated or damaged ({error}).") from error
     except (CnnvizError, TypeError, KeyError, RuntimeError) as error:
         raise ModelError(f"The fast style model '{place}' does not fit what its metadata says ({error}).") from error
     network = network.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
@@ -60,16 +66,26 @@ def thumbnail(place: Path, style: str) -> Path:
 
 
 def read_metadata(place: Path) -> dict[str, Any]:
-    """``styles``, ``config`` and ``training`` of a model's file, without loading it; ModelError if it is none."""
-    from safetensors import SafetensorError, safe_open
+    """``styles``, ``config`` and ``training`` of a model's file, from its header; ModelError if it is none.
 
+    Imports neither torch nor safetensors, so that a misspelt style is told at once.
+    """
     try:
-        with safe_open(place, framework="pt") as file:
-            found = file.metadata() or {}
+        with place.open("rb") as file:
+            length = int.from_bytes(file.read(8), "little")
+            header = json.loads(file.read(length)) if length <= _LARGEST_HEADER else {}
+        found = json.loads(header["__metadata__"][_KEY])
+        known = {key: found[key] for key in ("styles", "config", "training")}
     except FileNotFoundError as error:
         raise ModelError(f"There is no fast style model '{place}'.") from error
-    except (SafetensorError, OSError) as error:
-        raise ModelError(f"The fast style model '{place}' is truncated or not a safetensors file ({error}).") from error
+    except OSError as error:
+        raise ModelError(f"The fast style model '{place}' cannot be read: {error.strerror}.") from error
+    except (ValueError, KeyError, AttributeError, TypeError) as error:
+        raise _no_model(place) from error
     if found.get("format") != _FORMAT:
-        raise ModelError(f"'{place}' is no fast style model of cnnviz; 'cnnviz fast-style train' makes one.")
-    return {key: json.loads(found[key]) for key in ("styles", "config", "training")}
+        raise ModelError(f"The fast style model '{place}' is of another version of cnnviz ({found.get('format')}).")
+    return known
+
+
+def _no_model(place: Path) -> ModelError:
+    return ModelError(f"'{place}' is no fast style model of cnnviz; 'cnnviz fast-style train' makes one.")

@@ -136,7 +136,10 @@ def test_files_that_are_something_else_are_refused_by_name(tmp_path):
     with pytest.raises(ModelError, match="is no fast style model"):
         load_fast_style(other)
     unfit = tmp_path / "unfit.safetensors"
-    metadata = {"format": "cnnviz-fast-style-1", "styles": '["a"]', "config": json.dumps({"widths": [4, 4, 4]})}
-    unfit.write_bytes(save({"x": torch.zeros(2)}, {**metadata, "training": "{}"}))
+    told = {"format": "fast-style-1", "styles": ["a"], "config": {"widths": [4, 4, 4]}, "training": {}}
+    unfit.write_bytes(save({"x": torch.zeros(2)}, {"cnnviz": json.dumps(told)}))
     with pytest.raises(ModelError, match="does not fit"):
+        load_fast_style(unfit)
+    unfit.write_bytes(save({"x": torch.zeros(2)}, {"cnnviz": json.dumps({**told, "format": "fast-style-9"})}))
+    with pytest.raises(ModelError, match="another version"):
         load_fast_style(unfit)

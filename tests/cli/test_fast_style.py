@@ -1,0 +1,154 @@
+"""``cnnviz fast-style``: painting with a model, listing its styles, training one and going on after a kill."""
+
+from __future__ import annotations
+
+import json
+import shlex
+import signal
+import subprocess
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+import cnnviz
+from cnnviz.cli.faststyle import parse_styles
+from cnnviz.errors import UsageError
+from cnnviz.style.fast import FastStyleConfig, FastStyleNetwork
+from cnnviz.style.stylefile import to_bytes
+
+TRAIN = (
+    *("-m", "squeezenet1_1", "--batch", 1, "--crop", 48, "--style-size", 64),
+    *("--widths", "4,4,4", "--blocks", 1),
+)
+
+
+@pytest.fixture
+def model(tmp_path) -> Path:
+    torch.manual_seed(2)
+    place = tmp_path / "small.safetensors"
+    network = FastStyleNetwork(["plain", "wild"], FastStyleConfig((4, 6, 8), blocks=1))
+    with torch.no_grad():
+        for part in network.style_parameters():
+            part[1] += torch.randn_like(part[1])
+    place.write_bytes(to_bytes(network))
+    Image.new("RGB", (8, 8)).save(tmp_path / "small.wild.jpg")
+    return place
+
+
+def test_apply_paints_at_the_photos_own_size_and_the_recipe_makes_it_again(run_cnnviz, samples, model, tmp_path):
+    command = ("fast-style", "apply", samples / "chelsea.png", "-m", model)
+    run = run_cnnviz(*command, "--style", "wild:3,plain:1", "--json")
+    record = json.loads(run.stdout)
+    assert record["output"] == "chelsea.fast-style.png"
+    assert record["style"] == {"wild": 0.75, "plain": 0.25}
+    painted = Image.open(tmp_path / record["output"])
+    assert painted.size == Image.open(samples / "chelsea.png").size
+    pixels = cnnviz.read_image(samples / "chelsea.png")
+    expected = cnnviz.apply_fast_style(cnnviz.load_fast_style(model), pixels, {"wild": 3, "plain": 1})
+    shown = torch.from_numpy(np.array(painted)).permute(2, 0, 1)[None] / 255
+    assert (shown - expected).abs().max() < 1 / 255
+    again = run_cnnviz("info", "--command", record["output"]).stdout.strip()
+    (tmp_path / "chelsea.png").write_bytes((samples / "chelsea.png").read_bytes())
+    run_cnnviz(*shlex.split(again)[1:], "-o", "again.png")
+    assert np.array_equal(np.array(Image.open(tmp_path / "again.png")), np.array(painted))
+
+
+def test_apply_takes_standard_input_and_folders_and_sizes(run_cnnviz, samples, model, tmp_path):
+    photo = (samples / "coffee.png").read_bytes()
+    piped = run_cnnviz("fast-style", "apply", "-", "-m", model, "-s", 40, "-o", "-", stdin=photo)
+    (tmp_path / "piped.png").write_bytes(piped.stdout_bytes)
+    assert min(Image.open(tmp_path / "piped.png").size) == 40
+    (tmp_path / "photos").mkdir()
+    (tmp_path / "photos" / "good.png").write_bytes(photo)
+    (tmp_path / "photos" / "bad.png").write_bytes(photo[:500])
+    run = run_cnnviz("fast-style", "apply", "photos", "-m", model, "-s", 40, "-o", "painted/")
+    assert run.exit_code == 1
+    assert "bad.png" in run.stderr
+    assert (tmp_path / "painted" / "good.fast-style.png").exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "words"),
+    [
+        (("--style", "monet"), 2, "no style 'monet'; the model has plain, wild"),
+        (("--style", "wild:x"), 2, "starry:0.7,ink:0.3"),
+        (("--style", "wild:0"), 2, "zero"),
+        (("--model", "gone.safetensors"), 3, "no fast style model 'gone.safetensors'"),
+    ],
+)
+def test_apply_says_what_is_wrong(run_cnnviz, samples, model, arguments, code, words):
+    run = run_cnnviz("fast-style", "apply", samples / "coffee.png", "-m", model, *arguments)
+    assert run.exit_code == code
+    assert words in " ".join(run.stderr.split())
+
+
+def test_styles_and_their_weights_are_read():
+    assert parse_styles("mosaic") == {"mosaic": 1.0}
+    assert parse_styles("starry:0.7, ink:.3") == {"starry": 0.7, "ink": 0.3}
+    for wrong in ("", "a,,b", "a:1,a:2", "a:-1", "a:nan", ":1"):
+        with pytest.raises(UsageError):
+            parse_styles(wrong)
+
+
+def test_list_tells_styles_and_thumbnails(run_cnnviz, model):
+    rows = [json.loads(line) for line in run_cnnviz("fast-style", "list", "-m", model, "--json").stdout.splitlines()]
+    assert [(row["style"], row["thumbnail"]) for row in rows] == [
+        ("plain", None),
+        ("wild", str(model.with_name("small.wild.jpg"))),
+    ]
+    assert "small.wild.jpg" in "".join(run_cnnviz("fast-style", "list", "-m", model).stdout.split())
+
+
+def test_train_writes_a_model_that_apply_paints_with_and_extend_adds_to(run_cnnviz, samples, tmp_path):
+    (tmp_path / "photos").mkdir()
+    (tmp_path / "photos" / "a.png").write_bytes((samples / "coffee.png").read_bytes())
+    (tmp_path / "photos" / "broken.png").write_bytes(b"no picture")
+    common = ("--content", "photos", *TRAIN, "--save-every", 2)
+    run = run_cnnviz("fast-style", "train", samples / "ink.jpg", *common, "--steps", 4, "-o", "m.safetensors", "--json")
+    record = json.loads(run.stdout)
+    assert (record["steps"], record["photos"], record["skipped"]) == (4, 2, ["broken.png"])
+    assert "broken.png" in run.stderr
+    assert Image.open(tmp_path / "m-0002.png").size == (3 * 48, 2 * 48)
+    assert Image.open(tmp_path / "m.ink.jpg").size == (128, 128)
+    assert not (tmp_path / "m.state").exists()
+    wider = ("--extend", "m.safetensors", "--steps", 2, "-o", "wide.safetensors")
+    assert run_cnnviz("fast-style", "train", samples / "starry.jpg", *common, *wider).exit_code == 0
+    paint = ("fast-style", "apply", samples / "coffee.png", "-s", 48, "--style", "ink")
+    for name in ("m", "wide"):
+        assert run_cnnviz(*paint, "-m", f"{name}.safetensors", "-o", f"{name}.png").exit_code == 0
+    assert np.array_equal(np.array(Image.open(tmp_path / "m.png")), np.array(Image.open(tmp_path / "wide.png")))
+
+
+def test_a_killed_training_goes_on_to_the_same_end(cnnviz_command, run_cnnviz, samples, tmp_path):
+    train = ("fast-style", "train", samples / "ink.jpg", "--content", samples / "coffee.png", *TRAIN, "--steps", 12)
+    assert run_cnnviz(*train, "-o", "through.safetensors").exit_code == 0
+    command = [*cnnviz_command, *map(str, train), "--save-every", "4", "-o", "killed.safetensors"]
+    process = subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    try:
+        while not (tmp_path / "killed.state").exists():
+            assert process.poll() is None
+            time.sleep(0.01)
+    finally:
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+    assert not (tmp_path / "killed.safetensors").exists()
+    resumed = run_cnnviz(*train, "--save-every", 4, "-o", "killed.safetensors", "--resume", "-v")
+    assert "Going on from" in resumed.stderr
+    assert (tmp_path / "killed.safetensors").read_bytes() == (tmp_path / "through.safetensors").read_bytes()
+
+
+def test_what_cannot_be_trained_is_refused_before_any_work(run_cnnviz, samples):
+    train = ("fast-style", "train", samples / "ink.jpg", "--content", samples / "coffee.png", "-o", "m.safetensors")
+    for wrong, words in (
+        (("--crop", 50), "multiple of 4"),
+        (("--widths", "4,4"), "three widths"),
+        (("--output", "m.png"), "a model is written as"),
+        (("--output", "-"), "several files"),
+    ):
+        run = run_cnnviz(*train, *wrong)
+        assert run.exit_code == 2
+        assert words in " ".join(run.stderr.split())
