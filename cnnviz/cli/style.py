@@ -167,7 +167,7 @@ class Painter:
         name = sweep.name.replace("_", " ")
         captions = [f"{name} {value:g}" for value in sweep.values]
         facts = {**self._facts(picture, {}), "sweep": rows}
-        return Result(facts, grid(photos, captions=captions, tile=max(photos[0].size)))
+        return Result(facts, grid(photos, min(len(photos), 4), captions, tile=max(photos[0].size)))
 
     def _facts(self, picture: Picture, terms: dict[str, float]) -> dict[str, Any]:
         height, width = picture.pixels.shape[2:]

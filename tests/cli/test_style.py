@@ -1,0 +1,170 @@
+"""``cnnviz style`` and ``cnnviz texture`` as typed."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from PIL import Image, ImageChops
+
+from cnnviz.cli.style import StyleFile, Sweep
+from cnnviz.cli.texture import parse_size
+from cnnviz.errors import UsageError
+from cnnviz.imaging.recipe import read_recipe
+
+NET = ("-m", "squeezenet1_1")
+
+
+def test_paints_a_content_in_a_style_and_tells_what_it_did(run_cnnviz, samples):
+    outcome = run_cnnviz(
+        "style", samples / "chelsea.png", samples / "starry.jpg", *NET, "--size", 48, "--steps", 4, "--json"
+    )
+    assert outcome.exit_code == 0
+    fact = json.loads(outcome.stdout)
+    assert (fact["width"], fact["height"]) == (72, 48)
+    assert fact["styles"] == ["starry.jpg"]
+    assert set(fact["losses"]) == {"loss", "content", "style", "palette", "tv"}
+    assert Image.open(fact["output"]).size == (72, 48)
+    assert read_recipe(fact["output"])["parameters"] == {"style": ["starry.jpg"], "size": 48, "steps": 4}
+
+
+def test_the_recipe_makes_the_same_picture_again(run_cnnviz, samples, tmp_path):
+    styles = (f"{samples / 'starry.jpg'}:2", samples / "mosaic.jpg")
+    common = ("--size", 48, "--steps", 4, "--seed", 7)
+    assert run_cnnviz("style", samples / "chelsea.png", *styles, *NET, *common, "-o", "a.png").exit_code == 0
+    line = json.loads(run_cnnviz("info", "a.png").stdout)["command_line"].split()
+    assert line[:3] == ["cnnviz", "style", "chelsea.png"]
+    for name in ("chelsea.png", "starry.jpg", "mosaic.jpg"):
+        (tmp_path / name).write_bytes((samples / name).read_bytes())
+    assert run_cnnviz(*line[1:], "-o", "b.png").exit_code == 0
+    assert (tmp_path / "a.png").read_bytes() == (tmp_path / "b.png").read_bytes()
+
+
+def test_many_contents_in_one_style(run_cnnviz, samples):
+    outcome = run_cnnviz(
+        *("style", samples / "coffee.png", "missing.png", samples / "chelsea.png", "--style", samples / "ink.jpg"),
+        *(*NET, "--size", 40, "--steps", 2, "-o", "painted/"),
+    )
+    assert outcome.exit_code == 1
+    assert outcome.stdout.splitlines() == ["painted/coffee.style.png", "painted/chelsea.style.png"]
+    assert "missing.png" in outcome.stderr
+
+
+def test_a_sweep_is_a_sheet_of_its_values(run_cnnviz, samples):
+    outcome = run_cnnviz(
+        *("style", samples / "chelsea.png", samples / "ink.jpg", *NET, "--size", 48, "--steps", 2, "--json"),
+        *("--sweep", "style-weight=0.1,1,10"),
+    )
+    fact = json.loads(outcome.stdout)
+    assert [row["style_weight"] for row in fact["sweep"]] == [0.1, 1, 10]
+    assert Image.open(fact["output"]).width > 3 * 72
+
+
+def test_a_mask_leaves_the_rest_of_the_photo(run_cnnviz, samples, tmp_path):
+    mask = Image.new("L", (72, 48))
+    mask.paste(255, (0, 0, 36, 48))
+    mask.save(tmp_path / "mask.png")
+    run_cnnviz(
+        *("style", samples / "chelsea.png", samples / "mosaic.jpg", *NET, "--size", 48, "--steps", 6),
+        *("--mask", "mask.png", "-o", "a.png"),
+    )
+    photo = Image.open(samples / "chelsea.png").convert("RGB").resize((72, 48), Image.Resampling.BILINEAR)
+    difference = ImageChops.difference(photo, Image.open("a.png").convert("RGB"))
+    assert max(high for _, high in difference.crop((37, 0, 72, 48)).getextrema()) <= 1
+    assert max(high for _, high in difference.crop((0, 0, 36, 48)).getextrema()) > 20
+
+
+@pytest.mark.parametrize("command", ["style", "texture"])
+def test_an_interrupted_run_is_gone_on_with(run_cnnviz, samples, tmp_path, monkeypatch, command):
+    from cnnviz.cli.longjob import Watch
+
+    pictures = [samples / "chelsea.png", samples / "starry.jpg"] if command == "style" else [samples / "gravel.png"]
+    small = ("--size", 48, "--steps", 30) if command == "style" else ("--sample-size", 40, "--steps", 30)
+    arguments = (command, *pictures, *NET, *small)
+    assert run_cnnviz(*arguments, "-o", "whole.png").exit_code == 0
+
+    told = Watch.__call__
+
+    def interrupt(self, step):
+        told(self, step)
+        if step.step == 20:
+            raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Watch, "__call__", interrupt)
+        assert run_cnnviz(*arguments, "-o", "part.png").exit_code == 130
+    assert (tmp_path / "part.state").is_file()
+    assert read_recipe(tmp_path / "part.png")["unfinished_at_step"] == 20
+
+    changed = run_cnnviz(*arguments[:-1], 31, "-o", "part.png", "--resume")
+    assert changed.exit_code == 2
+    assert "other settings" in changed.stderr
+
+    assert run_cnnviz(*arguments, "-o", "part.png", "--resume").exit_code == 0
+    assert not (tmp_path / "part.state").exists()
+    assert (tmp_path / "part.png").read_bytes() == (tmp_path / "whole.png").read_bytes()
+
+
+def test_a_broken_state_is_named(run_cnnviz, samples, tmp_path):
+    (tmp_path / "a.state").write_bytes(b"not a state")
+    outcome = run_cnnviz(
+        "style", samples / "chelsea.png", samples / "ink.jpg", *NET, "--size", 40, "-o", "a.png", "--resume"
+    )
+    assert outcome.exit_code == 2
+    assert "a.state" in outcome.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("chelsea.png",), "at least one style"),
+        (("chelsea.png", "ink.jpg", "--sweep", "seed=1,2"), "--sweep takes"),
+        (("chelsea.png", "ink.jpg", "--pooling", "median"), "no pooling"),
+        (("chelsea.png", "ink.jpg", "--style-layer", "fire99"), "fire99"),
+        (("chelsea.png", "ink.jpg:0"), "must be positive"),
+    ],
+)
+def test_mistakes_are_told_in_a_sentence(run_cnnviz, samples, tmp_path, arguments, said):
+    for name in ("chelsea.png", "ink.jpg"):
+        (tmp_path / name).write_bytes((samples / name).read_bytes())
+    outcome = run_cnnviz("style", *arguments, *NET, "--size", 40, "--steps", 2)
+    assert outcome.exit_code == 2
+    assert said in outcome.stderr
+    assert "Traceback" not in outcome.stderr
+
+
+def test_the_estimate_is_told_when_asked_for(run_cnnviz, samples):
+    outcome = run_cnnviz("style", samples / "chelsea.png", samples / "ink.jpg", *NET, "--size", 40, "--steps", 2, "-v")
+    assert "2 steps at 60×40 will take about" in outcome.stderr
+
+
+def test_texture_of_another_size_and_shape(run_cnnviz, samples):
+    common = (*NET, "--sample-size", 48, "--steps", 4)
+    assert run_cnnviz("texture", samples / "brick.png", *common, "--size", "80x56", "-o", "a.png").exit_code == 0
+    assert Image.open("a.png").size == (80, 56)
+    assert run_cnnviz("texture", samples / "brick.png", *common, "--size", "big").exit_code == 2
+
+
+def test_texture_strip_and_baseline(run_cnnviz, samples):
+    common = (*NET, "--sample-size", 32)
+    strip = run_cnnviz("texture", samples / "gravel.png", *common, "--steps", 2, "--strip", "--json", "-o", "s.png")
+    assert len(json.loads(strip.stdout)["layers"]) == 7
+    baseline = ("texture", samples / "gravel.png", *common, "--method", "efros-leung", "--size", 40, "-o", "e.png")
+    assert run_cnnviz(*baseline).exit_code == 0
+    assert Image.open("e.png").size == (40, 40)
+    assert run_cnnviz(*baseline, "--force", "--seamless").exit_code == 2
+
+
+def test_parsing_of_styles_sweeps_and_sizes(tmp_path):
+    assert StyleFile.parse("a/starry.jpg:2.5").weight == 2.5
+    assert str(StyleFile.parse("a/starry.jpg:2")) == "starry.jpg:2"
+    assert StyleFile.parse("starry.jpg").weight == 1
+    odd = tmp_path / "odd:3"
+    odd.touch()
+    assert StyleFile.parse(str(odd)).path == odd
+    assert Sweep.parse("tv-weight=0,1e-2") == Sweep("tv_weight", (0.0, 0.01))
+    assert parse_size("768x512", (1, 1)) == (512, 768)
+    assert parse_size(None, (3, 4)) == (3, 4)
+    for wrong in ("0", "12x", "x"):
+        with pytest.raises(UsageError):
+            parse_size(wrong, (1, 1))
