@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import product
 
 import torch
 import torch.nn.functional as F
@@ -76,35 +77,62 @@ class ConditionalInstanceNorm(nn.Module):
         known = statistics.get(self) if statistics else None
         if known is not None:
             mean, inverse = known
-            scale, shift = scale * inverse, shift - mean * inverse * scale
-            return x * scale[:, :, None, None] + shift[:, :, None, None]
-        count, channels, height, width = x.shape
-        # Groups of one channel are instances; this kernel keeps channels_last, and tells what it found.
-        normal, mean, inverse = torch.native_group_norm(
-            x, None, None, count, channels, height * width, channels, _EPSILON
-        )
-        if statistics is not None:
-            statistics.put(self, mean.detach().to(x.dtype), inverse.detach().to(x.dtype))
-        return normal * scale[:, :, None, None] + shift[:, :, None, None]
+            normal, scale, shift = x, scale * inverse, shift - mean * inverse * scale
+        else:
+            count, channels, height, width = x.shape
+            # Groups of one channel are instances; this kernel keeps channels_last, and tells what it found.
+            normal, mean, inverse = torch.native_group_norm(
+                x, None, None, count, channels, height * width, channels, _EPSILON
+            )
+            if statistics is not None:
+                statistics.put(self, mean.detach().to(x.dtype), inverse.detach().to(x.dtype))
+        scale, shift = scale[:, :, None, None], shift[:, :, None, None]
+        if torch.is_grad_enabled():
+            return normal * scale + shift
+        return normal.mul_(scale).add_(shift)  # x is the convolution's, and no one else's
 
 
 class Layer(nn.Module):
-    """Reflected border, convolution, conditional instance normalisation; enlarged first where ``enlarge`` is 2."""
+    """Reflected border, convolution, conditional instance normalisation; at twice the size where it ``enlarges``."""
 
     def __init__(
-        self, inputs: int, outputs: int, kernel: int, styles: int, *, stride: int = 1, enlarge: int = 1
+        self, inputs: int, outputs: int, kernel: int, styles: int, *, stride: int = 1, enlarges: bool = False
     ) -> None:
         super().__init__()
-        self.border, self.enlarge = kernel // 2, enlarge
+        self.border, self.enlarges = kernel // 2, enlarges
         # Without bias: the normalisation would take it out again.
         self.conv = nn.Conv2d(inputs, outputs, kernel, stride, bias=False)
         self.norm = ConditionalInstanceNorm(outputs, styles)
 
     def forward(self, x: Tensor, shares: Tensor, statistics: Statistics | None) -> Tensor:
-        if self.enlarge > 1:
-            x = F.interpolate(x, scale_factor=self.enlarge, mode="nearest")
+        if self.enlarges:
+            return self.norm(doubled_and_convolved(x, self.conv.weight), shares, statistics)
         border = self.border
         return self.norm(self.conv(F.pad(x, (border, border, border, border), mode="reflect")), shares, statistics)
+
+
+def doubled_and_convolved(x: Tensor, weight: Tensor) -> Tensor:
+    """Features (N, C, H, W) repeated to twice their size, their border reflected, convolved 3×3: (N, D, 2H, 2W).
+
+    Of three neighbours in the doubled rows two are one row of the original, so each of the four places in a cell is a
+    2×2 convolution of the original by sums of the kernel's rows and columns: 4 multiplications for 9, and the doubled
+    features need not be held. Reflecting the doubled border is repeating the original's.
+    """
+    height, width = x.shape[2:]
+    padded = F.pad(x, (1, 1, 1, 1), mode="replicate")
+    outputs = x.new_empty(len(x), len(weight), 2 * height, 2 * width).to(memory_format=torch.channels_last)
+    for down, right in product((0, 1), (0, 1)):
+        kernel = _halved(_halved(weight, 2, down), 3, right)
+        seen = padded[:, :, down : down + height + 1, right : right + width + 1]
+        outputs[:, :, down::2, right::2] = F.conv2d(seen, kernel)
+    return outputs
+
+
+def _halved(weight: Tensor, axis: int, place: int) -> Tensor:
+    """The kernel's three rows (or columns) as the two that the first (0) or second (1) of a doubled pair sees."""
+    first, second, third = weight.unbind(axis)
+    pair = (first, second + third) if place == 0 else (first + second, third)
+    return torch.stack(pair, axis)
 
 
 class FastStyleNetwork(nn.Module):
@@ -136,7 +164,9 @@ class FastStyleNetwork(nn.Module):
             [Layer(full, half, 3, count, stride=2), Layer(half, quarter, 3, count, stride=2)],
         )
         self.blocks = nn.ModuleList([Layer(quarter, quarter, 3, count) for _ in range(2 * config.blocks)])
-        self.up = nn.ModuleList([Layer(quarter, half, 3, count, enlarge=2), Layer(half, full, 3, count, enlarge=2)])
+        self.up = nn.ModuleList(
+            [Layer(quarter, half, 3, count, enlarges=True), Layer(half, full, 3, count, enlarges=True)]
+        )
         self.last = Layer(full, 3, config.kernel, count)
 
     @property
@@ -157,12 +187,13 @@ class FastStyleNetwork(nn.Module):
         x = x.contiguous(memory_format=torch.channels_last)
         seen = []
         for layer in (self.first, *self.down):
-            x = layer(x, shares, statistics).relu()
+            x = layer(x, shares, statistics).relu_()
             seen.append(x)
+        seen.pop()
         for one, two in zip(self.blocks[::2], self.blocks[1::2], strict=True):
-            x = x + two(one(x, shares, statistics).relu(), shares, statistics)
-        for layer, fine in zip(self.up, seen[1::-1], strict=True):
-            x = layer(x, shares, statistics).relu() + fine
+            x = _sum(two(one(x, shares, statistics).relu_(), shares, statistics), x)
+        for layer in self.up:
+            x = _sum(layer(x, shares, statistics).relu_(), seen.pop())
         return torch.sigmoid(self.last(x, shares, statistics).float())
 
     def shares(self, styles: str | Mapping[str, float]) -> Tensor:
@@ -191,6 +222,10 @@ class FastStyleNetwork(nn.Module):
             if value.shape != old.shape:
                 value[len(old) :] = old.mean(0)
         return wider
+
+
+def _sum(own: Tensor, other: Tensor) -> Tensor:
+    return own + other if torch.is_grad_enabled() else own.add_(other)
 
 
 def noise_field(height: int, width: int, seed: int = 0, *, generator: torch.Generator | None = None) -> Tensor:

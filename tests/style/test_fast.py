@@ -14,6 +14,7 @@ from cnnviz.style.fast import (
     FastStyleConfig,
     FastStyleNetwork,
     Statistics,
+    doubled_and_convolved,
     noise_field,
 )
 from cnnviz.style.stylefile import load_fast_style, read_metadata, to_bytes
@@ -54,6 +55,27 @@ def test_kept_statistics_normalise_the_next_picture_as_the_first():
     torch.testing.assert_close(
         norm(other, shares, statistics), (other - first.mean((2, 3), keepdim=True)) / deviation, rtol=1e-9, atol=1e-9
     )
+
+
+def test_four_small_convolutions_are_one_of_the_doubled_features():
+    torch.manual_seed(0)
+    x = torch.randn(2, 3, 5, 7, dtype=torch.float64, requires_grad=True)
+    weight = torch.randn(4, 3, 3, 3, dtype=torch.float64, requires_grad=True)
+    doubled = F.pad(x.repeat_interleave(2, 2).repeat_interleave(2, 3), (1, 1, 1, 1), mode="reflect")
+    expected, found = F.conv2d(doubled, weight), doubled_and_convolved(x, weight)
+    torch.testing.assert_close(found, expected)
+    ours, theirs = (torch.autograd.grad(y.cos().sum(), (x, weight)) for y in (found, expected))
+    for one, other in zip(ours, theirs, strict=True):
+        torch.testing.assert_close(one, other)
+
+
+def test_painting_is_the_same_with_and_without_gradients():
+    network, photo = tiny(), torch.rand(2, 3, 32, 32)
+    shares = network.shares("ink").expand(2, -1)
+    kept, found = photo.clone(), network(photo, shares)
+    with torch.no_grad():
+        torch.testing.assert_close(network(photo, shares), found)
+    assert torch.equal(photo, kept)
 
 
 def test_blends_lie_between_their_styles():
