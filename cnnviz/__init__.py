@@ -42,7 +42,10 @@ _HOME_OF = {
     "fooling_rate": "cnnviz.adversarial",
     "iterative_fgsm": "cnnviz.adversarial",
     "universal_perturbation": "cnnviz.adversarial",
+    "dream": "cnnviz.synthesis",
+    "invert": "cnnviz.synthesis",
     "synthesize_texture": "cnnviz.synthesis",
+    "visualize": "cnnviz.synthesis",
     "transfer_style": "cnnviz.style",
     "FastStyleNetwork": "cnnviz.style",
     "apply_fast_style": "cnnviz.style",
@@ -87,7 +90,10 @@ if TYPE_CHECKING:
     from cnnviz.style import load_fast_style as load_fast_style
     from cnnviz.style import train_fast_style as train_fast_style
     from cnnviz.style import transfer_style as transfer_style
+    from cnnviz.synthesis import dream as dream
+    from cnnviz.synthesis import invert as invert
     from cnnviz.synthesis import synthesize_texture as synthesize_texture
+    from cnnviz.synthesis import visualize as visualize
 
 
 __getattr__, __dir__ = lazy_names(__name__, _HOME_OF)

@@ -19,6 +19,7 @@ from cnnviz.cli import (
     features,
     folders,
     inspection,
+    invert,
     models,
     occlusion,
     report,
@@ -65,6 +66,7 @@ features.register(app)
 folders.register(app)
 visualize.register(app)
 dream.register(app)
+invert.register(app)
 style.register(app)
 faststyle.register(app)
 texture.register(app)

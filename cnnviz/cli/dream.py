@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from cnnviz.network import Network
     from cnnviz.runtime.progress import OnStep
-    from cnnviz.synthesis.dream import Wanted
+    from cnnviz.synthesis.deepdream import Wanted
 
 
 @dataclass(frozen=True)
@@ -46,7 +46,7 @@ class Sleep:
 
     def wanted(self, network: Network) -> list[Wanted]:
         """Layers and channels that are to be seen more of."""
-        from cnnviz.synthesis.dream import Wanted, dream_layers
+        from cnnviz.synthesis.deepdream import Wanted, dream_layers
 
         layers = self.layers or dream_layers(network)
         if self.channels is None:
@@ -124,7 +124,7 @@ class _Dreamer:
         self.guide = _read_guide(sleep.guide) if sleep.guide else None
 
     def __call__(self, network: Network, picture: Picture) -> Result:
-        from cnnviz.synthesis.dream import activation_gain
+        from cnnviz.synthesis.deepdream import activation_gain
 
         wanted = self.sleep.wanted(network)
         layers = list(dict.fromkeys(want.layer for want in wanted))
@@ -141,7 +141,7 @@ class _Dreamer:
         self, network: Network, pixels: Tensor, wanted: Sequence[Wanted], on_step: OnStep, sleep: Sleep | None = None
     ) -> Tensor:
         from cnnviz.network.variants import with_average_pooling
-        from cnnviz.synthesis.dream import dream
+        from cnnviz.synthesis.deepdream import dream
 
         sleep = sleep or self.sleep
         return dream(
@@ -163,7 +163,7 @@ class _Dreamer:
     def _film(self, network: Network, pixels: Tensor, wanted: Sequence[Wanted]) -> list[Tensor]:
         """The first frame is dreamt in full, each further one a little on: it is the last frame's dream already."""
         from cnnviz.synthesis.ascent import part_of
-        from cnnviz.synthesis.dream import octave_sizes, zoom_film
+        from cnnviz.synthesis.deepdream import octave_sizes, zoom_film
 
         first, steps = self.sleep, max(1, self.sleep.steps // 5)
         size, least = (pixels.shape[2], pixels.shape[3]), max(network.spec.min_size, 32)

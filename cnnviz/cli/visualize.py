@@ -171,7 +171,7 @@ def _ascend(
     network: Network, subject: Subject, wish: Wish, size: int, steps: int, watch: Watch, number: int, batches: int
 ) -> Tensor:
     from cnnviz.synthesis.ascent import part_of
-    from cnnviz.synthesis.visualize import visualize_subject
+    from cnnviz.synthesis.visualization import visualize_subject
 
     alike = wish.facets > 1 and wish.photos is None
     return visualize_subject(

@@ -7,17 +7,25 @@ from typing import TYPE_CHECKING
 from cnnviz._lazy import lazy_names
 
 _HOME_OF = {
-    "LBFGS": "cnnviz.synthesis.optimizers",
     "Adam": "cnnviz.synthesis.optimizers",
     "Ascent": "cnnviz.synthesis.ascent",
+    "Channels": "cnnviz.synthesis.neurons",
+    "Classes": "cnnviz.synthesis.neurons",
     "Fourier": "cnnviz.synthesis.parameterization",
+    "LBFGS": "cnnviz.synthesis.optimizers",
     "Latent": "cnnviz.synthesis.parameterization",
     "NormalizedGradient": "cnnviz.synthesis.optimizers",
     "Pixels": "cnnviz.synthesis.parameterization",
     "cosine": "cnnviz.synthesis.ascent",
+    "dream": "cnnviz.synthesis.deepdream",
+    "facet_starts": "cnnviz.synthesis.facets",
+    "feature_error": "cnnviz.synthesis.inversion",
+    "invert": "cnnviz.synthesis.inversion",
     "part_of": "cnnviz.synthesis.ascent",
     "scanline_texture": "cnnviz.synthesis.scanline",
     "synthesize_texture": "cnnviz.synthesis.texture",
+    "visualize": "cnnviz.synthesis.visualization",
+    "visualize_subject": "cnnviz.synthesis.visualization",
 }
 
 __all__ = list(_HOME_OF)
@@ -26,6 +34,12 @@ if TYPE_CHECKING:
     from cnnviz.synthesis.ascent import Ascent as Ascent
     from cnnviz.synthesis.ascent import cosine as cosine
     from cnnviz.synthesis.ascent import part_of as part_of
+    from cnnviz.synthesis.deepdream import dream as dream
+    from cnnviz.synthesis.facets import facet_starts as facet_starts
+    from cnnviz.synthesis.inversion import feature_error as feature_error
+    from cnnviz.synthesis.inversion import invert as invert
+    from cnnviz.synthesis.neurons import Channels as Channels
+    from cnnviz.synthesis.neurons import Classes as Classes
     from cnnviz.synthesis.optimizers import LBFGS as LBFGS
     from cnnviz.synthesis.optimizers import Adam as Adam
     from cnnviz.synthesis.optimizers import NormalizedGradient as NormalizedGradient
@@ -34,5 +48,7 @@ if TYPE_CHECKING:
     from cnnviz.synthesis.parameterization import Pixels as Pixels
     from cnnviz.synthesis.scanline import scanline_texture as scanline_texture
     from cnnviz.synthesis.texture import synthesize_texture as synthesize_texture
+    from cnnviz.synthesis.visualization import visualize as visualize
+    from cnnviz.synthesis.visualization import visualize_subject as visualize_subject
 
 __getattr__, __dir__ = lazy_names(__name__, _HOME_OF)

@@ -15,6 +15,8 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor
 
+from cnnviz.errors import DivergedError
+
 Evaluate = Callable[[], tuple[Tensor, Tensor]]
 """The loss (a scalar) and its gradient, of the parameter's shape, where the parameter now stands."""
 
@@ -118,10 +120,19 @@ class LBFGS:
     ``first``: mean absolute change in a step down the gradient, after which the curvature is known. None is torch's,
     which moves a whole picture by 1 in all: in float32 the gradient hardly changes by that, and the next step, which
     trusts in the change, may run away.
+
+    ``growth``: a step is at most so many times as long as the longest before it since the last restart. None, as in
+    torch, trusts the first estimates of the curvature.
+
+    ``guard``: where a loss is more than so many times the best one since the last restart (or no number), the step
+    that led there is taken back: the parameter returns to that best place, and the history is dropped. None, as in
+    torch, lets it run.
     """
 
     lr: float = 1.0
     first: float | None = None
+    growth: float | None = None
+    guard: float | None = None
     history: int = 100
     tolerance_grad: float = 1e-7
     tolerance_change: float = 1e-9
@@ -132,13 +143,37 @@ class LBFGS:
     scale: Tensor | float = field(default=1.0, init=False, repr=False)
     gradient: Tensor | None = field(default=None, init=False, repr=False)
 
+    best: tuple[Tensor, Tensor, Tensor] | None = field(default=None, init=False, repr=False)
+    longest: float = field(default=0.0, init=False)
+
     def step(self, parameter: Tensor, evaluate: Evaluate, factor: float = 1.0) -> Tensor:
-        loss, gradient = evaluate()
+        loss, gradient = self._evaluated(evaluate)
         with torch.no_grad():
+            if self.guard is not None:
+                loss, gradient = self._guarded(parameter, loss, gradient)
             flat = gradient.reshape(-1)
             if float(flat.abs().max()) > self.tolerance_grad:
                 self._move(parameter, flat, self.lr * factor)
         return loss
+
+    def _evaluated(self, evaluate: Evaluate) -> tuple[Tensor, Tensor]:
+        try:
+            return evaluate()
+        except DivergedError:
+            if self.guard is None or self.best is None:
+                raise
+            return torch.tensor(torch.inf), self.best[2]
+
+    def _guarded(self, parameter: Tensor, loss: Tensor, gradient: Tensor) -> tuple[Tensor, Tensor]:
+        """Loss and gradient where the parameter is, after going back if it ran away."""
+        assert self.guard is not None
+        if self.best is None or float(loss) <= float(self.best[0]):
+            self.best = (loss.detach().clone(), parameter.detach().clone(), gradient.clone())
+        elif float(loss) > float(self.best[0]) + (self.guard - 1) * abs(float(self.best[0])):
+            self._forget()
+            parameter.copy_(self.best[1])
+            return self.best[0], self.best[2]
+        return loss, gradient
 
     def _move(self, parameter: Tensor, flat: Tensor, lr: float) -> None:
         if self.steps:
@@ -146,13 +181,24 @@ class LBFGS:
             direction = self._two_loops(flat)
             length = lr
             if float(flat.dot(direction)) > -self.tolerance_change:
-                self.restart()
+                self._forget()
         if not self.steps:
             direction = flat.neg()
             length = self._first_length(flat) * lr
+        length = self._bounded(direction, length)
         self.steps += 1
         self.direction, self.length, self.gradient = direction, length, flat.clone()
         parameter.add_(direction.view(parameter.shape), alpha=length)
+
+    def _bounded(self, direction: Tensor, length: float) -> float:
+        """The length of a step along ``direction``, shortened where it would leap."""
+        if self.growth is None:
+            return length
+        distance = float(direction.norm()) * length
+        if self.longest and distance > self.growth * self.longest:
+            length, distance = length * self.growth * self.longest / distance, self.growth * self.longest
+        self.longest = max(self.longest, distance)
+        return length
 
     def _first_length(self, flat: Tensor) -> float:
         total = float(flat.abs().sum())
@@ -183,7 +229,12 @@ class LBFGS:
         return found
 
     def restart(self) -> None:
+        self.best = None
+        self._forget()
+
+    def _forget(self) -> None:
         self.steps, self.direction, self.length, self.scale, self.gradient = 0, None, 0.0, 1.0, None
+        self.longest = 0.0
         self.pairs.clear()
 
     def state_dict(self) -> dict[str, Any]:
@@ -194,12 +245,15 @@ class LBFGS:
             "length": self.length,
             "scale": _copy(self.scale),
             "gradient": _copy(self.gradient),
+            "longest": self.longest,
+            "best": None if self.best is None else tuple(map(_copy, self.best)),
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        self.steps, self.length = state["steps"], state["length"]
+        self.steps, self.length, self.longest = state["steps"], state["length"], state["longest"]
         self.direction, self.gradient = _copy(state["direction"]), _copy(state["gradient"])
         self.scale = _copy(state["scale"])
+        self.best = None if state["best"] is None else tuple(map(_copy, state["best"]))  # type: ignore[assignment]
         self.pairs = deque(tuple(map(_copy, pair)) for pair in state["pairs"])  # type: ignore[misc]
 
 

@@ -10,6 +10,8 @@ from itertools import pairwise
 import torch
 from torch import Tensor
 
+from cnnviz.synthesis.transforms import roll
+
 Value = Callable[[Tensor], Tensor]
 """Pixels (1, 3, H, W) -> a scalar."""
 
@@ -24,8 +26,8 @@ class Tiling:
     """The objective as the mean over pieces of at most ``side`` pixels, each weighed by its area.
 
     The gradient of each piece is computed and added at once, so only one piece's activations are ever in memory. Where
-    the pieces meet is drawn anew for each call (the picture is rolled, so that pieces run on around its borders): a
-    seam is never in one place twice, and no seam is seen.
+    the pieces meet is drawn anew for each call, and pieces run on around the picture's borders: a seam is never in one
+    place twice, and no seam is seen.
     """
 
     side: int
@@ -33,21 +35,16 @@ class Tiling:
 
     def __call__(self, pixels: Tensor, objective: Value) -> Tensor:
         """A scalar whose gradient with respect to ``pixels`` (1, 3, H, W) is that of the mean."""
-        return _Tiled.apply(pixels, objective, self._pieces(pixels.shape[2], pixels.shape[3]))
+        rows, columns = (_spans(length, self.side) for length in pixels.shape[2:])
+        down, right = (int(torch.randint(spans[0].stop, (1,), generator=self.generator)) for spans in (rows, columns))
+        pieces = [(row, column) for row in rows for column in columns]
+        return _Tiled.apply(roll(pixels, (down, right)), objective, pieces)
 
-    def _pieces(self, height: int, width: int) -> list[tuple[slice, slice]]:
-        rows, columns = (self._spans(length) for length in (height, width))
-        return [(row, column) for row in rows for column in columns]
 
-    def _spans(self, length: int) -> list[slice]:
-        """Spans of nearly one length that cover ``length``, cut at places that chance moves by half a piece."""
-        count = math.ceil(length / self.side)
-        if count == 1:
-            return [slice(0, length)]
-        piece = length / (count + 1)  # with a moved cut, one piece more keeps all within ``side``
-        move = piece * float(torch.rand(1, generator=self.generator))
-        cuts = [0, *(round(move + piece * k) for k in range(1, count + 1)), length]
-        return [slice(a, b) for a, b in pairwise(cuts) if b > a]
+def _spans(length: int, side: int) -> list[slice]:
+    """The fewest spans of nearly one length, at most ``side``, that cover ``length``."""
+    count = math.ceil(length / side)
+    return [slice(a, b) for a, b in pairwise(round(length * k / count) for k in range(count + 1))]
 
 
 class _Tiled(torch.autograd.Function):

@@ -1,0 +1,142 @@
+"""``cnnviz invert``: what each layer still knows of a photo."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from cnnviz.cli.command import command
+from cnnviz.cli.features import figure
+from cnnviz.cli.job import ImageJob, Picture, Result
+from cnnviz.cli.longjob import Watch
+from cnnviz.cli.options import InputOptions, LongOptions, NetworkOptions, OutputOptions, RunOptions
+from cnnviz.errors import UsageError
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+    from cnnviz.network import Network
+
+
+class OptimizerName(str, Enum):
+    """What moves the picture."""
+
+    lbfgs = "lbfgs"
+    adam = "adam"
+
+
+class Prior(str, Enum):
+    """How the picture is described."""
+
+    fourier = "fourier"
+    pixels = "pixels"
+
+
+@dataclass(frozen=True)
+class Inversion:
+    """From which layers, and how."""
+
+    layers: tuple[str, ...]
+    steps: int
+    optimizer: str
+    prior: str
+    tv_weight: float
+    tv_beta: float
+    raw: bool
+    seed: int
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command to the application."""
+
+    @command(
+        app,
+        "invert",
+        examples="cnnviz invert sample_images/chelsea.png\n"
+        "cnnviz invert sample_images/coffee.png --layers fire2,fire5,fire9 -o strip.png\n"
+        "cnnviz invert sample_images/chelsea.png --layers fire6 --raw -o from_fire6.png",
+    )
+    def invert(
+        network: NetworkOptions,
+        input: InputOptions,
+        output: OutputOptions,
+        long: LongOptions,
+        run: RunOptions,
+        layers: Annotated[
+            str | None,
+            typer.Option(
+                "--layers",
+                "--layer",
+                "-l",
+                help="Layers to paint from, separated by commas.",
+                metavar="L[,L…]",
+                show_default="shallow to deep",
+            ),
+        ] = None,
+        steps: Annotated[int, typer.Option("--steps", min=1, help="Passes through the network for each layer.")] = 300,
+        optimizer: Annotated[OptimizerName, typer.Option("--optimizer", help="What moves the picture.")] = (
+            OptimizerName.lbfgs
+        ),
+        prior: Annotated[Prior, typer.Option("--prior", help="fourier looks natural; pixels is the plain recipe.")] = (
+            Prior.fourier
+        ),
+        tv_weight: Annotated[float, typer.Option("--tv-weight", min=0, help="Of the total variation.")] = 2.0,
+        tv_beta: Annotated[float, typer.Option("--tv-beta", min=1, max=4, help="Its exponent.")] = 2.0,
+        raw: Annotated[bool, typer.Option("--raw", help="The picture alone; takes one layer.")] = False,
+    ) -> None:
+        """Paint a photo again from one layer's features alone: what the layer knows of it (Mahendran & Vedaldi 2015).
+
+        Several layers make a strip from shallow to deep.
+        """
+        names = tuple(name.strip() for name in layers.split(",") if name.strip()) if layers is not None else ()
+        if raw and len(names) != 1:
+            raise UsageError("--raw writes one picture: name one layer with --layers.")
+        plan = Inversion(names, steps, optimizer.value, prior.value, tv_weight, tv_beta, raw, run.seed)
+        watch = Watch(long)
+        ImageJob("inversion", network, input, run, output, watch=watch)(
+            lambda net, picture: _inverted(net, picture, plan, watch)
+        )
+
+
+def _inverted(network: Network, picture: Picture, plan: Inversion, watch: Watch) -> Result:
+    from cnnviz.imaging import to_photo, to_pixels
+    from cnnviz.imaging.likeness import psnr
+    from cnnviz.synthesis.ascent import part_of
+    from cnnviz.synthesis.inversion import feature_error, inversion_layers, invert
+
+    layers = plan.layers or inversion_layers(network)
+    for layer in layers:
+        network.layers.node(layer)
+    painted: list[Image] = []
+    found: list[dict[str, Any]] = []
+    for number, layer in enumerate(layers):
+        pixels = invert(
+            network,
+            picture.pixels,
+            layer,
+            steps=plan.steps,
+            optimizer=plan.optimizer,
+            prior=plan.prior,
+            tv_weight=plan.tv_weight,
+            tv_beta=plan.tv_beta,
+            seed=plan.seed,
+            on_step=part_of(watch, number * plan.steps, len(layers) * plan.steps),
+        )
+        painted.append(to_photo(pixels))
+        seen = to_pixels(painted[-1])  # the eight bits that are written
+        error = feature_error(network, seen, picture.pixels, [layer])[layer]
+        likeness = psnr(painted[-1], to_photo(picture.pixels))
+        found.append({"layer": layer, "feature_error": round(error, 5), "psnr": round(likeness, 2)})
+    image = painted[0] if plan.raw else _strip(network, picture, painted, found)
+    return Result({"layers": found, "steps": plan.steps}, image, target=layers[-1])
+
+
+def _strip(network: Network, picture: Picture, painted: list[Image], found: list[dict[str, Any]]) -> Image:
+    from cnnviz.imaging import panel, to_photo
+
+    photo = to_photo(picture.pixels)
+    captions = [f"{fact['layer']}: error {figure(100 * fact['feature_error'])} %" for fact in found]
+    return panel([photo, *painted], ["photo", *captions], title=f"{network.name}: painted from a layer's features")
