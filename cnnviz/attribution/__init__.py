@@ -23,6 +23,7 @@ _HOME_OF = {
     "smoothgrad": "cnnviz.attribution.smoothing",
     "last_spatial_layer": "cnnviz.attribution.cam",
     "rectified_gradient": "cnnviz.attribution.rectifiers",
+    "ApproximationError": "cnnviz.attribution.drilldown",
     "OcclusionGrid": "cnnviz.attribution.patching",
     "Sliding": "cnnviz.attribution.patching",
     "occlusion": "cnnviz.attribution.patching",
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
     from cnnviz.attribution.cam import grad_cam as grad_cam
     from cnnviz.attribution.cam import guided_grad_cam as guided_grad_cam
     from cnnviz.attribution.cam import last_spatial_layer as last_spatial_layer
+    from cnnviz.attribution.drilldown import ApproximationError as ApproximationError
     from cnnviz.attribution.faithfulness import FaithfulnessCurve as FaithfulnessCurve
     from cnnviz.attribution.faithfulness import RandomizationStep as RandomizationStep
     from cnnviz.attribution.faithfulness import deletion_curve as deletion_curve

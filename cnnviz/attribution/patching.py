@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import get_args
 
@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from cnnviz.attribution.drilldown import WINDOW_CAP, ApproximationError, drill_down, work
 from cnnviz.attribution.positions import Engine, score_positions
 from cnnviz.attribution.targets import Target, target_indices
 from cnnviz.errors import ImageError, UsageError
@@ -30,6 +31,7 @@ class Sliding:
     batch: int | None = None
     engine: Engine = "auto"
     seed: int = 0
+    approximate: bool = False
 
     def check(self, pixels: Tensor) -> None:
         """Raise UsageError for what is senseless anywhere, ImageError for what does not fit these pictures."""
@@ -53,7 +55,7 @@ class OcclusionGrid:
 
     ``tops`` and ``lefts`` are the pixels at which patches of ``patch`` pixels began; ``drops`` (rows, columns) is how
     much of the target's score each took away, negative where the score rose; ``classes`` (rows, columns) is the class
-    that won; ``score`` is that of the untouched picture.
+    that won; ``score`` is that of the untouched picture; ``error`` is that of an approximate grid.
     """
 
     tops: Tensor
@@ -63,6 +65,7 @@ class OcclusionGrid:
     classes: Tensor
     score: float
     target: int
+    error: ApproximationError | None = None
 
     def spread(self, height: int, width: int) -> Tensor:
         """The drops at every pixel, (height, width): the mean over all patches that hid it.
@@ -96,6 +99,7 @@ def occlusion(
     batch: int | None = None,
     engine: Engine = "auto",
     seed: int = 0,
+    approximate: bool = False,
     on_progress: Callable[[int, int], None] | None = None,
 ) -> Tensor:
     """How much of the class's score each pixel's surroundings carry: slide a patch, record the drop.
@@ -116,7 +120,9 @@ def occlusion(
         batch: positions computed at a time; chosen by their size in memory if None.
         engine: ``incremental`` recomputes only what a patch can reach, ``full`` the whole network; ``auto`` takes
             the first that can.
-        seed: of the noise.
+        seed: of the noise, and of the positions at which an approximation is checked.
+        approximate: compute a coarse grid and only the hottest quarter at ``stride``, with windows capped; the
+            error this made is in the ``OcclusionGrid`` of ``occlusion_grids``.
         on_progress: called with the number of positions done and of all, of one picture.
 
     Returns:
@@ -126,7 +132,7 @@ def occlusion(
         UsageError: no such class, fill, score or engine, or a stride of less than 1.
         ImageError: the patch does not fit the picture.
     """
-    sliding = Sliding(patch, stride, fill, score, batch, engine, seed)
+    sliding = Sliding(patch, stride, fill, score, batch, engine, seed, approximate)
     grids = occlusion_grids(network, pixels, target, sliding, on_progress=on_progress)
     height, width = pixels.shape[2:]
     return torch.stack([grid.spread(height, width).float() for grid in grids])[:, None]
@@ -146,28 +152,67 @@ def occlusion_grids(
     sliding.check(pixels)
     pixels = pixels.to(network.device)
     indices = target_indices(network, network(pixels), target).tolist()
-    tops, lefts = (_starts(extent, sliding.patch, sliding.stride) for extent in pixels.shape[2:])
-    positions = [(top, left) for top in tops.tolist() for left in lefts.tolist()]
-    grids = []
-    for picture, index in zip(pixels.split(1), indices, strict=True):
-        fill_pixels = network.normalize(fill_for(picture, sliding.fill, sliding.patch, sliding.seed))
+    return [
+        _Occlusion(network, picture, index, sliding, on_progress).grid()
+        for picture, index in zip(pixels.split(1), indices, strict=True)
+    ]
+
+
+class _Occlusion:
+    """One picture under its patches."""
+
+    def __init__(
+        self,
+        network: Network,
+        picture: Tensor,
+        target: int,
+        sliding: Sliding,
+        on_progress: Callable[[int, int], None] | None,
+    ) -> None:
+        self.network, self.picture, self.target, self.sliding = network, picture, target, sliding
+        self.tops, self.lefts = (_starts(extent, sliding.patch, sliding.stride) for extent in picture.shape[2:])
+        self.positions = [(top, left) for top in self.tops.tolist() for left in self.lefts.tolist()]
+        self.before = _score(network(picture), target, sliding.score)
+        rows, cols = len(self.tops), len(self.lefts)
+        self.work = work(rows, cols) if sliding.approximate else rows * cols
+        self.done = 0
+        self.on_progress = on_progress
+
+    def grid(self) -> OcclusionGrid:
+        """What hiding each patch did."""
+        sliding, error = self.sliding, None
+        if sliding.approximate:
+            generator = torch.Generator().manual_seed(sliding.seed)
+            drops, classes, error = drill_down(self.tops, self.lefts, self.effects, generator)
+        else:
+            shape = len(self.tops), len(self.lefts)
+            drops, classes = (values.view(shape).cpu() for values in self.effects(range(len(self.positions)), True))
+        return OcclusionGrid(
+            self.tops, self.lefts, sliding.patch, drops, classes, float(self.before), self.target, error
+        )
+
+    def effects(self, chosen: Sequence[int], exact: bool) -> tuple[Tensor, Tensor]:
+        """The drops (P,) and winning classes (P,) at the ``chosen`` positions."""
+        network, sliding = self.network, self.sliding
+        fill_pixels = network.normalize(fill_for(self.picture, sliding.fill, sliding.patch, sliding.seed))
         with network.autocast():
             logits = score_positions(
                 network.graph,
-                network.normalize(picture),
-                positions,
+                network.normalize(self.picture),
+                [self.positions[index] for index in chosen],
                 sliding.patch,
                 fill_pixels,
                 batch=sliding.batch,
-                on_progress=on_progress,
+                on_progress=self._tell if self.on_progress else None,
                 engine=sliding.engine,
+                window_cap=1.0 if exact else WINDOW_CAP,
             ).float()
-        before, after = (_score(values, index, sliding.score) for values in (network(picture), logits))
-        shape = len(tops), len(lefts)
-        drops = (before - after).view(shape).cpu()
-        classes = logits.argmax(1).view(shape).cpu()
-        grids.append(OcclusionGrid(tops, lefts, sliding.patch, drops, classes, float(before), index))
-    return grids
+        self.done += len(chosen)
+        return self.before - _score(logits, self.target, sliding.score), logits.argmax(1)
+
+    def _tell(self, done: int, total: int) -> None:
+        assert self.on_progress is not None
+        self.on_progress(self.done + done, self.work)
 
 
 def _starts(extent: int, patch: int, stride: int) -> Tensor:

@@ -29,6 +29,7 @@ def score_positions(
     batch: int | None = None,
     on_progress: Callable[[int, int], None] | None = None,
     engine: Engine = "auto",
+    window_cap: float = 1.0,
 ) -> Tensor:
     """Logits (P, classes) of ``image`` with one patch replaced, for each of P positions.
 
@@ -36,7 +37,7 @@ def score_positions(
         graph_module: a frozen torch.fx graph in evaluation mode, (N, C, H, W) -> logits (N, classes).
         image: the picture (1, C, H, W), as the graph takes it.
         positions: (top, left) of each patch in pixels. A patch may hang over the border; what hangs over is
-        cut off.
+            cut off.
         patch: side, or height and width, of the patches in pixels.
         fill_pixels: the picture that shows through the patches, broadcastable to (1, C, H, W): one colour
             (1, C, 1, 1), a blurred copy, noise.
@@ -45,11 +46,13 @@ def score_positions(
         engine: ``incremental`` recomputes only what a patch can reach and is exact up to rounding (raises
             NotIncremental for graphs it cannot follow); ``full`` runs the whole network each time; ``auto``
             takes the first that can.
+        window_cap: the largest share of a map's side that the incremental engine follows a patch over; exact from
+            1 on. (The full pass is exact whatever it is.)
 
     Returns: logits (P, classes), in the order of ``positions``; P must not be 0.
     """
     size = (patch, patch) if isinstance(patch, int) else patch
-    scorer = _scorer(graph_module, image, size, positions, engine)
+    scorer = _scorer(graph_module, image, size, positions, engine, window_cap)
     batch = batch or scorer.batch_size()
     fill = fill_pixels.expand_as(image)[0]
     order = list(scorer.order(positions))
@@ -69,11 +72,12 @@ def _scorer(
     size: tuple[int, int],
     positions: Sequence[Position],
     engine: Engine,
+    window_cap: float,
 ) -> IncrementalEngine | FullPass:
     if engine == "full":
         return FullPass(graph_module, image)
     try:
-        return IncrementalEngine(graph_module, image, size, positions)
+        return IncrementalEngine(graph_module, image, size, positions, window_cap)
     except NotIncremental:
         if engine == "incremental":
             raise

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor, fx
 
-from cnnviz.attribution.incremental.batches import fitting_batch
+from cnnviz.attribution.incremental.batches import fitting_batch, keep_freed_memory
 from cnnviz.attribution.incremental.convolution import prepare_convolutions
 from cnnviz.attribution.incremental.errors import NotIncremental
 from cnnviz.attribution.incremental.gather import as_maps, overlay
@@ -22,6 +22,9 @@ Position = tuple[int, int]
 
 WHOLE_SHARE = 0.9
 """A window that covers this share of its map is widened to the whole map, which needs no cutting out."""
+
+WINDOW_SHARE = 2
+"""Batches are smaller than those of whole pictures: beside the windows the cache is in memory."""
 
 TILE = 4
 """Rows and columns of positions, alike in window sizes, that are taken together."""
@@ -43,6 +46,8 @@ class IncrementalEngine:
         image: the un-occluded picture (1, C, H, W), as the graph takes it.
         patch: height and width of the patches, in pixels.
         positions: every (top, left) that will be asked for; a patch may hang over the border of the picture.
+        window_cap: no window is followed over more than this share of a map's height and width: what a patch changes
+            further from its middle is taken as unchanged. Exact from 1 on, and for a patch of most of the picture.
 
     Raises NotIncremental where the graph is not one tensor in, one tensor out.
     """
@@ -54,11 +59,14 @@ class IncrementalEngine:
         image: Tensor,
         patch: tuple[int, int],
         positions: Sequence[Position],
+        window_cap: float = 1.0,
     ) -> None:
         if image.ndim != 4 or len(image) != 1:
             raise NotIncremental("the engine takes one picture (1, C, H, W) at a time")
+        keep_freed_memory(image.device)
         rows, cols = (
-            AxisPlan([position[axis] for position in positions], patch[axis], image.shape[2 + axis]) for axis in (0, 1)
+            AxisPlan([position[axis] for position in positions], patch[axis], image.shape[2 + axis], window_cap)
+            for axis in (0, 1)
         )
         prepared = rectify_in_place(without_in_place(prepare_convolutions(graph_module)))
         self._patch = patch
@@ -85,7 +93,7 @@ class IncrementalEngine:
         program = self._program
         inputs_and_output = ([*program.variable(s.node.all_input_nodes), s.node] for s in program.steps)
         largest = max(sum(map(program.largest_value, nodes)) for nodes in inputs_and_output)
-        return fitting_batch(largest * self._image.element_size(), self._image.device)
+        return fitting_batch(WINDOW_SHARE * largest * self._image.element_size(), self._image.device)
 
     @torch.no_grad()
     def scores(self, positions: Sequence[Position], patches: Tensor, batch: int) -> Tensor:
@@ -188,8 +196,7 @@ class _Run:
         return clean + change.reshape(self.batch, *clean.shape[1:])
 
     def _is_whole(self, node: fx.Node) -> bool:
-        window = self.windows[node]
-        return (window.height, window.width) == self.program.map_size(node)
+        return _fills(self.windows[node], self.program.map_size(node))
 
     def _whole(self, node: fx.Node) -> Any:
         """The value of a node for the whole picture."""
@@ -212,13 +219,22 @@ class _Run:
 def _windows(program: Program, tops: Sequence[int], lefts: Sequence[int]) -> dict[fx.Node, Window]:
     """The windows of a batch of patches in every windowed node; all of the map where they cover most of it."""
     rows, cols = (axis.place(places) for axis, places in zip(program.axes, (tops, lefts), strict=True))
-    windows = {}
-    for node, (top, height) in rows.items():
+    readers = program.axes[0].readers
+    windows: dict[fx.Node, Window] = {}
+    for node, (top, height) in reversed(rows.items()):
         left, width = cols[node]
-        cells = math.prod(program.map_size(node))
-        whole = height * width >= WHOLE_SHARE * cells
-        windows[node] = whole_window(len(tops), *program.map_size(node)) if whole else Window(top, left, height, width)
+        window = Window(top, left, height, width)
+        if node in readers:
+            whole = _fills(windows[readers[node][0]], program.map_size(readers[node][0]))
+        else:
+            whole = height * width >= WHOLE_SHARE * math.prod(program.map_size(node))
+        windows[node] = whole_window(len(tops), *program.map_size(node)) if whole else window
     return windows
+
+
+def _fills(window: Window, size: tuple[int, int]) -> bool:
+    """Whether the window is all of a map of ``size``."""
+    return (window.height, window.width) == size
 
 
 def _scale(scale: tuple[Tensor, Tensor], window: Window) -> Tensor:

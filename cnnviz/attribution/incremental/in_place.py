@@ -20,6 +20,8 @@ _OUT_OF_PLACE: dict[Any, Any] = {
     "add_": "add", "sub_": "sub", "mul_": "mul", "div_": "div", "relu_": "relu", "clamp_": "clamp",
 }  # fmt: skip
 _RECTIFIERS = (nn.ReLU, F.relu, torch.relu, "relu")
+_NEW = (PreparedConv2d, nn.BatchNorm2d, operator.add, torch.add)
+"""Operations whose result is nobody else's."""
 
 
 def without_in_place(graph_module: fx.GraphModule) -> fx.GraphModule:
@@ -62,14 +64,14 @@ def _make_out_of_place(graph_module: fx.GraphModule, node: fx.Node) -> None:
 
 
 def rectify_in_place(graph_module: fx.GraphModule) -> fx.GraphModule:
-    """The graph with each ReLU that alone reads a convolution overwriting its output; changes the graph it is given."""
+    """The graph with each ReLU overwriting what it alone reads, where that is new; changes the graph it is given."""
     for node in graph_module.graph.nodes:
         module = graph_module.get_submodule(str(node.target)) if node.op == "call_module" else None
         if (node.target if module is None else type(module)) not in _RECTIFIERS:
             continue
         (source,) = node.all_input_nodes
         before = graph_module.get_submodule(str(source.target)) if source.op == "call_module" else None
-        if len(source.users) == 1 and isinstance(before, PreparedConv2d):
+        if len(source.users) == 1 and (source.target if before is None else type(before)) in _NEW:
             node.op, node.target, node.args, node.kwargs = "call_function", torch.relu_, (source,), {}
     graph_module.recompile()
     return graph_module

@@ -7,6 +7,7 @@ K patch offsets stand in one long tensor (K, 2).
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -34,10 +35,17 @@ class Stencil:
         last = (spans[:, 1] - 1 + self.padding) // self.stride + 1
         return inside(torch.stack([first, last], dim=1), length)
 
+    def read_in_all(self, length: int) -> int:
+        """The number of input cells, from the first on, that ``length`` output cells read without padding."""
+        return (length - 1) * self.stride + self.reach + 1
+
     def read(self, start: Tensor, size: int) -> tuple[Tensor, int]:
         """Start and size of what ``size`` output cells from ``start`` on read, padding included."""
-        return start * self.stride - self.padding, (size - 1) * self.stride + self.reach + 1
+        return start * self.stride - self.padding, self.read_in_all(size)
 
+
+_ROOM = 1.5
+"""A cap on windows leaves a patch this many times its own share of the picture."""
 
 LEVELS = 4
 """Sizes a node's windows can have along an axis."""
@@ -98,17 +106,30 @@ def whole_window(batch: int, height: int, width: int) -> Window:
 class AxisPlan:
     """The spans of every windowed node along one axis, for all offsets a patch can have there."""
 
-    def __init__(self, offsets: Sequence[int], extent: int, length: int) -> None:
+    def __init__(self, offsets: Sequence[int], extent: int, length: int, cap: float = 1.0) -> None:
+        self.cap = max(cap, _ROOM * extent / length)
         self.offsets = {offset: index for index, offset in enumerate(sorted(set(offsets)))}
         first = torch.tensor(list(self.offsets))
         self.patch = inside(torch.stack([first, first + extent], dim=1), length)
         self.spans: dict[fx.Node, Tensor] = {}
         self.lengths: dict[fx.Node, int] = {}
+        self.readers: dict[fx.Node, tuple[fx.Node, Stencil]] = {}
 
     def add(self, node: fx.Node, spans: Tensor, length: int) -> None:
-        """Register the spans (K, 2) of ``node``, whose map has ``length`` cells along this axis."""
-        self.spans[node] = spans
+        """Register the spans (K, 2) of ``node``, whose map has ``length`` cells along this axis.
+
+        Spans longer than the capped share of the map lose what is furthest from their middle.
+        """
+        longest = max(1, math.ceil(self.cap * length))
+        cut = (spans[:, 1] - spans[:, 0] - longest).clamp_min(0)
+        self.spans[node] = torch.stack([spans[:, 0] + cut // 2, spans[:, 1] - (cut - cut // 2)], dim=1)
         self.lengths[node] = length
+
+    def fit_to_reader(self, node: fx.Node, reader: fx.Node, stencil: Stencil) -> None:
+        """Make the spans of ``node`` those that ``reader`` reads, for good: whatever window that will have."""
+        first, last = self.spans[reader].unbind(1)
+        self.spans[node] = torch.stack([first * stencil.stride, (last - 1) * stencil.stride + stencil.reach + 1], dim=1)
+        self.readers[node] = reader, stencil
 
     def ranks(self) -> dict[int, int]:
         """Offset -> its rank among all by the sizes of its windows: neighbours in rank have windows alike.
@@ -132,7 +153,10 @@ class AxisPlan:
         sizes = self._levelled(spans[..., 1] - spans[..., 0]).amax(1)
         lengths = torch.tensor(list(self.lengths.values()))
         starts = torch.minimum(spans[..., 0], (lengths - sizes)[:, None])
-        return dict(zip(self.spans, zip(starts, sizes.tolist(), strict=True), strict=True))
+        placed = dict(zip(self.spans, zip(starts, sizes.tolist(), strict=True), strict=True))
+        for node, (reader, stencil) in reversed(self.readers.items()):
+            placed[node] = stencil.read(*placed[reader])
+        return placed
 
     def _levelled(self, sizes: Tensor) -> Tensor:
         """``sizes`` (nodes, …) of windows rounded up to one of ``LEVELS`` for each node, the largest being its largest.

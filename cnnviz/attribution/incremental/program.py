@@ -137,7 +137,8 @@ class Program:
         local = self._local(call, sources) if call else None
         if local:
             self._register(node, local.stencils, sources)
-            self._read.update(source for source in sources if not self._alike(source, node, local))
+            if not self._fit_sources(node, local):
+                self._read.update(source for source in sources if not self._alike(source, node, local))
             return Step(node, local)
         self._read.update(sources)
         return Step(node, mean=value if call and is_global_mean(call) else None)
@@ -162,6 +163,41 @@ class Program:
         for axis, stencil, length in zip(self.axes, stencils, self.map_size(node), strict=True):
             reached = [stencil.reached(axis.spans[source], length) for source in sources]
             axis.add(node, hull(reached) if reached else axis.patch, length)
+
+    def _fit_sources(self, node: fx.Node, local: Local) -> bool:
+        """Fit the windows before a pooling without overlap to the cells it reads, so that none must be kept for it.
+
+        A row or column more of the convolution before costs less than a second copy of the largest maps of all.
+        """
+        if local.run is None or not all(
+            stencil.stride > stencil.reach and stencil.padding == 0 and stencil.read_in_all(after) <= before
+            for stencil, after, before in zip(
+                local.stencils, self.map_size(node), self.map_size(node.all_input_nodes[0]), strict=True
+            )
+        ):
+            return False
+        chain = self._chain_before(node)
+        for link in chain:
+            for axis, stencil in zip(self.axes, local.stencils, strict=True):
+                axis.fit_to_reader(link, node, stencil)
+        return bool(chain)
+
+    def _chain_before(self, node: fx.Node) -> list[fx.Node]:
+        """The elementwise operations that lead to ``node`` alone, from the last to the convolution they begin at.
+
+        Empty where there is none such: its input must be one that is kept in any case.
+        """
+        local = {step.node: step.local for step in self.steps}
+        chain: list[fx.Node] = []
+        while len(sources := self.variable(node.all_input_nodes)) == 1:
+            (node,) = sources
+            rule = local[node]
+            if len(node.users) > 1 or rule is None:
+                break
+            chain.append(node)
+            if rule.run is not None:
+                return chain if rule.stencils != (POINT, POINT) else []
+        return []
 
     def _alike(self, source: fx.Node, node: fx.Node, local: Local) -> bool:
         """Whether the window of ``source`` is always that of ``node``: then nothing around it is read."""
