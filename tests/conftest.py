@@ -96,6 +96,37 @@ def run_cnnviz(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable:
 
 
 @pytest.fixture
+def playground(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder with all that examples speak of, tiny: ``sample_images/``, ``photos/``, ``photo.jpg``, style pictures.
+
+    It is the working folder, and the environment makes every command small, offline and free to overwrite.
+    """
+    from PIL import Image
+
+    def shrunk(name: str, path: Path) -> None:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        photo = Image.open(SAMPLES / name).convert("RGB")
+        photo.thumbnail((150, 150))
+        photo.save(path)
+
+    for path in SAMPLES.iterdir():
+        if path.suffix != ".md":
+            shrunk(path.name, tmp_path / "sample_images" / path.name)
+    photos = {"chelsea.png": "photo.jpg", "coffee.png": "a.jpg", "rocket.jpg": "b.jpg", "mosaic.jpg": "monet.jpg"}
+    styles = {name: name for name in ("starry.jpg", "mosaic.jpg", "ink.jpg")}
+    album = {"chelsea.png": "photos/cat.jpg", "coffee.png": "photos/cup.jpg", "rocket.jpg": "photos/trip/rocket.jpg"}
+    for names in (photos, styles, album):
+        for name, place in names.items():
+            shrunk(name, tmp_path / place)
+    settings = {"MODEL": "squeezenet1_1", "SIZE": "64", "FORCE": "1", "STORE": str(tmp_path / "store")}
+    for name, value in settings.items():
+        monkeypatch.setenv(f"CNNVIZ_{name}", value)
+    monkeypatch.setenv("PATH", f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}")
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+@pytest.fixture
 def cnnviz_command() -> list[str]:
     """The installed command, for tests that need a process of its own: pipes, signals, imports."""
     script = Path(sys.executable).with_name("cnnviz")

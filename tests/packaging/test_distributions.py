@@ -14,7 +14,7 @@ import pytest
 import cnnviz
 
 ROOT = Path(__file__).parents[2]
-KINDS = {".py", ".typed", ".html", ".css", ".js", ".json", ".txt", ".safetensors"}
+KINDS = {".py", ".typed", ".html", ".css", ".js", ".json", ".txt", ".safetensors", ".jpg"}
 """Of files a package is made of; a new kind is added here on purpose."""
 SOURCES = {"cnnviz", "tests", "docs", "tools", "benchmarks", "sample_images"}
 FILES = {"README.md", "CHANGELOG.md", "CONTRIBUTING.md", "LICENSE", "NOTICE", "pyproject.toml", "mkdocs.yml"}
