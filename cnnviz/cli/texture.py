@@ -15,7 +15,7 @@ from cnnviz.cli.job import ImageJob, Picture, Result
 from cnnviz.cli.longjob import Watch
 from cnnviz.cli.options import LongOptions, NetworkOptions, OutputOptions, RunOptions, SampleOptions, numbers
 from cnnviz.cli.resuming import Resuming
-from cnnviz.cli.style import Last, StyleLossName
+from cnnviz.cli.style import Last, StyleLossName, at_precision
 from cnnviz.errors import UsageError
 
 if TYPE_CHECKING:
@@ -43,11 +43,13 @@ class Weaver:
     watch: Watch
     resume: bool
     strip: bool
+    precision: str
 
     def __call__(self, net: Network, picture: Picture) -> Result:
         from cnnviz.imaging import to_photo
 
         size = parse_size(self.size, (picture.pixels.shape[2], picture.pixels.shape[3]))
+        net = at_precision(net, self.precision)
         if self.strip:
             return self._strip(net, picture.pixels, size)
         last = Last(self.watch)
@@ -55,9 +57,10 @@ class Weaver:
             from cnnviz.synthesis.scanline import scanline_texture
 
             made = scanline_texture(picture.pixels, size, window=self.window, seed=self.seed, on_step=last)
-        else:
-            made = self._run(net, picture.pixels, size, last)
-        return Result(_facts(size, last), to_photo(made))
+            return Result(_facts(size), to_photo(made))
+        made = self._run(net, picture.pixels, size, last)
+        precision = {"precision": net.precision}
+        return Result({**_facts(size, last), **precision}, to_photo(made), recipe=precision)
 
     def _run(self, net: Network, sample: Tensor, size: tuple[int, int], last: Last) -> Tensor:
         from cnnviz.synthesis.texture import TextureSettings, TextureSynthesis
@@ -153,7 +156,7 @@ def register(app: typer.Typer) -> None:
         current.values["resume"] = False  # how it came about is no part of the recipe
         output.skip_existing = output.skip_existing or resume
         watch = Watch(long)
-        weaver = Weaver(method, input.size, window, settings, run.seed, watch, resume, strip)
+        weaver = Weaver(method, input.size, window, settings, run.seed, watch, resume, strip, network.precision)
         ImageJob("texture", network, input, run, output, watch=watch)(weaver)
 
 

@@ -6,6 +6,7 @@ import copy
 from dataclasses import replace
 from itertools import chain
 
+import torch
 from torch import nn
 
 from cnnviz.network.network import Network
@@ -23,6 +24,12 @@ def with_average_pooling(network: Network) -> Network:
             if isinstance(child, nn.MaxPool2d):
                 setattr(parent, name, _average(child))
     return replace(network, module=module)
+
+
+def in_channels_last(network: Network) -> Network:
+    """The network itself, its convolutions' weights laid out for pictures in channels_last; no value changes."""
+    network.module.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    return network
 
 
 def _share(module: nn.Module) -> nn.Module:

@@ -39,3 +39,14 @@ def choose_precision(wanted: str, device: torch.device) -> str:
     if wanted == "fp16" and device.type == "cpu":
         raise UsageError("Precision fp16 is for GPUs; on the CPU use bf16 or fp32.")
     return "fp32" if wanted == "auto" else wanted
+
+
+def quick_precision(device: torch.device) -> str:
+    """``bf16`` where this device computes it faster than ``fp32``, for work that asks for no exact figures."""
+    if device.type == "cuda":
+        return "bf16" if torch.cuda.is_bf16_supported(including_emulation=False) else "fp32"
+    if device.type == "cpu":
+        capability = torch.backends.cpu.get_cpu_capability()
+        fast = capability.startswith("AVX512") and torch.ops.mkldnn._is_mkldnn_bf16_supported()
+        return "bf16" if fast and torch.cpu._is_avx512_bf16_supported() else "fp32"
+    return "fp32"

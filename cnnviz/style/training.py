@@ -104,8 +104,9 @@ def train_fast_style(
         The trained network, in evaluation mode, on the perceiving network's device.
 
     Raises:
-        UsageError: settings that make no sense. ImageError: no photo can be read. DivergedError: the loss is no
-        longer a number.
+        UsageError: settings that make no sense.
+        ImageError: no photo can be read.
+        DivergedError: the loss is no longer a number.
     """
     training = FastStyleTraining(network, styles, photos, TrainingSettings(**settings), seed, extend)
     return training.run(on_step)

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from cnnviz.errors import UsageError
 from cnnviz.network import Network
-from cnnviz.network.variants import with_average_pooling
+from cnnviz.network.variants import in_channels_last, with_average_pooling
 from cnnviz.runtime.progress import OnStep
 from cnnviz.style.color import match_colors, match_luminance, with_colors_of
 from cnnviz.style.losses import LossWeights, StyleLoss
@@ -168,6 +168,7 @@ class StyleTransfer:
         seed: int = 0,
     ) -> None:
         self.settings = settings = settings or StyleSettings()
+        network = in_channels_last(network)
         self.network = with_average_pooling(network) if settings.average_pooling else network
         self.seed = seed
         self.content = content.to(network.device, network.dtype)

@@ -1,0 +1,233 @@
+"""Slow style transfer against the loop of Gatys et al. and of neural-style-pt: quality for as many passes, and speed.
+
+neural-style-pt is not installed: its loop is written out here from its published description (VGG-19, relu1_1 …
+relu5_1 for the style, relu4_2 for the content, weights 100 and 5, TV 1e-3, max pooling, ``torch.optim.LBFGS``, losses
+computed by modules inside the network, BGR in 0..255). Weights are random: speed does not depend on them.
+
+``python -m benchmarks.style quality`` and ``python -m benchmarks.style speed [SIZE]``.
+"""
+
+from __future__ import annotations
+
+import argparse
+import copy
+import os
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+import cnnviz
+from benchmarks.timing import interleaved, machine
+from cnnviz.imaging import to_photo, to_pixels
+from cnnviz.network.variants import with_average_pooling
+from cnnviz.style import StyleSettings, StyleTransfer
+from cnnviz.synthesis.moments import gram_distance, moments, relative_error
+from cnnviz.synthesis.painting_layers import painting_layers
+from cnnviz.synthesis.stages import resize
+
+SAMPLES = Path(__file__).parents[1] / "sample_images"
+PASSES = 240
+
+
+class Judge:
+    """The loss both are measured by, on the picture as written: 0.3 · relative content + Σ relative Gram losses."""
+
+    def __init__(self, network: cnnviz.Network, content: Tensor, style: Tensor) -> None:
+        self.network = with_average_pooling(network)
+        layers = painting_layers(network)
+        self.style_layers, self.content_layer = list(layers.style), layers.content[0]
+        area = (content.shape[2] * content.shape[3]) ** 0.5
+        factor = area / (style.shape[2] * style.shape[3]) ** 0.5
+        style = resize(style, (round(style.shape[2] * factor), round(style.shape[3] * factor)))
+        with torch.no_grad():
+            seen = self.network.features(style, self.style_layers)
+            self.targets = {layer: moments(features) for layer, features in seen.items()}
+            self.wanted = self.network.features(content, [self.content_layer])[self.content_layer]
+
+    def parts(self, pixels: Tensor) -> tuple[Tensor, Tensor]:
+        """Relative content loss, and the sum of the layers' relative Gram losses."""
+        seen = self.network.features(pixels, [*self.style_layers, self.content_layer])
+        style = sum(
+            (gram_distance(moments(seen[k]), v) for k, v in self.targets.items()), torch.zeros((), device=pixels.device)
+        )
+        return relative_error(seen[self.content_layer], self.wanted), style
+
+    def loss(self, pixels: Tensor) -> Tensor:
+        content, style = self.parts(pixels)
+        return 0.3 * content + style
+
+    def written(self, pixels: Tensor) -> str:
+        """What is said of a picture after rounding to eight bits."""
+        with torch.no_grad():
+            content, style = self.parts(to_pixels(to_photo(pixels)))
+        mean = float(style) / len(self.targets)
+        return f"total {float(0.3 * content + style):.3f}  content {float(content):.3f}  style, mean {mean:.4f}"
+
+
+def plain_gatys(judge: Judge, content: Tensor) -> Tensor:
+    """torch's L-BFGS on the judge's own loss, from the content, in one go."""
+    pixels = content.clone().requires_grad_()
+    optimizer = torch.optim.LBFGS([pixels], max_iter=PASSES, max_eval=PASSES, tolerance_grad=0, tolerance_change=0)
+
+    def closure() -> Tensor:
+        optimizer.zero_grad()
+        loss = 1e3 * judge.loss(pixels)
+        loss.backward()
+        return loss
+
+    optimizer.step(closure)
+    return pixels.detach().clamp(0, 1)
+
+
+def quality() -> None:
+    network = cnnviz.load_network("squeezenet1_1", device="cpu")
+    print(f"{PASSES} passes, SqueezeNet, 384×256, judged on the 8-bit picture; {machine()}")
+    for photo in ("chelsea.png", "rocket.jpg"):
+        content = cnnviz.read_image(SAMPLES / photo, size=(256, 384))
+        for painting in ("starry.jpg", "mosaic.jpg", "ink.jpg"):
+            style = cnnviz.read_image(SAMPLES / painting)
+            judge = Judge(network, content, style)
+            print(f"{photo} × {painting}")
+            print("  plain Gatys loop      ", judge.written(plain_gatys(judge, content)))
+            same = StyleSettings(content_weight=0.3, style_loss="gram", palette_weight=0.0)
+            for name, settings in (("ours, Gram losses", same), ("ours, defaults", StyleSettings())):
+                found = StyleTransfer(network, content, [style], settings=settings).run()
+                print(f"  {name:<22}", judge.written(found), flush=True)
+
+
+class _ContentLoss(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.target: Tensor | None = None
+        self.loss: Tensor | float = 0.0
+
+    def forward(self, x: Tensor) -> Tensor:
+        if self.target is None:
+            self.target = x.detach()
+        self.loss = 5 * F.mse_loss(x, self.target)
+        return x
+
+
+class _StyleLoss(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.target: Tensor | None = None
+        self.loss: Tensor | float = 0.0
+
+    def forward(self, x: Tensor) -> Tensor:
+        flat = x.view(x.shape[1], -1)
+        gram = (flat @ flat.T) / x.nelement()
+        if self.target is None:
+            self.target = gram.detach()
+        self.loss = 100 * F.mse_loss(gram, self.target)
+        return x
+
+
+def neural_style_loop(features: nn.Sequential, content: Tensor, style: Tensor) -> Iterator[float]:
+    """neural-style-pt's iteration; yields the loss after each function evaluation."""
+    parts: list[nn.Module] = []
+    contents, styles, block, index = [], [], 1, 0
+    for module in features:
+        parts.append(nn.ReLU(inplace=True) if isinstance(module, nn.ReLU) else module)
+        if isinstance(module, nn.MaxPool2d):
+            block, index = block + 1, 0
+        if isinstance(module, nn.ReLU):
+            index += 1
+            if index == 1:
+                styles.append(_StyleLoss())
+                parts.append(styles[-1])
+            if (block, index) == (4, 2):
+                contents.append(_ContentLoss())
+                parts.append(contents[-1])
+            if (block, index) == (5, 1):
+                break
+    network = nn.Sequential(*parts)
+    network.requires_grad_(False)
+    mean = torch.tensor([103.939, 116.779, 123.68]).view(1, 3, 1, 1)
+    content, style = ((x.flip(1) * 255 - mean) for x in (content, style))
+    with torch.no_grad():
+        network(style)
+        for module in contents:
+            module.target = None
+        kept = [module.target for module in styles]
+        network(content)
+        for module, target in zip(styles, kept, strict=True):
+            module.target = target
+    picture = nn.Parameter(content.clone())
+    optimizer = torch.optim.LBFGS([picture], max_iter=1, history_size=100, tolerance_grad=-1, tolerance_change=-1)
+
+    def closure() -> Tensor:
+        optimizer.zero_grad()
+        network(picture)
+        tv = (picture[..., 1:] - picture[..., :-1]).abs().sum() + (picture[:, :, 1:] - picture[:, :, :-1]).abs().sum()
+        loss = sum((m.loss for m in [*contents, *styles]), 1e-3 * tv)
+        loss.backward()
+        return loss
+
+    while True:
+        yield float(optimizer.step(closure).detach())
+
+
+def our_loop(network: cnnviz.Network, content: Tensor, style: Tensor, steps: int, shift: int) -> Iterator[float]:
+    """Our run over one scale, step by step."""
+    settings = StyleSettings(
+        steps=steps, scales=1, polish=0.0, style_loss="gram", palette_weight=0.0, average_pooling=False, shift=shift
+    )
+    transfer = StyleTransfer(network, content, [style], settings=settings)
+    ascent = transfer._prepare(transfer.painting.stages[0], content)
+    for count in range(1, steps + 1):
+        ascent.steps = count
+        terms: dict[str, float] = {}
+        ascent.run(lambda step, terms=terms: terms.update(step.terms))
+        yield terms["loss"]
+
+
+def speed(size: int, rounds: int) -> None:
+    content = cnnviz.read_image(SAMPLES / "chelsea.png", size=(size, size))
+    style = cnnviz.read_image(SAMPLES / "starry.jpg", size=(size, size))
+    network = cnnviz.load_network("vgg19", weights="random", device="cpu")
+    half = cnnviz.load_network("vgg19", weights="random", device="cpu", precision="bf16")
+    peer = neural_style_loop(copy.deepcopy(network.module.features), content, style)
+    loops = {
+        "neural-style-pt's loop": peer,
+        "ours, fp32, in place": our_loop(network, content, style, 1000, shift=0),
+        "ours, fp32": our_loop(network, content, style, 1000, shift=16),
+        "ours, bf16": our_loop(half, content, style, 1000, shift=16),
+    }
+    found = interleaved({name: _step_of(loop) for name, loop in loops.items()}, rounds, warmups=2)
+    base = found["neural-style-pt's loop"]
+    print(f"VGG-19, random weights, {size}×{size}, CPU seconds of one thread a step; {machine()}")
+    for name, seconds in found.items():
+        print(f"  {name:<24} {seconds:.3f}  {base / seconds:.2f}×")
+
+
+def _step_of(loop: Iterator[float]) -> Callable[[], float]:
+    def step() -> float:
+        started = time.process_time()
+        next(loop)
+        return time.process_time() - started
+
+    return step
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("what", choices=("quality", "speed"))
+    parser.add_argument("size", nargs="?", type=int, default=256)
+    parser.add_argument("--rounds", type=int, default=7)
+    chosen = parser.parse_args()
+    torch.set_num_threads(1)
+    if chosen.what == "quality":
+        quality()
+    else:
+        speed(chosen.size, chosen.rounds)
+
+
+if __name__ == "__main__":
+    main()
