@@ -13,6 +13,7 @@ from cnnviz.cli import console
 from cnnviz.cli.command import command
 from cnnviz.cli.job import ImageJob, Picture, Result
 from cnnviz.cli.options import OutputOptions, PictureOptions, RunOptions, _option
+from cnnviz.cli.videojob import VIDEO, VideoJob, has_any, run_all, split_videos
 from cnnviz.errors import UsageError
 
 if TYPE_CHECKING:
@@ -164,6 +165,7 @@ def _register_apply(group: typer.Typer) -> None:
         group=GROUP,
         examples="cnnviz fast-style apply photo.jpg --style mosaic\n"
         "cnnviz fast-style apply photos/ --style starry:0.7,ink:0.3 -o painted/\n"
+        "cnnviz fast-style apply clip.mp4 --style ink -o painted.mp4\n"
         "cnnviz fast-style apply photo.jpg --model my.safetensors --style monet -o - > painted.png",
     )
     def apply(
@@ -181,7 +183,7 @@ def _register_apply(group: typer.Typer) -> None:
             ),
         ] = None,
     ) -> None:
-        """Paint photos in a style in one pass."""
+        """Paint photos, or the frames of videos named, in a style in one pass."""
         from cnnviz.style.stylefile import read_metadata
 
         known = read_metadata(_place(network.path))["styles"]
@@ -191,7 +193,11 @@ def _register_apply(group: typer.Typer) -> None:
         def paint(painter: Any, picture: Picture) -> Result:
             return _painted(painter, picture, wanted, input.tile, run.seed)
 
-        ImageJob("style", network, input, run, output)(paint)  # type: ignore[arg-type]
+        photos, videos = split_videos(input)
+        photo_job = ImageJob("style", network, photos, run, output)  # type: ignore[arg-type]
+        video_job = VideoJob("style", network, videos, run, output, suffix=VIDEO)  # type: ignore[arg-type]
+        jobs = [job for job in (photo_job, video_job) if has_any(job.input)]
+        run_all(jobs or [photo_job], paint)
 
 
 def _painted(painter: Painter, picture: Picture, style: dict[str, float], tile: int | None, seed: int) -> Result:

@@ -152,3 +152,39 @@ def test_what_cannot_be_trained_is_refused_before_any_work(run_cnnviz, samples):
         run = run_cnnviz(*train, *wrong)
         assert run.exit_code == 2
         assert words in " ".join(run.stderr.split())
+
+
+def test_a_video_is_painted_frame_by_frame_with_its_sound(run_cnnviz, samples, model, tmp_path):
+    from imageio_ffmpeg import get_ffmpeg_exe, read_frames
+
+    inputs = ("-f", "lavfi", "-i", "testsrc=size=64x48:rate=10:duration=0.6", "-f", "lavfi", "-i", "sine=duration=0.6")
+    subprocess.run([get_ffmpeg_exe(), "-v", "error", *inputs, "-c:a", "aac", str(tmp_path / "clip.mp4")], check=True)
+    (tmp_path / "photo.png").write_bytes((samples / "coffee.png").read_bytes())
+    command = ("fast-style", "apply", "photo.png", "clip.mp4", "-m", model, "--style", "wild", "-s", 96, "--json")
+    run = run_cnnviz(*command)
+    photo, video = (json.loads(line) for line in run.stdout.splitlines())
+    assert photo["output"] == "photo.fast-style.png"
+    assert (video["output"], video["frames"], video["size"]) == ("clip.fast-style.mp4", 6, [128, 96])
+    reader = read_frames(str(tmp_path / "clip.fast-style.mp4"))
+    facts = next(reader)
+    frames = [np.frombuffer(frame, np.uint8).reshape(96, 128, 3) for frame in reader]
+    assert (facts["size"], facts["fps"], facts["audio_codec"], len(frames)) == ((128, 96), 10.0, "aac", 6)
+    original = read_frames(str(tmp_path / "clip.mp4"))
+    next(original)
+    Image.frombytes("RGB", (64, 48), next(original)).save(tmp_path / "first.png")
+    run_cnnviz("fast-style", "apply", "first.png", "-m", model, "--style", "wild", "-s", 96, "-o", "first-painted.png")
+    painted = Image.open(tmp_path / "first-painted.png")
+    seen, expected = (np.array(p.reduce(4).convert("L")).astype(int) for p in (Image.fromarray(frames[0]), painted))
+    assert np.abs(seen - expected).mean() < 3, "H.264 loses little but colour"
+    assert expected.std() > 10
+    assert run_cnnviz(*command).exit_code == 2, "nothing is overwritten"
+
+
+def test_videos_that_cannot_be_painted_are_told_of(run_cnnviz, model, tmp_path):
+    (tmp_path / "broken.mp4").write_bytes(b"no video")
+    run = run_cnnviz("fast-style", "apply", "broken.mp4", "-m", model)
+    assert run.exit_code == 1
+    assert "broken.mp4" in run.stderr
+    assert [path.name for path in tmp_path.glob("*.mp4")] == ["broken.mp4"]
+    assert run_cnnviz("fast-style", "apply", "broken.mp4", "-m", model, "-o", "-").exit_code == 2
+    assert run_cnnviz("fast-style", "apply", "broken.mp4", "-m", model, "-o", "painted.gif").exit_code == 2

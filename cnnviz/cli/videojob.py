@@ -1,0 +1,96 @@
+"""Videos on ImageJob's path: each frame is a picture, and the result is a video."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeVar
+
+import typer
+
+from cnnviz.cli import console, outputs
+from cnnviz.cli.inputs import Source
+from cnnviz.cli.job import Explain, ImageJob, Result, _make_folder, framed
+from cnnviz.cli.options import PictureOptions
+from cnnviz.cli.outputs import Destination
+from cnnviz.errors import ImageError, UsageError
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+    from cnnviz.network import Network
+
+VIDEO = ".mp4"
+
+Options = TypeVar("Options", bound=PictureOptions)
+
+
+def split_videos(options: Options) -> tuple[Options, Options]:
+    """The inputs named that are not videos, and those that are, by their extensions."""
+    from cnnviz.imaging.footage import FOOTAGE
+
+    named = list(options.images or [])
+    videos = [name for name in named if Path(name).suffix.lower() in FOOTAGE and not Path(name).is_dir()]
+    photos = [name for name in named if name not in videos]
+    return replace(options, images=photos), replace(options, images=videos, files_from=None)
+
+
+@dataclass
+class VideoJob(ImageJob):
+    """A command over videos, frame by frame: ``VideoJob(..., suffix=".mp4")``."""
+
+    def __call__(self, explain: Explain) -> None:
+        from cnnviz.imaging.footage import require_ffmpeg
+
+        require_ffmpeg()
+        if self.output and self.output.output == outputs.STDOUT:
+            raise UsageError("A video is not written to standard output; use -o FILE.mp4 or FOLDER/.")
+        super().__call__(explain)
+
+    def _plan(self, sources: list[Source], model: str) -> Sequence[Destination | None]:
+        destinations = super()._plan(sources, model)
+        for destination in destinations:
+            if destination and Path(destination.template).suffix.lower() != VIDEO:
+                raise UsageError(f"The output '{destination.template}' is not a video; it is written as {VIDEO}.")
+        return destinations
+
+    def _one(self, network: Network, explain: Explain, source: Source, destination: Destination | None) -> None:
+        from cnnviz.imaging.footage import change_video
+
+        assert destination is not None and source.path is not None
+        started = time.perf_counter()
+        path, last = destination.path(), Result()
+        if path.exists() and path.samefile(source.path):
+            raise ImageError(f"'{path}' is the input itself; nothing was written.")
+        _make_folder(path.parent)
+
+        def change(frame: Image) -> Image:
+            nonlocal last
+            last = explain(network, framed(source, frame, network, self.input))
+            assert not isinstance(last.image, list | bytes | None)
+            return last.image
+
+        count = change_video(source.path, path, change, self._recipe(Result(), source, network))
+        last.facts["frames"] = count
+        console.detail(f"{path}: {count} frames.")
+        self._report(source, [str(path)], last, network, time.perf_counter() - started)
+
+
+def run_all(jobs: Sequence[ImageJob], explain: Explain) -> None:
+    """Run several jobs, each to its end; the highest exit code of those that failed."""
+    failures = []
+    for job in jobs:
+        try:
+            job(explain)
+        except typer.Exit as end:
+            failures.append(end.exit_code)
+    if failures:
+        raise typer.Exit(max(failures))
+
+
+def has_any(options: PictureOptions) -> bool:
+    """Whether any input is named."""
+    named: Sequence[str] = options.images or []
+    return bool(named or options.files_from)
