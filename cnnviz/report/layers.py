@@ -9,10 +9,22 @@ from typing import Any
 from cnnviz.features import activation_grid
 from cnnviz.imaging.pixels import to_photo
 from cnnviz.network import Network
+from cnnviz.network.layers import Layer
 from cnnviz.report.figures import Figure, Study
 
 _HEADS = ("classifier", "fc", "head")
-_PASSING = ("Conv", "BatchNorm", "LayerNorm", "MaxPool", "AvgPool", "max_pool", "avg_pool", "Dropout", "dropout")
+_PASSING = (
+    "Conv",
+    "BatchNorm",
+    "LayerNorm",
+    "MaxPool",
+    "AvgPool",
+    "Adaptive",
+    "max_pool",
+    "avg_pool",
+    "Dropout",
+    "dropout",
+)
 """Kinds of layers, in modules' and functions' names, whose output is only on its way to another's."""
 
 
@@ -29,21 +41,35 @@ class LayerFigures:
 def usual_layers(network: Network, count: int = 4) -> list[str]:
     """Layers evenly spread over the depth, by the names of the papers where they have one.
 
-    Of the layers whose output is a map of more than one place, the last of each block counts (``fire5``); convolutions
-    before their activation, poolings and the classifier do not.
+    Of the layers whose output is a map of more than one place, those count that everything passes through (no side
+    branch) and that end something (``fire5``, ``res3b``): not those on the way to an activation, nor the classifier.
     """
-    maps = [row for row in network.layer_table() if row.is_spatial and row.shape[1] * row.shape[2] > 1]
-    body = [row for row in maps if not row.name.startswith(_HEADS)] or maps
-    blocks = {_block(row.name): row for row in body if not row.kind.startswith(_PASSING)} or {r.name: r for r in body}
-    rows = list(blocks.values())
-    if len(rows) > count:
-        rows = [rows[round((n + 1) * len(rows) / count) - 1] for n in range(count)]
-    return [min((row.name, *row.aliases), key=len) for row in rows]
+    table = [row for row in network.layer_table() if row.is_spatial and row.shape[1] * row.shape[2] > 1]
+    trunk = _trunk(network)
+    rows = [row for row in table if row.name in trunk and not row.name.startswith(_HEADS)] or table
+    kept = [row for row in rows if not row.kind.startswith(_PASSING)] or rows
+    ends = list({".".join(row.name.split(".")[:2]): row for row in kept}.values())
+    if len(ends) > count:
+        ends = [ends[round((n + 1) * len(ends) / count) - 1] for n in range(count)]
+    return [_name(row) for row in ends]
 
 
-def _block(name: str) -> str:
-    """The part of a layer's name that its block shares: ``features.3.expand1x1`` and ``features.3.cat`` are one."""
-    return ".".join(name.split(".")[:2])
+def _trunk(network: Network) -> set[str]:
+    """The layers that everything passes through: when one is computed, all that was before it has been used."""
+    place = {node: number for number, node in enumerate(network.graph.graph.nodes)}
+    names = {network.layers.node(name): name for name in network.layers}
+    found, needed_until = set(), 0
+    for node, number in place.items():
+        if node in names and needed_until <= number:
+            found.add(names[node])
+        needed_until = max([needed_until, *(place[user] for user in node.users)])
+    return found
+
+
+def _name(row: Layer) -> str:
+    """The shortest name that tells one layer of many: it has a number in it."""
+    names = (*row.aliases, row.name)
+    return min((name for name in names if any(sign.isdigit() for sign in name)), key=len, default=row.name)
 
 
 def layer_figures(study: Study, layer: str, top: int) -> LayerFigures:

@@ -106,10 +106,13 @@ def test_the_fooling_example_is_the_file_that_fools(chapters, squeezenet):
 
 
 def test_layers_are_spread_over_the_depth_and_end_blocks(squeezenet):
+    """Without side branches (a ResNet's shortcuts), and named as the papers do."""
     from cnnviz.report.layers import usual_layers
 
     assert usual_layers(squeezenet) == ["fire2", "fire4", "fire7", "fire9"]
-    assert usual_layers(squeezenet, 100)[:3] == ["relu1", "fire2", "fire3"]
+    assert usual_layers(squeezenet, 100) == ["relu1", *(f"fire{n}" for n in range(2, 10))]
+    resnet = cnnviz.load_network("resnet18", weights="random", device="cpu")
+    assert usual_layers(resnet) == ["res2a", "res3a", "res4b", "res5b"]
 
 
 @pytest.mark.parametrize(
