@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from enum import Enum
@@ -245,7 +246,9 @@ def load_generator(path: Path) -> nn.Module:
     if not path.is_file():
         raise UsageError(f"There is no generator '{path}'.")
     try:
-        return torch.jit.load(path, map_location="cpu")
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", FutureWarning)  # that TorchScript is old is known, and files of it abound
+            return torch.jit.load(path, map_location="cpu")
     except (RuntimeError, ValueError) as error:
         raise UsageError(
             f"'{path}' is no TorchScript module; torch.jit.trace(generator, z).save() makes one."

@@ -193,7 +193,7 @@ class Objective:
         rows = features.flatten(2)[0].T
         with torch.no_grad():
             best = guide[(rows @ guide.T).argmax(1)]
-        return (rows * best).mean()
+        return (rows * best).sum(1).mean()
 
     def _features(self, guide: Tensor) -> dict[str, Tensor]:
         """Features (positions, C) of the guide, by layer."""

@@ -1,0 +1,105 @@
+"""Scores against the whole layer: cut, sliced and leaking, they must say the same."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import nn
+
+from cnnviz.errors import UsageError
+from cnnviz.network import Network
+from cnnviz.synthesis import Channels, Classes
+from cnnviz.synthesis.neurons import activation_of, score_of
+
+
+class Branches(nn.Module):
+    """Two rectified branches side by side, as in a fire module, and a linear classifier."""
+
+    def __init__(self):
+        super().__init__()
+        self.stem = nn.Conv2d(3, 4, 3, stride=2)
+        self.left, self.right = nn.Conv2d(4, 3, 1), nn.Conv2d(4, 2, 3, padding=1)
+        self.relu = nn.ReLU()
+        self.head = nn.Linear(5, 6)
+
+    def forward(self, x):
+        x = torch.relu(self.stem(x))
+        x = torch.cat([self.relu(self.left(x)), self.relu(self.right(x))], 1)
+        return self.head(x.mean((2, 3)))
+
+
+@pytest.fixture
+def net():
+    torch.manual_seed(2)
+    return Network(Branches().double())
+
+
+@pytest.fixture
+def pixels():
+    return torch.rand(3, 3, 21, 17, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
+
+
+def test_a_class_score_of_a_linear_classifier_is_its_logit(net, pixels):
+    found = score_of(net, Classes((5, 0, 2)))(pixels)
+    torch.testing.assert_close(found, net(pixels)[[0, 1, 2], [5, 0, 2]])
+
+
+def test_squeezenet_scores_by_its_last_convolution_before_the_relu(squeezenet, chelsea):
+    found = score_of(squeezenet, Classes((282, 7)))(chelsea.repeat(2, 1, 1, 1))
+    maps = squeezenet.features(chelsea, ["classifier.1"])["classifier.1"]
+    torch.testing.assert_close(found, maps[0, [282, 7]].mean((1, 2)), rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("at", [None, (3, 2), "centre"])
+def test_a_sliced_convolution_is_the_whole_one(net, pixels, at):
+    found = score_of(net, Channels("right", (1, 0, 1), at))(pixels)
+    maps = net.features(pixels, ["right"])["right"][[0, 1, 2], [1, 0, 1]]
+    y, x = (maps.shape[1] // 2, maps.shape[2] // 2) if at == "centre" else at or (0, 0)
+    expected = maps.mean((1, 2)) if at is None else maps[:, y, x]
+    torch.testing.assert_close(found, expected)
+
+
+def test_a_first_convolution_is_sliced_too(net, pixels):
+    found = score_of(net, Channels("stem", (3,)))(pixels)
+    torch.testing.assert_close(found, net.features(pixels, ["stem"])["stem"][:, 3].mean((1, 2)))
+
+
+def test_final_relus_leak_and_those_before_do_not(net, pixels):
+    raw = net.features(pixels, ["left", "right"])
+    expected = torch.nn.functional.leaky_relu(torch.cat([raw["left"], raw["right"]], 1), 0.1)
+    for channel in range(5):
+        found = score_of(net, Channels("cat", (channel,)))(pixels)
+        torch.testing.assert_close(found, expected[:, channel].mean((1, 2)))
+
+
+def test_what_is_told_of_a_channel_does_not_leak(net, pixels):
+    found = activation_of(net, Channels("cat", (4, 4, 0)))(pixels)
+    expected = net.features(pixels, ["cat"])["cat"][[0, 1, 2], [4, 4, 0]].mean((1, 2))
+    torch.testing.assert_close(found, expected)
+
+
+def test_a_channel_that_noise_leaves_dead_still_has_a_gradient(squeezenet):
+    """fire5's channel 13 is zero on grey, and 275 on the picture made for it."""
+    grey = torch.full((1, 3, 96, 96), 0.5, requires_grad=True)
+    subject = Channels("fire5", (13,))
+    assert float(activation_of(squeezenet, subject)(grey)) == 0
+    (slope,) = torch.autograd.grad(score_of(squeezenet, subject)(grey).sum(), grey)
+    assert float(slope.abs().max()) > 0
+
+
+@pytest.mark.parametrize(
+    ("subject", "message"),
+    [
+        (Channels("left", (3,)), "channels 0 to 2"),
+        (Channels("head", (0,)), "no map"),
+        (Channels("lefft", (0,)), "left"),
+    ],
+)
+def test_what_is_not_there_is_refused(net, subject, message):
+    with pytest.raises(UsageError, match=message):
+        score_of(net, subject)
+
+
+def test_a_position_outside_the_map_is_refused(net, pixels):
+    with pytest.raises(UsageError, match="10 rows and 8 columns"):
+        score_of(net, Channels("left", (0,), (10, 0)))(pixels)

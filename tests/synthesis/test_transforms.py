@@ -1,0 +1,103 @@
+"""Views, shifts and blurs against plain references."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from scipy import ndimage
+
+from cnnviz.synthesis.regularizers import grey_distance, likeness, out_of_range, total_variation
+from cnnviz.synthesis.transforms import RandomView, gaussian_blur, random_offset, roll, unroll
+
+
+def _picture(count=1, height=20, width=28):
+    return torch.rand(count, 3, height, width, generator=torch.Generator().manual_seed(4), dtype=torch.float64)
+
+
+def test_a_view_without_variation_is_the_picture():
+    picture = _picture(2)
+    view = RandomView(shift=0, scale=(1, 1), degrees=0)(picture, torch.Generator().manual_seed(0))
+    torch.testing.assert_close(view, picture, atol=1e-5, rtol=0)
+
+
+class _Fixed(RandomView):
+    """A view whose chance is settled."""
+
+    def _matrices(self, count, height, width, generator):
+        from unittest import mock
+
+        with mock.patch("torch.rand", return_value=torch.tensor([[0.5], [1.0], [1.0], [0.5]])):
+            return super()._matrices(count, height, width, generator)
+
+
+def test_a_shift_is_in_pixels_and_shows_grey_beyond_the_border():
+    picture = _picture()
+    view = _Fixed(shift=4, scale=(1, 1), degrees=0)(picture)
+    torch.testing.assert_close(view[..., :-4], picture[..., 4:], atol=1e-5, rtol=0)
+    torch.testing.assert_close(view[..., -3:], torch.full((1, 3, 20, 3), 0.5, dtype=torch.float64))
+
+
+def test_a_turn_keeps_the_shape_of_what_is_turned():
+    """A square in an oblong picture stays one: its turned sides are of one length."""
+    picture = torch.full((1, 3, 60, 90), 0.5, dtype=torch.float64)
+    picture[..., 20:40, 35:55] = 1.5
+    view = _Fixed(shift=0, scale=(1, 1), degrees=45)(picture)[0, 0] - 0.5
+    rows, columns = (view > 0.3).any(1).nonzero(), (view > 0.3).any(0).nonzero()
+    height, width = rows.max() - rows.min(), columns.max() - columns.min()
+    assert abs(int(height) - int(width)) <= 1
+    assert int(height) == pytest.approx(20 * 2**0.5, abs=2.5)
+
+
+def test_the_same_seed_gives_the_same_view():
+    views = [RandomView()(_picture(), torch.Generator().manual_seed(9)) for _ in range(2)]
+    assert torch.equal(*views)
+    assert not torch.equal(views[0], RandomView()(_picture(), torch.Generator().manual_seed(10)))
+
+
+def test_rolling_is_undone():
+    generator = torch.Generator().manual_seed(0)
+    offsets = [random_offset(3, generator) for _ in range(200)]
+    assert {value for offset in offsets for value in offset} == set(range(-3, 4))
+    assert torch.equal(unroll(roll(_picture(), offsets[0]), offsets[0]), _picture())
+
+
+@pytest.mark.parametrize("sigma", [0.5, 1.3])
+def test_a_blur_is_scipys(sigma):
+    picture = _picture()
+    reach = int(np.ceil(3 * sigma))
+    expected = ndimage.gaussian_filter(
+        picture.numpy(), (0, 0, sigma, sigma), mode="mirror", radius=(0, 0, reach, reach)
+    )
+    np.testing.assert_allclose(gaussian_blur(picture, sigma).numpy(), expected, atol=1e-12)
+    assert gaussian_blur(picture, 0) is picture
+
+
+@pytest.mark.parametrize("beta", [1.0, 2.0, 2.5])
+def test_total_variation_is_the_papers_sum_as_a_mean(beta):
+    picture = _picture(2, 5, 6)
+    for one, value in zip(picture, total_variation(picture, beta), strict=True):
+        terms = [
+            ((one[c, y, x + 1] - one[c, y, x]) ** 2 + (one[c, y + 1, x] - one[c, y, x]) ** 2) ** (beta / 2)
+            for c in range(3)
+            for y in range(4)
+            for x in range(5)
+        ]
+        assert float(value) == pytest.approx(float(sum(terms)) / len(terms), rel=1e-5)
+
+
+def test_penalties_are_zero_where_nothing_is_amiss():
+    grey = torch.full((2, 3, 4, 4), 0.5)
+    assert total_variation(grey).tolist() == [0, 0]
+    assert grey_distance(grey).tolist() == [0, 0]
+    assert out_of_range(grey * 2).tolist() == [0, 0]
+    assert out_of_range(grey * 4).tolist() == [1, 1]
+
+
+def test_likeness_is_one_for_copies_and_less_for_others():
+    features = torch.rand(1, 5, 6, 6)
+    assert float(likeness(features)) == 0
+    assert float(likeness(features.repeat(3, 1, 1, 1))) == pytest.approx(1, abs=1e-6)
+    apart = torch.zeros(2, 2, 3, 3)
+    apart[0, 0], apart[1, 1] = 1, 1
+    assert float(likeness(apart)) == pytest.approx(0, abs=1e-6)
