@@ -39,11 +39,13 @@ class Resuming:
 
     The state, the optimiser's memory included, is written where the run is interrupted and with each snapshot of
     ``--save-every``, and removed when the picture is done. ``settings`` must be the same when it is gone on with.
+    Of several processes that optimise together, one ``writes``.
     """
 
     watch: Watch
     wanted: bool
     settings: dict[str, Any]
+    writes: bool = True
 
     def run(self, job: Resumable[Made_co], on_step: OnStep | None = None) -> Made_co:
         """What is made by ``job``, gone on from where an earlier run stopped if that is wanted."""
@@ -64,7 +66,7 @@ class Resuming:
             raise
         for remark in job.remarks:
             console.warn(remark)
-        if place:
+        if place and self.writes:
             place.unlink(missing_ok=True)
         return picture
 
@@ -75,7 +77,7 @@ class Resuming:
 
         from cnnviz.imaging.files import write_bytes
 
-        if place is None:
+        if place is None or not self.writes:
             return
         buffer = BytesIO()
         torch.save({"settings": self._key(), "state": job.state_dict()}, buffer)

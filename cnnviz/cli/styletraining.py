@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, fields
@@ -21,6 +22,7 @@ from cnnviz.cli.resuming import Resuming
 from cnnviz.errors import UsageError
 
 if TYPE_CHECKING:
+    from lightning_fabric import Fabric
     from PIL.Image import Image
 
     from cnnviz.network import Network
@@ -98,6 +100,7 @@ def register(group: typer.Typer) -> None:
         group="fast-style",
         examples="cnnviz fast-style train starry.jpg ink.jpg --content photos/ -o my.safetensors\n"
         "cnnviz fast-style train starry.jpg ink.jpg --content photos/ -o my.safetensors --resume\n"
+        "torchrun --nproc-per-node 4 -m cnnviz fast-style train starry.jpg --content photos/ -o my.safetensors\n"
         "cnnviz fast-style train monet.jpg --extend my.safetensors --content photos/ -o more.safetensors",
     )
     def train(
@@ -125,8 +128,9 @@ def register(group: typer.Typer) -> None:
     ) -> None:
         """Train a network that paints photos in one pass in the styles of some pictures."""
         _refuse_standard_output(output)
+        fabric = _launched(network)
         watch = _Sheets(LongOptions(save_every=save_every), resuming=resume)
-        trainer = _Trainer(styles, content, recursive, extend, training.settings(), run.seed, watch, resume)
+        trainer = _Trainer(styles, content, recursive, extend, training.settings(), run.seed, watch, resume, fabric)
         trainer.check()
         job = NetworkJob.without_pictures("style", network, run, output, watch=watch)
         job.suffix, job.companions = _SUFFIX, [f".{name}.jpg" for name in trainer.names]
@@ -146,7 +150,9 @@ class _Trainer:
         seed: int,
         watch: Watch,
         resume: bool,
+        fabric: Fabric | None,
     ) -> None:
+        self.fabric = fabric
         self.styles, self.extend, self.settings, self.seed = styles, extend, settings, seed
         self.watch, self.resume = watch, resume
         self.photos = inputs.expand(PictureOptions(images=content, recursive=recursive))
@@ -173,7 +179,10 @@ class _Trainer:
         pictures = {name: to_pixels(photo) for name, photo in zip(self.names, photos, strict=True)}
         base = load_fast_style(self.extend) if self.extend else None
         paths = [photo.path for photo in self.photos if photo.path]
-        training = FastStyleTraining(network, pictures, paths, TrainingSettings(**self.settings), self.seed, base)
+        if self.fabric:
+            network.to(self.fabric.device)
+        made_with = TrainingSettings(**self.settings)
+        training = FastStyleTraining(network, pictures, paths, made_with, self.seed, base, self.fabric)
         last = self._run(training, paths)
         facts = {"styles": list(training.network.styles), "steps": training.done, "losses": last}
         facts |= {"photos": len(paths), "skipped": [paths[i].name for i in sorted(training.skipped)]}
@@ -198,15 +207,37 @@ class _Trainer:
             for index in training.skipped.keys() - told:
                 console.warn(f"{paths[index]} is left out: {training.skipped[index]}")
                 told.add(index)
-            self.watch(step)
+            if training.rank == 0:
+                self.watch(step)
 
-        Resuming(self.watch, self.resume, self._key()).run(training, on_step)
+        Resuming(self.watch, self.resume, self._key(), writes=training.rank == 0).run(training, on_step)
+        if training.rank > 0:
+            raise typer.Exit  # the first process writes what all have made
         return losses
 
     def _key(self) -> dict[str, Any]:
         """What must be the same when it is gone on with; the number of steps need not."""
         settings = {**current.parameters(), **self.settings, "seed": self.seed, "photos": len(self.photos)}
         return {name: value for name, value in settings.items() if name not in ("steps", "resume", "save_every")}
+
+
+def _launched(network: NetworkOptions) -> Fabric | None:
+    """What joins the processes that torchrun started; None where there is but one."""
+    if int(os.environ.get("WORLD_SIZE", "1")) == 1:
+        return None
+    try:
+        from lightning_fabric import Fabric
+    except ImportError as error:
+        raise UsageError(
+            "Training in several processes needs lightning-fabric: pip install 'cnnviz[train]'."
+        ) from error
+    local = int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
+    accelerator = network.device.partition(":")[0]
+    fabric = Fabric(
+        accelerator=accelerator, devices=local, num_nodes=int(os.environ["WORLD_SIZE"]) // local, strategy="ddp"
+    )
+    fabric.launch()
+    return fabric
 
 
 def _small(photo: Image) -> Image:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
@@ -16,6 +16,9 @@ from cnnviz.runtime.progress import OnStep, Step
 from cnnviz.style.crops import Crops
 from cnnviz.style.fast import FastStyleConfig, FastStyleNetwork, noise_field
 from cnnviz.style.perception import PerceptualLoss, any_place
+
+if TYPE_CHECKING:
+    from lightning_fabric import Fabric
 
 _WARM_UP = 50
 """Steps in which the learning rate rises."""
@@ -113,7 +116,11 @@ def train_fast_style(
 
 
 class FastStyleTraining:
-    """A training that can be watched, stopped, saved and gone on with; see ``train_fast_style``."""
+    """A training that can be watched, stopped, saved and gone on with; see ``train_fast_style``.
+
+    With ``fabric``, launched, each of its processes makes such a training with the same arguments, the perceiver on
+    its own device; they share each batch, and all end with the same network.
+    """
 
     def __init__(
         self,
@@ -123,8 +130,13 @@ class FastStyleTraining:
         settings: TrainingSettings | None = None,
         seed: int = 0,
         extend: FastStyleNetwork | None = None,
+        fabric: Fabric | None = None,
     ) -> None:
         self.settings = settings = settings or TrainingSettings()
+        self.fabric = fabric
+        self.rank, self.processes = (fabric.global_rank, fabric.world_size) if fabric else (0, 1)
+        if settings.batch % self.processes:
+            raise UsageError(f"{self.processes} processes cannot share a batch of {settings.batch} evenly.")
         self.seed, self.done = seed, 0
         self.crops = Crops(photos, settings.crop, settings.augment)
         self.loss = PerceptualLoss(perceiver, list(styles.values()), settings)
@@ -134,6 +146,7 @@ class FastStyleTraining:
         parts = self.network.style_parameters() if self.extended else list(self.network.parameters())
         self.optimizer = torch.optim.Adam(parts, lr=settings.learning_rate)
         self.scaler = torch.amp.GradScaler(perceiver.device.type, enabled=settings.precision == "fp16")
+        self._module = fabric.setup_module(self.network) if fabric else self.network
         self._previews: Tensor | None = None
 
     @property
@@ -159,19 +172,18 @@ class FastStyleTraining:
     def step(self) -> dict[str, float]:
         """One update; the losses before it, per picture of the batch."""
         settings, device = self.settings, self.network.device
-        photos = self.crops.draw(settings.batch, self.generator).to(device)
-        noise = torch.cat([noise_field(*photos.shape[2:], generator=self.generator) for _ in photos]).to(device)
-        which = torch.arange(self.done * settings.batch, (self.done + 1) * settings.batch) % len(self.names)
+        place = any_place(self.generator)
+        photos, noise, which = self._batch()
         for group in self.optimizer.param_groups:
             group["lr"] = settings.learning_rate * self._pace()
         with self._autocast():
-            painted = self.network(photos, self._shares(which), noise)
+            painted = self._module(photos.to(device), self._shares(which), noise.to(device))
         self._require_numbers(painted)
-        loss, terms = self.loss(painted, photos, which, any_place(self.generator))
+        loss, terms = self.loss(painted, photos.to(device), which, place)
         self._require_numbers(loss)
         self._update(loss)
         self.done += 1
-        return {"loss": float(loss.detach()), **{name: float(part) for name, part in terms.items()}}
+        return {"loss": self._mean(loss.detach()), **{name: self._mean(part) for name, part in terms.items()}}
 
     def preview(self) -> Tensor:
         """A sheet (1, 3, H, W): a few crops, the same each time, above what each style makes of them."""
@@ -239,9 +251,28 @@ class FastStyleTraining:
         left = (self.settings.steps - self.done) / self.settings.steps
         return min(1.0, (self.done + 1) / _WARM_UP, left / _FALL)
 
+    def _batch(self) -> tuple[Tensor, Tensor, Tensor]:
+        """This process's crops, noise, and styles by number; however many processes share them, they are the same."""
+        settings = self.settings
+        seeds = torch.randint(2**62, (settings.batch,), generator=self.generator).tolist()
+        which = (torch.arange(settings.batch) + self.done * settings.batch) % len(self.names)
+        own = [torch.Generator().manual_seed(seed) for seed in seeds[self.rank :: self.processes]]
+        crops = torch.cat([self.crops.draw(1, generator) for generator in own])
+        noise = torch.cat([noise_field(settings.crop, settings.crop, generator=generator) for generator in own])
+        return crops, noise, which[self.rank :: self.processes]
+
+    def _mean(self, value: Tensor) -> float:
+        if self.fabric:
+            value = torch.as_tensor(self.fabric.all_reduce(value, reduce_op="mean"))
+        return float(value)
+
     def _update(self, loss: Tensor) -> None:
         self.optimizer.zero_grad(set_to_none=True)
-        self.scaler.scale(loss).backward()
+        scaled = self.scaler.scale(loss)
+        if self.fabric:
+            self.fabric.backward(scaled)
+        else:
+            scaled.backward()
         self.scaler.unscale_(self.optimizer)
         parts = [part for group in self.optimizer.param_groups for part in group["params"]]
         torch.nn.utils.clip_grad_norm_(parts, _LARGEST_GRADIENT)

@@ -6,6 +6,7 @@ import json
 import shlex
 import signal
 import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -139,6 +140,23 @@ def test_a_killed_training_goes_on_to_the_same_end(cnnviz_command, run_cnnviz, s
     resumed = run_cnnviz(*train, "--save-every", 4, "-o", "killed.safetensors", "--resume", "-v")
     assert "Going on from" in resumed.stderr
     assert (tmp_path / "killed.safetensors").read_bytes() == (tmp_path / "through.safetensors").read_bytes()
+
+
+def test_two_processes_train_what_one_does(run_cnnviz, samples, tmp_path):
+    train = ("fast-style", "train", samples / "ink.jpg", samples / "starry.jpg", "--content", samples / "coffee.png")
+    train = (*train, *TRAIN, "--batch", 2, "--steps", 3, "--save-every", 2, "--learning-rate", 0.1)
+    assert run_cnnviz(*train, "-o", "one.safetensors").exit_code == 0
+    launch = (sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", "-m", "cnnviz")
+    command = [*launch, *map(str, train), "--device", "cpu", "-o", "two.safetensors"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=240, check=False)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.split() == ["two.safetensors", "two.ink.jpg", "two.starry.jpg"]
+    one, two = (cnnviz.load_fast_style(tmp_path / f"{name}.safetensors") for name in ("one", "two"))
+    torch.manual_seed(0)
+    untrained = FastStyleNetwork(one.styles, one.config)
+    ours, theirs, before = (torch.cat([p.flatten() for p in net.parameters()]) for net in (one, two, untrained))
+    assert (ours - before).abs().mean() > 5e-3
+    assert (ours - theirs).abs().mean() < 1e-4
 
 
 def test_what_cannot_be_trained_is_refused_before_any_work(run_cnnviz, samples):
