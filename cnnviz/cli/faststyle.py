@@ -165,7 +165,6 @@ def _register_apply(group: typer.Typer) -> None:
         group=GROUP,
         examples="cnnviz fast-style apply photo.jpg --style mosaic\n"
         "cnnviz fast-style apply photos/ --style starry:0.7,ink:0.3 -o painted/\n"
-        "cnnviz fast-style apply clip.mp4 --style ink -o painted.mp4\n"
         "cnnviz fast-style apply photo.jpg --model my.safetensors --style monet -o - > painted.png",
     )
     def apply(

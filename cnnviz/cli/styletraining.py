@@ -100,7 +100,6 @@ def register(group: typer.Typer) -> None:
         group="fast-style",
         examples="cnnviz fast-style train starry.jpg ink.jpg --content photos/ -o my.safetensors\n"
         "cnnviz fast-style train starry.jpg ink.jpg --content photos/ -o my.safetensors --resume\n"
-        "torchrun --nproc-per-node 4 -m cnnviz fast-style train starry.jpg --content photos/ -o my.safetensors\n"
         "cnnviz fast-style train monet.jpg --extend my.safetensors --content photos/ -o more.safetensors",
     )
     def train(
