@@ -23,9 +23,6 @@ Position = tuple[int, int]
 WHOLE_SHARE = 0.9
 """A window that covers this share of its map is widened to the whole map, which needs no cutting out."""
 
-WINDOW_SHARE = 2
-"""Batches are smaller than those of whole pictures: beside the windows the cache is in memory."""
-
 TILE = 4
 """Rows and columns of positions, alike in window sizes, that are taken together."""
 
@@ -89,11 +86,12 @@ class IncrementalEngine:
         return sorted(range(len(positions)), key=key)
 
     def batch_size(self) -> int:
-        """Positions at a time that keep the working set of every operation small."""
+        """Positions at a time that keep the cache, and the working set of every operation, small."""
         program = self._program
         inputs_and_output = ([*program.variable(s.node.all_input_nodes), s.node] for s in program.steps)
         largest = max(sum(map(program.largest_value, nodes)) for nodes in inputs_and_output)
-        return fitting_batch(WINDOW_SHARE * largest * self._image.element_size(), self._image.device)
+        cached = sum(feature_map.cells.nbytes for feature_map in program.maps.values())
+        return fitting_batch(largest * self._image.element_size(), self._image.device, cached)
 
     @torch.no_grad()
     def scores(self, positions: Sequence[Position], patches: Tensor, batch: int) -> Tensor:
