@@ -249,6 +249,9 @@ def register(app: typer.Typer) -> None:
                 "--style-mask", help="White in the part of a style that is meant; one a style.", metavar="FILE"
             ),
         ] = None,
+        fade: Annotated[
+            float, typer.Option("--fade", min=0, max=0.5, help="Outer share of a style that fades out, frame and all.")
+        ] = 0.08,
         steps: Annotated[int, typer.Option("--steps", min=1, help="Passes through the network, over all sizes.")] = 240,
         scales: Annotated[
             int | None,
@@ -290,6 +293,7 @@ def register(app: typer.Typer) -> None:
             "layer_weights": numbers(layer_weights, "--layer-weights"),
             "style_loss": style_loss.value,
             "keep_color": keep_color.value,
+            "fade": fade,
             "steps": steps,
             "scales": scales,
             "optimizer": optimizer.value,

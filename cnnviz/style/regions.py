@@ -65,6 +65,15 @@ def cover(regions: Sequence[Region], size: Size) -> Tensor | None:
     return None if float(union.min()) >= 1 else union
 
 
+def fading(size: Size, share: float) -> Tensor:
+    """A mask (1, 1, H, W) that rises from 0 at the borders to 1 within ``share`` of each side."""
+    sides = []
+    for side in size:
+        middle = torch.arange(side) + 0.5
+        sides.append((torch.minimum(middle, side - middle) / (share * side)).clamp(max=1))
+    return (sides[0][:, None] * sides[1])[None, None]
+
+
 class Covered(Pixels):
     """Pixels that show only where ``covering`` (1, 1, H, W) is 1; elsewhere ``under`` (1, 3, H, W) is seen."""
 

@@ -17,7 +17,7 @@ from cnnviz.network.variants import in_channels_last, with_average_pooling
 from cnnviz.runtime.progress import OnStep
 from cnnviz.style.color import match_colors, match_luminance, with_colors_of
 from cnnviz.style.losses import LossWeights, StyleLoss
-from cnnviz.style.regions import Covered, Region, cover, make_regions
+from cnnviz.style.regions import Covered, Region, cover, fading, make_regions
 from cnnviz.synthesis.ascent import Ascent, cosine
 from cnnviz.synthesis.estimate import Estimate, estimate_run
 from cnnviz.synthesis.moments import distance
@@ -67,6 +67,8 @@ class StyleSettings:
         learning_rate: Adam's, in pixel units; it falls along a cosine at each size.
         init: what is painted over: the ``content``, ``noise``, or a picture (1, 3, h, w).
         style_scale: size of the style pictures relative to the content: more makes larger strokes.
+        fade: share of a style picture's sides over which it counts for less and less towards the border, so that its
+            frame is not painted as one.
         keep_color: ``none``; ``luminance`` paints light and dark only; ``covariance`` gives the style the photo's
             colours first.
         average_pooling: averages where the network takes maxima, which leaves less noise.
@@ -88,6 +90,7 @@ class StyleSettings:
     learning_rate: float = 0.05
     init: str | Tensor = "content"
     style_scale: float = 1.0
+    fade: float = 0.08
     keep_color: str = "none"
     average_pooling: bool = True
     shift: int = _SHIFT
@@ -100,6 +103,8 @@ class StyleSettings:
             _one_of("init", self.init, ("content", "noise"))
         if min(self.content_weight, self.style_weight, self.tv_weight) < 0:
             raise UsageError("Weights must not be negative.")
+        if not 0 <= self.fade <= 0.5:
+            raise UsageError(f"The share that fades must lie between 0 and 0.5, not {self.fade}.")
         if self.content_weight + self.style_weight <= 0:
             raise UsageError("Either the content or the style needs a weight above 0.")
         if not 0.05 <= self.style_scale <= 10:
@@ -248,7 +253,7 @@ class StyleTransfer:
         side = self.settings.style_scale * math.sqrt(size[0] * size[1])
         least = self.network.spec.min_size
         styles = [resize(style, _scaled(_size(style), side, least)) for style in self.styles]
-        masks = [at(mask, style) for mask, style in zip(self.style_masks, styles, strict=True)]
+        masks = [self._seen(mask, style) for mask, style in zip(self.style_masks, styles, strict=True)]
 
         def target(region: Region) -> TextureTarget:
             return measure_texture(
@@ -262,6 +267,14 @@ class StyleTransfer:
             )
 
         return [(region, target(region)) for region in self.regions]
+
+    def _seen(self, mask: Tensor | None, style: Tensor) -> Tensor | None:
+        """What counts of a style picture: its mask, faded out towards the borders."""
+        mask = at(mask, style)
+        if not self.settings.fade:
+            return mask
+        window = fading(_size(style), self.settings.fade).to(style)
+        return window if mask is None else mask * window
 
     def _weights(self) -> LossWeights:
         settings = self.settings
