@@ -75,7 +75,7 @@ class Fourier:
     def _spectrum_of(self, pixels: Tensor) -> Tensor:
         """The parameter of given pixels: ``image`` undone."""
         levels = pixels.clamp(0.02, 0.98).logit()
-        maps = torch.einsum("oc,nchw->nohw", torch.linalg.inv(self.basis), levels)
+        maps = (torch.linalg.inv(self.basis) @ levels.flatten(2)).view_as(levels)
         return torch.view_as_real(torch.fft.rfft2(maps, norm="forward") * _GAIN) / self.scale
 
     def image(self) -> Tensor:
@@ -85,7 +85,8 @@ class Fourier:
         """The picture before the sigmoid, (N, 3, H, W), 0 where it is grey."""
         spectrum = torch.view_as_complex(self.parameter * self.scale)
         maps = torch.fft.irfft2(spectrum, s=self.size, norm="forward") / _GAIN
-        return torch.einsum("oc,nchw->nohw", self.basis, maps)
+        # A plain product, whose gradient lies in memory as the spectrum does: einsum's makes Adam ten times slower.
+        return (self.basis @ maps.flatten(2)).view_as(maps)
 
     def project(self) -> None:
         """Every spectrum stands for a picture."""

@@ -21,6 +21,7 @@ RESTART = 25
 """L-BFGS forgets its past each so many steps: the picture is moved then, which changes the objective."""
 
 _RUN_AWAY = 1e3
+_GROWTH = 1.5  # steps at a size, as a multiple of those at the one before
 _FIRST = 2e-3  # pixel units
 
 Size = tuple[int, int]
@@ -31,32 +32,38 @@ Size = tuple[int, int]
 class Stage:
     """One size of the picture and the steps taken at it; ``number`` counts from 0, the coarsest.
 
-    ``polish``: whether it only goes over what the stage before painted at the same size.
+    ``polish``: whether it only goes over what the stage before painted at the same size; ``in_place``: and that
+    without moving it, as whoever looks at it through the network will see it.
     """
 
     number: int
     size: Size
     steps: int
     polish: bool = False
+    in_place: bool = False
 
 
 Prepare = Callable[[Stage, Tensor], Ascent]
 """A stage and the picture it begins with (1, 3, H, W) -> the run. Asked twice, it gives the same run."""
 
 
-def plan_stages(size: Size, steps: int, scales: int, polish: float = 0.0) -> list[Stage]:
-    """``scales`` sizes up to ``size``, each twice the one before, with ``steps`` shared among them.
+def plan_stages(size: Size, steps: int, scales: int, polish: float = 0.0, in_place: float = 0.0) -> list[Stage]:
+    """``scales`` sizes up to ``size``, each twice the one before, with ``steps`` shared among them, more for the larger.
 
-    ``polish`` is the share of each size's steps that is left for going over it.
+    ``polish`` is the share of each size's steps that is left for going over it, ``in_place`` the share of the last
+    size's that is done without moving it.
     """
+    weights = [_GROWTH**i for i in range(scales)]
+    bounds = [round(steps * sum(weights[:i]) / sum(weights)) for i in range(scales + 1)]
     stages: list[Stage] = []
     for i in range(scales):
         height, width = (max(1, round(side / 2 ** (scales - 1 - i))) for side in size)
-        share = steps * (i + 1) // scales - steps * i // scales
-        last = round(share * polish)
-        for count, polishing in ((share - last, False), (last, True)):
+        share = bounds[i + 1] - bounds[i]
+        final = round(share * in_place) if i == scales - 1 else 0
+        last = round((share - final) * polish)
+        for count, kind in ((share - last - final, ()), (last, (True,)), (final, (True, True))):
             if count:
-                stages.append(Stage(len(stages), (height, width), count, polishing))
+                stages.append(Stage(len(stages), (height, width), count, *kind))
     return stages
 
 

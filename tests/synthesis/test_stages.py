@@ -22,6 +22,14 @@ def test_stages_double_and_share_the_steps():
     assert all(before.size == after.size for before, after in pairwise(stages) if after.polish)
 
 
+def test_only_the_last_size_is_gone_over_in_place():
+    stages = plan_stages((64, 64), 80, 2, polish=0.25, in_place=0.2)
+    assert [(s.steps, s.polish, s.in_place) for s in stages] == [
+        *[(24, False, False), (8, True, False)],
+        *[(28, False, False), (10, True, False), (10, True, True)],
+    ]
+
+
 def test_one_scale_per_halving_down_to_the_least():
     assert [scales_for((s, s), 128) for s in (64, 128, 255, 256, 1024)] == [1, 1, 1, 2, 4]
 

@@ -86,6 +86,12 @@ def test_total_variation_is_the_papers_sum_as_a_mean(beta):
         assert float(value) == pytest.approx(float(sum(terms)) / len(terms), rel=1e-5)
 
 
+@pytest.mark.parametrize("beta", [1.5, 2.0])
+def test_total_variation_has_the_right_slope(beta):
+    picture = _picture(2, 4, 5).requires_grad_()
+    assert torch.autograd.gradcheck(lambda x: total_variation(x, beta), (picture,))
+
+
 def test_penalties_are_zero_where_nothing_is_amiss():
     grey = torch.full((2, 3, 4, 4), 0.5)
     assert total_variation(grey).tolist() == [0, 0]
