@@ -95,8 +95,8 @@ def quality() -> None:
             judge = Judge(network, content, style)
             print(f"{photo} × {painting}")
             print("  plain Gatys loop      ", judge.written(plain_gatys(judge, content)))
-            same = StyleSettings(content_weight=0.3, style_loss="gram", palette_weight=0.0)
-            for name, settings in (("ours, Gram losses", same), ("ours, defaults", StyleSettings())):
+            same = StyleSettings(content_weight=0.3, style_loss="gram", palette_weight=0.0, fade=0.0)
+            for name, settings in (("ours, the same losses", same), ("ours, defaults", StyleSettings())):
                 found = StyleTransfer(network, content, [style], settings=settings).run()
                 print(f"  {name:<22}", judge.written(found), flush=True)
 

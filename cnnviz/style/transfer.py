@@ -64,6 +64,7 @@ class StyleSettings:
         optimizer: ``lbfgs`` or ``adam``.
         polish: share of the steps in which each size is gone over with Adam, moved about at every step, which ends
             the fine dither that L-BFGS leaves.
+        in_place: share of the last size's steps, Adam's too, in which the picture is no longer moved.
         learning_rate: Adam's, in pixel units; it falls along a cosine at each size.
         init: what is painted over: the ``content``, ``noise``, or a picture (1, 3, h, w).
         style_scale: size of the style pictures relative to the content: more makes larger strokes.
@@ -86,7 +87,8 @@ class StyleSettings:
     steps: int = 240
     scales: int | None = None
     optimizer: str = "lbfgs"
-    polish: float = 0.375
+    polish: float = 0.35
+    in_place: float = 0.2
     learning_rate: float = 0.05
     init: str | Tensor = "content"
     style_scale: float = 1.0
@@ -103,6 +105,8 @@ class StyleSettings:
             _one_of("init", self.init, ("content", "noise"))
         if min(self.content_weight, self.style_weight, self.tv_weight) < 0:
             raise UsageError("Weights must not be negative.")
+        if not (0 <= self.polish <= 1 and 0 <= self.in_place <= 1):
+            raise UsageError("The shares of steps must lie between 0 and 1.")
         if not 0 <= self.fade <= 0.5:
             raise UsageError(f"The share that fades must lie between 0 and 0.5, not {self.fade}.")
         if self.content_weight + self.style_weight <= 0:
@@ -216,7 +220,9 @@ class StyleTransfer:
     def _stages(self) -> list[Stage]:
         size = _size(self.content)
         scales = self.settings.scales or scales_for(size, least=128)
-        return plan_stages(size, self.settings.steps, min(scales, self.settings.steps), self.settings.polish)
+        settings = self.settings
+        scales = min(scales, settings.steps)
+        return plan_stages(size, settings.steps, scales, settings.polish, settings.in_place)
 
     def _first(self) -> Tensor:
         init = self.settings.init
@@ -233,9 +239,12 @@ class StyleTransfer:
         content = resize(self.content, stage.size)
         quasi_newton = self.settings.optimizer == "lbfgs" and not stage.polish
         every = RESTART if quasi_newton else 1 if stage.polish else 5
-        shift = RandomShift(self.settings.shift, every, self.seed * 101 + stage.number)
-        loss = StyleLoss(self.network, content, self.content_layers, self._targets(stage.size), self._weights(), shift)
-        if stage.polish:
+        largest = 0 if stage.in_place else self.settings.shift
+        shift = RandomShift(largest, every, self.seed * 101 + stage.number)
+        loss = StyleLoss(
+            self.network, content, self.content_layers, self._targets(stage.size, largest // 2), self._weights(), shift
+        )
+        if stage.polish and not stage.in_place:
             start = gaussian_blur(start, _SOFTEN)
         picture = self._picture(start, content, bounded=not quasi_newton)
         if quasi_newton:
@@ -249,7 +258,7 @@ class StyleTransfer:
             return Pixels(start, bounded)
         return Covered(start, content, covering.to(content), bounded)
 
-    def _targets(self, size: Size) -> list[tuple[Region, TextureTarget]]:
+    def _targets(self, size: Size, margin: int) -> list[tuple[Region, TextureTarget]]:
         side = self.settings.style_scale * math.sqrt(size[0] * size[1])
         least = self.network.spec.min_size
         styles = [resize(style, _scaled(_size(style), side, least)) for style in self.styles]
@@ -263,7 +272,7 @@ class StyleTransfer:
                 shares=region.weights,
                 masks=[masks[i] for i in region.styles],
                 statistic=self.settings.style_loss,
-                margin=self.settings.shift // 2,
+                margin=margin,
             )
 
         return [(region, target(region)) for region in self.regions]
