@@ -36,5 +36,5 @@ PYTHON
 exec cnnviz fast-style train \
     "$here/sample_images/starry.jpg" "$here/sample_images/mosaic.jpg" "$here/sample_images/ink.jpg" \
     --content "$folder/photos" -o "$folder/styles.safetensors" --resume --force \
-    -m squeezenet1_1 --batch 3 --crop 160 --steps 4000 --learning-rate 0.003 --content-weight 3 --save-every 100 \
+    -m squeezenet1_1 --batch 3 --crop 160 --steps 4800 --learning-rate 0.003 --content-weight 3 --save-every 100 \
     "$@"
