@@ -95,7 +95,7 @@ def register(app: typer.Typer) -> None:
         app,
         "texture",
         examples="cnnviz texture sample_images/gravel.png\n"
-        "cnnviz texture sample_images/mosaic.jpg --size 512x384 --seamless -o tile.png\n"
+        "cnnviz texture sample_images/mosaic.jpg --size 512x384 -o tile.png\n"
         "cnnviz texture sample_images/brick.png --strip\n"
         "cnnviz texture sample_images/brick.png --sample-size 64 --size 128 --method efros-leung",
     )
@@ -108,7 +108,9 @@ def register(app: typer.Typer) -> None:
         method: Annotated[
             TextureMethod, typer.Option("--method", help="By the network's features, or pixel by pixel.")
         ] = TextureMethod.gatys,
-        seamless: Annotated[bool, typer.Option("--seamless", help="Make opposite borders fit, for tiling.")] = False,
+        seamless: Annotated[
+            bool, typer.Option("--seamless/--no-seamless", help="Opposite borders fit, so that the picture tiles.")
+        ] = True,
         strip: Annotated[bool, typer.Option("--strip", help="Show what each layer adds, shallow to deep.")] = False,
         layer: Annotated[
             list[str] | None,
@@ -138,8 +140,8 @@ def register(app: typer.Typer) -> None:
         """Make more of a texture, of any size (Gatys et al. 2015; Efros & Leung 1999)."""
         if pooling not in ("average", "max"):
             raise UsageError(f"There is no pooling '{pooling}'; there are average and max.")
-        if method is TextureMethod.efros_leung and (strip or resume or seamless):
-            raise UsageError("--strip, --resume and --seamless are not for --method efros-leung.")
+        if method is TextureMethod.efros_leung and (strip or resume):
+            raise UsageError("--strip and --resume are not for --method efros-leung.")
         if strip and resume:
             raise UsageError("A --strip cannot be gone on with; leave out --resume.")
         parse_size(input.size, (1, 1))

@@ -48,7 +48,7 @@ Prepare = Callable[[Stage, Tensor], Ascent]
 
 
 def plan_stages(size: Size, steps: int, scales: int, polish: float = 0.0, in_place: float = 0.0) -> list[Stage]:
-    """``scales`` sizes up to ``size``, each twice the one before, with ``steps`` shared among them, more for the larger.
+    """``scales`` sizes up to ``size``, each twice the last, with ``steps`` shared among them, more for the larger.
 
     ``polish`` is the share of each size's steps that is left for going over it, ``in_place`` the share of the last
     size's that is done without moving it.

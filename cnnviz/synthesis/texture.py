@@ -55,7 +55,8 @@ class TextureSettings:
         steps: evaluations of the network, forward and backward, shared among the scales.
         scales: how many sizes, each twice the one before, the texture is painted at.
         polish: share of the steps in which each size is gone over with Adam, moved about at every step.
-        seamless: opposite borders fit, so that the picture tiles.
+        seamless: opposite borders fit, so that the picture tiles. Otherwise what is seen beyond the borders is a
+            reflection, which shows in them.
         average_pooling: averages where the network takes maxima, which leaves less noise.
     """
 
@@ -66,7 +67,7 @@ class TextureSettings:
     steps: int = 240
     scales: int = 2
     polish: float = 0.375
-    seamless: bool = False
+    seamless: bool = True
     average_pooling: bool = True
 
     def __post_init__(self) -> None:

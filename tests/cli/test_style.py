@@ -152,7 +152,7 @@ def test_texture_strip_and_baseline(run_cnnviz, samples):
     baseline = ("texture", samples / "gravel.png", *common, "--method", "efros-leung", "--size", 40, "-o", "e.png")
     assert run_cnnviz(*baseline).exit_code == 0
     assert Image.open("e.png").size == (40, 40)
-    assert run_cnnviz(*baseline, "--force", "--seamless").exit_code == 2
+    assert run_cnnviz(*baseline, "--force", "--strip").exit_code == 2
 
 
 def test_parsing_of_styles_sweeps_and_sizes(tmp_path):
