@@ -1,0 +1,100 @@
+"""Makes docs/gallery.md and its pictures: one command a picture, embedded network, fixed seeds, on sample_images.
+
+``python tools/make_gallery.py [NAME...]`` makes all of them, or those named; the page is written anew each time.
+"""
+
+from __future__ import annotations
+
+import shlex
+import subprocess
+import sys
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+from PIL import Image
+
+ROOT = Path(__file__).parents[1]
+IMAGES = ROOT / "docs" / "images"
+PAGE = ROOT / "docs" / "gallery.md"
+_WIDEST = 1200  # pixels
+
+
+@dataclass(frozen=True)
+class Exhibit:
+    """One picture: its file's stem, what it shows, and the command that makes it (without network and output)."""
+
+    name: str
+    caption: str
+    command: str
+
+
+EXHIBITS = (
+    Exhibit("saliency", "Which pixels the score of a cup of espresso hangs on", "saliency sample_images/coffee.png"),
+    Exhibit(
+        "compare",
+        "Seven answers to one question",
+        "compare sample_images/chelsea.png "
+        "--methods saliency,smoothgrad,integrated,guided,gradcam,guided-gradcam,occlusion",
+    ),
+    Exhibit("occlusion", "What the network misses when a patch is covered", "occlusion sample_images/coffee.png"),
+    Exhibit(
+        "visualize",
+        "What the network looks for: flamingo, tarantula, espresso, bell pepper",
+        "visualize --class flamingo --class tarantula --class espresso --class 'bell pepper'",
+    ),
+    Exhibit("channels", "Sixteen channels of the fifth layer", "visualize --layer fire5 --channels 0-15"),
+    Exhibit("dream", "A dream of eyes and faces", "dream sample_images/astronaut.png"),
+    Exhibit("swirls", "A shallower dream", "dream sample_images/rocket.jpg --layer fire5"),
+    Exhibit("invert", "The same photo, painted from ever deeper layers alone", "invert sample_images/chelsea.png"),
+    Exhibit("starry", "A photo in a painted style", "style sample_images/rocket.jpg sample_images/starry.jpg"),
+    Exhibit("mosaic", "Another", "style sample_images/chelsea.png sample_images/mosaic.jpg"),
+    Exhibit("brick", "A wall that goes on", "texture sample_images/brick.png"),
+    Exhibit(
+        "fool", "Two pictures of a cat; one is taken for a flamingo", "fool sample_images/chelsea.png --target flamingo"
+    ),
+    Exhibit("filters", "The first layer's filters", "filters"),
+    Exhibit("neighbors", "What the network finds alike", "neighbors sample_images/brick.png sample_images -k 4"),
+)
+
+
+def make(exhibit: Exhibit) -> None:
+    """Run the command and keep its picture, no wider than a page."""
+    with tempfile.TemporaryDirectory() as folder:
+        place = Path(folder) / f"{exhibit.name}.png"
+        line = ["cnnviz", *shlex.split(exhibit.command), "-m", "squeezenet1_1", "-o", str(place)]
+        print(shlex.join(line[:-2]), flush=True)
+        subprocess.run(line, cwd=ROOT, check=True, stdout=subprocess.DEVNULL)
+        with Image.open(place) as picture:
+            shown = picture.convert("RGB")
+    shown.thumbnail((_WIDEST, _WIDEST))
+    shown.save(IMAGES / f"gallery.{exhibit.name}.jpg", quality=85, optimize=True)
+
+
+def page() -> str:
+    """The gallery as Markdown."""
+    head = (
+        "# Gallery\n\n"
+        "Each picture was made by the command above it, with the embedded SqueezeNet 1.1 (`-m squeezenet1_1`) and the\n"
+        "default seed, on the sample pictures; `tools/make_gallery.py` makes them all again.\n"
+    )
+    shows = (
+        f"\n## {e.caption}\n\n`cnnviz {e.command}`\n\n![{e.caption}](images/gallery.{e.name}.jpg)\n" for e in EXHIBITS
+    )
+    return head + "".join(shows)
+
+
+def main() -> None:
+    """Make the pictures named on the command line, or all, and the page."""
+    wanted = set(sys.argv[1:])
+    unknown = wanted - {exhibit.name for exhibit in EXHIBITS}
+    if unknown:
+        sys.exit(f"There is no exhibit {', '.join(sorted(unknown))}.")
+    for exhibit in EXHIBITS:
+        if not wanted or exhibit.name in wanted:
+            make(exhibit)
+    PAGE.write_text(page(), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
