@@ -95,7 +95,9 @@ def quality() -> None:
             judge = Judge(network, content, style)
             print(f"{photo} × {painting}")
             print("  plain Gatys loop      ", judge.written(plain_gatys(judge, content)))
-            same = StyleSettings(content_weight=0.3, style_loss="gram", palette_weight=0.0, fade=0.0)
+            same = StyleSettings(
+                content_weight=0.3, style_loss="gram", palette_weight=0.0, fade=0.0, polish=0.35, in_place=0.2
+            )
             for name, settings in (("ours, the same losses", same), ("ours, defaults", StyleSettings())):
                 found = StyleTransfer(network, content, [style], settings=settings).run()
                 print(f"  {name:<22}", judge.written(found), flush=True)

@@ -64,7 +64,8 @@ class StyleSettings:
         optimizer: ``lbfgs`` or ``adam``.
         polish: share of the steps in which each size is gone over with Adam, moved about at every step, which ends
             the fine dither that L-BFGS leaves.
-        in_place: share of the last size's steps, Adam's too, in which the picture is no longer moved.
+        in_place: share of the last size's steps, Adam's too, in which the picture is no longer moved: it lowers the
+            loss seen from that place, and brings a trace of the grid back.
         learning_rate: Adam's, in pixel units; it falls along a cosine at each size.
         init: what is painted over: the ``content``, ``noise``, or a picture (1, 3, h, w).
         style_scale: size of the style pictures relative to the content: more makes larger strokes.
@@ -87,8 +88,8 @@ class StyleSettings:
     steps: int = 240
     scales: int | None = None
     optimizer: str = "lbfgs"
-    polish: float = 0.35
-    in_place: float = 0.2
+    polish: float = 0.375
+    in_place: float = 0.0
     learning_rate: float = 0.05
     init: str | Tensor = "content"
     style_scale: float = 1.0
