@@ -248,8 +248,9 @@ def framed(source: Source, photo: Image, network: Network, options: PictureOptio
     from cnnviz.runtime.memory import require_memory
 
     spec, crop = network.spec, options.square
-    side = spec.size if spec.fixed else (options.side_of(photo) or spec.size)
-    size = (side, side) if spec.fixed and not crop else side
+    size: int | tuple[int, int] = spec.size if spec.fixed else (options.size_of(photo) or spec.size)
+    if spec.fixed and not crop:
+        size = (spec.size, spec.size)
     height, width = planned_size(photo, size, crop)
     require_memory(network, (min(height, options.piece or height), min(width, options.piece or width)))
     pixels = to_pixels(photo, size, crop=crop)

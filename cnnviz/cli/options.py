@@ -184,8 +184,8 @@ class PictureOptions:
         """The largest side the network sees at once; None for pictures that it sees whole."""
         return None
 
-    def side_of(self, photo: Image) -> int | None:
-        """The shorter side this photo is brought to; ``side``, where all are treated alike."""
+    def size_of(self, photo: Image) -> int | tuple[int, int] | None:
+        """The size this photo is brought to, as ``to_pixels`` takes it; ``side``, where all are treated alike."""
         return self.side
 
 
@@ -286,9 +286,11 @@ class CanvasOptions(PictureOptions):
     def piece(self) -> int | None:
         return self.tile
 
-    def side_of(self, photo: Image) -> int | None:
+    def size_of(self, photo: Image) -> tuple[int, int]:
+        """The photo's own shape, however long a strip it is: what is painted is not to be squeezed."""
         own = min(photo.size)
-        return self.size or (own if self.tile else min(own, _CANVAS))
+        scale = (self.size or (own if self.tile else min(own, _CANVAS))) / own
+        return max(1, round(photo.height * scale)), max(1, round(photo.width * scale))
 
 
 @dataclass

@@ -153,10 +153,13 @@ def paint(network: Network, wish: Wish, watch: Watch) -> Result:
     """The sheet, or the one picture."""
     import torch
 
+    from cnnviz.runtime.memory import require_memory
+
     subjects = list(_batches(network, wish))
     count = sum(_length(subject) for subject in subjects)
     steps = wish.steps or (_QUICK if count > _SHEET else 256)
     size = wish.size or (network.spec.size if wish.classes else _SMALL if count > _SHEET else _MEDIUM)
+    require_memory(network, (size * min(count, _AT_ONCE), size))
     parts = []
     for number, subject in enumerate(subjects):
         parts.append(_ascend(network, subject, wish, size, steps, watch, number, len(subjects)))

@@ -183,3 +183,18 @@ def test_an_interrupted_job_leaves_its_picture_and_is_done_again(cnnviz_command,
     line = [part for part in line if part not in {"--save-every", "1"}]
     subprocess.run([*line, "--steps", "1", "--skip-existing"], cwd=tmp_path, check=True, capture_output=True)
     assert "unfinished_at_step" not in read_recipe(tmp_path / "rocket.dream.png")
+
+
+def test_a_strip_keeps_its_shape(run_cnnviz, samples):
+    Image.open(samples / "rocket.jpg").resize((500, 37)).save("strip.png")
+    assert run_cnnviz("dream", "strip.png", *NET, "--steps", 1).exit_code == 0
+    assert Image.open("strip.dream.png").size == (500, 37)
+
+
+@pytest.mark.parametrize("command", [("visualize", "--class", "flamingo"), ("dream", "photo.jpg")])
+def test_what_cannot_fit_is_refused_with_a_size_that_does(run_cnnviz, samples, command):
+    Path("photo.jpg").write_bytes((samples / "rocket.jpg").read_bytes())
+    outcome = run_cnnviz(*command, *NET, "--size", 300_000)
+    assert outcome.exit_code == 4
+    assert "--size" in outcome.stderr
+    assert "would fit" in outcome.stderr
