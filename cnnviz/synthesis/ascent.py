@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from cnnviz.errors import DivergedError
+from cnnviz.runtime.memory import keep_freed_memory
 from cnnviz.runtime.progress import OnStep, Step
 from cnnviz.synthesis.optimizers import Optimizer
 
@@ -85,6 +86,7 @@ class Ascent:
 
         Raises DivergedError where the loss is no longer a number.
         """
+        keep_freed_memory(self.picture.parameter.device)
         while self.done < self.steps:
             terms = self._step()
             if on_step is not None:

@@ -19,13 +19,3 @@ def fitting_batch(bytes_each: int, device: torch.device, cached: int = 0) -> int
     kind = "cpu" if device.type == "cpu" else "cuda"
     left = max(WORKING_SET[kind] - cached, WORKING_SET[kind] // 4)
     return max(1, min(LARGEST_BATCH[kind], left // max(1, bytes_each)))
-
-
-def keep_freed_memory(device: torch.device) -> None:
-    """Let the C library reuse freed blocks of up to 31 MiB rather than give each back to the system.
-
-    glibc learns so from the largest block it has seen freed. Fetching the pages of windows anew for each operation
-    takes up to half of the time. The block itself is never touched and so takes no memory.
-    """
-    if device.type == "cpu":
-        torch.empty(31 << 20, dtype=torch.uint8)

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor, fx
 
-from cnnviz.attribution.incremental.batches import fitting_batch, keep_freed_memory
+from cnnviz.attribution.incremental.batches import fitting_batch
 from cnnviz.attribution.incremental.convolution import prepare_convolutions
 from cnnviz.attribution.incremental.errors import NotIncremental
 from cnnviz.attribution.incremental.gather import as_maps, overlay
