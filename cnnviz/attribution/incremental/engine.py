@@ -17,6 +17,7 @@ from cnnviz.attribution.incremental.gather import as_maps, overlay
 from cnnviz.attribution.incremental.in_place import rectify_in_place, without_in_place
 from cnnviz.attribution.incremental.plan import AxisPlan, Window, whole_window
 from cnnviz.attribution.incremental.program import Program, Step
+from cnnviz.runtime.memory import keep_freed_memory
 
 Position = tuple[int, int]
 
