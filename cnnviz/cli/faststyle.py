@@ -97,7 +97,7 @@ class PaintedOptions(PictureOptions):
     def side(self) -> int | None:
         return self.size
 
-    def side_of(self, photo: Image) -> Any:
+    def size_of(self, photo: Image) -> int | tuple[int, int]:
         return self.size or (photo.height, photo.width)
 
 
