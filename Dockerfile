@@ -40,7 +40,7 @@ COPY --from=wheel /wheels /wheels
 RUN apt-get update \
     && apt-get install -y --no-install-recommends libgl1 libglib2.0-0 \
     && rm -rf /var/lib/apt/lists/* \
-    && if [ -n "$TORCH_INDEX" ]; then pip install --no-cache-dir --index-url "$TORCH_INDEX" torch torchvision; fi \
+    && if [ -n "$TORCH_INDEX" ]; then PIP_INDEX_URL="$TORCH_INDEX" pip install --no-cache-dir torch torchvision; fi \
     && pip install --no-cache-dir /wheels/*.whl \
     && useradd --create-home --uid 10001 cnnviz \
     && mkdir -p /work /cache \

@@ -30,7 +30,7 @@ class Exhibit:
 
 
 EXHIBITS = (
-    Exhibit("saliency", "Which pixels the score of a cup of espresso hangs on", "saliency sample_images/coffee.png"),
+    Exhibit("saliency", "Which pixels the class of a photo hangs on", "saliency sample_images/chelsea.png"),
     Exhibit(
         "compare",
         "Seven answers to one question",
