@@ -47,8 +47,10 @@ class Weaver:
 
     def __call__(self, net: Network, picture: Picture) -> Result:
         from cnnviz.imaging import to_photo
+        from cnnviz.runtime.memory import require_memory
 
         size = parse_size(self.size, (picture.pixels.shape[2], picture.pixels.shape[3]))
+        require_memory(net, size)
         net = at_precision(net, self.precision)
         if self.strip:
             return self._strip(net, picture.pixels, size)

@@ -191,7 +191,9 @@ def test_a_strip_keeps_its_shape(run_cnnviz, samples):
     assert Image.open("strip.dream.png").size == (500, 37)
 
 
-@pytest.mark.parametrize("command", [("visualize", "--class", "flamingo"), ("dream", "photo.jpg")])
+@pytest.mark.parametrize(
+    "command", [("visualize", "--class", "flamingo"), ("dream", "photo.jpg"), ("texture", "photo.jpg")]
+)
 def test_what_cannot_fit_is_refused_with_a_size_that_does(run_cnnviz, samples, command):
     Path("photo.jpg").write_bytes((samples / "rocket.jpg").read_bytes())
     outcome = run_cnnviz(*command, *NET, "--size", 300_000)
