@@ -378,11 +378,6 @@ class RunOptions:
     debug: Annotated[bool, _option("--debug", panel=_RUN, help="Show the traceback of an error.")] = False
 
 
-GROUPS = (
-    *(NetworkOptions, NetworksOptions, InputOptions, SampleOptions, CanvasOptions),
-    *(OutputOptions, PageOptions, StoreOptions, LongOptions, RunOptions),
-)
-
 NOT_IN_PARAMETERS = {
     *("images", "files_from", "recursive", "output", "force", "skip_existing", "offline", "max_pixels"),
     *("json", "quiet", "verbose", "debug", "device", "store", "batch"),
