@@ -50,7 +50,7 @@ def register(app: typer.Typer) -> None:
 
     @command(app, "info", examples="cnnviz info chelsea.saliency.png\ncnnviz info --command chelsea.saliency.png")
     def info(
-        picture: Annotated[Path, typer.Argument(help="A picture that cnnviz wrote.", metavar="IMG")],
+        picture: Annotated[Path, typer.Argument(help="A picture or film that cnnviz wrote.", metavar="IMG")],
         as_command: Annotated[
             bool, typer.Option("--command", help="Print only the command line that would make it again.")
         ] = False,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import secrets
 from collections.abc import Callable, Iterator
 from contextlib import closing
@@ -13,7 +12,9 @@ import numpy as np
 from PIL import Image
 
 from cnnviz.errors import ImageError, UsageError
+from cnnviz.imaging.mp4 import comment_arguments
 from cnnviz.imaging.opening import shown
+from cnnviz.imaging.recipe import as_comment
 
 FOOTAGE = frozenset({".mp4", ".m4v", ".mov", ".mkv", ".webm", ".avi"})
 """The extensions, in lower case, that mark a video to read."""
@@ -37,7 +38,12 @@ def change_video(path: Path, target: Path, change: Change, recipe: dict[str, Any
         with closing(reader.read_frames(str(path), pix_fmt="rgb24")) as frames:
             facts = next(frames)
             sound = {"audio_path": str(path), "audio_codec": "copy"} if facts.get("audio_codec") else {}
-            settings = {"fps": facts["fps"], "quality": quality / 10, "output_params": _metadata(recipe), **sound}
+            settings = {
+                "fps": facts["fps"],
+                "quality": quality / 10,
+                "output_params": comment_arguments(as_comment(recipe)),
+                **sound,
+            }
             count = _write(reader, scrap, _changed(frames, facts["size"], change), settings)
         scrap.replace(target)
     except (OSError, StopIteration) as error:
@@ -76,7 +82,3 @@ def _write(writing: Any, target: Path, photos: Iterator[Image.Image], settings: 
         raise OSError("no frames")
     writer.close()
     return count
-
-
-def _metadata(recipe: dict[str, Any]) -> list[str]:
-    return ["-metadata", f"comment={json.dumps(recipe, sort_keys=True)}", "-movflags", "+faststart"]

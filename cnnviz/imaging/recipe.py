@@ -1,7 +1,7 @@
 """The recipe every written picture carries: the command, model and settings that made it, as JSON metadata.
 
 PNG holds it in a text chunk of the keyword ``cnnviz``; JPEG, WebP and TIFF in the EXIF tag ImageDescription;
-GIF in its comment. Each also names the program and its version.
+GIF and MP4 in their comment. Each also names the program and its version.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from PIL.PngImagePlugin import PngInfo
 
 from cnnviz import __version__
 from cnnviz.errors import ImageError, UsageError
+from cnnviz.imaging.mp4 import is_mp4, read_comment
 from cnnviz.imaging.opening import Source, opened, shown
 
 SOFTWARE = f"cnnviz {__version__}"
@@ -32,20 +33,29 @@ def embed(recipe: dict[str, Any], format: str) -> dict[str, Any]:
 
     Raises UsageError if the recipe is not made of what JSON knows, or too long for EXIF.
     """
-    try:
-        text = json.dumps(recipe, sort_keys=True, ensure_ascii=True, allow_nan=False)
-    except (TypeError, ValueError) as error:
-        raise UsageError(f"The recipe cannot be written as JSON: {error}.") from error
+    text = _text(recipe)
     if format == "PNG":
         return {"pnginfo": _png_text(text)}
     if format == "GIF":
-        return {"comment": f"{SOFTWARE} {text}".encode("ascii")}
+        return {"comment": as_comment(recipe).encode("ascii")}
     if len(text) > _EXIF_ROOM:
         raise UsageError(f"A recipe of {len(text):,} characters does not fit in {format}; write a PNG.")
     exif = Image.Exif()
     exif[_DESCRIPTION] = text
     exif[_SOFTWARE] = SOFTWARE
     return {"exif": exif.tobytes() if format != "TIFF" else exif}
+
+
+def as_comment(recipe: dict[str, Any]) -> str:
+    """The recipe as formats with nothing but a comment carry it, behind the program's name; ASCII."""
+    return f"{SOFTWARE} {_text(recipe)}"
+
+
+def _text(recipe: dict[str, Any]) -> str:
+    try:
+        return json.dumps(recipe, sort_keys=True, ensure_ascii=True, allow_nan=False)
+    except (TypeError, ValueError) as error:
+        raise UsageError(f"The recipe cannot be written as JSON: {error}.") from error
 
 
 def _png_text(text: str) -> PngInfo:
@@ -56,15 +66,18 @@ def _png_text(text: str) -> PngInfo:
 
 
 def read_recipe(source: Source) -> dict[str, Any]:
-    """The recipe that a picture written by cnnviz carries.
+    """The recipe that a picture or film written by cnnviz carries.
 
     Args:
-        source: The path of the picture, or its bytes.
+        source: The path of the file, or its bytes.
 
     Raises ImageError if it cannot be opened, or carries no recipe.
     """
-    with opened(source) as picture:
-        text = _find(picture)
+    if _is_film(source):
+        text = _of_comment(read_comment(source))
+    else:
+        with opened(source) as picture:
+            text = _find(picture)
     try:
         recipe = json.loads(text)
     except ValueError:
@@ -79,8 +92,18 @@ def _find(picture: Image.Image) -> str:
     if picture.format == "PNG":
         return str(picture.info.get(_KEYWORD, ""))
     if picture.format == "GIF":
-        comment = picture.info.get("comment", b"").decode("ascii", "replace")
-        return comment[comment.find("{") :] if comment.startswith(f"{_KEYWORD} ") else ""
+        return _of_comment(picture.info.get("comment", b"").decode("ascii", "replace"))
     exif = picture.getexif()
     made_here = str(exif.get(_SOFTWARE, "")).startswith(f"{_KEYWORD} ")
     return str(exif.get(_DESCRIPTION, "")) if made_here else ""
+
+
+def _of_comment(comment: str) -> str:
+    return comment[comment.find("{") :] if comment.startswith(f"{_KEYWORD} ") else ""
+
+
+def _is_film(source: Source) -> bool:
+    try:
+        return is_mp4(source)
+    except OSError:
+        return False  # opening it as a picture tells what is wrong

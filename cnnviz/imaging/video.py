@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
@@ -11,7 +10,9 @@ from typing import Any
 import numpy as np
 
 from cnnviz.errors import ImageError, UsageError
+from cnnviz.imaging.mp4 import comment_arguments
 from cnnviz.imaging.pixels import to_photo
+from cnnviz.imaging.recipe import as_comment
 
 VIDEO = ".mp4"
 
@@ -36,7 +37,7 @@ def encode_video(
         raise UsageError("MP4 films need ffmpeg: pip install 'cnnviz[video]'; or write a .gif or .webp.") from error
     arrays = [np.asarray(frame if hasattr(frame, "mode") else to_photo(frame)) for frame in frames]
     height, width = (side - side % 2 for side in arrays[0].shape[:2])
-    comment = json.dumps(recipe, sort_keys=True) if recipe is not None else ""
+    comment = as_comment(recipe) if recipe is not None else ""
     with tempfile.TemporaryDirectory(prefix="cnnviz-") as folder:
         place = Path(folder) / "film.mp4"
         try:
@@ -46,7 +47,7 @@ def encode_video(
                 fps=1000 / duration,
                 quality=quality / 10,
                 macro_block_size=2,
-                output_params=["-metadata", f"comment={comment}", "-movflags", "+faststart"],
+                output_params=comment_arguments(comment),
                 ffmpeg_log_level="error",
             )
             writer.send(None)

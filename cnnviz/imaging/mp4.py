@@ -1,0 +1,68 @@
+"""The comment of an MP4 film: what ffmpeg is told to write, and how it is found again without ffmpeg.
+
+An MP4 file is boxes in boxes, each its length, its kind in four letters, and its content (ISO/IEC 14496-12). The
+comment lies in moov > udta > meta > ilst > ©cmt > data, as iTunes has it and ffmpeg writes it.
+"""
+
+from __future__ import annotations
+
+import os
+import struct
+from io import BytesIO
+from pathlib import Path
+from typing import BinaryIO
+
+_COMMENT = (b"moov", b"udta", b"meta", b"ilst", b"\xa9cmt", b"data")
+_PREFACE = {b"meta": 4, b"data": 8}
+"""Bytes before the content: meta's version and flags, data's kind and language."""
+_LONGEST = 1 << 20
+
+
+def comment_arguments(comment: str) -> list[str]:
+    """What ffmpeg is given so that the film carries ``comment`` and can be played while it still loads."""
+    return ["-metadata", f"comment={comment}", "-movflags", "+faststart"]
+
+
+def is_mp4(source: str | Path | bytes) -> bool:
+    """Whether the file, or its bytes, begin as an MP4 does."""
+    with _reading(source) as film:
+        return film.read(12)[4:8] == b"ftyp"
+
+
+def read_comment(source: str | Path | bytes) -> str:
+    """The comment of a film, by its path or its bytes; an empty string where it has none or is damaged."""
+    with _reading(source) as film:
+        end = film.seek(0, os.SEEK_END)
+        start = 0
+        for kind in _COMMENT:
+            found = _find(film, kind, start, end)
+            if found is None:
+                return ""
+            start, end = found
+        film.seek(start)
+        return film.read(min(end - start, _LONGEST)).decode("utf-8", "replace")
+
+
+def _find(film: BinaryIO, wanted: bytes, start: int, end: int) -> tuple[int, int] | None:
+    """Where the content of the first box of this kind between two places begins and ends."""
+    while start + 8 <= end:
+        film.seek(start)
+        length, kind = struct.unpack(">I4s", film.read(8))
+        head = 8
+        if length == 1:  # a long box: its length follows in eight bytes
+            long = film.read(8)
+            if len(long) < 8:
+                return None
+            length, head = struct.unpack(">Q", long)[0], 16
+        elif length == 0:  # the last box, to the end of the file
+            length = end - start
+        if length < head or start + length > end:
+            return None
+        if kind == wanted:
+            return start + head + _PREFACE.get(kind, 0), start + length
+        start += length
+    return None
+
+
+def _reading(source: str | Path | bytes) -> BinaryIO:
+    return BytesIO(source) if isinstance(source, bytes) else Path(source).open("rb")
