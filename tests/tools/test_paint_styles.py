@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import importlib.util
+import importlib
 from pathlib import Path
 
 import numpy as np
@@ -17,13 +17,13 @@ SIZE = 128
 @pytest.fixture(scope="module")
 def script():
     """The script with sparser brush strokes and hatching, which are most of its work."""
-    spec = importlib.util.spec_from_file_location("paint_styles", ROOT / "tools" / "paint_styles.py")
-    assert spec is not None and spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    module.BRUSHES = tuple(layer._replace(spacing=4 * layer.spacing) for layer in module.BRUSHES)
-    module.HATCHES = tuple(hatch._replace(spacing=3 * hatch.spacing) for hatch in module.HATCHES)
-    return module
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(ROOT / "tools")
+        from painting import ink, starry
+
+        patch.setattr(starry, "BRUSHES", tuple(layer._replace(spacing=4 * layer.spacing) for layer in starry.BRUSHES))
+        patch.setattr(ink, "HATCHES", tuple(hatch._replace(spacing=3 * hatch.spacing) for hatch in ink.HATCHES))
+        yield importlib.import_module("paint_styles")
 
 
 @pytest.fixture(scope="module")
@@ -49,10 +49,12 @@ def mean_colour(picture: np.ndarray) -> np.ndarray:
     return picture.reshape(-1, 3).mean(axis=0)
 
 
-def test_starry_is_blue_with_a_yellow_moon(painted, script):
+def test_starry_is_blue_with_a_yellow_moon(painted):
+    from painting.starry import MOON
+
     red, green, blue = mean_colour(painted["starry"])
     assert blue > green > red
-    row, column = int(script.MOON.y * SIZE), int(script.MOON.x * SIZE)
+    row, column = int(MOON.y * SIZE), int(MOON.x * SIZE)
     red, green, blue = mean_colour(painted["starry"][row - 5 : row + 6, column - 5 : column + 6])
     assert min(red, green) > blue
 

@@ -1,0 +1,1 @@
+"""The programs that paint the style pictures; ``tools/paint_styles.py`` runs them."""
