@@ -12,7 +12,7 @@ import typer
 from cnnviz.cli import console
 from cnnviz.cli.command import command
 from cnnviz.cli.job import ImageJob, Picture, Result
-from cnnviz.cli.options import OutputOptions, PictureOptions, RunOptions, _option
+from cnnviz.cli.options import OutputOptions, PictureOptions, RunOptions, option
 from cnnviz.cli.videojob import VIDEO, VideoJob, has_any, run_all, split_videos
 from cnnviz.errors import UsageError
 
@@ -71,7 +71,7 @@ class PaintedOptions(PictureOptions):
 
     size: Annotated[
         int | None,
-        _option(
+        option(
             "--size",
             "-s",
             env="SIZE",
@@ -83,7 +83,7 @@ class PaintedOptions(PictureOptions):
     ] = None
     tile: Annotated[
         int | None,
-        _option(
+        option(
             "--tile",
             panel="Input",
             min=64,

@@ -1,0 +1,32 @@
+"""Every option that several commands share, declared once, in groups a command asks for by type.
+
+A command takes a parameter of one of these types (``network: NetworkOptions``); ``cnnviz.cli.command`` spreads its
+fields out into the command's own options and hands the filled-in group over. Each option that a user may want to
+set for good has an environment default, ``CNNVIZ_`` and its name.
+"""
+
+from __future__ import annotations
+
+from cnnviz.cli.options.declaring import numbers, option
+from cnnviz.cli.options.network import NetworkOptions, NetworksOptions, TargetOption
+from cnnviz.cli.options.outputs import LongOptions, OutputOptions, PageOptions
+from cnnviz.cli.options.pictures import CanvasOptions, InputOptions, PictureOptions, SampleOptions
+from cnnviz.cli.options.running import NOT_IN_PARAMETERS, RunOptions, StoreOptions
+
+__all__ = [
+    "NOT_IN_PARAMETERS",
+    "CanvasOptions",
+    "InputOptions",
+    "LongOptions",
+    "NetworkOptions",
+    "NetworksOptions",
+    "OutputOptions",
+    "PageOptions",
+    "PictureOptions",
+    "RunOptions",
+    "SampleOptions",
+    "StoreOptions",
+    "TargetOption",
+    "numbers",
+    "option",
+]

@@ -1,0 +1,135 @@
+"""Which network, with which weights, where it computes, and which of its classes is meant."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from cnnviz.cli.options.declaring import NETWORK, numbers, option
+from cnnviz.errors import UsageError
+
+if TYPE_CHECKING:
+    from cnnviz.network import Network
+
+
+def _networks(incomplete: str) -> list[str]:
+    """For the shell to complete: the networks whose names begin so."""
+    from cnnviz.network import catalogue
+
+    return [name for name in catalogue.names() if name.startswith(incomplete)]
+
+
+@dataclass
+class NetworkOptions:
+    """Which network, with which weights, and where it computes."""
+
+    model: Annotated[
+        str,
+        option(
+            "--model",
+            "-m",
+            env="MODEL",
+            panel=NETWORK,
+            help="Network, by its torchvision name, or 'auto'.",
+            autocompletion=_networks,
+        ),
+    ] = "auto"
+    weights: Annotated[
+        str | None,
+        option(
+            "--weights",
+            "-w",
+            env="WEIGHTS",
+            panel=NETWORK,
+            help="A torchvision weights name, a file (.pth, .pt, .safetensors), or 'random'.",
+        ),
+    ] = None
+    labels: Annotated[
+        Path | None,
+        option("--labels", panel=NETWORK, help="File of class names, one per line, or JSON.", metavar="FILE"),
+    ] = None
+    mean: Annotated[
+        str | None,
+        option("--mean", panel=NETWORK, help="Normalisation your weights were trained with.", metavar="R,G,B"),
+    ] = None
+    std: Annotated[
+        str | None,
+        option("--std", panel=NETWORK, help="Normalisation your weights were trained with.", metavar="R,G,B"),
+    ] = None
+    device: Annotated[str, option("--device", env="DEVICE", panel=NETWORK, help="auto, cpu, cuda, cuda:N or mps.")] = (
+        "auto"
+    )
+    precision: Annotated[
+        str, option("--precision", env="PRECISION", panel=NETWORK, help="auto, fp32, bf16 or fp16.")
+    ] = "auto"
+    offline: Annotated[bool, option("--offline", env="OFFLINE", panel=NETWORK, help="Never touch the network.")] = False
+
+    def load(self, name: str, seed: int, *, progress: bool) -> Network:
+        """The network these options describe, under the name that ``auto`` came down to."""
+        from cnnviz.network import load_network
+
+        return load_network(
+            name,
+            weights=self.weights,
+            labels=self.labels,
+            device=self.device,
+            precision=self.precision,
+            mean=numbers(self.mean, "--mean"),
+            std=numbers(self.std, "--std"),
+            seed=seed,
+            progress=progress,
+        )
+
+    def choose(self, technique: str) -> tuple[str, str | None]:
+        """The model's name, and a remark for the user where ``auto`` had to settle for something."""
+        from cnnviz.network import catalogue
+        from cnnviz.network.choice import choose_model
+
+        if self.offline:
+            os.environ["CNNVIZ_OFFLINE"] = "1"
+        if self.model != "auto":
+            if self.model not in catalogue.names():
+                raise catalogue.unknown_model(self.model)
+            return self.model, None
+        if self.weights is not None:
+            raise UsageError("Weights belong to a model: name it too, as in '--model resnet18 --weights my.pth'.")
+        choice = choose_model(technique)
+        return choice.name, choice.remark
+
+
+@dataclass
+class NetworksOptions(NetworkOptions):
+    """Several networks, with all other options in common."""
+
+    model: Annotated[
+        list[str] | None,
+        option(
+            "--model",
+            "-m",
+            env="MODEL",
+            panel=NETWORK,
+            help="Network, by its torchvision name, or 'auto'; may be given several times.",
+            autocompletion=_networks,
+            show_default="auto",
+        ),
+    ] = None  # type: ignore[assignment]
+
+    def each(self) -> list[NetworkOptions]:
+        """The options of each network named, once each, in their order."""
+        common = {f.name: getattr(self, f.name) for f in fields(NetworkOptions) if f.name != "model"}
+        return [NetworkOptions(model=name, **common) for name in dict.fromkeys(self.model or ["auto"])]
+
+
+TargetOption = Annotated[
+    str | None,
+    typer.Option(
+        "--target",
+        "-t",
+        help="Class to explain: index, name, or part of a name (default: the likeliest).",
+        metavar="CLASS",
+    ),
+]

@@ -1,0 +1,59 @@
+"""Where results are written, and what long jobs leave beside them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Annotated
+
+from cnnviz.cli.options.declaring import OUTPUT, RUN, option
+
+
+@dataclass
+class OutputOptions:
+    """Where pictures are written."""
+
+    output: Annotated[
+        str | None,
+        option(
+            "--output",
+            "-o",
+            panel=OUTPUT,
+            help="File, FOLDER/, '-' for PNG bytes on standard output, or a template of "
+            "{stem} {name} {parent} {command} {model} {target}.",
+            metavar="OUT",
+            show_default="{stem}.{command}.png",
+        ),
+    ] = None
+    force: Annotated[bool, option("--force", "-f", env="FORCE", panel=OUTPUT, help="Overwrite outputs.")] = False
+    skip_existing: Annotated[
+        bool,
+        option("--skip-existing", panel=OUTPUT, help="Leave out pictures whose output is there already."),
+    ] = False
+
+
+@dataclass
+class PageOptions(OutputOptions):
+    """Where a page is written."""
+
+    output: Annotated[
+        str | None,
+        option(
+            "--output",
+            "-o",
+            panel=OUTPUT,
+            help="File, FOLDER/, '-' for standard output, or a template of {stem} {command} {model}.",
+            metavar="OUT",
+            show_default="{stem}.{command}.html",
+        ),
+    ] = None
+
+
+@dataclass
+class LongOptions:
+    """What a job of many steps leaves behind on its way."""
+
+    save_every: Annotated[
+        int,
+        option("--save-every", panel=RUN, min=0, help="Write the picture so far every N steps.", metavar="N"),
+    ] = 0
+    gif: Annotated[bool, option("--gif", panel=RUN, help="Write a GIF of the progress beside the picture.")] = False
