@@ -9,7 +9,6 @@ and weighed as the model's training weighed them, of the untouched photo, of one
 
 from __future__ import annotations
 
-import argparse
 import math
 from pathlib import Path
 
@@ -17,6 +16,8 @@ import torch
 from torch import Tensor
 
 import cnnviz
+from benchmarks.row import Row
+from benchmarks.running import Setting, parser, setting, show
 from cnnviz.style.perception import PerceptualLoss
 from cnnviz.style.stylefile import BUNDLED_FILE, load_fast_style, read_metadata
 from cnnviz.style.training import TrainingSettings
@@ -40,40 +41,46 @@ def optimised(network: cnnviz.Network, photo: Tensor, style: Tensor, settings: T
     )
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--model", type=Path, default=BUNDLED_FILE)
-    parser.add_argument("--side", type=int, default=256)
-    parser.add_argument("--steps", type=int, default=100)
-    options = parser.parse_args()
-    torch.set_num_threads(1)
-    network, fast = cnnviz.load_network("squeezenet1_1"), load_fast_style(options.model)
-    made = read_metadata(options.model)["training"].get("settings", {})
+def rows(setting: Setting, model: Path = BUNDLED_FILE, side: int = 256, steps: int = 100) -> list[Row]:
+    """A row for each photo and style; ours is one pass, the peer our own optimisation."""
+    network = cnnviz.load_network("squeezenet1_1", device=str(setting.device))
+    fast = load_fast_style(model).to(setting.device)
+    made = read_metadata(model)["training"].get("settings", {})
     settings = TrainingSettings(**{**made, "widths": tuple(made.get("widths", (16, 32, 64)))})
-    print(
-        "photo, style: losses of the photo, one pass, optimised | one pass / optimised | style loss: photo / one pass"
-    )
-    for name in HELD_OUT:
-        photo = cnnviz.read_image(SAMPLES / name, options.side)
+    steps = 10 if setting.quick else steps
+    found = []
+    for name in HELD_OUT[: 1 if setting.quick else None]:
+        photo = cnnviz.read_image(SAMPLES / name, side).to(setting.device)
         for style in fast.styles:
-            picture = cnnviz.read_image(SAMPLES / f"{style}.jpg")
+            picture = cnnviz.read_image(SAMPLES / f"{style}.jpg").to(setting.device)
             loss = PerceptualLoss(network, [picture], settings)
             made_by = {
                 "photo": photo,
                 "pass": cnnviz.apply_fast_style(fast, photo, style),
-                "optimised": optimised(network, photo, picture, settings, options.steps),
+                "optimised": optimised(network, photo, picture, settings, steps),
             }
             parts = {who: _parts(loss, painted, photo) for who, painted in made_by.items()}
             total = {who: settings.content_weight * c + settings.style_weight * s for who, (c, s) in parts.items()}
-            told = ", ".join(f"{total[who]:.2f} (style {parts[who][1]:.2f})" for who in made_by)
-            nearness, gain = total["pass"] / total["optimised"], parts["photo"][1] / parts["pass"][1]
-            print(f"{name}, {style}: {told} | {nearness:.2f} | {gain:.1f}")
+            gain = {"style loss, photo / pass": parts["photo"][1] / parts["pass"][1]}
+            case = f"{Path(name).stem}, {style}"
+            found.append(Row(case, total["pass"], "loss", total["optimised"], f"`style`, {steps} steps", more=gain))
+    return found
 
 
 def _parts(loss: PerceptualLoss, painted: Tensor, photo: Tensor) -> tuple[float, float]:
     with torch.no_grad():
-        _, terms = loss(painted, photo, torch.tensor([0]))
+        _, terms = loss(painted, photo, torch.tensor([0], device=photo.device))
     return float(terms["content"]), float(terms["style"])
+
+
+def main() -> None:
+    options = parser(__doc__)
+    options.add_argument("--model", type=Path, default=BUNDLED_FILE)
+    options.add_argument("--side", type=int, default=256)
+    options.add_argument("--steps", type=int, default=100)
+    given = options.parse_args()
+    chosen = setting(given)
+    show(rows(chosen, given.model, given.side, given.steps), chosen)
 
 
 if __name__ == "__main__":

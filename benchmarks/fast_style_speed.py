@@ -12,19 +12,19 @@ for the pass beyond what it held before.
 
 from __future__ import annotations
 
-import argparse
-import subprocess
-import sys
-import time
 from collections.abc import Callable
-from pathlib import Path
 
 import torch
 from torch import Tensor, nn
 
-from benchmarks.timing import interleaved, machine
+from benchmarks.memory_use import peak_beyond, told_by
+from benchmarks.row import Row
+from benchmarks.running import Setting, operations, parser, setting, show
 from cnnviz.style.fast import FastStyleNetwork
 from cnnviz.style.stylize import apply_fast_style
+
+SIDES = (512, 1024)
+MODULE = "benchmarks.fast_style_speed"
 
 
 class Peer(nn.Sequential):
@@ -63,10 +63,10 @@ def _layer(inputs: int, outputs: int, kernel: int, stride: int = 1) -> list[nn.M
     ]
 
 
-def passes(side: int) -> dict[str, Callable[[], Tensor]]:
+def passes(side: int, device: torch.device) -> dict[str, Callable[[], Tensor]]:
     """One pass of each over the same picture."""
-    pixels = torch.rand(1, 3, side, side)
-    ours, peer = FastStyleNetwork(["one"]).eval(), Peer().eval()
+    pixels = torch.rand(1, 3, side, side, device=device)
+    ours, peer = FastStyleNetwork(["one"]).eval().to(device), Peer().eval().to(device)
     ours.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
     def peers() -> Tensor:
@@ -76,53 +76,40 @@ def passes(side: int) -> dict[str, Callable[[], Tensor]]:
     return {"ours": lambda: apply_fast_style(ours, pixels, "one"), "peer": peers}
 
 
-def _seconds(run: Callable[[], Tensor]) -> Callable[[], float]:
-    def measure() -> float:
-        started = time.process_time()
-        run()
-        return time.process_time() - started
-
-    return measure
-
-
-def _peak(name: str, side: int) -> float:
-    """MiB that a pass takes at its peak, in a process of its own."""
-    command = [sys.executable, "-m", "benchmarks.fast_style_speed", "--peak-of", name, "--side", str(side)]
-    return float(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
-
-
-def _print_own_peak(name: str, side: int) -> None:
-    passes(64)[name]()
-    run = passes(side)[name]
-    Path("/proc/self/clear_refs").write_text("5", encoding="ascii")  # Linux: the peak begins anew at what is held now
-    before = _status("VmRSS")
-    run()
-    print((_status("VmHWM") - before) / 1024)
-
-
-def _status(field: str) -> int:
-    """KiB that Linux tells of this process."""
-    lines = Path("/proc/self/status").read_text(encoding="ascii").splitlines()
-    return next(int(line.split()[1]) for line in lines if line.startswith(field))
+def rows(setting: Setting, side: int | None = None) -> list[Row]:
+    """One row for each side of the picture."""
+    found = []
+    for extent in [side] if side else SIDES[: 1 if setting.quick else None]:
+        runs = passes(extent, setting.device)
+        seconds = setting.compare(runs, 5)
+        peaks = {
+            name: told_by(MODULE, "--device", setting.device, "--side", extent, "--peak-of", name) for name in runs
+        }
+        found.append(
+            Row(
+                f"{extent}×{extent}",
+                seconds["ours"],
+                peer=seconds["peer"],
+                against="pytorch/examples",
+                operations=operations(runs["ours"]),
+                memory=peaks["ours"],
+                peer_memory=peaks["peer"],
+            )
+        )
+    return found
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--side", type=int, default=1024)
-    parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--peak-of", choices=("ours", "peer"))
-    options = parser.parse_args()
-    torch.set_num_threads(1)
-    if options.peak_of:
-        _print_own_peak(options.peak_of, options.side)
-        return
-    seconds = interleaved({name: _seconds(run) for name, run in passes(options.side).items()}, options.rounds)
-    peaks = {name: _peak(name, options.side) for name in seconds}
-    print(f"{options.side}×{options.side} pixels, one thread, {machine()}")
-    for name, value in seconds.items():
-        print(f"{name}: {value:.2f} s, {peaks[name]:.0f} MiB")
-    speed, memory = seconds["peer"] / seconds["ours"], peaks["ours"] / peaks["peer"]
-    print(f"ours is {speed:.1f} times as fast, with {memory:.2f} of the memory")
+    options = parser(__doc__)
+    options.add_argument("--side", type=int)
+    options.add_argument("--peak-of", choices=("ours", "peer"))
+    given = options.parse_args()
+    chosen = setting(given)
+    if given.peak_of:
+        passes(64, chosen.device)[given.peak_of]()
+        print(peak_beyond(passes(given.side, chosen.device)[given.peak_of], chosen.device))
+    else:
+        show(rows(chosen, given.side), chosen)
 
 
 if __name__ == "__main__":

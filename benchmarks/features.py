@@ -14,19 +14,21 @@ Prints interleaved medians of seconds by the clock and of processor seconds of a
 
 from __future__ import annotations
 
-import argparse
 import random
 import tempfile
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from statistics import median
 
 import torch
 from PIL import Image
 from torch import Tensor
 
 import cnnviz
-from benchmarks.timing import interleaved, machine
+from benchmarks.row import Row
+from benchmarks.running import Setting, parser, setting, show
+from benchmarks.timing import interleaved
 from cnnviz.features.collection import Framing, Home, features_aspect, fill, looks_aspect
 from cnnviz.features.contents import Contents
 from cnnviz.imaging import read_photo, to_pixels
@@ -89,16 +91,13 @@ def homes(folder: Path) -> Iterator[Path]:
         yield folder / f"store{number}"
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--pictures", type=int, default=400)
-    parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--network", default="squeezenet1_1")
-    options = parser.parse_args()
-    network = cnnviz.load_network(options.network, device="cpu")
+def rows(setting: Setting, pictures: int | None = None, name: str = "squeezenet1_1") -> list[Row]:
+    """Ours against the bare loop, and what a second run takes; processor seconds, and the clock's beside."""
+    pictures = pictures or (100 if setting.quick else 400)
+    network = cnnviz.load_network(name, device=str(setting.device))
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch)
-        paths = make_pictures(folder, options.pictures)
+        paths = make_pictures(folder, pictures)
         fresh, full = homes(folder), folder / "full"
         stored(network, paths, full)
         runs: dict[str, Callable[[], None]] = {
@@ -106,25 +105,45 @@ def main() -> None:
             "store": lambda: stored(network, paths, next(fresh)),
             "again": lambda: stored(network, paths, full),
         }
-        walls: dict[str, list[float]] = {name: [] for name in runs}
-
-        def measured(name: str) -> Callable[[], float]:
-            def run() -> float:
-                wall, cpu = clocks(runs[name])
-                walls[name].append(wall)
-                return cpu
-
-            return run
-
-        cpu = interleaved({name: measured(name) for name in runs}, options.rounds, warmups=0)
+        cpu, clock = _both_clocks(runs, setting.turns(3))
         size = sum(file.stat().st_size for file in full.rglob("*") if file.is_file())
-    print(f"{machine()}; {torch.get_num_threads()} threads; torch {torch.__version__}; {options.network}")
-    print(f"{options.pictures} pictures; {size / options.pictures / 1024:.1f} KiB of store for each")
-    print(f"{'run':6s} {'cpu s':>8s} {'/ bare':>7s} {'clock s':>8s} {'/ bare':>7s}")
-    clock = {name: sorted(values)[len(values) // 2] for name, values in walls.items()}
-    for name in runs:
-        row = f"{cpu[name]:8.2f} {cpu[name] / cpu['bare']:7.2f} {clock[name]:8.2f} {clock[name] / clock['bare']:7.2f}"
-        print(f"{name:6s} {row}", flush=True)
+    told = {"store": {"KiB a picture": size / pictures / 1024}}
+    cases = {"store": f"{pictures} photos, a first run", "again": f"{pictures} photos, the next run"}
+    return [
+        Row(
+            case,
+            cpu[run],
+            peer=cpu["bare"],
+            against="bare loop",
+            more={"by the clock, s": clock[run], "bare, by the clock": clock["bare"], **told.get(run, {})},
+        )
+        for run, case in cases.items()
+    ]
+
+
+def _both_clocks(runs: dict[str, Callable[[], None]], rounds: int) -> tuple[dict[str, float], dict[str, float]]:
+    """Median processor seconds and seconds by the clock of runs taken in turn."""
+    walls: dict[str, list[float]] = {name: [] for name in runs}
+
+    def measured(name: str) -> Callable[[], float]:
+        def run() -> float:
+            wall, cpu = clocks(runs[name])
+            walls[name].append(wall)
+            return cpu
+
+        return run
+
+    cpu = interleaved({name: measured(name) for name in runs}, rounds, warmups=0)
+    return cpu, {name: median(values) for name, values in walls.items()}
+
+
+def main() -> None:
+    options = parser(__doc__)
+    options.add_argument("--pictures", type=int)
+    options.add_argument("--network", default="squeezenet1_1")
+    given = options.parse_args()
+    chosen = setting(given)
+    show(rows(chosen, given.pictures, given.network), chosen)
 
 
 if __name__ == "__main__":

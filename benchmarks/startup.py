@@ -2,13 +2,12 @@
 
 Usage: python -m benchmarks.startup [--rounds N]
 
-Prints wall-clock and processor seconds: of ``--help`` and a usage error beside ``import torch``, and of one
-``cnnviz saliency`` on the embedded network beside a script of torchvision's SqueezeNet and captum's Saliency.
+Processor seconds (and seconds by the clock) of ``--help`` beside ``import torch``, and of one ``cnnviz saliency`` on
+the embedded network beside a script of torchvision's SqueezeNet and captum's Saliency.
 """
 
 from __future__ import annotations
 
-import argparse
 import os
 import sys
 import tempfile
@@ -16,7 +15,9 @@ import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from benchmarks.timing import interleaved, machine, process_seconds
+from benchmarks.row import Row
+from benchmarks.running import Setting, parser, setting, show
+from benchmarks.timing import interleaved, process_seconds
 
 PHOTO = Path(__file__).parents[1] / "sample_images" / "chelsea.png"
 
@@ -65,31 +66,28 @@ def measure(commands: dict[str, Sequence[str]], rounds: int) -> tuple[dict[str, 
     return processor, {name: sorted(values[1:])[len(values[1:]) // 2] for name, values in walls.items()}
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--rounds", type=int, default=7)
-    rounds = parser.parse_args().rounds
-    cnnviz = str(Path(sys.executable).with_name("cnnviz"))
+def rows(setting: Setting) -> list[Row]:
+    """Whole commands; always on the processor, whatever the device."""
+    command = str(Path(sys.executable).with_name("cnnviz"))
     with tempfile.TemporaryDirectory() as folder:
         weights, out = save_weights(Path(folder)), str(Path(folder) / "out.png")
-        commands = {
+        explain = [command, "saliency", str(PHOTO), "-m", "squeezenet1_1", "--device", "cpu", "-f", "-o", out]
+        commands: dict[str, Sequence[str]] = {
             "import torch": [sys.executable, "-c", "import torch"],
-            "cnnviz --help": [cnnviz, "--help"],
-            "cnnviz saliency --help": [cnnviz, "saliency", "--help"],
-            "cnnviz saliency IMG": [cnnviz, "saliency", str(PHOTO), "-m", "squeezenet1_1", "-f", "-o", out],
-            "cnnviz saliency IMG --view raw": [
-                *(cnnviz, "saliency", str(PHOTO), "-m", "squeezenet1_1", "-f", "-o", out, "--view", "raw")
-            ],
-            "torchvision + captum": [sys.executable, "-c", CAPTUM_SCRIPT, str(weights), str(PHOTO), out],
+            "captum script": [sys.executable, "-c", CAPTUM_SCRIPT, str(weights), str(PHOTO), out],
+            "`cnnviz --help`": [command, "--help"],
+            "`cnnviz saliency --help`": [command, "saliency", "--help"],
+            "`cnnviz saliency chelsea.png -m squeezenet1_1`": explain,
+            "the same with `--view raw`, all that the script does": [*explain, "--view", "raw"],
         }
-        processor, wall = measure(commands, rounds)
-    print(f"{machine()}; medians of {rounds} rounds, one thread\n")
-    print(f"{'command':34}{'cpu s':>8}{'wall s':>8}{'cpu / import torch':>20}{'cpu / captum script':>21}")
-    for name in commands:
-        torch_share = processor[name] / processor["import torch"]
-        captum_share = processor[name] / processor["torchvision + captum"]
-        print(f"{name:34}{processor[name]:8.2f}{wall[name]:8.2f}{torch_share:20.2f}{captum_share:21.2f}")
+        processor, wall = measure(commands, setting.turns(7))
+    peers = {name: "import torch" if "--help" in name else "captum script" for name in list(commands)[2:]}
+    return [
+        Row(name, processor[name], peer=processor[peer], against=peer, more={"by the clock, s": wall[name]})
+        for name, peer in peers.items()
+    ]
 
 
 if __name__ == "__main__":
-    main()
+    chosen = setting(parser(__doc__).parse_args())
+    show(rows(chosen), chosen)

@@ -4,26 +4,24 @@ neural-style-pt is not installed: its loop is written out here from its publishe
 relu5_1 for the style, relu4_2 for the content, weights 100 and 5, TV 1e-3, max pooling, ``torch.optim.LBFGS``, losses
 computed by modules inside the network, BGR in 0..255). Weights are random: speed does not depend on them.
 
-``python -m benchmarks.style quality`` and ``python -m benchmarks.style speed [SIZE]``.
+``python -m benchmarks.style quality`` and ``python -m benchmarks.style speed [--size 256,384]``.
 """
 
 from __future__ import annotations
 
-import argparse
 import copy
-import os
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator, Sequence
+from functools import partial
 from pathlib import Path
-
-os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 import cnnviz
-from benchmarks.timing import interleaved, machine
+from benchmarks.row import Row
+from benchmarks.running import Setting, operations, parser, setting, show
+from benchmarks.timing import interleaved
 from cnnviz.imaging import to_photo, to_pixels
 from cnnviz.network.variants import with_average_pooling
 from cnnviz.style import StyleSettings, StyleTransfer
@@ -62,12 +60,10 @@ class Judge:
         content, style = self.parts(pixels)
         return 0.3 * content + style
 
-    def written(self, pixels: Tensor) -> str:
-        """What is said of a picture after rounding to eight bits."""
+    def written(self, pixels: Tensor) -> float:
+        """The loss of a picture after rounding to eight bits."""
         with torch.no_grad():
-            content, style = self.parts(to_pixels(to_photo(pixels)))
-        mean = float(style) / len(self.targets)
-        return f"total {float(0.3 * content + style):.3f}  content {float(content):.3f}  style, mean {mean:.4f}"
+            return float(self.loss(to_pixels(to_photo(pixels)).to(self.network.device)))
 
 
 def plain_gatys(judge: Judge, content: Tensor) -> Tensor:
@@ -85,22 +81,26 @@ def plain_gatys(judge: Judge, content: Tensor) -> Tensor:
     return pixels.detach().clamp(0, 1)
 
 
-def quality() -> None:
-    network = cnnviz.load_network("squeezenet1_1", device="cpu")
-    print(f"{PASSES} passes, SqueezeNet, 384×256, judged on the 8-bit picture; {machine()}")
-    for photo in ("chelsea.png", "rocket.jpg"):
-        content = cnnviz.read_image(SAMPLES / photo, size=(256, 384))
-        for painting in ("starry.jpg", "mosaic.jpg", "ink.jpg"):
-            style = cnnviz.read_image(SAMPLES / painting)
+def quality_rows(setting: Setting) -> list[Row]:
+    """The loss for each photo and painting: with the same losses as the plain loop, and of the defaults."""
+    network = cnnviz.load_network("squeezenet1_1", device=str(setting.device))
+    found = []
+    for photo in ("chelsea.png", "rocket.jpg")[: 1 if setting.quick else None]:
+        content = cnnviz.read_image(SAMPLES / photo, size=(256, 384)).to(setting.device)
+        for painting in ("starry.jpg", "mosaic.jpg", "ink.jpg")[: 1 if setting.quick else None]:
+            style = cnnviz.read_image(SAMPLES / painting).to(setting.device)
             judge = Judge(network, content, style)
-            print(f"{photo} × {painting}")
-            print("  plain Gatys loop      ", judge.written(plain_gatys(judge, content)))
             same = StyleSettings(
                 content_weight=0.3, style_loss="gram", palette_weight=0.0, fade=0.0, polish=0.35, in_place=0.2
             )
-            for name, settings in (("ours, the same losses", same), ("ours, defaults", StyleSettings())):
-                found = StyleTransfer(network, content, [style], settings=settings).run()
-                print(f"  {name:<22}", judge.written(found), flush=True)
+            ours, defaults = (
+                judge.written(StyleTransfer(network, content, [style], settings=settings).run())
+                for settings in (same, StyleSettings())
+            )
+            plain = judge.written(plain_gatys(judge, content))
+            case = f"{Path(photo).stem}, {Path(painting).stem}"
+            found.append(Row(case, ours, "loss", plain, "plain Gatys loop", more={"our defaults": defaults}))
+    return found
 
 
 class _ContentLoss(nn.Module):
@@ -151,7 +151,7 @@ def neural_style_loop(features: nn.Sequential, content: Tensor, style: Tensor) -
                 break
     network = nn.Sequential(*parts)
     network.requires_grad_(False)
-    mean = torch.tensor([103.939, 116.779, 123.68]).view(1, 3, 1, 1)
+    mean = content.new_tensor([103.939, 116.779, 123.68]).view(1, 3, 1, 1)
     content, style = ((x.flip(1) * 255 - mean) for x in (content, style))
     with torch.no_grad():
         network(style)
@@ -190,45 +190,41 @@ def our_loop(network: cnnviz.Network, content: Tensor, style: Tensor, steps: int
         yield terms["loss"]
 
 
-def speed(size: int, rounds: int) -> None:
-    content = cnnviz.read_image(SAMPLES / "chelsea.png", size=(size, size))
-    style = cnnviz.read_image(SAMPLES / "starry.jpg", size=(size, size))
-    network = cnnviz.load_network("vgg19", weights="random", device="cpu")
-    half = cnnviz.load_network("vgg19", weights="random", device="cpu", precision="bf16")
-    peer = neural_style_loop(copy.deepcopy(network.module.features), content, style)
-    loops = {
-        "neural-style-pt's loop": peer,
-        "ours, fp32, in place": our_loop(network, content, style, 1000, shift=0),
-        "ours, fp32": our_loop(network, content, style, 1000, shift=16),
-        "ours, bf16": our_loop(half, content, style, 1000, shift=16),
-    }
-    found = interleaved({name: _step_of(loop) for name, loop in loops.items()}, rounds, warmups=2)
-    base = found["neural-style-pt's loop"]
-    print(f"VGG-19, random weights, {size}×{size}, CPU seconds of one thread a step; {machine()}")
-    for name, seconds in found.items():
-        print(f"  {name:<24} {seconds:.3f}  {base / seconds:.2f}×")
-
-
-def _step_of(loop: Iterator[float]) -> Callable[[], float]:
-    def step() -> float:
-        started = time.process_time()
-        next(loop)
-        return time.process_time() - started
-
-    return step
+def speed_rows(setting: Setting, sizes: Sequence[int] = (256, 384)) -> list[Row]:
+    """A step at each size: in place, with our moves, and in bf16, each against neural-style-pt's loop."""
+    network = cnnviz.load_network("vgg19", weights="random", device=str(setting.device), precision="fp32")
+    half = cnnviz.load_network("vgg19", weights="random", device=str(setting.device), precision="bf16")
+    found = []
+    for size in sizes[: 1 if setting.quick else None]:
+        content, style = (
+            cnnviz.read_image(SAMPLES / name, size=(size, size)).to(setting.device)
+            for name in ("chelsea.png", "starry.jpg")
+        )
+        loops = {
+            "peer": neural_style_loop(copy.deepcopy(network.module.features), content, style),
+            "fp32, in place": our_loop(network, content, style, 1000, shift=0),
+            "fp32": our_loop(network, content, style, 1000, shift=16),
+            "bf16": our_loop(half, content, style, 1000, shift=16),
+        }
+        steps = {name: setting.clocked(partial(next, loop)) for name, loop in loops.items()}
+        spent = interleaved(steps, setting.turns(7), warmups=2)
+        for name in list(loops)[1:]:
+            count, case = operations(partial(next, loops[name])), f"VGG-19, {size} px, {name}"
+            precision = name[:4]
+            found.append(Row(case, spent[name], "s", spent["peer"], "neural-style-pt's loop", count, precision))
+    return found
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser()
-    parser.add_argument("what", choices=("quality", "speed"))
-    parser.add_argument("size", nargs="?", type=int, default=256)
-    parser.add_argument("--rounds", type=int, default=7)
-    chosen = parser.parse_args()
-    torch.set_num_threads(1)
-    if chosen.what == "quality":
-        quality()
+    options = parser(__doc__)
+    options.add_argument("what", choices=("quality", "speed"))
+    options.add_argument("--size", default="256,384", help="sides, comma-separated")
+    given = options.parse_args()
+    chosen = setting(given)
+    if given.what == "quality":
+        show(quality_rows(chosen), chosen)
     else:
-        speed(chosen.size, chosen.rounds)
+        show(speed_rows(chosen, [int(size) for size in given.size.split(",")]), chosen)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""What the benchmarks share: interleaved runs, medians, and the machine's name."""
+"""Clocks, interleaved runs and medians, and the machine's name."""
 
 from __future__ import annotations
 
@@ -7,8 +7,13 @@ import platform
 import resource
 import statistics
 import subprocess
+import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import torch
 
 
 def machine() -> str:
@@ -22,14 +27,29 @@ def machine() -> str:
     return f"{names[0] if names else platform.processor() or platform.machine()}, {os.cpu_count()} cores"
 
 
+def seconds(run: Callable[[], object], device: torch.device) -> float:
+    """What a run takes: of this process's processor time, or on CUDA by the clock until the device is done."""
+    if device.type != "cuda":
+        started = time.process_time()
+        run()
+        return time.process_time() - started
+    import torch
+
+    torch.cuda.synchronize(device)
+    started = time.perf_counter()
+    run()
+    torch.cuda.synchronize(device)
+    return time.perf_counter() - started
+
+
 def interleaved(runs: Mapping[str, Callable[[], float]], rounds: int, warmups: int = 1) -> dict[str, float]:
     """The median of each measurement, taken in turn round by round so that all meet the same machine."""
     found: dict[str, list[float]] = {name: [] for name in runs}
     for turn in range(warmups + rounds):
         for name, run in runs.items():
-            seconds = run()
+            measured = run()
             if turn >= warmups:
-                found[name].append(seconds)
+                found[name].append(measured)
     return {name: statistics.median(values) for name, values in found.items()}
 
 

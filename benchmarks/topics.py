@@ -1,0 +1,28 @@
+"""The benchmarks by name, in the order of docs/benchmarks.md."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from importlib import import_module
+
+from benchmarks.row import Row
+from benchmarks.running import Setting
+
+TOPICS = {
+    "startup": "benchmarks.startup:rows",
+    "occlusion": "benchmarks.occlusion:rows",
+    "synthesis": "benchmarks.synthesis:rows",
+    "features": "benchmarks.features:rows",
+    "fast_style_speed": "benchmarks.fast_style_speed:rows",
+    "fast_style_quality": "benchmarks.fast_style_quality:rows",
+    "style_speed": "benchmarks.style:speed_rows",
+    "style_quality": "benchmarks.style:quality_rows",
+}
+"""Name -> the function that measures it, ``Setting`` -> rows."""
+
+
+def measure(topic: str, setting: Setting) -> list[Row]:
+    """The rows of a topic."""
+    module, function = TOPICS[topic].split(":")
+    run: Callable[[Setting], list[Row]] = getattr(import_module(module), function)
+    return run(setting)
