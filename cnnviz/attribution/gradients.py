@@ -20,10 +20,16 @@ def pixel_gradient(network: Network, pixels: Tensor, target: Target = None) -> T
     Returns:
         (N, 3, H, W), score per unit of pixel value.
     """
+    return gradient_and_logits(network, pixels, target)[0]
+
+
+def gradient_and_logits(network: Network, pixels: Tensor, target: Target = None) -> tuple[Tensor, Tensor]:
+    """``pixel_gradient``, and the logits (N, classes) that the pass forward gave on the way."""
     pixels = pixels.detach().to(network.device).requires_grad_()
     with torch.enable_grad():
-        score = target_scores(network, network(pixels), target).sum()
-    return torch.autograd.grad(score, pixels)[0]
+        logits = network(pixels)
+        score = target_scores(network, logits, target).sum()
+    return torch.autograd.grad(score, pixels)[0], logits.detach()
 
 
 def saliency(network: Network, pixels: Tensor, target: Target = None) -> Tensor:
@@ -47,4 +53,9 @@ def saliency(network: Network, pixels: Tensor, target: Target = None) -> Tensor:
         UsageError: no such class.
         ImageError: the pictures are too small for the network.
     """
-    return pixel_gradient(network, pixels, target).abs().amax(dim=1, keepdim=True)
+    return strongest_channel(pixel_gradient(network, pixels, target))
+
+
+def strongest_channel(gradient: Tensor) -> Tensor:
+    """The largest magnitude over the colour channels of gradients (N, 3, H, W), as maps (N, 1, H, W)."""
+    return gradient.abs().amax(dim=1, keepdim=True)

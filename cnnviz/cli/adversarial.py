@@ -11,7 +11,7 @@ from cnnviz.cli import console
 from cnnviz.cli.command import command
 from cnnviz.cli.job import ImageJob, Picture, Result
 from cnnviz.cli.maps import percent, prediction_json
-from cnnviz.cli.options import InputOptions, NetworkOptions, OutputOptions, RunOptions
+from cnnviz.cli.options import BatchOptions, InputOptions, NetworkOptions, OutputOptions
 from cnnviz.errors import UsageError
 
 if TYPE_CHECKING:
@@ -52,7 +52,7 @@ def register(app: typer.Typer) -> None:
         network: NetworkOptions,
         input: InputOptions,
         output: OutputOptions,
-        run: RunOptions,
+        run: BatchOptions,
         method: Annotated[
             Method | None,
             typer.Option("--method", help="Default: fgsm, or iterative with a target, a norm of l2, or --jpeg."),

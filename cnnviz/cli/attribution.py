@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from enum import Enum
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -17,20 +18,29 @@ from cnnviz.cli.maps import (
     ColormapOption,
     MapStyle,
     PercentileOption,
+    Verdict,
     View,
     ViewOption,
     attribution_result,
     judge,
+    judge_each,
     prediction_json,
+    verdicts,
 )
-from cnnviz.cli.options import InputOptions, NetworkOptions, OutputOptions, RunOptions, TargetOption
+from cnnviz.cli.options import BatchOptions, InputOptions, NetworkOptions, OutputOptions, TargetOption
 from cnnviz.cli.outputs import require_files
+from cnnviz.cli.work import Technique
 from cnnviz.errors import UsageError
 
 if TYPE_CHECKING:
     from torch import Tensor
 
     from cnnviz.network import Network
+    from cnnviz.network.network import Prediction
+
+
+Explained = tuple[Verdict, "Tensor", dict[str, Any]]
+"""What the network says of a picture, the map (1, 1, H, W) that explains it, and what else there is to tell."""
 
 
 class Method(str, Enum):
@@ -67,7 +77,13 @@ class Rule(str, Enum):
 
 def register(app: typer.Typer) -> None:
     """Add this family's commands to the application."""
+    _register_classify(app)
+    _register_saliency(app)
+    _register_guided(app)
+    _register_gradcam(app)
 
+
+def _register_classify(app: typer.Typer) -> None:
     @command(
         app,
         "classify",
@@ -76,13 +92,15 @@ def register(app: typer.Typer) -> None:
     def classify(
         network: NetworkOptions,
         input: InputOptions,
-        run: RunOptions,
+        run: BatchOptions,
         top: Annotated[int, typer.Option("--top", "-k", min=1, help="How many classes to list.")] = 5,
     ) -> None:
         """Say what the network takes each picture for."""
         job = ImageJob("attribution", network, input, run)
-        job(lambda net, picture: _classification(net, picture, top))
+        job(Technique(lambda net, pixels: net.predict(pixels, top), _classification))
 
+
+def _register_saliency(app: typer.Typer) -> None:
     @command(
         app,
         "saliency",
@@ -95,7 +113,7 @@ def register(app: typer.Typer) -> None:
         network: NetworkOptions,
         input: InputOptions,
         output: OutputOptions,
-        run: RunOptions,
+        run: BatchOptions,
         target: TargetOption = None,
         method: Annotated[Method, typer.Option("--method", help="Which gradient.")] = Method.gradient,
         samples: Annotated[int, typer.Option("--samples", min=1, help="SmoothGrad: noisy copies.")] = 50,
@@ -118,28 +136,42 @@ def register(app: typer.Typer) -> None:
     ) -> None:
         """Show which pixels the class score is most sensitive to (Simonyan et al. 2014)."""
 
-        def explain(net: Network, picture: Picture) -> Result:
-            verdict = judge(net, picture.pixels, target)
+        def attribute(net: Network, pixels: Tensor, index: int) -> tuple[Tensor, dict[str, float]]:
+            return _gradient_map(net, pixels, index, method, samples, sigma, steps, baseline.value, run.seed)
 
-            def attribute(network: Network) -> tuple[Tensor, dict[str, float]]:
-                index, start = verdict.target[0], baseline.value
-                return _gradient_map(network, picture.pixels, index, method, samples, sigma, steps, start, run.seed)
+        def find(net: Network, pixels: Tensor) -> list[Explained]:
+            if method is Method.gradient:
+                return _plain_gradients(net, pixels, target)
+            judged = judge_each(net, pixels, target)
+            pictures = zip(judged, pixels.split(1), strict=True)
+            return [(verdict, *attribute(net, picture, verdict.target[0])) for verdict, picture in pictures]
 
-            found, facts = attribute(net)
+        def draw(net: Network, picture: Picture, explained: Explained) -> Result:
+            verdict, found, facts = explained
             cut = cutout.cut_out(picture, found, run.seed) if grabcut else None
             extra = [cut.tile] if cut else []
             image = style.render(found, picture, verdict.caption(net), _TITLES[method], extra)
             result = attribution_result(image, verdict, **facts, **(cut.facts if cut else {}))
-            result = replace(result, companions=cut.companions if cut else {})
-            return checked(result, net, picture, verdict, lambda n: attribute(n)[0], run.seed) if check else result
+            return replace(result, companions=cut.companions if cut else {})
+
+        def explain(net: Network, picture: Picture) -> Result:
+            (explained,) = find(net, picture.pixels)
+            verdict = explained[0]
+            result = draw(net, picture, explained)
+            index = verdict.target[0]
+            return checked(result, net, picture, verdict, lambda n: attribute(n, picture.pixels, index)[0], run.seed)
 
         if grabcut:
             _require_grabcut(output)
         companions = (*(cutout.COMPANIONS if grabcut else ()), *check_companions(output, check))
         signed = method in (Method.integrated, Method.input_x_gradient)
         style = MapStyle(view, colormap, percentile, blur, signed=signed, panel_blur=2.0)
-        ImageJob("attribution", network, input, run, output, companions)(explain)
+        light = method in (Method.gradient, Method.input_x_gradient)
+        job = ImageJob("attribution", network, input, run, output, companions)
+        job(explain if check else Technique(find, draw, is_light=light))
 
+
+def _register_guided(app: typer.Typer) -> None:
     @command(
         app,
         "guided",
@@ -151,7 +183,7 @@ def register(app: typer.Typer) -> None:
         network: NetworkOptions,
         input: InputOptions,
         output: OutputOptions,
-        run: RunOptions,
+        run: BatchOptions,
         target: TargetOption = None,
         method: Annotated[Rule, typer.Option("--method", help="The rule for gradients at ReLUs.")] = Rule.guided,
         layer: Annotated[
@@ -187,8 +219,11 @@ def register(app: typer.Typer) -> None:
                 run.seed,
             )
 
-        ImageJob("attribution", network, input, run, output, check_companions(output, check))(explain)
+        job = ImageJob("attribution", network, input, run, output, check_companions(output, check))
+        job(explain if check or neuron else rectified.technique(target, method.value, percentile, raw))
 
+
+def _register_gradcam(app: typer.Typer) -> None:
     @command(
         app,
         "gradcam",
@@ -199,7 +234,7 @@ def register(app: typer.Typer) -> None:
         network: NetworkOptions,
         input: InputOptions,
         output: OutputOptions,
-        run: RunOptions,
+        run: BatchOptions,
         target: TargetOption = None,
         layer: Annotated[
             str | None,
@@ -215,25 +250,36 @@ def register(app: typer.Typer) -> None:
         """Show where the last feature maps speak for the class (Selvaraju et al. 2017)."""
         from cnnviz import attribution
 
-        def explain(net: Network, picture: Picture) -> Result:
-            verdict = judge(net, picture.pixels, target)
+        def attribute(net: Network, pixels: Tensor, index: int | list[int], name: str) -> Tensor:
+            if not guided:
+                return attribution.grad_cam(net, pixels, index, layer=name)
+            found = attribution.guided_grad_cam(net, pixels, index, layer=name)
+            return found.abs().amax(1, keepdim=True)
+
+        def find(net: Network, pixels: Tensor) -> list[Explained]:
+            judged = judge_each(net, pixels, target)
             name = layer or attribution.last_spatial_layer(net)
+            maps = attribute(net, pixels, [verdict.target[0] for verdict in judged], name)
+            return [(verdict, found, {"layer": name}) for verdict, found in zip(judged, maps.split(1), strict=True)]
 
-            def attribute(network: Network) -> Tensor:
-                if not guided:
-                    return attribution.grad_cam(network, picture.pixels, verdict.target[0], layer=name)
-                found = attribution.guided_grad_cam(network, picture.pixels, verdict.target[0], layer=name)
-                return found.abs().amax(1, keepdim=True)
-
+        def draw(net: Network, picture: Picture, explained: Explained) -> Result:
+            verdict, found, facts = explained
+            name = facts["layer"]
             shown = min((name, *net.layers.aliases_of(net.layers.node(name))), key=len)  # fire9, not features.12.cat
             title = f"{'guided ' if guided else ''}Grad-CAM of {shown}"
-            image = style.render(attribute(net), picture, verdict.caption(net), title)
-            result = attribution_result(image, verdict, layer=name)
-            return checked(result, net, picture, verdict, attribute, run.seed) if check else result
+            return attribution_result(style.render(found, picture, verdict.caption(net), title), verdict, **facts)
+
+        def explain(net: Network, picture: Picture) -> Result:
+            (explained,) = find(net, picture.pixels)
+            verdict, _, facts = explained
+            result = draw(net, picture, explained)
+            index, name = verdict.target[0], facts["layer"]
+            return checked(result, net, picture, verdict, lambda n: attribute(n, picture.pixels, index, name), run.seed)
 
         clip = 99.0 if guided and percentile == 100.0 else percentile
         style = MapStyle(view, colormap, clip, blur)
-        ImageJob("attribution", network, input, run, output, check_companions(output, check))(explain)
+        job = ImageJob("attribution", network, input, run, output, check_companions(output, check))
+        job(explain if check else Technique(find, draw))
 
 
 def _require_grabcut(output: OutputOptions) -> None:
@@ -242,6 +288,16 @@ def _require_grabcut(output: OutputOptions) -> None:
 
     require_files(output, "--grabcut")
     require_opencv()
+
+
+def _plain_gradients(net: Network, pixels: Tensor, target: str | None) -> list[Explained]:
+    """Saliency and verdict of each picture from one pass forward and back."""
+    from cnnviz.attribution.gradients import gradient_and_logits, strongest_channel
+
+    index = net.find_class(target) if target is not None else None
+    gradient, logits = gradient_and_logits(net, pixels, index)
+    maps = strongest_channel(gradient).split(1)
+    return [(verdict, found, {}) for verdict, found in zip(verdicts(net, logits, target), maps, strict=True)]
 
 
 def _gradient_map(
@@ -269,8 +325,7 @@ def _gradient_map(
     return attribution.saliency(net, pixels, index), {}
 
 
-def _classification(network: Network, picture: Picture, top: int) -> Result:
-    predictions = network.predict(picture.pixels, top)[0]
+def _classification(network: Network, picture: Picture, predictions: Sequence[Prediction]) -> Result:
     width = len(str(network.classes - 1))
     lines = [f"{p:6.1%}  {index:>{width}}  {label}" for index, label, p in predictions]
     return Result(

@@ -15,11 +15,11 @@ from cnnviz.cli.job import ImageJob, Picture, Result, framed
 from cnnviz.cli.maps import MapStyle, Verdict, View, judge, prediction_json
 from cnnviz.cli.methods import METHODS, MapMethod, chosen_methods
 from cnnviz.cli.options import (
+    BatchOptions,
     InputOptions,
     NetworkOptions,
     NetworksOptions,
     OutputOptions,
-    RunOptions,
     TargetOption,
 )
 from cnnviz.cli.outputs import Destination
@@ -52,7 +52,7 @@ class ComparisonJob(ImageJob):
 
     @classmethod
     def of(
-        cls, networks: NetworksOptions, input: InputOptions, run: RunOptions, output: OutputOptions
+        cls, networks: NetworksOptions, input: InputOptions, run: BatchOptions, output: OutputOptions
     ) -> ComparisonJob:
         first, *others = networks.each()
         return cls("attribution", first, input, run, output, others=others)
@@ -104,7 +104,7 @@ def register(app: typer.Typer) -> None:
         network: NetworksOptions,
         input: InputOptions,
         output: OutputOptions,
-        run: RunOptions,
+        run: BatchOptions,
         target: TargetOption = None,
         methods: Annotated[
             str,

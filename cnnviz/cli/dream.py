@@ -13,7 +13,7 @@ from cnnviz.cli.command import command
 from cnnviz.cli.features import ChannelsOption, channel_list
 from cnnviz.cli.job import ImageJob, Picture, Result
 from cnnviz.cli.longjob import Watch
-from cnnviz.cli.options import CanvasOptions, LongOptions, NetworkOptions, OutputOptions, RunOptions
+from cnnviz.cli.options import BatchOptions, CanvasOptions, LongOptions, NetworkOptions, OutputOptions
 from cnnviz.errors import UsageError
 
 if TYPE_CHECKING:
@@ -70,7 +70,7 @@ def register(app: typer.Typer) -> None:
         input: CanvasOptions,
         output: OutputOptions,
         long: LongOptions,
-        run: RunOptions,
+        run: BatchOptions,
         layers: Annotated[
             list[str] | None,
             typer.Option(

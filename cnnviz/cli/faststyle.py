@@ -12,7 +12,7 @@ import typer
 from cnnviz.cli import console
 from cnnviz.cli.command import command
 from cnnviz.cli.job import ImageJob, Picture, Result
-from cnnviz.cli.options import OutputOptions, PictureOptions, RunOptions, option
+from cnnviz.cli.options import BatchOptions, OutputOptions, PictureOptions, option
 from cnnviz.cli.videojob import VIDEO, VideoJob, has_any, run_all, split_videos
 from cnnviz.errors import UsageError
 
@@ -171,7 +171,7 @@ def _register_apply(group: typer.Typer) -> None:
         network: StyleModelOptions,
         input: PaintedOptions,
         output: OutputOptions,
-        run: RunOptions,
+        run: BatchOptions,
         style: Annotated[
             str | None,
             typer.Option(

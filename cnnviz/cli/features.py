@@ -11,7 +11,7 @@ from cnnviz.cli.command import command
 from cnnviz.cli.folderjob import NetworkJob
 from cnnviz.cli.job import ImageJob, Picture, Result
 from cnnviz.cli.maps import ColormapOption
-from cnnviz.cli.options import InputOptions, NetworkOptions, OutputOptions, RunOptions
+from cnnviz.cli.options import BatchOptions, InputOptions, NetworkOptions, OutputOptions, RunOptions
 from cnnviz.errors import UsageError
 
 if TYPE_CHECKING:
@@ -70,7 +70,7 @@ def register(app: typer.Typer) -> None:
         network: NetworkOptions,
         input: InputOptions,
         output: OutputOptions,
-        run: RunOptions,
+        run: BatchOptions,
         layer: Annotated[str, typer.Option("--layer", "-l", help="A layer whose output is a map.", show_default=False)],
         channels: ChannelsOption = None,
         top: Annotated[int, typer.Option("--top", min=1, help="How many channels, strongest first.")] = 40,

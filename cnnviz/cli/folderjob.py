@@ -20,6 +20,7 @@ from cnnviz.cli.command import current
 from cnnviz.cli.inputs import STDIN, Source
 from cnnviz.cli.job import ImageJob, Result, about
 from cnnviz.cli.options import InputOptions, NetworkOptions, OutputOptions, RunOptions
+from cnnviz.cli.work import Item
 from cnnviz.errors import CnnvizError, UsageError
 
 if TYPE_CHECKING:
@@ -39,7 +40,7 @@ class Album:
     @staticmethod
     def of(options: InputOptions) -> Album:
         """The pictures ``options`` mean. UsageError if there is none, or standard input among them."""
-        sources = inputs.expand(options)
+        sources = list(inputs.shard(options).of(inputs.expand(options)))
         if any(source.path is None for source in sources):
             raise UsageError(f"'{current.command}' reads its pictures more than once: give files, not '-'.")
         return Album(_album_name(options), sources, options)
@@ -100,11 +101,13 @@ class NetworkJob(ImageJob):
         network = self._load(model)
         from cnnviz.runtime.memory import clear_error_when_short
 
-        started = time.perf_counter()
+        started, item = time.perf_counter(), Item(subject, destination)
         with clear_error_when_short(self.input.side or network.spec.size):
-            result = self._watched(lambda: make(network), subject, destination, network)
-        written = self._write(result, subject, destination, network) if destination else []
-        self._report(subject, written, result, network, time.perf_counter() - started)
+            result = self.watched(lambda: make(network), item, network)
+        made = self.encoded(result, item, network)
+        made.written = self._write(made, item) if destination else []
+        made.seconds = time.perf_counter() - started
+        self._report(subject, made, network)
 
 
 @dataclass
@@ -115,8 +118,12 @@ class FolderJob(NetworkJob):
         """Write what ``make`` makes of the pictures; exits with 1 if it left any out."""
         console.configure(quiet=self.run.quiet, verbose=self.run.verbose)
         album = Album.of(self.input)
+        if not album.sources:
+            console.detail(f"Nothing to do: shard {self.input.shard} of the pictures is empty.")
+            return
         model, remark = self.network.choose(self.technique)
         extra: dict[str, Any] = {"recursive": True} if self.input.recursive else {}
+        extra |= {"shard": self.input.shard} if self.input.shard else {}
 
         def of_album(network: Network) -> Result:
             result = make(network, album)

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from cnnviz.cli.options import PictureOptions
 from cnnviz.errors import UsageError
+from cnnviz.runtime.batch.shard import WHOLE, Shard
 
 STDIN = "-"
 
@@ -46,7 +47,7 @@ class Source:
 
 
 def expand(options: PictureOptions) -> list[Source]:
-    """All pictures meant, in the order given, each once; folders are searched in alphabetical order.
+    """All pictures meant, of whatever shard, in the order given, each once; folders are searched in alphabetical order.
 
     A file that does not exist is kept: it is one bad picture among others, reported in its turn. No picture at all
     is a UsageError.
@@ -63,6 +64,11 @@ def expand(options: PictureOptions) -> list[Source]:
         raise UsageError(nothing)
     sources = [source for name in named for source in _expand_one(name, options.recursive)]
     return list(dict.fromkeys(sources))
+
+
+def shard(options: PictureOptions) -> Shard:
+    """The part of the pictures that is asked for; UsageError where ``--shard`` makes no sense."""
+    return Shard.parse(options.shard) if options.shard is not None else WHOLE
 
 
 def _read_list(place: str) -> list[str]:

@@ -12,7 +12,7 @@ from cnnviz.cli.command import command
 from cnnviz.cli.features import figure
 from cnnviz.cli.job import ImageJob, Picture, Result
 from cnnviz.cli.longjob import Watch
-from cnnviz.cli.options import InputOptions, LongOptions, NetworkOptions, OutputOptions, RunOptions
+from cnnviz.cli.options import BatchOptions, InputOptions, LongOptions, NetworkOptions, OutputOptions
 from cnnviz.errors import UsageError
 
 if TYPE_CHECKING:
@@ -64,7 +64,7 @@ def register(app: typer.Typer) -> None:
         input: InputOptions,
         output: OutputOptions,
         long: LongOptions,
-        run: RunOptions,
+        run: BatchOptions,
         layers: Annotated[
             str | None,
             typer.Option(

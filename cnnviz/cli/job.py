@@ -5,8 +5,9 @@ A command supplies one function from a picture to a result; all else, down to th
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Mapping, Sequence
+import errno
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,12 +15,13 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from cnnviz import __version__
-from cnnviz.cli import console, inputs, outputs
+from cnnviz.cli import console, inputs, outputs, replay
 from cnnviz.cli.command import current
 from cnnviz.cli.inputs import Source
-from cnnviz.cli.options import NetworkOptions, OutputOptions, PictureOptions, RunOptions
+from cnnviz.cli.options import BatchOptions, EngineName, NetworkOptions, OutputOptions, PictureOptions, RunOptions
 from cnnviz.cli.outputs import Destination
-from cnnviz.errors import ImageError, MemoryShortError
+from cnnviz.cli.work import Done, Failure, Item, Made, Named, Workbench, image_file
+from cnnviz.errors import ImageError
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -27,6 +29,7 @@ if TYPE_CHECKING:
 
     from cnnviz.cli.longjob import Watch
     from cnnviz.network import Network
+    from cnnviz.runtime.batch.outcome import Engine
 
 
 @dataclass
@@ -62,6 +65,17 @@ class Result:
 
 
 Explain = Callable[["Network", Picture], Result]
+"""What a command does with a picture; a ``Technique`` where it can do several at once."""
+
+
+@dataclass
+class Bench:
+    """An engine ready to work, what is known of its network, and how many pictures make a task."""
+
+    engine: Engine[Sequence[Item], list[Done]]
+    network: Named
+    at_once: int = 1
+    is_remote: bool = False
 
 
 @dataclass
@@ -81,27 +95,37 @@ class ImageJob:
 
     def __call__(self, explain: Explain) -> None:
         """Run ``explain`` over all pictures; exits with 1 (or 4, out of memory) if any failed."""
+        if replay.keeps(self, explain):
+            return
         console.configure(quiet=self.run.quiet, verbose=self.run.verbose)
+        shard = inputs.shard(self.input)
         sources = inputs.expand(self.input)
         model, remark = self.network.choose(self.technique)
         destinations = self._plan(sources, model)
-        todo = [(s, d) for s, d in zip(sources, destinations, strict=True) if not self._is_done(d)]
-        if not todo:
-            console.detail("Nothing to do: every output is there already.")
+        own = shard.of([Item(*pair) for pair in zip(sources, destinations, strict=True)])
+        items = [item for item in own if not self._is_done(item.destination)]
+        if not items:
+            why = "every output is there already" if own else f"shard {shard} of {len(sources)} pictures is empty"
+            console.detail(f"Nothing to do: {why}.")
             return
         if remark:
             console.warn(remark)
-        network = self._load(model)
-        failures = self._work_through(network, explain, todo)
+        with self._bench(model, explain, items) as bench:
+            failures = self._work_through(bench, items)
         if failures:
             raise typer.Exit(max(failures))
+
+    @property
+    def batch(self) -> BatchOptions:
+        """How many pictures are worked on; the default for commands that do not ask."""
+        return self.run if isinstance(self.run, BatchOptions) else BatchOptions()
 
     def _plan(self, sources: list[Source], model: str) -> Sequence[Destination | None]:
         if self.output is None:
             return [None] * len(sources)
         companions = [*self.companions, *(self.watch.companions if self.watch else ())]
         name = current.command.partition(" ")[0]  # 'fast-style' of 'fast-style apply'
-        return outputs.plan(sources, self.output, name, model, companions, self.suffix)
+        return outputs.plan(sources, self.output, name, model, companions, self.suffix, inputs.shard(self.input))
 
     def _is_done(self, destination: Destination | None) -> bool:
         return bool(
@@ -126,40 +150,74 @@ class ImageJob:
         seed_everything(self.run.seed)
         return network
 
-    def _work_through(
-        self, network: Network, explain: Explain, todo: Sequence[tuple[Source, Destination | None]]
-    ) -> list[int]:
+    @contextmanager
+    def _bench(self, model: str, explain: Explain, items: Sequence[Item]) -> Iterator[Bench]:
+        """The engine asked for, ready to work."""
+        if self.batch.engine is EngineName.ray:
+            from cnnviz.cli.cluster import ray_bench
+
+            with ray_bench(self, model, len(items)) as bench:
+                yield bench
+            return
+        network = self._load(model)
+        workbench = Workbench(self, network, explain)
+        with workbench.threads() as lanes:
+            yield self._local_bench(workbench, lanes, len(items))
+
+    def _local_bench(self, workbench: Workbench, lanes: int, count: int) -> Bench:
+        from cnnviz.runtime.batch import local
+
+        def work(items: Sequence[Item], compute: local.Compute) -> list[Done]:
+            return [(item, self._kept(item, made)) for item, made in workbench(items, compute)]
+
+        jobs, network = self.batch.jobs, workbench.network
+        if jobs == 1 or count == 1 or self.watch is not None:  # a long job has one picture, one bar, one film
+            return Bench(local.Inline(work), network)
+        workbench.prepare()
+        threads = jobs or local.thread_count(lanes)
+        return Bench(local.Threads(work, threads, lanes), network, workbench.pictures_at_once())
+
+    def _work_through(self, bench: Bench, items: Sequence[Item]) -> list[int]:
         """Exit codes of the pictures that failed; each failure is told as it happens, and the rest goes on."""
-        failures = []
-        with console.progress(len(todo), "pictures") as advance:
-            for source, destination in todo:
-                try:
-                    self._one(network, explain, source, destination)
-                except (ImageError, MemoryShortError) as error:
-                    console.error(about(source, error))
-                    failures.append(error.exit_code)
-                advance(source.name)
+        failures: list[int] = []
+        tasks = [items[start : start + bench.at_once] for start in range(0, len(items), bench.at_once)]
+        outcomes = bench.engine.run(tasks, ordered=not self.batch.unordered)
+        with console.progress(len(items), "pictures") as advance, closing(outcomes):
+            for outcome in outcomes:
+                for item, value in outcome.get():
+                    made = self._kept(item, value) if bench.is_remote else value
+                    if isinstance(made, Made):
+                        self._report(item.source, made, bench.network)
+                    else:
+                        console.error(about(item.source, made))
+                        failures.append(made.exit_code)
+                        if is_disk_full(made):
+                            return failures
+                    advance(item.source.name)
         return failures
 
-    def _one(self, network: Network, explain: Explain, source: Source, destination: Destination | None) -> None:
-        from cnnviz.runtime.memory import clear_error_when_short
+    def _kept(self, item: Item, made: Made | Failure) -> Made | Failure:
+        """``made``, written where it belongs, or why it could not be."""
+        if not isinstance(made, Made) or item.destination is None:
+            return made
+        try:
+            made.written = self._write(made, item)
+        except ImageError as error:
+            return error
+        made.content, made.companions = None, {}
+        return made
 
-        started = time.perf_counter()
-        picture = read_picture(source, network, self.input)
-        with clear_error_when_short(min(picture.pixels.shape[2:])):
-            result = self._watched(lambda: explain(network, picture), source, destination, network)
-        written = self._write(result, source, destination, network) if destination else []
-        seconds = time.perf_counter() - started
-        self._report(source, written, result, network, seconds)
+    def read(self, source: Source, network: Network) -> Picture:
+        """One picture as the network is to see it; ImageError or MemoryShortError if it cannot be."""
+        return read_picture(source, network, self.input)
 
-    def _watched(
-        self, work: Callable[[], Result], source: Source, destination: Destination | None, network: Network
-    ) -> Result:
+    def watched(self, work: Callable[[], Result], item: Item, network: Network) -> Result:
         """What ``work`` makes. A long job that is interrupted leaves the picture so far where the whole one was due."""
+        destination = item.destination
         if self.watch is None or destination is None:
             return work()
         path = None if destination.is_stdout or not destination.is_settled else destination.path()
-        recipe = self._recipe(Result(), source, network)
+        recipe = self._recipe(Result(), item.source, network)
         try:
             with self.watch.over(path, recipe, force=bool(self.output and self.output.force)):
                 result = work()
@@ -168,59 +226,67 @@ class ImageJob:
         except KeyboardInterrupt:
             unfinished = self.watch.unfinished()
             if unfinished is not None:
-                written = self._write(unfinished, source, destination, network)
+                written = self._write(self.encoded(unfinished, item, network), item)
                 console.warn(f"Interrupted: {', '.join(written) or 'the output'} holds the picture so far.")
             raise
 
-    def _write(self, result: Result, source: Source, destination: Destination, network: Network) -> list[str]:
-        """The paths written, the picture's first; none if it went to standard output or is there already."""
-        from cnnviz.imaging.files import write_bytes, write_image
+    def encoded(self, result: Result, item: Item, network: Named) -> Made:
+        """A result with its pictures as the bytes of the files they are to be."""
+        made = Made(result.facts, result.lines, result.target)
+        if item.destination is None:
+            return made
+        assert result.image is not None
+        recipe = self._recipe(result, item.source, network)
+        path = None if item.destination.is_stdout else item.destination.path(result.target)
+        made.content = image_file(result.image, path.suffix if path else self.suffix, recipe)
+        made.companions = {
+            suffix: image_file(companion, Path(suffix).suffix or suffix, recipe)
+            for suffix, companion in result.companions.items()
+        }
+        return made
 
-        assert result.image is not None and self.output is not None
-        recipe = self._recipe(result, source, network)
-        if destination.is_stdout:
-            console.result_bytes(_file_content(result.image, self.suffix, recipe))
+    def _write(self, made: Made, item: Item) -> list[str]:
+        """The paths written, the picture's first; none if it went to standard output or is there already."""
+        from cnnviz.imaging.files import write_bytes
+
+        assert made.content is not None and self.output is not None and item.destination is not None
+        if item.destination.is_stdout:
+            console.result_bytes(made.content)
             return []
-        path = destination.path(result.target)
+        path = item.destination.path(made.target)
         if self.output.skip_existing and outputs.is_done(path):
             return []
         force = self.output.force or (self.output.skip_existing and path.exists())
-        if source.path and path.exists() and path.samefile(source.path):
+        if item.source.path and path.exists() and path.samefile(item.source.path):
             raise ImageError(f"'{path}' is the input itself; nothing was written.")
         _make_folder(path.parent)
-        if isinstance(result.image, bytes):
-            written = [write_bytes(result.image, path, force=force)]
-        else:
-            written = [write_image(result.image, path, recipe, force=force)]
-        for suffix, made in result.companions.items():
-            content = _file_content(made, suffix.rpartition(".")[2], recipe)
-            written.append(write_bytes(content, path.with_suffix(suffix), force=force))
-        return [str(place) for place in written]
+        files = {path: made.content} | {path.with_suffix(suffix): data for suffix, data in made.companions.items()}
+        return [str(write_bytes(content, place, force=force)) for place, content in files.items()]
 
-    def _recipe(self, result: Result, source: Source, network: Network) -> dict[str, Any]:
+    def _recipe(self, result: Result, source: Source, network: Named) -> dict[str, Any]:
         return {**recipe_of(network, [source.name], self.run.seed), **result.recipe}
 
-    def _report(self, source: Source, written: list[str], result: Result, network: Network, seconds: float) -> None:
+    def _report(self, source: Source, made: Made, network: Named) -> None:
         if self.run.json and not (self.output and self.output.output == outputs.STDOUT):
             console.result_json(
                 {
                     "input": source.display,
-                    "output": written[0] if written else None,
-                    **({"companions": written[1:]} if written[1:] else {}),
+                    "output": made.written[0] if made.written else None,
+                    **({"companions": made.written[1:]} if made.written[1:] else {}),
                     "model": network.name,
                     "weights": network.weights.label,
-                    **result.facts,
-                    "seconds": round(seconds, 3),
+                    **made.facts,
+                    "seconds": round(made.seconds, 3),
                     "seed": self.run.seed,
                     "parameters": current.parameters(),
                 }
             )
         else:
-            for line in (*written, *result.lines):
+            for line in (*made.written, *made.lines):
                 console.result(line)
 
 
-def recipe_of(network: Network, names: Sequence[str], seed: int) -> dict[str, Any]:
+def recipe_of(network: Named, names: Sequence[str], seed: int) -> dict[str, Any]:
     """What made a result: this command with its parameters, the network, and the pictures by their names."""
     return {
         "command": current.command,
@@ -263,10 +329,9 @@ def about(source: Source, error: Exception) -> str:
     return message if source.display in message else f"{source.display}: {message}"
 
 
-def _file_content(made: Image | list[Image] | bytes, format: str, recipe: dict[str, Any]) -> bytes:
-    from cnnviz.imaging.files import encode
-
-    return made if isinstance(made, bytes) else encode(made, format, recipe)
+def is_disk_full(error: Exception) -> bool:
+    """Whether there is no room left for any further result."""
+    return isinstance(error.__cause__, OSError) and error.__cause__.errno in (errno.ENOSPC, errno.EDQUOT)
 
 
 def _make_folder(folder: Path) -> None:

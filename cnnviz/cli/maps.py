@@ -76,17 +76,27 @@ def percent(probability: float) -> str:
 
 def judge(network: Network, pixels: Tensor, target: str | int | None) -> Verdict:
     """The network's verdict on one picture (1, 3, H, W); ``target`` None explains the likeliest class."""
+    return judge_each(network, pixels, target)[0]
+
+
+def judge_each(network: Network, pixels: Tensor, target: str | int | None) -> list[Verdict]:
+    """The network's verdict on each of several pictures (N, 3, H, W)."""
     import torch
 
-    index = network.find_class(target) if target is not None else None
     with torch.no_grad():
-        probabilities = network(pixels).softmax(dim=1)[0]
-    likeliest = int(probabilities.argmax())
+        return verdicts(network, network(pixels), target)
 
-    def prediction(which: int) -> Prediction:
-        return which, network.label(which), float(probabilities[which])
 
-    return Verdict(prediction(likeliest), prediction(likeliest if index is None else index))
+def verdicts(network: Network, logits: Tensor, target: str | int | None) -> list[Verdict]:
+    """What logits (N, classes) say of each picture."""
+    wanted = network.find_class(target) if target is not None else None
+
+    def verdict(probabilities: Tensor) -> Verdict:
+        likeliest = int(probabilities.argmax())
+        both = likeliest, likeliest if wanted is None else wanted
+        return Verdict(*((which, network.label(which), float(probabilities[which])) for which in both))
+
+    return [verdict(row) for row in logits.softmax(dim=1).cpu()]
 
 
 @dataclass(frozen=True)

@@ -23,7 +23,7 @@ from cnnviz.cli.maps import (
     attribution_result,
     judge,
 )
-from cnnviz.cli.options import InputOptions, NetworkOptions, OutputOptions, RunOptions, TargetOption
+from cnnviz.cli.options import BatchOptions, InputOptions, NetworkOptions, OutputOptions, TargetOption
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -61,7 +61,7 @@ class Score(str, Enum):
     logit = "logit"
 
 
-class EngineName(str, Enum):
+class Algorithm(str, Enum):
     """How the occluded scores are computed."""
 
     auto = "auto"
@@ -82,7 +82,7 @@ def register(app: typer.Typer) -> None:
         network: NetworkOptions,
         input: InputOptions,
         output: OutputOptions,
-        run: RunOptions,
+        run: BatchOptions,
         target: TargetOption = None,
         patch: Annotated[int, typer.Option("--patch", min=1, help="Side of the patch, in the network's pixels.")] = 32,
         stride: Annotated[
@@ -96,9 +96,9 @@ def register(app: typer.Typer) -> None:
         batch: Annotated[
             int | None, typer.Option("--batch", min=1, help="Patches computed at a time.", show_default="by memory")
         ] = None,
-        engine: Annotated[
-            EngineName, typer.Option("--engine", help="incremental recomputes only what a patch can reach.")
-        ] = EngineName.auto,
+        algorithm: Annotated[
+            Algorithm, typer.Option("--algorithm", help="incremental recomputes only what a patch can reach.")
+        ] = Algorithm.auto,
         check: CheckOption = False,
         approximate: Annotated[
             bool,
@@ -120,7 +120,7 @@ def register(app: typer.Typer) -> None:
 
             verdict = judge(net, picture.pixels, target)
             sliding = attribution.Sliding(
-                patch, stride, fill.value, score.value, batch, engine.value, run.seed, approximate
+                patch, stride, fill.value, score.value, batch, algorithm.value, run.seed, approximate
             )
             (grid,) = attribution.occlusion_grids(net, picture.pixels, verdict.target[0], sliding)
             if grid.error:

@@ -11,6 +11,7 @@ from pathlib import Path
 from cnnviz.cli.inputs import Source
 from cnnviz.cli.options import OutputOptions
 from cnnviz.errors import UsageError
+from cnnviz.runtime.batch.shard import WHOLE, Shard
 
 STDOUT = "-"
 DEFAULT_TEMPLATE = "{stem}.{command}"
@@ -51,8 +52,12 @@ def plan(
     model: str,
     companions: Sequence[str] = (),
     suffix: str = ".png",
+    shard: Shard = WHOLE,
 ) -> list[Destination]:
     """A destination for each source, in their order.
+
+    ``sources`` are all pictures named: two shards must not meet in one file either. Only those of ``shard`` are going
+    to be written.
 
     ``companions`` are the suffixes of files that will be written beside each picture, as ``.html``; ``suffix`` is the
     picture's own where its name is not given: ``.gif`` for films and ``.html`` for pages, which no still format holds.
@@ -61,16 +66,21 @@ def plan(
     its input, a file is there already (without ``--force`` or ``--skip-existing``), or the format is unknown.
     """
     destinations = [_destination(source, options, command, model, suffix) for source in sources]
-    if options.output == STDOUT and len(sources) > 1:
-        raise UsageError(f"Standard output takes one picture, but there are {len(sources)}; use -o FOLDER/.")
-    settled = [(s, d.path()) for s, d in zip(sources, destinations, strict=True) if d.is_settled and not d.is_stdout]
+    own = shard.of(list(zip(sources, destinations, strict=True)))
+    if options.output == STDOUT and len(own) > 1:
+        raise UsageError(f"Standard output takes one picture, but there are {len(own)}; use -o FOLDER/.")
     _refuse_unknown_formats(destinations, suffix)
+    settled = _settled(list(zip(sources, destinations, strict=True)))
     _refuse_collisions(settled)
     _refuse_inputs(sources, settled)
     if not (options.force or options.skip_existing):
-        beside = [path.with_suffix(suffix) for _, path in settled for suffix in companions]
-        _refuse_existing([*(path for _, path in settled), *beside])
+        paths = [path for _, path in _settled(own)]
+        _refuse_existing([*paths, *(path.with_suffix(suffix) for path in paths for suffix in companions)])
     return destinations
+
+
+def _settled(pairs: Sequence[tuple[Source, Destination]]) -> list[tuple[Source, Path]]:
+    return [(source, place.path()) for source, place in pairs if place.is_settled and not place.is_stdout]
 
 
 def require_files(options: OutputOptions, option: str) -> None:

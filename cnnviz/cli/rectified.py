@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from cnnviz.cli.job import Picture, Result
-from cnnviz.cli.maps import attribution_result, judge
+from cnnviz.cli.maps import Verdict, attribution_result, judge, judge_each
+from cnnviz.cli.work import Technique
 from cnnviz.errors import UsageError
 
 if TYPE_CHECKING:
@@ -43,29 +44,44 @@ def chosen_neuron(layer: str | None, channel: int | None, at: str | None) -> Neu
     return Neuron(layer, channel, (int(parts[0]), int(parts[1])))
 
 
+def technique(target: str | None, rule: str, percentile: float, raw: bool) -> Technique[tuple[Verdict, torch.Tensor]]:
+    """``guided`` for a class: the gradient image of each picture."""
+
+    def find(net: Network, pixels: torch.Tensor) -> list[tuple[Verdict, torch.Tensor]]:
+        judged = judge_each(net, pixels, target)
+        found = class_gradient(net, pixels, [verdict.target[0] for verdict in judged], rule)
+        return list(zip(judged, found.split(1), strict=True))
+
+    def draw(net: Network, picture: Picture, explained: tuple[Verdict, torch.Tensor]) -> Result:
+        verdict, found = explained
+        image = _figure(picture, picture.photo, found, percentile, raw, rule, verdict.caption(net))
+        return attribution_result(image, verdict)
+
+    return Technique(find, draw)
+
+
 def explain(
     net: Network, picture: Picture, target: str | None, neuron: Neuron | None, rule: str, percentile: float, raw: bool
 ) -> Result:
     """The result of ``guided`` for one picture."""
     from cnnviz.attribution import rectified_gradient
-    from cnnviz.attribution.targets import target_scores
 
-    verdict = judge(net, picture.pixels, target)
     if neuron is None:
-        index = verdict.target[0]
-        found = rectified_gradient(net, picture.pixels, lambda out: target_scores(net, out, index).sum(), rule)
-        title, photo, facts = verdict.caption(net), picture.photo, {}
-    else:
-        place, value = _placed(net, picture, neuron)
-        found = rectified_gradient(
-            net, picture.pixels, lambda out: out[0, neuron.channel, place[0], place[1]], rule, neuron.layer
-        )
-        photo = _outlined(net, picture, neuron, place)
-        title = f"{net.name}: {neuron.layer}, channel {neuron.channel} at {place[0]},{place[1]}, {value:.1f}"
-        facts = {"layer": neuron.layer, "channel": neuron.channel, "at": list(place), "activation": round(value, 4)}
+        return technique(target, rule, percentile, raw)(net, picture)
+    verdict = judge(net, picture.pixels, target)
+    (y, x), value = _placed(net, picture, neuron)
+    found = rectified_gradient(net, picture.pixels, lambda out: out[0, neuron.channel, y, x], rule, neuron.layer)
+    photo = _outlined(net, picture, neuron, (y, x))
+    title = f"{net.name}: {neuron.layer}, channel {neuron.channel} at {y},{x}, {value:.1f}"
+    facts = {"layer": neuron.layer, "channel": neuron.channel, "at": [y, x], "activation": round(value, 4)}
+    return attribution_result(_figure(picture, photo, found, percentile, raw, rule, title), verdict, **facts)
+
+
+def _figure(
+    picture: Picture, photo: Image, found: torch.Tensor, percentile: float, raw: bool, rule: str, title: str
+) -> Image:
     shown = gradient_image(found[0], percentile, picture.photo.size)
-    image = shown if raw else _panel(photo, shown, rule, title)
-    return attribution_result(image, verdict, **facts)
+    return shown if raw else _panel(photo, shown, rule, title)
 
 
 def _placed(net: Network, picture: Picture, neuron: Neuron) -> tuple[tuple[int, int], float]:
@@ -103,13 +119,17 @@ def _outlined(net: Network, picture: Picture, neuron: Neuron, place: tuple[int, 
     return photo
 
 
-def class_map(net: Network, pixels: torch.Tensor, index: int, rule: str) -> torch.Tensor:
-    """How strong the gradient image of a class is at each pixel: its largest magnitude over colours, (N, 1, H, W)."""
+def class_gradient(net: Network, pixels: torch.Tensor, index: int | list[int], rule: str) -> torch.Tensor:
+    """The gradient image of a class, or of one for each picture, under a rule, (N, 3, H, W)."""
     from cnnviz.attribution import rectified_gradient
     from cnnviz.attribution.targets import target_scores
 
-    found = rectified_gradient(net, pixels, lambda out: target_scores(net, out, index).sum(), rule)
-    return found.abs().amax(1, keepdim=True)
+    return rectified_gradient(net, pixels, lambda out: target_scores(net, out, index).sum(), rule)
+
+
+def class_map(net: Network, pixels: torch.Tensor, index: int, rule: str) -> torch.Tensor:
+    """How strong the gradient image of a class is at each pixel: its largest magnitude over colours, (N, 1, H, W)."""
+    return class_gradient(net, pixels, index, rule).abs().amax(1, keepdim=True)
 
 
 def gradient_image(gradient: torch.Tensor, percentile: float, size: tuple[int, int]) -> Image:

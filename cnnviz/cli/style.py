@@ -14,7 +14,7 @@ from cnnviz.cli import console
 from cnnviz.cli.command import command, current
 from cnnviz.cli.job import ImageJob, Picture, Result
 from cnnviz.cli.longjob import Watch
-from cnnviz.cli.options import InputOptions, LongOptions, NetworkOptions, OutputOptions, RunOptions, numbers
+from cnnviz.cli.options import BatchOptions, InputOptions, LongOptions, NetworkOptions, OutputOptions, numbers
 from cnnviz.cli.resuming import Resuming
 from cnnviz.errors import UsageError
 
@@ -199,7 +199,7 @@ def register(app: typer.Typer) -> None:
         input: InputOptions,
         output: OutputOptions,
         long: LongOptions,
-        run: RunOptions,
+        run: BatchOptions,
         styles: Annotated[
             list[str] | None,
             typer.Option(

@@ -13,7 +13,7 @@ from cnnviz.cli import console
 from cnnviz.cli.command import command, current
 from cnnviz.cli.job import ImageJob, Picture, Result
 from cnnviz.cli.longjob import Watch
-from cnnviz.cli.options import LongOptions, NetworkOptions, OutputOptions, RunOptions, SampleOptions, numbers
+from cnnviz.cli.options import BatchOptions, LongOptions, NetworkOptions, OutputOptions, SampleOptions, numbers
 from cnnviz.cli.resuming import Resuming
 from cnnviz.cli.style import Last, StyleLossName, at_precision
 from cnnviz.errors import UsageError
@@ -106,7 +106,7 @@ def register(app: typer.Typer) -> None:
         input: SampleOptions,
         output: OutputOptions,
         long: LongOptions,
-        run: RunOptions,
+        run: BatchOptions,
         method: Annotated[
             TextureMethod, typer.Option("--method", help="By the network's features, or pixel by pixel.")
         ] = TextureMethod.gatys,

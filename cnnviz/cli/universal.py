@@ -16,7 +16,7 @@ from cnnviz.cli.command import command
 from cnnviz.cli.folderjob import Album, FolderJob
 from cnnviz.cli.job import ImageJob, Picture, Result, read_picture
 from cnnviz.cli.maps import percent, prediction_json
-from cnnviz.cli.options import InputOptions, NetworkOptions, OutputOptions, RunOptions
+from cnnviz.cli.options import BatchOptions, EngineName, InputOptions, NetworkOptions, OutputOptions
 from cnnviz.errors import CnnvizError, ModelError, UsageError
 
 if TYPE_CHECKING:
@@ -57,7 +57,7 @@ def register(app: typer.Typer) -> None:
         network: NetworkOptions,
         input: InputOptions,
         output: OutputOptions,
-        run: RunOptions,
+        run: BatchOptions,
         apply: Annotated[
             Path | None,
             typer.Option(
@@ -95,6 +95,8 @@ def register(app: typer.Typer) -> None:
         if apply is not None:
             ImageJob("attribution", network, input, run, output)(_Applied(_exact_file(apply), raw))
             return
+        if run.engine is EngineName.ray:
+            raise UsageError("Each step of learning needs the one before: it runs here; leave out --engine ray.")
         lesson = Lesson(
             parse_epsilon(epsilon, norm.value), norm.value, method, rate, passes, crops, held_out, resume, run.seed
         )

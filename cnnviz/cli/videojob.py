@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
@@ -12,9 +13,10 @@ import typer
 
 from cnnviz.cli import console, outputs
 from cnnviz.cli.inputs import Source
-from cnnviz.cli.job import Explain, ImageJob, Result, _make_folder, framed
+from cnnviz.cli.job import Bench, Explain, ImageJob, Result, _make_folder, framed
 from cnnviz.cli.options import PictureOptions
 from cnnviz.cli.outputs import Destination
+from cnnviz.cli.work import Done, Failure, Item, Made, caught
 from cnnviz.errors import ImageError, UsageError
 
 if TYPE_CHECKING:
@@ -56,26 +58,42 @@ class VideoJob(ImageJob):
                 raise UsageError(f"The output '{destination.template}' is not a video; it is written as {VIDEO}.")
         return destinations
 
-    def _one(self, network: Network, explain: Explain, source: Source, destination: Destination | None) -> None:
+    @contextmanager
+    def _bench(self, model: str, explain: Explain, items: Sequence[Item]) -> Iterator[Bench]:
+        """One video after another, here: a video is no picture that could be sent to a worker."""
+        from cnnviz.runtime.batch.local import Compute, Inline
+
+        network = self._load(model)
+
+        def work(some: Sequence[Item], compute: Compute) -> list[Done]:
+            return [(item, caught(lambda i=item: self._changed(i, network, explain))) for item in some]  # type: ignore
+
+        yield Bench(Inline(work), network)
+
+    def _kept(self, item: Item, made: Made | Failure) -> Made | Failure:
+        return made
+
+    def _changed(self, item: Item, network: Network, explain: Explain) -> Made:
+        """The video with each frame changed, written frame by frame."""
         from cnnviz.imaging.footage import change_video
 
-        assert destination is not None and source.path is not None
+        assert item.destination is not None and item.source.path is not None
         started = time.perf_counter()
-        path, last = destination.path(), Result()
-        if path.exists() and path.samefile(source.path):
+        path, last = item.destination.path(), Result()
+        if path.exists() and path.samefile(item.source.path):
             raise ImageError(f"'{path}' is the input itself; nothing was written.")
         _make_folder(path.parent)
 
         def change(frame: Image) -> Image:
             nonlocal last
-            last = explain(network, framed(source, frame, network, self.input))
+            last = explain(network, framed(item.source, frame, network, self.input))
             assert not isinstance(last.image, list | bytes | None)
             return last.image
 
-        count = change_video(source.path, path, change, self._recipe(Result(), source, network))
-        last.facts["frames"] = count
+        count = change_video(item.source.path, path, change, self._recipe(Result(), item.source, network))
         console.detail(f"{path}: {count} frames.")
-        self._report(source, [str(path)], last, network, time.perf_counter() - started)
+        facts = {**last.facts, "frames": count}
+        return Made(facts, last.lines, last.target, seconds=time.perf_counter() - started, written=[str(path)])
 
 
 def run_all(jobs: Sequence[ImageJob], explain: Explain) -> None:

@@ -11,11 +11,13 @@ from cnnviz.cli.options.declaring import numbers, option
 from cnnviz.cli.options.network import NetworkOptions, NetworksOptions, TargetOption
 from cnnviz.cli.options.outputs import LongOptions, OutputOptions, PageOptions
 from cnnviz.cli.options.pictures import CanvasOptions, InputOptions, PictureOptions, SampleOptions
-from cnnviz.cli.options.running import NOT_IN_PARAMETERS, RunOptions, StoreOptions
+from cnnviz.cli.options.running import NOT_IN_PARAMETERS, BatchOptions, EngineName, RunOptions, StoreOptions
 
 __all__ = [
     "NOT_IN_PARAMETERS",
+    "BatchOptions",
     "CanvasOptions",
+    "EngineName",
     "InputOptions",
     "LongOptions",
     "NetworkOptions",

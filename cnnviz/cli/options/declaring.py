@@ -8,7 +8,7 @@ import typer
 
 from cnnviz.errors import UsageError
 
-NETWORK, INPUT, OUTPUT, RUN = "Network", "Input", "Output", "Run"
+NETWORK, INPUT, OUTPUT, RUN, BATCH = "Network", "Input", "Output", "Run", "Many pictures"
 """The panels of the help."""
 
 

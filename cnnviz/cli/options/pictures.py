@@ -34,6 +34,10 @@ class PictureOptions:
             metavar="FILE|-",
         ),
     ] = None
+    shard: Annotated[
+        str | None,
+        option("--shard", panel=INPUT, help="Only the I-th of N parts of the pictures, as 1/4.", metavar="I/N"),
+    ] = None
     recursive: Annotated[bool, option("--recursive", "-r", panel=INPUT, help="Go down into folders.")] = False
     background: Annotated[
         str,

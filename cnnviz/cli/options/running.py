@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from enum import Enum
 from pathlib import Path
 from typing import Annotated
 
-from cnnviz.cli.options.declaring import RUN, option
+from cnnviz.cli.options.declaring import BATCH, RUN, option
 
 
 @dataclass
@@ -43,10 +44,54 @@ class RunOptions:
     debug: Annotated[bool, option("--debug", panel=RUN, help="Show the traceback of an error.")] = False
 
 
+class EngineName(str, Enum):
+    """What works through many pictures."""
+
+    local = "local"
+    ray = "ray"
+
+
+@dataclass
+class BatchOptions(RunOptions):
+    """How the run is reported, and how many pictures are worked through."""
+
+    engine: Annotated[
+        EngineName,
+        option("--engine", env="ENGINE", panel=BATCH, help="local: this process. ray: the workers of a Ray cluster."),
+    ] = EngineName.local
+    jobs: Annotated[
+        int | None,
+        option(
+            "--jobs",
+            "-j",
+            env="JOBS",
+            panel=BATCH,
+            min=1,
+            help="Pictures in work at once, 1 to do one after another; with ray: workers.",
+            show_default="by processors, or GPUs",
+        ),
+    ] = None
+    ray_address: Annotated[
+        str | None,
+        option(
+            "--ray-address",
+            env="RAY_ADDRESS",
+            panel=BATCH,
+            help="The cluster: 'auto', HOST:PORT or ray://HOST:PORT.",
+            metavar="ADDRESS",
+            show_default="one on this machine",
+        ),
+    ] = None
+    unordered: Annotated[
+        bool, option("--unordered", env="UNORDERED", panel=BATCH, help="Report results as they are done.")
+    ] = False
+
+
 NOT_IN_PARAMETERS = {
     *("images", "files_from", "recursive", "output", "force", "skip_existing", "offline", "max_pixels"),
     *("json", "quiet", "verbose", "debug", "device", "store", "batch"),
     *("model", "seed", "target", "save_every", "gif"),
+    *("engine", "jobs", "ray_address", "unordered", "shard"),
 }
 """Options that a recipe leaves out of its parameters: where pictures come from and go to, how the run is reported,
 and what the recipe tells by itself."""

@@ -1,0 +1,44 @@
+"""One of N parts of a list, so that N machines can each take their own."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TypeVar
+
+from cnnviz.errors import UsageError
+
+Item = TypeVar("Item")
+
+
+@dataclass(frozen=True)
+class Shard:
+    """The ``index``-th (from 1) of ``count`` parts."""
+
+    index: int = 1
+    count: int = 1
+
+    @staticmethod
+    def parse(text: str) -> Shard:
+        """``2/4`` is the second of four; UsageError for anything else."""
+        found = re.fullmatch(r"\s*(\d{1,9})\s*/\s*(\d{1,9})\s*", text)
+        index, count = (int(found[1]), int(found[2])) if found else (0, 0)
+        if not 1 <= index <= count:
+            raise UsageError(f"--shard takes I/N with I from 1 to N, as in 1/4, not '{text}'.")
+        return Shard(index, count)
+
+    def of(self, items: Sequence[Item]) -> Sequence[Item]:
+        """This part of ``items``: neighbours stay together, and no part is more than one longer than another.
+
+        The parts one after another are the whole, in its order.
+        """
+        start, stop = ((self.index - 1) * len(items) // self.count, self.index * len(items) // self.count)
+        return items[start:stop]
+
+    def __str__(self) -> str:
+        return f"{self.index}/{self.count}"
+
+
+WHOLE = Shard()
+"""The only part of one: everything."""
