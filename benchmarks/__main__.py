@@ -41,26 +41,17 @@ def main() -> int:
     code = 0
     if given.names or not given.write_docs:
         chosen = setting(given)
-        record = Record.here(chosen.device) if given.keep else _started(given.json, chosen)
-        code = _measure(given.names or list(TOPICS), chosen, record, record.path if given.keep else given.json)
-        if given.keep and given.json:
-            record.write(given.json)
+        empty = Record(describe(chosen.device), dict(measured_peaks(chosen.device)))
+        files = [*([given.json] if given.json else []), *([empty.path] if given.keep else [])]
+        code = _measure(given.names or list(TOPICS), chosen, empty, files)
     if given.write_docs:
         PAGE.write_text(page(), encoding="utf-8")
         print(PAGE)
     return code
 
 
-def _started(path: Path | None, chosen: Setting) -> Record:
-    """What is in the file already, if it is this machine's."""
-    empty = Record(describe(chosen.device))
-    there = Record.read(path) if path and path.exists() else empty
-    return there if there.machine == empty.machine else empty
-
-
-def _measure(names: list[str], chosen: Setting, record: Record, path: Path | None) -> int:
-    """Take each benchmark's rows into the record, and print them all as one table at the end."""
-    record.peaks = dict(measured_peaks(chosen.device))
+def _measure(names: list[str], chosen: Setting, record: Record, files: list[Path]) -> int:
+    """Take each benchmark's rows into the record and the files, and print them all as one table at the end."""
     failed = []
     for name in names:
         print(f"{name} …", file=sys.stderr, flush=True)
@@ -70,14 +61,13 @@ def _measure(names: list[str], chosen: Setting, record: Record, path: Path | Non
             traceback.print_exc()
             failed.append(name)
             continue
-        if path:
-            record.write(path)
-    done = [name for name in names if name not in failed]
-    rows: list[Row] = [row for name in done for row in record.rows[name]]
+        for file in files:
+            record.write_into(file)
+    rows: list[Row] = [row for found in record.rows.values() for row in found]
     told = ", ".join(f"{name} {figure(value)}" for name, value in record.peaks.items())
     print(f"{record.machine}; GFLOP/s at best: {told}\n")
     if rows:
-        print(table(rows, record.peaks, [name for name in done for _ in record.rows[name]]))
+        print(table(rows, record.peaks, [name for name, found in record.rows.items() for _ in found]))
     if failed:
         print(f"Failed: {', '.join(failed)}", file=sys.stderr)
     return int(bool(failed))

@@ -59,6 +59,15 @@ class Record:
         ]
         path.write_text("\n".join(lines), encoding="utf-8")
 
+    def write_into(self, path: Path) -> None:
+        """Keep it beside what is in the file already, if that is of this machine."""
+        there = Record.read(path) if path.exists() else self
+        if there.machine != self.machine:
+            there = self
+        Record(
+            self.machine, {**there.peaks, **self.peaks}, {**there.rows, **self.rows}, {**there.torch, **self.torch}
+        ).write(path)
+
     @staticmethod
     def read(path: Path) -> Record:
         """The inverse of ``write``."""
@@ -66,12 +75,6 @@ class Record:
         topics = data["topics"]
         rows = {name: [Row.from_json(row) for row in topic["rows"]] for name, topic in topics.items()}
         return Record(data["machine"], data["peaks"], rows, {name: topic["torch"] for name, topic in topics.items()})
-
-    @staticmethod
-    def here(device: torch.device) -> Record:
-        """This machine's record so far; an empty one if nothing is kept."""
-        empty = Record(describe(device))
-        return Record.read(empty.path) if empty.path.exists() else empty
 
 
 def describe(device: torch.device) -> str:

@@ -10,13 +10,17 @@ from benchmarks.running import Setting
 
 TOPICS = {
     "startup": "benchmarks.startup:rows",
+    "gradients": "benchmarks.gradients:rows",
     "occlusion": "benchmarks.occlusion:rows",
+    "adversarial": "benchmarks.adversarial:rows",
     "synthesis": "benchmarks.synthesis:rows",
     "features": "benchmarks.features:rows",
     "fast_style_speed": "benchmarks.fast_style_speed:rows",
     "fast_style_quality": "benchmarks.fast_style_quality:rows",
     "style_speed": "benchmarks.style:speed_rows",
     "style_quality": "benchmarks.style:quality_rows",
+    "growth": "benchmarks.growth:rows",
+    "memory": "benchmarks.memory:rows",
 }
 """Name -> the function that measures it, ``Setting`` -> rows."""
 

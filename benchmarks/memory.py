@@ -1,0 +1,129 @@
+"""Each technique's peak of memory at 512, 1024 and 2048 px, with the embedded SqueezeNet.
+
+Usage: python -m benchmarks.memory [--techniques saliency,style…]
+
+A process for each case: it imports torch, loads the network, does the same at 128 px, and then tells the peak of one
+run beyond what it holds by then. On CUDA it is what torch allocated. Runs are shortened to where the peak is reached:
+L-BFGS keeps up to 25 (style, texture) or 50 (invert) pairs of pictures, so these take so many steps and no more.
+What does not fit, or takes longer than ``--limit`` seconds, is told as that.
+"""
+
+from __future__ import annotations
+
+import subprocess
+from collections.abc import Callable, Sequence
+
+from torch import Tensor
+
+import cnnviz
+from benchmarks.memory_use import peak_beyond, told_by
+from benchmarks.photos import photo
+from benchmarks.row import Row
+from benchmarks.running import Setting, parser, setting, show
+from cnnviz.network import Network
+from cnnviz.style.stylefile import BUNDLED_FILE, load_fast_style
+
+SIZES = (512, 1024, 2048)
+WARM = 128
+LIMIT = 300.0
+
+Run = Callable[[Network, Tensor], object]
+
+
+def _stride(pixels: Tensor) -> int:
+    """Such that a patch has some fifty places in the picture."""
+    return max(1, pixels.shape[2] // 8)
+
+
+def _painted(network: Network, pixels: Tensor) -> Tensor:
+    style = photo(256, network.device, "mosaic.jpg")
+    return cnnviz.transfer_style(network, pixels, style, steps=42, scales=1)
+
+
+def _fast(network: Network, pixels: Tensor) -> Tensor:
+    model = load_fast_style(BUNDLED_FILE).to(network.device)
+    return cnnviz.apply_fast_style(model, pixels, model.styles[0])
+
+
+TECHNIQUES: dict[str, Run] = {
+    "classify": lambda network, pixels: network.predict(pixels),
+    "saliency": lambda network, pixels: cnnviz.saliency(network, pixels, 285),
+    "saliency, SmoothGrad": lambda network, pixels: cnnviz.smoothgrad(network, pixels, 285, samples=16),
+    "saliency, integrated gradients": lambda network, pixels: cnnviz.integrated_gradients(
+        network, pixels, 285, steps=16
+    ),
+    "guided": lambda network, pixels: cnnviz.guided_backprop(network, pixels, 285),
+    "gradcam": lambda network, pixels: cnnviz.grad_cam(network, pixels, 285),
+    "occlusion": lambda network, pixels: cnnviz.occlusion(network, pixels, 285, stride=_stride(pixels)),
+    "occlusion, full passes": lambda network, pixels: cnnviz.occlusion(
+        network, pixels, 285, stride=_stride(pixels), engine="full"
+    ),
+    "fool": lambda network, pixels: cnnviz.iterative_fgsm(network, pixels, steps=2),
+    "universal, 16 photos": lambda network, pixels: cnnviz.universal_perturbation(
+        network, pixels.repeat(16, 1, 1, 1), passes=1
+    ),
+    "activations": lambda network, pixels: cnnviz.activation_grid(network, pixels, "features.1"),
+    "embed, 16 photos": lambda network, pixels: cnnviz.embed_images(network, pixels.repeat(16, 1, 1, 1)),
+    "visualize": lambda network, pixels: cnnviz.visualize(network, 130, size=pixels.shape[2], steps=2),
+    "dream": lambda network, pixels: cnnviz.dream(network, pixels, octaves=1, steps=2),
+    "invert": lambda network, pixels: cnnviz.invert(network, pixels, "features.6", steps=52),
+    "texture": lambda network, pixels: cnnviz.synthesize_texture(
+        network, photo(256, network.device, "brick.png"), tuple(pixels.shape[2:]), steps=42, scales=1
+    ),
+    "style": _painted,
+    "fast-style": _fast,
+}
+"""Command -> what it does for one picture."""
+
+
+def measured(technique: str, size: int, chosen: Setting) -> float:
+    """MiB of one case, in this process."""
+    network = cnnviz.load_network("squeezenet1_1", device=str(chosen.device))
+    run = TECHNIQUES[technique]
+    run(network, photo(WARM, network.device))
+    pixels = photo(size, network.device)
+    return peak_beyond(lambda: run(network, pixels), chosen.device)
+
+
+def told(technique: str, size: int, chosen: Setting, limit: float) -> float | str:
+    """The same of a process of its own, or why there is no figure."""
+    try:
+        return told_by("benchmarks.memory", "--device", chosen.device, "--of", technique, "--size", size, seconds=limit)
+    except subprocess.TimeoutExpired:
+        return f"over {limit:.0f} s"
+    except subprocess.CalledProcessError as error:
+        if error.returncode < 0 or "MemoryShortError" in error.stderr or "OutOfMemoryError" in error.stderr:
+            return "does not fit"
+        raise
+
+
+def rows(chosen: Setting, techniques: Sequence[str] = tuple(TECHNIQUES), limit: float = LIMIT) -> list[Row]:
+    """A row for each technique: MiB at each size."""
+    sizes = SIZES[: 1 if chosen.quick else None]
+    found = []
+    for technique in techniques:
+        peaks: dict[str, float | str] = {}
+        for size in sizes:
+            peaks[f"{size} px, MiB"] = told(technique, size, chosen, limit)
+        found.append(Row(f"`{technique.partition(',')[0]}`{''.join(technique.partition(',')[1:])}", more=peaks))
+    return found
+
+
+def main() -> None:
+    options = parser(__doc__)
+    options.add_argument("--techniques", help="comma-separated first words")
+    options.add_argument("--limit", type=float, default=LIMIT, help="seconds for a case")
+    options.add_argument("--of", choices=tuple(TECHNIQUES))
+    options.add_argument("--size", type=int)
+    given = options.parse_args()
+    chosen = setting(given)
+    wanted = (given.techniques or "").split(",")
+    if given.of:
+        print(measured(given.of, given.size, chosen))
+    else:
+        named = [name for name in TECHNIQUES if wanted == [""] or name.partition(",")[0] in wanted]
+        show(rows(chosen, named, given.limit), chosen)
+
+
+if __name__ == "__main__":
+    main()
