@@ -6,6 +6,7 @@ spread into single options on the command line and put together again before the
 
 from __future__ import annotations
 
+import copy
 import inspect
 import os
 import signal
@@ -30,16 +31,24 @@ PIPE_CLOSED = 128 + 13
 
 @dataclass
 class Invocation:
-    """The command as it was called: its name, every option's value, and those that were not left at their default."""
+    """The command as it was called: its name, every option's value, and those that were not left at their default.
+
+    ``given`` are the values as they were typed, whatever the command makes of them; ``jobs`` counts those begun.
+    """
 
     command: str = ""
     values: dict[str, Any] = field(default_factory=dict)
     defaults: dict[str, Any] = field(default_factory=dict)
     option_names: dict[str, str] = field(default_factory=dict)
+    given: dict[str, Any] = field(default_factory=dict)
+    told: dict[str, Any] | None = None
+    jobs: int = 0
 
     def parameters(self) -> dict[str, Any]:
         """The options that shape the result and differ from their defaults, by the name they are typed by (dashes
-        as underscores), as JSON can hold them."""
+        as underscores), as JSON can hold them; in a worker elsewhere as they were ``told``."""
+        if self.told is not None:
+            return self.told
         return {
             self.option_names.get(name, name): _portable(value)
             for name, value in self.values.items()
@@ -60,6 +69,10 @@ def _portable(value: Any) -> Any:
 
 current = Invocation()
 """The invocation being served; a process serves one."""
+
+
+served: dict[str, Callable[..., None]] = {}
+"""Every command by its name: called with all its options' values, it runs, and raises what goes wrong."""
 
 
 def command(
@@ -96,13 +109,18 @@ def _spread(function: Callable, name: str) -> Callable:
         else:
             parameters.append(parameter.replace(kind=inspect.Parameter.KEYWORD_ONLY))
 
-    def call(**values: Any) -> None:
-        current.command, current.values = name, dict(values)
+    def serve(**values: Any) -> None:
+        current.command, current.values, current.given = name, dict(values), copy.deepcopy(values)
+        current.jobs = 0
         current.defaults = {p.name: p.default for p in parameters}
         current.option_names = {p.name: _option_name(p) for p in parameters}
         filled = {key: kind(**{f.name: values.pop(f.name) for f in fields(kind)}) for key, kind in groups.items()}
-        with_exit_codes(lambda: function(**filled, **values), debug=current.values.get("debug", False))
+        function(**filled, **values)
 
+    def call(**values: Any) -> None:
+        with_exit_codes(lambda: serve(**values), debug=values.get("debug", False))
+
+    served[name] = serve
     call.__name__ = function.__name__
     call.__doc__ = function.__doc__
     call.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]

@@ -82,7 +82,7 @@ class ComparisonJob(ImageJob):
         name, _ = options.choose(self.technique)
         own, self.network = self.network, options
         try:
-            return self._load(name)
+            return self.load(name)
         finally:
             self.network = own
 

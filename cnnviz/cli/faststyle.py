@@ -45,6 +45,9 @@ class StyleModelOptions:
     def path(self) -> Path | None:
         return None if self.model == EMBEDDED else Path(self.model)
 
+    def prepare(self) -> None:
+        """Nothing is ever fetched."""
+
     def choose(self, technique: str) -> tuple[str, str | None]:
         """The model's name for outputs, and no remark; ModelError where it is not there or something else."""
         from cnnviz.style.stylefile import read_metadata

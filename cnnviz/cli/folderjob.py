@@ -98,7 +98,7 @@ class NetworkJob(ImageJob):
             return
         if remark:
             console.warn(remark)
-        network = self._load(model)
+        network = self.load(model)
         from cnnviz.runtime.memory import clear_error_when_short
 
         started, item = time.perf_counter(), Item(subject, destination)

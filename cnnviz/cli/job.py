@@ -92,6 +92,7 @@ class ImageJob:
     companions: Sequence[str] = ()
     watch: Watch | None = None
     suffix: str = ".png"
+    number: int = field(default=0, init=False)
 
     def __call__(self, explain: Explain) -> None:
         """Run ``explain`` over all pictures; exits with 1 (or 4, out of memory) if any failed."""
@@ -137,7 +138,8 @@ class ImageJob:
             and outputs.is_done(destination.path())
         )
 
-    def _load(self, model: str) -> Network:
+    def load(self, model: str) -> Network:
+        """The network under study; tells of it, and seeds everything random."""
         from cnnviz.runtime.seed import seed_everything
 
         network = self.network.load(model, self.run.seed, progress=console.shows_progress())
@@ -159,7 +161,7 @@ class ImageJob:
             with ray_bench(self, model, len(items)) as bench:
                 yield bench
             return
-        network = self._load(model)
+        network = self.load(model)
         workbench = Workbench(self, network, explain)
         with workbench.threads() as lanes:
             yield self._local_bench(workbench, lanes, len(items))

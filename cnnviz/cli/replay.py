@@ -9,21 +9,20 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
+from cnnviz.cli.command import current
+
 if TYPE_CHECKING:
     from cnnviz.cli.job import Explain, ImageJob
 
 _kept: list[tuple[ImageJob, Explain]] | None = None
-begun: list[ImageJob] = []
-"""The jobs of the command being served, so far."""
 
 
 def keeps(job: ImageJob, explain: Explain) -> bool:
-    """Whether a job is only to be found, not run; it is kept then."""
-    if _kept is None:
-        begun.append(job)
-        return False
-    _kept.append((job, explain))
-    return True
+    """Whether a job is only to be found, not run; it is kept then. Gives it its number among the command's jobs."""
+    job.number, current.jobs = current.jobs, current.jobs + 1
+    if _kept is not None:
+        _kept.append((job, explain))
+    return _kept is not None
 
 
 def jobs_of(command: Callable[..., Any], values: Mapping[str, Any]) -> list[tuple[ImageJob, Explain]]:

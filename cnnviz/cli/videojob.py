@@ -14,7 +14,7 @@ import typer
 from cnnviz.cli import console, outputs
 from cnnviz.cli.inputs import Source
 from cnnviz.cli.job import Bench, Explain, ImageJob, Result, _make_folder, framed
-from cnnviz.cli.options import PictureOptions
+from cnnviz.cli.options import EngineName, PictureOptions
 from cnnviz.cli.outputs import Destination
 from cnnviz.cli.work import Done, Failure, Item, Made, caught
 from cnnviz.errors import ImageError, UsageError
@@ -46,6 +46,8 @@ class VideoJob(ImageJob):
     def __call__(self, explain: Explain) -> None:
         from cnnviz.imaging.footage import require_ffmpeg
 
+        if self.batch.engine is EngineName.ray:
+            raise UsageError("A video is changed here, frame by frame: leave out --engine ray.")
         require_ffmpeg()
         if self.output and self.output.output == outputs.STDOUT:
             raise UsageError("A video is not written to standard output; use -o FILE.mp4 or FOLDER/.")
@@ -63,7 +65,7 @@ class VideoJob(ImageJob):
         """One video after another, here: a video is no picture that could be sent to a worker."""
         from cnnviz.runtime.batch.local import Compute, Inline
 
-        network = self._load(model)
+        network = self.load(model)
 
         def work(some: Sequence[Item], compute: Compute) -> list[Done]:
             return [(item, caught(lambda i=item: self._changed(i, network, explain))) for item in some]  # type: ignore

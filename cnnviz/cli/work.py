@@ -57,6 +57,7 @@ class Made:
     companions: Mapping[str, bytes] = field(default_factory=dict)
     seconds: float = 0.0
     written: list[str] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
 
 
 Failure = ImageError | MemoryShortError

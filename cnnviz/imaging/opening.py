@@ -71,11 +71,32 @@ class _PillowHush:
 _hush = _PillowHush()
 
 
+class FileBytes(bytes):
+    """The bytes of a file that lies elsewhere, with the name messages are to call it by."""
+
+    name: str
+
+    def __new__(cls, content: bytes, name: str) -> FileBytes:
+        found = super().__new__(cls, content)
+        found.name = name
+        return found
+
+
+def file_bytes(path: Path) -> bytes:
+    """All of a picture's file, unread; ImageError if there is none, it is empty, or it cannot be read."""
+    name = shown(path)
+    _check_file(path, name)
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise ImageError(f"{name} cannot be read: {reason(error)}.") from error
+
+
 def shown(source: Source) -> str:
-    """How messages name a source: its path in quotes, odd characters escaped; ``<stdin>`` for bytes."""
-    if isinstance(source, bytes):
+    """How messages name a source: its path in quotes, odd characters escaped; ``<stdin>`` for bytes of no file."""
+    if isinstance(source, bytes) and not isinstance(source, FileBytes):
         return "<stdin>"
-    name = str(source)
+    name = source.name if isinstance(source, FileBytes) else str(source)
     return f"'{name}'" if name.isprintable() else f"'{ascii(name)[1:-1]}'"
 
 

@@ -84,13 +84,17 @@ class NetworkOptions:
             progress=progress,
         )
 
+    def prepare(self) -> None:
+        """Let nothing be fetched from here on, if that is wanted."""
+        if self.offline:
+            os.environ["CNNVIZ_OFFLINE"] = "1"
+
     def choose(self, technique: str) -> tuple[str, str | None]:
         """The model's name, and a remark for the user where ``auto`` had to settle for something."""
         from cnnviz.network import catalogue
         from cnnviz.network.choice import choose_model
 
-        if self.offline:
-            os.environ["CNNVIZ_OFFLINE"] = "1"
+        self.prepare()
         if self.model != "auto":
             if self.model not in catalogue.names():
                 raise catalogue.unknown_model(self.model)

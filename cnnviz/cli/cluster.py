@@ -1,0 +1,212 @@
+"""``--engine ray``: pictures go to the workers of a cluster as bytes, and come back as the bytes of results.
+
+A worker is told the command and its options, and finds in them what to do with a picture. Reading the picture,
+explaining it and encoding the result are the same code as in this process; writing and telling are left to it.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from cnnviz.cli import console, replay
+from cnnviz.cli.command import current, served
+from cnnviz.cli.inputs import Source
+from cnnviz.cli.work import Done, Failure, Item, Made, Workbench
+from cnnviz.errors import ImageError, UsageError
+
+if TYPE_CHECKING:
+    from cnnviz.cli.job import Bench, ImageJob
+    from cnnviz.network.network import WeightsInfo
+    from cnnviz.runtime.batch.outcome import Outcomes
+    from cnnviz.runtime.batch.ray_engine import Cluster, Share, Workers
+
+_HANDED_ON = ("CNNVIZ_OFFLINE", "TORCH_HOME", "OMP_NUM_THREADS")
+_GPU_TASKS = 4
+"""Tasks a GPU's worker has in hand at once: one computes, the others are read, drawn or encoded."""
+
+
+@dataclass(frozen=True)
+class Card:
+    """What a worker says of the network it holds."""
+
+    name: str
+    weights: WeightsInfo
+    classes: int
+    device: str
+    precision: str
+    at_once: int
+    notes: list[str]
+
+
+@dataclass(frozen=True)
+class Carried(Source):
+    """A picture that came along instead of being read: its bytes, or why there are none."""
+
+    data: bytes = b""
+    problem: str = ""
+
+    @staticmethod
+    def of(source: Source) -> Carried:
+        from cnnviz.imaging.opening import file_bytes
+
+        data, problem = b"", ""
+        try:
+            data = file_bytes(source.path) if source.path else source.content()  # type: ignore[assignment]
+        except ImageError as error:
+            problem = str(error)
+        return Carried(source.path, source.folder, source.label, data, problem)
+
+    def content(self) -> bytes:
+        from cnnviz.imaging.opening import FileBytes
+
+        if self.problem:
+            raise ImageError(self.problem)
+        return FileBytes(self.data, str(self.path)) if self.path else self.data
+
+
+@dataclass(frozen=True)
+class Order:
+    """What a worker is told once: a command with its options, and what of this process it must have in common."""
+
+    command: str
+    values: Mapping[str, Any]
+    parameters: Mapping[str, Any]
+    job: int
+    model: str
+    threads: int
+    folder: str = field(default_factory=os.getcwd)
+    environment: Mapping[str, str] = field(
+        default_factory=lambda: {name: os.environ[name] for name in _HANDED_ON if name in os.environ}
+    )
+
+    def __call__(self) -> tuple[Card, Callable[[Sequence[Item]], list[Made | Failure]]]:
+        """Run in the worker: load the network, and give what does pictures."""
+
+        os.environ.update(self.environment)
+        with suppress(OSError):  # elsewhere there need not be such a folder
+            os.chdir(self.folder)
+        with console.collected() as notes:
+            job, explain = replay.jobs_of(served[self.command], self.values)[self.job]
+            current.told = dict(self.parameters)
+            job.network.prepare()
+            network = job.load(self.model)
+        bench = Workbench(job, network, explain)
+        return _card(bench, notes), _Desk(bench, self.threads)
+
+
+def _card(bench: Workbench, notes: list[str]) -> Card:
+    net = bench.network
+    at_once = bench.pictures_at_once()
+    return Card(net.name, net.weights, net.classes, str(net.device), net.precision, at_once, notes)
+
+
+class _Desk:
+    """Does pictures in a worker."""
+
+    def __init__(self, bench: Workbench, threads: int) -> None:
+        import torch
+
+        from cnnviz.runtime.batch.lanes import Lanes
+
+        torch.set_num_threads(threads)
+        self._bench = bench
+        self._open = ExitStack()  # for good: a worker does nothing else
+        self._open.enter_context(bench.threads())
+        bench.prepare()
+        self._lanes = Lanes(1)
+
+    def __call__(self, items: Sequence[Item]) -> list[Made | Failure]:
+        with console.collected() as notes:
+            values = [value for _, value in self._bench(items, self._lanes)]
+        for value in values[:1]:
+            value.notes = notes  # type: ignore[union-attr]
+        return values
+
+
+@dataclass
+class _RayEngine:
+    """Workers as an engine of items."""
+
+    workers: Workers[Card, Sequence[Item], list[Made | Failure]]
+
+    def run(self, tasks: Sequence[Sequence[Item]], *, ordered: bool = True) -> Outcomes[Sequence[Item], list[Done]]:
+        from cnnviz.runtime.batch.outcome import Outcome
+        from cnnviz.runtime.batch.ray_engine import WorkerLostError
+
+        for outcome in self.workers.run(tasks, ordered=ordered):
+            if isinstance(outcome.error, WorkerLostError):
+                lost = ImageError(str(outcome.error))
+                yield Outcome(outcome.task, [(item, lost) for item in outcome.task])
+                continue
+            values = outcome.get()
+            for note in getattr(values[0], "notes", []):
+                console.warn(note)
+            yield Outcome(outcome.task, list(zip(outcome.task, values, strict=True)))
+
+
+def _packed(items: Sequence[Item]) -> list[Item]:
+    return [Item(Carried.of(item.source), item.destination) for item in items]
+
+
+@contextmanager
+def ray_bench(job: ImageJob, model: str, count: int) -> Iterator[Bench]:
+    """Workers of a cluster, for as long as the block lasts, with the network of ``job`` loaded."""
+    from cnnviz.cli.job import Bench
+    from cnnviz.runtime.batch.ray_engine import Cluster, Workers
+
+    _refuse_what_stays_here(job)
+    threads = _threads()
+    cluster = Cluster.connect(job.batch.ray_address, (job.batch.jobs or os.cpu_count() or 1) * threads)
+    try:
+        share = _share(job, cluster, threads)
+        order = Order(current.command, current.given, current.parameters(), job.number, model, share.processors)
+        workers: Workers[Card, Sequence[Item], list[Made | Failure]] = Workers(
+            order, min(count, _worker_count(job, cluster, share)), share, _packed, console.warn
+        )
+        try:
+            card = workers.start()
+            _tell(card, workers.count)
+            yield Bench(_RayEngine(workers), card, card.at_once, is_remote=True)
+        finally:
+            workers.stop()
+    finally:
+        cluster.close()
+
+
+def _refuse_what_stays_here(job: ImageJob) -> None:
+    """Raise UsageError for options whose files lie beside the picture while it is in the making."""
+    if job.watch is not None and job.watch.options.save_every:
+        raise UsageError("--save-every writes where the work is done: leave it out, or --engine ray.")
+    if current.given.get("resume"):
+        raise UsageError("--resume goes on from a file here: leave it out, or --engine ray.")
+
+
+def _threads() -> int:
+    """Processors for each worker: what the user gives a process of this machine, else one."""
+    told = os.environ.get("OMP_NUM_THREADS", "1")
+    return int(told) if told.isdecimal() and int(told) > 0 else 1
+
+
+def _share(job: ImageJob, cluster: Cluster, threads: int) -> Share:
+    from cnnviz.runtime.batch.ray_engine import Share
+
+    if cluster.gpus and job.network.device.startswith(("auto", "cuda")):
+        return Share(threads, 1, _GPU_TASKS)
+    return Share(threads)
+
+
+def _worker_count(job: ImageJob, cluster: Cluster, share: Share) -> int:
+    return job.batch.jobs or (cluster.gpus if share.gpus else max(1, cluster.processors // share.processors))
+
+
+def _tell(card: Card, count: int) -> None:
+    for note in card.notes:
+        console.warn(note)
+    console.detail(
+        f"{card.name} ({card.weights.label}), {card.classes} classes, on {card.device} in {card.precision}, "
+        f"held by {count} Ray workers"
+    )
