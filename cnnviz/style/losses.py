@@ -10,7 +10,8 @@ from torch import Tensor
 
 from cnnviz.network import Network
 from cnnviz.style.regions import Region
-from cnnviz.synthesis.moments import relative_error
+from cnnviz.synthesis.pieces import Piece, plan_pieces, summed
+from cnnviz.synthesis.piecewise import PiecewiseMoments
 from cnnviz.synthesis.regularizers import total_variation
 from cnnviz.synthesis.stages import RandomShift
 from cnnviz.synthesis.texture_target import TextureTarget, at
@@ -41,6 +42,9 @@ class StyleLoss:
     ours: the Wasserstein distance between the colours of the pixels, without which specks of foreign colours stay.
 
     With regions, the style term is the sum of theirs, each weighed by its share of the area.
+
+    ``tile`` is the largest side the network is shown at once, for pictures larger than memory: the loss and its
+    gradient are those of the whole (``cnnviz.synthesis.pieces``). 0 shows it the whole.
     """
 
     def __init__(
@@ -51,12 +55,15 @@ class StyleLoss:
         regions: Sequence[tuple[Region, TextureTarget]],
         weights: LossWeights,
         shift: RandomShift | None = None,
+        tile: int = 0,
     ) -> None:
         self.network, self.content, self.weights, self.regions = network, content, weights, regions
         self.content_layers, self.shift = list(content_layers), shift
         style_layers = [layer for _, target in regions for layer in target.weights]
         self.layers = list(dict.fromkeys([*style_layers, *content_layers]))
         self.masks = [at(region.mask, content) for region, _ in regions]
+        height, width = self._view(content).shape[2:]
+        self.pieces = plan_pieces(network, self.layers, (height, width), tile)
         self.look()
 
     def before_step(self, step: int) -> None:
@@ -66,29 +73,55 @@ class StyleLoss:
 
     def look(self) -> None:
         """See content and masks from the position where the picture now lies."""
-        seen = self._view(self.content)
-        with torch.no_grad():
-            self.wanted = self.network.features(seen, self.content_layers) if self.weights.content else {}
         self.seen_masks = [None if mask is None else self._view(mask) for mask in self.masks]
+        self.measured = [
+            PiecewiseMoments(self.pieces, list(target.weights), mask)
+            for (_, target), mask in zip(self.regions, self.seen_masks, strict=True)
+        ]
+        self.wanted: dict[int, dict[str, Tensor]] = {}
+        if not self.weights.content:
+            return
+
+        def keep(features: Mapping[str, Tensor], piece: Piece) -> list[Tensor]:
+            self.wanted[piece.number] = dict(features)
+            return [features[layer].square().sum() for layer in self.content_layers]
+
+        with torch.no_grad():
+            energies = summed(self.network, self._view(self.content), self.content_layers, self.pieces, keep)
+        self.energies = dict(zip(self.content_layers, energies, strict=True))
 
     def __call__(self, pixels: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
         """The loss of pixels (1, 3, H, W), and ``content``, ``style``, ``palette`` and ``tv`` before their weights."""
         seen = self._view(pixels)
-        features = self.network.features(seen, self.layers)
-        content = sum((relative_error(features[k], v) for k, v in self.wanted.items()), pixels.new_zeros(()))
-        style, palette = self._style(seen, features)
+        sums = summed(self.network, seen, self.layers, self.pieces, self._of_piece)
+        content, style = sums[0], self._style(sums[1:])
+        palette = self._palette(seen)
         smooth = total_variation(pixels).sum()
         weights = self.weights
         loss = weights.content * content + weights.style * style + weights.palette * palette + weights.tv * smooth
         parts = {"content": content, "style": style, "palette": palette, "tv": smooth}
         return SCALE * loss, {name: part.detach() for name, part in parts.items()}
 
-    def _style(self, pixels: Tensor, features: Mapping[str, Tensor]) -> tuple[Tensor, Tensor]:
-        style, palette = self.content.new_zeros(()), self.content.new_zeros(())
+    def _of_piece(self, features: Mapping[str, Tensor], piece: Piece) -> list[Tensor]:
+        """What a piece adds to the content loss, and to the moments of each region."""
+        content = self.content.new_zeros(())
+        for layer, wanted in self.wanted.get(piece.number, {}).items():
+            content = content + (features[layer] - wanted).square().sum() / self.energies[layer].clamp_min(1e-12)
+        return [content, *(part for measured in self.measured for part in measured.of_piece(features, piece))]
+
+    def _style(self, sums: Sequence[Tensor]) -> Tensor:
+        style, start = self.content.new_zeros(()), 0
+        for (region, target), measured in zip(self.regions, self.measured, strict=True):
+            stop = start + 2 * len(target.weights)
+            style = style + region.share * target.distance_of(measured.whole(sums[start:stop]))
+            start = stop
+        return style
+
+    def _palette(self, pixels: Tensor) -> Tensor:
+        palette = self.content.new_zeros(())
         for (region, target), mask in zip(self.regions, self.seen_masks, strict=True):
-            style = style + region.share * target.texture_distance(features, mask)
             palette = palette + region.share * target.palette_distance(pixels, mask)
-        return style, palette
+        return palette
 
     def _view(self, pixels: Tensor) -> Tensor:
         return self.shift(pixels) if self.shift else pixels

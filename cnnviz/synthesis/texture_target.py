@@ -11,6 +11,8 @@ from torch import Tensor
 
 from cnnviz.network import Network
 from cnnviz.synthesis.moments import Moments, blend, distance, moments, wasserstein_distance
+from cnnviz.synthesis.pieces import plan_pieces, summed
+from cnnviz.synthesis.piecewise import PiecewiseMoments
 
 
 @dataclass(frozen=True)
@@ -30,12 +32,14 @@ class TextureTarget:
 
         ``mask`` (N or 1, 1, H, W), of any size, says where to look.
         """
+        found = {layer: moments(features[layer], at(mask, features[layer])) for layer in self.weights}
+        return self.distance_of(found)
+
+    def distance_of(self, found: Mapping[str, Moments]) -> Tensor:
+        """How far the moments found at each layer are from the target: the weighted sum of the relative distances."""
         measure = distance(self.statistic)
         return sum(
-            (
-                weight * measure(moments(features[layer], at(mask, features[layer])), self.layers[layer])
-                for layer, weight in self.weights.items()
-            ),
+            (weight * measure(found[layer], self.layers[layer]) for layer, weight in self.weights.items()),
             self.palette.mean.new_zeros(()),
         )
 
@@ -53,6 +57,7 @@ def measure_texture(
     masks: Sequence[Tensor | None] | None = None,
     statistic: str = "gram",
     margin: int = 0,
+    tile: int = 0,
 ) -> TextureTarget:
     """The target that samples (1, 3, h, w) set, blended by ``shares``.
 
@@ -60,19 +65,37 @@ def measure_texture(
         weights: what each layer counts for, by its name.
         masks: for each sample None, or which part of it is meant, (1, 1, h, w).
         margin: pixels of reflected border around the samples, which keep the zeros away that networks pad with.
+        tile: the largest side the network is shown at once; 0 for whole samples.
     """
-    layers: dict[str, list[Moments]] = {layer: [] for layer in weights}
+    found: list[dict[str, Moments]] = []
     colors: list[Moments] = []
-    with torch.no_grad():
-        for i, sample in enumerate(samples):
-            mask = masks[i] if masks else None
-            seen, mask = _framed(sample, margin), None if mask is None else _framed(mask, margin)
-            colors.append(moments(seen, mask))
-            for layer, features in network.features(seen, list(layers)).items():
-                layers[layer].append(moments(features, at(mask, features)))
+    for i, sample in enumerate(samples):
+        mask = masks[i] if masks else None
+        seen, mask = framed(sample, margin), None if mask is None else framed(mask, margin)
+        colors.append(moments(seen, mask))
+        found.append(layer_moments(network, seen, list(weights), mask, tile=tile))
     shares = list(shares) if shares is not None else [1.0] * len(samples)
-    blended = {layer: blend(parts, shares) for layer, parts in layers.items()}
+    blended = {layer: blend([parts[layer] for parts in found], shares) for layer in weights}
     return TextureTarget(blended, dict(weights), blend(colors, shares), statistic)
+
+
+@torch.no_grad()
+def layer_moments(
+    network: Network,
+    pixels: Tensor,
+    layers: Sequence[str],
+    mask: Tensor | None = None,
+    *,
+    tile: int = 0,
+    border: int = 0,
+) -> dict[str, Moments]:
+    """The moments of the features of pixels (1, 3, H, W), weighed by ``mask`` (1, 1, H, W), by layer.
+
+    ``tile``: the largest side shown at once, 0 for the whole; ``border``: pixels whose positions do not count.
+    """
+    pieces = plan_pieces(network, layers, (pixels.shape[2], pixels.shape[3]), tile, border)
+    measured = PiecewiseMoments(pieces, layers, mask)
+    return measured.whole(summed(network, pixels, layers, pieces, measured.of_piece))
 
 
 def at(mask: Tensor | None, features: Tensor) -> Tensor | None:
@@ -82,6 +105,7 @@ def at(mask: Tensor | None, features: Tensor) -> Tensor | None:
     return F.interpolate(mask.to(features), tuple(features.shape[2:]), mode="area")
 
 
-def _framed(pixels: Tensor, margin: int) -> Tensor:
+def framed(pixels: Tensor, margin: int) -> Tensor:
+    """Pixels within a border of their reflection, ``margin`` wide or as wide as they allow."""
     room = min(margin, *(side - 1 for side in pixels.shape[2:]))
     return F.pad(pixels, (room, room, room, room), mode="reflect") if room else pixels
