@@ -10,6 +10,7 @@ from cnnviz.adversarial import norms
 from cnnviz.adversarial.boundary import deepfool
 from cnnviz.errors import UsageError
 from cnnviz.network import Network
+from cnnviz.runtime.memory import in_batches_that_fit
 from cnnviz.runtime.progress import OnStep, Step
 
 METHODS = ("gradient", "deepfool")
@@ -145,7 +146,8 @@ def _improve(
 @torch.no_grad()
 def predictions(network: Network, pixels: Tensor) -> Tensor:
     """The class the network takes each picture for, (N,)."""
-    return torch.cat([network(batch).argmax(1) for batch in pixels.split(_BATCH)])
+    parts = in_batches_that_fit(lambda part: network(pixels[part]).argmax(1), len(pixels), _BATCH)
+    return torch.cat(list(parts))
 
 
 def fooling_rate(network: Network, pixels: Tensor, perturbation: Tensor) -> float:

@@ -10,6 +10,7 @@ from torch import Tensor, fx
 
 from cnnviz.attribution.incremental.batches import fitting_batch
 from cnnviz.attribution.incremental.convolution import prepare_convolutions
+from cnnviz.runtime.memory import in_batches_that_fit
 
 Position = tuple[int, int]
 
@@ -33,11 +34,11 @@ class FullPass:
     @torch.no_grad()
     def scores(self, positions: Sequence[Position], patches: Tensor, batch: int) -> Tensor:
         """Logits (P, classes) with ``patches`` (P, C, h, w) at ``positions`` in turn, ``batch`` at a time."""
-        parts = []
-        for start in range(0, len(positions), batch):
-            chunk = slice(start, start + batch)
-            parts.append(self._graph_module(occlude(self._image, positions[chunk], patches[chunk])))
-        return torch.cat(parts)
+
+        def scores(part: slice) -> Tensor:
+            return self._graph_module(occlude(self._image, positions[part], patches[part]))
+
+        return torch.cat(list(in_batches_that_fit(scores, len(positions), batch)))
 
     @torch.no_grad()
     def batch_size(self) -> int:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
+
 import numpy as np
 import torch
 from torch import Tensor
@@ -10,9 +12,9 @@ from cnnviz.attribution.gradients import pixel_gradient
 from cnnviz.attribution.targets import Target, target_indices
 from cnnviz.errors import UsageError
 from cnnviz.network import Network
+from cnnviz.runtime.memory import in_batches_that_fit, pictures_at_once
 
 BASELINES = {"black": 0.0, "grey": 0.5, "white": 1.0}
-_BATCH = 8
 
 
 def smoothgrad(
@@ -50,13 +52,38 @@ def smoothgrad(
     generator = torch.Generator().manual_seed(seed)
     maps = []
     for picture, index in zip(pixels.split(1), _indices(network, pixels, target), strict=True):
-        total = torch.zeros_like(picture)
-        for start in range(0, samples, _BATCH):
-            count = min(_BATCH, samples - start)
-            noise = torch.randn((count, *picture.shape[1:]), generator=generator, dtype=picture.dtype)
-            total += pixel_gradient(network, picture + sigma * noise.to(picture), index).sum(0, keepdim=True)
+        noisy = _NoisyCopies(picture, sigma, generator)
+        total = _summed_gradient(network, noisy, index, samples)
         maps.append((total / samples).abs().amax(1, keepdim=True))
     return torch.cat(maps)
+
+
+def _summed_gradient(network: Network, noisy: _NoisyCopies, index: int, samples: int) -> Tensor:
+    def summed(part: slice) -> Tensor:
+        return pixel_gradient(network, noisy[part], index).sum(0, keepdim=True)
+
+    return sum(_in_parts(network, noisy.picture, samples, summed), torch.zeros_like(noisy.picture))
+
+
+class _NoisyCopies:
+    """A picture (1, 3, H, W) with noise, copy by copy in order; the last ones can be asked for again."""
+
+    def __init__(self, picture: Tensor, sigma: float, generator: torch.Generator) -> None:
+        self.picture, self.sigma, self.generator = picture, sigma, generator
+        self.states: dict[int, Tensor] = {}
+
+    def __getitem__(self, part: slice) -> Tensor:
+        self.generator.set_state(self.states.setdefault(part.start, self.generator.get_state()))
+        # One by one: the numbers of a larger draw would depend on how many are drawn.
+        shape, dtype = self.picture.shape, self.picture.dtype
+        noise = [torch.randn(shape, generator=self.generator, dtype=dtype) for _ in range(part.start, part.stop)]
+        return self.picture + self.sigma * torch.cat(noise).to(self.picture)
+
+
+def _in_parts(network: Network, picture: Tensor, count: int, run: Callable[[slice], Tensor]) -> Iterator[Tensor]:
+    """``run`` over ``count`` variants of a picture, as many at a time as are worth it and fit in memory."""
+    height, width = picture.shape[2:]
+    return in_batches_that_fit(run, count, pictures_at_once((height, width), network.spec.size, network.device))
 
 
 def integrated_gradients(
@@ -89,13 +116,20 @@ def integrated_gradients(
     shares, weights = _quadrature(steps, pixels)
     found = []
     for picture, begin, index in zip(pixels.split(1), start.split(1), _indices(network, pixels, target), strict=True):
-        way = picture - begin
-        total = torch.zeros_like(picture)
-        for share, weight in zip(shares.split(_BATCH), weights.split(_BATCH), strict=True):
-            gradients = pixel_gradient(network, begin + share * way, index)
-            total += (weight * gradients).sum(0, keepdim=True)
-        found.append(way * total)
+        found.append((picture - begin) * _mean_gradient(network, begin, picture, index, shares, weights))
     return torch.cat(found)
+
+
+def _mean_gradient(
+    network: Network, begin: Tensor, picture: Tensor, index: int, shares: Tensor, weights: Tensor
+) -> Tensor:
+    """The weighted sum of the gradients at these shares of the way from ``begin`` to the picture, (1, 3, H, W)."""
+
+    def weighted(part: slice) -> Tensor:
+        gradients = pixel_gradient(network, begin + shares[part] * (picture - begin), index)
+        return (weights[part] * gradients).sum(0, keepdim=True)
+
+    return sum(_in_parts(network, picture, len(shares), weighted), torch.zeros_like(picture))
 
 
 def _quadrature(steps: int, like: Tensor) -> tuple[Tensor, Tensor]:

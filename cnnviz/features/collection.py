@@ -8,6 +8,7 @@ import os
 import struct
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -24,6 +25,7 @@ from cnnviz.features.peaks import channel_peaks
 from cnnviz.features.store import Entry, Store
 from cnnviz.features.vectors import embed_images, feature_layer, pooled
 from cnnviz.network import Network
+from cnnviz.runtime.memory import in_batches_that_fit
 from cnnviz.runtime.progress import OnStep, Step
 
 if TYPE_CHECKING:
@@ -226,5 +228,6 @@ def _entries(
         return []
     if aspect.of_batch is None:
         return [looks.pop((index, keys[n])) for n in due]
-    described = aspect.of_batch(pixels[list(due)])
+    seen, describe = pixels[list(due)], aspect.of_batch
+    described = chain.from_iterable(in_batches_that_fit(lambda part: describe(seen[part]), len(due), len(due)))
     return [Entry(keys[n], vector, note) for n, (vector, note) in zip(due, described, strict=True)]

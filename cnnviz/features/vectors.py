@@ -8,6 +8,7 @@ from torch import Tensor, fx, nn
 from cnnviz.errors import UsageError
 from cnnviz.network import Network
 from cnnviz.network.graph import LAYER
+from cnnviz.runtime.memory import in_batches_that_fit
 
 _PASSED_OVER = (nn.Dropout, nn.Flatten, nn.Identity)
 
@@ -58,8 +59,12 @@ def embed_images(network: Network, pixels: Tensor, layer: str | None = None) -> 
         ImageError: the pictures are too small for the network.
     """
     layer = layer or feature_layer(network)
-    with torch.no_grad():
-        return pooled(network.features(pixels, [layer])[layer])
+
+    @torch.no_grad()
+    def described(part: slice) -> Tensor:
+        return pooled(network.features(pixels[part], [layer])[layer])
+
+    return torch.cat(list(in_batches_that_fit(described, len(pixels), len(pixels))))
 
 
 def pooled(values: Tensor) -> Tensor:

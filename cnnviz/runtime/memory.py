@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import gc
 import math
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 import torch
 
@@ -18,6 +19,11 @@ _SMALL_PIXELS = 1 << 20
 
 _BYTES_PER_ACTIVATION = 8
 """A float32 activation, and its gradient or a workspace of the same size."""
+
+_AT_ONCE = {"cpu": 8, "cuda": 64}
+"""Pictures of a network's own size that are worth a pass forward and back together: more gain nothing."""
+
+Value = TypeVar("Value")
 
 
 class CountsActivations(Protocol):
@@ -82,6 +88,46 @@ def clear_error_when_short(size: int) -> Iterator[None]:
 def is_out_of_memory(error: BaseException) -> bool:
     """Whether an error means that an allocation failed, on whatever device."""
     return isinstance(error, MemoryError | torch.OutOfMemoryError) or "can't allocate memory" in str(error)
+
+
+def pictures_at_once(size: tuple[int, int], side: int, device: torch.device) -> int:
+    """How many pictures of ``size`` (height, width) to run forward and back together in a network of square ``side``.
+
+    Together they have no more pixels than a full batch at up to twice the network's own area, so that memory does not
+    grow with the size. The free memory has no say: the last bits of a result follow the batch, and are to be the same
+    tomorrow.
+    """
+    most = _AT_ONCE["cuda" if device.type == "cuda" else "cpu"]
+    return max(1, min(most, most * 2 * side * side // (size[0] * size[1])))
+
+
+def in_batches_that_fit(run: Callable[[slice], Value], count: int, batch: int) -> Iterator[Value]:
+    """``run`` over ``count`` items, ``batch`` at a time; half as many from where memory does not suffice for so many.
+
+    ``run`` is called with which items are meant, and again with fewer of the same if an allocation failed in it: what
+    it changes, it must change last. The error of a single item that does not fit is raised.
+    """
+    start, batch = 0, max(1, batch)
+    while start < count:
+        part = slice(start, min(start + batch, count))
+        try:
+            value = run(part)
+        except (MemoryError, RuntimeError) as error:
+            if part.stop - start == 1 or not is_out_of_memory(error):
+                raise
+            batch = (part.stop - start) // 2
+        else:
+            yield value
+            start = part.stop
+            continue
+        release_memory()  # only here: the error held the failed pass's tensors
+
+
+def release_memory() -> None:
+    """Give back what no tensor needs any more, so that a smaller try finds it."""
+    gc.collect()
+    if torch.cuda.is_available():
+        torch.cuda.empty_cache()
 
 
 def keep_freed_memory(device: torch.device) -> None:
