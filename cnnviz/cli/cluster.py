@@ -160,21 +160,19 @@ def ray_bench(job: ImageJob, model: str, count: int) -> Iterator[Bench]:
 
     _refuse_what_stays_here(job)
     threads = _threads()
-    cluster = Cluster.connect(job.batch.ray_address, (job.batch.jobs or os.cpu_count() or 1) * threads)
-    try:
+    with ExitStack() as stack:
+        stack.enter_context(console.only_results_on_stdout())  # Ray prints there that a worker has died
+        cluster = Cluster.connect(job.batch.ray_address, (job.batch.jobs or os.cpu_count() or 1) * threads)
+        stack.callback(cluster.close)
         share = _share(job, cluster, threads)
         order = Order(current.command, current.given, current.parameters(), job.number, model, share.processors)
         workers: Workers[Card, Sequence[Item], list[Made | Failure]] = Workers(
             order, min(count, _worker_count(job, cluster, share)), share, _packed, console.warn
         )
-        try:
-            card = workers.start()
-            _tell(card, workers.count)
-            yield Bench(_RayEngine(workers), card, card.at_once, is_remote=True)
-        finally:
-            workers.stop()
-    finally:
-        cluster.close()
+        stack.callback(workers.stop)
+        card = workers.start()
+        _tell(card, workers.count)
+        yield Bench(_RayEngine(workers), card, card.at_once, is_remote=True)
 
 
 def _refuse_what_stays_here(job: ImageJob) -> None:

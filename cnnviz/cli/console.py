@@ -6,7 +6,8 @@ import json
 import os
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stdout
+from pathlib import Path
 from typing import Any
 
 _settings = {"quiet": False, "verbose": False}
@@ -19,7 +20,22 @@ def configure(*, quiet: bool, verbose: bool) -> None:
 
 def result(line: str) -> None:
     """One line of results on stdout, at once, so that the next program in the pipe can begin."""
-    print(line, flush=True)
+    print(line, file=_results or sys.stdout, flush=True)
+
+
+_results: Any = None
+
+
+@contextmanager
+def only_results_on_stdout() -> Iterator[None]:
+    """Let what libraries print inside the block go nowhere."""
+    global _results  # noqa: PLW0603 (like the stream it stands for)
+    _results = sys.stdout
+    try:
+        with Path(os.devnull).open("w", encoding="utf-8") as nowhere, redirect_stdout(nowhere):
+            yield
+    finally:
+        _results = None
 
 
 def result_json(record: dict[str, Any]) -> None:
@@ -29,8 +45,9 @@ def result_json(record: dict[str, Any]) -> None:
 
 def result_bytes(data: bytes) -> None:
     """A picture's bytes on stdout."""
-    sys.stdout.buffer.write(data)
-    sys.stdout.buffer.flush()
+    stream = (_results or sys.stdout).buffer
+    stream.write(data)
+    stream.flush()
 
 
 def error(message: str) -> None:

@@ -11,6 +11,7 @@ from PIL import Image
 
 from cnnviz.errors import ImageError, UsageError
 from cnnviz.imaging.pixels import to_photo
+from cnnviz.imaging.png import encode_png
 from cnnviz.imaging.recipe import embed
 
 FORMATS = {
@@ -62,6 +63,8 @@ def encode(
     if not 1 <= quality <= 100:
         raise UsageError(f"The quality must be between 1 and 100, not {quality}.")
     frames = _frames(image, kind)
+    if kind == "PNG" and min(frames[0].size) > 0:
+        return encode_png(frames[0], embed(recipe, kind).get("pnginfo") if recipe is not None else None)
     options = _options(kind, quality) | (embed(recipe, kind) if recipe is not None else {})
     if len(frames) > 1:
         options |= {"save_all": True, "append_images": frames[1:], "duration": duration, "loop": 0}
@@ -101,6 +104,4 @@ def _options(kind: str, quality: int) -> dict[str, Any]:
         return {"quality": quality, "subsampling": "4:4:4"}
     if kind == "WEBP":
         return {"quality": quality}
-    if kind == "PNG":
-        return {"compress_level": 4}  # a third of the default's time for 4 % more bytes
     return {"compression": "tiff_adobe_deflate"} if kind == "TIFF" else {}

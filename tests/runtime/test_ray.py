@@ -1,0 +1,184 @@
+"""``--engine ray`` on a cluster of this machine: two workers, some of which die."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+import ray
+
+from cnnviz.errors import UsageError
+from cnnviz.runtime.batch.ray_engine import Cluster, Share, WorkerLostError, Workers
+
+
+@pytest.fixture(scope="module", autouse=True)
+def cluster() -> Iterator[None]:
+    os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
+    ray.init("local", num_cpus=2, object_store_memory=100 << 20, include_dashboard=False, log_to_driver=False)
+    yield
+    ray.shutdown()
+
+
+class Squares:
+    """A setup whose worker squares numbers; whoever gets one of ``deadly`` dies, ``once`` or each time."""
+
+    def __init__(self, deadly: tuple[int, ...] = (), once: Path | None = None) -> None:
+        self.deadly, self.once = deadly, once
+
+    def __call__(self) -> tuple[str, Callable[[int], tuple[int, int]]]:
+        return "squares", self.work
+
+    def work(self, number: int) -> tuple[int, int]:
+        if number in self.deadly and not (self.once and self.once.with_suffix(f".{number}").exists()):
+            if self.once:
+                self.once.with_suffix(f".{number}").touch()
+            os.kill(os.getpid(), signal.SIGKILL)
+        if number < 0:
+            raise UsageError(f"{number} is negative.")
+        return number * number, os.getpid()
+
+
+def workers(setup, told=None, count=2):
+    return Workers(setup, count, Share(), pack=lambda task: task, tell=(told if told is not None else []).append)
+
+
+@pytest.fixture
+def hired():
+    """Workers that are sent home at the end of the test."""
+    found: list[Workers] = []
+
+    def hire(*arguments, **settings) -> Workers:
+        found.append(workers(*arguments, **settings))
+        assert found[-1].start() == "squares"
+        return found[-1]
+
+    yield hire
+    for each in found:
+        each.stop()
+
+
+def test_outcomes_are_in_order_and_both_workers_work(hired):
+    outcomes = list(hired(Squares()).run(range(40)))
+    assert [outcome.get()[0] for outcome in outcomes] == [n * n for n in range(40)]
+    assert len({outcome.get()[1] for outcome in outcomes}) == 2
+
+
+def test_a_worker_that_dies_loses_no_task(hired, tmp_path):
+    told = []
+    run = hired(Squares((3, 17), tmp_path / "died"), told).run(range(30))
+    assert [outcome.get()[0] for outcome in run] == [n * n for n in range(30)]
+    assert told == ["A worker was lost; another takes its place."] * 2
+
+
+def test_a_task_that_kills_every_worker_is_given_up_and_the_others_go_on(hired):
+    outcomes = list(hired(Squares((5,))).run(range(12), ordered=False))
+    assert sorted(outcome.task for outcome in outcomes) == list(range(12))
+    failed = [outcome for outcome in outcomes if outcome.error]
+    assert [outcome.task for outcome in failed] == [5]
+    with pytest.raises(WorkerLostError, match="3 workers"):
+        failed[0].get()
+
+
+def test_an_error_in_a_worker_comes_back_as_itself(hired):
+    (outcome,) = hired(Squares(), count=1).run([-1])
+    with pytest.raises(UsageError, match="-1 is negative"):
+        outcome.get()
+
+
+def test_a_mistake_in_the_setup_is_told_at_the_start():
+    def broken():
+        raise UsageError("There is no such thing.")
+
+    lost = workers(broken, count=1)
+    with pytest.raises(UsageError, match="no such thing"):
+        lost.start()
+    lost.stop()
+
+
+def test_without_ray_the_way_to_get_it_is_told(monkeypatch):
+    monkeypatch.setitem(__import__("sys").modules, "ray", None)
+    with pytest.raises(UsageError, match=r"pip install 'cnnviz\[ray\]'"):
+        Cluster.connect(None, 1)
+
+
+@pytest.fixture
+def album(tmp_path, samples) -> Path:
+    from PIL import Image
+
+    folder = tmp_path / "album"
+    folder.mkdir()
+    names = ("chelsea.png", "coffee.png", "rocket.jpg")
+    for number in range(9):
+        photo = Image.open(samples / names[number % 3]).convert("RGB").reduce(2 + number // 3)
+        photo.save(folder / f"{number}.jpg")
+    (folder / "4b.jpg").write_bytes(b"no picture")
+    shutil.copy(samples / "rocket.jpg", tmp_path / "rocket.jpg")
+    return folder
+
+
+def told(run) -> list[dict]:
+    records = [json.loads(line) for line in run.stdout.splitlines()]
+    return [{**record, "seconds": 0, "output": Path(record["output"]).name} for record in records]
+
+
+def test_a_killed_worker_costs_no_picture_and_no_byte(run_cnnviz, album, monkeypatch):
+    common = ("saliency", "album", "-m", "squeezenet1_1", "--size", "64", "--view", "overlay", "--json")
+    here = run_cnnviz(*common, "-o", "here/")
+    killed = []
+    start = Workers.start
+
+    def start_and_kill_soon(self):
+        card = start(self)
+        pack = self.pack
+
+        def packed(items):
+            if items[0].source.name == "3.jpg" and not killed:
+                killed.append(self.hands[0].process)
+                os.kill(killed[0], signal.SIGKILL)
+            return pack(items)
+
+        self.pack = packed
+        return card
+
+    monkeypatch.setattr(Workers, "start", start_and_kill_soon)
+    there = run_cnnviz(*common, "-o", "there/", "--engine", "ray", "--jobs", "2")
+    assert killed
+    assert "A worker was lost" in there.stderr
+    assert (here.exit_code, there.exit_code) == (1, 1)  # for 4b.jpg
+    assert told(here) == told(there)
+    assert len(told(there)) == 9
+    errors = [[line for line in run.stderr.splitlines() if line.startswith("error")] for run in (here, there)]
+    assert errors[0] == errors[1]
+    for path in Path("here").iterdir():
+        assert path.read_bytes() == Path("there", path.name).read_bytes()
+
+
+def test_what_is_optimised_and_has_companions_gives_the_same_bytes(run_cnnviz, album):
+    commands = [
+        ("fool", "rocket.jpg", "--target", "lynx", "--steps", "2"),
+        ("dream", "rocket.jpg", "--steps", "1", "--octaves", "1", "--gif"),
+        ("style", "rocket.jpg", "album/1.jpg", "--steps", "2"),
+    ]
+    for command, *arguments in commands:
+        found = []
+        for engine in ("local", "ray"):
+            options = ("-m", "squeezenet1_1", "--size", "64", "--engine", engine, "--jobs", "1", "-o", f"{command}.{engine}.png")
+            run = run_cnnviz(command, *arguments, *options)
+            assert run.exit_code == 0, run.stderr
+            found.append([path.read_bytes() for path in sorted(Path().glob(f"{command}.{engine}.*"))])
+        assert found[0]
+        assert found[0] == found[1], command
+
+
+def test_what_must_stay_here_is_refused(run_cnnviz, album):
+    run = run_cnnviz("dream", "rocket.jpg", "-m", "squeezenet1_1", "--engine", "ray", "--save-every", "2")
+    assert run.exit_code == 2
+    assert "--engine ray" in run.stderr
+    run = run_cnnviz("saliency", "rocket.jpg", "-m", "squeezenet1_1", "--engine", "ray", "--target", "no such class")
+    assert run.exit_code == 2
+    assert "no such class" in run.stderr
