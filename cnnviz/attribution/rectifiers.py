@@ -80,8 +80,11 @@ def rectified_gradient(
     pixels = pixels.detach().to(network.device).requires_grad_()
     graph = network.graph if layer is None else network.truncated({"layer": layer})
     with torch.enable_grad():
-        output = _RuleInterpreter(graph, rule).run(network.normalize(pixels))
-        return torch.autograd.grad(objective(output if layer is None else output["layer"]), pixels)[0]
+        with network.autocast():
+            output = _RuleInterpreter(graph, rule).run(network.normalize(pixels))
+        found = output if layer is None else output["layer"]
+        score = objective(found if network.dtype == torch.float64 else found.float())
+        return torch.autograd.grad(score, pixels)[0]
 
 
 class _RuleInterpreter(fx.Interpreter):

@@ -104,6 +104,7 @@ def register(app: typer.Typer) -> None:
 def _inverted(network: Network, picture: Picture, plan: Inversion, watch: Watch) -> Result:
     from cnnviz.imaging import to_photo, to_pixels
     from cnnviz.imaging.likeness import psnr
+    from cnnviz.network.variants import in_full_precision
     from cnnviz.synthesis.ascent import part_of
     from cnnviz.synthesis.inversion import feature_error, inversion_layers, invert
 
@@ -127,7 +128,7 @@ def _inverted(network: Network, picture: Picture, plan: Inversion, watch: Watch)
         )
         painted.append(to_photo(pixels))
         seen = to_pixels(painted[-1])  # the eight bits that are written
-        error = feature_error(network, seen, picture.pixels, [layer])[layer]
+        error = feature_error(in_full_precision(network), seen, picture.pixels, [layer])[layer]
         likeness = psnr(painted[-1], to_photo(picture.pixels))
         found.append({"layer": layer, "feature_error": round(error, 5), "psnr": round(likeness, 2)})
     image = painted[0] if plan.raw else _strip(network, picture, painted, found)

@@ -297,6 +297,7 @@ def recipe_of(network: Named, names: Sequence[str], seed: int) -> dict[str, Any]
         "model": network.name,
         "weights": network.weights.label,
         "weights_sha256": network.weights.sha256,
+        **({"precision": network.precision} if network.precision != "fp32" else {}),
         "seed": seed,
         "parameters": current.parameters(),
     }

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from enum import Enum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -114,7 +114,6 @@ class Painter:
     watch: Watch
     resume: bool
     sweep: Sweep | None
-    precision: str
     _photos: list[Image] = field(default_factory=list, init=False)
 
     def read(self) -> None:
@@ -124,7 +123,6 @@ class Painter:
     def __call__(self, net: Network, picture: Picture) -> Result:
         from cnnviz.imaging import to_photo
 
-        net = at_precision(net, self.precision)
         if self.sweep is not None:
             return self._sheet(net, picture, self.sweep)
         transfer = self._transfer(net, picture)
@@ -317,23 +315,11 @@ def register(app: typer.Typer) -> None:
             watch,
             resume,
             swept,
-            network.precision,
         )
         input.size = input.size or _SIZE
         output.skip_existing = output.skip_existing or resume
         painter.read()
         ImageJob("style", network, input, run, output, watch=watch)(painter)
-
-
-def at_precision(network: Network, wanted: str) -> Network:
-    """The network at the precision asked for; ``auto`` is the quickest, for a painting is no measurement."""
-    from cnnviz.runtime.device import quick_precision
-
-    if wanted != "auto":
-        return network
-    quick = quick_precision(network.device)
-    console.detail(f"Painting in {quick}.")
-    return replace(network, precision=quick)
 
 
 def _split(input: InputOptions, styles: list[str] | None) -> list[StyleFile]:

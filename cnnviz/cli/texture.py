@@ -15,7 +15,7 @@ from cnnviz.cli.job import ImageJob, Picture, Result
 from cnnviz.cli.longjob import Watch
 from cnnviz.cli.options import BatchOptions, LongOptions, NetworkOptions, OutputOptions, SampleOptions, numbers
 from cnnviz.cli.resuming import Resuming
-from cnnviz.cli.style import Last, StyleLossName, at_precision
+from cnnviz.cli.style import Last, StyleLossName
 from cnnviz.errors import UsageError
 
 if TYPE_CHECKING:
@@ -43,7 +43,6 @@ class Weaver:
     watch: Watch
     resume: bool
     strip: bool
-    precision: str
 
     def __call__(self, net: Network, picture: Picture) -> Result:
         from cnnviz.imaging import to_photo
@@ -51,7 +50,6 @@ class Weaver:
 
         size = parse_size(self.size, (picture.pixels.shape[2], picture.pixels.shape[3]))
         require_memory(net, size)
-        net = at_precision(net, self.precision)
         if self.strip:
             return self._strip(net, picture.pixels, size)
         last = Last(self.watch)
@@ -160,7 +158,7 @@ def register(app: typer.Typer) -> None:
         current.values["resume"] = False  # how it came about is no part of the recipe
         output.skip_existing = output.skip_existing or resume
         watch = Watch(long)
-        weaver = Weaver(method, input.size, window, settings, run.seed, watch, resume, strip, network.precision)
+        weaver = Weaver(method, input.size, window, settings, run.seed, watch, resume, strip)
         ImageJob("texture", network, input, run, output, watch=watch)(weaver)
 
 

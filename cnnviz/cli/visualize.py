@@ -294,8 +294,10 @@ def _judged(network: Network, subjects: Sequence[Subject], pictures: Tensor) -> 
     import torch
 
     from cnnviz.imaging import to_photo, to_pixels
+    from cnnviz.network.variants import in_full_precision
     from cnnviz.synthesis.neurons import Channels, Classes, activation_of
 
+    network = in_full_precision(network)
     place = 0
     for subject in subjects:
         part = torch.cat([to_pixels(to_photo(one)) for one in pictures[place : place + _length(subject)].split(1)])

@@ -37,6 +37,9 @@ class Named(Protocol):
     @property
     def weights(self) -> WeightsInfo: ...
 
+    @property
+    def precision(self) -> str: ...
+
 
 @dataclass(frozen=True)
 class Item:

@@ -16,7 +16,8 @@ from cnnviz.network.choice import choose_model
 from cnnviz.network.network import InputSpec, Network, WeightsInfo
 from cnnviz.network.targets import imagenet_labels, numbered_labels, read_labels
 from cnnviz.network.weights import class_count, fit_names, load_into, read_state_dict
-from cnnviz.runtime.device import choose_device, choose_precision
+from cnnviz.runtime.device import choose_device
+from cnnviz.runtime.precision import choose_precision, settle_tf32
 
 _WEIGHTS_SUFFIXES = (".pth", ".pt", ".safetensors", ".ckpt", ".bin", ".tar")
 
@@ -41,6 +42,7 @@ def load_network(
     *,
     mean: Sequence[float] | None = None,
     std: Sequence[float] | None = None,
+    technique: str | None = None,
     seed: int = 0,
     progress: bool = False,
 ) -> Network:
@@ -55,8 +57,11 @@ def load_network(
         labels: class names, or a file of them (one per line, or JSON); ImageNet's for networks of 1000 classes
             if None.
         device: ``auto``, ``cpu``, ``cuda``, ``cuda:N`` or ``mps``.
-        precision: ``auto``, ``fp32``, ``bf16`` or ``fp16``.
+        precision: ``auto``, ``fp32``, ``tf32``, ``bf16`` or ``fp16``; on CUDA it settles, for all networks, whether
+            convolutions in float32 may use TF32: with ``tf32`` only.
         mean, std: per-channel normalisation, if other than the one the weights were published with.
+        technique: the command the network is for, which decides what ``auto`` is (``cnnviz.runtime.precision``); fp32
+            if None.
         seed: for random weights.
         progress: show a bar on stderr while downloading.
 
@@ -71,6 +76,8 @@ def load_network(
     if name not in catalogue.names():
         raise catalogue.unknown_model(name)
     target_device = choose_device(device)
+    chosen_precision = choose_precision(precision, target_device, technique)
+    settle_tf32(chosen_precision, target_device)
     loaded = _load(name, weights, _label_count(labels), seed, progress)
     return Network(
         loaded.module.to(target_device),
@@ -78,7 +85,7 @@ def load_network(
         labels=_resolve_labels(labels, loaded.classes),
         spec=_input_spec(name, loaded, mean, std),
         weights=loaded.info,
-        precision=choose_precision(precision, target_device),
+        precision=chosen_precision,
     )
 
 

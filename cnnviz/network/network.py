@@ -24,7 +24,7 @@ Prediction = tuple[int, str, float]
 LUMA = (0.299, 0.587, 0.114)
 """ITU-R BT.601 weights, which PIL and torchvision also make grey from RGB with."""
 
-_AUTOCAST = {"fp32": None, "bf16": torch.bfloat16, "fp16": torch.float16}
+_AUTOCAST = {"fp32": None, "tf32": None, "bf16": torch.bfloat16, "fp16": torch.float16}
 
 
 @dataclass(frozen=True)
@@ -68,8 +68,8 @@ class Network:
         labels: class names; ``class 0``, ``class 1`` … if None.
         spec: picture size and normalisation the module expects.
         weights: where the weights came from.
-        precision: ``fp32``, ``bf16`` or ``fp16``: the type convolutions compute in (autocast); logits and features
-            are returned as float32 in any case.
+        precision: ``fp32``, ``tf32``, ``bf16`` or ``fp16``: the type convolutions compute in (the last two by
+            autocast); logits and features are returned as float32 in any case.
     """
 
     module: nn.Module

@@ -1,4 +1,4 @@
-"""The same network, altered for making pictures: shares every parameter with the original."""
+"""The same network, altered for making pictures or judging them: shares every parameter with the original."""
 
 from __future__ import annotations
 
@@ -30,6 +30,11 @@ def in_channels_last(network: Network) -> Network:
     """The network itself, its convolutions' weights laid out for pictures in channels_last; no value changes."""
     network.module.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     return network
+
+
+def in_full_precision(network: Network) -> Network:
+    """The network itself if it computes in float32, otherwise one that does, for what is stated of a picture."""
+    return network if network.precision == "fp32" else replace(network, precision="fp32")
 
 
 def _share(module: nn.Module) -> nn.Module:

@@ -64,12 +64,13 @@ class NetworkOptions:
         "auto"
     )
     precision: Annotated[
-        str, option("--precision", env="PRECISION", panel=NETWORK, help="auto, fp32, bf16 or fp16.")
+        str, option("--precision", env="PRECISION", panel=NETWORK, help="auto, fp32, tf32, bf16 or fp16.")
     ] = "auto"
     offline: Annotated[bool, option("--offline", env="OFFLINE", panel=NETWORK, help="Never touch the network.")] = False
 
     def load(self, name: str, seed: int, *, progress: bool) -> Network:
         """The network these options describe, under the name that ``auto`` came down to."""
+        from cnnviz.cli.command import current
         from cnnviz.network import load_network
 
         return load_network(
@@ -80,6 +81,7 @@ class NetworkOptions:
             precision=self.precision,
             mean=numbers(self.mean, "--mean"),
             std=numbers(self.std, "--std"),
+            technique=current.command,
             seed=seed,
             progress=progress,
         )

@@ -1,0 +1,206 @@
+"""What ``auto`` means, and that shorter precisions change no more than docs/precision.md says.
+
+bf16 is autocast's on the CPU. TF32 is imitated by rounding what goes into each convolution, forward and back.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+from torch.utils._python_dispatch import TorchDispatchMode
+
+import cnnviz
+from cnnviz.errors import UsageError
+from cnnviz.runtime import precision
+from cnnviz.runtime.precision import choose_precision, quick_precision, settle_tf32
+
+CPU, GPU = torch.device("cpu"), torch.device("cuda")
+CONVOLUTIONS = (torch.ops.aten.convolution.default, torch.ops.aten.convolution_backward.default)
+
+
+class TF32(TorchDispatchMode):
+    """Convolutions of float32 whose inputs are rounded to ten bits of mantissa, as tensor cores read them."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.rounded = 0
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Sequence[Any] = (), kwargs: Any = None) -> Any:
+        if func in CONVOLUTIONS:
+            args = [self._round(value) if isinstance(value, Tensor) else value for value in args]
+        return func(*args, **(kwargs or {}))
+
+    def _round(self, values: Tensor) -> Tensor:
+        self.rounded += 1
+        return ((values.contiguous().view(torch.int32) + 0x1000) & ~0x1FFF).view(torch.float32)
+
+
+TECHNIQUES: dict[str, Callable[..., Tensor]] = {
+    "logits": lambda net, x: net(x),
+    "embed": cnnviz.embed_images,
+    "occlusion": lambda net, x: cnnviz.occlusion(net, x, 285, stride=64),
+    "gradcam": lambda net, x: cnnviz.grad_cam(net, x, 285),
+    "saliency": lambda net, x: cnnviz.saliency(net, x, 285),
+    "smoothgrad": lambda net, x: cnnviz.smoothgrad(net, x, 285, samples=8),
+    "integrated": lambda net, x: cnnviz.integrated_gradients(net, x, 285, steps=8),
+    "guided": lambda net, x: cnnviz.guided_backprop(net, x, 285),
+}
+
+
+@pytest.fixture(scope="module")
+def photo(samples):
+    return cnnviz.read_image(samples / "chelsea.png", size=(224, 224))
+
+
+def correlation(one: Tensor, other: Tensor) -> float:
+    return float(torch.corrcoef(torch.stack([one.flatten(), other.flatten()]).double())[0, 1])
+
+
+@pytest.mark.parametrize(
+    ("technique", "least"),
+    [
+        ("logits", 0.999),
+        ("embed", 0.999),
+        ("occlusion", 0.97),
+        ("gradcam", 0.999),
+        ("saliency", 0.9),
+        ("smoothgrad", 0.95),
+        ("integrated", 0.92),
+        ("guided", 0.96),
+    ],
+)
+def test_bf16_keeps_a_map_so_far(squeezenet, photo, technique, least):
+    run = TECHNIQUES[technique]
+    shorter = run(replace(squeezenet, precision="bf16"), photo)
+    assert shorter.dtype == torch.float32
+    assert least < correlation(shorter, run(squeezenet, photo)) < 1.0  # below 1: it did compute in bf16
+
+
+@pytest.mark.parametrize("technique", ["logits", "embed", "occlusion"])
+def test_tf32_changes_passes_forward_by_less_than_a_hundredth(squeezenet, photo, technique):
+    run = TECHNIQUES[technique]
+    with TF32() as mode:
+        rounded = run(squeezenet, photo)
+    exact = run(squeezenet, photo)
+    assert mode.rounded > 20
+    assert 0 < float((rounded - exact).norm() / exact.norm()) < 0.01
+
+
+def test_tf32_changes_gradients_by_more_which_is_why_they_do_not_get_it(squeezenet, photo):
+    with TF32():
+        rounded = cnnviz.saliency(squeezenet, photo, 285)
+    exact = cnnviz.saliency(squeezenet, photo, 285)
+    assert float((rounded - exact).norm() / exact.norm()) > 0.02
+    assert correlation(rounded, exact) > 0.98
+
+
+def test_an_attack_made_in_bf16_fools_the_network_itself(squeezenet, photo):
+    half = replace(squeezenet, precision="bf16")
+    for target in (None, 130):
+        fooling = cnnviz.iterative_fgsm(half, photo, 8 / 255, target=target, steps=10)
+        says = squeezenet.predict((fooling * 255).round() / 255, 1)[0][0][0]
+        assert says == 130 if target else says != 285
+
+
+PAINTINGS: dict[str, Callable[..., Tensor]] = {
+    "visualize": lambda net, x: cnnviz.visualize(net, layer="features.9", channel=3, size=96, steps=40),
+    "dream": lambda net, x: cnnviz.dream(net, x, ["features.10"], octaves=2, steps=6),
+    "invert": lambda net, x: cnnviz.invert(net, x, "features.6", steps=40),
+    "style": lambda net, x: cnnviz.transfer_style(net, x, x.flip(1, 3) ** 2, steps=24),
+    "texture": lambda net, x: cnnviz.synthesize_texture(net, x, (96, 96), steps=24),
+}
+
+
+def merit(network: cnnviz.Network, technique: str, made: Tensor, photo: Tensor) -> float:
+    """What each is after, in float32: an activation, a distance of features, or of their Gram matrices."""
+    from cnnviz.synthesis.moments import gram_distance, moments
+
+    with torch.no_grad():
+        if technique in ("visualize", "dream"):
+            layer = "features.9" if technique == "visualize" else "features.10"
+            found = network.features(made, [layer])[layer]
+            return float(found[:, 3].mean() if technique == "visualize" else found.square().mean())
+        wanted = photo if technique in ("invert", "texture") else photo.flip(1, 3) ** 2
+        found, target = (network.features(pixels, ["features.6"])["features.6"] for pixels in (made, wanted))
+        if technique == "invert":
+            return float((found - target).square().sum() / target.square().sum())
+        return float(gram_distance(moments(found), moments(target)))
+
+
+@pytest.mark.parametrize(("technique", "tolerance"), [(name, 0.3) for name in PAINTINGS])
+def test_a_painting_in_bf16_is_as_good(squeezenet, photo, technique, tolerance):
+    small = torch.nn.functional.interpolate(photo, (96, 96), mode="area")
+    run = PAINTINGS[technique]
+    networks = squeezenet, replace(squeezenet, precision="bf16")
+    whole, short = (merit(squeezenet, technique, run(network, small), small) for network in networks)
+    assert short == pytest.approx(whole, rel=tolerance)
+    assert short != whole
+
+
+# --- what auto is
+
+
+@pytest.fixture
+def gpu(monkeypatch):
+    """A GPU of some compute capability, for what is asked of it before any tensor is."""
+
+    def pretend(major: int, minor: int) -> torch.device:
+        monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device=None: (major, minor))
+        monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda including_emulation=True: major >= 8)
+        return GPU
+
+    return pretend
+
+
+@pytest.mark.parametrize(
+    ("capability", "painting", "occlusion"),
+    [((9, 0), "bf16", "tf32"), ((7, 5), "fp16", "fp32"), ((6, 1), "fp32", "fp32")],
+    ids=["H200", "T4", "GTX 1080"],
+)
+def test_auto_by_the_age_of_the_gpu(gpu, capability, painting, occlusion):
+    device = gpu(*capability)
+    assert choose_precision("auto", device, "style") == painting
+    assert choose_precision("auto", device, "occlusion") == occlusion
+    assert choose_precision("auto", device, "saliency") == choose_precision("auto", device) == "fp32"
+
+
+def test_auto_on_the_cpu_is_exact_but_for_paintings(monkeypatch):
+    assert choose_precision("auto", CPU, "occlusion") == choose_precision("auto", CPU, "fool") == "fp32"
+    assert choose_precision("auto", CPU, "dream") == quick_precision(CPU)
+
+
+def test_every_named_technique_is_a_command():
+    from typer.main import get_command
+
+    from cnnviz.cli.app import app
+
+    assert set(get_command(app).commands) >= precision.PAINTINGS | precision.FORWARD  # type: ignore[attr-defined]
+
+
+def test_tf32_is_for_gpus_that_have_it(gpu):
+    assert choose_precision("tf32", gpu(8, 0)) == "tf32"
+    for device in (CPU, gpu(7, 5)):
+        with pytest.raises(UsageError, match="Ampere"):
+            choose_precision("tf32", device)
+
+
+def test_tf32_is_let_in_only_where_it_was_asked_for(monkeypatch):
+    monkeypatch.setattr(torch.backends.cudnn, "allow_tf32", True)
+    settle_tf32("fp32", CPU)
+    assert torch.backends.cudnn.allow_tf32  # no affair of the processor's
+    settle_tf32("fp32", GPU)
+    assert not torch.backends.cudnn.allow_tf32
+    settle_tf32("tf32", GPU)
+    assert torch.backends.cudnn.allow_tf32
+
+
+def test_what_is_said_of_a_picture_is_said_in_float32(squeezenet):
+    from cnnviz.network.variants import in_full_precision
+
+    assert in_full_precision(squeezenet) is squeezenet
+    assert in_full_precision(replace(squeezenet, precision="bf16")).precision == "fp32"
