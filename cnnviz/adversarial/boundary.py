@@ -84,14 +84,11 @@ def _step_to_boundary(logits: Tensor, picture: Tensor, label: int, others: list[
     The dual norm measures how fast a gap closes: L2 for L2, L1 for L-infinity.
     """
     own = torch.autograd.grad(logits[label], picture, retain_graph=True)[0]
-    best, nearest = None, float("inf")
-    for other in others:
-        gradient = torch.autograd.grad(logits[other], picture, retain_graph=True)[0] - own
-        gap = float((logits[label] - logits[other]).detach())
-        speed = float(gradient.norm() if norm == "l2" else gradient.abs().sum())
-        if speed > 0 and gap / speed < nearest:
-            best, nearest = gradient, gap / speed
-    if best is None:  # no gradient anywhere: there is no way to go
-        return torch.zeros_like(picture)
+    gradients = torch.cat([torch.autograd.grad(logits[c], picture, retain_graph=True)[0] - own for c in others])
+    gaps = (logits[label] - logits[others]).detach()
+    speeds = gradients.flatten(1).norm(dim=1) if norm == "l2" else gradients.flatten(1).abs().sum(1)
+    ways = torch.where(speeds > 0, gaps / speeds, torch.inf)
+    nearest = ways.argmin()
     # A tiny extra so that a picture exactly on the boundary still moves.
-    return (nearest + 1e-6) * norms.direction(best, norm)
+    step = (ways[nearest] + 1e-6) * norms.direction(gradients[nearest][None], norm)
+    return torch.where(ways[nearest].isfinite(), step, 0.0)  # no gradient anywhere: there is no way to go

@@ -129,17 +129,16 @@ def _add_up(
     generator: torch.Generator,
 ) -> Tensor:
     """One pass of the 2017 algorithm over the pictures in random order."""
+    labels = clean.tolist()
     for index in torch.randperm(len(pixels), generator=generator).tolist():
-        perturbation = _improve(network, pixels[index : index + 1], clean[index], perturbation, epsilon, norm)
+        perturbation = _improve(network, pixels[index : index + 1], labels[index], perturbation, epsilon, norm)
     return perturbation
 
 
-def _improve(
-    network: Network, picture: Tensor, clean: Tensor, perturbation: Tensor, epsilon: float, norm: str
-) -> Tensor:
+def _improve(network: Network, picture: Tensor, label: int, perturbation: Tensor, epsilon: float, norm: str) -> Tensor:
     """The perturbation, changed so that this picture too is fooled (unless it is already, or cannot be)."""
     perturbed = (picture + perturbation).clamp(0, 1)
-    fooled = deepfool(network, perturbed, label=int(clean), norm=norm, overshoot=0.1, steps=10)
+    fooled = deepfool(network, perturbed, label=label, norm=norm, overshoot=0.1, steps=10)
     return norms.project(perturbation + (fooled - perturbed), epsilon, norm)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
@@ -50,7 +51,7 @@ class TrainingSettings:
     """
 
     widths: tuple[int, int, int] = (16, 32, 64)
-    blocks: int = 3
+    blocks: int = 5
     steps: int = 20_000
     batch: int = 4
     crop: int = 256
@@ -178,12 +179,13 @@ class FastStyleTraining:
             group["lr"] = settings.learning_rate * self._pace()
         with self._autocast():
             painted = self._module(photos.to(device), self._shares(which), noise.to(device))
-        self._require_numbers(painted)
+        self._require_numbers(bool(painted.isfinite().all()))
         loss, terms = self.loss(painted, photos.to(device), which, place)
-        self._require_numbers(loss)
+        figures = self._means(torch.stack([loss.detach(), *terms.values()]))  # at once: a GPU is waited for each time
+        self._require_numbers(math.isfinite(figures[0]))
         self._update(loss)
         self.done += 1
-        return {"loss": self._mean(loss.detach()), **{name: self._mean(part) for name, part in terms.items()}}
+        return dict(zip(["loss", *terms], figures, strict=True))
 
     def preview(self) -> Tensor:
         """A sheet (1, 3, H, W): a few crops, the same each time, above what each style makes of them."""
@@ -242,8 +244,8 @@ class FastStyleTraining:
         chosen = torch.tensor([names.index(self.names[i]) for i in which.tolist()])
         return torch.nn.functional.one_hot(chosen, len(names)).float().to(self.network.device)
 
-    def _require_numbers(self, found: Tensor) -> None:
-        if not bool(found.isfinite().all()):
+    def _require_numbers(self, is_number: bool) -> None:
+        if not is_number:
             raise DivergedError(f"The training ran away at step {self.done + 1}; try a smaller learning rate.")
 
     def _pace(self) -> float:
@@ -261,10 +263,11 @@ class FastStyleTraining:
         noise = torch.cat([noise_field(settings.crop, settings.crop, generator=generator) for generator in own])
         return crops, noise, which[self.rank :: self.processes]
 
-    def _mean(self, value: Tensor) -> float:
+    def _means(self, values: Tensor) -> list[float]:
+        """The values (K,), averaged over the processes."""
         if self.fabric:
-            value = torch.as_tensor(self.fabric.all_reduce(value, reduce_op="mean"))
-        return float(value)
+            values = torch.as_tensor(self.fabric.all_reduce(values, reduce_op="mean"))
+        return values.tolist()
 
     def _update(self, loss: Tensor) -> None:
         self.optimizer.zero_grad(set_to_none=True)
