@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
+from unittest import mock
 
 import pytest
 import torch
@@ -13,7 +15,7 @@ from hypothesis import strategies as st
 from torch import Tensor, fx, nn
 
 from cnnviz.attribution.full import occlude
-from cnnviz.attribution.incremental import IncrementalEngine, NotIncremental
+from cnnviz.attribution.incremental import IncrementalEngine, NotIncremental, cache
 from cnnviz.attribution.positions import score_positions
 
 
@@ -65,6 +67,13 @@ def both(
     scores = score_positions(graph, image, positions, patch, fill, batch=8, engine="incremental")
     with torch.no_grad():
         return scores, torch.cat([graph(occluded(image, fill, place, patch)) for place in positions])
+
+
+@contextmanager
+def in_groups() -> Iterator[None]:
+    """As for maps too large to keep whole: as many groups of positions, each with its own cache, as there can be."""
+    with mock.patch.multiple(cache, ROOM={"cpu": 0}, POSITIONS_FOR_A_PASS=1):
+        yield
 
 
 def relative_difference(a: Tensor, b: Tensor) -> float:
@@ -213,7 +222,8 @@ def test_incremental_is_full_on_random_graphs(data: st.DataObject) -> None:
     lefts = st.integers(-patch[1] + 1, width - 1)
     positions = data.draw(st.lists(st.tuples(tops, lefts), min_size=1, max_size=9), "positions")
     image = picture(height, width, torch.float64)
-    engine_scores, scores = both(fx.symbolic_trace(network), image, patch, positions)
+    with in_groups() if data.draw(st.booleans(), "in groups") else nullcontext():
+        engine_scores, scores = both(fx.symbolic_trace(network), image, patch, positions)
     assert torch.allclose(engine_scores, scores, rtol=0, atol=1e-9 * float(scores.abs().max()))
 
 
@@ -333,6 +343,20 @@ def test_scores_stand_in_the_order_of_the_positions_and_progress_is_told(engine:
     forward = score_positions(graph, image, PLACES, 7, image.mean((2, 3), keepdim=True))
     torch.testing.assert_close(scores.flip(0), forward)
     assert told[-1] == (4, 4)
+
+
+def test_groups_keep_less_and_change_no_score() -> None:
+    graph, image = small_graph(nn.ReLU(), nn.MaxPool2d(2), nn.Conv2d(4, 4, 3)), picture(64, 64, torch.float64)
+    positions = [(top, left) for top in range(0, 57, 7) for left in range(0, 57, 7)]
+    patches = torch.zeros(len(positions), 3, 7, 7, dtype=torch.float64)
+    at_once = IncrementalEngine(graph, image, (7, 7), positions)
+    with in_groups():
+        grouped = IncrementalEngine(graph, image, (7, 7), positions)
+    assert grouped.cache.parts > 2
+    assert grouped.cache.nbytes() < at_once.cache.nbytes() / 3
+    order = grouped.order(positions)
+    assert len(list(itertools.groupby(grouped.cache.group(positions[i]) for i in order))) == grouped.cache.parts**2
+    torch.testing.assert_close(grouped.scores(positions, patches, 4), at_once.scores(positions, patches, 4))
 
 
 def test_batches_and_order_do_not_change_the_scores() -> None:

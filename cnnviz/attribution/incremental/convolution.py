@@ -51,7 +51,8 @@ class PreparedConv2d(nn.Module):
         if cells > weight[0].numel():
             return convolution(x, weight * self.scale[:, None, None, None], self.shift)
         scale, shift = (values.view(1, -1, 1, 1) for values in (self.scale, self.shift) if values is not None)
-        return convolution(x, weight, None).mul_(scale).add_(shift)
+        result = convolution(x, weight, None)
+        return torch.addcmul(shift, result, scale, out=result)
 
 
 def _scale_and_shift(conv: nn.Conv2d, norm: nn.BatchNorm2d) -> tuple[Tensor, Tensor]:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,6 +12,7 @@ import torch
 from torch import Tensor, fx
 
 from cnnviz.attribution.incremental.batches import fitting_batch
+from cnnviz.attribution.incremental.cache import WHOLE_SHARE, Cache, Group
 from cnnviz.attribution.incremental.convolution import prepare_convolutions
 from cnnviz.attribution.incremental.errors import NotIncremental
 from cnnviz.attribution.incremental.gather import as_maps, overlay
@@ -20,9 +22,6 @@ from cnnviz.attribution.incremental.program import Program, Step
 from cnnviz.runtime.memory import keep_freed_memory
 
 Position = tuple[int, int]
-
-WHOLE_SHARE = 0.9
-"""A window that covers this share of its map is widened to the whole map, which needs no cutting out."""
 
 TILE = 4
 """Rows and columns of positions, alike in window sizes, that are taken together."""
@@ -70,19 +69,20 @@ class IncrementalEngine:
         self._patch = patch
         self._image = image.contiguous(memory_format=torch.channels_last)
         self._program = Program(prepared, self._image, (rows, cols))
+        self.cache = Cache(self._program, self._image, len(positions))
         self._tail = self._first_tail_step()
 
     def order(self, positions: Sequence[Position]) -> list[int]:
         """Indices of ``positions`` in an order in which a batch's windows are of like size.
 
-        All windows of a batch are computed at the size of its largest. So the positions are taken tile by
-        tile of the grid in which rows and columns stand by the size of their windows.
+        All windows of a batch are computed at the size of its largest. So the positions of a group, which share a
+        cache, are taken tile by tile of the grid in which rows and columns stand by the size of their windows.
         """
         row_rank, col_rank = (axis.ranks() for axis in self._program.axes)
 
-        def key(index: int) -> tuple[int, int, int, int]:
+        def key(index: int) -> tuple[Group, int, int, int, int]:
             row, col = row_rank[positions[index][0]], col_rank[positions[index][1]]
-            return row // TILE, col // TILE, row, col
+            return self.cache.group(positions[index]), row // TILE, col // TILE, row, col
 
         return sorted(range(len(positions)), key=key)
 
@@ -91,8 +91,7 @@ class IncrementalEngine:
         program = self._program
         inputs_and_output = ([*program.variable(s.node.all_input_nodes), s.node] for s in program.steps)
         largest = max(sum(map(program.largest_value, nodes)) for nodes in inputs_and_output)
-        cached = sum(feature_map.cells.nbytes for feature_map in program.maps.values())
-        return fitting_batch(largest * self._image.element_size(), self._image.device, cached)
+        return fitting_batch(largest * self._image.element_size(), self._image.device, self.cache.nbytes())
 
     @torch.no_grad()
     def scores(self, positions: Sequence[Position], patches: Tensor, batch: int) -> Tensor:
@@ -104,14 +103,22 @@ class IncrementalEngine:
         program, tail = self._program, self._tail
         bridge = program.steps[tail - 1].node
         parts = []
-        for start in range(0, len(positions), batch):
-            chunk = slice(start, start + batch)
-            run = _Run(program, positions[chunk], patches[chunk], self._patch)
+        for chunk in self._chunks(positions, batch):
+            self.cache.hold(self.cache.group(positions[chunk.start]))
+            run = _Run(program, self.cache, positions[chunk], patches[chunk], self._patch)
             parts.append(run.value_of(bridge, program.steps[:tail]))
         values: dict[fx.Node, Any] = {bridge: torch.cat(parts)}
         for step in program.steps[tail:]:
             values[step.node] = program.run(step.node, {**program.constants, **values}.__getitem__)
         return values[program.result]
+
+    def _chunks(self, positions: Sequence[Position], batch: int) -> Iterator[slice]:
+        """Parts of ``positions`` of at most ``batch``, each of one group."""
+        start = 0
+        for _, members in itertools.groupby(positions, self.cache.group):
+            end = start + len(list(members))
+            yield from (slice(first, min(first + batch, end)) for first in range(start, end, batch))
+            start = end
 
     def _first_tail_step(self) -> int:
         """The first step of the classifier: from there on one value at a time is read, and none is a map."""
@@ -131,9 +138,11 @@ class IncrementalEngine:
 class _Run:
     """One batch of positions on its way through the graph."""
 
-    def __init__(self, program: Program, positions: Sequence[Position], patches: Tensor, size: tuple[int, int]) -> None:
+    def __init__(
+        self, program: Program, cache: Cache, positions: Sequence[Position], patches: Tensor, size: tuple[int, int]
+    ) -> None:
         tops, lefts = zip(*positions, strict=True)
-        self.program = program
+        self.program, self.cache = program, cache
         self.batch = len(positions)
         self.values: dict[fx.Node, Any] = {}
         self.windows = _windows(program, tops, lefts)
@@ -180,7 +189,7 @@ class _Run:
         """The map of ``node`` at ``window``, with ``patch`` over the un-occluded values: (B, C, h, w)."""
         if patch.window.same(window):
             return patch.values
-        cells = self.program.maps[node].read(window, fill)
+        cells = self.cache[node].read(window, fill)
         overlay(cells, window, patch.values, patch.window)
         return as_maps(cells, window)
 
@@ -189,7 +198,7 @@ class _Run:
         patch = self.values[source]
         if self._is_whole(source):
             return patch.values.mean((2, 3)).reshape(self.batch, *clean.shape[1:])
-        feature_map = self.program.maps[source]
+        feature_map = self.cache[source]
         before = as_maps(feature_map.read(patch.window), patch.window)
         change = (patch.values - before).sum((2, 3)) / (feature_map.height * feature_map.width)
         return clean + change.reshape(self.batch, *clean.shape[1:])

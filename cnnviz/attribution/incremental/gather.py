@@ -9,35 +9,40 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from cnnviz.attribution.incremental.plan import Window
+from cnnviz.attribution.incremental.plan import Span, Window
 
 
 class CachedMap:
-    """A feature map (1, C, H, W) of the un-occluded picture as a table of cells (H·W, C).
+    """``rows`` and ``cols`` of a feature map (1, C, H, W) of the un-occluded picture as a table of cells (h·w, C).
 
-    A map that lies in memory channels last is such a table already and is not copied.
+    A map that lies in memory channels last and is kept as a whole is such a table already and is not copied.
     """
 
-    def __init__(self, feature_map: Tensor) -> None:
+    def __init__(self, feature_map: Tensor, rows: Span, cols: Span) -> None:
         _, channels, self.height, self.width = feature_map.shape
-        self.cells = feature_map[0].permute(1, 2, 0).reshape(-1, channels)
+        self._top, self._left, self._breadth = rows[0], cols[0], cols[1] - cols[0]
+        part = feature_map[0, :, slice(*rows), slice(*cols)].permute(1, 2, 0)
+        self.cells = part.clone(memory_format=torch.contiguous_format) if part.numel() < feature_map.numel() else part
+        self.cells = self.cells.reshape(-1, channels)
 
     def read(self, window: Window, fill: float = 0.0) -> Tensor:
         """The cells of ``window``, flat: (B·h·w, C); ``fill`` where it hangs over the map."""
-        index = cell_index(window, self.height, self.width, -1)
-        beyond = (index < 0).nonzero().squeeze(1)
+        rows, cols = window.cells()
+        beyond = None
+        if not window.within(self.height, self.width):
+            (rows, row_out), (cols, col_out) = _clamped(rows, self.height), _clamped(cols, self.width)
+            beyond = (row_out[:, :, None] | col_out[:, None, :]).reshape(-1).nonzero().squeeze(1)
+        rows, cols = (rows - self._top) * self._breadth, cols - self._left
+        index = (rows[:, :, None] + cols[:, None, :]).reshape(-1)
         device = self.cells.device
-        cells = self.cells.index_select(0, index.clamp_(min=0).to(device, non_blocking=True))
-        return cells.index_fill_(0, beyond.to(device, non_blocking=True), fill) if len(beyond) else cells
+        cells = self.cells.index_select(0, index.to(device, non_blocking=True))
+        return cells if beyond is None else cells.index_fill_(0, beyond.to(device, non_blocking=True), fill)
 
 
-def cell_index(window: Window, height: int, width: int, outside: int) -> Tensor:
-    """Row-major indices (B·h·w,) of the window's cells in a map; ``outside`` for cells beyond the map."""
-    rows = window.rows[:, None] + torch.arange(window.height)
-    cols = window.cols[:, None] + torch.arange(window.width)
-    index = (rows * width)[:, :, None] + cols[:, None, :]
-    inside = ((rows >= 0) & (rows < height))[:, :, None] & ((cols >= 0) & (cols < width))[:, None, :]
-    return torch.where(inside, index, outside).reshape(-1)
+def _clamped(places: Tensor, length: int) -> tuple[Tensor, Tensor]:
+    """Rows or columns moved into a map of ``length`` of them, and which ones that moved."""
+    inside = places.clamp(0, length - 1)
+    return inside, inside != places
 
 
 def as_maps(cells: Tensor, window: Window) -> Tensor:
@@ -50,23 +55,18 @@ def overlay(cells: Tensor, window: Window, patch: Tensor, place: Window) -> None
 
     Both windows are in the coordinates of one map; what lies outside ``window`` is dropped.
     """
-    top, left = place.rows - window.rows, place.cols - window.cols
-    if _aligned(top, place.height, window.height) and _aligned(left, place.width, window.width):
-        row, col = int(top[0]), int(left[0])
+    shifted = Window(place.rows - window.rows, place.cols - window.cols, place.height, place.width)
+    inside = shifted.within(window.height, window.width)
+    if inside and shifted.aligned():
+        row, col = int(shifted.rows[0]), int(shifted.cols[0])
         as_maps(cells, window)[:, :, row : row + place.height, col : col + place.width] = patch
         return
-    size = window.height * window.width
-    index = cell_index(Window(top, left, place.height, place.width), window.height, window.width, -size * len(top))
-    index = index.view(len(top), -1) + size * torch.arange(len(top))[:, None]
-    index = index.reshape(-1)
-    rows = patch.permute(0, 2, 3, 1).reshape(-1, patch.shape[1])
-    kept = (index >= 0).nonzero().squeeze(1)
-    if len(kept) < len(index):
-        index, rows = index[kept], rows.index_select(0, kept.to(rows.device, non_blocking=True))
-    cells.index_copy_(0, index.to(cells.device, non_blocking=True), rows)
-
-
-def _aligned(offsets: Tensor, size: int, room: int) -> bool:
-    """Whether all patches lie at the same offset and inside the window, so that one slice holds them all."""
-    low, high = int(offsets.min()), int(offsets.max())
-    return low == high and low >= 0 and low + size <= room
+    rows, cols = shifted.cells()
+    first = torch.arange(len(rows)) * (window.height * window.width)
+    index = ((rows * window.width + first[:, None])[:, :, None] + cols[:, None, :]).reshape(-1)
+    values = patch.permute(0, 2, 3, 1).reshape(-1, patch.shape[1])
+    if not inside:
+        row_in, col_in = (rows >= 0) & (rows < window.height), (cols >= 0) & (cols < window.width)
+        kept = (row_in[:, :, None] & col_in[:, None, :]).reshape(-1).nonzero().squeeze(1)
+        index, values = index[kept], values.index_select(0, kept.to(values.device, non_blocking=True))
+    cells.index_copy_(0, index.to(cells.device, non_blocking=True), values)

@@ -14,6 +14,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, fx
 
+Span = tuple[int, int]
+"""The first cell along an axis, and the one after the last."""
+
 
 @dataclass(frozen=True)
 class Stencil:
@@ -88,6 +91,21 @@ class Window:
         cols, width = stencils[1].read(self.cols, self.width)
         return Window(rows, cols, height, width)
 
+    def cells(self) -> tuple[Tensor, Tensor]:
+        """The rows (B, height) and columns (B, width) of the map that it covers."""
+        return self.rows[:, None] + torch.arange(self.height), self.cols[:, None] + torch.arange(self.width)
+
+    def within(self, height: int, width: int) -> bool:
+        """Whether no rectangle hangs over a map of this size."""
+        return all(
+            int(first.min()) >= 0 and int(first.max()) + size <= length
+            for first, size, length in ((self.rows, self.height, height), (self.cols, self.width, width))
+        )
+
+    def aligned(self) -> bool:
+        """Whether all rectangles are the same one."""
+        return all(bool((first == first[0]).all()) for first in (self.rows, self.cols))
+
     def same(self, other: Window) -> bool:
         """Whether both windows are the same cells."""
         return (
@@ -141,6 +159,38 @@ class AxisPlan:
         alike = sorted(self.offsets, key=lambda offset: (sum(sizes[self.offsets[offset]]), sizes[self.offsets[offset]]))
         return {offset: rank for rank, offset in enumerate(alike)}
 
+    def part(self, offset: int, parts: int) -> int:
+        """In which of so many parts of the offsets, one after the other, this one is."""
+        return self.offsets[offset] * parts // len(self.offsets)
+
+    def largest(self, node: fx.Node, part: int, parts: int) -> int:
+        """The size of the node's largest window in a part of the offsets."""
+        if node in self.readers:
+            reader, stencil = self.readers[node]
+            return stencil.read_in_all(self.largest(reader, part, parts))
+        sizes = (self.spans[node][:, 1] - self.spans[node][:, 0]).amax()
+        here = self._spans_in(node, part, parts)
+        return int(_levelled((here[:, 1] - here[:, 0]).amax(), sizes))
+
+    def extent_read(self, node: fx.Node, stencil: Stencil, part: int, parts: int, length: int) -> Span:
+        """The cells that the node's windows in a part of the offsets read of a map of ``length`` cells."""
+        first, last = self._extent(node, part, parts)
+        first, last = first * stencil.stride - stencil.padding, (last - 1) * stencil.stride - stencil.padding
+        return max(0, min(first, length - 1)), max(1, min(last + stencil.reach + 1, length))
+
+    def _extent(self, node: fx.Node, part: int, parts: int) -> Span:
+        """From the first to the last cell that windows of the node may cover."""
+        if node in self.readers:
+            reader, stencil = self.readers[node]
+            first, last = self._extent(reader, part, parts)
+            return first * stencil.stride, (last - 1) * stencil.stride + stencil.reach + 1
+        here, largest, length = self._spans_in(node, part, parts), self.largest(node, part, parts), self.lengths[node]
+        return min(int(here[:, 0].min()), length - largest), min(int(here[:, 0].max()) + largest, length)
+
+    def _spans_in(self, node: fx.Node, part: int, parts: int) -> Tensor:
+        inside = torch.arange(len(self.offsets)) * parts // len(self.offsets) == part
+        return self.spans[node][inside]
+
     def place(self, offsets: Sequence[int]) -> dict[fx.Node, tuple[Tensor, int]]:
         """Node -> first cells (B,) and size of the batch's windows.
 
@@ -164,5 +214,9 @@ class AxisPlan:
         A convolution of a new shape is compiled when it first runs, and kept: few shapes take less time and memory.
         """
         largest = torch.stack([(spans[:, 1] - spans[:, 0]).amax() for spans in self.spans.values()])[:, None]
-        level = -(-sizes * LEVELS // largest)
-        return -(-level * largest // LEVELS)
+        return _levelled(sizes, largest)
+
+
+def _levelled(sizes: Tensor, largest: Tensor) -> Tensor:
+    level = -(-sizes * LEVELS // largest)
+    return -(-level * largest // LEVELS)

@@ -1,9 +1,10 @@
-"""The pass over the un-occluded picture: each node's rule, window spans, and the feature maps to keep."""
+"""The steps of a graph over one picture: each node's rule, its windows' spans, and which feature maps to keep."""
 
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Iterable, Sequence
+import operator
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from operator import attrgetter
 from typing import Any
@@ -11,8 +12,8 @@ from typing import Any
 import torch
 from torch import Tensor, fx
 
+from cnnviz.attribution.incremental.convolution import PreparedConv2d
 from cnnviz.attribution.incremental.errors import NotIncremental
-from cnnviz.attribution.incremental.gather import CachedMap
 from cnnviz.attribution.incremental.ops import RULES, Call, Local, Size, is_global_mean
 from cnnviz.attribution.incremental.plan import POINT, AxisPlan, hull
 
@@ -37,16 +38,15 @@ class Step:
 
 
 class Program:
-    """The steps of a graph for one picture (1, C, H, W), and the cache they read."""
+    """The steps of a graph for one picture (1, C, H, W); ``kept`` are the nodes whose un-occluded maps windows read."""
 
     def __init__(self, graph_module: fx.GraphModule, image: Tensor, axes: tuple[AxisPlan, AxisPlan]) -> None:
         self.graph_module = graph_module
         self.axes = axes
         self.steps: list[Step] = []
-        self.maps: dict[fx.Node, CachedMap] = {}
         self.shapes: dict[fx.Node, torch.Size] = {}
         self.constants: dict[fx.Node, Any] = {}
-        self._read: set[fx.Node] = set()
+        self.kept: set[fx.Node] = set()
         self._trace(image)
 
     @property
@@ -93,7 +93,7 @@ class Program:
         return height, width
 
     def _trace(self, image: Tensor) -> None:
-        """Compute each node once; after its last use keep its value as a map if windows read it."""
+        """Compute each node once, for its shape and rule."""
         nodes = list(self.graph_module.graph.nodes)
         last_use = {source: node for node in nodes for source in node.all_input_nodes}
         clean: dict[fx.Node, Any] = {}
@@ -109,12 +109,11 @@ class Program:
             if isinstance(clean[node], Tensor):
                 self.shapes[node] = clean[node].shape
             step = self._step(node, clean[node])
+            self._add_in_place(step, clean)
             step.finished = self.variable(finished)
             self.steps.append(step)
             for source in step.finished:
-                value = clean.pop(source)
-                if source in self._read:
-                    self.maps[source] = CachedMap(value)
+                del clean[source]
 
     def _check_output(self, node: fx.Node) -> None:
         if node.args[0] is not self.result or len(self.shapes.get(self.result, ())) != 2:
@@ -125,11 +124,11 @@ class Program:
             if self.steps:
                 raise NotIncremental("the graph has several inputs")
             self._register(node, (POINT, POINT), [])
-            self._read.add(node)
+            self.kept.add(node)
             return Step(node)
         sources = self.variable(node.all_input_nodes)
         if not all(self.windowed(source) for source in sources):
-            self._read.update(filter(self.windowed, sources))
+            self.kept.update(filter(self.windowed, sources))
             return Step(node)
         if _measures(node):
             return Step(node, measures=True)
@@ -138,9 +137,9 @@ class Program:
         if local:
             self._register(node, local.stencils, sources)
             if not self._fit_sources(node, local):
-                self._read.update(source for source in sources if not self._alike(source, node, local))
+                self.kept.update(source for source in sources if not self._alike(source, node, local))
             return Step(node, local)
-        self._read.update(sources)
+        self.kept.update(sources)
         return Step(node, mean=value if call and is_global_mean(call) else None)
 
     def _call(self, node: fx.Node, sources: Sequence[fx.Node]) -> Call | None:
@@ -198,6 +197,24 @@ class Program:
             if rule.run is not None:
                 return chain if rule.stencils != (POINT, POINT) else []
         return []
+
+    def _add_in_place(self, step: Step, clean: Mapping[fx.Node, Any]) -> None:
+        """Let a residual sum overwrite a convolution's result that it alone reads, and reads nothing around of."""
+        node, local = step.node, step.local
+        if local is None or node.target not in (operator.add, torch.add) or node.kwargs or len(node.args) != 2:
+            return
+        for source, other in (node.args, node.args[::-1]):
+            if isinstance(source, fx.Node) and self._is_own(source) and self._alike(source, node, local):
+                before, after = clean[source], clean[node]
+                if (before.shape, before.dtype) == (after.shape, after.dtype) and other is not source:
+                    node.target, node.args = operator.iadd, (source, other)
+                    return
+
+    def _is_own(self, source: fx.Node) -> bool:
+        """Whether the node is a convolution that one other reads."""
+        if source.op != "call_module" or len(source.users) != 1:
+            return False
+        return isinstance(self.graph_module.get_submodule(str(source.target)), PreparedConv2d)
 
     def _alike(self, source: fx.Node, node: fx.Node, local: Local) -> bool:
         """Whether the window of ``source`` is always that of ``node``: then nothing around it is read."""

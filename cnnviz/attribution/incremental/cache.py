@@ -1,0 +1,122 @@
+"""The un-occluded feature maps that windows are read from, cut to what a group of positions can reach.
+
+The largest maps are the first ones, where windows are small: a quarter of the positions sees little more than a quarter
+of them. One more pass over the picture for each group costs less than keeping the rest in memory.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from torch import Tensor, fx
+
+from cnnviz.attribution.incremental.gather import CachedMap
+from cnnviz.attribution.incremental.plan import POINT, AxisPlan, Span
+from cnnviz.attribution.incremental.program import Program, Step
+
+Group = tuple[int, int]
+"""Which part of the rows and of the columns of positions."""
+
+WHOLE_SHARE = 0.9
+"""A window that covers this share of its map is widened to the whole map, which needs no cutting out."""
+
+ROOM = {"cpu": 12 << 20, "cuda": 2 << 30}
+"""Bytes of maps that need no groups."""
+
+POSITIONS_FOR_A_PASS = 150
+"""A group has at least so many positions, next to which a pass over the picture costs little."""
+
+
+class Cache:
+    """The maps of one picture for the group of positions at hand.
+
+    Args:
+        program: the steps of the graph.
+        image: the un-occluded picture (1, C, H, W).
+        count: how many positions there are.
+    """
+
+    def __init__(self, program: Program, image: Tensor, count: int) -> None:
+        self._program, self._image = program, image
+        self._held: Group | None = None
+        self._maps: dict[fx.Node, CachedMap] = {}
+        self.parts = 1
+        room = ROOM["cpu" if image.device.type == "cpu" else "cuda"]
+        while self.nbytes() > room and (self.parts + 1) ** 2 * POSITIONS_FOR_A_PASS <= count:
+            self.parts += 1
+
+    def group(self, position: tuple[int, int]) -> Group:
+        """The group of a (top, left)."""
+        row, col = (axis.part(offset, self.parts) for axis, offset in zip(self._program.axes, position, strict=True))
+        return row, col
+
+    def nbytes(self) -> int:
+        """Bytes of the largest group's maps."""
+        return max(self._bytes_of((row, col)) for row in range(self.parts) for col in range(self.parts))
+
+    def __getitem__(self, node: fx.Node) -> CachedMap:
+        return self._maps[node]
+
+    def hold(self, group: Group) -> None:
+        """Keep the maps of this group, and no others."""
+        if group == self._held:
+            return
+        self._maps.clear()
+        self._held, regions = group, self._regions(group)
+        clean: dict[fx.Node, Any] = {}
+        for step in self._program.steps:
+            clean[step.node] = self._image if step.node.op == "placeholder" else self._value(step, clean)
+            for source in step.finished:
+                value = clean.pop(source)
+                if source in regions:
+                    self._maps[source] = CachedMap(value, *regions[source])
+
+    def _value(self, step: Step, clean: dict[fx.Node, Any]) -> Any:
+        return self._program.run(step.node, {**self._program.constants, **clean}.__getitem__)
+
+    def _bytes_of(self, group: Group) -> int:
+        program = self._program
+        cells = (
+            program.shapes[node][1] * (rows[1] - rows[0]) * (cols[1] - cols[0])
+            for node, (rows, cols) in self._regions(group).items()
+        )
+        return sum(cells) * self._image.element_size()
+
+    def _regions(self, group: Group) -> dict[fx.Node, tuple[Span, Span]]:
+        """Rows and columns of every kept map that windows of the group's positions may read."""
+        found: dict[fx.Node, tuple[Span, Span]] = {}
+        for step in self._program.steps:
+            # The picture, into whose windows the patches are laid, is read by its own step.
+            inputs = [step.node] if step.node.op == "placeholder" else step.node.all_input_nodes
+            for source in self._program.variable(inputs):
+                if source in self._program.kept and not step.measures:
+                    needed = self._read(step, source, group)
+                    found[source] = _both(found[source], needed) if source in found else needed
+        return found
+
+    def _read(self, step: Step, source: fx.Node, group: Group) -> tuple[Span, Span]:
+        """What one step may read of a map."""
+        program = self._program
+        height, width = program.map_size(source)
+        if (step.local is None and step.node is not source) or self._may_be_whole(step.node, group):
+            return (0, height), (0, width)
+        stencils = step.local.stencils if step.local else (POINT, POINT)
+        rows, cols = (
+            axis.extent_read(step.node, stencil, part, self.parts, length)
+            for axis, stencil, part, length in zip(program.axes, stencils, group, (height, width), strict=True)
+        )
+        return rows, cols
+
+    def _may_be_whole(self, node: fx.Node, group: Group) -> bool:
+        axes: Sequence[AxisPlan] = self._program.axes
+        while node in axes[0].readers:
+            node = axes[0].readers[node][0]
+        height, width = (axis.largest(node, part, self.parts) for axis, part in zip(axes, group, strict=True))
+        rows, cols = self._program.map_size(node)
+        return height * width >= WHOLE_SHARE * rows * cols
+
+
+def _both(first: tuple[Span, Span], second: tuple[Span, Span]) -> tuple[Span, Span]:
+    rows, cols = ((min(a[0], b[0]), max(a[1], b[1])) for a, b in zip(first, second, strict=True))
+    return rows, cols
