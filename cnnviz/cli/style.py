@@ -14,7 +14,15 @@ from cnnviz.cli import console
 from cnnviz.cli.command import command, current
 from cnnviz.cli.job import ImageJob, Picture, Result
 from cnnviz.cli.longjob import Watch
-from cnnviz.cli.options import BatchOptions, InputOptions, LongOptions, NetworkOptions, OutputOptions, numbers
+from cnnviz.cli.options import (
+    BatchOptions,
+    LongOptions,
+    NetworkOptions,
+    OutputOptions,
+    PaintingOptions,
+    numbers,
+    tile_side,
+)
 from cnnviz.cli.resuming import Resuming
 from cnnviz.errors import UsageError
 
@@ -27,7 +35,10 @@ if TYPE_CHECKING:
     from cnnviz.style import StyleTransfer
 
 _SIZE = 256  # pixels, the shorter side of a painting when nobody says so
-_SWEPT = ("content_weight", "style_weight", "palette_weight", "tv_weight", "style_scale", "learning_rate", "steps")
+_SWEPT = (
+    *("content_weight", "style_weight", "palette_weight", "tv_weight", "lightness_weight"),
+    *("style_scale", "learning_rate", "steps"),
+)
 
 
 class StyleLossName(str, Enum):
@@ -43,6 +54,13 @@ class OptimizerName(str, Enum):
 
     lbfgs = "lbfgs"
     adam = "adam"
+
+
+class ContentTarget(str, Enum):
+    """Which features of the photo are kept."""
+
+    restyled = "restyled"
+    photo = "photo"
 
 
 class KeepColor(str, Enum):
@@ -109,7 +127,7 @@ class Painter:
     style_masks: list[Path]
     init: str
     settings: dict[str, Any]
-    input: InputOptions
+    input: PaintingOptions
     seed: int
     watch: Watch
     resume: bool
@@ -194,7 +212,7 @@ def register(app: typer.Typer) -> None:
     )
     def style(
         network: NetworkOptions,
-        input: InputOptions,
+        input: PaintingOptions,
         output: OutputOptions,
         long: LongOptions,
         run: BatchOptions,
@@ -215,6 +233,13 @@ def register(app: typer.Typer) -> None:
             float, typer.Option("--palette-weight", min=0, help="How closely the colours are the style's.")
         ] = 20.0,
         tv_weight: Annotated[float, typer.Option("--tv-weight", min=0, help="Smoothness (total variation).")] = 0.01,
+        lightness_weight: Annotated[
+            float, typer.Option("--lightness-weight", min=0, help="How much of the photo's light and shade is kept.")
+        ] = 0.5,
+        content_target: Annotated[
+            ContentTarget,
+            typer.Option("--content-target", help="The photo's features with the style's contrasts, or as they are."),
+        ] = ContentTarget.restyled,
         style_scale: Annotated[
             float, typer.Option("--style-scale", help="Size of the style pictures: larger strokes with more.")
         ] = 1.0,
@@ -285,6 +310,8 @@ def register(app: typer.Typer) -> None:
             "style_weight": style_weight,
             "palette_weight": palette_weight,
             "tv_weight": tv_weight,
+            "lightness_weight": lightness_weight,
+            "content_target": content_target.value,
             "style_scale": style_scale,
             "content_layers": content_layer,
             "style_layers": style_layer,
@@ -297,6 +324,7 @@ def register(app: typer.Typer) -> None:
             "optimizer": optimizer.value,
             "learning_rate": learning_rate,
             "average_pooling": pooling == "average",
+            "tile": tile_side(input.tile),
             **({"init": init} if init in ("content", "noise") else {}),
         }
         watch = Watch(long)
@@ -322,7 +350,7 @@ def register(app: typer.Typer) -> None:
         ImageJob("style", network, input, run, output, watch=watch)(painter)
 
 
-def _split(input: InputOptions, styles: list[str] | None) -> list[StyleFile]:
+def _split(input: PaintingOptions, styles: list[str] | None) -> list[StyleFile]:
     """The styles; leaves the contents in ``input``, and tells the recipe which is which."""
     if styles is None:
         named = list(input.images or [])

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from cnnviz.network import Network
+from cnnviz.style.content import FeatureTarget, LightnessTarget
 from cnnviz.style.regions import Region
 from cnnviz.synthesis.pieces import Piece, plan_pieces, summed
 from cnnviz.synthesis.piecewise import PiecewiseMoments
@@ -28,10 +29,11 @@ class LossWeights:
     style: float
     palette: float
     tv: float
+    lightness: float = 0.0
 
 
 class StyleLoss:
-    """``content · C(x) + style · Σ_l w_l S_l(x) + palette · P(x) + tv · TV(x)``, times 1000.
+    """``content · C(x) + style · Σ_l w_l S_l(x) + palette · P(x) + tv · TV(x) + lightness · L(x)``, times 1000.
 
     Gradients reach nothing but the pixels.
 
@@ -39,7 +41,9 @@ class StyleLoss:
     Opposed to the paper, C and S_l are relative to their targets (``cnnviz.synthesis.moments``), so that the same
     weights serve all networks and sizes; TV is the mean squared difference of neighbours; and the picture is seen at
     changing positions in the network's stride grid, with reflected borders, which leaves no grid and no frame. P is
-    ours: the Wasserstein distance between the colours of the pixels, without which specks of foreign colours stay.
+    ours: the Wasserstein distance between the colours of the pixels, without which specks of foreign colours stay; and so
+    is L, the photo's light and shade. C is of the photo's features as they are, or ``restyled``: see
+    ``cnnviz.style.content``.
 
     With regions, the style term is the sum of theirs, each weighed by its share of the area.
 
@@ -56,14 +60,18 @@ class StyleLoss:
         weights: LossWeights,
         shift: RandomShift | None = None,
         tile: int = 0,
+        restyled: bool = False,
     ) -> None:
         self.network, self.content, self.weights, self.regions = network, content, weights, regions
         self.content_layers, self.shift = list(content_layers), shift
         style_layers = [layer for _, target in regions for layer in target.weights]
         self.layers = list(dict.fromkeys([*style_layers, *content_layers]))
         self.masks = [at(region.mask, content) for region, _ in regions]
-        height, width = self._view(content).shape[2:]
-        self.pieces = plan_pieces(network, self.layers, (height, width), tile)
+        seen = self._view(content)
+        self.pieces = plan_pieces(network, self.layers, (seen.shape[2], seen.shape[3]), tile)
+        wanted = self.content_layers if weights.content else []
+        self.features = FeatureTarget(network, seen, wanted, self.pieces, regions, restyled)
+        self.lightness = LightnessTarget(content, regions, self.masks) if weights.lightness else None
         self.look()
 
     def before_step(self, step: int) -> None:
@@ -78,36 +86,29 @@ class StyleLoss:
             PiecewiseMoments(self.pieces, list(target.weights), mask)
             for (_, target), mask in zip(self.regions, self.seen_masks, strict=True)
         ]
-        self.wanted: dict[int, dict[str, Tensor]] = {}
-        if not self.weights.content:
-            return
-
-        def keep(features: Mapping[str, Tensor], piece: Piece) -> list[Tensor]:
-            self.wanted[piece.number] = dict(features)
-            return [features[layer].square().sum() for layer in self.content_layers]
-
-        with torch.no_grad():
-            energies = summed(self.network, self._view(self.content), self.content_layers, self.pieces, keep)
-        self.energies = dict(zip(self.content_layers, energies, strict=True))
+        if self.features.layers:
+            self.features.look(self._view(self.content), self.seen_masks)
 
     def __call__(self, pixels: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
-        """The loss of pixels (1, 3, H, W), and ``content``, ``style``, ``palette`` and ``tv`` before their weights."""
+        """The loss of pixels (1, 3, H, W), and its parts, by name, before their weights."""
         seen = self._view(pixels)
         sums = summed(self.network, seen, self.layers, self.pieces, self._of_piece)
-        content, style = sums[0], self._style(sums[1:])
-        palette = self._palette(seen)
-        smooth = total_variation(pixels).sum()
-        weights = self.weights
-        loss = weights.content * content + weights.style * style + weights.palette * palette + weights.tv * smooth
-        parts = {"content": content, "style": style, "palette": palette, "tv": smooth}
+        count = len(self.features.layers)
+        parts = {
+            "content": sum(sums[:count], pixels.new_zeros(())),
+            "style": self._style(sums[count:]),
+            "palette": self._palette(seen),
+            "tv": total_variation(pixels).sum(),
+        }
+        if self.lightness is not None:
+            parts["lightness"] = self.lightness.error(pixels)
+        loss = sum((getattr(self.weights, name) * part for name, part in parts.items()), pixels.new_zeros(()))
         return SCALE * loss, {name: part.detach() for name, part in parts.items()}
 
     def _of_piece(self, features: Mapping[str, Tensor], piece: Piece) -> list[Tensor]:
-        """What a piece adds to the content loss, and to the moments of each region."""
-        content = self.content.new_zeros(())
-        for layer, wanted in self.wanted.get(piece.number, {}).items():
-            content = content + (features[layer] - wanted).square().sum() / self.energies[layer].clamp_min(1e-12)
-        return [content, *(part for measured in self.measured for part in measured.of_piece(features, piece))]
+        """What a piece adds to the content loss of each layer, and to the moments of each region."""
+        content = self.features.of_piece(features, piece) if self.features.layers else []
+        return [*content, *(part for measured in self.measured for part in measured.of_piece(features, piece))]
 
     def _style(self, sums: Sequence[Tensor]) -> Tensor:
         style, start = self.content.new_zeros(()), 0

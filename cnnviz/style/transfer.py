@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import warnings
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -19,7 +19,7 @@ from cnnviz.style.color import match_colors, match_luminance, with_colors_of
 from cnnviz.style.losses import LossWeights, StyleLoss
 from cnnviz.style.regions import Covered, Region, cover, fading, make_regions
 from cnnviz.synthesis.ascent import Ascent, cosine
-from cnnviz.synthesis.estimate import Estimate, estimate_run
+from cnnviz.synthesis.estimate import Estimate, estimate_run, parts, tile_for
 from cnnviz.synthesis.moments import distance
 from cnnviz.synthesis.optimizers import Adam
 from cnnviz.synthesis.painting_layers import painting_layers
@@ -54,6 +54,9 @@ class StyleSettings:
         style_weight: of the sum over the style layers.
         palette_weight: of the distance between the colours of picture and style, which keeps foreign colours out.
         tv_weight: more makes smoother pictures; of the mean squared difference of neighbouring pixels.
+        lightness_weight: of the photo's light and shade, coarsely, with the style's contrast.
+        content_target: ``restyled`` asks for the photo's features with the style's contrasts; ``photo`` for the
+            features as they are (Gatys 2016).
         content_layers: None takes the network's default, as do
         style_layers: where the style is read from.
         layer_weights: one for each style layer; all 1 if None.
@@ -64,8 +67,8 @@ class StyleSettings:
         optimizer: ``lbfgs`` or ``adam``.
         polish: share of the steps in which each size is gone over with Adam, moved about at every step, which ends
             the fine dither that L-BFGS leaves.
-        in_place: share of the last size's steps, Adam's too, in which the picture is no longer moved: it lowers the
-            loss seen from that place, and brings a trace of the grid back.
+        in_place: share of the last size's steps in which the picture is no longer moved: it lowers the loss seen from
+            that place, and brings a trace of the grid back.
         learning_rate: Adam's, in pixel units; it falls along a cosine at each size.
         init: what is painted over: the ``content``, ``noise``, or a picture (1, 3, h, w).
         style_scale: size of the style pictures relative to the content: more makes larger strokes.
@@ -75,12 +78,16 @@ class StyleSettings:
             colours first.
         average_pooling: averages where the network takes maxima, which leaves less noise.
         shift: pixels by which the picture is moved about in the network's grid; 0 leaves it in place.
+        tile: largest side of the pieces the network is shown, for pictures larger than memory; the painting is the
+            same. 0 shows it the whole, None pieces where the whole does not fit.
     """
 
     content_weight: float = 1.0
     style_weight: float = 1.0
     palette_weight: float = 20.0
     tv_weight: float = 1e-2
+    lightness_weight: float = 0.5
+    content_target: str = "restyled"
     content_layers: Sequence[str] | None = None
     style_layers: Sequence[str] | None = None
     layer_weights: Sequence[float] | None = None
@@ -97,6 +104,7 @@ class StyleSettings:
     keep_color: str = "none"
     average_pooling: bool = True
     shift: int = _SHIFT
+    tile: int | None = None
 
     def __post_init__(self) -> None:
         distance(self.style_loss)
@@ -104,7 +112,9 @@ class StyleSettings:
         _one_of("keep_color", self.keep_color, ("none", "luminance", "covariance"))
         if isinstance(self.init, str):
             _one_of("init", self.init, ("content", "noise"))
-        if min(self.content_weight, self.style_weight, self.tv_weight) < 0:
+        _one_of("content_target", self.content_target, ("restyled", "photo"))
+        weights = (self.content_weight, self.style_weight, self.palette_weight, self.tv_weight, self.lightness_weight)
+        if min(weights) < 0:
             raise UsageError("Weights must not be negative.")
         if not (0 <= self.polish <= 1 and 0 <= self.in_place <= 1):
             raise UsageError("The shares of steps must lie between 0 and 1.")
@@ -189,7 +199,10 @@ class StyleTransfer:
         self.styles = [self._recolored(style.to(self.content)) for style in styles]
         defaults = painting_layers(network)
         self.layer_weights = _weighted(settings.style_layers or defaults.style, settings.layer_weights)
-        self.content_layers = list(settings.content_layers or defaults.content)
+        arrangement = settings.content_target == "restyled" and defaults.arrangement or defaults.content
+        self.content_layers = list(settings.content_layers or arrangement)
+        self.layers = list(dict.fromkeys([*self.layer_weights, *self.content_layers]))
+        self.tile = tile_for(self.network, self.layers, _size(self.content), settings.tile)
         self.painting = CoarseToFine(self._first(), self._stages(), self._prepare)
 
     @property
@@ -215,7 +228,11 @@ class StyleTransfer:
     def estimate(self) -> Estimate:
         """What the run will take; costs two steps at the smallest size."""
         return estimate_run(
-            self.network, self.painting.stages, lambda stage: self._prepare(stage, resize(self.content, stage.size))
+            self.network,
+            self.layers,
+            self.painting.stages,
+            lambda stage: self._prepare(stage, resize(self.content, stage.size)),
+            self.tile,
         )
 
     def _stages(self) -> list[Stage]:
@@ -237,19 +254,27 @@ class StyleTransfer:
         return (mean + deviation * noise).clamp(0, 1)
 
     def _prepare(self, stage: Stage, start: Tensor) -> Ascent:
-        content = resize(self.content, stage.size)
-        quasi_newton = self.settings.optimizer == "lbfgs" and not stage.polish
+        content, settings = resize(self.content, stage.size), self.settings
+        quasi_newton = settings.optimizer == "lbfgs" and (stage.in_place or not stage.polish)
         every = RESTART if quasi_newton else 1 if stage.polish else 5
-        largest = 0 if stage.in_place else self.settings.shift
+        largest = 0 if stage.in_place else settings.shift
         shift = RandomShift(largest, every, self.seed * 101 + stage.number)
         loss = StyleLoss(
-            self.network, content, self.content_layers, self._targets(stage.size, largest // 2), self._weights(), shift
+            self.network,
+            content,
+            self.content_layers,
+            self._targets(stage.size, largest // 2),
+            self._weights(),
+            shift,
+            self.tile if parts(stage.size, self.tile) else 0,
+            settings.content_target == "restyled",
         )
         if stage.polish and not stage.in_place:
             start = gaussian_blur(start, _SOFTEN)
         picture = self._picture(start, content, bounded=not quasi_newton)
         if quasi_newton:
-            return quasi_newton_run(picture, loss, stage.steps, loss.before_step)
+            restart = RESTART if largest else stage.steps  # where nothing moves, nothing need be forgotten
+            return quasi_newton_run(picture, loss, stage.steps, loss.before_step, restart)
         rate = _POLISH_RATE if stage.polish else self.settings.learning_rate
         return Ascent(picture, loss, Adam(rate), stage.steps, schedule=cosine, before_step=loss.before_step)
 
@@ -264,17 +289,22 @@ class StyleTransfer:
         least = self.network.spec.min_size
         styles = [resize(style, _scaled(_size(style), side, least)) for style in self.styles]
         masks = [self._seen(mask, style) for mask, style in zip(self.style_masks, styles, strict=True)]
+        # What the content is to be restyled to is measured as well; it is no part of the style's loss.
+        also = self.content_layers if self.settings.content_target == "restyled" else []
+        layers = {**dict.fromkeys(also, 0.0), **self.layer_weights}
 
         def target(region: Region) -> TextureTarget:
-            return measure_texture(
+            found = measure_texture(
                 self.network,
                 [styles[i] for i in region.styles],
-                self.layer_weights,
+                layers,
                 shares=region.weights,
                 masks=[masks[i] for i in region.styles],
                 statistic=self.settings.style_loss,
                 margin=margin,
+                tile=self.tile,
             )
+            return replace(found, weights=self.layer_weights)
 
         return [(region, target(region)) for region in self.regions]
 
@@ -288,7 +318,13 @@ class StyleTransfer:
 
     def _weights(self) -> LossWeights:
         settings = self.settings
-        return LossWeights(settings.content_weight, settings.style_weight, settings.palette_weight, settings.tv_weight)
+        return LossWeights(
+            settings.content_weight,
+            settings.style_weight,
+            settings.palette_weight,
+            settings.tv_weight,
+            settings.lightness_weight,
+        )
 
     def _recolored(self, style: Tensor) -> Tensor:
         if self.settings.keep_color == "covariance":

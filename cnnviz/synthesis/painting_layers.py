@@ -9,14 +9,21 @@ from cnnviz.network import Network
 
 @dataclass(frozen=True)
 class PaintingLayers:
-    """Layers by name: those whose moments are the style, and those whose features are the content."""
+    """Layers by name: those whose moments are the style, and those whose features are the content.
+
+    ``arrangement``: those whose features are the content when they are asked for with the style's contrasts; as
+    ``content`` if empty.
+    """
 
     style: tuple[str, ...]
     content: tuple[str, ...]
+    arrangement: tuple[str, ...] = ()
 
 
 _VGG = PaintingLayers(("relu1_1", "relu2_1", "relu3_1", "relu4_1", "relu5_1"), ("relu4_2",))
-_SQUEEZENET = PaintingLayers(("relu1", "fire2", "fire3", "fire4", "fire5", "fire6", "fire7"), ("fire5",))
+_SQUEEZENET = PaintingLayers(
+    ("relu1", "fire2", "fire3", "fire4", "fire5", "fire6", "fire7"), ("fire5",), ("fire3", "fire5")
+)
 _RESNET = PaintingLayers(("relu", "layer1", "layer2", "layer3"), ("layer2",))
 _KNOWN = {
     "vgg11": PaintingLayers(_VGG.style, ("relu4_2",)),

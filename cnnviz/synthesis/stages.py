@@ -21,6 +21,7 @@ RESTART = 25
 """L-BFGS forgets its past each so many steps: the picture is moved then, which changes the objective."""
 
 _RUN_AWAY = 1e3
+_HISTORY = 50  # steps
 _GROWTH = 1.5  # steps at a size, as a multiple of those at the one before
 _FIRST = 2e-3  # pixel units
 
@@ -86,8 +87,10 @@ def resize(pixels: Tensor, size: Size, *, circular: bool = False) -> Tensor:
     return F.interpolate(pixels, size, mode="bicubic", align_corners=False, antialias=True).clamp(0, 1)
 
 
-def quasi_newton_run(picture: Pixels, objective: Objective, steps: int, before_step: Hook) -> Ascent:
-    """A run of L-BFGS that starts anew every ``RESTART`` steps and is only then brought back to [0, 1].
+def quasi_newton_run(
+    picture: Pixels, objective: Objective, steps: int, before_step: Hook, restart: int = RESTART
+) -> Ascent:
+    """A run of L-BFGS that starts anew every ``restart`` steps and is only then brought back to [0, 1].
 
     A loss a thousand times the first raises DivergedError: without a line search, L-BFGS can run away long before its
     loss is no number any more.
@@ -95,7 +98,7 @@ def quasi_newton_run(picture: Pixels, objective: Objective, steps: int, before_s
     first: list[float] = []
 
     def before(step: int) -> None:
-        if (step - 1) % RESTART == 0:
+        if (step - 1) % restart == 0:
             with torch.no_grad():
                 picture.parameter.clamp_(0, 1)
         before_step(step)
@@ -109,8 +112,8 @@ def quasi_newton_run(picture: Pixels, objective: Objective, steps: int, before_s
             raise DivergedError(f"The optimisation ran away: its loss grew from {first[0]:.4g} to {value:.4g}.")
         return loss, terms
 
-    optimizer = LBFGS(history=RESTART, first=_FIRST)
-    return Ascent(picture, watched, optimizer, steps, restart_every=RESTART, before_step=before)
+    optimizer = LBFGS(history=min(restart, _HISTORY), first=_FIRST)
+    return Ascent(picture, watched, optimizer, steps, restart_every=restart, before_step=before)
 
 
 @dataclass

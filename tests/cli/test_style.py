@@ -23,7 +23,7 @@ def test_paints_a_content_in_a_style_and_tells_what_it_did(run_cnnviz, samples):
     fact = json.loads(outcome.stdout)
     assert (fact["width"], fact["height"]) == (72, 48)
     assert fact["styles"] == ["starry.jpg"]
-    assert set(fact["losses"]) == {"loss", "content", "style", "palette", "tv"}
+    assert set(fact["losses"]) == {"loss", "content", "style", "palette", "tv", "lightness"}
     assert Image.open(fact["output"]).size == (72, 48)
     assert read_recipe(fact["output"])["parameters"] == {"style": ["starry.jpg"], "size": 48, "steps": 4}
 

@@ -113,7 +113,7 @@ def test_the_style_comes_nearer(squeezenet, content, starry, style_loss, optimiz
     settings = {"steps": 24, "scales": 1, "style_loss": style_loss, "optimizer": optimizer}
     transfer_style(squeezenet, content, starry, on_step=lambda s: seen.append(s.terms), **settings)
     assert seen[-1]["style"] < 0.7 * seen[0]["style"]
-    assert set(seen[0]) == {"loss", "content", "style", "palette", "tv"}
+    assert set(seen[0]) == {"loss", "content", "style", "palette", "tv", "lightness"}
 
 
 def test_one_to_nothing_is_the_single_style_and_weights_are_relative(squeezenet, content, starry, mosaic):
@@ -155,7 +155,8 @@ def test_each_style_keeps_to_its_region(squeezenet, content):
     left = torch.zeros(1, 1, 64, 96)
     left[..., :48] = 1
     made = transfer_style(
-        squeezenet, content, [red, blue], masks=[left, 1 - left], content_weight=0.01, steps=24, scales=1
+        *(squeezenet, content, [red, blue]),
+        **{"masks": [left, 1 - left], "content_weight": 0.01, "lightness_weight": 0.0, "steps": 24, "scales": 1},
     )
     balance = (made[:, 0] - made[:, 2]).mean(1)[0]
     assert float(balance[:40].mean()) > 0.2
@@ -215,7 +216,13 @@ def test_other_networks_run_the_same_code(model, content, starry):
 def test_settings_that_make_no_sense_are_refused(squeezenet, content, starry):
     bad = (
         *({"style_loss": "mean"}, {"optimizer": "sgd"}, {"keep_color": "some"}, {"init": "white"}, {"steps": 0}),
-        *({"content_weight": -1.0}, {"content_weight": 0.0, "style_weight": 0.0}, {"style_scale": 0.0}),
+        *(
+            {"content_target": "sketch"},
+            {"lightness_weight": -1.0},
+            {"content_weight": -1.0},
+            {"content_weight": 0.0, "style_weight": 0.0},
+            {"style_scale": 0.0},
+        ),
         *({"style_layers": ["nowhere"]}, {"layer_weights": [1.0]}, {"weights": [1.0, 2.0]}, {"weights": [0.0]}),
         *({"masks": [torch.zeros(1, 1, 64, 96)]}, {"style_masks": [None, None]}),
         {"masks": [torch.ones(1, 1, 64, 96)] * 2},
