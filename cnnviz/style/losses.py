@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-import torch
 from torch import Tensor
 
 from cnnviz.network import Network
@@ -41,8 +40,8 @@ class StyleLoss:
     Opposed to the paper, C and S_l are relative to their targets (``cnnviz.synthesis.moments``), so that the same
     weights serve all networks and sizes; TV is the mean squared difference of neighbours; and the picture is seen at
     changing positions in the network's stride grid, with reflected borders, which leaves no grid and no frame. P is
-    ours: the Wasserstein distance between the colours of the pixels, without which specks of foreign colours stay; and so
-    is L, the photo's light and shade. C is of the photo's features as they are, or ``restyled``: see
+    ours: the Wasserstein distance between the colours of the pixels, without which specks of foreign colours stay; and
+    so is L, the photo's light and shade. C is of the photo's features as they are, or ``restyled``: see
     ``cnnviz.style.content``.
 
     With regions, the style term is the sum of theirs, each weighed by its share of the area.

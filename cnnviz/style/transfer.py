@@ -199,8 +199,8 @@ class StyleTransfer:
         self.styles = [self._recolored(style.to(self.content)) for style in styles]
         defaults = painting_layers(network)
         self.layer_weights = _weighted(settings.style_layers or defaults.style, settings.layer_weights)
-        arrangement = settings.content_target == "restyled" and defaults.arrangement or defaults.content
-        self.content_layers = list(settings.content_layers or arrangement)
+        arrangement = defaults.arrangement if settings.content_target == "restyled" else ()
+        self.content_layers = list(settings.content_layers or arrangement or defaults.content)
         self.layers = list(dict.fromkeys([*self.layer_weights, *self.content_layers]))
         self.tile = tile_for(self.network, self.layers, _size(self.content), settings.tile)
         self.painting = CoarseToFine(self._first(), self._stages(), self._prepare)

@@ -155,8 +155,14 @@ def test_each_style_keeps_to_its_region(squeezenet, content):
     left = torch.zeros(1, 1, 64, 96)
     left[..., :48] = 1
     made = transfer_style(
-        *(squeezenet, content, [red, blue]),
-        **{"masks": [left, 1 - left], "content_weight": 0.01, "lightness_weight": 0.0, "steps": 24, "scales": 1},
+        squeezenet,
+        content,
+        [red, blue],
+        masks=[left, 1 - left],
+        content_weight=0.01,
+        lightness_weight=0.0,
+        steps=24,
+        scales=1,
     )
     balance = (made[:, 0] - made[:, 2]).mean(1)[0]
     assert float(balance[:40].mean()) > 0.2
