@@ -15,6 +15,7 @@ TOPICS = {
     "adversarial": "benchmarks.adversarial:rows",
     "synthesis": "benchmarks.synthesis:rows",
     "features": "benchmarks.features:rows",
+    "batch": "benchmarks.batch:rows",
     "fast_style_speed": "benchmarks.fast_style_speed:rows",
     "fast_style_quality": "benchmarks.fast_style_quality:rows",
     "style_speed": "benchmarks.style:speed_rows",

@@ -191,9 +191,11 @@ class ImageJob:
                     if isinstance(made, Made):
                         self._report(item.source, made, bench.network)
                     else:
-                        console.error(about(item.source, made))
+                        full = is_disk_full(made)
+                        remedy = " Make room, and go on with --skip-existing." if full else ""
+                        console.error(about(item.source, made) + remedy)
                         failures.append(made.exit_code)
-                        if is_disk_full(made):
+                        if full:
                             return failures
                     advance(item.source.name)
         return failures

@@ -111,7 +111,14 @@ def colorize(
     Raises UsageError for an unknown colormap (with the nearest names) or another shape.
     """
     table = color_table(colormap or (DIVERGING if signed else SEQUENTIAL))
-    return np.asarray(table[_levels(map2d, signed, percentile)])
+    return np.asarray(_tinted(Image.fromarray(_levels(map2d, signed, percentile)), table))
+
+
+def _tinted(levels: Image.Image, table: NDArray[np.uint8]) -> Image.Image:
+    """Entries of a colour table as its colours; Pillow's palettes are several times as fast as numpy's indexing."""
+    tinted = levels.convert("P")
+    tinted.putpalette(table.tobytes())
+    return tinted.convert("RGB")
 
 
 def _levels(map2d: Any, signed: bool, percentile: float) -> NDArray[np.uint8]:
@@ -147,9 +154,7 @@ def overlay(
     table = color_table(colormap or (DIVERGING if signed else SEQUENTIAL))
     levels = Image.fromarray(_levels(map2d, signed, percentile)).resize(photo.size, Image.Resampling.BICUBIC)
     mask = levels.point(_opacity(signed, alpha))
-    heat = levels.convert("P")
-    heat.putpalette(table.tobytes())
-    return Image.composite(heat.convert("RGB"), _subdued(photo), mask)
+    return Image.composite(_tinted(levels, table), _subdued(photo), mask)
 
 
 def _opacity(signed: bool, alpha: float) -> list[int]:

@@ -41,7 +41,7 @@ def _filtered(samples: NDArray[np.uint8]) -> NDArray[np.uint8]:
 
 def _deflated(rows: NDArray[np.uint8]) -> bytes:
     press = zlib.compressobj(_LEVEL, zlib.DEFLATED, _WINDOW, _MEMORY, zlib.Z_RLE)
-    return press.compress(rows) + press.flush()
+    return press.compress(rows.data) + press.flush()
 
 
 def _chunk(name: bytes, content: bytes) -> bytes:

@@ -1,0 +1,159 @@
+"""What 500 pictures through ``cnnviz saliency`` cost beside the bare network.
+
+Usage: python -m benchmarks.batch [--pictures N] [--rounds N] [--network NAME…] [--quick]
+
+N JPEGs of 500×375 pixels, cut from sample_images at random:
+
+- bare: forward and backward of the same frozen network over pictures of the same size (224×299) that are in memory
+  already, at the best of several batches and, on the CPU, numbers of threads up to the processors there are.
+- ours: the command itself, in this process, reading, explaining, drawing and writing all pictures on the local engine
+  with its default ``--jobs``; from the first result to the last, so that start-up and loading are left out.
+
+Prints interleaved medians of milliseconds a picture: by the clock, which a busy machine spoils, and of the processor
+time of all threads. The ratio is the share of the bare network's throughput that is kept.
+"""
+
+from __future__ import annotations
+
+import os
+import tempfile
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import median
+
+import torch
+
+import cnnviz
+from benchmarks.features import make_pictures
+from benchmarks.row import Row
+from benchmarks.running import Setting, parser, setting, show
+from cnnviz.attribution.gradients import pixel_gradient
+from cnnviz.network import Network
+
+_BATCHES = (1, 2, 4, 8, 16)
+_SIZE = (224, 299)
+_VIEWS = ("raw", "panel")
+
+
+@dataclass(frozen=True)
+class Cost:
+    """Milliseconds a picture, by the clock and of the processors."""
+
+    clock: float
+    processor: float
+
+
+def measured(run: Callable[[], int]) -> Cost:
+    """The cost of ``run``, which says how many pictures it did."""
+    clock, processor = time.perf_counter(), time.process_time()
+    count = run()
+    return Cost((time.perf_counter() - clock) * 1e3 / count, (time.process_time() - processor) * 1e3 / count)
+
+
+def bare(network: Network, batch: int, threads: int, count: int) -> Cost:
+    """Passes forward and back over ``count`` pictures in memory."""
+    pixels = torch.rand(batch, 3, *_SIZE, generator=torch.Generator().manual_seed(0)).to(network.device)
+    before = torch.get_num_threads()
+    torch.set_num_threads(threads)
+    try:
+        pixel_gradient(network, pixels)
+
+        def run() -> int:
+            for _ in range(max(1, count // batch)):
+                pixel_gradient(network, pixels)
+            if network.device.type == "cuda":
+                torch.cuda.synchronize(network.device)
+            return max(1, count // batch) * batch
+
+        return measured(run)
+    finally:
+        torch.set_num_threads(before)
+
+
+def ours(options: list[str], folder: Path, view: str, threads: int) -> Cost:
+    """The command over all pictures of ``folder``, from its first result to its last."""
+    from typer.testing import CliRunner
+
+    from cnnviz.cli import console
+    from cnnviz.cli.app import app
+
+    results: list[tuple[float, float]] = []
+    plain = console.result
+    console.result = lambda line: results.append((time.perf_counter(), time.process_time()))
+    before = torch.get_num_threads()
+    torch.set_num_threads(threads)
+    try:
+        with tempfile.TemporaryDirectory(prefix="cnnviz-maps-") as place:
+            run = CliRunner().invoke(app, ["saliency", str(folder), *options, "--view", view, "-o", f"{place}/"])
+    finally:
+        console.result = plain
+        torch.set_num_threads(before)
+    if run.exit_code:
+        raise RuntimeError(run.output)
+    (clock, processor), (last_clock, last_processor) = results[0], results[-1]
+    count = len(results) - 1
+    return Cost((last_clock - clock) * 1e3 / count, (last_processor - processor) * 1e3 / count)
+
+
+def costs(name: str, folder: Path, count: int, where: Setting, rounds: int) -> Mapping[str, Cost]:
+    """Interleaved medians of the bare network at each batch and number of threads, and of ours in each view."""
+    # Random weights cost what trained ones do; only the embedded network's are here for sure.
+    weights = None if name == "squeezenet1_1" else "random"
+    network = cnnviz.load_network(name, weights=weights, device=str(where.device))
+    processors = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    options = ["-m", name, "--device", str(where.device), "--size", "224", *(["-w", weights] if weights else [])]
+    threads = sorted({1, processors}) if not where.on_cuda else [processors]
+    runs: dict[str, Callable[[], Cost]] = {
+        f"bare {batch}, {number} threads": lambda b=batch, t=number: bare(network, b, t, max(16, count // 8))  # type: ignore
+        for batch in _BATCHES
+        for number in threads
+    }
+    runs |= {view: lambda v=view: ours(options, folder, v, processors) for view in _VIEWS}  # type: ignore[misc]
+    found: dict[str, list[Cost]] = {case: [] for case in runs}
+    for _ in range(rounds):
+        for case, run in runs.items():
+            found[case].append(run())
+    return {
+        case: Cost(median(cost.clock for cost in each), median(cost.processor for cost in each))
+        for case, each in found.items()
+    }
+
+
+def compare(name: str, count: int, where: Setting, rounds: int) -> list[Row]:
+    """Ours in each view beside the best bare case, by the clock and by processor time."""
+    with tempfile.TemporaryDirectory(prefix="cnnviz-photos-") as place:
+        make_pictures(Path(place), count)
+        found = costs(name, Path(place), count, where, rounds)
+    rows = []
+    for view in _VIEWS:
+        for clock in ("clock", "processor"):
+            best = min(
+                (case for case in found if case.startswith("bare")), key=lambda case: getattr(found[case], clock)
+            )
+            rows.append(
+                Row(
+                    f"{name}, {count} pictures, --view {view}, {clock}",
+                    ours=getattr(found[view], clock),
+                    unit="ms",
+                    peer=getattr(found[best], clock),
+                    against=f"the {best}",
+                )
+            )
+    return rows
+
+
+def rows(where: Setting, count: int | None = None, networks: tuple[str, ...] = ("squeezenet1_1",)) -> list[Row]:
+    """The cost of a picture among many."""
+    count = count or (24 if where.quick else 500)
+    return [row for name in networks for row in compare(name, count, where, where.turns(3 if count < 500 else 1))]
+
+
+if __name__ == "__main__":
+    options = parser(__doc__)
+    options.add_argument("--pictures", type=int)
+    options.add_argument("--network", action="append")
+    given = options.parse_args()
+    chosen = setting(given)
+    show(rows(chosen, given.pictures, tuple(given.network or ["squeezenet1_1"])), chosen)
