@@ -13,7 +13,15 @@ from cnnviz.cli import console
 from cnnviz.cli.command import command, current
 from cnnviz.cli.job import ImageJob, Picture, Result
 from cnnviz.cli.longjob import Watch
-from cnnviz.cli.options import BatchOptions, LongOptions, NetworkOptions, OutputOptions, SampleOptions, numbers
+from cnnviz.cli.options import (
+    BatchOptions,
+    LongOptions,
+    NetworkOptions,
+    OutputOptions,
+    SampleOptions,
+    numbers,
+    tile_side,
+)
 from cnnviz.cli.resuming import Resuming
 from cnnviz.cli.style import Last, StyleLossName
 from cnnviz.errors import UsageError
@@ -46,10 +54,8 @@ class Weaver:
 
     def __call__(self, net: Network, picture: Picture) -> Result:
         from cnnviz.imaging import to_photo
-        from cnnviz.runtime.memory import require_memory
 
         size = parse_size(self.size, (picture.pixels.shape[2], picture.pixels.shape[3]))
-        require_memory(net, size)
         if self.strip:
             return self._strip(net, picture.pixels, size)
         last = Last(self.watch)
@@ -121,11 +127,14 @@ def register(app: typer.Typer) -> None:
         ] = None,
         style_loss: Annotated[
             StyleLossName, typer.Option("--style-loss", help="How textures are compared.")
-        ] = StyleLossName.covariance,
+        ] = StyleLossName.gram,
+        distribution_weight: Annotated[
+            float, typer.Option("--distribution-weight", min=0, help="How even it is; 0 is Gatys' loss alone.")
+        ] = 1.0,
         palette_weight: Annotated[
             float, typer.Option("--palette-weight", min=0, help="How closely the colours are the sample's.")
         ] = 100.0,
-        steps: Annotated[int, typer.Option("--steps", min=1, help="Passes through the network, over all sizes.")] = 240,
+        steps: Annotated[int, typer.Option("--steps", min=1, help="Passes through the network, over all sizes.")] = 300,
         scales: Annotated[int, typer.Option("--scales", min=1, help="Sizes painted at, each twice the last.")] = 2,
         window: Annotated[
             int, typer.Option("--window", min=3, help="Efros-Leung: side of the neighbourhood, odd.")
@@ -149,11 +158,13 @@ def register(app: typer.Typer) -> None:
             "layers": layer,
             "layer_weights": numbers(layer_weights, "--layer-weights"),
             "statistic": style_loss.value,
+            "distribution_weight": distribution_weight,
             "palette_weight": palette_weight,
             "steps": steps,
             "scales": scales,
             "seamless": seamless,
             "average_pooling": pooling == "average",
+            "tile": tile_side(input.tile),
         }
         current.values["resume"] = False  # how it came about is no part of the recipe
         output.skip_existing = output.skip_existing or resume

@@ -1,38 +1,54 @@
-"""What a coarse-to-fine run will take, told before it begins."""
+"""What a coarse-to-fine run will take, told before it begins; and whether the network is shown pieces."""
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from torch import Size as Shape
+
+from cnnviz.errors import MemoryShortError
 from cnnviz.network import Network
-from cnnviz.runtime.memory import activation_bytes
+from cnnviz.network.layers import output_shapes
+from cnnviz.runtime.memory import available_memory
 from cnnviz.synthesis.ascent import Ascent
+from cnnviz.synthesis.pieces import plan_pieces, smallest_piece
 from cnnviz.synthesis.stages import RESTART, Size, Stage
 
-_HISTORY_BYTES = 2 * RESTART * 3 * 4
-"""L-BFGS keeps two float32 pictures of three channels for each step since it began anew."""
+_PICTURE_BYTES = 3 * 4
+_HELD = 2 * RESTART + 16
+"""Float32 pictures held: L-BFGS keeps two for each step since it began anew; gradient, content, and what is shown."""
+
+_BYTES_PER_VALUE = 6.5
+"""Of a layer's output, forward and back: VGG-19 takes 4.2 and SqueezeNet 6.3 in fp32; bf16 takes less."""
+
+_IN_USE = 0.85  # of the memory that is free
 
 
 @dataclass(frozen=True)
 class Estimate:
-    """Seconds and bytes a run of ``steps`` over ``sizes`` will take, roughly."""
+    """Seconds and bytes a run of ``steps`` over ``sizes`` will take, roughly; ``tile`` is the side of pieces, or 0."""
 
     steps: int
     sizes: tuple[Size, ...]
     seconds: float
     bytes: int
+    tile: int = 0
 
     def __str__(self) -> str:
         sizes = ", ".join(f"{width}×{height}" for height, width in self.sizes)
+        pieces = f", the network shown pieces of {self.tile} px," if self.tile else ""
         return (
-            f"{self.steps} steps at {sizes} will take about {self.seconds:.0f} s "
+            f"{self.steps} steps at {sizes}{pieces} will take about {self.seconds:.0f} s "
             f"and {self.bytes / 2**30:.1f} GiB of memory."
         )
 
 
-def estimate_run(network: Network, stages: Sequence[Stage], prepare: Callable[[Stage], Ascent]) -> Estimate:
+def estimate_run(
+    network: Network, layers: Sequence[str], stages: Sequence[Stage], prepare: Callable[[Stage], Ascent], tile: int = 0
+) -> Estimate:
     """Measure two steps at the smallest size and reckon with the number of pixels from there."""
     ascent = prepare(stages[0])
     seconds = 0.0
@@ -41,12 +57,85 @@ def estimate_run(network: Network, stages: Sequence[Stage], prepare: Callable[[S
         ascent.steps, ascent.done = 1, 0
         ascent.run()
         seconds = time.perf_counter() - started
-    per_pixel = seconds / _area(stages[0].size)
+    per_pixel = seconds / _shown(network, layers, stages[0].size, tile)
     sizes = tuple(dict.fromkeys(stage.size for stage in stages))
-    total = sum(stage.steps * _area(stage.size) * per_pixel for stage in stages)
+    shown = {size: _shown(network, layers, size, tile) for size in sizes}
+    total = sum(stage.steps * shown[stage.size] * per_pixel for stage in stages)
     largest = max(sizes, key=_area)
-    memory = activation_bytes(network, largest) + _HISTORY_BYTES * _area(largest)
-    return Estimate(sum(stage.steps for stage in stages), sizes, total, memory)
+    parted = tile if parts(largest, tile) else 0
+    memory = round(_HELD * _PICTURE_BYTES * _area(largest) + pass_bytes(network, layers, largest, parted))
+    return Estimate(sum(stage.steps for stage in stages), sizes, total, memory, parted)
+
+
+def parts(size: Size, tile: int) -> bool:
+    """Whether a picture of ``size`` is shown in pieces where these are as large as ``tile``."""
+    return bool(tile) and max(size) > tile and _area(size) > tile * tile
+
+
+def pass_bytes(network: Network, layers: Sequence[str], size: Size, tile: int = 0) -> float:
+    """Bytes that the network takes, forward and back up to ``layers``, for a picture of ``size`` or a piece of it."""
+    shown = (min(size[0], tile), min(size[1], tile)) if tile else size
+    graph = network.truncated({name: name for name in layers})
+    shapes = output_shapes(graph, (1, network.spec.channels, *shown))
+    return _BYTES_PER_VALUE * sum(math.prod(shape) for shape in shapes.values() if isinstance(shape, Shape))
+
+
+def tile_for(
+    network: Network, layers: Sequence[str], size: Size, wanted: int | None = None, free: int | None = None
+) -> int:
+    """The largest side the network is to be shown of a picture of ``size``; 0 for the whole.
+
+    Args:
+        wanted: a side, or 0; None finds the largest that fits in memory, where the whole does not.
+        free: bytes; None asks the device.
+
+    Raises:
+        MemoryShortError: no piece is small enough; the message names a size that would fit.
+        UsageError: pieces of ``wanted`` are too small for this network.
+    """
+    if wanted:
+        plan_pieces(network, layers, (2 * wanted, 2 * wanted), wanted)
+        return wanted
+    free = available_memory(network.device) if free is None else free
+    if free is None:
+        return 0
+    room = _IN_USE * free - _HELD * _PICTURE_BYTES * _area(size)
+    if pass_bytes(network, layers, size) <= room:
+        return 0
+    least = smallest_piece(network, layers) if wanted is None else None
+    if least is not None:
+        side = int(least * math.sqrt(max(0.0, room) / pass_bytes(network, layers, (least, least)))) // 16 * 16
+        if side >= least:
+            return side
+    raise MemoryShortError(_too_large(network, layers, size, free, least))
+
+
+def _too_large(network: Network, layers: Sequence[str], size: Size, free: int, least: int | None) -> str:
+    """That a picture does not fit, and the shorter side that would: whole, or in pieces as small as can be."""
+    held = _HELD * _PICTURE_BYTES * _area(size)
+    if least is None:
+        needed = held + pass_bytes(network, layers, size)
+        factor = math.sqrt(_IN_USE * free / needed)
+    else:
+        piece = pass_bytes(network, layers, (least, least))
+        needed = held + piece
+        factor = math.sqrt(max(0.0, _IN_USE * free - piece) / held)
+    height, width = size
+    fitting = int(min(size) * min(1.0, factor) * 0.97)
+    remedy = f"--size {fitting} would fit" if fitting >= network.spec.min_size else "no size would fit"
+    return (
+        f"A picture of {width}×{height} pixels needs about {needed / 2**30:.1f} GiB in this network and "
+        f"{free / 2**30:.1f} GiB are free; {remedy}."
+    )
+
+
+def _shown(network: Network, layers: Sequence[str], size: Size, tile: int) -> float:
+    """Pixels the network is shown in a step, a pass forward and back; pieces are shown forward once more."""
+    if not parts(size, tile):
+        return float(_area(size))
+    pieces = plan_pieces(network, layers, size, tile)
+    spans = [[window.stop - window.start for window in piece.window] for piece in pieces]
+    return 4 / 3 * sum(height * width for height, width in spans)
 
 
 def _area(size: Size) -> int:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from cnnviz.errors import UsageError
@@ -15,13 +16,13 @@ from cnnviz.network import Network
 from cnnviz.network.variants import in_channels_last, with_average_pooling
 from cnnviz.runtime.progress import OnStep
 from cnnviz.synthesis.ascent import Ascent, cosine
-from cnnviz.synthesis.estimate import Estimate, estimate_run
+from cnnviz.synthesis.estimate import Estimate, estimate_run, parts, tile_for
 from cnnviz.synthesis.moments import distance
 from cnnviz.synthesis.optimizers import Adam
 from cnnviz.synthesis.painting_layers import painting_layers
 from cnnviz.synthesis.parameterization import Pixels
+from cnnviz.synthesis.sliced import SlicedDistance
 from cnnviz.synthesis.stages import (
-    RESTART,
     CoarseToFine,
     RandomShift,
     Size,
@@ -30,14 +31,12 @@ from cnnviz.synthesis.stages import (
     quasi_newton_run,
     resize,
 )
-from cnnviz.synthesis.texture_target import TextureTarget, measure_texture
+from cnnviz.synthesis.texture_loss import BORDER, FRAME, STRIDE, TextureLoss, texture_of
+from cnnviz.synthesis.texture_target import TextureTarget
 from cnnviz.synthesis.transforms import gaussian_blur
 
-_SCALE = 1e3
-"""Distances are relative, about 1, and L-BFGS stops at gradients below 1e-7."""
-
-_SHIFT = 16
-"""Pixels, the stride of the deepest layers in use."""
+_ERA = 25
+"""Steps of L-BFGS between moves."""
 
 _POLISH_RATE, _SOFTEN = 0.02, 0.5
 """Adam's step size where a picture is gone over, and the blur before it, in pixels."""
@@ -51,29 +50,44 @@ class TextureSettings:
         layers: whose features are matched; None takes the network's default.
         layer_weights: one for each layer; all 1 if None.
         statistic: ``gram`` (Gatys 2015), ``covariance`` (and mean, apart) or ``wasserstein`` (of Gaussians).
+        distribution_weight: of the distance between the distributions of features (``SlicedDistance``), which keeps
+            the texture even where it is larger than its sample.
         palette_weight: of the distance between the colours.
         steps: evaluations of the network, forward and backward, shared among the scales.
         scales: how many sizes, each twice the one before, the texture is painted at.
-        polish: share of the steps in which each size is gone over with Adam, moved about at every step.
+        polish: share of the last size's steps in which it is gone over with Adam, moved about at every step, which
+            ends the fine dither that L-BFGS leaves.
+        in_place: share of all steps, the last, in which the picture is not moved any more and the statistic alone is
+            brought down.
         seamless: opposite borders fit, so that the picture tiles. Otherwise what is seen beyond the borders is a
             reflection, which shows in them.
         average_pooling: averages where the network takes maxima, which leaves less noise.
+        tile: largest side of the pieces the network is shown, for textures larger than memory; 0 for the whole, None
+            for pieces where the whole does not fit. Distributions are compared within each piece then; all else is as
+            in the whole.
     """
 
     layers: Sequence[str] | None = None
     layer_weights: Sequence[float] | None = None
-    statistic: str = "covariance"
+    statistic: str = "gram"
+    distribution_weight: float = 1.0
     palette_weight: float = 100.0
-    steps: int = 240
+    steps: int = 300
     scales: int = 2
-    polish: float = 0.375
+    polish: float = 0.25
+    in_place: float = 0.35
     seamless: bool = True
     average_pooling: bool = True
+    tile: int | None = None
 
     def __post_init__(self) -> None:
         distance(self.statistic)
         if self.steps < 1 or self.scales < 1:
             raise UsageError("At least one step and one scale are needed.")
+        if not (0 <= self.polish <= 1 and 0 <= self.in_place <= 1):
+            raise UsageError("The shares of steps must lie between 0 and 1.")
+        if self.distribution_weight < 0 or self.palette_weight < 0:
+            raise UsageError("Weights must not be negative.")
 
 
 def synthesize_texture(
@@ -88,16 +102,18 @@ def synthesize_texture(
     """Make a new texture like the sample, of any size.
 
     Gatys, Ecker & Bethge, "Texture Synthesis Using Convolutional Neural Networks", NIPS 2015, arXiv:1505.07376.
-    Opposed to the paper, distances are relative and by default of means and covariances rather than Gram matrices
-    (``cnnviz.synthesis.moments``), the picture is painted coarse to fine, and L-BFGS starts anew every 25 steps with
-    the picture moved in the network's grid.
+    Opposed to the paper, distances are relative (``cnnviz.synthesis.moments``), the distributions of features are
+    compared as well (``cnnviz.synthesis.sliced``), the zeros that networks pad with are kept out of sample and picture,
+    the picture is painted coarse to fine, and L-BFGS starts anew every 25 steps with the picture moved in the
+    network's grid.
 
     Args:
         network: any; gradients go to the picture alone.
         sample: (1, 3, h, w), RGB in [0, 1].
         size: (H, W) of the result; the sample's if None.
         seed: of the noise it begins with, and of the positions.
-        on_step: told after each step; ``terms`` holds the distances ``texture`` and ``palette``.
+        on_step: told after each step; ``terms`` holds the distances ``texture`` (the layers' mean),
+            ``distribution`` (likewise) and ``palette``.
         settings: the fields of ``TextureSettings``.
 
     Returns:
@@ -112,25 +128,6 @@ def synthesize_texture(
     for remark in found.remarks:
         warnings.warn(remark, RuntimeWarning, stacklevel=2)
     return picture
-
-
-class TextureLoss:
-    """How far pixels are from a texture; gradients reach nothing but the pixels."""
-
-    def __init__(self, network: Network, target: TextureTarget, palette_weight: float, shift: RandomShift) -> None:
-        self.network, self.target, self.palette_weight, self.shift = network, target, palette_weight, shift
-
-    def before_step(self, step: int) -> None:
-        """Move on to the position of ``step``; a hook of ``Ascent``."""
-        self.shift.draw(step)
-
-    def __call__(self, pixels: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
-        """The loss of pixels (1, 3, H, W), and its parts before their weights."""
-        seen = self.shift(pixels)
-        texture = self.target.texture_distance(self.network.features(seen, list(self.target.weights)))
-        palette = self.target.palette_distance(seen)
-        loss = _SCALE * (texture + self.palette_weight * palette)
-        return loss, {"texture": texture.detach(), "palette": palette.detach()}
 
 
 class TextureSynthesis:
@@ -154,7 +151,8 @@ class TextureSynthesis:
         if settings.layer_weights is not None and len(settings.layer_weights) != len(layers):
             raise UsageError(f"{len(layers)} layers cannot have {len(settings.layer_weights)} weights.")
         self.weights = dict(zip(layers, settings.layer_weights or [1.0] * len(layers), strict=True))
-        stages = plan_stages(self.size, settings.steps, min(settings.scales, settings.steps), settings.polish)
+        self.tile = tile_for(self.network, layers, self.size, settings.tile)
+        stages = plan_texture(self.size, settings)
         self.painting = CoarseToFine(self._noise(stages[0].size), stages, self._prepare, settings.seamless)
 
     @property
@@ -180,7 +178,10 @@ class TextureSynthesis:
     def estimate(self) -> Estimate:
         """What the run will take; costs two steps at the smallest size."""
         stages = self.painting.stages
-        return estimate_run(self.network, stages, lambda stage: self._prepare(stage, self._noise(stage.size)))
+        layers = list(self.weights)
+        return estimate_run(
+            self.network, layers, stages, lambda stage: self._prepare(stage, self._noise(stage.size)), self.tile
+        )
 
     def _noise(self, size: Size) -> Tensor:
         """Noise with the mean and deviation of the sample's colours."""
@@ -189,34 +190,60 @@ class TextureSynthesis:
         return (mean + deviation * noise).clamp(0, 1)
 
     def _prepare(self, stage: Stage, start: Tensor) -> Ascent:
+        moved = _ERA if not stage.polish else 1
+        largest = 0 if stage.in_place else STRIDE
+        shift = RandomShift(largest, moved, self.seed * 101 + stage.number, circular=self.settings.seamless)
+        target, distributions = self._target(stage)
+        settings = self.settings
+        loss = TextureLoss(
+            self.network,
+            target,
+            stage.size,
+            settings.palette_weight,
+            shift,
+            distributions,
+            settings.distribution_weight,
+            self.tile if parts(stage.size, self.tile) else 0,
+            FRAME if stage.in_place else BORDER,
+        )
+        if stage.in_place:
+            return quasi_newton_run(self._pixels(start, bounded=True), loss, stage.steps, loss.before_step, stage.steps)
+        if not stage.polish:
+            return quasi_newton_run(self._pixels(start, bounded=False), loss, stage.steps, loss.before_step, _ERA)
+        picture = self._pixels(self._softened(start), bounded=True)
+        return Ascent(picture, loss, Adam(_POLISH_RATE), stage.steps, schedule=cosine, before_step=loss.before_step)
+
+    def _target(self, stage: Stage) -> tuple[TextureTarget, SlicedDistance | None]:
+        """What is wanted at a size: moments, and, but in place, distributions."""
         factor = stage.size[0] / self.size[0]
         least = self.network.spec.min_size
         height, width = (max(least, round(side * factor)) for side in self.sample.shape[2:])
-        target = measure_texture(
-            self.network,
-            [resize(self.sample, (height, width))],
-            self.weights,
-            statistic=self.settings.statistic,
-            margin=_SHIFT // 2,
-        )
-        shift = RandomShift(
-            _SHIFT, 1 if stage.polish else RESTART, self.seed * 101 + stage.number, circular=self.settings.seamless
-        )
-        loss = TextureLoss(self.network, target, self.settings.palette_weight, shift)
-        if not stage.polish:
-            return quasi_newton_run(self._pixels(start, bounded=False), loss, stage.steps, loss.before_step)
-        picture = self._pixels(self._softened(start), bounded=True)
-        return Ascent(picture, loss, Adam(_POLISH_RATE), stage.steps, schedule=cosine, before_step=loss.before_step)
+        sample = resize(self.sample, (height, width))
+        target, distributions = texture_of(self.network, sample, self.weights, self.settings.statistic)
+        return target, distributions if self.settings.distribution_weight and not stage.in_place else None
 
     def _softened(self, pixels: Tensor) -> Tensor:
         if not self.settings.seamless:
             return gaussian_blur(pixels, _SOFTEN)
-        wrapped = torch.nn.functional.pad(pixels, (4, 4, 4, 4), mode="circular")
+        wrapped = F.pad(pixels, (4, 4, 4, 4), mode="circular")
         return gaussian_blur(wrapped, _SOFTEN)[:, :, 4:-4, 4:-4]
 
     def _pixels(self, start: Tensor, bounded: bool) -> Pixels:
         grey = bool((self.sample == self.sample[:, :1]).all())
         return GreyPixels(start, bounded) if grey else Pixels(start, bounded)
+
+
+def plan_texture(size: Size, settings: TextureSettings) -> list[Stage]:
+    """The sizes and steps of a texture: coarse to fine, the last one gone over with Adam and then in place."""
+    in_place = min(round(settings.steps * settings.in_place), settings.steps - 1)
+    steps = settings.steps - in_place
+    stages = plan_stages(size, steps, min(settings.scales, steps))
+    last = stages.pop()
+    polish = round(last.steps * settings.polish)
+    for count, kind in ((last.steps - polish, ()), (polish, (True,)), (in_place, (True, True))):
+        if count:
+            stages.append(Stage(len(stages), last.size, count, *kind))
+    return stages
 
 
 class GreyPixels(Pixels):

@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 import torch
+import torch.nn.functional as F
 
 import cnnviz
 from cnnviz.errors import UsageError
+from cnnviz.imaging import to_photo, to_pixels
 from cnnviz.network.variants import with_average_pooling
 from cnnviz.synthesis import scanline_texture, synthesize_texture
 from cnnviz.synthesis.moments import gram_distance, moments
 from cnnviz.synthesis.painting_layers import painting_layers
+from cnnviz.synthesis.sliced import SlicedDistance
+from cnnviz.synthesis.stages import RandomShift
+from cnnviz.synthesis.texture_loss import TextureLoss, texture_of
+from cnnviz.synthesis.texture_target import framed, layer_moments
 
 
 @pytest.fixture(scope="module")
@@ -45,12 +52,75 @@ def test_the_network_is_left_as_it_was(squeezenet, mosaic):
     assert all(p.grad is None for p in squeezenet.module.parameters())
 
 
-def test_larger_than_the_sample_it_keeps_the_statistics(squeezenet, gravel):
-    made = synthesize_texture(squeezenet, gravel, (96, 128), steps=80)
+def _apart(squeezenet, found, sample):
+    """Mean over the layers of ``||G - A||² / ||A||²``, of the picture as it tiles and the sample within reflections,
+    by the network with average pooling, without the positions that see zeros beyond the border."""
     network, layers = with_average_pooling(squeezenet), list(painting_layers(squeezenet).style)
-    with torch.no_grad():
-        found, wanted = network.features(made, layers), network.features(gravel, layers)
-    assert sum(float(gram_distance(moments(found[k]), moments(wanted[k]))) for k in layers) / len(layers) < 0.1
+    around = F.pad(found, (64, 64, 64, 64), mode="circular")
+    room = 48 if min(sample.shape[2:]) <= 64 else 64
+    a = layer_moments(network, around, layers, border=64)
+    b = layer_moments(network, framed(sample, room), layers, border=room)
+    return sum(float(gram_distance(a[k], b[k])) for k in layers) / len(layers)
+
+
+def test_larger_than_the_sample_it_keeps_the_statistics(squeezenet, gravel):
+    """Eight-bit, three times the sample's area; the quarters of a photo of gravel are farther apart than this."""
+    made = to_pixels(to_photo(synthesize_texture(squeezenet, gravel, (96, 128), steps=100)))
+    assert _apart(squeezenet, made, gravel) < 0.03
+    # No copy: wherever the sample is laid, the picture is another.
+    nearest = min(
+        float((made[:, :, y : y + 64, x : x + 64] - gravel).square().mean())
+        for y in range(0, 33, 4)
+        for x in range(0, 65, 4)
+    )
+    assert nearest > 0.5 * float(gravel.var())
+
+
+def test_distributions_know_an_even_texture_from_a_patchy_one():
+    """Half flat and half doubled has the mean and covariance of the even one; its projections tell them apart."""
+    chance = torch.Generator().manual_seed(0)
+    even = torch.randn(1, 6, 40, 40, generator=chance, dtype=torch.float64)
+    patchy = even.clone()
+    patchy[:, :, :20] *= 2**0.5
+    patchy[:, :, 20:] *= 1e-3
+    distance = SlicedDistance({"a": even})
+    distance.draw(1)
+    assert float(distance("a", even)) == 0
+    assert float(distance("a", even.flip(3))) == pytest.approx(0, abs=1e-20)
+    assert float(gram_distance(moments(patchy), moments(even))) < 0.02
+    assert float(distance("a", patchy)) > 0.05
+
+
+def test_the_sliced_distance_is_that_of_sorted_projections():
+    """Heitz et al. 2021, equation 8, on all lines of an orthogonal basis, over the variance along them."""
+    chance = torch.Generator().manual_seed(1)
+    found, wanted = (torch.randn(1, 4, 5, 6, generator=chance, dtype=torch.float64) for _ in range(2))
+    distance = SlicedDistance({"a": wanted})
+    distance.draw(7)
+    lines = distance.lines["a"].numpy()
+    assert np.allclose(lines.T @ lines, np.eye(4))
+    a, b = (np.sort(x[0].flatten(1).numpy().T @ lines, axis=0) for x in (found, wanted))
+    assert float(distance("a", found)) == pytest.approx(((a - b) ** 2).mean() / b.var(axis=0).mean(), rel=1e-10)
+
+
+def test_in_pieces_the_statistics_are_the_wholes(squeezenet, gravel):
+    """In pieces, without distributions, the very same loss; with them each piece is compared by itself."""
+    target, distributions = texture_of(squeezenet, gravel, {"relu1": 1.0, "fire4": 1.0}, "gram")
+    picture = torch.rand(1, 3, 160, 224, generator=torch.Generator().manual_seed(2))
+    found = []
+    for tile in (0, 192):
+        loss = TextureLoss(squeezenet, target, (160, 224), 1.0, RandomShift(16, 1, 0, circular=True), tile=tile)
+        loss.before_step(1)
+        pixels = picture.clone().requires_grad_()
+        value, _ = loss(pixels)
+        found.append((float(value.detach()), torch.autograd.grad(value, pixels)[0], len(loss.pieces)))
+    assert found[0][2] == 1 < found[1][2]
+    assert found[1][0] == pytest.approx(found[0][0], rel=1e-5)
+    assert torch.allclose(found[1][1], found[0][1], atol=1e-4 * float(found[0][1].abs().max()))
+    shift = RandomShift(16, 1, 0, circular=True)
+    apart = TextureLoss(squeezenet, target, (160, 224), 1.0, shift, distributions, 1.0, tile=192)
+    apart.before_step(1)
+    assert float(apart(picture)[1]["distribution"]) > 0
 
 
 def test_a_grey_sample_gives_a_grey_texture(squeezenet, gravel):

@@ -10,7 +10,14 @@ from __future__ import annotations
 from cnnviz.cli.options.declaring import numbers, option
 from cnnviz.cli.options.network import NetworkOptions, NetworksOptions, TargetOption
 from cnnviz.cli.options.outputs import LongOptions, OutputOptions, PageOptions
-from cnnviz.cli.options.pictures import CanvasOptions, InputOptions, PictureOptions, SampleOptions
+from cnnviz.cli.options.pictures import (
+    CanvasOptions,
+    InputOptions,
+    PaintingOptions,
+    PictureOptions,
+    SampleOptions,
+    tile_side,
+)
 from cnnviz.cli.options.running import NOT_IN_PARAMETERS, BatchOptions, EngineName, RunOptions, StoreOptions
 
 __all__ = [
@@ -24,6 +31,7 @@ __all__ = [
     "NetworksOptions",
     "OutputOptions",
     "PageOptions",
+    "PaintingOptions",
     "PictureOptions",
     "RunOptions",
     "SampleOptions",
@@ -31,4 +39,5 @@ __all__ = [
     "TargetOption",
     "numbers",
     "option",
+    "tile_side",
 ]

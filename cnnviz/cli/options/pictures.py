@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from cnnviz.cli.options.declaring import INPUT, option
+from cnnviz.errors import UsageError
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -101,6 +102,41 @@ class InputOptions(PictureOptions):
         return self.crop
 
 
+_PIECE = 512
+
+
+def tile_side(text: str) -> int | None:
+    """``--tile``: a side in pixels, 0 for pictures shown whole, None for ``auto``; UsageError for anything else."""
+    if text == "auto":
+        return None
+    if not text.isdecimal():
+        raise UsageError(f"--tile takes auto, a side in pixels, or 0 for the whole picture, not '{text}'.")
+    return int(text)
+
+
+_Tile = Annotated[
+    str,
+    option(
+        "--tile",
+        panel=INPUT,
+        help="Show the network pieces of at most this side; 0 the whole; auto: pieces where memory is short.",
+        metavar="auto|N|0",
+    ),
+]
+
+
+@dataclass
+class PaintingOptions(InputOptions):
+    """Which photos are painted, at what size, whole or in pieces."""
+
+    tile: _Tile = "auto"
+
+    @property
+    def piece(self) -> int | None:
+        side = tile_side(self.tile)
+        return _PIECE if side is None else side or None
+
+
 @dataclass
 class SampleOptions(PictureOptions):
     """Which samples of textures, how large they are looked at, and how large the result is."""
@@ -121,6 +157,7 @@ class SampleOptions(PictureOptions):
         option("--sample-size", panel=INPUT, min=32, help="Shorter side at which the sample is looked at."),
     ] = 256
     crop: Annotated[bool, option("--crop", panel=INPUT, help="Take the sample's central square only.")] = False
+    tile: _Tile = "auto"
 
     @property
     def side(self) -> int | None:
