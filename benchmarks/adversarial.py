@@ -1,6 +1,6 @@
 """FGSM and its iterative relative against torchattacks', milliseconds for each picture.
 
-Usage: python -m benchmarks.adversarial [--networks squeezenet1_1,resnet18,vgg16]
+Usage: python -m benchmarks.adversarial [--networks squeezenet1_1,resnet18,…]
 
 torchattacks (extra ``bench``) has torchvision's module, contiguous and with parameters that want gradients, as its
 users have it. Both are told the class; ε = 8/255, PGD in 10 steps of 2/255 without a random start. *Same* is the
@@ -21,7 +21,7 @@ from benchmarks.row import Row
 from benchmarks.running import Setting, installed, operations, parser, setting, show
 from cnnviz.network import Network
 
-NETWORKS = ("squeezenet1_1", "resnet18", "vgg16")
+NETWORKS = ("squeezenet1_1", "resnet18")
 EPSILON, STEP, STEPS = 8 / 255, 2 / 255, 10
 
 

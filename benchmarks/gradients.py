@@ -1,6 +1,6 @@
 """Gradient attributions against captum's: one picture of 224 px, milliseconds each.
 
-Usage: python -m benchmarks.gradients [--networks squeezenet1_1,resnet18,vgg16]
+Usage: python -m benchmarks.gradients [--networks squeezenet1_1,resnet18,…]
 
 captum (extra ``bench``) has torchvision's module, contiguous and with parameters that want gradients, as its users
 have it. SmoothGrad and integrated gradients take 16 samples, eight at a time in both. The difference is the largest
@@ -24,7 +24,7 @@ from cnnviz.attribution.cam import last_spatial_layer
 from cnnviz.attribution.gradients import pixel_gradient
 from cnnviz.network import Network
 
-NETWORKS = ("squeezenet1_1", "resnet18", "vgg16")
+NETWORKS = ("squeezenet1_1", "resnet18")
 SAMPLES, BATCH, TARGET = 16, 8, 285
 
 Pair = tuple[Callable[[], Tensor], Callable[[], Tensor]]

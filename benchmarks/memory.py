@@ -5,18 +5,20 @@ Usage: python -m benchmarks.memory [--techniques saliency,style…]
 A process for each case: it imports torch, loads the network, does the same at 128 px, and then tells the peak of one
 run beyond what it holds by then. On CUDA it is what torch allocated. Runs are shortened to where the peak is reached:
 L-BFGS keeps up to 25 (style, texture) or 50 (invert) pairs of pictures, so these take so many steps and no more.
-What does not fit, or takes longer than ``--limit`` seconds, is told as that.
+What does not fit in ``--most`` GiB, or takes more than ``--limit`` processor seconds, is told as that.
 """
 
 from __future__ import annotations
 
+import resource
+import signal
 import subprocess
 from collections.abc import Callable, Sequence
 
 from torch import Tensor
 
 import cnnviz
-from benchmarks.memory_use import peak_beyond, told_by
+from benchmarks.memory_use import held, peak_beyond, told_by
 from benchmarks.photos import photo
 from benchmarks.row import Row
 from benchmarks.running import Setting, parser, setting, show
@@ -25,7 +27,7 @@ from cnnviz.style.stylefile import BUNDLED_FILE, load_fast_style
 
 SIZES = (512, 1024, 2048)
 WARM = 128
-LIMIT = 300.0
+LIMIT, MOST = 120, 8
 
 Run = Callable[[Network, Tensor], object]
 
@@ -76,35 +78,46 @@ TECHNIQUES: dict[str, Run] = {
 """Command -> what it does for one picture."""
 
 
-def measured(technique: str, size: int, chosen: Setting) -> float:
+def measured(technique: str, size: int, chosen: Setting, limit: int, most: int) -> float:
     """MiB of one case, in this process."""
     network = cnnviz.load_network("squeezenet1_1", device=str(chosen.device))
     run = TECHNIQUES[technique]
     run(network, photo(WARM, network.device))
     pixels = photo(size, network.device)
+    spent = sum(resource.getrusage(resource.RUSAGE_SELF)[:2])
+    resource.setrlimit(resource.RLIMIT_CPU, (int(spent) + limit,) * 2)
+    if not chosen.on_cuda:
+        resource.setrlimit(resource.RLIMIT_AS, ((held("VmSize") << 10) + (most << 30),) * 2)
     return peak_beyond(lambda: run(network, pixels), chosen.device)
 
 
-def told(technique: str, size: int, chosen: Setting, limit: float) -> float | str:
+def told(technique: str, size: int, chosen: Setting, limit: int, most: int) -> float | str:
     """The same of a process of its own, or why there is no figure."""
+    options = ("--device", chosen.device, "--limit", limit, "--most", most)
     try:
-        return told_by("benchmarks.memory", "--device", chosen.device, "--of", technique, "--size", size, seconds=limit)
-    except subprocess.TimeoutExpired:
-        return f"over {limit:.0f} s"
+        return told_by("benchmarks.memory", *options, "--of", technique, "--size", size)
     except subprocess.CalledProcessError as error:
-        if error.returncode < 0 or "MemoryShortError" in error.stderr or "OutOfMemoryError" in error.stderr:
-            return "does not fit"
+        if error.returncode in (-signal.SIGXCPU, -signal.SIGKILL):
+            return f"over {limit} s"
+        if "can't allocate memory" in error.stderr or "OutOfMemoryError" in error.stderr:
+            return f"over {most} GiB"
         raise
 
 
-def rows(chosen: Setting, techniques: Sequence[str] = tuple(TECHNIQUES), limit: float = LIMIT) -> list[Row]:
+def rows(
+    chosen: Setting,
+    techniques: Sequence[str] = tuple(TECHNIQUES),
+    sizes: Sequence[int] = SIZES,
+    limit: int = LIMIT,
+    most: int = MOST,
+) -> list[Row]:
     """A row for each technique: MiB at each size."""
-    sizes = SIZES[: 1 if chosen.quick else None]
+    sizes = sizes[: 1 if chosen.quick else None]
     found = []
     for technique in techniques:
         peaks: dict[str, float | str] = {}
         for size in sizes:
-            peaks[f"{size} px, MiB"] = told(technique, size, chosen, limit)
+            peaks[f"{size} px, MiB"] = told(technique, size, chosen, limit, most)
         found.append(Row(f"`{technique.partition(',')[0]}`{''.join(technique.partition(',')[1:])}", more=peaks))
     return found
 
@@ -112,17 +125,20 @@ def rows(chosen: Setting, techniques: Sequence[str] = tuple(TECHNIQUES), limit: 
 def main() -> None:
     options = parser(__doc__)
     options.add_argument("--techniques", help="comma-separated first words")
-    options.add_argument("--limit", type=float, default=LIMIT, help="seconds for a case")
+    options.add_argument("--sizes", default=",".join(map(str, SIZES)), help="sides, comma-separated")
+    options.add_argument("--limit", type=int, default=LIMIT, help="processor seconds for a case")
+    options.add_argument("--most", type=int, default=MOST, help="GiB for a case, on the CPU")
     options.add_argument("--of", choices=tuple(TECHNIQUES))
     options.add_argument("--size", type=int)
     given = options.parse_args()
     chosen = setting(given)
     wanted = (given.techniques or "").split(",")
     if given.of:
-        print(measured(given.of, given.size, chosen))
+        print(measured(given.of, given.size, chosen, given.limit, given.most))
     else:
         named = [name for name in TECHNIQUES if wanted == [""] or name.partition(",")[0] in wanted]
-        show(rows(chosen, named, given.limit), chosen)
+        sizes = [int(size) for size in given.sizes.split(",")]
+        show(rows(chosen, named, sizes, given.limit, given.most), chosen)
 
 
 if __name__ == "__main__":

@@ -22,19 +22,19 @@ def peak_beyond(run: Callable[[], object], device: torch.device) -> float:
         run()
         return (torch.cuda.max_memory_allocated(device) - before) / 2**20
     Path("/proc/self/clear_refs").write_text("5", encoding="ascii")  # the peak begins anew at what is held now
-    before = _resident("VmRSS")
+    before = held("VmRSS")
     run()
-    return (_resident("VmHWM") - before) / 1024
+    return (held("VmHWM") - before) / 1024
 
 
-def _resident(field: str) -> int:
-    """KiB of this process in memory: now (``VmRSS``) or at most so far (``VmHWM``)."""
+def held(field: str) -> int:
+    """KiB of this process: in memory now (``VmRSS``), at most so far (``VmHWM``), or of addresses (``VmSize``)."""
     lines = Path("/proc/self/status").read_text(encoding="ascii").splitlines()
     return next(int(line.split()[1]) for line in lines if line.startswith(field))
 
 
-def told_by(module: str, *arguments: object, seconds: float | None = None) -> float:
-    """The figure that ``python -m module`` prints as its last word; subprocess's errors if it fails or takes long."""
+def told_by(module: str, *arguments: object) -> float:
+    """The figure that ``python -m module`` prints as its last word; CalledProcessError if it fails."""
     command = [sys.executable, "-m", module, *map(str, arguments)]
-    done = subprocess.run(command, check=True, capture_output=True, text=True, timeout=seconds)
+    done = subprocess.run(command, check=True, capture_output=True, text=True)
     return float(done.stdout.split()[-1])

@@ -63,7 +63,8 @@ def survey(album: Album, network: Network, aspects: Sequence[Aspect], store: Sto
     known = Contents(place.folder, place.on_rebuilt).keys([_path(source) for source in album.sources])
     files = {key: _path(source) for source, key in zip(album.sources, known, strict=True) if key}
     with _progress() as on_step:
-        filling = fill(files, aspects, _reader(network, album.options), on_step, batch=store.batch)
+        reader = _reader(network, album.options)
+        filling = fill(files, aspects, reader, on_step, batch=store.batch, device=network.device)
     sources, keys = [], []
     for source, key in zip(album.sources, known, strict=True):
         error = filling.failed.get(key) if key else _why_unreadable(source, network, album.options)

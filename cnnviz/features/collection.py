@@ -26,6 +26,7 @@ from cnnviz.features.store import Entry, Store
 from cnnviz.features.vectors import embed_images, feature_layer, pooled
 from cnnviz.network import Network
 from cnnviz.runtime.memory import in_batches_that_fit
+from cnnviz.runtime.prefetch import copied_ahead
 from cnnviz.runtime.progress import OnStep, Step
 
 if TYPE_CHECKING:
@@ -168,6 +169,7 @@ def fill(
     *,
     batch: int = 16,
     workers: int = 2,
+    device: torch.device | str = "cpu",
 ) -> Filling:
     """See that every aspect of every picture is stored, computing only what is missing.
 
@@ -180,6 +182,7 @@ def fill(
         batch: how many pictures the network sees at once; each batch is stored as soon as it is computed, so that
             an interrupted run goes on where it was.
         workers: how many threads read.
+        device: where the network is, to which the next batch is copied meanwhile.
     """
     missing = [set(aspect.store.missing(files)) for aspect in aspects]
     todo = [key for key in files if any(key in keys for keys in missing)]
@@ -198,7 +201,7 @@ def fill(
             raise error
         filling.failed[key] = error
 
-    for keys, pixels in batches_of(todo, prepare, failed, batch, workers):
+    for keys, pixels in copied_ahead(batches_of(todo, prepare, failed, batch, workers), torch.device(device)):
         try:
             found = [
                 _entries(aspect, index, [n for n, key in enumerate(keys) if key in missing[index]], keys, pixels, looks)

@@ -1,4 +1,4 @@
-"""Reading ahead: the next pictures are decoded while the network works on these."""
+"""Reading ahead: the next pictures are decoded, and copied to the GPU, while the network works on these."""
 
 from __future__ import annotations
 
@@ -6,7 +6,11 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from itertools import islice
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
+
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor
 
 Item = TypeVar("Item")
 Value = TypeVar("Value")
@@ -33,3 +37,36 @@ def prefetch(
         finally:
             for _, future in waiting:
                 future.cancel()
+
+
+def copied_ahead(batches: Iterable[tuple[Item, Tensor]], device: torch.device) -> Iterator[tuple[Item, Tensor]]:
+    """Each item with its pixels on ``device``; on CUDA the next batch is copied while this one is in use.
+
+    The copy goes through pinned memory in a stream of its own, so that neither Python nor the network waits for it.
+    """
+    import torch
+
+    if device.type != "cuda":
+        for item, pixels in batches:
+            yield item, pixels.to(device)
+        return
+    copying = torch.cuda.Stream(device)
+
+    def copy(pixels: Tensor) -> tuple[Tensor, torch.cuda.Event]:
+        with torch.cuda.stream(copying):
+            return pixels.pin_memory().to(device, non_blocking=True), copying.record_event()
+
+    def arrived(pixels: Tensor, copied: torch.cuda.Event) -> Tensor:
+        computing = torch.cuda.current_stream(device)
+        computing.wait_event(copied)  # in the GPU's own order of work
+        pixels.record_stream(computing)  # its memory is not given away before the work that reads it is done
+        return pixels
+
+    waiting: deque[tuple[Item, tuple[Tensor, torch.cuda.Event]]] = deque()
+    for item, pixels in batches:
+        waiting.append((item, copy(pixels)))
+        if len(waiting) > 1:
+            due, copy_of_it = waiting.popleft()
+            yield due, arrived(*copy_of_it)
+    for due, copy_of_it in waiting:
+        yield due, arrived(*copy_of_it)
