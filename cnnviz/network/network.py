@@ -86,6 +86,7 @@ class Network:
         # tensor cores want it so. Values and shapes are the same.
         self.module.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self._truncated: dict[tuple[tuple[str, str | None], ...], fx.GraphModule] = {}
+        self._kept: dict[tuple[torch.device, torch.dtype], tuple[Tensor, ...]] = {}
         if self.labels is None:
             self.labels = numbered_labels(self.classes)
 
@@ -138,10 +139,9 @@ class Network:
         """
         self._check(pixels)
         x = pixels.to(self.device, self.dtype)
+        luma, mean, std = self._constants(x)
         if self.spec.channels == 1:
-            x = (x * x.new_tensor(LUMA).view(1, 3, 1, 1)).sum(1, keepdim=True)
-        mean = x.new_tensor(self.spec.mean).view(1, -1, 1, 1)
-        std = x.new_tensor(self.spec.std).view(1, -1, 1, 1)
+            x = (x * luma).sum(1, keepdim=True)
         return (x - mean) / std
 
     def __call__(self, pixels: Tensor) -> Tensor:
@@ -150,18 +150,18 @@ class Network:
             logits = self.module(self.normalize(pixels))
         return logits if logits.dtype == torch.float64 else logits.float()
 
-    def features(self, pixels: Tensor, layers: Sequence[str]) -> dict[str, Tensor]:
+    def features(self, pixels: Tensor, layers: Sequence[str], *, raw: bool = False) -> dict[str, Tensor]:
         """The outputs of ``layers`` by the names asked for, (N, C, H, W) for maps; differentiable.
 
         Computes nothing deeper than the deepest layer asked for. An unknown layer is a UsageError that lists the
-        nearest names.
+        nearest names. ``raw`` leaves them in the type they were computed in, for work that goes on in it.
         """
         if not layers:
             raise UsageError("Name at least one layer; 'cnnviz layers' lists them.")
         graph_module = self.truncated({name: name for name in layers})
         with self.autocast():
             found = graph_module(self.normalize(pixels))
-        return {name: value if value.dtype == torch.float64 else value.float() for name, value in found.items()}
+        return dict(found) if raw else {name: widened(value) for name, value in found.items()}
 
     def truncated(self, layers: Mapping[str, str | None]) -> fx.GraphModule:
         """The graph cut down to what ``layers`` need: normalised input -> ``{key: output of the layer}``.
@@ -198,6 +198,15 @@ class Network:
         lower = _AUTOCAST[self.precision]
         return torch.autocast(self.device.type, lower) if lower else nullcontext()
 
+    def _constants(self, like: Tensor) -> tuple[Tensor, ...]:
+        """Luma, mean and deviation where ``like`` is, (1, C, 1, 1) each; kept there, so that no pass copies them."""
+        key = like.device, like.dtype
+        if key not in self._kept:
+            numbers = LUMA, self.spec.mean, self.spec.std
+            with torch.inference_mode(False):
+                self._kept[key] = tuple(like.new_tensor(values).view(1, -1, 1, 1) for values in numbers)
+        return self._kept[key]
+
     def _check(self, pixels: Tensor) -> None:
         if pixels.ndim != 4 or pixels.shape[1] != 3:
             raise UsageError(f"Pixels must have the shape (N, 3, H, W), not {tuple(pixels.shape)}.")
@@ -210,3 +219,8 @@ class Network:
                 f"A picture of {width}×{height} pixels is too small for {self.name}, "
                 f"which needs sides of at least {self.spec.min_size}."
             )
+
+
+def widened(value: Tensor) -> Tensor:
+    """A tensor in float32, or in float64 if it is in that."""
+    return value if value.dtype == torch.float64 else value.float()
