@@ -38,7 +38,7 @@ def normalize(map2d: Any, percentile: float = 99.0, signed: bool | None = None) 
     if not signed:
         values = np.maximum(values, 0)
     magnitude = np.abs(values)
-    top = float(np.percentile(magnitude, percentile)) or float(magnitude.max())
+    top = (percentile < 100 and float(np.percentile(magnitude, percentile))) or float(magnitude.max())
     if top == 0:
         return values.astype(np.float32)
     return np.clip(values / top, -1, 1).astype(np.float32)

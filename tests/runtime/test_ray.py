@@ -106,6 +106,13 @@ def test_without_ray_the_way_to_get_it_is_told(monkeypatch):
         Cluster.connect(None, 1)
 
 
+@pytest.mark.parametrize("address", ["127.0.0.1:1", "ray://127.0.0.1:1"])
+def test_an_address_where_nobody_listens_is_told_at_once(monkeypatch, address):
+    monkeypatch.setattr(ray, "is_initialized", lambda: False)
+    with pytest.raises(UsageError, match=f"No Ray cluster answers at '{address}'"):
+        Cluster.connect(address, None)
+
+
 @pytest.fixture
 def album(tmp_path, samples) -> Path:
     from PIL import Image

@@ -6,6 +6,7 @@ A worker that dies (killed, out of memory, its machine gone) is replaced, and wh
 from __future__ import annotations
 
 import os
+import socket
 import threading
 import traceback
 from collections import deque
@@ -78,6 +79,7 @@ def _ray() -> Any:
 
 def _init(ray: Any, address: str | None, processors: int | None) -> None:
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # nothing is told to anybody
+    _knock(address)
     own = {"num_cpus": processors, "object_store_memory": _STORE, "include_dashboard": False}
     try:
         ray.init(
@@ -90,6 +92,17 @@ def _init(ray: Any, address: str | None, processors: int | None) -> None:
         where = f"at '{address}'" if address else "on this machine"
         why = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         raise UsageError(f"No Ray cluster could be reached {where}: {why}") from error
+
+
+def _knock(address: str | None) -> None:
+    """Find out at once whether anybody listens at HOST:PORT; Ray itself tries for minutes. UsageError if not."""
+    host, _, port = (address or "").removeprefix("ray://").rpartition(":")
+    if not host or not port.isdecimal():
+        return
+    try:
+        socket.create_connection((host.strip("[]"), int(port)), timeout=10).close()
+    except OSError as error:
+        raise UsageError(f"No Ray cluster answers at '{address}': {error.strerror or error}.") from error
 
 
 class _Worker:
