@@ -106,7 +106,7 @@ def costs(name: str, folder: Path, count: int, where: Setting, rounds: int) -> M
     options = ["-m", name, "--device", str(where.device), "--size", "224", *(["-w", weights] if weights else [])]
     threads = sorted({1, processors}) if not where.on_cuda else [processors]
     runs: dict[str, Callable[[], Cost]] = {
-        f"bare {batch}, {number} threads": lambda b=batch, t=number: bare(network, b, t, max(16, count // 8))  # type: ignore
+        f"bare {batch}, {number} threads": lambda b=batch, t=number: bare(network, b, t, max(16, min(32, count // 8)))  # type: ignore
         for batch in _BATCHES
         for number in threads
     }

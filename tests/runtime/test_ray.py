@@ -174,8 +174,8 @@ def test_what_is_optimised_and_has_companions_gives_the_same_bytes(run_cnnviz, a
     for command, *arguments in commands:
         found = []
         for engine in ("local", "ray"):
-            options = ("-m", "squeezenet1_1", "--size", "64", "--engine", engine, "--jobs", "1", "-o", f"{command}.{engine}.png")
-            run = run_cnnviz(command, *arguments, *options)
+            options = ("-m", "squeezenet1_1", "--size", "64", "--engine", engine, "--jobs", "1")
+            run = run_cnnviz(command, *arguments, *options, "-o", f"{command}.{engine}.png")
             assert run.exit_code == 0, run.stderr
             found.append([path.read_bytes() for path in sorted(Path().glob(f"{command}.{engine}.*"))])
         assert found[0]
