@@ -63,6 +63,22 @@ class ContentTarget(str, Enum):
     photo = "photo"
 
 
+class Pooling(str, Enum):
+    """What is made of the network's maxima."""
+
+    average = "average"
+    rescaled = "rescaled"
+    max = "max"
+
+
+class Smoothing(str, Enum):
+    """How the features of residual networks are smoothed."""
+
+    none = "none"
+    softmax = "softmax"
+    scaled = "scaled"
+
+
 class KeepColor(str, Enum):
     """How the photo's own colours are kept."""
 
@@ -250,7 +266,12 @@ def register(app: typer.Typer) -> None:
             list[str] | None, typer.Option("--style-layer", help="May be given again.", show_default="the network's")
         ] = None,
         layer_weights: Annotated[
-            str | None, typer.Option("--layer-weights", help="One for each style layer.", metavar="W,W,…")
+            str | None,
+            typer.Option(
+                "--layer-weights",
+                help="One for each style layer, or 'falling': each a quarter of the one before.",
+                metavar="W,W,…",
+            ),
         ] = None,
         style_loss: Annotated[
             StyleLossName, typer.Option("--style-loss", help="How textures are compared.")
@@ -286,9 +307,29 @@ def register(app: typer.Typer) -> None:
             OptimizerName, typer.Option("--optimizer", help="What moves the pixels.")
         ] = OptimizerName.lbfgs,
         learning_rate: Annotated[float, typer.Option("--learning-rate", min=1e-4, help="Adam's.")] = 0.05,
+        average: Annotated[
+            float, typer.Option("--average", min=0, max=0.9999, help="Decay of an average of Adam's pictures, as 0.99.")
+        ] = 0.0,
+        carry: Annotated[
+            bool, typer.Option("--carry/--no-carry", help="Adam's moments are carried over from size to size.")
+        ] = True,
+        polish: Annotated[
+            float,
+            typer.Option("--polish", min=0, max=1, help="Share of each size's steps that are Adam's, at the end."),
+        ] = 0.375,
+        in_place: Annotated[
+            float, typer.Option("--in-place", min=0, max=1, help="Share of the last size's steps without moves.")
+        ] = 0.0,
+        shift: Annotated[
+            int, typer.Option("--shift", min=0, max=64, help="Pixels the picture is moved by in the network's grid.")
+        ] = 16,
         pooling: Annotated[
-            str, typer.Option("--pooling", help="'average' leaves less noise; 'max' is the network's own.")
-        ] = "average",
+            Pooling,
+            typer.Option("--pooling", help="'max' is the network's own; 'rescaled' averages are as large as maxima."),
+        ] = Pooling.average,
+        smoothing: Annotated[
+            Smoothing, typer.Option("--smoothing", help="Of the features of residual networks (Wang et al. 2021).")
+        ] = Smoothing.none,
         sweep: Annotated[
             str | None,
             typer.Option("--sweep", help="A sheet of one setting's values.", metavar="NAME=V,V,…"),
@@ -303,8 +344,6 @@ def register(app: typer.Typer) -> None:
         pictures named are contents. Paints at --size 256 (shorter side) unless told otherwise.
         """
         chosen = _split(input, styles)
-        if pooling not in ("average", "max"):
-            raise UsageError(f"There is no pooling '{pooling}'; there are average and max.")
         settings = {
             "content_weight": content_weight,
             "style_weight": style_weight,
@@ -315,7 +354,7 @@ def register(app: typer.Typer) -> None:
             "style_scale": style_scale,
             "content_layers": content_layer,
             "style_layers": style_layer,
-            "layer_weights": numbers(layer_weights, "--layer-weights"),
+            "layer_weights": layer_weights if layer_weights == "falling" else numbers(layer_weights, "--layer-weights"),
             "style_loss": style_loss.value,
             "keep_color": keep_color.value,
             "fade": fade,
@@ -323,7 +362,14 @@ def register(app: typer.Typer) -> None:
             "scales": scales,
             "optimizer": optimizer.value,
             "learning_rate": learning_rate,
-            "average_pooling": pooling == "average",
+            "average": average,
+            "carry": carry,
+            "polish": polish,
+            "in_place": in_place,
+            "shift": shift,
+            "average_pooling": pooling is not Pooling.max,
+            "rescale_pooling": pooling is Pooling.rescaled,
+            "smoothing": smoothing.value,
             "tile": tile_side(input.tile),
             **({"init": init} if init in ("content", "noise") else {}),
         }

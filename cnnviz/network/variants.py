@@ -12,8 +12,13 @@ from torch import nn
 from cnnviz.network.network import Network
 
 
-def with_average_pooling(network: Network) -> Network:
+def with_average_pooling(network: Network, rescaled: bool = False) -> Network:
     """The network with every max-pooling module averaging instead, which gives the image smoother gradients.
+
+    ``rescaled``: averages times some 2 (windows of 2×2) or 3 (3×3), about what maxima are above averages, so that
+    deeper layers see the magnitudes they are used to. The factor is the mean maximum of n exponentially distributed
+    values of mean 1, ``1 + 1/2 + … + 1/n``, such that n over the factor is a whole number; Crowson's
+    style-transfer-pytorch has 2.
 
     Gatys, Ecker & Bethge, arXiv:1505.07376, found textures cleaner this way. What such a network sees is no longer
     what the original sees: say so where the result is shown. Functional pooling (Inception v3) is left as it is.
@@ -22,7 +27,7 @@ def with_average_pooling(network: Network) -> Network:
     for parent in list(module.modules()):
         for name, child in parent.named_children():
             if isinstance(child, nn.MaxPool2d):
-                setattr(parent, name, _average(child))
+                setattr(parent, name, _average(child, rescaled))
     return replace(network, module=module)
 
 
@@ -43,5 +48,15 @@ def _share(module: nn.Module) -> nn.Module:
     return copy.deepcopy(module, {id(tensor): tensor for tensor in tensors})
 
 
-def _average(pool: nn.MaxPool2d) -> nn.AvgPool2d:
-    return nn.AvgPool2d(pool.kernel_size, pool.stride, pool.padding, ceil_mode=pool.ceil_mode, count_include_pad=False)
+def _average(pool: nn.MaxPool2d, rescaled: bool) -> nn.AvgPool2d:
+    window = pool.kernel_size if isinstance(pool.kernel_size, tuple) else (pool.kernel_size, pool.kernel_size)
+    count = window[0] * window[1]
+    divisor = max(1, round(count / sum(1 / n for n in range(1, count + 1)))) if rescaled else None
+    return nn.AvgPool2d(
+        pool.kernel_size,
+        pool.stride,
+        pool.padding,
+        ceil_mode=pool.ceil_mode,
+        count_include_pad=False,
+        divisor_override=divisor,
+    )

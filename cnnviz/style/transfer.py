@@ -6,6 +6,7 @@ import math
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import torch
@@ -18,7 +19,9 @@ from cnnviz.runtime.progress import OnStep
 from cnnviz.style.color import match_colors, match_luminance, with_colors_of
 from cnnviz.style.losses import LossWeights, StyleLoss
 from cnnviz.style.regions import Covered, Region, cover, fading, make_regions
+from cnnviz.style.smoothing import faintness, with_softmax
 from cnnviz.synthesis.ascent import Ascent, cosine
+from cnnviz.synthesis.averaging import AveragedAscent
 from cnnviz.synthesis.estimate import Estimate, estimate_run, parts, tile_for
 from cnnviz.synthesis.moments import distance
 from cnnviz.synthesis.optimizers import Adam
@@ -41,6 +44,9 @@ from cnnviz.synthesis.transforms import gaussian_blur
 _SHIFT = 16
 """Pixels, the stride of the deepest layers in use."""
 
+_IN_RANGE = 0.3
+"""Adam's share of the steps in place."""
+
 _POLISH_RATE, _SOFTEN = 0.02, 0.5
 """Adam's step size where a picture is gone over, and the blur before it, in pixels, that ends L-BFGS's dither."""
 
@@ -59,7 +65,8 @@ class StyleSettings:
             features as they are (Gatys 2016).
         content_layers: None takes the network's default, as do
         style_layers: where the style is read from.
-        layer_weights: one for each style layer; all 1 if None.
+        layer_weights: one for each style layer; all 1 if None; ``falling`` makes each a quarter of the one before, and
+            their mean 1 (256:64:16:4:1 for VGG, as Crowson's style-transfer-pytorch has them).
         style_loss: ``gram`` (Gatys 2016), ``covariance`` (and mean, apart) or ``wasserstein`` (of Gaussians).
         steps: evaluations of the network, forward and backward, shared among the scales.
         scales: how many sizes, each twice the one before, the picture is painted at; None takes as many as are
@@ -76,7 +83,13 @@ class StyleSettings:
             frame is not painted as one.
         keep_color: ``none``; ``luminance`` paints light and dark only; ``covariance`` gives the style the photo's
             colours first.
+        average: decay of an exponential average of Adam's pictures, as 0.99, which is shown in their place; 0 shows
+            the last.
+        carry: Adam's moments are carried over from size to size.
         average_pooling: averages where the network takes maxima, which leaves less noise.
+        rescale_pooling: averages are scaled to what maxima would be, see ``with_average_pooling``.
+        smoothing: of the activations of residual networks (Wang et al. 2021, ``cnnviz.style.smoothing``): ``none``,
+            ``softmax``, or ``scaled``, in which layer3 and layer4 count for next to nothing.
         shift: pixels by which the picture is moved about in the network's grid; 0 leaves it in place.
         tile: largest side of the pieces the network is shown, for pictures larger than memory; the painting is the
             same. 0 shows it the whole, None pieces where the whole does not fit.
@@ -90,7 +103,7 @@ class StyleSettings:
     content_target: str = "restyled"
     content_layers: Sequence[str] | None = None
     style_layers: Sequence[str] | None = None
-    layer_weights: Sequence[float] | None = None
+    layer_weights: Sequence[float] | str | None = None
     style_loss: str = "covariance"
     steps: int = 240
     scales: int | None = None
@@ -102,7 +115,11 @@ class StyleSettings:
     style_scale: float = 1.0
     fade: float = 0.08
     keep_color: str = "none"
+    average: float = 0.0
+    carry: bool = True
     average_pooling: bool = True
+    rescale_pooling: bool = False
+    smoothing: str = "none"
     shift: int = _SHIFT
     tile: int | None = None
 
@@ -110,6 +127,13 @@ class StyleSettings:
         distance(self.style_loss)
         _one_of("optimizer", self.optimizer, ("lbfgs", "adam"))
         _one_of("keep_color", self.keep_color, ("none", "luminance", "covariance"))
+        _one_of("smoothing", self.smoothing, ("none", "softmax", "scaled"))
+        if isinstance(self.layer_weights, str):
+            _one_of("layer weights", self.layer_weights, ("falling",))
+        if not 0 <= self.average < 1:
+            raise UsageError(f"The average's decay must lie between 0 and 1, as 0.99, not {self.average}.")
+        if self.smoothing == "softmax" and self.tile:
+            raise UsageError("A softmax is over the whole picture, which cannot be seen in tiles: leave out the tile.")
         if isinstance(self.init, str):
             _one_of("init", self.init, ("content", "noise"))
         _one_of("content_target", self.content_target, ("restyled", "photo"))
@@ -189,7 +213,7 @@ class StyleTransfer:
     ) -> None:
         self.settings = settings = settings or StyleSettings()
         network = in_channels_last(network)
-        self.network = with_average_pooling(network) if settings.average_pooling else network
+        self.network = _altered(network, settings)
         self.seed = seed
         self.content = content.to(network.device, network.dtype)
         self.regions = make_regions(len(styles), weights, masks)
@@ -199,11 +223,14 @@ class StyleTransfer:
         self.styles = [self._recolored(style.to(self.content)) for style in styles]
         defaults = painting_layers(network)
         self.layer_weights = _weighted(settings.style_layers or defaults.style, settings.layer_weights)
+        if settings.smoothing == "scaled":  # Gram matrices and covariances, squared: the fourth power
+            self.layer_weights = {layer: w * faintness(layer) ** 4 for layer, w in self.layer_weights.items()}
         arrangement = defaults.arrangement if settings.content_target == "restyled" else ()
         self.content_layers = list(settings.content_layers or arrangement or defaults.content)
         self.layers = list(dict.fromkeys([*self.layer_weights, *self.content_layers]))
-        self.tile = tile_for(self.network, self.layers, _size(self.content), settings.tile)
-        self.painting = CoarseToFine(self._first(), self._stages(), self._prepare)
+        whole = settings.smoothing == "softmax"
+        self.tile = 0 if whole else tile_for(self.network, self.layers, _size(self.content), settings.tile)
+        self.painting = CoarseToFine(self._first(), self._stages(), self._prepare, carries=settings.carry)
 
     @property
     def remarks(self) -> list[str]:
@@ -240,7 +267,10 @@ class StyleTransfer:
         scales = self.settings.scales or scales_for(size, least=128)
         settings = self.settings
         scales = min(scales, settings.steps)
-        return plan_stages(size, settings.steps, scales, settings.polish, settings.in_place)
+        stages = plan_stages(size, settings.steps, scales, settings.polish, settings.in_place)
+        if settings.in_place and settings.optimizer == "lbfgs":
+            stages[-1:] = _ending(stages[-1])
+        return stages
 
     def _first(self) -> Tensor:
         init = self.settings.init
@@ -255,7 +285,7 @@ class StyleTransfer:
 
     def _prepare(self, stage: Stage, start: Tensor) -> Ascent:
         content, settings = resize(self.content, stage.size), self.settings
-        quasi_newton = settings.optimizer == "lbfgs" and (stage.in_place or not stage.polish)
+        quasi_newton = settings.optimizer == "lbfgs" and not stage.polish
         every = RESTART if quasi_newton else 1 if stage.polish else 5
         largest = 0 if stage.in_place else settings.shift
         shift = RandomShift(largest, every, self.seed * 101 + stage.number)
@@ -275,8 +305,9 @@ class StyleTransfer:
         if quasi_newton:
             restart = RESTART if largest else stage.steps  # where nothing moves, nothing need be forgotten
             return quasi_newton_run(picture, loss, stage.steps, loss.before_step, restart)
-        rate = _POLISH_RATE if stage.polish else self.settings.learning_rate
-        return Ascent(picture, loss, Adam(rate), stage.steps, schedule=cosine, before_step=loss.before_step)
+        rate = _POLISH_RATE if stage.polish else settings.learning_rate
+        run = partial(AveragedAscent, decay=settings.average) if settings.average else Ascent
+        return run(picture, loss, Adam(rate), stage.steps, schedule=cosine, before_step=loss.before_step)
 
     def _picture(self, start: Tensor, content: Tensor, bounded: bool) -> Pixels:
         covering = cover(self.regions, _size(content))
@@ -341,7 +372,25 @@ def _scaled(size: Size, side: float, least: int) -> Size:
     return max(least, round(size[0] * factor)), max(least, round(size[1] * factor))
 
 
-def _weighted(layers: Sequence[str], weights: Sequence[float] | None) -> dict[str, float]:
+def _ending(stage: Stage) -> list[Stage]:
+    """The steps in place: L-BFGS's, and Adam's, which keeps to the range of pixels and mends what lies outside."""
+    adams = round(stage.steps * _IN_RANGE)
+    first = replace(stage, steps=stage.steps - adams, polish=False)
+    last = replace(stage, steps=adams, number=stage.number + 1)
+    return [each for each in (first, last) if each.steps]
+
+
+def _altered(network: Network, settings: StyleSettings) -> Network:
+    """The network as it looks at paintings."""
+    if settings.average_pooling:
+        network = with_average_pooling(network, settings.rescale_pooling)
+    return with_softmax(network) if settings.smoothing == "softmax" else network
+
+
+def _weighted(layers: Sequence[str], weights: Sequence[float] | str | None) -> dict[str, float]:
+    if isinstance(weights, str):
+        falling = [4.0**-i for i in range(len(layers))]
+        weights = [weight * len(layers) / sum(falling) for weight in falling]
     if weights is not None and len(weights) != len(layers):
         raise UsageError(f"{len(layers)} style layers cannot have {len(weights)} weights.")
     return dict(zip(layers, weights or [1.0] * len(layers), strict=True))

@@ -14,7 +14,8 @@ from torch import Tensor
 from cnnviz.errors import DivergedError
 from cnnviz.runtime.progress import OnStep
 from cnnviz.synthesis.ascent import Ascent, Hook, Objective, Terms, part_of
-from cnnviz.synthesis.optimizers import LBFGS, Adam
+from cnnviz.synthesis.carrying import carry
+from cnnviz.synthesis.optimizers import LBFGS, Adam, Optimizer
 from cnnviz.synthesis.parameterization import Pixels
 
 RESTART = 25
@@ -129,6 +130,7 @@ class CoarseToFine:
         prepare: makes the run of a stage.
         circular: the picture goes on on its other side.
         rescue_rate: Adam's step size, in the parameter's units, where a stage diverged.
+        carries: Adam's moments are carried from stage to stage, resampled to its size.
     """
 
     start: Tensor
@@ -136,10 +138,13 @@ class CoarseToFine:
     prepare: Prepare
     circular: bool = False
     rescue_rate: float = 0.02
+    carries: bool = False
     remarks: list[str] = field(default_factory=list, init=False)
     number: int = field(default=0, init=False)
     rescued: bool = field(default=False, init=False)
     ascent: Ascent | None = field(default=None, init=False, repr=False)
+    past: Optimizer | None = field(default=None, init=False, repr=False)
+    """Of the stage before."""
 
     @property
     def total(self) -> int:
@@ -158,6 +163,7 @@ class CoarseToFine:
         while self.number < len(self.stages):
             self._run_stage(on_step)
             assert self.ascent is not None
+            self.past = self.ascent.optimizer if self.carries else None
             self.start, self.ascent, self.rescued = self.ascent.image(), None, False
             self.number += 1
         return self.start
@@ -185,6 +191,8 @@ class CoarseToFine:
         ascent = self.prepare(stage, resize(self.start, stage.size, circular=self.circular))
         if self.rescued:
             ascent.optimizer, ascent.restart_every = Adam(self.rescue_rate), 0
+        else:
+            carry(self.past, ascent.optimizer, stage.size)
         return ascent
 
     def state_dict(self) -> dict[str, Any]:

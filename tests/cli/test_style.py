@@ -119,7 +119,7 @@ def test_a_broken_state_is_named(run_cnnviz, samples, tmp_path):
     [
         (("chelsea.png",), "at least one style"),
         (("chelsea.png", "ink.jpg", "--sweep", "seed=1,2"), "--sweep takes"),
-        (("chelsea.png", "ink.jpg", "--pooling", "median"), "no pooling"),
+        (("chelsea.png", "ink.jpg", "--pooling", "median"), "--pooling"),
         (("chelsea.png", "ink.jpg", "--style-layer", "fire99"), "fire99"),
         (("chelsea.png", "ink.jpg:0"), "must be positive"),
     ],

@@ -1,0 +1,47 @@
+"""Smoothed activations, for residual networks: their features peak at few places, which makes poor styles.
+
+Wang, Li & Vasconcelos, "Rethinking and Improving the Robustness of Image Style Transfer" (SWAG), CVPR 2021,
+arXiv:2104.05623.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import fields
+
+from torch import Tensor
+
+from cnnviz.network import Network
+
+_FAINT = 1e-3
+"""What the released code multiplies the features of layer3 and layer4 by."""
+
+_FAINT_LAYERS = ("layer3", "layer4")
+
+
+class SoftmaxNetwork(Network):
+    """A network whose features are the softmax over all of a layer's activations, channels and positions.
+
+    ``σ(F)_ik = exp F_ik / mean exp F``. Opposed to the paper, which divides by the sum, so that pictures of two sizes
+    can be compared; the losses being relative, a factor that both have makes no difference.
+    """
+
+    def features(self, pixels: Tensor, layers: Sequence[str], *, raw: bool = False) -> dict[str, Tensor]:
+        """The smoothed features by layer, (N, C, H, W); as float32 or longer, ``raw`` or not."""
+        return {layer: softmax(found) for layer, found in super().features(pixels, layers).items()}
+
+
+def with_softmax(network: Network) -> SoftmaxNetwork:
+    """The network, sharing every parameter, with its features smoothed."""
+    return SoftmaxNetwork(**{part.name: getattr(network, part.name) for part in fields(network) if part.init})
+
+
+def softmax(features: Tensor) -> Tensor:
+    """Features (N, C, H, W) as their softmax over C, H and W, times their number; (N, C, H, W), of mean 1."""
+    count = features[0].numel()
+    return features.flatten(1).softmax(1).view(features.shape) * count
+
+
+def faintness(layer: str) -> float:
+    """What a layer's features are multiplied by in the code released with the paper, instead of the softmax."""
+    return _FAINT if layer.partition(".")[0] in _FAINT_LAYERS else 1.0

@@ -1,0 +1,91 @@
+"""The average of a run's pictures, and Adam's moments at another size."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from cnnviz.synthesis.ascent import Ascent
+from cnnviz.synthesis.averaging import AveragedAscent
+from cnnviz.synthesis.carrying import carry
+from cnnviz.synthesis.optimizers import LBFGS, Adam
+from cnnviz.synthesis.parameterization import Pixels
+from cnnviz.synthesis.stages import CoarseToFine, plan_stages
+
+
+def _objective(pixels):
+    return (pixels - 0.8).square().mean(), {}
+
+
+def _run(steps=9, decay=0.9):
+    start = torch.full((1, 3, 4, 5), 0.2, dtype=torch.float64)
+    return AveragedAscent(Pixels(start), _objective, Adam(0.05), steps, decay=decay)
+
+
+def test_what_is_shown_is_the_corrected_exponential_average_of_the_pictures():
+    run, pictures = _run(), []
+    shown = run.run(lambda step: pictures.append(run.picture.parameter.detach().clone()))
+    weights = torch.tensor([0.9 ** (9 - t) for t in range(1, 10)], dtype=torch.float64)
+    expected = sum(w * x for w, x in zip(weights / weights.sum(), pictures, strict=True))
+    assert torch.allclose(shown, expected, atol=1e-12)
+    assert (shown - pictures[-1]).abs().max() > 0.01
+
+
+def test_the_run_itself_is_that_without_an_average():
+    plain = Ascent(_run().picture, _objective, Adam(0.05), 9)
+    plain.run()
+    averaged = _run()
+    averaged.run()
+    assert torch.equal(plain.picture.parameter, averaged.picture.parameter)
+
+
+def test_an_average_is_gone_on_with():
+    whole, first, second = _run().run(), _run(), _run()
+
+    def stop(step):
+        if step.step == 4:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        first.run(stop)
+    second.load_state_dict(first.state_dict())
+    assert torch.equal(second.run(), whole)
+
+
+def test_moments_at_another_size_are_what_adam_would_have_found_there():
+    """A smooth picture's slopes at twice the size are a quarter of those at the first, for a mean over positions."""
+
+    def moments(height, width):
+        rows = torch.linspace(0, 1, 2 * height + 1, dtype=torch.float64)[1::2]
+        start = (rows[:, None] * torch.ones(width, dtype=torch.float64)).expand(1, 3, -1, -1).contiguous()
+        adam = Adam(1e-9)
+        Ascent(Pixels(start, bounded=False), _objective, adam, 5).run()
+        return adam
+
+    small, large, found = moments(16, 12), moments(32, 24), Adam()
+    carry(small, found, (32, 24))
+    assert found.steps == 5
+    inside = (..., slice(2, -2), slice(2, -2))
+    assert torch.allclose(found.mean[inside], large.mean[inside], rtol=1e-6)
+    assert torch.allclose(found.square[inside], large.square[inside], rtol=0.05)
+    assert float(found.square.min()) >= 0
+
+
+def test_only_adam_has_moments_to_carry():
+    for past, to in ((LBFGS(), Adam()), (Adam(), LBFGS()), (Adam(), Adam()), (None, Adam())):
+        carry(past, to, (8, 8))
+        assert to.steps == 0
+
+
+@pytest.mark.parametrize("carries", [False, True])
+def test_a_run_over_sizes_carries_adams_moments_when_told_to(carries):
+    seen = []
+
+    def prepare(stage, start):
+        ascent = Ascent(Pixels(start), _objective, Adam(0.01), stage.steps)
+        seen.append(ascent)
+        return ascent
+
+    CoarseToFine(torch.full((1, 3, 8, 8), 0.2), plan_stages((8, 8), 10, 2), prepare, carries=carries).run()
+    assert seen[1].optimizer.steps == (10 if carries else 6)
+    assert seen[1].optimizer.mean.shape == (1, 3, 8, 8)
