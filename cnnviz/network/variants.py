@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from dataclasses import replace
+from dataclasses import fields, replace
 from itertools import chain
 
 import torch
@@ -35,6 +35,30 @@ def in_channels_last(network: Network) -> Network:
     """The network itself, its convolutions' weights laid out for pictures in channels_last; no value changes."""
     network.module.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     return network
+
+
+class LowWeights(Network):
+    """A network whose convolutions' weights are kept in the type they compute in; pixels stay in float32."""
+
+    @property
+    def dtype(self) -> torch.dtype:
+        return torch.float32
+
+
+def with_weights_cast(network: Network) -> Network:
+    """The network for many passes: autocast would cast its weights anew in each, a twentieth of a step of VGG-19.
+
+    The network itself where it computes in float32. What it computes is the same to the last bit.
+    """
+    if network.precision == "fp32":
+        return network
+    lower = torch.bfloat16 if network.precision == "bf16" else torch.float16
+    module = _share(network.module)
+    for layer in module.modules():
+        if isinstance(layer, nn.Conv2d):
+            for name, value in list(layer.named_parameters(recurse=False)):
+                setattr(layer, name, nn.Parameter(value.to(lower), requires_grad=False))
+    return LowWeights(**{each.name: getattr(network, each.name) for each in fields(network)} | {"module": module})
 
 
 def in_full_precision(network: Network) -> Network:

@@ -10,6 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from cnnviz.network import Network
+from cnnviz.network.network import widened
 from cnnviz.style.color import LUMA
 from cnnviz.style.regions import Region
 from cnnviz.synthesis.moments import Moments
@@ -64,10 +65,11 @@ class FeatureTarget:
             energies = []
             kept: dict[str, Tensor] = {}
             for layer in self.layers:
-                kept[layer], energy = features[layer], features[layer].square().sum()
+                maps = widened(features[layer])
+                kept[layer], energy = maps, maps.square().sum()
                 if self.restyled:
-                    gain, shift, mean = (_part(maps, piece, layer) for maps in lines[layer])
-                    kept[layer] = features[layer] * gain + shift
+                    gain, shift, mean = (_part(line, piece, layer) for line in lines[layer])
+                    kept[layer] = maps * gain + shift
                     energy = (kept[layer] - mean).square().sum()
                 energies.append(energy)
             self.wanted[piece.number] = kept
@@ -81,7 +83,7 @@ class FeatureTarget:
         """The error of a piece at each layer, to be summed over pieces."""
         wanted = self.wanted[piece.number]
         return [
-            (features[layer] - wanted[layer]).square().sum() / self.energies[layer].clamp_min(1e-12)
+            (widened(features[layer]) - wanted[layer]).square().sum() / self.energies[layer].clamp_min(1e-12)
             for layer in self.layers
         ]
 

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from cnnviz.errors import UsageError
 from cnnviz.network import Network
-from cnnviz.network.variants import in_channels_last, with_average_pooling
+from cnnviz.network.variants import in_channels_last, with_average_pooling, with_weights_cast
 from cnnviz.runtime.progress import OnStep
 from cnnviz.style.color import match_colors, match_luminance, with_colors_of
 from cnnviz.style.losses import LossWeights, StyleLoss
@@ -44,8 +44,8 @@ from cnnviz.synthesis.transforms import gaussian_blur
 _SHIFT = 16
 """Pixels, the stride of the deepest layers in use."""
 
-_IN_RANGE = 0.3
-"""Adam's share of the steps in place."""
+_IN_RANGE, _CAREFUL_RATE = 0.2, 0.01
+"""Adam's share of the steps in place, and its step size there."""
 
 _POLISH_RATE, _SOFTEN = 0.02, 0.5
 """Adam's step size where a picture is gone over, and the blur before it, in pixels, that ends L-BFGS's dither."""
@@ -212,7 +212,7 @@ class StyleTransfer:
         seed: int = 0,
     ) -> None:
         self.settings = settings = settings or StyleSettings()
-        network = in_channels_last(network)
+        network = in_channels_last(with_weights_cast(network))
         self.network = _altered(network, settings)
         self.seed = seed
         self.content = content.to(network.device, network.dtype)
@@ -305,7 +305,9 @@ class StyleTransfer:
         if quasi_newton:
             restart = RESTART if largest else stage.steps  # where nothing moves, nothing need be forgotten
             return quasi_newton_run(picture, loss, stage.steps, loss.before_step, restart)
-        rate = _POLISH_RATE if stage.polish else settings.learning_rate
+        rate = settings.learning_rate
+        if stage.polish:
+            rate = _CAREFUL_RATE if stage.in_place else _POLISH_RATE
         run = partial(AveragedAscent, decay=settings.average) if settings.average else Ascent
         return run(picture, loss, Adam(rate), stage.steps, schedule=cosine, before_step=loss.before_step)
 

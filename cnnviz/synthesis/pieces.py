@@ -68,14 +68,15 @@ class Pieces:
 
 
 Summary = Callable[[Mapping[str, Tensor], Piece], Sequence[Tensor]]
-"""The features of a piece by layer, cut to what counts, and the piece -> tensors that are summed over the pieces."""
+"""The features of a piece by layer, cut to what counts and in the type they were computed in, and the piece -> tensors
+that are summed over the pieces."""
 
 
 def summed(network: Network, pixels: Tensor, layers: Sequence[str], pieces: Pieces, summary: Summary) -> list[Tensor]:
     """The sums of ``summary`` over the pieces of pixels (1, 3, H, W); differentiable, in one piece or in many."""
 
     def of_piece(shown: Tensor, piece: Piece) -> Sequence[Tensor]:
-        return summary(piece.cut(network.features(shown, list(layers))), piece)
+        return summary(piece.cut(network.features(shown, list(layers), raw=True)), piece)
 
     if len(pieces) == 1:
         (piece,) = pieces

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from cnnviz.errors import UsageError
 from cnnviz.network import Network
-from cnnviz.network.variants import in_channels_last, with_average_pooling
+from cnnviz.network.variants import in_channels_last, with_average_pooling, with_weights_cast
 from cnnviz.runtime.progress import OnStep
 from cnnviz.synthesis.ascent import Ascent, cosine
 from cnnviz.synthesis.estimate import Estimate, estimate_run, parts, tile_for
@@ -142,7 +142,7 @@ class TextureSynthesis:
         seed: int = 0,
     ) -> None:
         self.settings = settings = settings or TextureSettings()
-        network = in_channels_last(network)
+        network = in_channels_last(with_weights_cast(network))
         self.network = with_average_pooling(network) if settings.average_pooling else network
         self.sample = sample.to(network.device, network.dtype)
         self.size = size or (sample.shape[2], sample.shape[3])

@@ -9,6 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from cnnviz.network import Network
+from cnnviz.network.network import widened
 from cnnviz.synthesis.moments import moments
 from cnnviz.synthesis.pieces import Piece, plan_pieces, smallest_piece, summed
 from cnnviz.synthesis.piecewise import PiecewiseMoments
@@ -80,12 +81,12 @@ class TextureLoss:
         }
 
     def _of_piece(self, features: Mapping[str, Tensor], piece: Piece) -> list[Tensor]:
-        distance = next(iter(features.values())).new_zeros(())
+        distance = self.target.palette.mean.new_zeros(())
         if self.distributions is not None:
             for layer, weight in self.target.weights.items():
                 share = self.measured.shares[layer][piece.number]
                 if share:
-                    distance = distance + weight * share * self.distributions(layer, features[layer])
+                    distance = distance + weight * share * self.distributions(layer, widened(features[layer]))
         return [distance, *self.measured.of_piece(features, piece)]
 
     def _view(self, pixels: Tensor) -> Tensor:

@@ -112,3 +112,20 @@ def test_blend_refuses_weights_that_make_no_sense():
     for weights in ([1.0, 2.0], [-1.0], [0.0]):
         with pytest.raises(UsageError):
             blend([a], weights)
+
+
+@pytest.mark.parametrize("positions", [(9, 7), (60, 61)])
+@pytest.mark.parametrize("masked", [False, True])
+def test_moments_of_bfloat16_are_float32s_within_its_rounding(positions, masked):
+    """The products are of bfloat16's values, summed in float32; masks too are rounded."""
+    chance = torch.Generator().manual_seed(3)
+    low = torch.randn(1, 20, *positions, generator=chance).relu().bfloat16().requires_grad_()
+    mask = torch.rand(1, 1, *positions, generator=chance).round() if masked else None
+    high = low.detach().float().requires_grad_()
+    found, wanted = moments(low, mask), moments(high, mask)
+    assert found.gram.dtype == found.mean.dtype == torch.float32
+    assert float((found.gram - wanted.gram).detach().norm() / wanted.gram.detach().norm()) < 3e-3
+    assert float((found.mean - wanted.mean).detach().norm() / wanted.mean.detach().norm()) < 1e-4
+    slopes = [torch.autograd.grad((m.gram**2).sum() + m.mean.sum(), x)[0] for m, x in ((found, low), (wanted, high))]
+    assert slopes[0].dtype == torch.bfloat16
+    assert float((slopes[0].float() - slopes[1]).norm() / slopes[1].norm()) < 1e-2

@@ -137,9 +137,9 @@ def test_only_one_pieces_activations_are_kept(tiny):
     class Watched:
         spec, truncated = tiny.spec, tiny.truncated
 
-        def features(self, pixels, layers):
+        def features(self, pixels, layers, raw):
             seen.append((tuple(pixels.shape[2:]), torch.is_grad_enabled()))
-            return tiny.features(pixels, layers)
+            return tiny.features(pixels, layers, raw=raw)
 
     pixels = _noise(10).requires_grad_()
     pieces = plan_pieces(tiny, LAYERS, (75, 62), 40)
