@@ -16,7 +16,7 @@ from torch import Tensor
 
 from cnnviz.errors import DivergedError
 from cnnviz.runtime.memory import keep_freed_memory
-from cnnviz.runtime.progress import OnStep, Step
+from cnnviz.runtime.progress import Figures, OnStep, Step
 from cnnviz.synthesis.optimizers import Optimizer
 
 Terms = Mapping[str, Tensor | float]
@@ -31,6 +31,9 @@ Schedule = Callable[[float], float]
 
 Hook = Callable[[int], None]
 """Called around each step with its number, which counts from 1."""
+
+_CHECK_EVERY = 16
+"""Steps between two looks at the loss on a device that would have to wait for each."""
 
 
 class Parameterization(Protocol):
@@ -66,6 +69,8 @@ class Ascent:
         before_step: called before each step (and after a restart), where random shifts are drawn anew.
         after_step: called after each step, where the picture is blurred or clipped now and then.
         generator: the source of all chance in objective and hooks, kept in ``state_dict``.
+        check_every: the loss is looked at each so many steps, and at the last, lest it be no number. None is 1 on a
+            CPU, and 16 where looking makes the device wait.
     """
 
     picture: Parameterization
@@ -77,6 +82,7 @@ class Ascent:
     before_step: Hook | None = None
     after_step: Hook | None = None
     generator: torch.Generator | None = None
+    check_every: int | None = None
     done: int = field(default=0, init=False)
     gradient: Tensor | None = field(default=None, init=False, repr=False)
     """Of the loss with respect to the parameter, as last computed."""
@@ -90,7 +96,7 @@ class Ascent:
         while self.done < self.steps:
             terms = self._step()
             if on_step is not None:
-                on_step(Step(self.done, self.steps, numbers(terms), self.image))
+                on_step(Step(self.done, self.steps, Figures(terms), self.image))
         return self.image()
 
     def image(self) -> Tensor:
@@ -121,13 +127,18 @@ class Ascent:
             gradient = torch.autograd.grad(loss, self.picture.parameter)[0]
         self.gradient = gradient
         loss = loss.detach()
-        if not math.isfinite(float(loss)):
+        if self._is_due(self.done + 1) and not math.isfinite(float(loss)):
             raise DivergedError(
                 f"The optimisation diverged at step {self.done + 1}: its loss is no longer a number; "
                 "use a smaller step or smaller weights, or fp32 instead of a shorter precision."
             )
         terms.update({"loss": loss, **parts})
         return loss, gradient
+
+    def _is_due(self, number: int) -> bool:
+        """Whether the loss is looked at in this step."""
+        every = self.check_every or (1 if self.picture.parameter.device.type == "cpu" else _CHECK_EVERY)
+        return number % every == 0 or number == self.steps
 
     def state_dict(self) -> dict[str, Any]:
         """All it takes to go on later: the parameter, the optimiser's memory, the steps done, the generator."""
@@ -146,11 +157,6 @@ class Ascent:
         self.optimizer.load_state_dict(state["optimizer"])
         if self.generator is not None and state["generator"] is not None:
             self.generator.set_state(state["generator"])
-
-
-def numbers(terms: Terms) -> dict[str, float]:
-    """The parts of a loss as plain numbers."""
-    return {name: float(value) for name, value in terms.items()}
 
 
 def cosine(share: float) -> float:

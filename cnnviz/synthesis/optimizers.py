@@ -7,6 +7,7 @@ on a small picture. All of them descend: an objective to be maximised is given w
 
 from __future__ import annotations
 
+import math
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -158,11 +159,14 @@ class LBFGS:
 
     def _evaluated(self, evaluate: Evaluate) -> tuple[Tensor, Tensor]:
         try:
-            return evaluate()
+            loss, gradient = evaluate()
         except DivergedError:
             if self.guard is None or self.best is None:
                 raise
             return torch.tensor(torch.inf), self.best[2]
+        if self.guard is not None and self.best is not None and not math.isfinite(float(loss)):
+            return torch.tensor(torch.inf), self.best[2]
+        return loss, gradient
 
     def _guarded(self, parameter: Tensor, loss: Tensor, gradient: Tensor) -> tuple[Tensor, Tensor]:
         """Loss and gradient where the parameter is, after going back if it ran away."""

@@ -32,8 +32,9 @@ class RandomView:
         """A view (N, 3, H, W) of pixels (N, 3, H, W); ``generator`` lives on the CPU, as all chance here."""
         theta = self._matrices(len(pixels), pixels.shape[2], pixels.shape[3], generator)
         theta = theta.to(pixels.device, pixels.dtype, non_blocking=True)
-        field = F.affine_grid(theta, list(pixels.shape), align_corners=False)
-        return F.grid_sample(pixels - 0.5, field, mode="bilinear", padding_mode="zeros", align_corners=False) + 0.5
+        field = affine_field(theta, pixels.shape[2], pixels.shape[3])
+        seen = F.grid_sample(pixels - 0.5, field, mode="bilinear", padding_mode="zeros", align_corners=False)
+        return seen.add_(0.5)
 
     def _matrices(self, count: int, height: int, width: int, generator: torch.Generator | None) -> Tensor:
         """Affine matrices (count, 2, 3) from a view's coordinates, in [-1, 1], to the picture's."""
@@ -48,6 +49,20 @@ class RandomView:
         first = torch.stack([cos, -sin * height / width, across], 1)
         second = torch.stack([sin * width / height, cos, down], 1)
         return torch.stack([first, second], 1)
+
+
+def affine_field(theta: Tensor, height: int, width: int) -> Tensor:
+    """Where each pixel of a view is read, (N, height, width, 2), by affine matrices (N, 2, 3).
+
+    ``F.affine_grid`` without aligned corners, which multiplies matrices of three columns and takes up to four times as
+    long as sums of rows and columns.
+    """
+    across, down = ((2 * torch.arange(n, device=theta.device, dtype=theta.dtype) + 1) / n - 1 for n in (width, height))
+    field = theta.new_empty(len(theta), height, width, 2)
+    for axis in (0, 1):
+        a, b, c = theta[:, axis, :, None, None].unbind(1)
+        torch.add(a * across + c, b * down[:, None], out=field[..., axis])
+    return field
 
 
 def random_offset(largest: int, generator: torch.Generator | None) -> tuple[int, int]:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import pytest
 import torch
 
+from cnnviz.errors import DivergedError
+from cnnviz.runtime.progress import Figures
 from cnnviz.synthesis.ascent import Ascent
 from cnnviz.synthesis.optimizers import LBFGS, Adam, NormalizedGradient
 from cnnviz.synthesis.parameterization import Pixels
@@ -116,3 +118,44 @@ def test_a_resumed_run_ends_where_an_unbroken_one_does(make):
     second = ascent()
     second.load_state_dict(state)
     assert torch.equal(second.run(), whole)
+
+
+@pytest.mark.parametrize(("every", "caught"), [(None, 2), (3, 3), (100, 5)])
+def test_a_loss_that_is_no_number_is_found_at_the_next_look_or_at_the_end(every, caught):
+    """By default a CPU looks at every step; a device that would have to wait looks now and then."""
+    ascent = Ascent(Pixels(_start(), bounded=False), lambda image: (image.sum(), {}), Adam(0.1), 5, check_every=every)
+
+    def objective(image):
+        return (image * (float("nan") if ascent.done else 1.0)).sum(), {}
+
+    ascent.objective = objective
+    with pytest.raises(DivergedError, match=f"step {caught}:"):
+        ascent.run()
+    assert ascent.done == caught - 1
+
+
+def test_a_guarded_lbfgs_goes_back_from_a_loss_that_is_no_number():
+    x = torch.tensor([1.0, -2.0], dtype=torch.float64)
+    optimizer = LBFGS(0.1, guard=2.0)
+    optimizer.step(x, lambda: (x.square().sum(), 2 * x))
+    moved = x.clone()
+    nan = torch.full_like(x, torch.nan)
+    optimizer.step(x, lambda: (nan.sum(), nan))
+    assert torch.equal(x, moved)  # back to the best place, and from there down its gradient again
+
+
+def test_figures_become_numbers_when_read():
+    class Late:
+        read = 0
+
+        def __float__(self):
+            Late.read += 1
+            return 1.5
+
+    seen = []
+    objective = lambda image: (_valley(image), {"late": Late()})  # noqa: E731
+    Ascent(Pixels(_start(), bounded=False), objective, Adam(0.1), 3).run(seen.append)
+    assert Late.read == 0
+    assert dict(seen[-1].terms)["late"] == 1.5
+    assert list(seen[0].terms) == ["loss", "late"] and len(seen[0].terms) == 2
+    assert isinstance(seen[0].terms, Figures)

@@ -8,7 +8,7 @@ import torch
 from scipy import ndimage
 
 from cnnviz.synthesis.regularizers import grey_distance, likeness, out_of_range, total_variation
-from cnnviz.synthesis.transforms import RandomView, gaussian_blur, random_offset, roll, unroll
+from cnnviz.synthesis.transforms import RandomView, affine_field, gaussian_blur, random_offset, roll, unroll
 
 
 def _picture(count=1, height=20, width=28):
@@ -107,3 +107,9 @@ def test_likeness_is_one_for_copies_and_less_for_others():
     apart = torch.zeros(2, 2, 3, 3)
     apart[0, 0], apart[1, 1] = 1, 1
     assert float(likeness(apart)) == pytest.approx(0, abs=1e-6)
+
+
+def test_the_field_of_a_view_is_that_of_torch() -> None:
+    theta = torch.randn(3, 2, 3, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    expected = torch.nn.functional.affine_grid(theta, [3, 3, 7, 12], align_corners=False)
+    torch.testing.assert_close(affine_field(theta, 7, 12), expected)
