@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-WORKING_SET = {"cpu": 40 << 20, "cuda": 2 << 30}
+WORKING_SET = {"cpu": 30 << 20, "cuda": 2 << 30}
 """Bytes that one operation of a batch may read and write: about a CPU's cache; enough to fill a GPU."""
 
 LARGEST_BATCH = {"cpu": 16, "cuda": 256}
