@@ -10,6 +10,7 @@ import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from cnnviz.cli import console, replay
@@ -19,7 +20,9 @@ from cnnviz.cli.work import Done, Failure, Item, Made, Workbench
 from cnnviz.errors import ImageError, UsageError
 
 if TYPE_CHECKING:
-    from cnnviz.cli.job import Bench, ImageJob
+    from cnnviz.cli.job import Bench, Explain, ImageJob
+    from cnnviz.cli.options import EngineOptions
+    from cnnviz.network import Network
     from cnnviz.network.network import WeightsInfo
     from cnnviz.runtime.batch.outcome import Outcomes
     from cnnviz.runtime.batch.ray_engine import Cluster, Share, Workers
@@ -83,9 +86,20 @@ class Order:
         default_factory=lambda: {name: os.environ[name] for name in _HANDED_ON if name in os.environ}
     )
 
+    @classmethod
+    def of(cls, job: ImageJob, model: str, threads: int) -> Order:
+        """The order for a job of the command being served."""
+        return cls(current.command, current.given, current.parameters(), job.number, model, threads)
+
     def __call__(self) -> tuple[Card, Callable[[Sequence[Item]], list[Made | Failure]]]:
         """Run in the worker: load the network, and give what does pictures."""
+        job, explain, network, notes = self.found()
+        bench = Workbench(job, network, explain)
+        return _card(bench, notes), _Desk(bench, self.threads)
 
+    def found(self) -> tuple[ImageJob, Explain, Network, list[str]]:
+        """The job, what it does, its network, and what there was to warn of; for good: a worker does nothing else."""
+        import_module("cnnviz.cli.app")  # registers the commands
         os.environ.update(self.environment)
         with suppress(OSError):  # elsewhere there need not be such a folder
             os.chdir(self.folder)
@@ -93,9 +107,7 @@ class Order:
             job, explain = replay.jobs_of(served[self.command], self.values)[self.job]
             current.told = dict(self.parameters)
             job.network.prepare()
-            network = job.load(self.model)
-        bench = Workbench(job, network, explain)
-        return _card(bench, notes), _Desk(bench, self.threads)
+            return job, explain, job.load(self.model), notes
 
 
 def _card(bench: Workbench, notes: list[str]) -> Card:
@@ -156,23 +168,35 @@ def _packed(items: Sequence[Item]) -> list[Item]:
 def ray_bench(job: ImageJob, model: str, count: int) -> Iterator[Bench]:
     """Workers of a cluster, for as long as the block lasts, with the network of ``job`` loaded."""
     from cnnviz.cli.job import Bench
-    from cnnviz.runtime.batch.ray_engine import Cluster, Workers
 
     _refuse_what_stays_here(job)
-    threads = _threads()
-    with ExitStack() as stack:
-        stack.enter_context(console.only_results_on_stdout())  # Ray prints there that a worker has died
-        cluster = Cluster.connect(job.batch.ray_address, (job.batch.jobs or os.cpu_count() or 1) * threads)
-        stack.callback(cluster.close)
-        share = _share(job, cluster, threads)
-        order = Order(current.command, current.given, current.parameters(), job.number, model, share.processors)
-        workers: Workers[Card, Sequence[Item], list[Made | Failure]] = Workers(
-            order, min(count, _worker_count(job, cluster, share)), share, _packed, console.warn
-        )
-        stack.callback(workers.stop)
+    with hired(job.batch, job.network.device, count, lambda threads: Order.of(job, model, threads), _packed) as workers:
         card = workers.start()
         _tell(card, workers.count)
         yield Bench(_RayEngine(workers), card, card.at_once, is_remote=True)
+
+
+@contextmanager
+def hired(
+    options: EngineOptions,
+    device: str,
+    count: int,
+    setup: Callable[[int], Callable[[], tuple[Any, Any]]],
+    pack: Callable[[Any], Any],
+) -> Iterator[Workers]:
+    """At most ``count`` workers of a cluster, not yet started; ``setup`` is told how many threads each is to use."""
+    from cnnviz.runtime.batch.ray_engine import Cluster, Workers
+
+    threads = _threads()
+    with ExitStack() as stack:
+        stack.enter_context(console.only_results_on_stdout())  # Ray prints there that a worker has died
+        cluster = Cluster.connect(options.ray_address, (options.jobs or os.cpu_count() or 1) * threads)
+        stack.callback(cluster.close)
+        share = _share(device, cluster, threads)
+        most = options.jobs or (cluster.gpus if share.gpus else max(1, cluster.processors // share.processors))
+        workers: Workers = Workers(setup(threads), min(count, most), share, pack, console.warn)
+        stack.callback(workers.stop)
+        yield workers
 
 
 def _refuse_what_stays_here(job: ImageJob) -> None:
@@ -189,16 +213,12 @@ def _threads() -> int:
     return int(told) if told.isdecimal() and int(told) > 0 else 1
 
 
-def _share(job: ImageJob, cluster: Cluster, threads: int) -> Share:
+def _share(device: str, cluster: Cluster, threads: int) -> Share:
     from cnnviz.runtime.batch.ray_engine import Share
 
-    if cluster.gpus and job.network.device.startswith(("auto", "cuda")):
+    if cluster.gpus and device.startswith(("auto", "cuda")):
         return Share(threads, 1, _GPU_TASKS)
     return Share(threads)
-
-
-def _worker_count(job: ImageJob, cluster: Cluster, share: Share) -> int:
-    return job.batch.jobs or (cluster.gpus if share.gpus else max(1, cluster.processors // share.processors))
 
 
 def _tell(card: Card, count: int) -> None:

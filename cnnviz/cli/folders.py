@@ -13,7 +13,7 @@ from cnnviz.cli.command import command
 from cnnviz.cli.features import ChannelsOption, channel_list
 from cnnviz.cli.folderjob import Album, FolderJob
 from cnnviz.cli.job import ImageJob, Picture, Result
-from cnnviz.cli.options import InputOptions, NetworkOptions, OutputOptions, RunOptions, StoreOptions
+from cnnviz.cli.options import EngineOptions, InputOptions, NetworkOptions, OutputOptions, RunOptions, StoreOptions
 from cnnviz.errors import UsageError
 
 if TYPE_CHECKING:
@@ -85,7 +85,7 @@ def _register_patches(app: typer.Typer) -> None:
         input: InputOptions,
         output: OutputOptions,
         store: StoreOptions,
-        run: RunOptions,
+        run: EngineOptions,
         layer: Annotated[str, typer.Option("--layer", "-l", help="A layer whose output is a map.", show_default=False)],
         channels: ChannelsOption = None,
         top: Annotated[int, typer.Option("--top", "-k", min=1, help="Patches for each channel.")] = 9,
@@ -168,7 +168,7 @@ def _register_embed(app: typer.Typer) -> None:
         input: InputOptions,
         output: OutputOptions,
         store: StoreOptions,
-        run: RunOptions,
+        run: EngineOptions,
         method: Annotated[Method, typer.Option("--method", help="How the map is made.")] = Method.tsne,
         layout: Annotated[
             Layout, typer.Option("--layout", help="scatter keeps the map's shape; grid fills a square.")
@@ -205,7 +205,7 @@ def _register_embed(app: typer.Typer) -> None:
         network: NetworkOptions,
         input: InputOptions,
         store: StoreOptions,
-        run: RunOptions,
+        run: EngineOptions,
         layer: LayerOption = None,
         half: HalfOption = False,
     ) -> None:

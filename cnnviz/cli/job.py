@@ -118,7 +118,7 @@ class ImageJob:
 
     @property
     def batch(self) -> BatchOptions:
-        """How many pictures are worked on; the default for commands that do not ask."""
+        """What works through the pictures; the default for commands that do not ask."""
         return self.run if isinstance(self.run, BatchOptions) else BatchOptions()
 
     def _plan(self, sources: list[Source], model: str) -> Sequence[Destination | None]:

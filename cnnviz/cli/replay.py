@@ -6,13 +6,16 @@ every job, instead of going to work, is kept here with its ``explain``.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from cnnviz.cli.command import current
 
 if TYPE_CHECKING:
+    from cnnviz.cli.folderjob import Album
     from cnnviz.cli.job import Explain, ImageJob
+    from cnnviz.features.collection import Aspect
+    from cnnviz.network import Network
 
 _kept: list[tuple[ImageJob, Explain]] | None = None
 
@@ -35,3 +38,21 @@ def jobs_of(command: Callable[..., Any], values: Mapping[str, Any]) -> list[tupl
     finally:
         _kept = None
     return found
+
+
+class SurveyedError(Exception):
+    """Ends a command about a folder in a worker where it has said what it wants to know of every picture."""
+
+    def __init__(self, aspects: Sequence[Aspect]) -> None:
+        super().__init__()
+        self.aspects = aspects
+
+
+def aspects_of(make: Callable[..., Any], network: Network, album: Album) -> Sequence[Aspect]:
+    """What ``make`` wants to know of every picture of an album."""
+    album.is_replayed = True
+    try:
+        make(network, album)
+    except SurveyedError as found:
+        return found.aspects
+    raise AssertionError("a command about a folder that surveys nothing was sent to a worker")

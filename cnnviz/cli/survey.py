@@ -8,11 +8,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from cnnviz.cli import console
+from cnnviz.cli import console, replay
 from cnnviz.cli.folderjob import Album
 from cnnviz.cli.inputs import Source
 from cnnviz.cli.job import read_picture
-from cnnviz.cli.options import InputOptions, StoreOptions
+from cnnviz.cli.options import EngineName, EngineOptions, InputOptions, StoreOptions
 from cnnviz.errors import ImageError, MemoryShortError
 
 if TYPE_CHECKING:
@@ -56,15 +56,15 @@ def survey(album: Album, network: Network, aspects: Sequence[Aspect], store: Sto
 
     ImageError where not one could be read.
     """
-    from cnnviz.features.collection import fill
     from cnnviz.features.contents import Contents
 
+    if album.is_replayed:
+        raise replay.SurveyedError(aspects)
     place = home(store)
     known = Contents(place.folder, place.on_rebuilt).keys([_path(source) for source in album.sources])
-    files = {key: _path(source) for source, key in zip(album.sources, known, strict=True) if key}
+    files = {key: source for source, key in zip(album.sources, known, strict=True) if key}
     with _progress() as on_step:
-        reader = _reader(network, album.options)
-        filling = fill(files, aspects, reader, on_step, batch=store.batch, device=network.device)
+        filling = _filled(album, network, files, aspects, on_step, store)
     sources, keys = [], []
     for source, key in zip(album.sources, known, strict=True):
         error = filling.failed.get(key) if key else _why_unreadable(source, network, album.options)
@@ -76,6 +76,27 @@ def survey(album: Album, network: Network, aspects: Sequence[Aspect], store: Sto
     if not sources:
         raise ImageError(f"None of the {len(album.sources)} pictures could be read.")
     return Survey(sources, keys, filling)
+
+
+def _filled(
+    album: Album,
+    network: Network,
+    files: dict[str, Source],
+    aspects: Sequence[Aspect],
+    on_step: Callable[[Step], None],
+    store: StoreOptions,
+) -> Filling:
+    """What is missing of the files is computed, here or by the workers of a cluster."""
+    from cnnviz.features.collection import fill
+
+    job = album.job
+    if job is not None and isinstance(job.run, EngineOptions) and job.run.engine is EngineName.ray:
+        from cnnviz.cli.gathering import remote_fill
+
+        return remote_fill(job, network, files, aspects, on_step, store)
+    paths = {key: _path(source) for key, source in files.items()}
+    reader = _reader(network, album.options)
+    return fill(paths, aspects, reader, on_step, batch=store.batch, device=network.device)
 
 
 def _path(source: Source) -> Path:

@@ -189,3 +189,21 @@ def test_what_must_stay_here_is_refused(run_cnnviz, album):
     run = run_cnnviz("saliency", "rocket.jpg", "-m", "squeezenet1_1", "--engine", "ray", "--target", "no such class")
     assert run.exit_code == 2
     assert "no such class" in run.stderr
+
+
+def test_a_folder_surveyed_by_workers_is_what_it_is_here(run_cnnviz, album):
+    found = {}
+    for engine in ("local", "ray"):
+        common = ("-m", "squeezenet1_1", "--size", "64", "--engine", engine, "--store", f"store-{engine}", "--json")
+        indexed = run_cnnviz("embed-index", "album", *common, "--batch", "4")
+        sheet = run_cnnviz("patches", "album", "--layer", "fire5", "--channels", "3", "-o", f"{engine}.png", *common)
+        assert (indexed.exit_code, sheet.exit_code) == (1, 1), indexed.stderr + sheet.stderr  # for 4b.jpg
+        assert [line for line in indexed.stderr.splitlines() if "4b.jpg" in line]
+        found[engine] = json.loads(indexed.stdout), json.loads(sheet.stdout)["channels"][0]["patches"]
+        again = run_cnnviz("embed-index", "album", *common)
+        assert json.loads(again.stdout)["computed"] == 0
+    for one, other in zip(found["local"][1], found["ray"][1], strict=True):
+        assert one["file"] == other["file"]
+        assert one["position"] == other["position"]
+        assert one["activation"] == pytest.approx(other["activation"], rel=1e-4)
+    assert found["local"][0]["computed"] == found["ray"][0]["computed"] == 9

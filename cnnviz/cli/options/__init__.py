@@ -18,13 +18,21 @@ from cnnviz.cli.options.pictures import (
     SampleOptions,
     tile_side,
 )
-from cnnviz.cli.options.running import NOT_IN_PARAMETERS, BatchOptions, EngineName, RunOptions, StoreOptions
+from cnnviz.cli.options.running import (
+    NOT_IN_PARAMETERS,
+    BatchOptions,
+    EngineName,
+    EngineOptions,
+    RunOptions,
+    StoreOptions,
+)
 
 __all__ = [
     "NOT_IN_PARAMETERS",
     "BatchOptions",
     "CanvasOptions",
     "EngineName",
+    "EngineOptions",
     "InputOptions",
     "LongOptions",
     "NetworkOptions",

@@ -52,8 +52,8 @@ class EngineName(str, Enum):
 
 
 @dataclass
-class BatchOptions(RunOptions):
-    """How the run is reported, and how many pictures are worked through."""
+class EngineOptions(RunOptions):
+    """How the run is reported, and what works through the pictures."""
 
     engine: Annotated[
         EngineName,
@@ -82,6 +82,12 @@ class BatchOptions(RunOptions):
             show_default="one on this machine",
         ),
     ] = None
+
+
+@dataclass
+class BatchOptions(EngineOptions):
+    """The same for commands with a result for each picture."""
+
     unordered: Annotated[
         bool, option("--unordered", env="UNORDERED", panel=BATCH, help="Report results as they are done.")
     ] = False

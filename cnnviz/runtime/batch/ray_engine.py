@@ -6,6 +6,7 @@ A worker that dies (killed, out of memory, its machine gone) is replaced, and wh
 from __future__ import annotations
 
 import os
+import signal
 import socket
 import threading
 import traceback
@@ -80,6 +81,7 @@ def _ray() -> Any:
 def _init(ray: Any, address: str | None, processors: int | None) -> None:
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # nothing is told to anybody
     _knock(address)
+    on_termination = signal.getsignal(signal.SIGTERM)
     own = {"num_cpus": processors, "object_store_memory": _STORE, "include_dashboard": False}
     try:
         ray.init(
@@ -92,6 +94,9 @@ def _init(ray: Any, address: str | None, processors: int | None) -> None:
         where = f"at '{address}'" if address else "on this machine"
         why = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         raise UsageError(f"No Ray cluster could be reached {where}: {why}") from error
+    finally:
+        if threading.current_thread() is threading.main_thread():
+            signal.signal(signal.SIGTERM, on_termination)  # Ray puts its own there
 
 
 def _knock(address: str | None) -> None:

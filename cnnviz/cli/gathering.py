@@ -1,0 +1,130 @@
+"""``--engine ray`` for commands about a folder: workers compute what is to be known of pictures, the store is here."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from cnnviz.cli import replay
+from cnnviz.cli.cluster import Carried, Order, hired
+from cnnviz.cli.folderjob import Album
+from cnnviz.cli.inputs import Source
+from cnnviz.cli.job import read_picture
+from cnnviz.cli.options import EngineOptions, StoreOptions
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+    from torch import Tensor
+
+    from cnnviz.cli.folderjob import FolderJob
+    from cnnviz.features.collection import Aspect, Filling
+    from cnnviz.features.store import Entry
+    from cnnviz.network import Network
+    from cnnviz.runtime.progress import OnStep
+
+
+@dataclass(frozen=True)
+class Piece:
+    """A picture by its content's key, and which aspects of it are wanted, by their number."""
+
+    key: str
+    source: Source
+    due: frozenset[int]
+
+
+Gathered = tuple[list[list["Entry"]], dict[str, Exception]]
+"""The entries for each aspect's store, and why there are none of some pictures."""
+
+
+@dataclass(frozen=True)
+class SurveyOrder:
+    """What a worker is told once."""
+
+    order: Order
+
+    def __call__(self) -> tuple[None, Callable[[Sequence[Piece]], Gathered]]:
+        import torch
+
+        torch.set_num_threads(self.order.threads)
+        job, make, network, _ = self.order.found()
+        album = Album("", [], job.input)  # type: ignore[arg-type]
+        aspects = replay.aspects_of(make, network, album)
+
+        def read(source: Path | Source) -> tuple[Image, Tensor]:
+            assert isinstance(source, Source)
+            picture = read_picture(source, network, job.input)
+            return picture.photo, picture.pixels
+
+        return None, lambda pieces: _gathered(pieces, aspects, read)
+
+
+def _gathered(
+    pieces: Sequence[Piece], aspects: Sequence[Aspect], read: Callable[[Any], tuple[Image, Tensor]]
+) -> Gathered:
+    """Run in the worker: everything wanted of some pictures."""
+    from dataclasses import replace
+
+    from cnnviz.features.collection import fill
+
+    pads = [_Pad({piece.key for piece in pieces if number in piece.due}) for number in range(len(aspects))]
+    files: dict[str, Any] = {piece.key: piece.source for piece in pieces}
+    on_pads = [replace(aspect, store=pad) for aspect, pad in zip(aspects, pads, strict=True)]  # type: ignore[arg-type]
+    filling = fill(files, on_pads, read, batch=len(pieces), workers=1)
+    return [pad.entries for pad in pads], filling.failed
+
+
+class _Pad:
+    """Stands where a store is expected: lacks what is due, and keeps what is added for the way home."""
+
+    def __init__(self, due: set[str]) -> None:
+        self.due = due
+        self.entries: list[Entry] = []
+
+    def missing(self, keys: Sequence[str]) -> list[str]:
+        return [key for key in keys if key in self.due]
+
+    def add(self, entries: Sequence[Entry]) -> None:
+        self.entries += entries
+
+
+def remote_fill(
+    job: FolderJob,
+    network: Network,
+    sources: dict[str, Source],
+    aspects: Sequence[Aspect],
+    on_step: OnStep,
+    store: StoreOptions,
+) -> Filling:
+    """``cnnviz.features.collection.fill`` by the workers of a cluster; each task's entries are stored as they come."""
+    from cnnviz.features.collection import Filling
+    from cnnviz.runtime.progress import Step
+
+    assert isinstance(job.run, EngineOptions)
+    missing = [set(aspect.store.missing(sources)) for aspect in aspects]
+    due = {key: frozenset(n for n, keys in enumerate(missing) if key in keys) for key in sources}
+    todo = [Piece(key, source, due[key]) for key, source in sources.items() if due[key]]
+    filling = Filling(kept=len(sources) - len(todo))
+    if not todo:
+        return filling
+    tasks = [todo[start : start + store.batch] for start in range(0, len(todo), store.batch)]
+
+    def setup(threads: int) -> SurveyOrder:
+        return SurveyOrder(Order.of(job, network.name, threads))
+
+    with hired(job.run, job.network.device, len(tasks), setup, _packed) as workers:
+        workers.start()
+        for outcome in workers.run(tasks, ordered=False):
+            entries, failed = outcome.get()
+            for aspect, found in zip(aspects, entries, strict=True):
+                if found:
+                    aspect.store.add(found)
+            filling.failed.update(failed)
+            filling.computed += len(outcome.task) - len(failed)
+            on_step(Step(filling.computed + len(filling.failed), len(todo)))
+    return filling
+
+
+def _packed(pieces: Sequence[Piece]) -> list[Piece]:
+    return [Piece(piece.key, Carried.of(piece.source), piece.due) for piece in pieces]
