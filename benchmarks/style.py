@@ -19,6 +19,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 import cnnviz
+from benchmarks.memory_use import peak_beyond, told_by
 from benchmarks.row import Row
 from benchmarks.running import Setting, operations, parser, setting, show
 from benchmarks.timing import interleaved
@@ -31,6 +32,8 @@ from cnnviz.synthesis.stages import resize
 
 SAMPLES = Path(__file__).parents[1] / "sample_images"
 PASSES = 240
+_HISTORY = 5
+"""Steps; each keeps two pictures, which is little beside the network's activations."""
 
 SAME_LOSSES = StyleSettings(
     content_weight=0.3,
@@ -225,18 +228,56 @@ def speed_rows(setting: Setting, sizes: Sequence[int] = (256, 384)) -> list[Row]
         for name in list(loops)[1:]:
             count, case = operations(partial(next, loops[name])), f"VGG-19, {size} px, {name}"
             precision = name[:4]
-            found.append(Row(case, spent[name], "s", spent["peer"], "neural-style-pt's loop", count, precision))
+            memory, peer_memory = (told_by("benchmarks.style", "peak", f"--size={size}", f"--loop={which}")
+                                   for which in (name, "peer"))  # fmt: skip
+            found.append(
+                Row(
+                    case,
+                    spent[name],
+                    "s",
+                    spent["peer"],
+                    "neural-style-pt's loop",
+                    count,
+                    precision,
+                    memory,
+                    peer_memory,
+                )
+            )
     return found
+
+
+def peak(setting: Setting, size: int, which: str) -> float:
+    """MiB that a loop takes beyond the loaded network; what a first run at 64 px loads is not counted."""
+    precision = "bf16" if which == "bf16" else "fp32"
+    network = cnnviz.load_network("vgg19", weights="random", device=str(setting.device), precision=precision)
+
+    def run(side: int) -> None:
+        content, style = (
+            cnnviz.read_image(SAMPLES / name, size=(side, side)).to(setting.device)
+            for name in ("chelsea.png", "starry.jpg")
+        )
+        if which == "peer":
+            loop = neural_style_loop(network.module.features, content, style)
+        else:
+            loop = our_loop(network, content, style, 1000, shift=0 if which == "fp32, in place" else 16)
+        for _ in range(_HISTORY):
+            next(loop)
+
+    run(64)
+    return peak_beyond(partial(run, size), setting.device)
 
 
 def main() -> None:
     options = parser(__doc__)
-    options.add_argument("what", choices=("quality", "speed"))
+    options.add_argument("what", choices=("quality", "speed", "peak"))
     options.add_argument("--size", default="256,384", help="sides, comma-separated")
+    options.add_argument("--loop", default="bf16", help="of which 'peak' tells the memory, as its last word")
     given = options.parse_args()
     chosen = setting(given)
     if given.what == "quality":
         show(quality_rows(chosen), chosen)
+    elif given.what == "peak":
+        print(peak(chosen, int(given.size.split(",")[0]), given.loop))
     else:
         show(speed_rows(chosen, [int(size) for size in given.size.split(",")]), chosen)
 

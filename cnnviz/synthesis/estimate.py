@@ -15,11 +15,10 @@ from cnnviz.network.layers import output_shapes
 from cnnviz.runtime.memory import available_memory
 from cnnviz.synthesis.ascent import Ascent
 from cnnviz.synthesis.pieces import plan_pieces, smallest_piece
-from cnnviz.synthesis.stages import RESTART, Size, Stage
+from cnnviz.synthesis.stages import Size, Stage, history_for
 
-_PICTURE_BYTES = 3 * 4
-_HELD = 2 * RESTART + 16
-"""Float32 pictures held: L-BFGS keeps two for each step since it began anew; gradient, content, and what is shown."""
+_HELD = 16
+"""Float32 pictures held beside L-BFGS's: the picture, its gradient, what is shown of it, the content."""
 
 _BYTES_PER_VALUE = 6.5
 """Of a layer's output, forward and back: VGG-19 takes 4.2 and SqueezeNet 6.3 in fp32; bf16 takes less."""
@@ -63,13 +62,19 @@ def estimate_run(
     total = sum(stage.steps * shown[stage.size] * per_pixel for stage in stages)
     largest = max(sizes, key=_area)
     parted = tile if parts(largest, tile) else 0
-    memory = round(_HELD * _PICTURE_BYTES * _area(largest) + pass_bytes(network, layers, largest, parted))
+    memory = round(held_bytes(largest) + pass_bytes(network, layers, largest, parted))
     return Estimate(sum(stage.steps for stage in stages), sizes, total, memory, parted)
 
 
 def parts(size: Size, tile: int) -> bool:
     """Whether a picture of ``size`` is shown in pieces where these are as large as ``tile``."""
     return bool(tile) and max(size) > tile and _area(size) > tile * tile
+
+
+def held_bytes(size: Size) -> int:
+    """Bytes of what is kept of pictures from step to step, L-BFGS's past above all."""
+    values = 3 * _area(size)
+    return 4 * values * (_HELD + 2 * history_for(values))
 
 
 def pass_bytes(network: Network, layers: Sequence[str], size: Size, tile: int = 0) -> float:
@@ -99,7 +104,7 @@ def tile_for(
     free = available_memory(network.device) if free is None else free
     if free is None:
         return 0
-    room = _IN_USE * free - _HELD * _PICTURE_BYTES * _area(size)
+    room = _IN_USE * free - held_bytes(size)
     if pass_bytes(network, layers, size) <= room:
         return 0
     least = smallest_piece(network, layers) if wanted is None else None
@@ -112,14 +117,15 @@ def tile_for(
 
 def _too_large(network: Network, layers: Sequence[str], size: Size, free: int, least: int | None) -> str:
     """That a picture does not fit, and the shorter side that would: whole, or in pieces as small as can be."""
-    held = _HELD * _PICTURE_BYTES * _area(size)
+    held = held_bytes(size)
     if least is None:
         needed = held + pass_bytes(network, layers, size)
         factor = math.sqrt(_IN_USE * free / needed)
     else:
         piece = pass_bytes(network, layers, (least, least))
         needed = held + piece
-        factor = math.sqrt(max(0.0, _IN_USE * free - piece) / held)
+        least_held = 4 * 3 * _area(size) * (_HELD + 2 * history_for(1 << 40))
+        factor = math.sqrt(max(0.0, _IN_USE * free - piece) / least_held)
     height, width = size
     fitting = int(min(size) * min(1.0, factor) * 0.97)
     remedy = f"--size {fitting} would fit" if fitting >= network.spec.min_size else "no size would fit"

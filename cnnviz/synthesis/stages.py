@@ -22,7 +22,7 @@ RESTART = 25
 """L-BFGS forgets its past each so many steps: the picture is moved then, which changes the objective."""
 
 _RUN_AWAY = 1e3
-_HISTORY = 50  # steps
+_LEAST_PAIRS, _MOST_PAIRS, _PAIRS_BYTES = 10, 50, 1 << 30
 _GROWTH = 1.5  # steps at a size, as a multiple of those at the one before
 _FIRST = 2e-3  # pixel units
 
@@ -113,8 +113,13 @@ def quasi_newton_run(
             raise DivergedError(f"The optimisation ran away: its loss grew from {first[0]:.4g} to {value:.4g}.")
         return loss, terms
 
-    optimizer = LBFGS(history=min(restart, _HISTORY), first=_FIRST)
+    optimizer = LBFGS(history=min(restart, history_for(picture.parameter.numel())), first=_FIRST)
     return Ascent(picture, watched, optimizer, steps, restart_every=restart, before_step=before)
+
+
+def history_for(values: int) -> int:
+    """How many steps L-BFGS remembers for a picture of so many values: as many as help, in a GiB if they can."""
+    return max(_LEAST_PAIRS, min(_MOST_PAIRS, _PAIRS_BYTES // (2 * 4 * values)))
 
 
 @dataclass
