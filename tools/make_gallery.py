@@ -49,6 +49,7 @@ EXHIBITS = (
     Exhibit("invert", "The same photo, painted from ever deeper layers alone", "invert sample_images/chelsea.png"),
     Exhibit("starry", "A photo in a painted style", "style sample_images/rocket.jpg sample_images/starry.jpg"),
     Exhibit("mosaic", "Another", "style sample_images/chelsea.png sample_images/mosaic.jpg"),
+    Exhibit("ink", "And another", "style sample_images/chelsea.png sample_images/ink.jpg"),
     Exhibit("brick", "A wall that goes on", "texture sample_images/brick.png"),
     Exhibit(
         "fool", "Two pictures of a cat; one is taken for a flamingo", "fool sample_images/chelsea.png --target flamingo"
