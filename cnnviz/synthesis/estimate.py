@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import bisect
 import math
 import time
 from collections.abc import Callable, Sequence
@@ -24,6 +25,7 @@ _BYTES_PER_VALUE = 6.5
 """Of a layer's output, forward and back: VGG-19 takes 4.2 and SqueezeNet 6.3 in fp32; bf16 takes less."""
 
 _IN_USE = 0.85  # of the memory that is free
+_SHARES = 64  # parts of a side, to which the size that would fit is told
 
 
 @dataclass(frozen=True)
@@ -117,20 +119,18 @@ def tile_for(
 
 def _too_large(network: Network, layers: Sequence[str], size: Size, free: int, least: int | None) -> str:
     """That a picture does not fit, and the shorter side that would: whole, or in pieces as small as can be."""
-    held = held_bytes(size)
-    if least is None:
-        needed = held + pass_bytes(network, layers, size)
-        factor = math.sqrt(_IN_USE * free / needed)
-    else:
-        piece = pass_bytes(network, layers, (least, least))
-        needed = held + piece
-        least_held = 4 * 3 * _area(size) * (_HELD + 2 * history_for(1 << 40))
-        factor = math.sqrt(max(0.0, _IN_USE * free - piece) / least_held)
+
+    def needed(share: int) -> float:
+        shown = (max(1, size[0] * share // _SHARES), max(1, size[1] * share // _SHARES))
+        return held_bytes(shown) + pass_bytes(network, layers, shown, least or 0)
+
+    smallest = math.ceil(network.spec.min_size * _SHARES / min(size))
+    room = _IN_USE * free
+    fitting = bisect.bisect_right(range(_SHARES), room, lo=smallest, hi=max(smallest, _SHARES), key=needed) - 1
+    remedy = f"--size {min(size) * fitting // _SHARES} would fit" if fitting >= smallest else "no size would fit"
     height, width = size
-    fitting = int(min(size) * min(1.0, factor) * 0.97)
-    remedy = f"--size {fitting} would fit" if fitting >= network.spec.min_size else "no size would fit"
     return (
-        f"A picture of {width}×{height} pixels needs about {needed / 2**30:.1f} GiB in this network and "
+        f"A picture of {width}×{height} pixels needs about {needed(_SHARES) / 2**30:.1f} GiB in this network and "
         f"{free / 2**30:.1f} GiB are free; {remedy}."
     )
 

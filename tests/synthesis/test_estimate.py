@@ -1,0 +1,72 @@
+"""Whether a picture is shown whole or in pieces, by what memory there is, and the size that would fit."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+
+import cnnviz
+from cnnviz.errors import MemoryShortError, UsageError
+from cnnviz.style import StyleSettings, StyleTransfer
+from cnnviz.synthesis import estimate
+from cnnviz.synthesis.estimate import held_bytes, parts, pass_bytes, tile_for
+from cnnviz.synthesis.painting_layers import painting_layers
+
+BIG = (1024, 1536)
+
+
+@pytest.fixture(scope="module")
+def layers(squeezenet):
+    return list(painting_layers(squeezenet).style)
+
+
+def test_whole_where_it_fits_and_otherwise_as_large_pieces_as_do(squeezenet, layers):
+    whole = held_bytes(BIG) + pass_bytes(squeezenet, layers, BIG)
+    assert tile_for(squeezenet, layers, BIG, free=round(2 * whole)) == 0
+    free = round(held_bytes(BIG) / 0.85 + 0.3 * pass_bytes(squeezenet, layers, BIG))
+    tile = tile_for(squeezenet, layers, BIG, free=free)
+    assert 192 <= tile < 1024
+    assert held_bytes(BIG) + pass_bytes(squeezenet, layers, BIG, tile) <= free
+    assert parts(BIG, tile)
+    assert not parts((tile, tile), tile)
+
+
+def test_the_size_that_is_named_fits_and_a_larger_one_does_not(squeezenet, layers):
+    free = 200 << 20
+    with pytest.raises(MemoryShortError, match="GiB") as told:
+        tile_for(squeezenet, layers, BIG, free=free)
+    side = int(re.search(r"--size (\d+)", str(told.value))[1])
+    assert tile_for(squeezenet, layers, (side, side * 3 // 2), free=free) >= 0
+    with pytest.raises(MemoryShortError):
+        tile_for(squeezenet, layers, (round(side * 1.2), round(side * 1.8)), free=free)
+
+
+def test_what_is_asked_for_is_done_or_refused(squeezenet, layers):
+    assert tile_for(squeezenet, layers, BIG, 256, free=1) == 256
+    with pytest.raises(UsageError, match="192"):
+        tile_for(squeezenet, layers, BIG, 100)
+    with pytest.raises(MemoryShortError):
+        tile_for(squeezenet, layers, BIG, 0, free=1 << 20)
+
+
+def test_a_painting_in_pieces_is_the_same_and_its_estimate_tells_of_them(squeezenet, samples):
+    content = cnnviz.read_image(samples / "chelsea.png", size=(220, 330))
+    style = cnnviz.read_image(samples / "starry.jpg", size=128)
+    made = []
+    for tile in (0, 208):
+        settings = StyleSettings(steps=3, scales=1, polish=0.0, in_place=0.0, optimizer="adam", tile=tile)
+        transfer = StyleTransfer(squeezenet, content, [style], settings=settings)
+        made.append(transfer.run())
+    assert float((made[0] - made[1]).abs().mean()) < 2e-3
+    told = transfer.estimate()
+    assert told.tile == 208
+    assert "pieces of 208 px" in str(told)
+    assert told.bytes < held_bytes((220, 330)) + pass_bytes(squeezenet, transfer.layers, (220, 330))
+
+
+def test_by_itself_it_asks_the_device(squeezenet, layers, monkeypatch):
+    monkeypatch.setattr(estimate, "available_memory", lambda device: 1800 << 20)
+    assert 0 < tile_for(squeezenet, layers, (1024, 1024)) < 1024
+    monkeypatch.setattr(estimate, "available_memory", lambda device: None)
+    assert tile_for(squeezenet, layers, (1 << 14, 1 << 14)) == 0
