@@ -121,11 +121,11 @@ def command_line(recipe: dict[str, Any]) -> str:
         settings["target"] = recipe["target"]["index"]
     for name, value in settings.items():
         option = f"--{name.replace('_', '-')}"
-        if value is True:
-            parts.append(option)
+        if isinstance(value, bool):  # a recipe has what differs from the defaults: False is of an option that is on
+            parts.append(option if value else f"--no-{option[2:]}")
         elif isinstance(value, list):
             parts += [part for item in value for part in (option, str(item))]
-        elif value is not None and value is not False:
+        elif value is not None:
             parts += [option, str(value)]
     return shlex.join(parts)
 

@@ -21,6 +21,9 @@ from cnnviz.synthesis.texture_target import TextureTarget
 _FAINT = 0.1
 """Share of a layer's deviation that is added to each channel's: channels that see nothing in the photo stay faint."""
 
+_FLAT = 1e-3
+"""Share of a layer's energy that is added to its variance, which may be next to nothing."""
+
 _LIGHTNESS_SIDE = 64
 """Square root of the area, in pixels, at which light and shade are compared."""
 
@@ -34,7 +37,8 @@ class FeatureTarget:
     as well, against which the style term works: a face is kept at the price of the style. What is restyled asks for
     the photo's arrangement alone, and the two agree.
 
-    The error is relative to the target: to its sum of squares as it is, to its variance when restyled.
+    The error is relative to the target: to its sum of squares as it is, to its variance (and a thousandth of that sum)
+    when restyled.
     """
 
     def __init__(
@@ -70,7 +74,8 @@ class FeatureTarget:
                 if self.restyled:
                     gain, shift, mean = (_part(line, piece, layer) for line in lines[layer])
                     kept[layer] = maps * gain + shift
-                    energy = (kept[layer] - mean).square().sum()
+                    # Where the style hardly varies, as a share of all there is: cf. ``covariance_distance``.
+                    energy = (kept[layer] - mean).square().sum() + _FLAT * kept[layer].square().sum()
                 energies.append(energy)
             self.wanted[piece.number] = kept
             return energies

@@ -123,7 +123,7 @@ class Ascent:
     def _evaluate(self, terms: dict[str, Tensor | float]) -> tuple[Tensor, Tensor]:
         """The loss and its gradient; ``terms`` receives the loss and its parts."""
         with torch.enable_grad():
-            loss, parts = self.objective(self.picture.image())
+            loss, parts = self._judged()
             gradient = torch.autograd.grad(loss, self.picture.parameter)[0]
         self.gradient = gradient
         loss = loss.detach()
@@ -139,6 +139,12 @@ class Ascent:
         """Whether the loss is looked at in this step."""
         every = self.check_every or (1 if self.picture.parameter.device.type == "cpu" else _CHECK_EVERY)
         return number % every == 0 or number == self.steps
+
+    def _judged(self) -> tuple[Tensor, Terms]:
+        try:
+            return self.objective(self.picture.image())
+        except torch.linalg.LinAlgError as error:  # eigenvalues of what is no number
+            raise DivergedError(f"The optimisation diverged at step {self.done + 1}: {error}") from error
 
     def state_dict(self) -> dict[str, Any]:
         """All it takes to go on later: the parameter, the optimiser's memory, the steps done, the generator."""

@@ -138,6 +138,24 @@ def test_the_estimate_is_told_when_asked_for(run_cnnviz, samples):
     assert "2 steps at 60×40 will take about" in outcome.stderr
 
 
+def test_quality_options_reach_the_painting(run_cnnviz, samples):
+    """Each changes the picture; what is written says so."""
+    pictures = (samples / "chelsea.png", samples / "ink.jpg")
+    common = (*NET, "--size", 40, "--steps", 6, "--scales", 2, "--optimizer", "adam")
+    assert run_cnnviz("style", *pictures, *common, "-o", "plain.png").exit_code == 0
+    plain = Image.open("plain.png").convert("RGB")
+    options = (
+        *(("--average", 0.9), ("--no-carry",), ("--pooling", "rescaled"), ("--layer-weights", "falling")),
+        *(("--content-target", "photo"), ("--lightness-weight", 2), ("--in-place", 0.5), ("--smoothing", "softmax")),
+    )
+    for number, option in enumerate(options):
+        name = f"{number}.png"
+        assert run_cnnviz("style", *pictures, *common, *option, "-o", name).exit_code == 0
+        assert ImageChops.difference(plain, Image.open(name).convert("RGB")).getbbox() is not None, option
+    line = json.loads(run_cnnviz("info", "1.png").stdout)["command_line"]
+    assert "--no-carry" in line
+
+
 def test_texture_of_another_size_and_shape(run_cnnviz, samples):
     common = (*NET, "--sample-size", 48, "--steps", 4)
     assert run_cnnviz("texture", samples / "brick.png", *common, "--size", "80x56", "-o", "a.png").exit_code == 0

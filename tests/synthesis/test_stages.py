@@ -96,6 +96,21 @@ def test_divergence_is_told_and_mended_with_adam():
     assert float(picture.mean()) > 0.5
 
 
+def test_pixels_that_are_no_numbers_count_as_divergence():
+    """Eigenvalues of such a picture's colours cannot be found: an error of linear algebra, not a loss of NaN."""
+
+    def prepare(stage, start):
+        def objective(pixels):
+            broken = pixels * (1 if run.rescued else float("nan"))
+            return torch.linalg.eigvalsh(torch.cov(broken[0].flatten(1)) + torch.eye(3)).sum(), {}
+
+        return Ascent(Pixels(start), objective, Adam(), stage.steps)
+
+    run = CoarseToFine(torch.rand(1, 3, 8, 8), plan_stages((8, 8), 4, 1), prepare)
+    assert torch.isfinite(run.run()).all()
+    assert "diverged" in run.remarks[0]
+
+
 def test_divergence_with_adam_too_is_an_error():
     def prepare(stage, start):
         def objective(pixels):
