@@ -1,8 +1,9 @@
 """Slow style transfer against the loop of Gatys et al. and of neural-style-pt: quality for as many passes, and speed.
 
-neural-style-pt (extra ``bench``: neural-style 0.5.7) is a program that reads its arguments when it is imported, so its
-loop is written out here from its published description (VGG-19, relu1_1 … relu5_1 for the style, relu4_2 for the content, weights 100 and 5, TV 1e-3, max pooling, ``torch.optim.LBFGS``, losses
-computed by modules inside the network, BGR in 0..255). Weights are random: speed does not depend on them.
+neural-style-pt (extra ``bench``: neural-style 0.5.7) is a program that reads its arguments when it is imported, so
+its loop is written out here from its published description (VGG-19, relu1_1 … relu5_1 for the style, relu4_2 for the
+content, weights 100 and 5, TV 1e-3, max pooling, ``torch.optim.LBFGS``, losses computed by modules inside the
+network, BGR in 0..255). Weights are random: speed does not depend on them.
 
 ``python -m benchmarks.style quality`` and ``python -m benchmarks.style speed [--size 256,384]``.
 """
