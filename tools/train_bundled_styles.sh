@@ -21,8 +21,8 @@ from pathlib import Path
 
 CARRIED = {
     "skimage": [f"data/{name}" for name in (
-        "astronaut.png", "brick.png", "camera.png", "coins.png", "color.png", "grass.png", "gravel.png",
-        "hubble_deep_field.jpg", "motorcycle_left.png", "motorcycle_right.png", "retina.jpg", "rocket.jpg",
+        "astronaut.png", "brick.png", "camera.png", "coins.png", "grass.png", "gravel.png",
+        "hubble_deep_field.jpg", "retina.jpg", "rocket.jpg",
     )],
     "sklearn": ["datasets/images/china.jpg", "datasets/images/flower.jpg"],
     "matplotlib": ["mpl-data/sample_data/grace_hopper.jpg"],
@@ -36,5 +36,5 @@ PYTHON
 exec cnnviz fast-style train \
     "$here/sample_images/starry.jpg" "$here/sample_images/mosaic.jpg" "$here/sample_images/ink.jpg" \
     --content "$folder/photos" -o "$folder/styles.safetensors" --resume --force \
-    -m squeezenet1_1 --batch 3 --crop 160 --steps 4800 --learning-rate 0.003 --content-weight 3 --save-every 100 \
+    -m squeezenet1_1 --batch 3 --crop 160 --steps 9600 --learning-rate 0.003 --content-weight 2 --save-every 250 \
     "$@"

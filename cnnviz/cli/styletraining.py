@@ -57,7 +57,7 @@ class TrainingOptions:
     widths: Annotated[str, _training("--widths", help="Channels at full, half and quarter size.", metavar="A,B,C")] = (
         "16,32,64"
     )
-    blocks: Annotated[int, _training("--blocks", min=0, help="Residual blocks.")] = 3
+    blocks: Annotated[int, _training("--blocks", min=0, help="Residual blocks.")] = 5
     learning_rate: Annotated[float, _training("--learning-rate", help="Of Adam, at first.")] = 2e-3
     content_weight: Annotated[float, _training("--content-weight", min=0, help="Of the photo.")] = 4.0
     style_weight: Annotated[float, _training("--style-weight", min=0, help="Of the style.")] = 1.0
