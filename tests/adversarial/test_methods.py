@@ -1,4 +1,4 @@
-"""Attacks against their definitions, against torchattacks, and against closed forms on linear networks."""
+"""Attacks against their definitions, against captum, and against closed forms on linear networks."""
 
 from __future__ import annotations
 
@@ -11,18 +11,6 @@ import cnnviz
 from cnnviz.adversarial import norms
 from cnnviz.errors import UsageError
 from cnnviz.network import InputSpec, Network
-
-
-class OnPixels(nn.Module):
-    """A Network as a module of pixels in [0, 1], for torchattacks."""
-
-    def __init__(self, network: Network) -> None:
-        super().__init__()
-        self.network = network
-        self.module = network.module
-
-    def forward(self, pixels):
-        return self.network(pixels)
 
 
 @pytest.fixture
@@ -46,15 +34,18 @@ def test_fgsm_is_its_definition(squeezenet, pixels):
     torch.testing.assert_close(cnnviz.fgsm(squeezenet, pixels, 3 / 255), expected, atol=1e-6, rtol=0)
 
 
-def test_fgsm_and_pgd_are_torchattacks(squeezenet, pixels):
-    import torchattacks
+def test_fgsm_and_pgd_are_captums(squeezenet, pixels):
+    from captum.robust import FGSM, PGD
 
     labels = squeezenet(pixels).argmax(1)
-    peer = torchattacks.FGSM(OnPixels(squeezenet).eval(), eps=2 / 255)(pixels, labels)
+    loss = nn.CrossEntropyLoss(reduction="none")
+    step, attack = (kind(squeezenet, loss, lower_bound=0, upper_bound=1) for kind in (FGSM, PGD))
+    step.zero_thresh = attack.fgsm.zero_thresh = 0.0  # captum leaves pixels of gradients below 1e-6 alone
+    peer = step.perturb(pixels, 2 / 255, labels)
     torch.testing.assert_close(cnnviz.fgsm(squeezenet, pixels, 2 / 255), peer, atol=1e-6, rtol=0)
-    peer = torchattacks.PGD(OnPixels(squeezenet).eval(), eps=4 / 255, alpha=1 / 255, steps=5, random_start=False)
+    peer = attack.perturb(pixels, radius=4 / 255, step_size=1 / 255, step_num=5, target=labels)
     ours = cnnviz.iterative_fgsm(squeezenet, pixels, 4 / 255, step_size=1 / 255, steps=5)
-    torch.testing.assert_close(ours, peer(pixels, labels), atol=1e-6, rtol=0)
+    torch.testing.assert_close(ours, peer, atol=1e-6, rtol=0)
 
 
 @pytest.mark.parametrize(("norm", "epsilon"), [("linf", 3 / 255), ("l2", 0.7)])
