@@ -64,7 +64,16 @@ def _portable(value: Any) -> Any:
         return [_portable(item) for item in value]
     if isinstance(value, int | float) or value is None:
         return value
-    return Path(value).name if isinstance(value, Path) or Path(value).is_file() else str(value)
+    return Path(value).name or "." if isinstance(value, Path) or _is_place(value) else str(value)
+
+
+def _is_place(text: str) -> bool:
+    """Whether a text names a file or folder, or something in a folder, as a pattern or ``starry.jpg:2`` may."""
+    path = Path(text)
+    try:
+        return text != "" and (path.exists() or (path.parent != Path() and path.parent.is_dir()))
+    except (OSError, ValueError):  # too long for a name, or with a zero in it
+        return False
 
 
 current = Invocation()

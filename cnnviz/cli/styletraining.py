@@ -194,7 +194,9 @@ class _Trainer:
             "losses": last,
         }
         thumbnails = {f".{name}.jpg": _small(photo) for name, photo in zip(self.names, photos, strict=True)}
-        return Result(facts, to_bytes(training.network, made), companions=thumbnails)
+        told = {name: value for name, value in current.parameters().items() if name != "styles"}  # typed as inputs are
+        recipe = {"inputs": [path.name for path in self.styles], "parameters": told}
+        return Result(facts, to_bytes(training.network, made), companions=thumbnails, recipe=recipe)
 
     def _run(self, training: FastStyleTraining, paths: list[Path]) -> dict[str, float]:
         """Train to the end; the last losses."""

@@ -108,13 +108,16 @@ def test_train_writes_a_model_that_apply_paints_with_and_extend_adds_to(run_cnnv
     (tmp_path / "photos").mkdir()
     (tmp_path / "photos" / "a.png").write_bytes((samples / "coffee.png").read_bytes())
     (tmp_path / "photos" / "broken.png").write_bytes(b"no picture")
-    common = ("--content", "photos", *TRAIN, "--save-every", 2)
+    common = ("--content", tmp_path / "photos", *TRAIN, "--save-every", 2)
     run = run_cnnviz("fast-style", "train", samples / "ink.jpg", *common, "--steps", 4, "-o", "m.safetensors", "--json")
     record = json.loads(run.stdout)
     assert (record["steps"], record["photos"], record["skipped"]) == (4, 2, ["broken.png"])
     assert "broken.png" in run.stderr
     assert Image.open(tmp_path / "m-0002.png").size == (3 * 48, 2 * 48)
     assert Image.open(tmp_path / "m.ink.jpg").size == (128, 128)
+    again = run_cnnviz("info", "--command", "m.ink.jpg").stdout
+    assert again.startswith("cnnviz fast-style train ink.jpg ")
+    assert "--content photos " in again  # and not the folder it lies in
     assert not (tmp_path / "m.state").exists()
     wider = ("--extend", "m.safetensors", "--steps", 2, "-o", "wide.safetensors")
     assert run_cnnviz("fast-style", "train", samples / "starry.jpg", *common, *wider).exit_code == 0
