@@ -22,8 +22,9 @@ from cnnviz.cli.options import (
     numbers,
     tile_side,
 )
+from cnnviz.cli.painting import StyleLossName
 from cnnviz.cli.resuming import Resuming
-from cnnviz.cli.style import Last, StyleLossName
+from cnnviz.cli.style import Last
 from cnnviz.errors import UsageError
 
 if TYPE_CHECKING:

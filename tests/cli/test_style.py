@@ -7,7 +7,7 @@ import json
 import pytest
 from PIL import Image, ImageChops
 
-from cnnviz.cli.style import StyleFile, Sweep
+from cnnviz.cli.painting import StyleFile, Sweep
 from cnnviz.cli.texture import parse_size
 from cnnviz.errors import UsageError
 from cnnviz.imaging.recipe import read_recipe
