@@ -7,11 +7,12 @@ and a graph can be cut at the deepest layer asked for.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping
 
-from torch import fx, nn
+from torch import Tensor, fx, nn
 
 from cnnviz.errors import ModelError
+from cnnviz.network import frozen
 
 LAYER = "cnnviz_layer"
 """Key in ``node.meta``: the layer name of a graph node."""
@@ -26,6 +27,9 @@ class _PathTracer(fx.Tracer):
     def __init__(self) -> None:
         super().__init__()
         self._uses: dict[str, int] = {}
+
+    def is_leaf_module(self, m: nn.Module, module_qualified_name: str) -> bool:
+        return isinstance(m, (frozen.Conv2d, nn.MaxPool2d)) or super().is_leaf_module(m, module_qualified_name)
 
     def create_node(self, kind: str, target: object, *args: object, **kwargs: object) -> fx.Node:
         node = super().create_node(kind, target, *args, **kwargs)  # type: ignore[arg-type]
@@ -97,6 +101,36 @@ def truncate(graph_module: fx.GraphModule, nodes: dict[str, fx.Node]) -> fx.Grap
             copies[node] = graph.node_copy(node, copies.__getitem__)
     graph.output({key: copies[node] for key, node in nodes.items()})
     return fx.GraphModule(graph_module, graph)
+
+
+Tell = Callable[[str, Tensor], object]
+"""A node's key and its value."""
+
+
+def reporting(graph_module: fx.GraphModule, nodes: Mapping[str, fx.Node]) -> fx.GraphModule:
+    """A graph of the input and of ``tell``, a ``Tell``, that computes what ``nodes`` need and returns nothing.
+
+    ``tell`` is called with each node's value as soon as there is one. What nothing deeper needs is freed then.
+    """
+    needed = _ancestors(nodes.values())
+    graph = fx.Graph()
+    copies: dict[fx.Node, fx.Node] = {}
+    keys: dict[fx.Node, list[str]] = {}
+    for key, node in nodes.items():
+        keys.setdefault(node, []).append(key)
+    for node in graph_module.graph.nodes:
+        if node in needed:
+            copies[node] = graph.node_copy(node, copies.__getitem__)
+            if node.op == "placeholder":
+                tell = graph.placeholder("tell")
+            for key in keys.get(node, []):
+                graph.call_function(_call, (tell, key, copies[node]))
+    graph.output(None)
+    return fx.GraphModule(graph_module, graph)
+
+
+def _call(tell: Tell, key: str, value: Tensor) -> None:
+    tell(key, value)
 
 
 def _ancestors(nodes: Iterable[fx.Node]) -> set[fx.Node]:

@@ -15,6 +15,8 @@ from cnnviz.errors import ImageError, UsageError
 from cnnviz.network import graph
 from cnnviz.network.aliases import aliases_for
 from cnnviz.network.catalogue import IMAGENET_MEAN, IMAGENET_STD
+from cnnviz.network.frozen import freeze_convolutions
+from cnnviz.network.graph import Tell
 from cnnviz.network.layers import Layer, LayerTable
 from cnnviz.network.targets import find_class, numbered_labels
 
@@ -82,10 +84,12 @@ class Network:
     def __post_init__(self) -> None:
         self.module.eval().requires_grad_(False)
         graph.remove_inplace(self.module)
+        freeze_convolutions(self.module)
         # Channels side by side in memory: convolutions forward and back take a third less time on the CPU, and
         # tensor cores want it so. Values and shapes are the same.
         self.module.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self._truncated: dict[tuple[tuple[str, str | None], ...], fx.GraphModule] = {}
+        self._reporting: dict[tuple[str, ...], fx.GraphModule] = {}
         self._kept: dict[tuple[torch.device, torch.dtype], tuple[Tensor, ...]] = {}
         if self.labels is None:
             self.labels = numbered_labels(self.classes)
@@ -104,6 +108,7 @@ class Network:
         self.module.to(*target)  # type: ignore[call-overload]
         self.__dict__.pop("graph", None)
         self._truncated.clear()
+        self._reporting.clear()
         return self
 
     @cached_property
@@ -162,6 +167,19 @@ class Network:
         with self.autocast():
             found = graph_module(self.normalize(pixels))
         return dict(found) if raw else {name: widened(value) for name, value in found.items()}
+
+    def report(self, pixels: Tensor, layers: Sequence[str], tell: Tell) -> None:
+        """Tell the outputs of ``layers`` by name, each as soon as it is computed and in the type it was computed in.
+
+        As ``features``, for those who need not have them all at once: what nobody keeps is freed, and going back,
+        what was made of a layer comes just before the layer itself.
+        """
+        key = tuple(layers)
+        if key not in self._reporting:
+            nodes = {name: self.layers.node(name) for name in layers}
+            self._reporting[key] = graph.reporting(self.graph, nodes)
+        with self.autocast():
+            self._reporting[key](self.normalize(pixels), tell)
 
     def truncated(self, layers: Mapping[str, str | None]) -> fx.GraphModule:
         """The graph cut down to what ``layers`` need: normalised input -> ``{key: output of the layer}``.

@@ -13,7 +13,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, fx, nn
 
+from cnnviz.network import frozen
+
 Convolution = Callable[[Tensor, Tensor, Tensor | None], Tensor]
+
+_PLAIN = (nn.Conv2d, frozen.Conv2d)
 
 _FAST_BATCH = 16
 """PyTorch gives 1×1 convolutions of smaller batches to a slower library when it has one thread of a processor."""
@@ -79,7 +83,7 @@ def prepare_convolutions(graph_module: fx.GraphModule) -> fx.GraphModule:
     """
     prepared = fx.GraphModule(graph_module, copy.deepcopy(graph_module.graph))
     for node in list(prepared.graph.nodes):
-        if node.op != "call_module" or type(conv := prepared.get_submodule(str(node.target))) is not nn.Conv2d:
+        if node.op != "call_module" or type(conv := prepared.get_submodule(str(node.target))) not in _PLAIN:
             continue
         after = next(iter(node.users), None) if _called_once(prepared, node.target) else None
         norm = _norm(prepared, after) if after and len(node.users) == 1 else None
