@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Callable, Sequence
 from dataclasses import fields, replace
 from itertools import chain
+from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from cnnviz.network.network import Network
 
@@ -31,6 +33,40 @@ def with_average_pooling(network: Network, rescaled: bool = False) -> Network:
     return replace(network, module=module)
 
 
+def with_lean_pooling(network: Network) -> Network:
+    """The network for many passes forward and back: its max pooling keeps no indices.
+
+    They are 64-bit numbers, in a VGG in bfloat16 a quarter of all that is kept; they are found again going back, one
+    layer's at a time. What is computed is the same.
+    """
+    module = _share(network.module)
+    for layer in module.modules():
+        if type(layer) is nn.MaxPool2d:
+            layer.__class__ = _LeanMaxPool2d
+    return replace(network, module=module)
+
+
+class _LeanMaxPool2d(nn.MaxPool2d):
+    """``nn.MaxPool2d`` that goes over its input once more for the gradient."""
+
+    def forward(self, input: Tensor) -> Tensor:
+        return _LeanMax.apply(input, super().forward) if input.requires_grad else super().forward(input)
+
+
+class _LeanMax(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, maps: Tensor, pool: Callable[[Tensor], Tensor]) -> Tensor:
+        ctx.save_for_backward(maps)
+        ctx.pool = pool
+        return pool(maps)
+
+    @staticmethod
+    def backward(ctx: Any, slope: Tensor) -> tuple[Tensor, None]:  # type: ignore[override]
+        maps = ctx.saved_tensors[0].detach().requires_grad_()
+        with torch.enable_grad():
+            return torch.autograd.grad(ctx.pool(maps), maps, slope)[0], None
+
+
 def in_channels_last(network: Network) -> Network:
     """The network itself, its convolutions' weights laid out for pictures in channels_last; no value changes."""
     network.module.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
@@ -45,17 +81,21 @@ class LowWeights(Network):
         return torch.float32
 
 
-def with_weights_cast(network: Network) -> Network:
-    """The network for many passes: autocast would cast its weights anew in each, a twentieth of a step of VGG-19.
+def with_weights_cast(network: Network, layers: Sequence[str]) -> Network:
+    """The network for many passes up to ``layers``: autocast would cast its weights anew in each, a twentieth of a
+    step of VGG-19.
 
-    The network itself where it computes in float32. What it computes is the same to the last bit.
+    The network itself where it computes in float32. What it computes is the same to the last bit; only the weights
+    that ``layers`` need are held twice.
     """
     if network.precision == "fp32":
         return network
+    nodes = network.truncated({name: name for name in layers}).graph.nodes
+    needed = {str(node.target) for node in nodes if node.op == "call_module"}
     lower = torch.bfloat16 if network.precision == "bf16" else torch.float16
     module = _share(network.module)
-    for layer in module.modules():
-        if isinstance(layer, nn.Conv2d):
+    for path, layer in module.named_modules():
+        if path in needed and isinstance(layer, nn.Conv2d):
             for name, value in list(layer.named_parameters(recurse=False)):
                 setattr(layer, name, nn.Parameter(value.to(lower), requires_grad=False))
     return LowWeights(**{each.name: getattr(network, each.name) for each in fields(network)} | {"module": module})

@@ -14,7 +14,7 @@ _HOME_OF = {
     "apply_fast_style": "cnnviz.style.stylize",
     "load_fast_style": "cnnviz.style.stylefile",
     "train_fast_style": "cnnviz.style.training",
-    "StyleSettings": "cnnviz.style.transfer",
+    "StyleSettings": "cnnviz.style.settings",
     "StyleTransfer": "cnnviz.style.transfer",
     "transfer_style": "cnnviz.style.transfer",
     "gram_matrix": "cnnviz.synthesis.moments",
@@ -27,12 +27,12 @@ if TYPE_CHECKING:
     from cnnviz.style.color import match_colors as match_colors
     from cnnviz.style.fast import FastStyleConfig as FastStyleConfig
     from cnnviz.style.fast import FastStyleNetwork as FastStyleNetwork
+    from cnnviz.style.settings import StyleSettings as StyleSettings
     from cnnviz.style.stylefile import load_fast_style as load_fast_style
     from cnnviz.style.stylize import apply_fast_style as apply_fast_style
     from cnnviz.style.training import FastStyleTraining as FastStyleTraining
     from cnnviz.style.training import TrainingSettings as TrainingSettings
     from cnnviz.style.training import train_fast_style as train_fast_style
-    from cnnviz.style.transfer import StyleSettings as StyleSettings
     from cnnviz.style.transfer import StyleTransfer as StyleTransfer
     from cnnviz.style.transfer import transfer_style as transfer_style
     from cnnviz.synthesis.moments import gram_matrix as gram_matrix

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 import torch
 import torch.nn.functional as F
@@ -52,7 +52,7 @@ class FeatureTarget:
     ) -> None:
         self.network, self.layers, self.pieces = network, list(layers), pieces
         self.restyled = restyled and bool(self.layers)
-        self.wanted: dict[int, dict[str, Tensor]] = {}
+        self.wanted: dict[tuple[str, int], Tensor] = {}
         if self.restyled:
             measured = PiecewiseMoments(pieces, self.layers)
             with torch.no_grad():
@@ -65,32 +65,27 @@ class FeatureTarget:
         """See the photo, and the regions' masks, from where the picture now lies."""
         lines = {layer: self._combined(layer, masks) for layer in self.layers} if self.restyled else {}
 
-        def keep(features: Mapping[str, Tensor], piece: Piece) -> list[Tensor]:
-            energies = []
-            kept: dict[str, Tensor] = {}
-            for layer in self.layers:
-                maps = widened(features[layer])
-                kept[layer], energy = maps, maps.square().sum()
-                if self.restyled:
-                    gain, shift, mean = (_part(line, piece, layer) for line in lines[layer])
-                    kept[layer] = maps * gain + shift
-                    # Where the style hardly varies, as a share of all there is: cf. ``covariance_distance``.
-                    energy = (kept[layer] - mean).square().sum() + _FLAT * kept[layer].square().sum()
-                energies.append(energy)
-            self.wanted[piece.number] = kept
-            return energies
+        def keep(layer: str, maps: Tensor, piece: Piece) -> list[Tensor]:
+            kept = widened(maps)
+            if not self.restyled:
+                self.wanted[layer, piece.number] = kept
+                return [kept.square().sum()]
+            gain, shift, mean = (_part(line, piece, layer) for line in lines[layer])
+            self.wanted[layer, piece.number] = kept = kept * gain + shift
+            # Where the style hardly varies, as a share of all there is: cf. ``covariance_distance``.
+            return [(kept - mean).square().sum() + _FLAT * kept.square().sum()]
 
+        self.wanted.clear()
         with torch.no_grad():
             energies = summed(self.network, photo, self.layers, self.pieces, keep)
-        self.energies = dict(zip(self.layers, energies, strict=True))
+        self.energies = {layer: energy for layer, (energy,) in energies.items()}
 
-    def of_piece(self, features: Mapping[str, Tensor], piece: Piece) -> list[Tensor]:
-        """The error of a piece at each layer, to be summed over pieces."""
-        wanted = self.wanted[piece.number]
-        return [
-            (widened(features[layer]) - wanted[layer]).square().sum() / self.energies[layer].clamp_min(1e-12)
-            for layer in self.layers
-        ]
+    def of_piece(self, layer: str, maps: Tensor, piece: Piece) -> list[Tensor]:
+        """The error of a piece, to be summed over pieces; nothing where the layer is none of these."""
+        if layer not in self.layers:
+            return []
+        wanted = self.wanted[layer, piece.number]
+        return [F.mse_loss(widened(maps), wanted, reduction="sum") / self.energies[layer].clamp_min(1e-12)]
 
     def _combined(self, layer: str, masks: Sequence[Tensor | None]) -> list[Tensor]:
         """Gain, shift and mean of each channel (1, C, 1, 1); at each position (1, C, h, w) where regions differ."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from torch import Tensor
@@ -10,7 +10,7 @@ from torch import Tensor
 from cnnviz.network import Network
 from cnnviz.style.content import FeatureTarget, LightnessTarget
 from cnnviz.style.regions import Region
-from cnnviz.synthesis.pieces import Piece, plan_pieces, summed
+from cnnviz.synthesis.pieces import Piece, Sums, plan_pieces, summed
 from cnnviz.synthesis.piecewise import PiecewiseMoments
 from cnnviz.synthesis.regularizers import total_variation
 from cnnviz.synthesis.stages import RandomShift
@@ -92,10 +92,9 @@ class StyleLoss:
         """The loss of pixels (1, 3, H, W), and its parts, by name, before their weights."""
         seen = self._view(pixels)
         sums = summed(self.network, seen, self.layers, self.pieces, self._of_piece)
-        count = len(self.features.layers)
         parts = {
-            "content": sum(sums[:count], pixels.new_zeros(())),
-            "style": self._style(sums[count:]),
+            "content": sum((sums[layer][0] for layer in self.features.layers), pixels.new_zeros(())),
+            "style": self._style(sums),
             "palette": self._palette(seen),
             "tv": total_variation(pixels).sum(),
         }
@@ -104,17 +103,16 @@ class StyleLoss:
         loss = sum((getattr(self.weights, name) * part for name, part in parts.items()), pixels.new_zeros(()))
         return SCALE * loss, {name: part.detach() for name, part in parts.items()}
 
-    def _of_piece(self, features: Mapping[str, Tensor], piece: Piece) -> list[Tensor]:
-        """What a piece adds to the content loss of each layer, and to the moments of each region."""
-        content = self.features.of_piece(features, piece) if self.features.layers else []
-        return [*content, *(part for measured in self.measured for part in measured.of_piece(features, piece))]
+    def _of_piece(self, layer: str, maps: Tensor, piece: Piece) -> list[Tensor]:
+        """What a piece adds to a layer's moments in each region, and to its content loss."""
+        moments = [part for measured in self.measured for part in measured.of_piece(layer, maps, piece)]
+        return [*self.features.of_piece(layer, maps, piece), *moments]
 
-    def _style(self, sums: Sequence[Tensor]) -> Tensor:
-        style, start = self.content.new_zeros(()), 0
-        for (region, target), measured in zip(self.regions, self.measured, strict=True):
-            stop = start + 2 * len(target.weights)
-            style = style + region.share * target.distance_of(measured.whole(sums[start:stop]))
-            start = stop
+    def _style(self, sums: Sums) -> Tensor:
+        moments = {layer: list(parts[layer in self.features.layers :]) for layer, parts in sums.items()}
+        style = self.content.new_zeros(())
+        for number, ((region, target), measured) in enumerate(zip(self.regions, self.measured, strict=True)):
+            style = style + region.share * target.distance_of(measured.whole(moments, 2 * number))
         return style
 
     def _palette(self, pixels: Tensor) -> Tensor:

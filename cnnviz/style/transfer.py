@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import warnings
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -14,16 +14,16 @@ from torch import Tensor
 
 from cnnviz.errors import UsageError
 from cnnviz.network import Network
-from cnnviz.network.variants import in_channels_last, with_average_pooling, with_weights_cast
+from cnnviz.network.variants import in_channels_last, with_average_pooling, with_lean_pooling, with_weights_cast
 from cnnviz.runtime.progress import OnStep
 from cnnviz.style.color import match_colors, match_luminance, with_colors_of
 from cnnviz.style.losses import LossWeights, StyleLoss
 from cnnviz.style.regions import Covered, Region, cover, fading, make_regions
+from cnnviz.style.settings import StyleSettings
 from cnnviz.style.smoothing import faintness, with_softmax
 from cnnviz.synthesis.ascent import Ascent, cosine
 from cnnviz.synthesis.averaging import AveragedAscent
 from cnnviz.synthesis.estimate import Estimate, estimate_run, parts, tile_for
-from cnnviz.synthesis.moments import distance
 from cnnviz.synthesis.optimizers import Adam
 from cnnviz.synthesis.painting_layers import painting_layers
 from cnnviz.synthesis.parameterization import Pixels
@@ -41,115 +41,11 @@ from cnnviz.synthesis.stages import (
 from cnnviz.synthesis.texture_target import TextureTarget, at, measure_texture
 from cnnviz.synthesis.transforms import gaussian_blur
 
-_SHIFT = 16
-"""Pixels, the stride of the deepest layers in use."""
-
 _IN_RANGE, _CAREFUL_RATE = 0.2, 0.01
 """Adam's share of the steps in place, and its step size there."""
 
 _POLISH_RATE, _SOFTEN = 0.02, 0.5
 """Adam's step size where a picture is gone over, and the blur before it, in pixels, that ends L-BFGS's dither."""
-
-
-@dataclass(frozen=True)
-class StyleSettings:
-    """How a style is transferred. All weights are those of relative losses: 1 is what a blank picture would have.
-
-    Attributes:
-        content_weight: more keeps more of the photo.
-        style_weight: of the sum over the style layers.
-        palette_weight: of the distance between the colours of picture and style, which keeps foreign colours out.
-        tv_weight: more makes smoother pictures; of the mean squared difference of neighbouring pixels.
-        lightness_weight: of the photo's light and shade, coarsely, with the style's contrast.
-        content_target: ``restyled`` asks for the photo's features with the style's contrasts; ``photo`` for the
-            features as they are (Gatys 2016).
-        content_layers: None takes the network's default, as do
-        style_layers: where the style is read from.
-        layer_weights: one for each style layer; all 1 if None; ``falling`` makes each a quarter of the one before, and
-            their mean 1 (256:64:16:4:1 for VGG, as Crowson's style-transfer-pytorch has them).
-        style_loss: ``gram`` (Gatys 2016), ``covariance`` (and mean, apart) or ``wasserstein`` (of Gaussians).
-        steps: evaluations of the network, forward and backward, shared among the scales.
-        scales: how many sizes, each twice the one before, the picture is painted at; None takes as many as are
-            128 pixels or more.
-        optimizer: ``lbfgs`` or ``adam``.
-        polish: share of the steps in which each size is gone over with Adam, moved about at every step, which ends
-            the fine dither that L-BFGS leaves.
-        in_place: share of the last size's steps in which the picture is no longer moved: it lowers the loss seen from
-            that place, and brings a trace of the grid back.
-        learning_rate: Adam's, in pixel units; it falls along a cosine at each size.
-        init: what is painted over: the ``content``, ``noise``, or a picture (1, 3, h, w).
-        style_scale: size of the style pictures relative to the content: more makes larger strokes.
-        fade: share of a style picture's sides over which it counts for less and less towards the border, so that its
-            frame is not painted as one.
-        keep_color: ``none``; ``luminance`` paints light and dark only; ``covariance`` gives the style the photo's
-            colours first.
-        average: decay of an exponential average of Adam's pictures, as 0.99, which is shown in their place; 0 shows
-            the last.
-        carry: Adam's moments are carried over from size to size.
-        average_pooling: averages where the network takes maxima, which leaves less noise.
-        rescale_pooling: averages are scaled to what maxima would be, see ``with_average_pooling``.
-        smoothing: of the activations of residual networks (Wang et al. 2021, ``cnnviz.style.smoothing``): ``none``,
-            ``softmax``, or ``scaled``, in which layer3 and layer4 count for next to nothing.
-        shift: pixels by which the picture is moved about in the network's grid; 0 leaves it in place.
-        tile: largest side of the pieces the network is shown, for pictures larger than memory; the painting is the
-            same. 0 shows it the whole, None pieces where the whole does not fit.
-    """
-
-    content_weight: float = 1.0
-    style_weight: float = 1.0
-    palette_weight: float = 20.0
-    tv_weight: float = 1e-2
-    lightness_weight: float = 0.5
-    content_target: str = "restyled"
-    content_layers: Sequence[str] | None = None
-    style_layers: Sequence[str] | None = None
-    layer_weights: Sequence[float] | str | None = None
-    style_loss: str = "covariance"
-    steps: int = 240
-    scales: int | None = None
-    optimizer: str = "lbfgs"
-    polish: float = 0.375
-    in_place: float = 0.0
-    learning_rate: float = 0.05
-    init: str | Tensor = "content"
-    style_scale: float = 1.0
-    fade: float = 0.08
-    keep_color: str = "none"
-    average: float = 0.0
-    carry: bool = True
-    average_pooling: bool = True
-    rescale_pooling: bool = False
-    smoothing: str = "none"
-    shift: int = _SHIFT
-    tile: int | None = None
-
-    def __post_init__(self) -> None:
-        distance(self.style_loss)
-        _one_of("optimizer", self.optimizer, ("lbfgs", "adam"))
-        _one_of("keep_color", self.keep_color, ("none", "luminance", "covariance"))
-        _one_of("smoothing", self.smoothing, ("none", "softmax", "scaled"))
-        if isinstance(self.layer_weights, str):
-            _one_of("layer weights", self.layer_weights, ("falling",))
-        if not 0 <= self.average < 1:
-            raise UsageError(f"The average's decay must lie between 0 and 1, as 0.99, not {self.average}.")
-        if self.smoothing == "softmax" and self.tile:
-            raise UsageError("A softmax is over the whole picture, which cannot be seen in tiles: leave out the tile.")
-        if isinstance(self.init, str):
-            _one_of("init", self.init, ("content", "noise"))
-        _one_of("content_target", self.content_target, ("restyled", "photo"))
-        weights = (self.content_weight, self.style_weight, self.palette_weight, self.tv_weight, self.lightness_weight)
-        if min(weights) < 0:
-            raise UsageError("Weights must not be negative.")
-        if not (0 <= self.polish <= 1 and 0 <= self.in_place <= 1):
-            raise UsageError("The shares of steps must lie between 0 and 1.")
-        if not 0 <= self.fade <= 0.5:
-            raise UsageError(f"The share that fades must lie between 0 and 0.5, not {self.fade}.")
-        if self.content_weight + self.style_weight <= 0:
-            raise UsageError("Either the content or the style needs a weight above 0.")
-        if not 0.05 <= self.style_scale <= 10:
-            raise UsageError(f"The style's scale must lie between 0.05 and 10, not {self.style_scale}.")
-        if self.steps < 1 or (self.scales is not None and self.scales < 1):
-            raise UsageError("At least one step and one scale are needed.")
 
 
 def transfer_style(
@@ -212,15 +108,6 @@ class StyleTransfer:
         seed: int = 0,
     ) -> None:
         self.settings = settings = settings or StyleSettings()
-        network = in_channels_last(with_weights_cast(network))
-        self.network = _altered(network, settings)
-        self.seed = seed
-        self.content = content.to(network.device, network.dtype)
-        self.regions = make_regions(len(styles), weights, masks)
-        if style_masks is not None and len(style_masks) != len(styles):
-            raise UsageError(f"{len(styles)} styles cannot have {len(style_masks)} masks.")
-        self.style_masks = list(style_masks) if style_masks is not None else [None] * len(styles)
-        self.styles = [self._recolored(style.to(self.content)) for style in styles]
         defaults = painting_layers(network)
         self.layer_weights = _weighted(settings.style_layers or defaults.style, settings.layer_weights)
         if settings.smoothing == "scaled":  # Gram matrices and covariances, squared: the fourth power
@@ -228,6 +115,14 @@ class StyleTransfer:
         arrangement = defaults.arrangement if settings.content_target == "restyled" else ()
         self.content_layers = list(settings.content_layers or arrangement or defaults.content)
         self.layers = list(dict.fromkeys([*self.layer_weights, *self.content_layers]))
+        self.network = _altered(in_channels_last(with_weights_cast(network, self.layers)), settings)
+        self.seed = seed
+        self.content = content.to(network.device, network.dtype)
+        self.regions = make_regions(len(styles), weights, masks)
+        if style_masks is not None and len(style_masks) != len(styles):
+            raise UsageError(f"{len(styles)} styles cannot have {len(style_masks)} masks.")
+        self.style_masks = list(style_masks) if style_masks is not None else [None] * len(styles)
+        self.styles = [self._recolored(style.to(self.content)) for style in styles]
         whole = settings.smoothing == "softmax"
         self.tile = 0 if whole else tile_for(self.network, self.layers, _size(self.content), settings.tile)
         self.painting = CoarseToFine(self._first(), self._stages(), self._prepare, carries=settings.carry)
@@ -384,8 +279,8 @@ def _ending(stage: Stage) -> list[Stage]:
 
 def _altered(network: Network, settings: StyleSettings) -> Network:
     """The network as it looks at paintings."""
-    if settings.average_pooling:
-        network = with_average_pooling(network, settings.rescale_pooling)
+    average = settings.average_pooling
+    network = with_average_pooling(network, settings.rescale_pooling) if average else with_lean_pooling(network)
     return with_softmax(network) if settings.smoothing == "softmax" else network
 
 
@@ -400,8 +295,3 @@ def _weighted(layers: Sequence[str], weights: Sequence[float] | str | None) -> d
 
 def _size(pixels: Tensor) -> Size:
     return int(pixels.shape[2]), int(pixels.shape[3])
-
-
-def _one_of(name: str, given: str, known: Sequence[str]) -> None:
-    if given not in known:
-        raise UsageError(f"There is no {name} '{given}'; there are {', '.join(known)}.")

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from cnnviz.errors import UsageError
+from cnnviz.synthesis.products import channel_products, mixed, position_sums
 
 
 @dataclass(frozen=True)
@@ -35,7 +36,6 @@ class Moments:
 
 
 _FLAT = 1e-3
-_BLOCKS = 16
 
 Distance = Callable[[Moments, Moments], Tensor]
 """Moments found and wanted -> how far apart, a scalar; summed over the batch."""
@@ -57,51 +57,30 @@ def moments(features: Tensor, mask: Tensor | None = None) -> Moments:
     """The moments of features (N, C, H, W), each position weighed by ``mask`` (N or 1, 1, H, W) if there is one."""
     if features.dtype == torch.float16:
         features = features.float()  # sums of squares are beyond it
-    rows = features.permute(0, 2, 3, 1).flatten(1, 2)  # positions by channels; no copy in channels_last
-    weights = None if mask is None else mask.to(rows).flatten(2).transpose(1, 2)
-    return Moments(*_Moments.apply(rows, weights))
+    return Moments(*_Moments.apply(features, None if mask is None else mask.to(features)))
 
 
 class _Moments(torch.autograd.Function):
-    """Mean and mean product over rows (N, P, C) weighed by (N or 1, P, 1).
+    """Mean and mean product of maps (N, C, H, W) over positions, weighed by (N or 1, 1, H, W).
 
     The gradient of a product of a matrix with itself is one product, where autograd would make two and add them:
-    ``dX = X (dG + dGᵀ) / P``. In a style transfer this is a quarter of a step.
-
-    Features in bfloat16 are multiplied in it, which sums in float32: over ``_BLOCKS`` blocks of positions, so that
-    what is rounded in the end is rounded that many times independently. The moments are float32.
+    ``dX = X (dG + dGᵀ) / P``. In a style transfer this is a quarter of a step. The moments are float32 at least.
     """
 
     @staticmethod
-    def forward(ctx: Any, rows: Tensor, weights: Tensor | None) -> tuple[Tensor, Tensor]:
-        exact = torch.float32 if rows.dtype == torch.bfloat16 else rows.dtype
-        weighed = rows if weights is None else rows * weights
-        total = torch.tensor(rows.shape[1]) if weights is None else weights.sum((1, 2), keepdim=True, dtype=exact)
-        total = total.to(rows.device, exact).clamp_min(1e-8)
-        ctx.save_for_backward(rows, weights, total)
-        return weighed.sum(1, dtype=exact) / total.reshape(-1, 1), _products(weighed, rows) / total
+    def forward(ctx: Any, maps: Tensor, weights: Tensor | None) -> tuple[Tensor, Tensor]:
+        exact = torch.float64 if maps.dtype == torch.float64 else torch.float32
+        weighed = maps if weights is None else maps * weights
+        counted = maps.new_ones(()).expand(1, 1, *maps.shape[2:]) if weights is None else weights
+        total = counted.sum((1, 2, 3), dtype=exact).clamp_min(1e-8).reshape(-1, 1)
+        ctx.save_for_backward(maps, weights, total)
+        return position_sums(weighed) / total, channel_products(weighed, maps) / total[..., None]
 
     @staticmethod
     def backward(ctx: Any, mean: Tensor, gram: Tensor) -> tuple[Tensor, None]:  # type: ignore[override]
-        rows, weights, total = ctx.saved_tensors
-        both = (gram + gram.transpose(1, 2)) / total
-        each = (mean / total.reshape(-1, 1))[:, None, :]
-        found = torch.baddbmm(each.to(rows), rows, both.to(rows))
-        return (found if weights is None else found * weights), None
-
-
-def _products(one: Tensor, other: Tensor) -> Tensor:
-    """``oneᵀ other`` of rows (N, P, C): the products summed over positions, (N, C, C), in float32 at least."""
-    batch, positions, channels = one.shape
-    if one.dtype != torch.bfloat16:
-        return one.transpose(1, 2) @ other
-    side = positions // _BLOCKS
-    if side < channels:
-        return (one.transpose(1, 2) @ other).float()
-    whole, rest = side * _BLOCKS, slice(side * _BLOCKS, None)
-    blocks = [rows[:, :whole].unflatten(1, (_BLOCKS, side)).flatten(0, 1) for rows in (one, other)]
-    found = (blocks[0].transpose(1, 2) @ blocks[1]).unflatten(0, (batch, _BLOCKS)).sum(1, dtype=torch.float32)
-    return found + one[:, rest].transpose(1, 2) @ other[:, rest] if whole < positions else found
+        maps, weights, total = ctx.saved_tensors
+        found = mixed(maps, (gram + gram.transpose(1, 2)) / total[..., None], mean / total)
+        return (found if weights is None else found.mul_(weights)), None
 
 
 def blend(parts: Sequence[Moments], weights: Sequence[float]) -> Moments:

@@ -48,9 +48,11 @@ class Piece:
     cuts: Mapping[str, Window]
     places: Mapping[str, Window]
 
-    def cut(self, features: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        """What counts of the features (N, C, h, w) of this piece."""
-        return {layer: region(maps, self.cuts[layer]) for layer, maps in features.items()}
+    def cut(self, layer: str, maps: Tensor) -> Tensor:
+        """What counts of a layer's maps (N, C, h, w) of this piece."""
+        window = self.cuts[layer]
+        whole = all(part == slice(0, side) for part, side in zip(window, maps.shape[2:], strict=True))
+        return maps if whole else region(maps, window)
 
 
 @dataclass(frozen=True)
@@ -67,21 +69,37 @@ class Pieces:
         return len(self.pieces)
 
 
-Summary = Callable[[Mapping[str, Tensor], Piece], Sequence[Tensor]]
-"""The features of a piece by layer, cut to what counts and in the type they were computed in, and the piece -> tensors
-that are summed over the pieces."""
+Summary = Callable[[str, Tensor, Piece], Sequence[Tensor]]
+"""A layer, its maps of a piece, cut to what counts and in the type they were computed in, and the piece -> tensors that
+are summed over the pieces."""
+
+Sums = Mapping[str, Sequence[Tensor]]
+"""What ``Summary`` told, summed, by layer."""
 
 
-def summed(network: Network, pixels: Tensor, layers: Sequence[str], pieces: Pieces, summary: Summary) -> list[Tensor]:
-    """The sums of ``summary`` over the pieces of pixels (1, 3, H, W); differentiable, in one piece or in many."""
+def summed(network: Network, pixels: Tensor, layers: Sequence[str], pieces: Pieces, summary: Summary) -> Sums:
+    """The sums of ``summary`` over the pieces of pixels (1, 3, H, W); differentiable, in one piece or in many.
 
-    def of_piece(shown: Tensor, piece: Piece) -> Sequence[Tensor]:
-        return summary(piece.cut(network.features(shown, list(layers), raw=True)), piece)
+    Each layer is summed up as soon as it is computed: no more of them is kept than the way back needs.
+    """
+    counts: dict[str, int] = {}
+
+    def of_piece(shown: Tensor, piece: Piece) -> list[Tensor]:
+        found: dict[str, Sequence[Tensor]] = {}
+
+        def tell(layer: str, maps: Tensor) -> None:
+            found[layer] = summary(layer, piece.cut(layer, maps), piece)
+
+        network.report(shown, layers, tell)
+        counts.update({layer: len(found[layer]) for layer in layers})
+        return [part for layer in layers for part in found[layer]]
 
     if len(pieces) == 1:
         (piece,) = pieces
-        return list(of_piece(region(pixels, piece.window), piece))
-    return list(_Summed.apply(pixels, of_piece, pieces))
+        parts = iter(of_piece(region(pixels, piece.window), piece))
+    else:
+        parts = iter(_Summed.apply(pixels, of_piece, pieces))
+    return {layer: [next(parts) for _ in range(counts[layer])] for layer in layers}
 
 
 class _Summed(torch.autograd.Function):

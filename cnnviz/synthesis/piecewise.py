@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 import torch.nn.functional as F
 from torch import Tensor
 
 from cnnviz.synthesis.moments import Moments, moments
-from cnnviz.synthesis.pieces import Piece, Pieces, Size, region
+from cnnviz.synthesis.pieces import Piece, Pieces, Size, Sums, region
 
 
 class PiecewiseMoments:
@@ -23,18 +23,17 @@ class PiecewiseMoments:
         weights = {layer: [self._weight(layer, piece) for piece in pieces] for layer in layers}
         self.shares = {k: [w / max(sum(all_), 1e-8) for w in all_] for k, all_ in weights.items()}
 
-    def of_piece(self, features: Mapping[str, Tensor], piece: Piece) -> list[Tensor]:
-        """What a piece adds: mean and Gram matrix for each layer, to be summed over the pieces."""
-        parts: list[Tensor] = []
-        for layer in self.layers:
-            mask, share = self.masks[layer], self.shares[layer][piece.number]
-            found = moments(features[layer], None if mask is None else region(mask, piece.places[layer]))
-            parts += [found.mean, found.gram] if share == 1 else [found.mean * share, found.gram * share]
-        return parts
+    def of_piece(self, layer: str, maps: Tensor, piece: Piece) -> list[Tensor]:
+        """What a piece adds to a layer's mean and Gram matrix; nothing where the layer is none of these."""
+        if layer not in self.masks:
+            return []
+        mask, share = self.masks[layer], self.shares[layer][piece.number]
+        found = moments(maps, None if mask is None else region(mask, piece.places[layer]))
+        return [found.mean, found.gram] if share == 1 else [found.mean * share, found.gram * share]
 
-    def whole(self, sums: Sequence[Tensor]) -> dict[str, Moments]:
-        """The moments by layer, from the sums over the pieces."""
-        return {layer: Moments(*sums[2 * i : 2 * i + 2]) for i, layer in enumerate(self.layers)}
+    def whole(self, sums: Sums, first: int = 0) -> dict[str, Moments]:
+        """The moments by layer, from the sums over the pieces, of which theirs are the ``first`` and the next."""
+        return {layer: Moments(*sums[layer][first : first + 2]) for layer in self.layers}
 
     def _weight(self, layer: str, piece: Piece) -> float:
         """What the positions of a piece count for."""

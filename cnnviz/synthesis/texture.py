@@ -13,7 +13,7 @@ from torch import Tensor
 
 from cnnviz.errors import UsageError
 from cnnviz.network import Network
-from cnnviz.network.variants import in_channels_last, with_average_pooling, with_weights_cast
+from cnnviz.network.variants import in_channels_last, with_average_pooling, with_lean_pooling, with_weights_cast
 from cnnviz.runtime.progress import OnStep
 from cnnviz.synthesis.ascent import Ascent, cosine
 from cnnviz.synthesis.estimate import Estimate, estimate_run, parts, tile_for
@@ -142,12 +142,12 @@ class TextureSynthesis:
         seed: int = 0,
     ) -> None:
         self.settings = settings = settings or TextureSettings()
-        network = in_channels_last(with_weights_cast(network))
-        self.network = with_average_pooling(network) if settings.average_pooling else network
+        layers = list(settings.layers or painting_layers(network).style)
+        network = in_channels_last(with_weights_cast(network, layers))
+        self.network = with_average_pooling(network) if settings.average_pooling else with_lean_pooling(network)
         self.sample = sample.to(network.device, network.dtype)
         self.size = size or (sample.shape[2], sample.shape[3])
         self.seed = seed
-        layers = list(settings.layers or painting_layers(network).style)
         if settings.layer_weights is not None and len(settings.layer_weights) != len(layers):
             raise UsageError(f"{len(layers)} layers cannot have {len(settings.layer_weights)} weights.")
         self.weights = dict(zip(layers, settings.layer_weights or [1.0] * len(layers), strict=True))

@@ -70,8 +70,8 @@ class TextureLoss:
     def __call__(self, pixels: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
         """The loss of pixels (1, 3, H, W), and its parts before their weights."""
         sums = summed(self.network, self._view(pixels), self.layers, self.pieces, self._of_piece)
-        distribution = sums[0]
-        texture = self.target.distance_of(self.measured.whole(sums[1:]))
+        distribution = sum((parts[0] for parts in sums.values()), pixels.new_zeros(()))
+        texture = self.target.distance_of(self.measured.whole(sums, 1))
         palette = self.target.palette_distance(pixels)
         loss = _SCALE * (texture + self.distribution_weight * distribution + self.palette_weight * palette)
         weight = sum(self.target.weights.values())
@@ -80,14 +80,13 @@ class TextureLoss:
             name: part.detach() for name, part in parts.items() if self.distributions or name != "distribution"
         }
 
-    def _of_piece(self, features: Mapping[str, Tensor], piece: Piece) -> list[Tensor]:
+    def _of_piece(self, layer: str, maps: Tensor, piece: Piece) -> list[Tensor]:
+        """What a piece adds to the distance of a layer's distributions, and to its moments."""
         distance = self.target.palette.mean.new_zeros(())
-        if self.distributions is not None:
-            for layer, weight in self.target.weights.items():
-                share = self.measured.shares[layer][piece.number]
-                if share:
-                    distance = distance + weight * share * self.distributions(layer, widened(features[layer]))
-        return [distance, *self.measured.of_piece(features, piece)]
+        share = self.measured.shares[layer][piece.number]
+        if self.distributions is not None and share:
+            distance = self.target.weights[layer] * share * self.distributions(layer, widened(maps))
+        return [distance, *self.measured.of_piece(layer, maps, piece)]
 
     def _view(self, pixels: Tensor) -> Tensor:
         """The picture where it lies, within its border of what is on the other side, or of its reflection."""
@@ -118,6 +117,6 @@ def texture_of(
     seen = framed(sample, border or STRIDE // 2)
     pieces = plan_pieces(network, layers, (int(seen.shape[2]), int(seen.shape[3])), border=border)
     (piece,) = pieces
-    features = piece.cut(network.features(seen, layers))
+    features = {layer: piece.cut(layer, maps) for layer, maps in network.features(seen, layers).items()}
     found = {layer: moments(maps) for layer, maps in features.items()}
     return TextureTarget(found, dict(weights), moments(sample), statistic), SlicedDistance(features)

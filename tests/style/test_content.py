@@ -97,7 +97,7 @@ def test_each_region_is_restyled_to_its_own_style(tiny):
     for target, columns in zip(targets, (slice(0, 10), slice(18, 28)), strict=True):
         alone = FeatureTarget(tiny, photo, ["first"], pieces, [(make_regions(1)[0], target)], True)
         alone.look(photo, [None])
-        assert torch.allclose(both.wanted[0]["first"][..., columns], alone.wanted[0]["first"][..., columns], atol=1e-4)
+        assert torch.allclose(both.wanted["first", 0][..., columns], alone.wanted["first", 0][..., columns], atol=1e-4)
 
 
 def test_light_and_shade_are_the_photos_with_the_styles_mean_and_contrast():

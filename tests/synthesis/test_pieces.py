@@ -64,7 +64,8 @@ def test_features_in_pieces_are_those_of_the_whole(tiny):
     whole = tiny.features(pixels, LAYERS)
     pieces = plan_pieces(tiny, LAYERS, (75, 62), 36)
     for piece in pieces:
-        found = piece.cut(tiny.features(pixels[(..., *piece.window)], LAYERS))
+        shown = tiny.features(pixels[(..., *piece.window)], LAYERS)
+        found = {layer: piece.cut(layer, maps) for layer, maps in shown.items()}
         for layer in LAYERS:
             assert torch.allclose(found[layer], whole[layer][(..., *piece.places[layer])], atol=1e-13)
 
@@ -137,14 +138,14 @@ def test_only_one_pieces_activations_are_kept(tiny):
     class Watched:
         spec, truncated = tiny.spec, tiny.truncated
 
-        def features(self, pixels, layers, raw):
+        def report(self, pixels, layers, tell):
             seen.append((tuple(pixels.shape[2:]), torch.is_grad_enabled()))
-            return tiny.features(pixels, layers, raw=raw)
+            tiny.report(pixels, layers, tell)
 
     pixels = _noise(10).requires_grad_()
     pieces = plan_pieces(tiny, LAYERS, (75, 62), 40)
-    sums = summed(Watched(), pixels, LAYERS, pieces, lambda features, _: [maps.sum() for maps in features.values()])
-    torch.autograd.grad(sum(sums), pixels)
+    sums = summed(Watched(), pixels, LAYERS, pieces, lambda layer, maps, _: [maps.sum()])
+    torch.autograd.grad(sum(part for parts in sums.values() for part in parts), pixels)
     assert len(seen) == 2 * len(pieces)
     assert max(max(shape) for shape, _ in seen) <= 40
     assert [keeps for _, keeps in seen] == [False] * len(pieces) + [True] * len(pieces)
