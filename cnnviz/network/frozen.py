@@ -13,11 +13,20 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+_LEAST_WORK = 4 << 20
+"""Multiply-adds for one picture below which what is gained is lost on the way."""
+
+_LEAST_CELLS = 128
+"""Positions of a map below which turning the kernel around outweighs what is gained."""
+
 _SMALL_INPUT = 20480
 """Values in one picture's input up to which PyTorch takes the older library for a kernel of up to 3×3."""
 
 _SMALL_WEIGHT = 1 << 18
 """Values in a kernel larger than 1×1 that are soon turned around; more than that outweighs what is gained."""
+
+_MANY_CHANNELS = 256
+"""Output channels from which on it is worth looking for idle ones."""
 
 _FEW_CHANNELS = 4
 """Input channels, as the first layer's, so few that oneDNN's gradient of a strided convolution is slow."""
@@ -29,13 +38,26 @@ class Conv2d(nn.Conv2d):
     Called as its parent is, for users meet the name in lists of layers.
     """
 
+    _kept: tuple[tuple[int, int], Tensor] | None = None
+    """The state of the weights, and what ``turned`` made of them."""
+
     def _conv_forward(self, input: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
-        if self._is_plain() and _may_choose(input, weight, bias):
-            if self.stride == (1, 1) and _is_neglected(input, weight):
-                return _OneDnn.apply(input, weight, bias, self.padding)
-            if self.stride != (1, 1) and weight.shape[1] <= _FEW_CHANNELS and input.requires_grad:
-                return _Strided.apply(input, weight, bias, self.stride, self.padding)
+        if _is_worth_it(input, weight) and self._is_plain() and _may_choose(input, weight, bias):
+            if self.stride != (1, 1):
+                if weight.shape[1] <= _FEW_CHANNELS and input.requires_grad:
+                    return _Strided.apply(input, weight, bias, self.stride, self.padding)
+            elif _is_neglected(input, weight):
+                return _OneDnn.apply(input, weight, bias, self)
         return super()._conv_forward(input, weight, bias)
+
+    def turned(self, weight: Tensor) -> Tensor:
+        """The adjoint's kernel of ``weight``; kept where it is small and called for again."""
+        if weight.numel() > _SMALL_WEIGHT or weight.is_inference():
+            return _turned(weight)
+        state = weight.data_ptr(), weight._version
+        if self._kept is None or self._kept[0] != state:
+            self._kept = state, _turned(weight)
+        return self._kept[1]
 
     def _is_plain(self) -> bool:
         return (
@@ -54,12 +76,18 @@ def freeze_convolutions(module: nn.Module) -> None:
             child.__class__ = Conv2d
 
 
+def _is_worth_it(x: Tensor, weight: Tensor) -> bool:
+    """Whether there is enough to compute; judged by one picture, lest a batch be computed otherwise."""
+    if type(x) is not Tensor or x.ndim != 4:  # a torch.fx proxy or another stand-in, or a picture without a batch
+        return False
+    cells = x.shape[2] * x.shape[3]
+    return cells >= _LEAST_CELLS and cells * weight.numel() >= _LEAST_WORK
+
+
 def _may_choose(x: Tensor, weight: Tensor, bias: Tensor | None) -> bool:
     """Whether the way of computing is free: plain float32 on a CPU that has oneDNN, and no gradient of parameters."""
     return (
-        type(x) is Tensor  # not a torch.fx proxy or another stand-in
-        and x.device.type == "cpu"
-        and x.ndim == 4
+        x.device.type == "cpu"
         and x.dtype == weight.dtype == torch.float32
         and not (weight.requires_grad or (bias is not None and bias.requires_grad))
         and not torch.is_autocast_enabled("cpu")
@@ -68,7 +96,7 @@ def _may_choose(x: Tensor, weight: Tensor, bias: Tensor | None) -> bool:
 
 
 def _is_neglected(x: Tensor, weight: Tensor) -> bool:
-    """Whether PyTorch may turn to the older library; judged by one picture, lest a batch be computed otherwise."""
+    """Whether PyTorch may turn to the older library."""
     if weight.shape[2:] == (1, 1):
         return True
     return max(weight.shape[2:]) <= 3 and x[0].numel() <= _SMALL_INPUT and weight.numel() <= _SMALL_WEIGHT
@@ -78,17 +106,36 @@ class _OneDnn(torch.autograd.Function):
     """A convolution of stride 1 by oneDNN. Its adjoint is the convolution with the kernel turned around."""
 
     @staticmethod
-    def forward(ctx, x, weight, bias, padding):  # type: ignore[no-untyped-def]
-        ctx.weight, ctx.padding = weight, padding
-        return torch.mkldnn_convolution(x, weight, bias, padding, (1, 1), (1, 1), 1)
+    def forward(ctx, x, weight, bias, convolution):  # type: ignore[no-untyped-def]
+        ctx.weight, ctx.convolution = weight, convolution
+        return torch.mkldnn_convolution(x, weight, bias, convolution.padding, (1, 1), (1, 1), 1)
 
     @staticmethod
     def backward(ctx, slope):  # type: ignore[no-untyped-def]
-        turned = ctx.weight.transpose(0, 1)
-        if turned.shape[2:] != (1, 1):
-            turned = turned.flip((2, 3))
-        padding = tuple(side - 1 - pad for side, pad in zip(turned.shape[2:], ctx.padding, strict=True))
-        return torch.mkldnn_convolution(slope, turned, None, padding, (1, 1), (1, 1), 1), None, None, None
+        busy = _busy_channels(slope)
+        if busy is None:
+            kernel = ctx.convolution.turned(ctx.weight)
+        else:
+            slope, kernel = slope[:, busy], _turned(ctx.weight[busy])
+        padding = [side - 1 - pad for side, pad in zip(kernel.shape[2:], ctx.convolution.padding, strict=True)]
+        return torch.mkldnn_convolution(slope, kernel, None, padding, (1, 1), (1, 1), 1), None, None, None
+
+
+def _turned(weight: Tensor) -> Tensor:
+    """The kernel (O, C, kH, kW) of a convolution as that of its adjoint, (C, O, kH, kW)."""
+    return weight.flip((2, 3)).transpose(0, 1).contiguous(memory_format=torch.channels_last)
+
+
+def _busy_channels(slope: Tensor) -> Tensor | None:
+    """The channels of (N, C, H, W) that have any slope, if most have none; otherwise None.
+
+    Where a convolution scores the classes, a single one of them has any.
+    """
+    few = slope.shape[1] // 8
+    if slope.shape[1] < _MANY_CHANNELS or slope[:, :, 0, 0].count_nonzero() > len(slope) * few:
+        return None
+    busy = slope.abs().amax((0, 2, 3)).nonzero()[:, 0]
+    return busy if 0 < len(busy) <= few else None
 
 
 class _Strided(torch.autograd.Function):

@@ -43,6 +43,13 @@ def frozen_pair(inputs, kernel, stride, padding, **more) -> tuple[nn.Conv2d, nn.
     return plain, ours
 
 
+@pytest.fixture(autouse=True)
+def all_work_is_enough(monkeypatch):
+    """The pictures here are small."""
+    monkeypatch.setattr(frozen, "_LEAST_WORK", 0)
+    monkeypatch.setattr(frozen, "_LEAST_CELLS", 0)
+
+
 def slope(convolution: nn.Conv2d, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
     x = x.detach().requires_grad_()
     value = convolution(x)
@@ -88,6 +95,23 @@ def test_parameters_that_want_a_gradient_get_it():
         convolution.requires_grad_(True)(x).square().sum().backward()
     torch.testing.assert_close(ours.weight.grad, plain.weight.grad)
     torch.testing.assert_close(ours.bias.grad, plain.bias.grad)
+
+
+def test_idle_channels_are_left_out(monkeypatch):
+    monkeypatch.setattr(frozen, "_MANY_CHANNELS", 6)
+    torch.manual_seed(0)
+    x, convolution = torch.randn(2, 8, 9, 10, requires_grad=True), nn.Conv2d(8, 32, 1).requires_grad_(False)
+    expected = torch.autograd.grad(convolution(x)[:, 5].square().sum(), x)[0]
+    freeze_convolutions(nn.Sequential(convolution))
+    torch.testing.assert_close(torch.autograd.grad(convolution(x)[:, 5].square().sum(), x)[0], expected)
+
+
+def test_little_work_is_left_to_torch(monkeypatch):
+    monkeypatch.setattr(frozen, "_LEAST_CELLS", 128)
+    _, ours = frozen_pair(8, 1, 1, 0)
+    x = torch.rand(1, 8, 11, 11, requires_grad=True)
+    assert "OneDnn" not in type(ours(x).grad_fn).__name__
+    assert "OneDnn" in type(ours(torch.rand(1, 8, 12, 11, requires_grad=True)).grad_fn).__name__
 
 
 @pytest.mark.parametrize(

@@ -72,8 +72,9 @@ class NetworkOptions:
         """The network these options describe, under the name that ``auto`` came down to."""
         from cnnviz.cli.command import current
         from cnnviz.network import load_network
+        from cnnviz.runtime.memory import keep_freed_memory
 
-        return load_network(
+        network = load_network(
             name,
             weights=self.weights,
             labels=self.labels,
@@ -85,6 +86,8 @@ class NetworkOptions:
             seed=seed,
             progress=progress,
         )
+        keep_freed_memory(network.device)
+        return network
 
     def prepare(self) -> None:
         """Let nothing be fetched from here on, if that is wanted."""
