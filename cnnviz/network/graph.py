@@ -7,8 +7,9 @@ and a graph can be cut at the deepest layer asked for.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Container, Iterable, Mapping
 
+import torch.nn.functional as F
 from torch import Tensor, fx, nn
 
 from cnnviz.errors import ModelError
@@ -110,7 +111,8 @@ Tell = Callable[[str, Tensor], object]
 def reporting(graph_module: fx.GraphModule, nodes: Mapping[str, fx.Node]) -> fx.GraphModule:
     """A graph of the input and of ``tell``, a ``Tell``, that computes what ``nodes`` need and returns nothing.
 
-    ``tell`` is called with each node's value as soon as there is one. What nothing deeper needs is freed then.
+    ``tell`` is called with each node's value as soon as there is one. What nothing deeper needs is freed then, and a
+    ReLU overwrites its convolution's output where nobody else asks for that: no gradient needs it.
     """
     needed = _ancestors(nodes.values())
     graph = fx.Graph()
@@ -120,13 +122,29 @@ def reporting(graph_module: fx.GraphModule, nodes: Mapping[str, fx.Node]) -> fx.
         keys.setdefault(node, []).append(key)
     for node in graph_module.graph.nodes:
         if node in needed:
-            copies[node] = graph.node_copy(node, copies.__getitem__)
+            if _may_overwrite(graph_module, node, needed, keys):
+                copies[node] = graph.call_function(F.relu, (copies[node.all_input_nodes[0]],), {"inplace": True})
+            else:
+                copies[node] = graph.node_copy(node, copies.__getitem__)
             if node.op == "placeholder":
                 tell = graph.placeholder("tell")
             for key in keys.get(node, []):
                 graph.call_function(_call, (tell, key, copies[node]))
     graph.output(None)
     return fx.GraphModule(graph_module, graph)
+
+
+def _may_overwrite(root: nn.Module, node: fx.Node, needed: Container[fx.Node], kept: Container[fx.Node]) -> bool:
+    """Whether a node is the ReLU of a convolution whose output only it uses."""
+    if not isinstance(_module_of(root, node), nn.ReLU):
+        return False
+    (source,) = node.all_input_nodes
+    alone = source not in kept and all(user is node for user in source.users if user in needed)
+    return alone and isinstance(_module_of(root, source), nn.Conv2d)
+
+
+def _module_of(root: nn.Module, node: fx.Node) -> nn.Module | None:
+    return root.get_submodule(str(node.target)) if node.op == "call_module" else None
 
 
 def _call(tell: Tell, key: str, value: Tensor) -> None:
