@@ -27,12 +27,14 @@ from benchmarks.timing import interleaved
 from cnnviz.imaging import to_photo, to_pixels
 from cnnviz.network.variants import with_average_pooling
 from cnnviz.style import StyleSettings, StyleTransfer
+from cnnviz.synthesis.ascent import Ascent
 from cnnviz.synthesis.moments import gram_distance, moments, relative_error
 from cnnviz.synthesis.painting_layers import painting_layers
 from cnnviz.synthesis.stages import resize
 
 SAMPLES = Path(__file__).parents[1] / "sample_images"
 PASSES = 240
+_SHIFT = StyleSettings().shift
 _HISTORY = 5
 """Steps; each keeps two pictures, which is little beside the network's activations."""
 
@@ -194,13 +196,18 @@ def neural_style_loop(features: nn.Sequential, content: Tensor, style: Tensor) -
         yield float(optimizer.step(closure).detach())
 
 
-def our_loop(network: cnnviz.Network, content: Tensor, style: Tensor, steps: int, shift: int) -> Iterator[float]:
-    """Our run over one scale, step by step."""
+def our_ascent(network: cnnviz.Network, content: Tensor, style: Tensor, steps: int, shift: int) -> Ascent:
+    """Our run over one scale, of L-BFGS alone, with the peer's layers, losses and pooling."""
     settings = StyleSettings(
         steps=steps, scales=1, polish=0.0, style_loss="gram", palette_weight=0.0, average_pooling=False, shift=shift
     )
     transfer = StyleTransfer(network, content, [style], settings=settings)
-    ascent = transfer._prepare(transfer.painting.stages[0], content)
+    return transfer._prepare(transfer.painting.stages[0], content)
+
+
+def our_loop(network: cnnviz.Network, content: Tensor, style: Tensor, steps: int, shift: int) -> Iterator[float]:
+    """Our run over one scale, step by step."""
+    ascent = our_ascent(network, content, style, steps, shift)
     for count in range(1, steps + 1):
         ascent.steps = count
         terms: dict[str, float] = {}
@@ -221,8 +228,8 @@ def speed_rows(setting: Setting, sizes: Sequence[int] = (256, 384)) -> list[Row]
         loops = {
             "peer": neural_style_loop(copy.deepcopy(network.module.features), content, style),
             "fp32, in place": our_loop(network, content, style, 1000, shift=0),
-            "fp32": our_loop(network, content, style, 1000, shift=16),
-            "bf16": our_loop(half, content, style, 1000, shift=16),
+            "fp32": our_loop(network, content, style, 1000, shift=_SHIFT),
+            "bf16": our_loop(half, content, style, 1000, shift=_SHIFT),
         }
         steps = {name: setting.clocked(partial(next, loop)) for name, loop in loops.items()}
         spent = interleaved(steps, setting.turns(7), warmups=2)
@@ -247,6 +254,27 @@ def speed_rows(setting: Setting, sizes: Sequence[int] = (256, 384)) -> list[Row]
     return found
 
 
+def loss_rows(setting: Setting, steps: int = 100) -> list[Row]:
+    """The loss that a run in bf16 ends with beside that of one in fp32, both judged in fp32, where they lie."""
+    nets = {
+        precision: cnnviz.load_network("vgg19", weights="random", device=str(setting.device), precision=precision)
+        for precision in ("fp32", "bf16")
+    }
+    steps, size = (10, 64) if setting.quick else (steps, 256)
+    content, style = (
+        cnnviz.read_image(SAMPLES / name, size=(size, size)).to(setting.device)
+        for name in ("chelsea.png", "starry.jpg")
+    )
+    judge = our_ascent(nets["fp32"], content, style, steps, shift=0).objective
+    ends = {}
+    for precision, network in nets.items():
+        picture = our_ascent(network, content, style, steps, _SHIFT).run()
+        with torch.no_grad():
+            ends[precision] = float(judge(picture)[0])
+    case = f"VGG-19, {size} px, the loss after {steps} steps in bf16"
+    return [Row(case, ends["bf16"], "loss", ends["fp32"], "fp32", precision="bf16")]
+
+
 def peak(setting: Setting, size: int, which: str) -> float:
     """MiB that a loop takes beyond the loaded network; what a first run at 64 px loads is not counted."""
     precision = "bf16" if which == "bf16" else "fp32"
@@ -260,7 +288,7 @@ def peak(setting: Setting, size: int, which: str) -> float:
         if which == "peer":
             loop = neural_style_loop(network.module.features, content, style)
         else:
-            loop = our_loop(network, content, style, 1000, shift=0 if which == "fp32, in place" else 16)
+            loop = our_loop(network, content, style, 1000, shift=0 if which == "fp32, in place" else _SHIFT)
         for _ in range(_HISTORY):
             next(loop)
 
@@ -280,7 +308,7 @@ def main() -> None:
     elif given.what == "peak":
         print(peak(chosen, int(given.size.split(",")[0]), given.loop))
     else:
-        show(speed_rows(chosen, [int(size) for size in given.size.split(",")]), chosen)
+        show([*speed_rows(chosen, [int(size) for size in given.size.split(",")]), *loss_rows(chosen)], chosen)
 
 
 if __name__ == "__main__":

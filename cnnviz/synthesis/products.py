@@ -11,7 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-_SLICES = 8
+_SLICES = 2
 """Parts of the positions that are summed in bfloat16's own products, which round each part's sum."""
 
 _TO_ONEDNN = (2, 2)
