@@ -18,6 +18,7 @@ import cnnviz
 from benchmarks.row import Row
 from benchmarks.running import Setting, installed, operations, parser, setting, show
 from cnnviz.network import Network
+from cnnviz.runtime.memory import keep_freed_memory
 from cnnviz.synthesis import Adam, Ascent, Channels
 from cnnviz.synthesis.neurons import score_of
 from cnnviz.synthesis.recipes import Task, lucid
@@ -84,6 +85,7 @@ def peer(network: Network, layer: str, channel: int, size: int, seen: int | None
 def rows(setting: Setting, size: int = 128) -> list[Row]:
     """A row for each case: milliseconds of a step."""
     warnings.filterwarnings("ignore")
+    keep_freed_memory(setting.device)  # as a run of ours does before its first step; the peer has it too
     found = []
     for name, weights, layer, channel in CASES[: 1 if setting.quick else None]:
         nets = [cnnviz.load_network(name, weights=weights, device=str(setting.device)) for _ in range(2)]
