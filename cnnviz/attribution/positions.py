@@ -56,14 +56,17 @@ def score_positions(
     batch = batch or scorer.batch_size()
     fill = fill_pixels.expand_as(image)[0]
     order = list(scorer.order(positions))
-    parts = []
+    scores = None
     for start in range(0, len(order), batch * _BATCHES_PER_REPORT):
-        chosen = [positions[index] for index in order[start : start + batch * _BATCHES_PER_REPORT]]
-        parts.append(scorer.scores(chosen, patches_of(fill, chosen, size), batch))
+        indices = order[start : start + batch * _BATCHES_PER_REPORT]
+        chosen = [positions[index] for index in indices]
+        found = scorer.scores(chosen, patches_of(fill, chosen, size), batch)
+        scores = found.new_empty(len(order), *found.shape[1:]) if scores is None else scores
+        scores[torch.tensor(indices, device=found.device)] = found
         if on_progress:
             on_progress(start + len(chosen), len(order))
-    scores = torch.cat(parts)
-    return torch.empty_like(scores).index_copy_(0, torch.tensor(order, device=scores.device), scores)
+    assert scores is not None
+    return scores
 
 
 def _scorer(

@@ -11,6 +11,15 @@ LARGEST_BATCH = {"cpu": 16, "cuda": 256}
 """Larger batches gain nothing more."""
 
 
+SLICE = {"cpu": 4 << 20, "cuda": 2 << 30}
+"""Bytes of maps that only a sum is taken of."""
+
+
+def slice_of(bytes_each: int, device: torch.device) -> int:
+    """How many positions of a batch to take at a time through maps of which only a sum is kept."""
+    return max(1, SLICE["cpu" if device.type == "cpu" else "cuda"] // max(1, bytes_each))
+
+
 def fitting_batch(bytes_each: int, device: torch.device, cached: int = 0) -> int:
     """How many positions to compute at a time if each takes ``bytes_each`` in the largest operation.
 

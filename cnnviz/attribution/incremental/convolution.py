@@ -22,6 +22,12 @@ _PLAIN = (nn.Conv2d, frozen.Conv2d)
 _FAST_BATCH = 16
 """PyTorch gives 1×1 convolutions of smaller batches to a slower library when it has one thread of a processor."""
 
+_WEIGHTS_AT_ONCE = 9 << 18
+"""Bytes of weights in one convolution. A processor's library lays them out anew in each, in a block beside them."""
+
+_CHANNELS_AT_ONCE = 64
+"""Channels of which the library makes a whole number of vectors, whatever the processor."""
+
 
 class PreparedConv2d(nn.Module):
     """A convolution, with the batch normalisation after it in evaluation mode if there is one, as one convolution.
@@ -49,14 +55,30 @@ class PreparedConv2d(nn.Module):
         weight = self.conv.weight
         if self._is_pointwise and x.device.type == "cpu" and len(x) < _FAST_BATCH:
             convolution = _by_rows
-        if self.scale is None:
-            return convolution(x, weight, self.shift)
+        each = max(_CHANNELS_AT_ONCE, _WEIGHTS_AT_ONCE // weight[0].nbytes // _CHANNELS_AT_ONCE * _CHANNELS_AT_ONCE)
+        if x.device.type != "cpu" or self.conv.groups > 1 or len(weight) <= each:
+            return self._channels(x, slice(None), convolution)
+        first = self._channels(x, slice(each), convolution)
+        shape = (len(first), len(weight), *first.shape[2:])
+        result = torch.empty(shape, dtype=first.dtype, memory_format=torch.channels_last)
+        result[:, :each] = first
+        for start in range(each, len(weight), each):
+            channels = slice(start, start + each)
+            result[:, channels] = self._channels(x, channels, convolution)
+        return result
+
+    def _channels(self, x: Tensor, channels: slice, convolution: Convolution) -> Tensor:
+        """Some of the output's channels."""
+        weight = self.conv.weight[channels]
+        scale, shift = (None if values is None else values[channels] for values in (self.scale, self.shift))
+        if scale is None:
+            return convolution(x, weight, shift)
         cells = x.numel() // x.shape[1] // math.prod(self.conv.stride)
         if cells > weight[0].numel():
-            return convolution(x, weight * self.scale[:, None, None, None], self.shift)
-        scale, shift = (values.view(1, -1, 1, 1) for values in (self.scale, self.shift) if values is not None)
+            return convolution(x, weight * scale[:, None, None, None], shift)
+        assert shift is not None
         result = convolution(x, weight, None)
-        return torch.addcmul(shift, result, scale, out=result)
+        return torch.addcmul(shift.view(1, -1, 1, 1), result, scale.view(1, -1, 1, 1), out=result)
 
 
 def _scale_and_shift(conv: nn.Conv2d, norm: nn.BatchNorm2d) -> tuple[Tensor, Tensor]:

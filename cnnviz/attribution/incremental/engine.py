@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor, fx
 
-from cnnviz.attribution.incremental.batches import fitting_batch
+from cnnviz.attribution.incremental.batches import fitting_batch, slice_of
 from cnnviz.attribution.incremental.cache import WHOLE_SHARE, Cache, Group
 from cnnviz.attribution.incremental.convolution import prepare_convolutions
 from cnnviz.attribution.incremental.errors import NotIncremental
@@ -89,8 +89,7 @@ class IncrementalEngine:
     def batch_size(self) -> int:
         """Positions at a time that keep the cache, and the working set of every operation, small."""
         program = self._program
-        inputs_and_output = ([*program.variable(s.node.all_input_nodes), s.node] for s in program.steps)
-        largest = max(sum(map(program.largest_value, nodes)) for nodes in inputs_and_output)
+        largest = max(program.work_of(step) for step in program.steps if not step.waits)
         return fitting_batch(largest * self._image.element_size(), self._image.device, self.cache.nbytes())
 
     @torch.no_grad()
@@ -102,12 +101,14 @@ class IncrementalEngine:
         """
         program, tail = self._program, self._tail
         bridge = program.steps[tail - 1].node
-        parts = []
+        vectors = None  # made at once: blocks that stay, taken between those that go, leave holes in memory
         for chunk in self._chunks(positions, batch):
             self.cache.hold(self.cache.group(positions[chunk.start]))
             run = _Run(program, self.cache, positions[chunk], patches[chunk], self._patch)
-            parts.append(run.value_of(bridge, program.steps[:tail]))
-        values: dict[fx.Node, Any] = {bridge: torch.cat(parts)}
+            value = run.value_of(bridge, program.steps[:tail])
+            vectors = value.new_empty(len(positions), *value.shape[1:]) if vectors is None else vectors
+            vectors[chunk] = value
+        values: dict[fx.Node, Any] = {bridge: vectors}
         for step in program.steps[tail:]:
             values[step.node] = program.run(step.node, {**program.constants, **values}.__getitem__)
         return values[program.result]
@@ -151,9 +152,9 @@ class _Run:
     def value_of(self, result: fx.Node, steps: Iterable[Step]) -> Tensor:
         """The value (B, …) of the last node of ``steps`` for the whole picture."""
         for step in steps:
-            self.values[step.node] = self._value(step)
-            for node in step.finished:
-                self.values.pop(node, None)
+            if not step.waits:
+                self.values[step.node] = self._value(step)
+                self._release(step)
         value: Tensor = self._whole(result)
         return value
 
@@ -165,7 +166,7 @@ class _Run:
         if step.measures:
             return program.run(node, self._shaped)
         if step.mean is not None:
-            return self._mean(program.variable(node.all_input_nodes)[0], step.mean)
+            return self._mean(step, step.mean)
         if step.local is None:
             return program.run(node, self._whole)
         window = self.windows[node]
@@ -179,9 +180,11 @@ class _Run:
         window, sources = self.windows[node], self.program.variable(node.all_input_nodes)
         if local.run is None:
             around = {s: self._lay(s, self.values[s], window) for s in sources}
+            self._release(step)
             return self.program.run(node, {**self.program.constants, **around}.__getitem__)
         (source,) = sources
         crop = self._lay(source, self.values[source], window.read_by(local.stencils), local.fill)
+        self._release(step)
         result = local.run(crop)
         return result if local.scale is None else result * _scale(local.scale, window).to(result)
 
@@ -193,15 +196,34 @@ class _Run:
         overlay(cells, window, patch.values, patch.window)
         return as_maps(cells, window)
 
-    def _mean(self, source: fx.Node, clean: Tensor) -> Tensor:
+    def _release(self, step: Step) -> None:
+        """Let go of what nobody reads after this step."""
+        for node in step.finished:
+            self.values.pop(node, None)
+
+    def _mean(self, step: Step, clean: Tensor) -> Tensor:
         """Means of whole maps from the change inside the windows."""
-        patch = self.values[source]
-        if self._is_whole(source):
-            return patch.values.mean((2, 3)).reshape(self.batch, *clean.shape[1:])
-        feature_map = self.cache[source]
-        before = as_maps(feature_map.read(patch.window), patch.window)
-        change = (patch.values - before).sum((2, 3)) / (feature_map.height * feature_map.width)
+        (node,) = self.program.variable(step.node.all_input_nodes)
+        (source,) = self.program.variable((step.leading or [step])[0].node.all_input_nodes)
+        window, cells = self.windows[node], math.prod(self.program.map_size(node))
+        values = self._lay(source, self.values[source], window)
+        at_once = slice_of(self.program.work_of(*step.leading) * values.element_size(), values.device)
+        sums = torch.cat([self._led(step.leading, source, part).sum((2, 3)) for part in values.split(at_once)])
+        for led in step.leading:
+            self._release(led)
+        if self._is_whole(node):
+            return (sums / cells).reshape(self.batch, *clean.shape[1:])
+        change = (sums - self.cache[node].sums(window)) / cells
         return clean + change.reshape(self.batch, *clean.shape[1:])
+
+    def _led(self, steps: Iterable[Step], source: fx.Node, values: Tensor) -> Tensor:
+        """What ``steps``, each of one cell to one cell, make of some positions' ``values`` of ``source``."""
+        for step in steps:
+            read = {**self.program.constants, source: values}
+            run = step.local.run if step.local else None
+            values = run(values) if run else self.program.run(step.node, read.__getitem__)
+            source = step.node
+        return values
 
     def _is_whole(self, node: fx.Node) -> bool:
         return _fills(self.windows[node], self.program.map_size(node))

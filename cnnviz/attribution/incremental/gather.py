@@ -38,6 +38,18 @@ class CachedMap:
         cells = self.cells.index_select(0, index.to(device, non_blocking=True))
         return cells if beyond is None else cells.index_fill_(0, beyond.to(device, non_blocking=True), fill)
 
+    def sums(self, window: Window) -> Tensor:
+        """The sums (B, C) of the cells of each rectangle of ``window``, which lies within what is kept of the map."""
+        inside_rows, inside_cols = (
+            ((places >= first[:, None]) & (places < first[:, None] + size)).to(self.cells.dtype)
+            for first, size, places in (
+                (window.rows - self._top, window.height, torch.arange(len(self.cells) // self._breadth)),
+                (window.cols - self._left, window.width, torch.arange(self._breadth)),
+            )
+        )
+        inside = (inside_rows[:, :, None] * inside_cols[:, None, :]).flatten(1)
+        return inside.to(self.cells.device, non_blocking=True) @ self.cells
+
 
 def _clamped(places: Tensor, length: int) -> tuple[Tensor, Tensor]:
     """Rows or columns moved into a map of ``length`` of them, and which ones that moved."""

@@ -153,10 +153,11 @@ class AxisPlan:
         """Offset -> its rank among all by the sizes of its windows: neighbours in rank have windows alike.
 
         Sizes differ near the border of the picture, where windows are cut off, and with the offset's
-        remainder by the strides.
+        remainder by the strides. The largest come first: what memory they take serves the smaller ones after them.
         """
         sizes = self._levelled(torch.stack([spans[:, 1] - spans[:, 0] for spans in self.spans.values()])).T.tolist()
-        alike = sorted(self.offsets, key=lambda offset: (sum(sizes[self.offsets[offset]]), sizes[self.offsets[offset]]))
+        by_size = {offset: (sum(sizes[index]), sizes[index]) for offset, index in self.offsets.items()}
+        alike = sorted(by_size, key=by_size.__getitem__, reverse=True)
         return {offset: rank for rank, offset in enumerate(alike)}
 
     def part(self, offset: int, parts: int) -> int:

@@ -20,6 +20,9 @@ from cnnviz.attribution.incremental.plan import POINT, AxisPlan, hull
 _MEASURES = ("size", "dim", "shape", "ndim")
 """Methods and attributes that ask a map for its shape, not for its values."""
 
+_OVERWRITE = (torch.relu_, operator.iadd)
+"""Operations whose result takes the place of their first input."""
+
 
 @dataclass
 class Step:
@@ -27,7 +30,8 @@ class Step:
 
     ``local``: on windows, by this rule. ``mean``: the clean mean (1, C, …) of a global average, updated by
     the window's change. ``measures``: it only asks for a shape. Otherwise: on whole maps. ``finished`` are
-    the nodes nobody reads after this step.
+    the nodes nobody reads after this step. ``leading`` are the steps before a mean that work cell by cell and for it
+    alone; they wait for it (``waits``), which takes a few positions at a time through all of them.
     """
 
     node: fx.Node
@@ -35,6 +39,8 @@ class Step:
     mean: Tensor | None = None
     measures: bool = False
     finished: list[fx.Node] = field(default_factory=list)
+    leading: list[Step] = field(default_factory=list)
+    waits: bool = False
 
 
 class Program:
@@ -82,6 +88,11 @@ class Program:
         height, width = (int((axis.spans[node][:, 1] - axis.spans[node][:, 0]).max()) for axis in self.axes)
         return shape[1] * height * width
 
+    def work_of(self, *steps: Step) -> int:
+        """Elements that one position has at most in the inputs and outputs of one of ``steps``."""
+        values = (self.variable(s.node.all_input_nodes) + [s.node] * (s.node.target not in _OVERWRITE) for s in steps)
+        return max((sum(map(self.largest_value, nodes)) for nodes in values), default=1)
+
     def is_vector(self, node: fx.Node) -> bool:
         """Whether the node's value is a tensor (N, C) or (N, C, 1, 1)."""
         shape = self.shapes.get(node, torch.Size())
@@ -114,6 +125,22 @@ class Program:
             self.steps.append(step)
             for source in step.finished:
                 del clean[source]
+        for step in self.steps:
+            self._lead(step)
+
+    def _lead(self, step: Step) -> None:
+        """Let what leads to a mean wait for it."""
+        steps = {step.node: step for step in self.steps}
+        node = step.node
+        while step.mean is not None and len(sources := self.variable(node.all_input_nodes)) == 1:
+            node, before = sources[0], steps[sources[0]]
+            inputs = self.variable(node.all_input_nodes)
+            if len(node.users) > 1 or before.local is None or len(inputs) != 1 or before.local.scale is not None:
+                break
+            if not self._alike(inputs[0], node, before.local):
+                break
+            before.waits = True
+            step.leading.insert(0, before)
 
     def _check_output(self, node: fx.Node) -> None:
         if node.args[0] is not self.result or len(self.shapes.get(self.result, ())) != 2:
@@ -133,14 +160,15 @@ class Program:
         if _measures(node):
             return Step(node, measures=True)
         call = self._call(node, sources)
-        local = self._local(call, sources) if call else None
+        mean = call is not None and is_global_mean(call)
+        local = self._local(call, sources) if call and not mean else None
         if local:
             self._register(node, local.stencils, sources)
             if not self._fit_sources(node, local):
                 self.kept.update(source for source in sources if not self._alike(source, node, local))
             return Step(node, local)
         self.kept.update(sources)
-        return Step(node, mean=value if call and is_global_mean(call) else None)
+        return Step(node, mean=value if mean else None)
 
     def _call(self, node: fx.Node, sources: Sequence[fx.Node]) -> Call | None:
         """The call as rules see it; None where it gives no tensor or its inputs are of several sizes."""
