@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+
 import torch
 from torch import Tensor
 from torch.nn import functional as F
@@ -15,8 +18,46 @@ from cnnviz.runtime.progress import OnStep, Step
 
 METHODS = ("gradient", "deepfool")
 _BATCH = 16
+_PART = 4  # pictures that go through the network together on a CPU, where more gain nothing
+MOST_PARTS = _BATCH // _PART
+"""Parts of a batch, each of which may be computed somewhere else."""
+
 _SHIFT = 16  # pixels, at most, in each direction
 _ENOUGH = 9.0  # the loss at which a picture counts as fooled for good
+
+
+@dataclass(frozen=True)
+class Slope:
+    """A part of a batch: its clipped loss's gradient by the perturbation (1, 3, H, W), summed over the pictures."""
+
+    pixels: Tensor
+    clean: Tensor
+    perturbation: Tensor
+
+    def __call__(self, network: Network) -> Tensor:
+        perturbation = self.perturbation.to(network.device).detach().requires_grad_()
+        with torch.enable_grad():
+            logits = network((self.pixels.to(network.device) + perturbation).clamp(0, 1))
+            losses = F.cross_entropy(logits, self.clean.to(network.device), reduction="none")
+            # Pictures long since fooled no longer pull.
+            loss = losses.clamp(max=_ENOUGH).sum()
+        return torch.autograd.grad(loss, perturbation)[0]
+
+
+@dataclass(frozen=True)
+class Labels:
+    """The class the network takes each of some pictures for, (N,)."""
+
+    pixels: Tensor
+
+    def __call__(self, network: Network) -> Tensor:
+        return predictions(network, self.pixels.to(network.device))
+
+
+Part = Slope | Labels
+
+Computed = Callable[[Sequence[Part]], Iterable[Tensor]]
+"""Does parts, with the same network as here, and gives their results in order."""
 
 
 def universal_perturbation(
@@ -31,6 +72,7 @@ def universal_perturbation(
     start: Tensor | None = None,
     seed: int = 0,
     on_step: OnStep | None = None,
+    computed: Computed | None = None,
 ) -> Tensor:
     """One perturbation that changes what the network says of most pictures.
 
@@ -52,29 +94,36 @@ def universal_perturbation(
         start: a perturbation (1, 3, H, W) to go on from; zero if None.
         seed: of the shifts and the order.
         on_step: called after every pass, with the share fooled and a way to see the perturbation.
+        computed: where batches are computed, part by part, if not here; the result is the same. ``gradient`` only.
 
     Returns:
         A perturbation (1, 3, H, W), to be added to any picture of that size and clipped to [0, 1].
 
     Raises:
-        UsageError: an unknown method or norm, a negative epsilon, no pictures, or a start of another shape.
+        UsageError: an unknown method or norm, a negative epsilon, no pictures, a start of another shape, or parts
+            computed elsewhere of a method whose every step needs the one before.
     """
     norms.check(norm, epsilon)
     if method not in METHODS:
         raise UsageError(f"There is no method '{method}'; give {' or '.join(METHODS)}.")
     if len(pixels) == 0:
         raise UsageError("A universal perturbation needs at least one picture to learn from.")
+    if network.classes < 2:
+        raise UsageError(f"{network.name} has one class only; there is nothing else it could be fooled into saying.")
+    if method == "deepfool" and computed:
+        raise UsageError("Each step of 'deepfool' needs the one before: it is computed in one place.")
     pixels = pixels.to(network.device)
     perturbation = torch.zeros_like(pixels[:1]) if start is None else start.to(pixels)
     if perturbation.shape != pixels[:1].shape:
         shapes = f"{tuple(perturbation.shape[2:])}, but the pictures are {tuple(pixels.shape[2:])}"
         raise UsageError(f"The perturbation to go on from is {shapes}.")
-    clean = labels_of(network, pixels)
+    school = _School(network, computed or (lambda parts: (part(network) for part in parts)), bool(computed))
+    clean = school.labels(pixels)
     generator = torch.Generator().manual_seed(seed)
     for turn in range(1, passes + 1):
         one_pass = _climb if method == "gradient" else _add_up
-        perturbation = one_pass(network, pixels, clean, perturbation, epsilon, norm, turn / passes, generator)
-        fooled = float((predictions(network, (pixels + perturbation).clamp(0, 1)) != clean).float().mean())
+        perturbation = one_pass(school, pixels, clean, perturbation, epsilon, norm, turn / passes, generator)
+        fooled = float((school.labels((pixels + perturbation).clamp(0, 1)) != clean).float().mean())
         if on_step:
             on_step(Step(turn, passes, {"fooled": fooled}, lambda now=perturbation: now + 0.5))  # type: ignore[misc]
         if fooled >= rate:
@@ -82,15 +131,29 @@ def universal_perturbation(
     return perturbation
 
 
-def labels_of(network: Network, pixels: Tensor) -> Tensor:
-    """What the network says of each picture, having made sure that it could say something else."""
-    if network.classes < 2:
-        raise UsageError(f"{network.name} has one class only; there is nothing else it could be fooled into saying.")
-    return predictions(network, pixels)
+@dataclass(frozen=True)
+class _School:
+    """What is asked of the network, in parts that may be computed anywhere and whose results are put together here."""
+
+    network: Network
+    computed: Computed
+    is_elsewhere: bool
+
+    def labels(self, pixels: Tensor) -> Tensor:
+        """What the network says of each picture, (N,)."""
+        found = self.computed([Labels(some) for some in pixels.split(_BATCH)])
+        return torch.cat([labels.to(pixels.device) for labels in found])
+
+    def slope(self, pixels: Tensor, clean: Tensor, perturbation: Tensor) -> Tensor:
+        """The gradient of the mean loss by the perturbation. A GPU of one's own takes a batch at once."""
+        size = len(pixels) if self.network.device.type == "cuda" and not self.is_elsewhere else _PART
+        parts = zip(pixels.split(size), clean.split(size), strict=True)
+        found = self.computed([Slope(some, labels, perturbation) for some, labels in parts])
+        return sum((slope.to(pixels) for slope in found), torch.zeros_like(perturbation)) / len(pixels)
 
 
 def _climb(
-    network: Network,
+    school: _School,
     pixels: Tensor,
     clean: Tensor,
     perturbation: Tensor,
@@ -101,25 +164,15 @@ def _climb(
 ) -> Tensor:
     """One pass of signed gradient ascent over shuffled, shifted batches."""
     step = epsilon * (0.11 - 0.1 * progress)
-    for chosen in torch.randperm(len(pixels), generator=generator).split(_BATCH):
+    for chosen in torch.randperm(len(pixels), generator=generator).to(pixels.device).split(_BATCH):
         down, right = torch.randint(-_SHIFT, _SHIFT + 1, (2,), generator=generator).tolist()
-        shifted = pixels[chosen.to(pixels.device)].roll((down, right), (2, 3))
-        gradient = _clipped_loss_gradient(network, shifted, clean[chosen.to(clean.device)], perturbation)
-        perturbation = norms.project(perturbation + step * norms.direction(gradient, norm), epsilon, norm)
+        slope = school.slope(pixels[chosen].roll((down, right), (2, 3)), clean[chosen], perturbation)
+        perturbation = norms.project(perturbation + step * norms.direction(slope, norm), epsilon, norm)
     return perturbation
 
 
-def _clipped_loss_gradient(network: Network, pixels: Tensor, clean: Tensor, perturbation: Tensor) -> Tensor:
-    """The gradient of the mean loss with respect to the perturbation; pictures long since fooled no longer pull."""
-    perturbation = perturbation.detach().requires_grad_()
-    with torch.enable_grad():
-        logits = network((pixels + perturbation).clamp(0, 1))
-        loss = F.cross_entropy(logits, clean, reduction="none").clamp(max=_ENOUGH).mean()
-    return torch.autograd.grad(loss, perturbation)[0]
-
-
 def _add_up(
-    network: Network,
+    school: _School,
     pixels: Tensor,
     clean: Tensor,
     perturbation: Tensor,
@@ -131,7 +184,7 @@ def _add_up(
     """One pass of the 2017 algorithm over the pictures in random order."""
     labels = clean.tolist()
     for index in torch.randperm(len(pixels), generator=generator).tolist():
-        perturbation = _improve(network, pixels[index : index + 1], labels[index], perturbation, epsilon, norm)
+        perturbation = _improve(school.network, pixels[index : index + 1], labels[index], perturbation, epsilon, norm)
     return perturbation
 
 

@@ -1,9 +1,10 @@
-"""``--engine ray`` for commands about a folder: workers compute what is to be known of pictures, the store is here."""
+"""``--engine ray`` for commands about a folder: workers compute parts, which are put together or stored here."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from PIL.Image import Image
     from torch import Tensor
 
+    from cnnviz.adversarial.universal import Computed, Part
     from cnnviz.cli.folderjob import FolderJob
     from cnnviz.features.collection import Aspect, Filling
     from cnnviz.features.store import Entry
@@ -64,8 +66,6 @@ def _gathered(
     pieces: Sequence[Piece], aspects: Sequence[Aspect], read: Callable[[Any], tuple[Image, Tensor]]
 ) -> Gathered:
     """Run in the worker: everything wanted of some pictures."""
-    from dataclasses import replace
-
     from cnnviz.features.collection import fill
 
     pads = [_Pad({piece.key for piece in pieces if number in piece.due}) for number in range(len(aspects))]
@@ -128,3 +128,35 @@ def remote_fill(
 
 def _packed(pieces: Sequence[Piece]) -> list[Piece]:
     return [Piece(piece.key, Carried.of(piece.source), piece.due) for piece in pieces]
+
+
+@dataclass(frozen=True)
+class LessonOrder:
+    """What a worker is told once that computes parts of a lesson about many pictures."""
+
+    order: Order
+
+    def __call__(self) -> tuple[None, Callable[[Part], Tensor]]:
+        import torch
+
+        torch.set_num_threads(self.order.threads)
+        _, _, network, _ = self.order.found()
+        return None, lambda part: part(network).cpu()
+
+
+@contextmanager
+def parts_elsewhere(job: FolderJob, network: Network, count: int) -> Iterator[Computed]:
+    """What has parts computed by at most ``count`` workers of a cluster, for as long as the block lasts."""
+    assert isinstance(job.run, EngineOptions)
+
+    def setup(threads: int) -> LessonOrder:
+        return LessonOrder(Order.of(job, network.name, threads))
+
+    with hired(job.run, job.network.device, count, setup, _in_memory) as workers:
+        workers.start()
+        yield lambda parts: (outcome.get() for outcome in workers.run(parts))
+
+
+def _in_memory(part: Part) -> Part:
+    """The part with its tensors where they can be sent from."""
+    return replace(part, **{each.name: getattr(part, each.name).cpu() for each in fields(part)})

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import random
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -22,6 +23,7 @@ from cnnviz.errors import CnnvizError, ModelError, UsageError
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from cnnviz.adversarial.universal import Computed
     from cnnviz.network import Network
 
 EXACT = ".safetensors"
@@ -95,8 +97,10 @@ def register(app: typer.Typer) -> None:
         if apply is not None:
             ImageJob("attribution", network, input, run, output)(_Applied(_exact_file(apply), raw))
             return
-        if run.engine is EngineName.ray:
-            raise UsageError("Each step of learning needs the one before: it runs here; leave out --engine ray.")
+        if run.engine is EngineName.ray and method == "deepfool":
+            raise UsageError(
+                "Each step of --method deepfool needs the one before: it runs here; leave out --engine ray."
+            )
         lesson = Lesson(
             parse_epsilon(epsilon, norm.value), norm.value, method, rate, passes, crops, held_out, resume, run.seed
         )
@@ -113,7 +117,7 @@ def _learn(net: Network, album: Album, lesson: Lesson) -> Result:
     kept_back = int(len(pixels) * lesson.held_out)
     order = torch.randperm(len(pixels), generator=torch.Generator().manual_seed(lesson.seed))
     learn, judge = pixels[order[kept_back:]], pixels[order[:kept_back]]
-    with console.progress(lesson.passes, "passes") as advance:
+    with console.progress(lesson.passes, "passes") as advance, _place(net, album) as computed:
         found = universal_perturbation(
             net,
             learn,
@@ -125,6 +129,7 @@ def _learn(net: Network, album: Album, lesson: Lesson) -> Result:
             start=load_perturbation(lesson.resume) if lesson.resume else None,
             seed=lesson.seed,
             on_step=lambda step: advance(f"{step.terms['fooled']:.0%} fooled"),
+            computed=computed,
         ).cpu()
     rates = {
         "fooling_rate": round(fooling_rate(net, learn, found), 4),
@@ -133,6 +138,17 @@ def _learn(net: Network, album: Album, lesson: Lesson) -> Result:
     facts = {**rates, "pictures": len(learn), "held_out": kept_back, "linf": round(float(found.abs().max()), 6)}
     image = _figure(net, judge if kept_back else learn, found, rates)
     return Result(facts, image, companions={EXACT: _encoded(found, net, facts)}, recipe={"fooling": rates})
+
+
+def _place(net: Network, album: Album) -> AbstractContextManager[Computed | None]:
+    """Where batches are computed: by workers, or None for here."""
+    assert album.job is not None
+    if album.job.run.engine is not EngineName.ray:  # type: ignore[attr-defined]
+        return nullcontext()
+    from cnnviz.adversarial.universal import MOST_PARTS
+    from cnnviz.cli.gathering import parts_elsewhere
+
+    return parts_elsewhere(album.job, net, MOST_PARTS)
 
 
 def _squares(net: Network, album: Album, lesson: Lesson) -> list[Tensor]:

@@ -11,6 +11,8 @@ from pathlib import Path
 
 import pytest
 import ray
+import torch
+from safetensors.torch import load_file
 
 from cnnviz.errors import UsageError
 from cnnviz.runtime.batch.ray_engine import Cluster, Share, WorkerLostError, Workers
@@ -189,6 +191,19 @@ def test_what_must_stay_here_is_refused(run_cnnviz, album):
     run = run_cnnviz("saliency", "rocket.jpg", "-m", "squeezenet1_1", "--engine", "ray", "--target", "no such class")
     assert run.exit_code == 2
     assert "no such class" in run.stderr
+
+
+def test_a_perturbation_learned_by_workers_is_the_one_learned_here(run_cnnviz, album, tmp_path):
+    common = ("-m", "squeezenet1_1", "--passes", "2", "--crops", "2", "--held-out", "0", "--json")
+    for engine in ("local", "ray"):
+        run = run_cnnviz("universal", "album", *common, "--engine", engine, "-o", f"{engine}.png")
+        assert run.exit_code == 1, run.stderr  # for 4b.jpg
+    one, other = (load_file(tmp_path / f"{engine}.safetensors")["perturbation"] for engine in ("local", "ray"))
+    assert float(one.abs().max()) > 0
+    assert torch.equal(one, other)
+    run = run_cnnviz("universal", "album", *common, "--engine", "ray", "--method", "deepfool", "-o", "d.png")
+    assert run.exit_code == 2
+    assert "--method deepfool" in run.stderr
 
 
 def test_a_folder_surveyed_by_workers_is_what_it_is_here(run_cnnviz, album):
