@@ -82,10 +82,26 @@ def resize(pixels: Tensor, size: Size, *, circular: bool = False) -> Tensor:
     height, width = pixels.shape[2:]
     if (height, width) == tuple(size):
         return pixels
-    if circular:  # three by three of them, and the middle one kept
-        tiled = resize(pixels.repeat(1, 1, 3, 3), (3 * size[0], 3 * size[1]))
-        return tiled[:, :, size[0] : 2 * size[0], size[1] : 2 * size[1]].contiguous()
+    if circular:
+        return _resize_circular(pixels, size)
     return F.interpolate(pixels, size, mode="bicubic", align_corners=False, antialias=True).clamp(0, 1)
+
+
+def _resize_circular(pixels: Tensor, size: Size) -> Tensor:
+    """``resize`` of a picture that goes on on its other side: of three by three of them the middle one.
+
+    Enlarged, its first pixel stays where it is, not its corner. Twice the size, every second pixel is then an old one
+    and the others lie midway, all steps alike; otherwise steps within an old pixel are smaller than those between two,
+    and that trace of a grid, in the phase of the border, stays.
+    """
+    tiled = pixels.repeat(1, 1, 3, 3)
+    if size[0] >= pixels.shape[2] and size[1] >= pixels.shape[3]:
+        closed = F.pad(tiled, (0, 1, 0, 1), mode="circular")
+        whole = 3 * size[0] + 1, 3 * size[1] + 1
+        found = F.interpolate(closed, whole, mode="bicubic", align_corners=True).clamp(0, 1)
+    else:
+        found = resize(tiled, (3 * size[0], 3 * size[1]))
+    return found[:, :, size[0] : 2 * size[0], size[1] : 2 * size[1]].contiguous()
 
 
 def quasi_newton_run(
@@ -227,13 +243,14 @@ class RandomShift:
     stopped goes on alike.
 
     ``largest``: the stride to be covered, in pixels; ``circular``: the picture goes on on its other side, and may lie
-    anywhere; otherwise it is reflected.
+    anywhere, in multiples of ``step`` pixels; otherwise it is reflected.
     """
 
     largest: int
     every: int
     seed: int
     circular: bool = False
+    step: int = 1
     offset: tuple[int, int] = (0, 0)
     _era: int = field(default=-1, init=False)
 
@@ -245,7 +262,7 @@ class RandomShift:
         self._era = era
         chance = torch.Generator().manual_seed(self.seed * 1_000_003 + era)
         down, right = torch.randint(0, 1 << 30, (2,), generator=chance).tolist()
-        self.offset = (down, right)
+        self.offset = (down * self.step, right * self.step)
         return True
 
     def __call__(self, pixels: Tensor) -> Tensor:

@@ -190,9 +190,7 @@ class TextureSynthesis:
         return (mean + deviation * noise).clamp(0, 1)
 
     def _prepare(self, stage: Stage, start: Tensor) -> Ascent:
-        moved = _ERA if not stage.polish else 1
-        largest = 0 if stage.in_place else STRIDE
-        shift = RandomShift(largest, moved, self.seed * 101 + stage.number, circular=self.settings.seamless)
+        shift = self._shift(stage)
         target, distributions = self._target(stage)
         settings = self.settings
         loss = TextureLoss(
@@ -212,6 +210,13 @@ class TextureSynthesis:
             return quasi_newton_run(self._pixels(start, bounded=False), loss, stage.steps, loss.before_step, _ERA)
         picture = self._pixels(self._softened(start), bounded=True)
         return Ascent(picture, loss, Adam(_POLISH_RATE), stage.steps, schedule=cosine, before_step=loss.before_step)
+
+    def _shift(self, stage: Stage) -> RandomShift:
+        seed, seamless = self.seed * 101 + stage.number, self.settings.seamless
+        if not stage.in_place:
+            return RandomShift(STRIDE, 1 if stage.polish else _ERA, seed, circular=seamless)
+        # Seen from one place in the network's grid; but what tiles may begin anywhere, lest its border be the view's.
+        return RandomShift(STRIDE if seamless else 0, stage.steps, seed, circular=seamless, step=STRIDE)
 
     def _target(self, stage: Stage) -> tuple[TextureTarget, SlicedDistance | None]:
         """What is wanted at a size: moments, and, but in place, distributions."""

@@ -163,3 +163,18 @@ def test_resizing_to_the_same_size_changes_nothing():
     pixels = torch.rand(1, 3, 7, 9)
     assert resize(pixels, (7, 9)) is pixels
     assert resize(pixels, (14, 18)).shape == (1, 3, 14, 18)
+
+
+def test_a_picture_that_goes_on_is_enlarged_alike_everywhere():
+    """Its opposite borders fit as all neighbours do: no step within an old pixel differs from one between two."""
+    small = torch.rand(1, 3, 40, 50, generator=torch.Generator().manual_seed(4))
+    large = resize(small, (80, 100), circular=True)
+    assert torch.allclose(large[..., ::2, ::2], small, atol=1e-5)
+    moved = resize(small.roll((3, 7), (2, 3)), (80, 100), circular=True)
+    assert torch.allclose(moved, large.roll((6, 14), (2, 3)), atol=1e-5)
+    for axis in (2, 3):
+        steps = (large - large.roll(1, axis)).abs().mean((0, 1, 5 - axis))
+        assert float(steps[::2].mean() / steps[1::2].mean()) == pytest.approx(1, abs=0.02)
+    cornered = resize(small, (80, 100))
+    steps = (cornered[..., 1:] - cornered[..., :-1]).abs().mean((0, 1, 2))
+    assert float(steps[1::2].mean() / steps[::2].mean()) > 1.05
