@@ -245,7 +245,7 @@ def register(app: typer.Typer) -> None:
         ] = 0.0,
         shift: Annotated[
             int, typer.Option("--shift", min=0, max=64, help="Pixels the picture is moved by in the network's grid.")
-        ] = 16,
+        ] = 8,
         pooling: Annotated[
             Pooling,
             typer.Option("--pooling", help="'max' is the network's own; 'rescaled' averages are as large as maxima."),
