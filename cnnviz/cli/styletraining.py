@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from PIL.Image import Image
 
     from cnnviz.network import Network
+    from cnnviz.style.fast import FastStyleNetwork
     from cnnviz.style.training import FastStyleTraining
 
 _SUFFIX = ".safetensors"
@@ -54,6 +55,9 @@ class TrainingOptions:
     style_size: Annotated[
         int, _training("--style-size", min=64, help="Shorter side of the styles; smaller makes finer strokes.")
     ] = 384
+    fade: Annotated[
+        float, _training("--fade", min=0, max=0.5, help="Outer share of a style that fades out, frame and all.")
+    ] = 0.08
     widths: Annotated[str, _training("--widths", help="Channels at full, half and quarter size.", metavar="A,B,C")] = (
         "16,32,64"
     )
@@ -120,6 +124,10 @@ def register(group: typer.Typer) -> None:
             Path | None,
             typer.Option("--extend", help="Add the styles to this model; what it knows stays.", metavar="FILE"),
         ] = None,
+        start: Annotated[
+            Path | None,
+            typer.Option("--start", help="Begin with what this model of the same styles has learned.", metavar="FILE"),
+        ] = None,
         resume: Annotated[bool, typer.Option("--resume", help="Go on where the last run stopped.")] = False,
         save_every: Annotated[
             int, typer.Option("--save-every", min=0, help="Keep a state and a preview sheet every N steps.")
@@ -129,11 +137,26 @@ def register(group: typer.Typer) -> None:
         _refuse_standard_output(output)
         fabric = _launched(network)
         watch = _Sheets(LongOptions(save_every=save_every), resuming=resume)
-        trainer = _Trainer(styles, content, recursive, extend, training.settings(), run.seed, watch, resume, fabric)
+        base = _Base(extend, start)
+        trainer = _Trainer(styles, content, recursive, base, training.settings(), run.seed, watch, resume, fabric)
         trainer.check()
         job = NetworkJob.without_pictures("style", network, run, output, watch=watch)
         job.suffix, job.companions = _SUFFIX, [f".{name}.jpg" for name in trainer.names]
         job.of_network(trainer.train, name=trainer.names[0] if len(trainer.names) == 1 else "styles")
+
+
+@dataclass(frozen=True)
+class _Base:
+    """The models a training builds on: one to extend, one to begin with."""
+
+    extend: Path | None = None
+    start: Path | None = None
+
+    def networks(self) -> dict[str, FastStyleNetwork]:
+        """By what they are for; ModelError that names the file of one that cannot be read."""
+        from cnnviz.style.stylefile import load_fast_style
+
+        return {use: load_fast_style(path) for use, path in vars(self).items() if path}
 
 
 class _Trainer:
@@ -144,7 +167,7 @@ class _Trainer:
         styles: list[Path],
         content: list[str],
         recursive: bool,
-        extend: Path | None,
+        base: _Base,
         settings: dict[str, Any],
         seed: int,
         watch: Watch,
@@ -152,7 +175,7 @@ class _Trainer:
         fabric: Fabric | None,
     ) -> None:
         self.fabric = fabric
-        self.styles, self.extend, self.settings, self.seed = styles, extend, settings, seed
+        self.styles, self.base, self.settings, self.seed = styles, base, settings, seed
         self.watch, self.resume = watch, resume
         self.photos = inputs.expand(PictureOptions(images=content, recursive=recursive))
         self.names = [path.stem for path in styles]
@@ -171,17 +194,18 @@ class _Trainer:
     def train(self, network: Network) -> Result:
         from cnnviz.imaging.files import read_photo
         from cnnviz.imaging.pixels import to_pixels
-        from cnnviz.style.stylefile import load_fast_style, to_bytes
+        from cnnviz.style.stylefile import to_bytes
         from cnnviz.style.training import FastStyleTraining, TrainingSettings
 
         photos = [read_photo(path) for path in self.styles]
         pictures = {name: to_pixels(photo) for name, photo in zip(self.names, photos, strict=True)}
-        base = load_fast_style(self.extend) if self.extend else None
         paths = [photo.path for photo in self.photos if photo.path]
         if self.fabric:
             network.to(self.fabric.device)
         made_with = TrainingSettings(**self.settings)
-        training = FastStyleTraining(network, pictures, paths, made_with, self.seed, base, self.fabric)
+        training = FastStyleTraining(
+            network, pictures, paths, made_with, self.seed, fabric=self.fabric, **self.base.networks()
+        )
         last = self._run(training, paths)
         facts = {"styles": list(training.network.styles), "steps": training.done, "losses": last}
         facts |= {"photos": len(paths), "skipped": [paths[i].name for i in sorted(training.skipped)]}

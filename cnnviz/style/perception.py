@@ -11,6 +11,7 @@ from torch import Tensor
 
 from cnnviz.network import Network
 from cnnviz.network.variants import with_average_pooling
+from cnnviz.style.regions import fading
 from cnnviz.synthesis.moments import Moments, distance, relative_error
 from cnnviz.synthesis.painting_layers import painting_layers
 from cnnviz.synthesis.regularizers import total_variation
@@ -69,7 +70,15 @@ class PerceptualLoss:
         scale = self.settings.style_size / min(style.shape[2:])
         style = resize(style, (round(style.shape[2] * scale), round(style.shape[3] * scale)))
         weights = dict.fromkeys(self.style_layers, 1.0)
-        return measure_texture(self.network, [style], weights, statistic=self.settings.style_loss, margin=_MARGIN // 2)
+        mask = fading((style.shape[2], style.shape[3]), self.settings.fade).to(style) if self.settings.fade else None
+        return measure_texture(
+            self.network,
+            [style],
+            weights,
+            masks=[mask],
+            statistic=self.settings.style_loss,
+            margin=_MARGIN // 2,
+        )
 
     def _gathered(self, which: Sequence[int]) -> TextureTarget:
         """One target whose items are those of the styles asked for."""

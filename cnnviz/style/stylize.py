@@ -13,13 +13,17 @@ from cnnviz.errors import ImageError, UsageError
 from cnnviz.runtime.progress import OnStep, Step
 from cnnviz.style.fast import FastStyleNetwork, Statistics, noise_field
 
-WHOLE = 2048 * 2048
-"""Pixels up to which a picture is painted whole: some 1.2 GB in the embedded network."""
+WHOLE = 2112 * 2112
+"""Pixels up to which a picture, with its margin, is painted whole: some 1.3 GB in the embedded network."""
 
 TILE = 1024
 """Side of the pieces of larger pictures, in pixels."""
 
 _LEAST = 16
+_MARGIN = 32
+"""Pixels by which a picture is reflected beyond its borders before it is painted. A network sees where a picture ends
+and paints there what it saw at the borders of its styles, as a frame; the margin takes it, and is cut off."""
+
 _OVERVIEW = 1024 * 1024
 """Pixels of the small version from which the statistics of a huge picture are taken."""
 
@@ -60,14 +64,14 @@ def apply_fast_style(
         raise UsageError(f"Tiles need a side of at least 64 pixels, not {tile}.")
     shares = network.shares(style)
     with torch.inference_mode():
-        photo = _filled_up(pixels)
+        photo, top, left = _with_margin(pixels)
         noise = noise_field(photo.shape[2], photo.shape[3], seed) if network.config.noise else None
-        if max(height, width) <= tile if tile else height * width <= WHOLE:
+        if max(photo.shape[2:]) <= tile if tile else photo[0, 0].numel() <= WHOLE:
             painted = network(photo.to(network.device), shares, noise).to(pixels)
             _tell(on_step, 1, 1)
         else:
             painted = _in_tiles(network, photo, shares, noise, tile or TILE, on_step)
-    return painted[:, :, :height, :width].clone()
+    return painted[:, :, top : top + height, left : left + width].clone()
 
 
 def tile_statistics(network: FastStyleNetwork, photo: Tensor, shares: Tensor) -> Statistics:
@@ -111,10 +115,16 @@ def _wider(piece: tuple[int, int], margin: int, length: int) -> tuple[int, int]:
     return max(0, piece[0] - margin), min(length, piece[1] + margin)
 
 
-def _filled_up(pixels: Tensor) -> Tensor:
-    """Pixels with sides that are multiples of 4: the border reflected at right and bottom."""
-    height, width = pixels.shape[2:]
-    return F.pad(pixels, (0, -width % 4, 0, -height % 4), mode="reflect")
+def _with_margin(pixels: Tensor) -> tuple[Tensor, int, int]:
+    """Pixels reflected beyond their borders until the sides are multiples of 4, and where the picture begins there."""
+    (top, bottom), (left, right) = (_margins(side) for side in pixels.shape[2:])
+    return F.pad(pixels, (left, right, top, bottom), mode="reflect"), top, left
+
+
+def _margins(side: int) -> tuple[int, int]:
+    """Pixels before and after ``side`` of them, of which reflection has fewer than ``side`` to give."""
+    before = min(_MARGIN, side - 4)
+    return before, before + -(side + 2 * before) % 4
 
 
 def _tell(on_step: OnStep | None, step: int, total: int) -> None:

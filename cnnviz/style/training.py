@@ -45,6 +45,7 @@ class TrainingSettings:
         content_layers, style_layers: None takes the perceiving network's default.
         style_loss: ``gram``, ``covariance`` or ``wasserstein``.
         style_size: the style pictures' shorter side; smaller makes smaller strokes.
+        fade: outer share of a style picture that counts for less and less, so that its frame is not learned.
         average_pooling: the perceiving network averages where it takes maxima.
         augment: vary the colours and sharpness of crops, for few photos.
         precision: ``fp32``, or ``bf16`` or ``fp16`` for mixed precision.
@@ -64,6 +65,7 @@ class TrainingSettings:
     style_layers: Sequence[str] | None = None
     style_loss: str = "covariance"
     style_size: int = 384
+    fade: float = 0.08
     average_pooling: bool = True
     augment: bool = True
     precision: str = "fp32"
@@ -75,6 +77,8 @@ class TrainingSettings:
             raise UsageError(f"The crop's side must be a multiple of 4 from 32 on, not {self.crop}.")
         if min(self.content_weight, self.style_weight, self.palette_weight, self.tv_weight) < 0:
             raise UsageError("The weights of losses must not be negative.")
+        if not 0 <= self.fade <= 0.5:
+            raise UsageError(f"The share that fades must lie between 0 and 0.5, not {self.fade}.")
         if self.learning_rate <= 0:
             raise UsageError(f"The learning rate must be positive, not {self.learning_rate}.")
 
@@ -85,6 +89,7 @@ def train_fast_style(
     photos: Sequence[Path | str | Tensor],
     *,
     extend: FastStyleNetwork | None = None,
+    start: FastStyleNetwork | None = None,
     seed: int = 0,
     on_step: OnStep | None = None,
     **settings: Any,
@@ -99,6 +104,7 @@ def train_fast_style(
         styles: name -> picture (1, 3, h, w), RGB in [0, 1].
         photos: files, or pixels (1, 3, H, W); damaged ones are skipped.
         extend: a trained network to add the styles to; only the new scales and shifts are trained.
+        start: a trained network of these styles, widths and depth to begin with; it stays as it is.
         seed: of the weights, the crops and the noise. The same seed, version and machine give the same network.
         on_step: told after each step; ``terms`` holds ``loss`` and the relative losses ``content``, ``style``,
             ``palette`` and ``tv``, per picture; ``image()`` is a sheet: photos above, each style below.
@@ -112,7 +118,7 @@ def train_fast_style(
         ImageError: no photo can be read.
         DivergedError: the loss is no longer a number.
     """
-    training = FastStyleTraining(network, styles, photos, TrainingSettings(**settings), seed, extend)
+    training = FastStyleTraining(network, styles, photos, TrainingSettings(**settings), seed, extend, start=start)
     return training.run(on_step)
 
 
@@ -132,6 +138,7 @@ class FastStyleTraining:
         seed: int = 0,
         extend: FastStyleNetwork | None = None,
         fabric: Fabric | None = None,
+        start: FastStyleNetwork | None = None,
     ) -> None:
         self.settings = settings = settings or TrainingSettings()
         self.fabric = fabric
@@ -143,7 +150,8 @@ class FastStyleTraining:
         self.loss = PerceptualLoss(perceiver, list(styles.values()), settings)
         self.generator = torch.Generator().manual_seed(seed)
         self.names, self.extended = list(styles), extend is not None
-        self.network = self._network(extend).to(perceiver.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        network = self._like(start) if start else self._network(extend)
+        self.network = network.to(perceiver.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         parts = self.network.style_parameters() if self.extended else list(self.network.parameters())
         self.optimizer = torch.optim.Adam(parts, lr=settings.learning_rate)
         self.scaler = torch.amp.GradScaler(perceiver.device.type, enabled=settings.precision == "fp16")
@@ -237,6 +245,17 @@ class FastStyleTraining:
         old = len(extend.styles)
         for part in network.style_parameters():
             part.requires_grad_(True).register_hook(lambda slope: slope.index_fill(0, torch.arange(old), 0.0))
+        return network
+
+    def _like(self, start: FastStyleNetwork) -> FastStyleNetwork:
+        """A network that begins with what ``start`` has learned."""
+        if self.extended:
+            raise UsageError("A network is begun with another's weights, or extends it: not both.")
+        network = self._network(None)
+        mine, its = ((each.styles, each.config.widths, each.config.blocks) for each in (network, start))
+        if mine != its:
+            raise UsageError(f"The network to begin with has styles, widths and blocks {its}, not {mine}.")
+        network.load_state_dict(start.state_dict())
         return network
 
     def _shares(self, which: Tensor) -> Tensor:

@@ -107,8 +107,36 @@ def test_an_added_style_leaves_the_old_ones_and_the_perceiving_network_as_they_w
     assert torch.equal(torch.cat([p.flatten() for p in perceiver.module.parameters()]), before)
 
 
+def test_a_training_begun_with_another_goes_on_from_there_and_leaves_it_alone(perceiver, pictures, photos):
+    base = train_fast_style(perceiver, pictures, photos, **SMALL, **LAYERS)
+    before = parameters(base)
+    begun = FastStyleTraining(perceiver, pictures, photos, settings(steps=1, learning_rate=1e-12), start=base)
+    assert torch.equal(parameters(begun.network), before)
+    torch.testing.assert_close(parameters(begun.run()), before, rtol=0, atol=1e-9)
+    assert torch.equal(parameters(base), before)
+    with pytest.raises(UsageError, match="widths and blocks"):
+        FastStyleTraining(perceiver, pictures, photos, settings(blocks=2), start=base)
+    with pytest.raises(UsageError, match="not both"):
+        FastStyleTraining(perceiver, {"new": pictures["ink"]}, photos, settings(), start=base, extend=base)
+
+
+def test_what_a_style_shows_at_its_borders_counts_for_less(perceiver, pictures):
+    framed = pictures["ink"].clone()
+    for side in (framed[..., :3, :], framed[..., -3:, :], framed[..., :3], framed[..., -3:]):
+        side.zero_()
+    painted = pictures["ink"][:, :, :64, :64]
+
+    def change(fade: float) -> float:
+        """Of the style loss, by the frame."""
+        loss = PerceptualLoss(perceiver, [pictures["ink"], framed], settings(fade=fade))
+        without, with_frame = (loss(painted, painted, torch.tensor([i]))[1]["style"] for i in range(2))
+        return abs(float(with_frame - without))
+
+    assert change(0.08) < 0.5 * change(0.0)
+
+
 def test_losses_of_a_batch_are_the_mean_of_each_alone_and_none_for_the_style_itself(perceiver, pictures, photos):
-    loss = PerceptualLoss(perceiver, list(pictures.values()), settings(average_pooling=False))
+    loss = PerceptualLoss(perceiver, list(pictures.values()), settings(average_pooling=False, fade=0.0))
     painted = torch.cat([photo[:, :, :64, :64] for photo in photos])
     content = painted.flip(3)
     both, terms = loss(painted, content, torch.tensor([0, 1]))

@@ -8,7 +8,7 @@ import torch.nn.functional as F
 
 from cnnviz.errors import ImageError, UsageError
 from cnnviz.style import stylize
-from cnnviz.style.fast import FastStyleConfig, FastStyleNetwork
+from cnnviz.style.fast import FastStyleConfig, FastStyleNetwork, noise_field
 from cnnviz.style.stylize import apply_fast_style
 
 
@@ -35,12 +35,21 @@ def test_any_size_is_painted_and_kept(network, size):
     assert not torch.equal(painted, apply_fast_style(network, pixels, "a", seed=1))
 
 
+def test_what_is_painted_at_the_borders_is_cut_off(network):
+    """A picture's borders look no different in the middle of a larger, mirrored one, but for the statistics."""
+    pixels = photo(64, 64)
+    margin = stylize._MARGIN
+    larger = F.pad(pixels, (margin,) * 4, mode="reflect")
+    bare = network(larger, network.shares("a"), noise_field(*larger.shape[2:]))[..., margin:-margin, margin:-margin]
+    assert torch.allclose(apply_fast_style(network, pixels, "a"), bare, atol=1e-6)
+
+
 def test_tiles_are_the_whole_where_the_statistics_are_those_of_the_whole(network):
     pixels, told = photo(301, 418), []
     whole = apply_fast_style(network, pixels, "b")
     tiled = apply_fast_style(network, pixels, "b", tile=96, on_step=lambda step: told.append((step.step, step.total)))
     assert (tiled - whole).abs().max() < 1e-4
-    assert told == [(i, 20) for i in range(1, 21)]
+    assert told == [(i, 24) for i in range(1, 25)]  # of 96 pixels, for a picture with a margin of 32
 
 
 def test_statistics_of_a_small_version_change_little_and_leave_no_seam(network, monkeypatch):
@@ -50,18 +59,18 @@ def test_statistics_of_a_small_version_change_little_and_leave_no_seam(network, 
     tiled = apply_fast_style(network, pixels, "b", tile=104)
     assert (tiled - whole).abs().mean() < 0.05
     across = (tiled[..., 1:] - tiled[..., :-1]).abs().amax((0, 1, 2))
-    seams = torch.tensor([104 * k - 1 for k in (1, 2, 3)])
+    seams = torch.tensor([96 * k - 1 - 32 for k in (1, 2, 3, 4)])  # five tiles, the first with the margin in it
     assert across[seams].max() <= across.max()
     assert across[seams].mean() < 1.5 * across.mean()
 
 
 def test_pictures_beyond_a_bound_are_painted_in_tiles(network, monkeypatch):
     told = []
-    monkeypatch.setattr(stylize, "WHOLE", 100 * 100)
-    monkeypatch.setattr(stylize, "TILE", 80)
+    monkeypatch.setattr(stylize, "WHOLE", 170 * 170)
+    monkeypatch.setattr(stylize, "TILE", 120)
     apply_fast_style(network, photo(96, 104), "a", on_step=lambda step: told.append(step.total))
     apply_fast_style(network, photo(160, 80), "a", on_step=lambda step: told.append(step.total))
-    assert told == [1, 2, 2]
+    assert told == [1, 4, 4, 4, 4]
 
 
 def test_what_cannot_be_painted_is_refused(network):
