@@ -119,6 +119,7 @@ def quality_rows(setting: Setting) -> list[Row]:
             plain = judge.written(plain_gatys(judge, content))
             more = {"our content": content_loss, "our style": style_loss}
             more |= {"peer's content": plain[1], "peer's style": plain[2], "defaults": defaults[0]}
+            more |= {"defaults' content": defaults[1], "defaults' style": defaults[2]}
             case = f"{Path(photo).stem}, {Path(painting).stem}"
             found.append(Row(case, ours, "loss", plain[0], "plain Gatys loop", more=more))
     return found
