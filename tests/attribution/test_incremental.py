@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from torch import Tensor, fx, nn
 
 from cnnviz.attribution.full import occlude
-from cnnviz.attribution.incremental import IncrementalEngine, NotIncremental, cache
+from cnnviz.attribution.incremental import IncrementalEngine, NotIncremental, batches, cache, convolution
 from cnnviz.attribution.positions import score_positions
 
 
@@ -71,8 +71,12 @@ def both(
 
 @contextmanager
 def in_groups() -> Iterator[None]:
-    """As for maps too large to keep whole: as many groups of positions, each with its own cache, as there can be."""
-    with mock.patch.multiple(cache, ROOM={"cpu": 0}, POSITIONS_FOR_A_PASS=1):
+    """As for maps too large to keep whole: as many groups of positions, each with its own cache, as there can be.
+
+    And as for means of large maps, which positions go through one by one.
+    """
+    single = mock.patch.object(batches, "SLICE", {"cpu": 0})
+    with mock.patch.multiple(cache, ROOM={"cpu": 0}, POSITIONS_FOR_A_PASS=1), single:
         yield
 
 
@@ -343,6 +347,19 @@ def test_scores_stand_in_the_order_of_the_positions_and_progress_is_told(engine:
     forward = score_positions(graph, image, PLACES, 7, image.mean((2, 3), keepdim=True))
     torch.testing.assert_close(scores.flip(0), forward)
     assert told[-1] == (4, 4)
+
+
+@pytest.mark.parametrize("side", [2, 40], ids=["output scaled", "weights scaled"])
+@pytest.mark.parametrize("kernel", [1, 3])
+def test_weights_in_slices_give_the_same_convolution(side: int, kernel: int) -> None:
+    with torch_seed(0):
+        network = nn.Sequential(nn.Conv2d(40, 150, kernel, padding=kernel // 2), nn.BatchNorm2d(150))
+        nn.init.uniform_(network.get_buffer("1.running_var"), 0.5, 2)
+        x = torch.randn(3, 40, side, side, dtype=torch.float64).contiguous(memory_format=torch.channels_last)
+    network = network.double().eval().requires_grad_(False)
+    prepared = convolution.prepare_convolutions(fx.symbolic_trace(network))
+    with mock.patch.object(convolution, "_WEIGHTS_AT_ONCE", 1):
+        torch.testing.assert_close(prepared(x), network(x))
 
 
 def test_groups_keep_less_and_change_no_score() -> None:

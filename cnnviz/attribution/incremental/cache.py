@@ -14,6 +14,7 @@ from torch import Tensor, fx
 from cnnviz.attribution.incremental.gather import CachedMap
 from cnnviz.attribution.incremental.plan import POINT, AxisPlan, Span
 from cnnviz.attribution.incremental.program import Program, Step
+from cnnviz.runtime.memory import return_freed_memory
 
 Group = tuple[int, int]
 """Which part of the rows and of the columns of positions."""
@@ -63,6 +64,8 @@ class Cache:
         if group == self._held:
             return
         self._maps.clear()
+        if self._held is not None:
+            return_freed_memory(self._image.device)  # the picture's maps are larger than the holes that windows leave
         self._held, regions = group, self._regions(group)
         clean: dict[fx.Node, Any] = {}
         for step in self._program.steps:

@@ -105,7 +105,8 @@ def prepare_convolutions(graph_module: fx.GraphModule) -> fx.GraphModule:
     """
     prepared = fx.GraphModule(graph_module, copy.deepcopy(graph_module.graph))
     for node in list(prepared.graph.nodes):
-        if node.op != "call_module" or type(conv := prepared.get_submodule(str(node.target))) not in _PLAIN:
+        conv = prepared.get_submodule(str(node.target)) if node.op == "call_module" else None
+        if not isinstance(conv, nn.Conv2d) or type(conv) not in _PLAIN:
             continue
         after = next(iter(node.users), None) if _called_once(prepared, node.target) else None
         norm = _norm(prepared, after) if after and len(node.users) == 1 else None

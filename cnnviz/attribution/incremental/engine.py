@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor, fx
 
-from cnnviz.attribution.incremental.batches import fitting_batch, slice_of
+from cnnviz.attribution.incremental.batches import fitting_windows, slice_of
 from cnnviz.attribution.incremental.cache import WHOLE_SHARE, Cache, Group
 from cnnviz.attribution.incremental.convolution import prepare_convolutions
 from cnnviz.attribution.incremental.errors import NotIncremental
@@ -87,10 +87,10 @@ class IncrementalEngine:
         return sorted(range(len(positions)), key=key)
 
     def batch_size(self) -> int:
-        """Positions at a time that keep the cache, and the working set of every operation, small."""
+        """Positions at a time that keep the working set of every operation small."""
         program = self._program
         largest = max(program.work_of(step) for step in program.steps if not step.waits)
-        return fitting_batch(largest * self._image.element_size(), self._image.device, self.cache.nbytes())
+        return fitting_windows(largest * self._image.element_size(), self._image.device, self.cache.nbytes())
 
     @torch.no_grad()
     def scores(self, positions: Sequence[Position], patches: Tensor, batch: int) -> Tensor:
