@@ -19,6 +19,7 @@ from cnnviz.attribution.incremental.gather import as_maps, overlay
 from cnnviz.attribution.incremental.in_place import rectify_in_place, without_in_place
 from cnnviz.attribution.incremental.plan import AxisPlan, Window, whole_window
 from cnnviz.attribution.incremental.program import Program, Step
+from cnnviz.network.network import widened
 from cnnviz.runtime.memory import keep_freed_memory
 
 Position = tuple[int, int]
@@ -208,9 +209,10 @@ class _Run:
         window, cells = self.windows[node], math.prod(self.program.map_size(node))
         values = self._lay(source, self.values[source], window)
         at_once = slice_of(self.program.work_of(*step.leading) * values.element_size(), values.device)
-        sums = torch.cat([self._led(step.leading, source, part).sum((2, 3)) for part in values.split(at_once)])
-        for led in step.leading:
-            self._release(led)
+        led = (self._led(step.leading, source, part) for part in values.split(at_once))
+        sums = torch.cat([widened(part).sum((2, 3)) for part in led])
+        for each in step.leading:
+            self._release(each)
         if self._is_whole(node):
             return (sums / cells).reshape(self.batch, *clean.shape[1:])
         change = (sums - self.cache[node].sums(window)) / cells

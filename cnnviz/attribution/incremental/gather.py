@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from cnnviz.attribution.incremental.plan import Span, Window
+from cnnviz.network.network import widened
 
 
 class CachedMap:
@@ -39,16 +40,21 @@ class CachedMap:
         return cells if beyond is None else cells.index_fill_(0, beyond.to(device, non_blocking=True), fill)
 
     def sums(self, window: Window) -> Tensor:
-        """The sums (B, C) of the cells of each rectangle of ``window``, which lies within what is kept of the map."""
+        """The sums (B, C) of the cells of each rectangle of ``window``, which lies within what is kept of the map.
+
+        In float32 at least: of a sum of many, little is meant to be left over.
+        """
+        cells = widened(self.cells)
         inside_rows, inside_cols = (
-            ((places >= first[:, None]) & (places < first[:, None] + size)).to(self.cells.dtype)
+            ((places >= first[:, None]) & (places < first[:, None] + size)).to(cells.dtype)
             for first, size, places in (
                 (window.rows - self._top, window.height, torch.arange(len(self.cells) // self._breadth)),
                 (window.cols - self._left, window.width, torch.arange(self._breadth)),
             )
         )
         inside = (inside_rows[:, :, None] * inside_cols[:, None, :]).flatten(1)
-        return inside.to(self.cells.device, non_blocking=True) @ self.cells
+        with torch.autocast(cells.device.type, enabled=False):
+            return inside.to(cells.device, non_blocking=True) @ cells
 
 
 def _clamped(places: Tensor, length: int) -> tuple[Tensor, Tensor]:
