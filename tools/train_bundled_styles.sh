@@ -33,8 +33,13 @@ for package, names in CARRIED.items():
         shutil.copy(home / name, sys.argv[1])
 PYTHON
 
-exec cnnviz fast-style train \
-    "$here/sample_images/starry.jpg" "$here/sample_images/mosaic.jpg" "$here/sample_images/ink.jpg" \
-    --content "$folder/photos" -o "$folder/styles.safetensors" --resume --force \
-    -m squeezenet1_1 --batch 3 --crop 160 --steps 9600 --learning-rate 0.003 --content-weight 2 --save-every 250 \
-    "$@"
+train() {
+    cnnviz fast-style train \
+        "$here/sample_images/starry.jpg" "$here/sample_images/mosaic.jpg" "$here/sample_images/ink.jpg" \
+        --content "$folder/photos" --resume --force -m squeezenet1_1 --batch 3 --crop 160 --content-weight 2 "$@"
+}
+
+# First in the styles as they are, then without their frames, which nobody wants around a photo.
+train -o "$folder/first.safetensors" --fade 0 --steps 9600 --learning-rate 0.003 --save-every 250 "$@"
+train -o "$folder/styles.safetensors" --start "$folder/first.safetensors" --steps 2400 --learning-rate 0.001 \
+    --save-every 200 "$@"

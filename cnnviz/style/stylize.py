@@ -13,14 +13,14 @@ from cnnviz.errors import ImageError, UsageError
 from cnnviz.runtime.progress import OnStep, Step
 from cnnviz.style.fast import FastStyleNetwork, Statistics, noise_field
 
-WHOLE = 2112 * 2112
-"""Pixels up to which a picture, with its margin, is painted whole: some 1.3 GB in the embedded network."""
+WHOLE = 2072 * 2072
+"""Pixels up to which a picture, with its margin, is painted whole: some 1.2 GB in the embedded network."""
 
 TILE = 1024
 """Side of the pieces of larger pictures, in pixels."""
 
 _LEAST = 16
-_MARGIN = 32
+_MARGIN = 12
 """Pixels by which a picture is reflected beyond its borders before it is painted. A network sees where a picture ends
 and paints there what it saw at the borders of its styles, as a frame; the margin takes it, and is cut off."""
 
