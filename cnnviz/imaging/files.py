@@ -205,11 +205,7 @@ def _claim(scrap: Path, target: Path) -> None:
         os.link(scrap, target)
     except FileExistsError:
         raise
-    except (
-        OSError,
-        AttributeError,
-        NotImplementedError,
-    ):  # a file system without hard links: hold the name instead
+    except (OSError, AttributeError):  # a file system, or a Python, without hard links: hold the name instead
         target.open("xb").close()
         try:
             scrap.replace(target)
