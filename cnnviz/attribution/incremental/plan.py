@@ -50,8 +50,9 @@ class Stencil:
 _ROOM = 1.5
 """A cap on windows leaves a patch this many times its own share of the picture."""
 
-LEVELS = 4
-"""Sizes a node's windows can have along an axis."""
+LEVELS = 7
+"""Sizes a node's windows can have along an axis. At 224 pixels the last maps are of 7 and 14 cells, in which this many
+round up nothing or a single cell."""
 
 POINT = Stencil()
 """An elementwise operation."""
