@@ -112,7 +112,7 @@ class Order:
 
 def _card(bench: Workbench, notes: list[str]) -> Card:
     net = bench.network
-    at_once = bench.pictures_at_once()
+    at_once = bench.pictures_at_once
     return Card(net.name, net.weights, net.classes, str(net.device), net.precision, at_once, notes)
 
 

@@ -64,6 +64,9 @@ class Result:
     companions: Mapping[str, bytes | Image] = field(default_factory=dict)
 
 
+_TASKS = 16
+"""So many tasks there are at least, so that some are read and some written while others compute."""
+
 Explain = Callable[["Network", Picture], Result]
 """What a command does with a picture; a ``Technique`` where it can do several at once."""
 
@@ -177,12 +180,13 @@ class ImageJob:
             return Bench(local.Inline(work), network)
         workbench.prepare()
         threads = jobs or local.thread_count(lanes)
-        return Bench(local.Threads(work, threads, lanes), network, workbench.pictures_at_once())
+        return Bench(local.Threads(work, threads, lanes), network, workbench.pictures_at_once)
 
     def _work_through(self, bench: Bench, items: Sequence[Item]) -> list[int]:
         """Exit codes of the pictures that failed; each failure is told as it happens, and the rest goes on."""
         failures: list[int] = []
-        tasks = [items[start : start + bench.at_once] for start in range(0, len(items), bench.at_once)]
+        at_once = max(1, min(bench.at_once, len(items) // _TASKS))
+        tasks = [items[start : start + at_once] for start in range(0, len(items), at_once)]
         outcomes = bench.engine.run(tasks, ordered=not self.batch.unordered)
         with console.progress(len(items), "pictures") as advance, closing(outcomes):
             for outcome in outcomes:

@@ -6,10 +6,12 @@ bytes; ``Item`` goes in and ``Made`` comes out, and both can travel.
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 
 from cnnviz.cli.inputs import Source
@@ -76,8 +78,9 @@ class Technique(Generic[Found]):
 
     ``find`` takes pictures of one size, (N, 3, H, W), and answers for each; several threads may call it at once.
     ``draw`` may run anywhere, while the network is at the next pictures. ``is_light`` ones take a pass or two through
-    the network: on the CPU each picture has one processor to itself, in whatever company it comes and on whatever
-    machine, since the last bits of a result depend on how many share the work; on a GPU pictures come in batches.
+    the network: on the CPU each pass has one processor to itself, on whatever machine, since the last bits of a result
+    depend on how many share the work. Many pictures come in batches, small ones on a CPU; the last bits of a result
+    may then follow the batch.
     """
 
     find: Callable[[Network, Tensor], Sequence[Found]]
@@ -113,21 +116,41 @@ class Workbench:
             yield all_threads
 
     def prepare(self) -> None:
-        """Trace the network now: tracing changes how modules are called in all threads while it lasts."""
-        getattr(self.network, "graph", None)
+        """Make ready for several threads, before there are any.
 
-    def pictures_at_once(self) -> int:
-        """How many pictures are shown to the network together.
-
-        One on the CPU: there larger batches gain little, and a picture's result is the same to the last bit in
-        whatever company it comes. On a GPU, where they gain much, the last bits follow the batch.
+        Tracing the network changes how modules are called in all threads while it lasts.
         """
-        from cnnviz.runtime.memory import pictures_at_once
+        from cnnviz.runtime.memory import share_freed_memory
 
-        if not self.is_light or self.network.device.type != "cuda":
+        share_freed_memory(self.network.device)
+        getattr(self.network, "graph", None)
+        getattr(self, "pictures_at_once", None)
+
+    @cached_property
+    def pictures_at_once(self) -> int:
+        """How many pictures of the network's own size are shown to it together: a few on a CPU, many on a GPU.
+
+        The free memory has no say: the last bits of a result follow the batch, and are to be the same tomorrow.
+        """
+        from cnnviz.runtime.memory import pictures_at_once, pictures_together
+
+        if not self.is_light:
             return 1
         side = self.network.spec.size
+        if self.network.device.type == "cpu":
+            return pictures_together(self.network, side)
         return pictures_at_once((side, side), side, self.network.device)
+
+    def _share_a_pass(self, size: Sequence[int]) -> int:
+        """The same for pictures of ``size`` (height, width): fewer from twice the network's own area on.
+
+        On a CPU small ones stay alone: PyTorch computes a few small maps by another library than one, and where a
+        sum is all but zero the other rounding switches a ReLU.
+        """
+        area, most = self.network.spec.size**2, self.pictures_at_once
+        if self.network.device.type == "cpu" and math.prod(size) < area:
+            return 1
+        return max(1, min(most, most * 2 * area // math.prod(size)))
 
     def __call__(self, items: Sequence[Item], compute: Compute) -> list[Done]:
         """Do ``items``, those of one size together where the technique can."""
@@ -179,7 +202,8 @@ class Workbench:
         assert isinstance(self.explain, Technique)
         find, pixels = self.explain.find, torch.cat([picture.pixels for picture in pictures])
         with clear_error_when_short(min(pixels.shape[2:])):
-            parts = in_batches_that_fit(lambda part: find(self.network, pixels[part]), len(pixels), len(pixels))
+            most = self._share_a_pass(pixels.shape[2:])
+            parts = in_batches_that_fit(lambda part: find(self.network, pixels[part]), len(pixels), most)
             return [answer for part in parts for answer in part]
 
     def _encoded(self, item: Item, result: Result | Failure) -> Made | Failure:

@@ -13,7 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-_LEAST_WORK = 4 << 20
+_LEAST_WORK = 1 << 20
 """Multiply-adds for one picture below which what is gained is lost on the way."""
 
 _LEAST_CELLS = 128

@@ -17,7 +17,7 @@ from cnnviz.network.aliases import aliases_for
 from cnnviz.network.catalogue import IMAGENET_MEAN, IMAGENET_STD
 from cnnviz.network.frozen import freeze_convolutions
 from cnnviz.network.graph import Tell
-from cnnviz.network.layers import Layer, LayerTable
+from cnnviz.network.layers import Layer, LayerTable, shapes_of_pass
 from cnnviz.network.targets import find_class, numbered_labels
 
 Prediction = tuple[int, str, float]
@@ -134,8 +134,15 @@ class Network:
         return self.layers.table(self.spec.channels, size or (self.spec.size, self.spec.size))
 
     def activation_count(self, size: tuple[int, int]) -> int:
-        """Values in all feature maps together, for one picture of ``size`` (height, width)."""
-        return sum(math.prod(layer.shape) for layer in self.layer_table(size))
+        """Values in all feature maps together, for one picture of ``size`` (height, width).
+
+        Those of a picture of up to the network's own size are counted on their way.
+        """
+        if math.prod(size) > self.spec.size**2:
+            return sum(math.prod(layer.shape) for layer in self.layer_table(size))
+        shapes = shapes_of_pass(self.graph, self.normalize(torch.zeros(1, 3, *size)))
+        made = (shapes[node] for node in graph.layer_nodes(self.graph).values())
+        return sum(shape[1:].numel() for shape in made if isinstance(shape, torch.Size))
 
     def normalize(self, pixels: Tensor) -> Tensor:
         """Pixels (N, 3, H, W) in [0, 1] -> the module's input, on its device and in its type.

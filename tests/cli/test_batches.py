@@ -109,6 +109,34 @@ def test_unordered_reports_everything_once(run_cnnviz, album):
     ]
 
 
+def test_many_pictures_of_one_size_share_passes_and_are_what_they_are_alone(run_cnnviz, samples, monkeypatch):
+    from PIL import Image
+
+    from cnnviz.attribution import gradients
+
+    Path("album").mkdir()
+    for number in range(38):
+        place = (number % 10 * 8, number // 10 * 8)
+        photo = Image.open(samples / "chelsea.png").crop((*place, place[0] + 120, place[1] + 90))
+        photo.save(f"album/{number:02}.png")
+    passes: list[int] = []
+    plain = gradients.gradient_and_logits
+
+    def counted(network, pixels, target):
+        passes.append(len(pixels))
+        return plain(network, pixels, target)
+
+    monkeypatch.setattr(gradients, "gradient_and_logits", counted)
+    command = ("-m", "squeezenet1_1", "--view", "raw")
+    for jobs in (4, 1):
+        run = run_cnnviz("saliency", "album", *command, "-o", f"by{jobs}/", "--jobs", jobs)
+        assert run.exit_code == 0, run.stderr
+    assert sorted(passes) == [1] * 38 + [2] * 19
+    for name in contents("by1"):
+        one, other = (np.asarray(Image.open(f"by{jobs}/{name}")).astype(int) for jobs in (1, 4))
+        assert abs(one - other).max() <= 1
+
+
 def test_a_bad_picture_among_several_at_once(run_cnnviz, album):
     (album / "03.jpg").write_bytes(b"not a picture")
     (album / "08.jpg").write_bytes(b"")

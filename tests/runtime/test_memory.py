@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+from types import SimpleNamespace
+
 import pytest
 import torch
 
 from cnnviz.errors import MemoryShortError
-from cnnviz.runtime.memory import clear_error_when_short, in_batches_that_fit, pictures_at_once
+from cnnviz.runtime.memory import clear_error_when_short, in_batches_that_fit, pictures_at_once, pictures_together
 
 CPU, GPU = torch.device("cpu"), torch.device("cuda")
 SHORT = [
@@ -82,6 +86,35 @@ def test_a_batch_has_as_many_pixels_at_every_size():
     assert pictures_at_once((224, 336), 224, CPU) == pictures_at_once((224, 224), 224, CPU) == 8
     assert [pictures_at_once((s, s), 224, CPU) for s in (448, 896, 4096)] == [4, 1, 1]
     assert pictures_at_once((224, 224), 224, GPU) > pictures_at_once((224, 224), 224, CPU)
+
+
+@pytest.mark.parametrize(("activations", "expected"), [(1 << 20, 4), (1 << 23, 4), (1 << 24, 2), (1 << 26, 1)])
+def test_small_networks_take_a_few_pictures_together(activations, expected):
+    network = SimpleNamespace(device=CPU, activation_count=lambda size: activations * size[0] // 224)
+    assert pictures_together(network, 224) == expected
+
+
+def test_threads_that_share_a_heap_reuse_what_the_others_freed():
+    """In a process of its own, since it cannot be undone."""
+    script = """
+import resource, threading, torch
+from cnnviz.runtime.memory import share_freed_memory
+share_freed_memory(torch.device("cpu"))
+faults = []
+def work():
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+    torch.ones(6 << 20)
+    faults.append(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
+for _ in range(4):
+    thread = threading.Thread(target=work)
+    thread.start()
+    thread.join()
+print(*faults)
+"""
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    first, *later = map(int, done.stdout.split())
+    if sys.platform == "linux":
+        assert max(later) < max(first, 6000) / 4
 
 
 def test_an_allocation_that_cannot_be_is_known_as_one():

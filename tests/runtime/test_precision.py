@@ -20,7 +20,11 @@ from cnnviz.runtime import precision
 from cnnviz.runtime.precision import choose_precision, quick_precision, settle_tf32
 
 CPU, GPU = torch.device("cpu"), torch.device("cuda")
-CONVOLUTIONS = (torch.ops.aten.convolution.default, torch.ops.aten.convolution_backward.default)
+CONVOLUTIONS = (
+    torch.ops.aten.convolution.default,
+    torch.ops.aten.convolution_backward.default,
+    torch.ops.aten.mkldnn_convolution.default,
+)
 
 
 class TF32(TorchDispatchMode):
