@@ -13,7 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor, fx, nn
 
 from cnnviz.errors import ModelError
-from cnnviz.network import frozen
+from cnnviz.network import averaging, frozen
 
 LAYER = "cnnviz_layer"
 """Key in ``node.meta``: the layer name of a graph node."""
@@ -30,7 +30,8 @@ class _PathTracer(fx.Tracer):
         self._uses: dict[str, int] = {}
 
     def is_leaf_module(self, m: nn.Module, module_qualified_name: str) -> bool:
-        return isinstance(m, (frozen.Conv2d, nn.MaxPool2d)) or super().is_leaf_module(m, module_qualified_name)
+        ours = (frozen.Conv2d, averaging.AdaptiveAvgPool2d, nn.MaxPool2d)
+        return isinstance(m, ours) or super().is_leaf_module(m, module_qualified_name)
 
     def create_node(self, kind: str, target: object, *args: object, **kwargs: object) -> fx.Node:
         node = super().create_node(kind, target, *args, **kwargs)  # type: ignore[arg-type]

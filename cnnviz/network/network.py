@@ -14,6 +14,7 @@ from torch import Tensor, fx, nn
 from cnnviz.errors import ImageError, UsageError
 from cnnviz.network import graph
 from cnnviz.network.aliases import aliases_for
+from cnnviz.network.averaging import slim_averages
 from cnnviz.network.catalogue import IMAGENET_MEAN, IMAGENET_STD
 from cnnviz.network.frozen import freeze_convolutions
 from cnnviz.network.graph import Tell
@@ -85,6 +86,7 @@ class Network:
         self.module.eval().requires_grad_(False)
         graph.remove_inplace(self.module)
         freeze_convolutions(self.module)
+        slim_averages(self.module)
         # Channels side by side in memory: convolutions forward and back take a third less time on the CPU, and
         # tensor cores want it so. Values and shapes are the same.
         self.module.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
