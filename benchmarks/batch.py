@@ -10,9 +10,9 @@ N JPEGs of 500×375 pixels, cut from sample_images at random:
 - ours: the command itself, in this process, reading, explaining, drawing and writing all pictures on the local engine
   with its default ``--jobs``; from the first result to the last, so that start-up and loading are left out.
 
-Prints milliseconds a picture: by the clock, which a busy machine spoils, and of the processor time of all threads; of
-the bare network the least of a run before ours and one after. The ratio is the share of the bare network's throughput
-that is kept.
+Prints milliseconds a picture, medians of rounds in which all take turns, the bare network's at whatever batch and number of
+threads is best in that round: by the clock, which a busy machine spoils, and of the processor time of all threads.
+The ratio is the share of the bare network's throughput that is kept.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
@@ -75,24 +75,23 @@ def bare(module: nn.Module, device: torch.device, batch: int, threads: int, coun
         torch.set_num_threads(before)
 
 
-def bare_costs(name: str, where: Setting, rounds: int, count: int) -> dict[str, Cost]:
-    """Interleaved medians of the bare network at each batch and number of threads."""
+def bare_costs(name: str, where: Setting, count: int) -> dict[str, Cost]:
+    """The bare network at each batch and number of threads."""
     import torchvision
 
     module = torchvision.models.get_model(name, weights=None).eval().requires_grad_(False)
     module = module.to(where.device, memory_format=torch.channels_last)
     processors = _processors()
-    runs: dict[str, Callable[[], Cost]] = {
-        f"bare {batch}, {threads} threads": lambda b=batch, t=threads: bare(module, where.device, b, t, count)  # type: ignore[misc]
+    return {
+        f"bare {batch}, {threads} threads": bare(module, where.device, batch, threads, count)
         for batch in _BATCHES
         for threads in (sorted({1, processors}) if not where.on_cuda else [processors])
     }
-    return _medians(runs, rounds)
 
 
-def bare_costs_elsewhere(name: str, where: Setting, rounds: int, count: int) -> dict[str, Cost]:
+def bare_costs_elsewhere(name: str, where: Setting, count: int) -> dict[str, Cost]:
     """``bare_costs`` in a process of its own."""
-    options = ["--bare", "--network", name, "--device", where.device, "--rounds", rounds, "--pictures", count]
+    options = ["--bare", "--network", name, "--device", where.device, "--pictures", count]
     command = [sys.executable, "-m", "benchmarks.batch", *map(str, options)]
     done = subprocess.run(command, check=True, capture_output=True, text=True)
     return {case: Cost(*cost) for case, cost in json.loads(done.stdout.splitlines()[-1]).items()}
@@ -102,14 +101,10 @@ def _processors() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def _medians(runs: Mapping[str, Callable[[], Cost]], rounds: int) -> dict[str, Cost]:
-    found: dict[str, list[Cost]] = {case: [] for case in runs}
-    for _ in range(rounds):
-        for case, run in runs.items():
-            found[case].append(run())
+def _medians(rounds: Sequence[Mapping[str, Cost]]) -> dict[str, Cost]:
     return {
-        case: Cost(median(cost.clock for cost in each), median(cost.processor for cost in each))
-        for case, each in found.items()
+        case: Cost(median(each[case].clock for each in rounds), median(each[case].processor for each in rounds))
+        for case in rounds[0]
     }
 
 
@@ -139,19 +134,23 @@ def ours(options: list[str], folder: Path, view: str, threads: int) -> Cost:
 
 
 def costs(name: str, folder: Path, count: int, where: Setting, rounds: int) -> Mapping[str, Cost]:
-    """The bare network, before ours and after, at its best; and medians of ours in each view."""
+    """Medians of the bare network at its best, and of ours in each view."""
     # Random weights cost what trained ones do; only the embedded network's are here for sure.
     weights = [] if name == "squeezenet1_1" else ["-w", "random"]
     options = ["-m", name, "--device", str(where.device), "--size", "224", *weights]
     processors, few = _processors(), max(16, min(48, count // 8))
-    before = bare_costs_elsewhere(name, where, rounds, few)
-    found = _medians({view: lambda v=view: ours(options, folder, v, processors) for view in _VIEWS}, rounds)  # type: ignore[misc]
-    after = bare_costs_elsewhere(name, where, rounds, few)
-    return {case: _least(before[case], after[case]) for case in before} | found
+    return _medians(
+        [
+            {"bare": _best(bare_costs_elsewhere(name, where, few).values())}
+            | {view: ours(options, folder, view, processors) for view in _VIEWS}
+            for _ in range(rounds)
+        ]
+    )
 
 
-def _least(*costs: Cost) -> Cost:
-    return Cost(min(cost.clock for cost in costs), min(cost.processor for cost in costs))
+def _best(costs: Iterable[Cost]) -> Cost:
+    clocks, processors = zip(*((cost.clock, cost.processor) for cost in costs), strict=True)
+    return Cost(min(clocks), min(processors))
 
 
 def compare(name: str, count: int, where: Setting, rounds: int) -> list[Row]:
@@ -162,16 +161,13 @@ def compare(name: str, count: int, where: Setting, rounds: int) -> list[Row]:
     rows = []
     for view in _VIEWS:
         for clock in ("clock", "processor"):
-            best = min(
-                (case for case in found if case.startswith("bare")), key=lambda case: getattr(found[case], clock)
-            )
             rows.append(
                 Row(
                     f"{name}, {count} pictures, --view {view}, {clock}",
                     ours=getattr(found[view], clock),
                     unit="ms",
-                    peer=getattr(found[best], clock),
-                    against=f"the {best}",
+                    peer=getattr(found["bare"], clock),
+                    against="the bare network",
                 )
             )
     return rows
@@ -180,7 +176,7 @@ def compare(name: str, count: int, where: Setting, rounds: int) -> list[Row]:
 def rows(where: Setting, count: int | None = None, networks: tuple[str, ...] = ("squeezenet1_1",)) -> list[Row]:
     """The cost of a picture among many."""
     count = count or (24 if where.quick else 500)
-    return [row for name in networks for row in compare(name, count, where, where.turns(3 if count < 500 else 1))]
+    return [row for name in networks for row in compare(name, count, where, where.turns(3))]
 
 
 if __name__ == "__main__":
@@ -191,7 +187,7 @@ if __name__ == "__main__":
     given = options.parse_args()
     chosen = setting(given)
     if given.bare:
-        found = bare_costs(given.network[0], chosen, chosen.turns(3), given.pictures or 48)
+        found = bare_costs(given.network[0], chosen, given.pictures or 48)
         print(json.dumps({case: [cost.clock, cost.processor] for case, cost in found.items()}))
         sys.exit()
     show(rows(chosen, given.pictures, tuple(given.network or ["squeezenet1_1"])), chosen)

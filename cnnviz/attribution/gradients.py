@@ -27,7 +27,7 @@ def gradient_and_logits(network: Network, pixels: Tensor, target: Target = None)
     """``pixel_gradient``, and the logits (N, classes) that the pass forward gave on the way."""
     pixels = pixels.detach().to(network.device).requires_grad_()
     with torch.enable_grad():
-        logits = network(pixels)
+        logits = network.logits(pixels)
         score = target_scores(network, logits, target).sum()
     return torch.autograd.grad(score, pixels)[0], logits.detach()
 

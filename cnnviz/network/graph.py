@@ -7,8 +7,9 @@ and a graph can be cut at the deepest layer asked for.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Container, Iterable, Mapping
+from collections.abc import Callable, Collection, Container, Iterable, Mapping
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor, fx, nn
 
@@ -105,6 +106,54 @@ def truncate(graph_module: fx.GraphModule, nodes: dict[str, fx.Node]) -> fx.Grap
     return fx.GraphModule(graph_module, graph)
 
 
+def pooling_first(graph_module: fx.GraphModule) -> fx.GraphModule:
+    """The same graph with each ReLU behind the max pooling that alone reads it.
+
+    The largest value rectified is the largest of the rectified: values and gradients are the same to the last bit, and
+    there are a quarter as many to rectify, in VGGs and at the mouth of nearly every other network.
+    """
+    graph = fx.Graph()
+    copies: dict[fx.Node, fx.Node] = {}
+    waiting = _rectifiers_that_can_wait(graph_module, set(graph_module.graph.nodes), ())
+    for node in graph_module.graph.nodes:
+        copies[node] = _copy(graph, node, copies, waiting)
+    return fx.GraphModule(graph_module, graph)
+
+
+def _rectifiers_that_can_wait(
+    root: nn.Module, needed: Collection[fx.Node], kept: Container[fx.Node]
+) -> dict[fx.Node, fx.Node]:
+    """ReLUs that only a max pooling reads and nobody asked for, and of each pooling the ReLU it is to do first."""
+    found = {}
+    for node in needed:
+        users = [user for user in node.users if user in needed]
+        if node not in kept and len(users) == 1 and _is_rectifier(root, node) and _is_max_pool(root, users[0]):
+            found[node] = found[users[0]] = node
+    return found
+
+
+def _copy(
+    graph: fx.Graph, node: fx.Node, copies: Mapping[fx.Node, fx.Node], waiting: Mapping[fx.Node, fx.Node]
+) -> fx.Node:
+    """``node`` in another graph: a ReLU that waits is its input, and the pooling after it does it too."""
+    if waiting.get(node) is node:
+        return copies[node.all_input_nodes[0]]
+    copied = graph.node_copy(node, copies.__getitem__)
+    return graph.call_function(F.relu, (copied,), {"inplace": True}) if node in waiting else copied
+
+
+def _is_rectifier(root: nn.Module, node: fx.Node) -> bool:
+    return type(_module_of(root, node)) is nn.ReLU or (node.op, node.target) in _RECTIFIERS
+
+
+def _is_max_pool(root: nn.Module, node: fx.Node) -> bool:
+    return isinstance(_module_of(root, node), nn.MaxPool2d) or (node.op, node.target) in _MAX_POOLS
+
+
+_RECTIFIERS = {("call_function", F.relu), ("call_function", torch.relu), ("call_method", "relu")}
+_MAX_POOLS = {("call_function", F.max_pool2d), ("call_function", torch.max_pool2d)}
+
+
 Tell = Callable[[str, Tensor], object]
 """A node's key and its value."""
 
@@ -113,7 +162,8 @@ def reporting(graph_module: fx.GraphModule, nodes: Mapping[str, fx.Node]) -> fx.
     """A graph of the input and of ``tell``, a ``Tell``, that computes what ``nodes`` need and returns nothing.
 
     ``tell`` is called with each node's value as soon as there is one. What nothing deeper needs is freed then, and a
-    ReLU overwrites its convolution's output where nobody else asks for that: no gradient needs it.
+    ReLU overwrites its convolution's output where nobody else asks for that: no gradient needs it. ReLUs wait until
+    after a max pooling, as in ``pooling_first``.
     """
     needed = _ancestors(nodes.values())
     graph = fx.Graph()
@@ -121,12 +171,13 @@ def reporting(graph_module: fx.GraphModule, nodes: Mapping[str, fx.Node]) -> fx.
     keys: dict[fx.Node, list[str]] = {}
     for key, node in nodes.items():
         keys.setdefault(node, []).append(key)
+    waiting = _rectifiers_that_can_wait(graph_module, needed, keys)
     for node in graph_module.graph.nodes:
         if node in needed:
-            if _may_overwrite(graph_module, node, needed, keys):
+            if node not in waiting and _may_overwrite(graph_module, node, needed, keys):
                 copies[node] = graph.call_function(F.relu, (copies[node.all_input_nodes[0]],), {"inplace": True})
             else:
-                copies[node] = graph.node_copy(node, copies.__getitem__)
+                copies[node] = _copy(graph, node, copies, waiting)
             if node.op == "placeholder":
                 tell = graph.placeholder("tell")
             for key in keys.get(node, []):

@@ -108,7 +108,8 @@ class Network:
     def to(self, *target: torch.device | torch.dtype | str) -> Network:
         """Move the network to a device or type, in place; returns itself."""
         self.module.to(*target)  # type: ignore[call-overload]
-        self.__dict__.pop("graph", None)
+        for name in ("graph", "_quick"):
+            self.__dict__.pop(name, None)
         self._truncated.clear()
         self._reporting.clear()
         return self
@@ -125,6 +126,11 @@ class Network:
     def graph(self) -> fx.GraphModule:
         """The module as a graph: normalised input -> logits. Shares the parameters."""
         return graph.trace(self.module)
+
+    @cached_property
+    def _quick(self) -> fx.GraphModule:
+        """The graph for passes of which only the logits are wanted."""
+        return graph.pooling_first(self.graph)
 
     @cached_property
     def layers(self) -> LayerTable:
@@ -161,8 +167,13 @@ class Network:
     def __call__(self, pixels: Tensor) -> Tensor:
         """Logits (N, classes) of pixels (N, 3, H, W) in [0, 1]; differentiable with respect to the pixels."""
         with self.autocast():
-            logits = self.module(self.normalize(pixels))
-        return logits if logits.dtype == torch.float64 else logits.float()
+            return widened(self.module(self.normalize(pixels)))
+
+    def logits(self, pixels: Tensor) -> Tensor:
+        """The same by the quickest way there is, which does not call every module: hooks on them may not be met."""
+        run = self._quick if "graph" in self.__dict__ else self.module
+        with self.autocast():
+            return widened(run(self.normalize(pixels)))
 
     def features(self, pixels: Tensor, layers: Sequence[str], *, raw: bool = False) -> dict[str, Tensor]:
         """The outputs of ``layers`` by the names asked for, (N, C, H, W) for maps; differentiable.
