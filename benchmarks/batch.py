@@ -11,8 +11,8 @@ N JPEGs of 500×375 pixels, cut from sample_images at random:
   with its default ``--jobs``; from the first result to the last, so that start-up and loading are left out.
 
 Prints milliseconds a picture, medians of rounds in which all take turns, the bare network's at whatever batch and
-number of threads is best in that round: by the clock, which a busy machine spoils, and of the processor time of all threads.
-The ratio is the share of the bare network's throughput that is kept.
+number of threads is best in that round: by the clock, which a busy machine spoils, and of the processor time of all
+threads. The ratio is the share of the bare network's throughput that is kept.
 """
 
 from __future__ import annotations
