@@ -9,7 +9,7 @@ import torch
 WORKING_SET = {"cpu": 30 << 20, "cuda": 2 << 30}
 """Bytes that one operation of a batch may read and write: about a CPU's cache; enough to fill a GPU."""
 
-WINDOWS = {"cpu": 11 << 20, "cuda": 2 << 30}
+WINDOWS = {"cpu": 8 << 20, "cuda": 2 << 30}
 """The same of windows, which are smaller than maps: larger batches of them gain less than their memory costs."""
 
 LARGEST_BATCH = {"cpu": 16, "cuda": 256}
