@@ -103,3 +103,12 @@ def test_every_topic_names_a_function():
     for place in topics.TOPICS.values():
         module, function = place.split(":")
         assert callable(getattr(import_module(module), function))
+
+
+def test_a_convolution_is_counted_whoever_computes_it():
+    pixels, kernel = torch.rand(1, 16, 20, 20), torch.rand(8, 16, 3, 3)
+    runs = (
+        lambda: torch.conv2d(pixels, kernel, padding=1),
+        lambda: torch.mkldnn_convolution(pixels, kernel, None, (1, 1), (1, 1), (1, 1), 1),
+    )
+    assert [operations(run) for run in runs] == [2 * 8 * 16 * 9 * 400] * 2
