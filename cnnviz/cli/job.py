@@ -180,7 +180,9 @@ class ImageJob:
             return Bench(local.Inline(work), network)
         workbench.prepare()
         threads = jobs or local.thread_count(lanes)
-        return Bench(local.Threads(work, threads, lanes), network, workbench.pictures_at_once)
+        # To know takes a pass, in this thread; of few pictures none share one anyway.
+        at_once = workbench.pictures_at_once if count >= 2 * _TASKS else 1
+        return Bench(local.Threads(work, threads, lanes), network, at_once)
 
     def _work_through(self, bench: Bench, items: Sequence[Item]) -> list[int]:
         """Exit codes of the pictures that failed; each failure is told as it happens, and the rest goes on."""

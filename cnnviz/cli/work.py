@@ -124,7 +124,6 @@ class Workbench:
 
         share_freed_memory(self.network.device)
         getattr(self.network, "graph", None)
-        getattr(self, "pictures_at_once", None)
 
     @cached_property
     def pictures_at_once(self) -> int:
@@ -202,7 +201,7 @@ class Workbench:
         assert isinstance(self.explain, Technique)
         find, pixels = self.explain.find, torch.cat([picture.pixels for picture in pictures])
         with clear_error_when_short(min(pixels.shape[2:])):
-            most = self._share_a_pass(pixels.shape[2:])
+            most = self._share_a_pass(pixels.shape[2:]) if len(pixels) > 1 else 1
             parts = in_batches_that_fit(lambda part: find(self.network, pixels[part]), len(pixels), most)
             return [answer for part in parts for answer in part]
 
