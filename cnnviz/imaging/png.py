@@ -1,16 +1,17 @@
-"""PNG files, several times as fast as Pillow writes them.
+"""PNG files, some twenty times as fast as Pillow writes them.
 
 Pillow tries all five filters on each row and searches long for repetitions, of which photographs have none, and it
-holds Python's lock all the while. One filter and runs of equal bytes give files a twentieth larger in a fifth of the
-time, and other threads work on. (PNG specification, third edition, W3C 2025.)
+holds Python's lock all the while. One filter and ISA-L's deflate give files a twentieth larger in a twentieth of the time,
+and other threads work on. ISA-L may deflate in other ways on other processors: the pixels of a picture are the same
+everywhere, the bytes of its file wherever the processor is. (PNG specification, third edition, W3C 2025.)
 """
 
 from __future__ import annotations
 
 import struct
-import zlib
 
 import numpy as np
+from isal import isal_zlib
 from numpy.typing import NDArray
 from PIL.Image import Image
 from PIL.PngImagePlugin import PngInfo
@@ -18,7 +19,7 @@ from PIL.PngImagePlugin import PngInfo
 _SIGNATURE = b"\x89PNG\r\n\x1a\n"
 _COLOR_TYPES = {"L": 0, "RGB": 2, "RGBA": 6}
 _EIGHT_BITS, _UP = 8, 2
-_LEVEL, _WINDOW, _MEMORY = 1, 15, 9
+_LEVEL = 2  # of 0 to 3; at 1 grey photographs take a fifth more room, and 3 gains nothing
 
 
 def encode_png(photo: Image, chunks: PngInfo | None = None) -> bytes:
@@ -26,7 +27,8 @@ def encode_png(photo: Image, chunks: PngInfo | None = None) -> bytes:
     header = struct.pack(">IIBBBBB", *photo.size, _EIGHT_BITS, _COLOR_TYPES[photo.mode], 0, 0, 0)
     parts = [_SIGNATURE, _chunk(b"IHDR", header)]
     parts += [_chunk(name, content) for name, content, *_ in (chunks.chunks if chunks else [])]
-    return b"".join([*parts, _chunk(b"IDAT", _deflated(_filtered(np.asarray(photo)))), _chunk(b"IEND", b"")])
+    deflated = isal_zlib.compress(_filtered(np.asarray(photo)).data, _LEVEL)
+    return b"".join([*parts, _chunk(b"IDAT", deflated), _chunk(b"IEND", b"")])
 
 
 def _filtered(samples: NDArray[np.uint8]) -> NDArray[np.uint8]:
@@ -39,10 +41,6 @@ def _filtered(samples: NDArray[np.uint8]) -> NDArray[np.uint8]:
     return found
 
 
-def _deflated(rows: NDArray[np.uint8]) -> bytes:
-    press = zlib.compressobj(_LEVEL, zlib.DEFLATED, _WINDOW, _MEMORY, zlib.Z_RLE)
-    return press.compress(rows.data) + press.flush()
-
-
 def _chunk(name: bytes, content: bytes) -> bytes:
-    return b"".join((struct.pack(">I", len(content)), name, content, struct.pack(">I", zlib.crc32(name + content))))
+    checksum = isal_zlib.crc32(name + content)
+    return b"".join((struct.pack(">I", len(content)), name, content, struct.pack(">I", checksum)))

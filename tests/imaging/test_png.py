@@ -33,7 +33,7 @@ def test_text_comes_back():
 
 
 def test_files_are_not_much_larger_than_pillows(samples):
-    for name in ("chelsea.png", "rocket.jpg"):
+    for name in ("chelsea.png", "rocket.jpg", "gravel.png"):
         photo = Image.open(samples / name).convert("RGB")
         usual = BytesIO()
         photo.save(usual, "PNG")
