@@ -134,13 +134,13 @@ def class_map(net: Network, pixels: torch.Tensor, index: int, rule: str) -> torc
 
 def gradient_image(gradient: torch.Tensor, percentile: float, size: tuple[int, int]) -> Image:
     """A gradient (3, H, W) in colour about mid-grey, clipped at a percentile of its magnitudes, at ``size``."""
-    import numpy as np
     from PIL import Image
 
     from cnnviz.imaging import to_photo
+    from cnnviz.imaging.heatmap import full_scale
 
     values = gradient.detach().cpu().float().numpy()
-    top = float(np.percentile(np.abs(values), percentile)) or float(np.abs(values).max()) or 1.0
+    top = full_scale(abs(values), percentile) or 1.0
     return to_photo(0.5 + 0.5 * values / top).resize(size, Image.Resampling.BICUBIC)
 
 

@@ -38,19 +38,34 @@ def normalize(map2d: Any, percentile: float = 99.0, signed: bool | None = None) 
     if not signed:
         values = np.maximum(values, 0)
     magnitude = np.abs(values)
-    top = (percentile < 100 and float(np.percentile(magnitude, percentile))) or float(magnitude.max())
+    top = full_scale(magnitude, percentile)
     if top == 0:
         return values.astype(np.float32)
     return np.clip(values / top, -1, 1).astype(np.float32)
 
 
-def _flat(map2d: Any) -> NDArray[np.float64]:
-    """The map as (H, W), in double precision, so that scaling the tiniest gradient is safe."""
+def full_scale(magnitude: NDArray[np.floating], percentile: float) -> np.floating:
+    """The value at a percentile in (0, 100] of magnitudes of any shape, or the largest where that one is zero."""
+    return _percentile(magnitude, percentile) or magnitude.max()
+
+
+def _percentile(magnitude: NDArray[np.floating], percentile: float) -> np.floating:
+    """The same as ``numpy.percentile``, which asks for several order statistics at once and takes ten times as long."""
+    place = (magnitude.size - 1) * percentile / 100
+    below = int(place)
+    ordered = np.partition(magnitude.ravel(), below)
+    if place == below:
+        return ordered[below]  # type: ignore[no-any-return]
+    return ordered[below] + (ordered[below + 1 :].min() - ordered[below]) * magnitude.dtype.type(place - below)
+
+
+def _flat(map2d: Any) -> NDArray[np.floating]:
+    """The map as (H, W), in its own precision, double or single: a float64 may hold what a float32 cannot."""
     values = to_array(map2d)
     shape = values.shape
     if values.ndim < 2 or values.size == 0 or values.size != shape[-1] * shape[-2]:
         raise UsageError(f"A map must have the shape (H, W), (1, H, W) or (1, 1, H, W), not {tuple(shape)}.")
-    return values.reshape(shape[-2:]).astype(np.float64)
+    return values.reshape(shape[-2:]).astype(np.float64 if values.dtype == np.float64 else np.float32)
 
 
 def upsample(map2d: Any, size: tuple[int, int]) -> NDArray[np.float32]:

@@ -1,9 +1,9 @@
 """PNG files, some twenty times as fast as Pillow writes them.
 
 Pillow tries all five filters on each row and searches long for repetitions, of which photographs have none, and it
-holds Python's lock all the while. One filter and ISA-L's deflate give files a twentieth larger in a twentieth of the time,
-and other threads work on. ISA-L may deflate in other ways on other processors: the pixels of a picture are the same
-everywhere, the bytes of its file wherever the processor is. (PNG specification, third edition, W3C 2025.)
+holds Python's lock all the while. One filter and ISA-L's deflate give files a twentieth larger in a twentieth of the
+time, and other threads work on. ISA-L may deflate in other ways on other processors: a picture's pixels are the same
+everywhere, the bytes of its file where the processor is. (PNG specification, third edition, W3C 2025.)
 """
 
 from __future__ import annotations
