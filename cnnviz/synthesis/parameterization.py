@@ -79,17 +79,33 @@ class Fourier:
         return torch.view_as_real(torch.fft.rfft2(maps, norm="forward") * _GAIN) / self.scale
 
     def image(self) -> Tensor:
-        return self.levels().sigmoid()
-
-    def levels(self) -> Tensor:
-        """The picture before the sigmoid, (N, 3, H, W), 0 where it is grey."""
-        spectrum = torch.view_as_complex(self.parameter * self.scale)
-        maps = torch.fft.irfft2(spectrum, s=self.size, norm="forward") / _GAIN
-        # A plain product, whose gradient lies in memory as the spectrum does: einsum's makes Adam ten times slower.
-        return (self.basis @ maps.flatten(2)).view_as(maps)
+        pixels: Tensor = _Synthesis.apply(self.parameter, self.scale, self.basis / _GAIN, self.size)
+        return pixels
 
     def project(self) -> None:
         """Every spectrum stands for a picture."""
+
+
+class _Synthesis(torch.autograd.Function):
+    """From a spectrum (N, 3, H, W // 2 + 1, 2) to pixels, and back, in half of autograd's passes over the picture."""
+
+    @staticmethod
+    def forward(ctx, parameter, scale, basis, size):  # type: ignore[no-untyped-def]
+        spectrum = torch.view_as_complex(parameter * scale)
+        maps = torch.fft.irfft2(spectrum, s=size, norm="forward")
+        pixels = (basis @ maps.flatten(2)).view_as(maps).sigmoid_()
+        ctx.save_for_backward(pixels, scale, basis)
+        return pixels
+
+    @staticmethod
+    def backward(ctx, slope):  # type: ignore[no-untyped-def]
+        pixels, scale, basis = ctx.saved_tensors
+        levels = torch.ops.aten.sigmoid_backward(slope, pixels)
+        maps = (basis.T @ levels.flatten(2)).view_as(levels)
+        spectrum = torch.view_as_real(torch.fft.rfft2(maps)).mul_(scale)
+        # All but the first column, and the last of an even width, stand for two frequencies: they and their mirrored.
+        spectrum[..., 1 : (pixels.shape[3] + 1) // 2, :].mul_(2)
+        return spectrum, None, None, None
 
 
 class Latent:

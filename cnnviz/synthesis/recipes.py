@@ -18,7 +18,7 @@ from cnnviz.synthesis.ascent import Ascent, Hook, Objective, Terms, cosine
 from cnnviz.synthesis.neurons import Score
 from cnnviz.synthesis.optimizers import Adam, NormalizedGradient
 from cnnviz.synthesis.parameterization import Fourier, Latent, Pixels
-from cnnviz.synthesis.regularizers import grey_distance, likeness, total_variation
+from cnnviz.synthesis.regularizers import calmness, grey_distance, likeness
 from cnnviz.synthesis.transforms import RandomView, gaussian_blur, random_offset, roll
 
 
@@ -77,7 +77,7 @@ def lucid(task: Task) -> Ascent:
 
 
 def _calm(pixels: Tensor) -> Tensor:
-    return 10 * grey_distance(pixels) + 150 * total_variation(pixels)
+    return calmness(pixels, grey=10, variation=150)
 
 
 def simonyan(task: Task) -> Ascent:

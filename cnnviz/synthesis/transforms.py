@@ -6,6 +6,7 @@ high-frequency patterns that mean nothing to anybody but the network.
 
 from __future__ import annotations
 
+import functools
 import math
 from dataclasses import dataclass
 
@@ -38,17 +39,17 @@ class RandomView:
 
     def _matrices(self, count: int, height: int, width: int, generator: torch.Generator | None) -> Tensor:
         """Affine matrices (count, 2, 3) from a view's coordinates, in [-1, 1], to the picture's."""
-        chance = torch.rand(4, count, generator=generator)
+        rows: list[float] = []
         low, high = self.scale
-        zoom = 1 / (low + (high - low) * chance[0])
-        angle = math.radians(self.degrees) * (2 * chance[1] - 1)
-        across = self.shift * (2 * chance[2] - 1) * 2 / width
-        down = self.shift * (2 * chance[3] - 1) * 2 / height
-        cos, sin = zoom * angle.cos(), zoom * angle.sin()
-        # Coordinates run from -1 to 1 on both axes, so turning a picture that is not square needs its shape.
-        first = torch.stack([cos, -sin * height / width, across], 1)
-        second = torch.stack([sin * width / height, cos, down], 1)
-        return torch.stack([first, second], 1)
+        # Plain numbers: some twenty operations on tensors of so few would take as long as the resampling.
+        for zoom, turn, right, under in torch.rand(4, count, generator=generator).T.tolist():
+            factor = 1 / (low + (high - low) * zoom)
+            angle = math.radians(self.degrees) * (2 * turn - 1)
+            cos, sin = factor * math.cos(angle), factor * math.sin(angle)
+            across, down = self.shift * (2 * right - 1) * 2 / width, self.shift * (2 * under - 1) * 2 / height
+            # Coordinates run from -1 to 1 on both axes, so turning a picture that is not square needs its shape.
+            rows += [cos, -sin * height / width, across, sin * width / height, cos, down]
+        return torch.tensor(rows).view(count, 2, 3)
 
 
 def affine_field(theta: Tensor, height: int, width: int) -> Tensor:
@@ -57,12 +58,18 @@ def affine_field(theta: Tensor, height: int, width: int) -> Tensor:
     ``F.affine_grid`` without aligned corners, which multiplies matrices of three columns and takes up to four times as
     long as sums of rows and columns.
     """
-    across, down = ((2 * torch.arange(n, device=theta.device, dtype=theta.dtype) + 1) / n - 1 for n in (width, height))
+    across, down = (_centres(n, theta.device, theta.dtype) for n in (width, height))
     field = theta.new_empty(len(theta), height, width, 2)
     for axis in (0, 1):
         a, b, c = theta[:, axis, :, None, None].unbind(1)
         torch.add(a * across + c, b * down[:, None], out=field[..., axis])
     return field
+
+
+@functools.lru_cache(maxsize=8)
+def _centres(count: int, device: torch.device, dtype: torch.dtype) -> Tensor:
+    """The middles of so many pixels in a row, in coordinates from -1 to 1 at its ends."""
+    return (2 * torch.arange(count, device=device, dtype=dtype) + 1) / count - 1
 
 
 def random_offset(largest: int, generator: torch.Generator | None) -> tuple[int, int]:
