@@ -90,7 +90,7 @@ class Network:
         # Channels side by side in memory: convolutions forward and back take a third less time on the CPU, and
         # tensor cores want it so. Values and shapes are the same.
         self.module.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-        self._truncated: dict[tuple[tuple[str, str | None], ...], fx.GraphModule] = {}
+        self._truncated: dict[tuple[tuple[tuple[str, str | None], ...], bool], fx.GraphModule] = {}
         self._reporting: dict[tuple[str, ...], fx.GraphModule] = {}
         self._kept: dict[tuple[torch.device, torch.dtype], tuple[Tensor, ...]] = {}
         if self.labels is None:
@@ -183,7 +183,7 @@ class Network:
         """
         if not layers:
             raise UsageError("Name at least one layer; 'cnnviz layers' lists them.")
-        graph_module = self.truncated({name: name for name in layers})
+        graph_module = self.truncated({name: name for name in layers}, quick=True)
         with self.autocast():
             found = graph_module(self.normalize(pixels))
         return dict(found) if raw else {name: widened(value) for name, value in found.items()}
@@ -201,16 +201,18 @@ class Network:
         with self.autocast():
             self._reporting[key](self.normalize(pixels), tell)
 
-    def truncated(self, layers: Mapping[str, str | None]) -> fx.GraphModule:
+    def truncated(self, layers: Mapping[str, str | None], *, quick: bool = False) -> fx.GraphModule:
         """The graph cut down to what ``layers`` need: normalised input -> ``{key: output of the layer}``.
 
-        None stands for the logits. The cut graph is kept, so that asking again costs nothing.
+        None stands for the logits. The cut graph is kept, so that asking again costs nothing. A ``quick`` one computes
+        the same, but not every layer on the way has its output in it.
         """
-        key = tuple(layers.items())
+        key = tuple(layers.items()), quick
         if key not in self._truncated:
             logits = next(node for node in self.graph.graph.nodes if node.op == "output").all_input_nodes[0]
-            nodes = {name: self.layers.node(layer) if layer else logits for name, layer in key}
-            self._truncated[key] = graph.truncate(self.graph, nodes)
+            nodes = {name: self.layers.node(layer) if layer else logits for name, layer in layers.items()}
+            cut = graph.truncate(self.graph, nodes)
+            self._truncated[key] = graph.pooling_first(cut) if quick else cut
         return self._truncated[key]
 
     def predict(self, pixels: Tensor, k: int = 5) -> list[list[Prediction]]:

@@ -78,7 +78,7 @@ def _class_score(network: Network, indices: Sequence[int]) -> Score:
         return lambda pixels: maps(pixels).mean((1, 2))
     rows = torch.arange(len(indices), device=network.device)
     columns = torch.tensor(indices, device=network.device)
-    return lambda pixels: network(pixels)[rows[: len(pixels)], columns[: len(pixels)]]
+    return lambda pixels: network.logits(pixels)[rows[: len(pixels)], columns[: len(pixels)]]
 
 
 def _channel_score(network: Network, subject: Channels) -> Score:
@@ -105,7 +105,7 @@ def _read(maps: Tensor, at: tuple[int, int] | str | None) -> Tensor:
 def _picked(network: Network, subject: Channels) -> Score:
     """Maps (N, H, W) of each picture's channel, cut out of the whole layer, whose ReLUs leak (see ``_leaky``)."""
     channels = torch.tensor(subject.channels, device=network.device)
-    layer = _leaky(network.truncated({"maps": subject.layer}))
+    layer = _leaky(network.truncated({"maps": subject.layer}, quick=True))
 
     def maps(pixels: Tensor) -> Tensor:
         with network.autocast():
@@ -151,7 +151,8 @@ def _sliced(network: Network, node: fx.Node, channels: Sequence[int]) -> Score:
     weight = convolution.weight[list(channels)]
     bias = None if convolution.bias is None else convolution.bias[list(channels)]
     source = node.all_input_nodes[0]
-    body = None if source.op == "placeholder" else network.truncated({"body": network.layers.name_of(source)})
+    name = None if source.op == "placeholder" else network.layers.name_of(source)
+    body = None if name is None else network.truncated({"body": name}, quick=True)
     order = torch.arange(len(channels), device=network.device)
 
     def maps(pixels: Tensor) -> Tensor:
