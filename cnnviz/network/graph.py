@@ -6,8 +6,10 @@ and a graph can be cut at the deepest layer asked for.
 
 from __future__ import annotations
 
+import operator
 import re
 from collections.abc import Callable, Collection, Container, Iterable, Mapping
+from enum import Enum, auto
 
 import torch
 import torch.nn.functional as F
@@ -106,40 +108,64 @@ def truncate(graph_module: fx.GraphModule, nodes: dict[str, fx.Node]) -> fx.Grap
     return fx.GraphModule(graph_module, graph)
 
 
-def pooling_first(graph_module: fx.GraphModule) -> fx.GraphModule:
-    """The same graph with each ReLU behind the max pooling that alone reads it.
+def quickened(graph_module: fx.GraphModule) -> fx.GraphModule:
+    """The same graph with less to write: its values and gradients are the same to the last bit.
 
-    The largest value rectified is the largest of the rectified: values and gradients are the same to the last bit, and
-    there are a quarter as many to rectify, in VGGs and at the mouth of nearly every other network.
+    A ReLU overwrites what it reads where nothing else does, for no gradient needs that; and one that a max pooling
+    alone reads comes after it: the largest value rectified is the largest of the rectified, and there are a quarter as
+    many to rectify, in VGGs and at the mouth of nearly every other network.
     """
     graph = fx.Graph()
     copies: dict[fx.Node, fx.Node] = {}
-    waiting = _rectifiers_that_can_wait(graph_module, set(graph_module.graph.nodes), ())
+    ways = _rectifying(graph_module, set(graph_module.graph.nodes), ())
     for node in graph_module.graph.nodes:
-        copies[node] = _copy(graph, node, copies, waiting)
+        copies[node] = _copy(graph, node, copies, ways)
     return fx.GraphModule(graph_module, graph)
 
 
-def _rectifiers_that_can_wait(
-    root: nn.Module, needed: Collection[fx.Node], kept: Container[fx.Node]
-) -> dict[fx.Node, fx.Node]:
-    """ReLUs that only a max pooling reads and nobody asked for, and of each pooling the ReLU it is to do first."""
-    found = {}
+class _Way(Enum):
+    """How a quick graph has a node of the plain one."""
+
+    WAITING = auto()
+    """A ReLU that is left to the pooling behind it."""
+
+    RECTIFYING = auto()
+    """A max pooling with the ReLU before it."""
+
+    OVERWRITING = auto()
+    """A ReLU in place."""
+
+
+def _rectifying(root: nn.Module, needed: Collection[fx.Node], kept: Container[fx.Node]) -> dict[fx.Node, _Way]:
+    """The ways of ReLUs among the nodes ``needed``, and of poolings behind them; what is ``kept`` stays as it is."""
+    ways = {}
     for node in needed:
+        if not _is_rectifier(root, node):
+            continue
         users = [user for user in node.users if user in needed]
-        if node not in kept and len(users) == 1 and _is_rectifier(root, node) and _is_max_pool(root, users[0]):
-            found[node] = found[users[0]] = node
-    return found
+        if node not in kept and len(users) == 1 and _is_max_pool(root, users[0]):
+            ways[node], ways[users[0]] = _Way.WAITING, _Way.RECTIFYING
+        elif _may_overwrite(root, node, needed, kept):
+            ways[node] = _Way.OVERWRITING
+    return ways
 
 
-def _copy(
-    graph: fx.Graph, node: fx.Node, copies: Mapping[fx.Node, fx.Node], waiting: Mapping[fx.Node, fx.Node]
-) -> fx.Node:
-    """``node`` in another graph: a ReLU that waits is its input, and the pooling after it does it too."""
-    if waiting.get(node) is node:
+def _may_overwrite(root: nn.Module, node: fx.Node, needed: Container[fx.Node], kept: Container[fx.Node]) -> bool:
+    """Whether only the ReLU ``node`` reads its input, and that is one whose gradient does without its output."""
+    (source,) = node.all_input_nodes
+    alone = source not in kept and all(user is node for user in source.users if user in needed)
+    return alone and (isinstance(_module_of(root, source), _FORGETFUL) or (source.op, source.target) in _SUMS)
+
+
+def _copy(graph: fx.Graph, node: fx.Node, copies: Mapping[fx.Node, fx.Node], ways: Mapping[fx.Node, _Way]) -> fx.Node:
+    """``node`` in another graph, in the way it is to go."""
+    way = ways.get(node)
+    if way is _Way.WAITING:
         return copies[node.all_input_nodes[0]]
+    if way is _Way.OVERWRITING:
+        return graph.call_function(F.relu, (copies[node.all_input_nodes[0]],), {"inplace": True})
     copied = graph.node_copy(node, copies.__getitem__)
-    return graph.call_function(F.relu, (copied,), {"inplace": True}) if node in waiting else copied
+    return graph.call_function(F.relu, (copied,), {"inplace": True}) if way is _Way.RECTIFYING else copied
 
 
 def _is_rectifier(root: nn.Module, node: fx.Node) -> bool:
@@ -152,6 +178,8 @@ def _is_max_pool(root: nn.Module, node: fx.Node) -> bool:
 
 _RECTIFIERS = {("call_function", F.relu), ("call_function", torch.relu), ("call_method", "relu")}
 _MAX_POOLS = {("call_function", F.max_pool2d), ("call_function", torch.max_pool2d)}
+_FORGETFUL = (nn.Conv2d, nn.BatchNorm2d)
+_SUMS = {("call_function", operator.add), ("call_function", torch.add)}
 
 
 Tell = Callable[[str, Tensor], object]
@@ -161,9 +189,8 @@ Tell = Callable[[str, Tensor], object]
 def reporting(graph_module: fx.GraphModule, nodes: Mapping[str, fx.Node]) -> fx.GraphModule:
     """A graph of the input and of ``tell``, a ``Tell``, that computes what ``nodes`` need and returns nothing.
 
-    ``tell`` is called with each node's value as soon as there is one. What nothing deeper needs is freed then, and a
-    ReLU overwrites its convolution's output where nobody else asks for that: no gradient needs it. ReLUs wait until
-    after a max pooling, as in ``pooling_first``.
+    ``tell`` is called with each node's value as soon as there is one. What nothing deeper needs is freed then, and
+    ReLUs write as in ``quickened``.
     """
     needed = _ancestors(nodes.values())
     graph = fx.Graph()
@@ -171,28 +198,16 @@ def reporting(graph_module: fx.GraphModule, nodes: Mapping[str, fx.Node]) -> fx.
     keys: dict[fx.Node, list[str]] = {}
     for key, node in nodes.items():
         keys.setdefault(node, []).append(key)
-    waiting = _rectifiers_that_can_wait(graph_module, needed, keys)
+    ways = _rectifying(graph_module, needed, keys)
     for node in graph_module.graph.nodes:
         if node in needed:
-            if node not in waiting and _may_overwrite(graph_module, node, needed, keys):
-                copies[node] = graph.call_function(F.relu, (copies[node.all_input_nodes[0]],), {"inplace": True})
-            else:
-                copies[node] = _copy(graph, node, copies, waiting)
+            copies[node] = _copy(graph, node, copies, ways)
             if node.op == "placeholder":
                 tell = graph.placeholder("tell")
             for key in keys.get(node, []):
                 graph.call_function(_call, (tell, key, copies[node]))
     graph.output(None)
     return fx.GraphModule(graph_module, graph)
-
-
-def _may_overwrite(root: nn.Module, node: fx.Node, needed: Container[fx.Node], kept: Container[fx.Node]) -> bool:
-    """Whether a node is the ReLU of a convolution whose output only it uses."""
-    if not isinstance(_module_of(root, node), nn.ReLU):
-        return False
-    (source,) = node.all_input_nodes
-    alone = source not in kept and all(user is node for user in source.users if user in needed)
-    return alone and isinstance(_module_of(root, source), nn.Conv2d)
 
 
 def _module_of(root: nn.Module, node: fx.Node) -> nn.Module | None:

@@ -130,7 +130,7 @@ class Network:
     @cached_property
     def _quick(self) -> fx.GraphModule:
         """The graph for passes of which only the logits are wanted."""
-        return graph.pooling_first(self.graph)
+        return graph.quickened(self.graph)
 
     @cached_property
     def layers(self) -> LayerTable:
@@ -212,7 +212,7 @@ class Network:
             logits = next(node for node in self.graph.graph.nodes if node.op == "output").all_input_nodes[0]
             nodes = {name: self.layers.node(layer) if layer else logits for name, layer in layers.items()}
             cut = graph.truncate(self.graph, nodes)
-            self._truncated[key] = graph.pooling_first(cut) if quick else cut
+            self._truncated[key] = graph.quickened(cut) if quick else cut
         return self._truncated[key]
 
     def predict(self, pixels: Tensor, k: int = 5) -> list[list[Prediction]]:

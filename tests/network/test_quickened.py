@@ -1,4 +1,4 @@
-"""ReLUs that wait until after a max pooling: the same values and slopes, and nobody asked for is left out."""
+"""ReLUs in place, or after a max pooling: the same values and slopes, and nothing asked for is left out."""
 
 from __future__ import annotations
 
@@ -27,6 +27,22 @@ class Forked(nn.Module):
         return (F.max_pool2d(y, 2).mean((2, 3)) + y.mean((2, 3))).sin()
 
 
+class Residual(nn.Module):
+    """A ReLU of a normalisation, one of a sum, one of a sigmoid, which needs its output, and one of what is read on."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.one, self.two = nn.Conv2d(3, 8, 3, padding=1), nn.Conv2d(8, 8, 3, padding=1)
+        self.norm, self.act = nn.BatchNorm2d(8), nn.ReLU()
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        x = self.act(self.norm(self.one(x)))
+        x = self.act(self.two(x) + x)
+        x = F.relu(torch.sigmoid(x) - 0.6).exp() + torch.relu(x.sigmoid())
+        y = self.two(x)
+        return (y + F.relu(y)).mean((2, 3))
+
+
 @pytest.fixture
 def pixels():
     return torch.randn(2, 3, 40, 43, generator=torch.Generator().manual_seed(0), requires_grad=True)
@@ -44,10 +60,31 @@ def rectified_in_place(module) -> int:
 def test_values_and_slopes_are_the_same_to_the_last_bit(pixels):
     torch.manual_seed(0)
     plain = graph.trace(Forked().eval())
-    swift = graph.pooling_first(plain)
-    assert rectified_in_place(swift) == 2  # the third is read beside
+    swift = graph.quickened(plain)
+    assert rectified_in_place(swift) == 3
+    pools = [node for node in swift.graph.nodes if graph._is_max_pool(swift, node)]
+    assert sum(bool(user.kwargs.get("inplace")) for pool in pools for user in pool.users) == 2
     for found, expected in zip(passed(swift, pixels), passed(plain, pixels), strict=True):
         assert torch.equal(found, expected)
+
+
+def test_only_what_no_gradient_needs_is_overwritten(pixels):
+    torch.manual_seed(0)
+    plain = graph.trace(Residual().eval())
+    swift = graph.quickened(plain)
+    assert rectified_in_place(swift) == 2  # of the normalisation and of the sum
+    for found, expected in zip(passed(swift, pixels), passed(plain, pixels), strict=True):
+        assert torch.equal(found, expected)
+
+
+def test_layers_asked_for_are_not_overwritten(pixels):
+    torch.manual_seed(0)
+    network = Network(Residual())
+    asked = ["norm", "act", "add", "two_1"]
+    together = network.features(pixels.sigmoid(), asked)
+    for layer in asked:
+        plain = network.truncated({"found": layer})(network.normalize(pixels.sigmoid()))["found"]
+        assert torch.equal(together[layer], plain)
 
 
 @pytest.mark.parametrize(("asked", "waiting"), [(["pool"], 1), (["act", "pool"], 0), (["one", "pool", "relu"], 1)])
@@ -68,7 +105,7 @@ def test_what_is_reported_is_what_was_asked_for(pixels, asked, waiting):
 def test_a_network_gives_the_same_logits_once_its_graph_is_known(squeezenet, pixels):
     network = Network(copy.deepcopy(squeezenet.module))
     before = passed(network.logits, pixels)
-    assert rectified_in_place(network.layers and network._quick) == 1
+    assert rectified_in_place(network.layers and network._quick) == 26
     for run in (network.logits, network):
         for found, expected in zip(passed(run, pixels), before, strict=True):
             assert torch.equal(found, expected)
