@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Sequence
 from typing import Annotated
 
 import typer
@@ -79,8 +80,19 @@ topics.register(app)
 def main() -> None:
     """Run the command line and leave with its exit code."""
     stop_on_termination()
+    _heed_named_shell(sys.argv[1:])
     code = _run()
     _leave(code)
+
+
+def _heed_named_shell(arguments: Sequence[str]) -> None:
+    """Let ``--install-completion zsh`` mean zsh.
+
+    Typer asks the processes above which shell they are, and passes over the name, be it another's or none found, as
+    while a container is built. It takes the name where it is told not to ask.
+    """
+    if arguments[:1] in (["--install-completion"], ["--show-completion"]) and len(arguments) > 1:
+        os.environ["_TYPER_COMPLETE_TEST_DISABLE_SHELL_DETECTION"] = "1"
 
 
 def _run() -> int:

@@ -65,11 +65,20 @@ def test_the_shell_completes_commands_options_and_networks(cnnviz_command):
     assert complete(cnnviz_command, "cnnviz saliency --model vgg16") == ["vgg16", "vgg16_bn"]
 
 
-def test_completion_is_installed_for_the_shell_that_is_asked_for(cnnviz_command, tmp_path):
+@pytest.mark.parametrize(
+    ("shell", "startup", "folder", "said"),
+    [
+        ("bash", ".bashrc", ".bash_completions", "_CNNVIZ_COMPLETE=complete_bash"),
+        ("zsh", ".zshrc", ".zfunc", "_CNNVIZ_COMPLETE=complete_zsh"),
+    ],
+)
+def test_completion_is_installed_for_the_shell_that_is_asked_for(
+    cnnviz_command, tmp_path, shell, startup, folder, said
+):
     environment = {**os.environ, "HOME": str(tmp_path)}
-    run = [*cnnviz_command, "--install-completion", "bash"]
+    run = [*cnnviz_command, "--install-completion", shell]
     made = subprocess.run(run, env=environment, capture_output=True, text=True, timeout=60, check=True)
-    (script,) = (tmp_path / ".bash_completions").iterdir()
+    (script,) = (tmp_path / folder).iterdir()
     assert str(script) in made.stdout
-    assert str(script) in (tmp_path / ".bashrc").read_text()
-    assert "_CNNVIZ_COMPLETE=complete_bash" in script.read_text()
+    assert folder in (tmp_path / startup).read_text()
+    assert said in script.read_text()
