@@ -30,7 +30,7 @@ from cnnviz.cli import (
     universal,
     visualize,
 )
-from cnnviz.cli.command import INTERRUPTED, PIPE_CLOSED, silence_stdout, stop_on_termination
+from cnnviz.cli.command import INTERRUPTED, PIPE_CLOSED, silence_stdout, stop_once
 
 app = typer.Typer(
     name="cnnviz",
@@ -79,7 +79,7 @@ topics.register(app)
 
 def main() -> None:
     """Run the command line and leave with its exit code."""
-    stop_on_termination()
+    stop_once()
     _heed_named_shell(sys.argv[1:])
     code = _run()
     _leave(code)

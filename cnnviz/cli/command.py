@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import copy
 import inspect
+import math
 import os
 import signal
 import sys
+import time
 import traceback
 from collections.abc import Callable
 from dataclasses import dataclass, field, fields, is_dataclass
@@ -25,6 +27,7 @@ from cnnviz.cli.options import NOT_IN_PARAMETERS
 from cnnviz.errors import CnnvizError
 
 INTERRUPTED = 130
+_MOMENT = 5.0  # seconds
 PIPE_CLOSED = 128 + 13
 """What a shell reports of a program that SIGPIPE ended."""
 
@@ -183,10 +186,20 @@ def silence_stdout() -> None:
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
-def stop_on_termination() -> None:
-    """Let a polite kill (SIGTERM) end the run as Ctrl-C does, so that no temporary file stays behind."""
+def stop_once() -> None:
+    """Let Ctrl-C and a polite kill (SIGTERM) end the run alike, and the impatient's second Ctrl-C do no harm.
+
+    What the first one sets off (breaking off what computes, finishing what is being written) takes a moment; a second
+    one in the middle of it would leave temporary files, or a traceback.
+    """
+    heard = -math.inf
 
     def interrupt(signum: int, frame: object) -> None:
-        raise KeyboardInterrupt
+        nonlocal heard
+        if time.monotonic() - heard > _MOMENT:
+            heard = time.monotonic()
+            raise KeyboardInterrupt
 
     signal.signal(signal.SIGTERM, interrupt)
+    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:  # else who began us in the background ignores it
+        signal.signal(signal.SIGINT, interrupt)

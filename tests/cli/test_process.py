@@ -7,6 +7,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import time
 
 import pytest
 
@@ -83,7 +84,7 @@ def test_a_reader_that_goes_away_is_no_traceback(cnnviz_command):
     assert complaint == b""
 
 
-@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("how", [[signal.SIGINT], [signal.SIGTERM], [signal.SIGINT, signal.SIGINT, signal.SIGTERM]])
 def test_interrupting_keeps_what_was_finished(cnnviz_command, samples, tmp_path, how):
     for i in range(200):
         shutil.copy(samples / "rocket.jpg", tmp_path / f"{i:03}.jpg")
@@ -97,7 +98,9 @@ def test_interrupting_keeps_what_was_finished(cnnviz_command, samples, tmp_path,
         text=True,
     )
     first = process.stdout.readline().strip()
-    process.send_signal(how)
+    for one in how:
+        process.send_signal(one)
+        time.sleep(0.01)
     rest, complaint = process.communicate(timeout=60)
     assert process.returncode == 130
     assert "Interrupted" in complaint

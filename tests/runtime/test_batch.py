@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from cnnviz.errors import UsageError
+from cnnviz.runtime.batch.lanes import Lanes, Stopped
 from cnnviz.runtime.batch.local import Inline, Threads, thread_count, torch_threads
 from cnnviz.runtime.batch.shard import WHOLE, Shard
 
@@ -163,6 +164,33 @@ def _threads_of_ours() -> list[str]:
 def _interrupted(run) -> None:
     with pytest.raises(KeyboardInterrupt):
         list(run)
+
+
+def test_a_lane_that_passes_over_being_broken_off_is_broken_off_again():
+    lanes, computing, passed = Lanes(1), threading.Event(), []
+
+    def stubborn():
+        while True:
+            try:
+                while True:
+                    computing.set()
+                    time.sleep(0.001)
+            except BaseException:  # as Python does where garbage is cleared up
+                if passed:
+                    raise
+                passed.append(True)
+
+    def call():
+        with pytest.raises(Stopped):
+            lanes(stubborn)
+
+    caller = threading.Thread(target=call)
+    caller.start()
+    assert computing.wait(20)
+    lanes.stop()
+    caller.join(20)
+    assert passed == [True]
+    assert not caller.is_alive()
 
 
 def _interrupt(thread: threading.Thread) -> None:
