@@ -113,8 +113,8 @@ print(*faults)
 """
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
     first, *later = map(int, done.stdout.split())
-    if sys.platform == "linux":
-        assert max(later) < max(first, 6000) / 4
+    if sys.platform == "linux":  # but for the odd time when something small was put in between
+        assert sorted(later)[1] < max(first, 6000) / 4
 
 
 def test_an_allocation_that_cannot_be_is_known_as_one():
