@@ -162,7 +162,7 @@ class Network:
         luma, mean, std = self._constants(x)
         if self.spec.channels == 1:
             x = (x * luma).sum(1, keepdim=True)
-        return (x - mean) / std
+        return (x - mean).div_(std)
 
     def __call__(self, pixels: Tensor) -> Tensor:
         """Logits (N, classes) of pixels (N, 3, H, W) in [0, 1]; differentiable with respect to the pixels."""
