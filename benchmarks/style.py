@@ -231,6 +231,7 @@ def speed_rows(setting: Setting, sizes: Sequence[int] = (256, 384)) -> list[Row]
             "peer": neural_style_loop(copy.deepcopy(network.module.features), content, style),
             "fp32, in place": our_loop(network, content, style, 1000, shift=0),
             "fp32": our_loop(network, content, style, 1000, shift=_SHIFT),
+            "bf16, in place": our_loop(half, content, style, 1000, shift=0),
             "bf16": our_loop(half, content, style, 1000, shift=_SHIFT),
         }
         steps = {name: setting.clocked(partial(next, loop)) for name, loop in loops.items()}
@@ -279,7 +280,7 @@ def loss_row(setting: Setting, steps: int = 100) -> Row:
 
 def peak(setting: Setting, size: int, which: str) -> float:
     """MiB that a loop takes beyond the loaded network; what a first run at 64 px loads is not counted."""
-    precision = "bf16" if which == "bf16" else "fp32"
+    precision = "bf16" if which.startswith("bf16") else "fp32"
     network = cnnviz.load_network("vgg19", weights="random", device=str(setting.device), precision=precision)
 
     def run(side: int) -> None:
@@ -290,7 +291,7 @@ def peak(setting: Setting, size: int, which: str) -> float:
         if which == "peer":
             loop = neural_style_loop(network.module.features, content, style)
         else:
-            loop = our_loop(network, content, style, 1000, shift=0 if which == "fp32, in place" else _SHIFT)
+            loop = our_loop(network, content, style, 1000, shift=0 if which.endswith("in place") else _SHIFT)
         for _ in range(_HISTORY):
             next(loop)
 
