@@ -119,7 +119,7 @@ def _picked(network: Network, subject: Channels) -> Score:
 
 
 def _leaky(layer: fx.GraphModule) -> fx.GraphModule:
-    """The layer with a slope below zero in the ReLUs it ends in, also where several are concatenated.
+    """The layer with a slope below zero in the ReLUs it ends in, before a last max pooling or several concatenated too.
 
     A channel that noise does not excite at all has no gradient behind its ReLU, and would stay grey for ever.
     """
