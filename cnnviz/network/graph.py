@@ -140,10 +140,10 @@ def _rectifying(root: nn.Module, needed: Collection[fx.Node], kept: Container[fx
     """The ways of ReLUs among the nodes ``needed``, and of poolings behind them; what is ``kept`` stays as it is."""
     ways = {}
     for node in needed:
-        if not _is_rectifier(root, node):
+        if not is_rectifier(root, node):
             continue
         users = [user for user in node.users if user in needed]
-        if node not in kept and len(users) == 1 and _is_max_pool(root, users[0]):
+        if node not in kept and len(users) == 1 and is_max_pool(root, users[0]):
             ways[node], ways[users[0]] = _Way.WAITING, _Way.RECTIFYING
         elif _may_overwrite(root, node, needed, kept):
             ways[node] = _Way.OVERWRITING
@@ -168,11 +168,13 @@ def _copy(graph: fx.Graph, node: fx.Node, copies: Mapping[fx.Node, fx.Node], way
     return graph.call_function(F.relu, (copied,), {"inplace": True}) if way is _Way.RECTIFYING else copied
 
 
-def _is_rectifier(root: nn.Module, node: fx.Node) -> bool:
+def is_rectifier(root: nn.Module, node: fx.Node) -> bool:
+    """Whether a node of the graph of ``root`` is a ReLU, as a module or a function."""
     return type(_module_of(root, node)) is nn.ReLU or (node.op, node.target) in _RECTIFIERS
 
 
-def _is_max_pool(root: nn.Module, node: fx.Node) -> bool:
+def is_max_pool(root: nn.Module, node: fx.Node) -> bool:
+    """Whether a node of the graph of ``root`` is a max pooling, as a module or a function."""
     return isinstance(_module_of(root, node), nn.MaxPool2d) or (node.op, node.target) in _MAX_POOLS
 
 

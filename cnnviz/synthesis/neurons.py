@@ -15,6 +15,7 @@ from torch import Tensor, fx, nn
 
 from cnnviz.errors import UsageError
 from cnnviz.network import Network
+from cnnviz.network.graph import is_max_pool, is_rectifier
 
 Score = Callable[[Tensor], Tensor]
 """Pixels (N, 3, H, W) -> (N,): how strongly picture i shows what it is made for; differentiable."""
@@ -128,20 +129,14 @@ def _leaky(layer: fx.GraphModule) -> fx.GraphModule:
     waiting = [next(node for node in graph.nodes if node.op == "output").all_input_nodes[0]]
     while waiting:
         node = waiting.pop()
-        if _is_relu(layer, node):
+        if is_rectifier(layer, node):
             with graph.inserting_after(node):
                 leaking = graph.call_function(F.leaky_relu, (node.all_input_nodes[0], _LEAK))
             node.replace_all_uses_with(leaking)
             graph.erase_node(node)
-        elif node.op == "call_function" and node.target in {torch.cat, torch.concat}:
+        elif is_max_pool(layer, node) or (node.op == "call_function" and node.target in {torch.cat, torch.concat}):
             waiting += node.all_input_nodes
     return fx.GraphModule(layer, graph)
-
-
-def _is_relu(layer: fx.GraphModule, node: fx.Node) -> bool:
-    if node.op == "call_module":
-        return isinstance(layer.get_submodule(str(node.target)), nn.ReLU)
-    return node.target in {F.relu, torch.relu, "relu"}
 
 
 def _sliced(network: Network, node: fx.Node, channels: Sequence[int]) -> Score:

@@ -72,16 +72,33 @@ def test_final_relus_leak_and_those_before_do_not(net, pixels):
         torch.testing.assert_close(found, expected[:, channel].mean((1, 2)))
 
 
+def test_relus_before_a_final_pooling_leak(net, pixels):
+    class Pooled(Branches):
+        def forward(self, x):
+            x = torch.relu(self.stem(x))
+            x = nn.functional.max_pool2d(torch.relu(self.left(x)), 2)
+            return self.head(nn.functional.pad(x, (0, 0, 0, 0, 0, 2)).mean((2, 3)))
+
+    torch.manual_seed(2)
+    pooled = Network(Pooled().double())
+    raw = pooled.features(pixels, ["left"])["left"]
+    expected = nn.functional.max_pool2d(nn.functional.leaky_relu(raw, 0.1), 2)
+    for channel in range(3):
+        found = score_of(pooled, Channels("max_pool2d", (channel,)))(pixels)
+        torch.testing.assert_close(found, expected[:, channel].mean((1, 2)))
+
+
 def test_what_is_told_of_a_channel_does_not_leak(net, pixels):
     found = activation_of(net, Channels("cat", (4, 4, 0)))(pixels)
     expected = net.features(pixels, ["cat"])["cat"][[0, 1, 2], [4, 4, 0]].mean((1, 2))
     torch.testing.assert_close(found, expected)
 
 
-def test_a_channel_that_noise_leaves_dead_still_has_a_gradient(squeezenet):
-    """fire5's channel 13 is zero on grey, and 275 on the picture made for it."""
+@pytest.mark.parametrize(("layer", "channel"), [("fire5", 13), ("features.5", 2), ("features.5", 7)])
+def test_a_channel_that_noise_leaves_dead_still_has_a_gradient(squeezenet, layer, channel):
+    """fire5's channel 13 is zero on grey, and 275 on the picture made for it; the others lie behind a pooling."""
     grey = torch.full((1, 3, 96, 96), 0.5, requires_grad=True)
-    subject = Channels("fire5", (13,))
+    subject = Channels(layer, (channel,))
     assert float(activation_of(squeezenet, subject)(grey.detach())) == 0
     (slope,) = torch.autograd.grad(score_of(squeezenet, subject)(grey).sum(), grey)
     assert float(slope.abs().max()) > 0
