@@ -39,25 +39,28 @@ class Conv2d(nn.Conv2d):
     """
 
     _kept: tuple[tuple[int, int], Tensor] | None = None
-    """The state of the weights, and what ``turned`` made of them."""
+    """The state of the weights, and what ``adjoint`` made of them."""
 
     def _conv_forward(self, input: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
         if _is_worth_it(input, weight) and self._is_plain() and _may_choose(input, weight, bias):
             if self.stride != (1, 1):
                 if weight.shape[1] <= _FEW_CHANNELS and input.requires_grad:
-                    return _Strided.apply(input, weight, bias, self.stride, self.padding)
+                    return _Strided.apply(input, weight, bias, self)
             elif _is_neglected(input, weight):
                 return _OneDnn.apply(input, weight, bias, self)
         return super()._conv_forward(input, weight, bias)
 
-    def turned(self, weight: Tensor) -> Tensor:
-        """The adjoint's kernel of ``weight``; kept where it is small and called for again."""
+    def adjoint(self, weight: Tensor) -> Tensor:
+        """The kernel that takes ``weight``'s slopes back to the input; kept where it is small and called for again."""
         if weight.numel() > _SMALL_WEIGHT or weight.is_inference():
-            return _turned(weight)
+            return self._adjoint_of(weight)
         state = weight.data_ptr(), weight._version
         if self._kept is None or self._kept[0] != state:
-            self._kept = state, _turned(weight)
+            self._kept = state, self._adjoint_of(weight)
         return self._kept[1]
+
+    def _adjoint_of(self, weight: Tensor) -> Tensor:
+        return _turned(weight) if self.stride == (1, 1) else _phases(weight, self.stride)  # type: ignore[arg-type]
 
     def _is_plain(self) -> bool:
         return (
@@ -114,7 +117,7 @@ class _OneDnn(torch.autograd.Function):
     def backward(ctx, slope):  # type: ignore[no-untyped-def]
         busy = _busy_channels(slope)
         if busy is None:
-            kernel = ctx.convolution.turned(ctx.weight)
+            kernel = ctx.convolution.adjoint(ctx.weight)
         else:
             slope, kernel = slope[:, busy], _turned(ctx.weight[busy])
         padding = [side - 1 - pad for side, pad in zip(kernel.shape[2:], ctx.convolution.padding, strict=True)]
@@ -148,21 +151,21 @@ class _Strided(torch.autograd.Function):
     """
 
     @staticmethod
-    def forward(ctx, x, weight, bias, stride, padding):  # type: ignore[no-untyped-def]
-        ctx.weight, ctx.stride, ctx.padding, ctx.size = weight, stride, padding, x.shape[2:]
-        return F.conv2d(x, weight, bias, stride, padding)
+    def forward(ctx, x, weight, bias, convolution):  # type: ignore[no-untyped-def]
+        ctx.weight, ctx.convolution, ctx.size = weight, convolution, x.shape[2:]
+        return F.conv2d(x, weight, bias, convolution.stride, convolution.padding)
 
     @staticmethod
     def backward(ctx, slope):  # type: ignore[no-untyped-def]
-        phases = _phases(ctx.weight, ctx.stride)
+        phases = ctx.convolution.adjoint(ctx.weight)
         reach = tuple(side - 1 for side in phases.shape[2:])
         met = F.conv2d(slope, phases, padding=reach)
-        found = _interleaved(met, ctx.weight.shape[1], ctx.stride)
-        (top, left), (height, width) = ctx.padding, ctx.size
+        found = _interleaved(met, ctx.weight.shape[1], ctx.convolution.stride)
+        (top, left), (height, width) = ctx.convolution.padding, ctx.size
         # What the last window does not reach has no slope.
         beyond = [max(0, left + width - found.shape[3]), max(0, top + height - found.shape[2])]
         found = F.pad(found, (0, beyond[0], 0, beyond[1])) if any(beyond) else found
-        return found[..., top : top + height, left : left + width], None, None, None, None
+        return found[..., top : top + height, left : left + width], None, None, None
 
 
 def _phases(weight: Tensor, stride: tuple[int, int]) -> Tensor:

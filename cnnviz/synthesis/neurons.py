@@ -163,7 +163,7 @@ def _sliced(network: Network, node: fx.Node, channels: Sequence[int]) -> Score:
                 convolution.dilation,  # type: ignore[arg-type]
             )
         found = found if found.dtype == torch.float64 else found.float()
-        return found[:, 0] if len(channels) == 1 else found[order, order]
+        return found.squeeze(1) if len(channels) == 1 else found[order, order]
 
     return maps
 

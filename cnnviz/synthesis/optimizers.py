@@ -96,8 +96,10 @@ class Adam:
         self.steps += 1
         self.mean.lerp_(gradient, 1 - first)
         self.square.mul_(second).addcmul_(gradient, gradient, value=1 - second)
-        root = self.square.sqrt().div_((1 - second**self.steps) ** 0.5).add_(self.eps)
-        parameter.addcdiv_(self.mean, root, value=-lr / (1 - first**self.steps))
+        # Both corrections of the bias together, which saves going over the roots for the second.
+        grown = (1 - second**self.steps) ** 0.5
+        root = self.square.sqrt().add_(self.eps * grown)
+        parameter.addcdiv_(self.mean, root, value=-lr * grown / (1 - first**self.steps))
 
     def restart(self) -> None:
         self.steps, self.mean, self.square = 0, None, None

@@ -12,7 +12,7 @@ COLOR_BASIS = ((0.26, 0.09, 0.02), (0.27, 0.00, -0.05), (0.27, -0.09, 0.03))
 
 
 _GAIN = 4.0
-"""What lucid divides by; it only sets how far a step of the optimiser goes."""
+"""What lucid divides a picture by; it only sets how far a step of the optimiser goes."""
 
 
 class Pixels:
@@ -61,11 +61,15 @@ class Fourier:
         down, across = torch.fft.fftfreq(height)[:, None], torch.fft.rfftfreq(width)[None]
         frequency = (down.square() + across.square()).sqrt().clamp_min(1 / max(height, width))
         scale = frequency.pow(-decay) * math.sqrt(height * width) / (height * width)
-        self.scale = scale.to(device)[..., None]
+        # One for each part of a complex number, lest each pair be multiplied by itself.
+        self.scale = scale.to(device)[..., None].repeat(1, 1, 2)
+        # All but the first column, and the last of an even width, stand for two frequencies: they and their mirrored.
+        self.adjoint_scale = self.scale.clone()
+        self.adjoint_scale[:, 1 : (width + 1) // 2] *= 2
         self.size = size
         basis = torch.tensor(COLOR_BASIS)
         largest = basis.square().sum(0).sqrt().max()
-        self.basis = (basis / largest if decorrelate else torch.eye(3)).to(device)
+        self.basis = ((basis / largest if decorrelate else torch.eye(3)) / _GAIN).to(device)
         if start is None:
             spectrum = deviation * torch.randn(batch, 3, height, width // 2 + 1, 2, generator=generator)
         else:
@@ -76,10 +80,10 @@ class Fourier:
         """The parameter of given pixels: ``image`` undone."""
         levels = pixels.clamp(0.02, 0.98).logit()
         maps = (torch.linalg.inv(self.basis) @ levels.flatten(2)).view_as(levels)
-        return torch.view_as_real(torch.fft.rfft2(maps, norm="forward") * _GAIN) / self.scale
+        return torch.view_as_real(torch.fft.rfft2(maps, norm="forward")) / self.scale
 
     def image(self) -> Tensor:
-        pixels: Tensor = _Synthesis.apply(self.parameter, self.scale, self.basis / _GAIN, self.size)
+        pixels: Tensor = _Synthesis.apply(self.parameter, self)
         return pixels
 
     def project(self) -> None:
@@ -90,22 +94,24 @@ class _Synthesis(torch.autograd.Function):
     """From a spectrum (N, 3, H, W // 2 + 1, 2) to pixels, and back, in half of autograd's passes over the picture."""
 
     @staticmethod
-    def forward(ctx, parameter, scale, basis, size):  # type: ignore[no-untyped-def]
-        spectrum = torch.view_as_complex(parameter * scale)
-        maps = torch.fft.irfft2(spectrum, s=size, norm="forward")
-        pixels = (basis @ maps.flatten(2)).view_as(maps).sigmoid_()
-        ctx.save_for_backward(pixels, scale, basis)
+    def forward(ctx, parameter, picture):  # type: ignore[no-untyped-def]
+        spectrum = torch.view_as_complex(parameter * picture.scale)
+        maps = torch.fft.irfft2(spectrum, s=picture.size, norm="forward")
+        pixels = _recolored(maps, picture.basis).sigmoid_()
+        ctx.save_for_backward(pixels)
+        ctx.picture = picture
         return pixels
 
     @staticmethod
     def backward(ctx, slope):  # type: ignore[no-untyped-def]
-        pixels, scale, basis = ctx.saved_tensors
-        levels = torch.ops.aten.sigmoid_backward(slope, pixels)
-        maps = (basis.T @ levels.flatten(2)).view_as(levels)
-        spectrum = torch.view_as_real(torch.fft.rfft2(maps)).mul_(scale)
-        # All but the first column, and the last of an even width, stand for two frequencies: they and their mirrored.
-        spectrum[..., 1 : (pixels.shape[3] + 1) // 2, :].mul_(2)
-        return spectrum, None, None, None
+        (pixels,) = ctx.saved_tensors
+        maps = _recolored(torch.ops.aten.sigmoid_backward(slope, pixels), ctx.picture.basis.T)
+        return torch.view_as_real(torch.fft.rfft2(maps)).mul_(ctx.picture.adjoint_scale), None
+
+
+def _recolored(maps: Tensor, basis: Tensor) -> Tensor:
+    """Colours (N, 3, H, W) in another basis (3, 3)."""
+    return torch.bmm(basis.expand(len(maps), 3, 3), maps.flatten(2)).view_as(maps)
 
 
 class Latent:

@@ -42,15 +42,16 @@ class _Calmness(torch.autograd.Function):
     @staticmethod
     def forward(ctx, pixels, grey, variation):  # type: ignore[no-untyped-def]
         distance = pixels - 0.5
-        corner = distance[..., :-1, :-1]
-        step = 2 * variation / corner[0].numel()
         slope = distance * (2 * grey / distance[0].numel())
-        across = distance[..., :-1, 1:] - corner
-        slope[..., :-1, 1:].add_(across, alpha=step)
-        slope[..., :-1, :-1].sub_(across, alpha=step)
-        down = torch.sub(distance[..., 1:, :-1], corner, out=across)
-        slope[..., 1:, :-1].add_(down, alpha=step)
-        slope[..., :-1, :-1].sub_(down, alpha=step)
+        corner, right, below = _neighbors(distance)
+        at_corner, at_right, at_below = _neighbors(slope)
+        step = 2 * variation / corner[0].numel()
+        across = right - corner
+        at_right.add_(across, alpha=step)
+        at_corner.sub_(across, alpha=step)
+        down = torch.sub(below, corner, out=across)
+        at_below.add_(down, alpha=step)
+        at_corner.sub_(down, alpha=step)
         ctx.save_for_backward(slope)
         return torch.linalg.vecdot(distance.flatten(1), slope.flatten(1)) / 2
 
@@ -58,6 +59,12 @@ class _Calmness(torch.autograd.Function):
     def backward(ctx, weight):  # type: ignore[no-untyped-def]
         (slope,) = ctx.saved_tensors
         return slope * weight.view(-1, 1, 1, 1), None, None
+
+
+def _neighbors(pixels: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Views of (N, C, H, W): pixels that have two neighbours, those to the right of them, and those below."""
+    upper, lower = pixels[..., :-1, :], pixels[..., 1:, :-1]
+    return upper[..., :-1], upper[..., 1:], lower
 
 
 def out_of_range(pixels: Tensor) -> Tensor:

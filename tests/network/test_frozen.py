@@ -97,6 +97,17 @@ def test_parameters_that_want_a_gradient_get_it():
     torch.testing.assert_close(ours.bias.grad, plain.bias.grad)
 
 
+@pytest.mark.parametrize("case", [(8, 3, 1, 1), (3, 3, 2, 0)])
+def test_gradients_follow_weights_that_are_changed(case):
+    """What is kept of a kernel is kept for as long as it is the same."""
+    plain, ours = frozen_pair(*case)
+    x = torch.randn(2, case[0], 24, 26)
+    slope(ours, x)
+    for convolution in (plain, ours):
+        convolution.weight.mul_(2)
+    torch.testing.assert_close(slope(ours, x), slope(plain, x), atol=1e-4, rtol=1e-5)
+
+
 def test_idle_channels_are_left_out(monkeypatch):
     monkeypatch.setattr(frozen, "_MANY_CHANNELS", 6)
     torch.manual_seed(0)

@@ -31,7 +31,8 @@ def test_noise_is_smooth_and_nearly_grey():
 def test_the_gradient_of_the_spectrum_is_right():
     picture = Fourier((6, 5), generator=torch.Generator().manual_seed(0))
     picture.parameter = picture.parameter.detach().double().requires_grad_()
-    picture.scale, picture.basis = picture.scale.double(), picture.basis.double()
+    for name in ("scale", "adjoint_scale", "basis"):
+        setattr(picture, name, getattr(picture, name).double())
 
     def image(parameter):
         picture.parameter = parameter

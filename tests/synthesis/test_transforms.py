@@ -5,10 +5,11 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
+import torch.nn.functional as F
 from scipy import ndimage
 
 from cnnviz.synthesis.regularizers import grey_distance, likeness, out_of_range, total_variation
-from cnnviz.synthesis.transforms import RandomView, affine_field, gaussian_blur, random_offset, roll, unroll
+from cnnviz.synthesis.transforms import RandomView, _inverted, affine_field, gaussian_blur, random_offset, roll, unroll
 
 
 def _picture(count=1, height=20, width=28):
@@ -47,6 +48,30 @@ def test_a_turn_keeps_the_shape_of_what_is_turned():
     height, width = rows.max() - rows.min(), columns.max() - columns.min()
     assert abs(int(height) - int(width)) <= 1
     assert int(height) == pytest.approx(20 * 2**0.5, abs=2.5)
+
+
+def test_slopes_go_back_as_the_views_transpose_takes_them():
+    """Where pictures and slopes are smooth, the adjoint of continuous pictures is that of their samples."""
+    picture = gaussian_blur(_picture(2, 60, 80), 2).requires_grad_()
+    slopes = gaussian_blur(torch.rand(2, 3, 60, 80, generator=torch.Generator().manual_seed(1)).double(), 2)
+    view = RandomView(shift=6, scale=(0.8, 1.2), degrees=10)
+    generator = torch.Generator().manual_seed(2)
+    theta = view._matrices(2, 60, 80, torch.Generator().manual_seed(2)).double()
+    found = torch.autograd.grad(view(picture, generator), picture, slopes)[0]
+    sampled = F.grid_sample(picture, affine_field(theta, 60, 80), align_corners=False)
+    expected = torch.autograd.grad(sampled, picture, slopes)[0]
+    inner = (..., slice(8, -8), slice(8, -8))  # at the view's border slopes end at once, and are not smooth
+    torch.testing.assert_close(found[inner], expected[inner], atol=0.03, rtol=0.05)
+    assert float(F.cosine_similarity(found.flatten(), expected.flatten(), 0)) > 0.995
+
+
+def test_affine_maps_are_inverted():
+    theta = RandomView(degrees=45)._matrices(3, 20, 28, torch.Generator().manual_seed(3))
+    inverse, density = _inverted(theta)
+    last = torch.tensor([[0.0, 0.0, 1.0]]).expand(3, 1, 3)
+    whole, undone = torch.cat([theta, last], 1), torch.cat([inverse, last], 1)
+    torch.testing.assert_close(whole @ undone, torch.eye(3).expand(3, 3, 3), atol=1e-5, rtol=0)
+    torch.testing.assert_close(density.flatten(), torch.linalg.det(undone), atol=1e-5, rtol=0)
 
 
 def test_the_same_seed_gives_the_same_view():
