@@ -55,8 +55,9 @@ def operations(run: Callable[[], object]) -> float:
     def convolution(inputs: list[int], weight: list[int], *_: object, out_shape: list[int], **__: object) -> int:
         return conv_flop_count(inputs, weight, out_shape)
 
-    # The counter knows the general convolution, not the one that names its library.
-    with FlopCounterMode(display=False, custom_mapping={torch.ops.aten.mkldnn_convolution: convolution}) as counter:
+    # The counter knows the general convolution, not those that name their library.
+    named = (torch.ops.aten.mkldnn_convolution, torch.ops.mkldnn._convolution_pointwise)
+    with FlopCounterMode(display=False, custom_mapping=dict.fromkeys(named, convolution)) as counter:
         run()
     return float(counter.get_total_flops())
 

@@ -7,23 +7,25 @@ bits of a result depend on how many pictures come together. With weights that ta
 
 from __future__ import annotations
 
-import math
+from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from cnnviz.network.kernels import Kernels, convolved, interleaved, phases, turned
+
 _LEAST_WORK = 1 << 20
 """Multiply-adds for one picture below which what is gained is lost on the way."""
 
-_LEAST_CELLS = 128
-"""Positions of a map below which turning the kernel around outweighs what is gained."""
+_FEW_CELLS = 512
+"""Positions of a map up to which making a kernel ready takes more than a tenth of the time of convolving with it."""
 
 _SMALL_INPUT = 20480
 """Values in one picture's input up to which PyTorch takes the older library for a kernel of up to 3×3."""
 
 _SMALL_WEIGHT = 1 << 18
-"""Values in a kernel larger than 1×1 that are soon turned around; more than that outweighs what is gained."""
+"""Values in a kernel, one Mebibyte, up to which it is of no account that there are three of it."""
 
 _MANY_CHANNELS = 256
 """Output channels from which on it is worth looking for idle ones."""
@@ -38,29 +40,27 @@ class Conv2d(nn.Conv2d):
     Called as its parent is, for users meet the name in lists of layers.
     """
 
-    _kept: tuple[tuple[int, int], Tensor] | None = None
-    """The state of the weights, and what ``adjoint`` made of them."""
+    _kernels: Kernels | None = None  # the class's, for modules become of this class when they are made already
 
     def _conv_forward(self, input: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
         if _is_worth_it(input, weight) and self._is_plain() and _may_choose(input, weight, bias):
             if self.stride != (1, 1):
                 if weight.shape[1] <= _FEW_CHANNELS and input.requires_grad:
                     return _Strided.apply(input, weight, bias, self)
-            elif _is_neglected(input, weight):
+            elif _is_keepable(input, weight) or _is_neglected(input, weight):
                 return _OneDnn.apply(input, weight, bias, self)
         return super()._conv_forward(input, weight, bias)
 
-    def adjoint(self, weight: Tensor) -> Tensor:
-        """The kernel that takes ``weight``'s slopes back to the input; kept where it is small and called for again."""
-        if weight.numel() > _SMALL_WEIGHT or weight.is_inference():
-            return self._adjoint_of(weight)
-        state = weight.data_ptr(), weight._version
-        if self._kept is None or self._kept[0] != state:
-            self._kept = state, self._adjoint_of(weight)
-        return self._kept[1]
+    @property
+    def kernels(self) -> Kernels:
+        """What was made of the weights."""
+        if self._kernels is None:
+            self._kernels = Kernels()
+        return self._kernels
 
-    def _adjoint_of(self, weight: Tensor) -> Tensor:
-        return _turned(weight) if self.stride == (1, 1) else _phases(weight, self.stride)  # type: ignore[arg-type]
+    def __getstate__(self) -> dict[str, Any]:
+        """Without the kernels, which are soon made again."""
+        return {name: value for name, value in self.__dict__.items() if name != "_kernels"}
 
     def _is_plain(self) -> bool:
         return (
@@ -83,8 +83,11 @@ def _is_worth_it(x: Tensor, weight: Tensor) -> bool:
     """Whether there is enough to compute; judged by one picture, lest a batch be computed otherwise."""
     if type(x) is not Tensor or x.ndim != 4:  # a torch.fx proxy or another stand-in, or a picture without a batch
         return False
-    cells = x.shape[2] * x.shape[3]
-    return cells >= _LEAST_CELLS and cells * weight.numel() >= _LEAST_WORK
+    return _cells(x) * weight.numel() >= _LEAST_WORK
+
+
+def _cells(x: Tensor) -> int:
+    return x.shape[2] * x.shape[3]
 
 
 def _may_choose(x: Tensor, weight: Tensor, bias: Tensor | None) -> bool:
@@ -96,6 +99,12 @@ def _may_choose(x: Tensor, weight: Tensor, bias: Tensor | None) -> bool:
         and not torch.is_autocast_enabled("cpu")
         and torch.backends.mkldnn.is_available()
     )
+
+
+def _is_keepable(x: Tensor, weight: Tensor) -> bool:
+    """Whether kernels are made ready once: small ones, and those whose making would outweigh convolving so little."""
+    small = weight.numel() <= _SMALL_WEIGHT or _cells(x) <= _FEW_CELLS
+    return small and not weight.is_inference()
 
 
 def _is_neglected(x: Tensor, weight: Tensor) -> bool:
@@ -110,23 +119,24 @@ class _OneDnn(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx, x, weight, bias, convolution):  # type: ignore[no-untyped-def]
-        ctx.weight, ctx.convolution = weight, convolution
-        return torch.mkldnn_convolution(x, weight, bias, convolution.padding, (1, 1), (1, 1), 1)
+        ctx.weight, ctx.convolution, ctx.is_kept = weight, convolution, _is_keepable(x, weight)
+        kernel, padding = weight, convolution.padding
+        if ctx.is_kept:
+            kernel = convolution.kernels.for_size("forward", weight, x.shape, padding, lambda: weight)
+        return convolved(x, kernel, bias, padding)
 
     @staticmethod
     def backward(ctx, slope):  # type: ignore[no-untyped-def]
+        weight, convolution = ctx.weight, ctx.convolution
+        padding = [side - 1 - pad for side, pad in zip(weight.shape[2:], convolution.padding, strict=True)]
         busy = _busy_channels(slope)
-        if busy is None:
-            kernel = ctx.convolution.adjoint(ctx.weight)
+        if busy is not None:
+            slope, kernel = slope[:, busy], turned(weight[busy])
+        elif ctx.is_kept and not torch.is_grad_enabled():  # it is where this gradient's own gradient will be asked for
+            kernel = convolution.kernels.for_size("adjoint", weight, slope.shape, padding, lambda: turned(weight))
         else:
-            slope, kernel = slope[:, busy], _turned(ctx.weight[busy])
-        padding = [side - 1 - pad for side, pad in zip(kernel.shape[2:], ctx.convolution.padding, strict=True)]
-        return torch.mkldnn_convolution(slope, kernel, None, padding, (1, 1), (1, 1), 1), None, None, None
-
-
-def _turned(weight: Tensor) -> Tensor:
-    """The kernel (O, C, kH, kW) of a convolution as that of its adjoint, (C, O, kH, kW)."""
-    return weight.flip((2, 3)).transpose(0, 1).contiguous(memory_format=torch.channels_last)
+            kernel = turned(weight)
+        return convolved(slope, kernel, None, padding), None, None, None
 
 
 def _busy_channels(slope: Tensor) -> Tensor | None:
@@ -142,13 +152,7 @@ def _busy_channels(slope: Tensor) -> Tensor | None:
 
 
 class _Strided(torch.autograd.Function):
-    """A strided convolution of few channels, whose adjoint is computed phase by phase.
-
-    Each input position meets only every so many rows and columns of the kernel, by its place modulo the stride: the
-    positions of one phase are a convolution of stride 1 with those rows and columns, and all phases together are one
-    convolution with so many times the channels, to be interleaved (Shi et al., "Real-Time Single Image and Video
-    Super-Resolution Using an Efficient Sub-Pixel Convolutional Neural Network", CVPR 2016, arXiv:1609.05158).
-    """
+    """A strided convolution of few channels, whose adjoint is computed phase by phase."""
 
     @staticmethod
     def forward(ctx, x, weight, bias, convolution):  # type: ignore[no-untyped-def]
@@ -157,30 +161,12 @@ class _Strided(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx, slope):  # type: ignore[no-untyped-def]
-        phases = ctx.convolution.adjoint(ctx.weight)
-        reach = tuple(side - 1 for side in phases.shape[2:])
-        met = F.conv2d(slope, phases, padding=reach)
-        found = _interleaved(met, ctx.weight.shape[1], ctx.convolution.stride)
+        weight, stride = ctx.weight, ctx.convolution.stride
+        kernel = ctx.convolution.kernels.get("phases", weight, lambda: phases(weight, stride))
+        reach = tuple(side - 1 for side in kernel.shape[2:])
+        found = interleaved(F.conv2d(slope, kernel, padding=reach), weight.shape[1], stride)
         (top, left), (height, width) = ctx.convolution.padding, ctx.size
         # What the last window does not reach has no slope.
         beyond = [max(0, left + width - found.shape[3]), max(0, top + height - found.shape[2])]
         found = F.pad(found, (0, beyond[0], 0, beyond[1])) if any(beyond) else found
         return found[..., top : top + height, left : left + width], None, None, None
-
-
-def _phases(weight: Tensor, stride: tuple[int, int]) -> Tensor:
-    """The kernel (O, C, kH, kW) as the adjoint's, (C · sH · sW, O, ⌈kH/sH⌉, ⌈kW/sW⌉): one for each phase."""
-    outputs, channels, height, width = weight.shape
-    down, across = stride
-    rows, columns = math.ceil(height / down), math.ceil(width / across)
-    whole = F.pad(weight, (0, columns * across - width, 0, rows * down - height))
-    split = whole.reshape(outputs, channels, rows, down, columns, across).permute(1, 3, 5, 0, 2, 4)
-    return split.flip((4, 5)).reshape(channels * down * across, outputs, rows, columns)
-
-
-def _interleaved(met: Tensor, channels: int, stride: tuple[int, int]) -> Tensor:
-    """(N, C · sH · sW, H, W) -> (N, C, H · sH, W · sW): ``F.pixel_shuffle`` for any two strides."""
-    count, _, height, width = met.shape
-    down, across = stride
-    split = met.reshape(count, channels, down, across, height, width).permute(0, 1, 4, 2, 5, 3)
-    return split.reshape(count, channels, height * down, width * across)

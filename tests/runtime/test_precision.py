@@ -24,6 +24,7 @@ CONVOLUTIONS = (
     torch.ops.aten.convolution.default,
     torch.ops.aten.convolution_backward.default,
     torch.ops.aten.mkldnn_convolution.default,
+    torch.ops.mkldnn._convolution_pointwise.default,
 )
 
 
@@ -41,6 +42,8 @@ class TF32(TorchDispatchMode):
 
     def _round(self, values: Tensor) -> Tensor:
         self.rounded += 1
+        if values.is_mkldnn:  # a packed kernel
+            values = values.to_dense()
         return ((values.contiguous().view(torch.int32) + 0x1000) & ~0x1FFF).view(torch.float32)
 
 
