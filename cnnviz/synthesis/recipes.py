@@ -42,9 +42,10 @@ class Task:
 
     def loss(self, pixels: Tensor, penalties: Callable[[Tensor], Tensor], view: Tensor) -> tuple[Tensor, Terms]:
         """The score of ``view`` turned into a loss, with penalties (N,) of ``pixels`` in units of the score."""
+        penalty = penalties(pixels)  # first, while the pixels are at hand in the processor's cache
         score = self.score(view)
         weight = score.detach().clamp_min(0)
-        loss = (weight * penalties(pixels) - score).sum()
+        loss = (weight * penalty - score).sum()
         if self.diversity and self.diversity_layer:
             features = self.network.features(view, [self.diversity_layer])[self.diversity_layer]
             loss = loss + self.diversity * weight.sum() * likeness(features)

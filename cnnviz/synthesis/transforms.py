@@ -61,18 +61,18 @@ class _Resampling(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx, pixels, theta):  # type: ignore[no-untyped-def]
-        ctx.theta = theta
-        return _sampled(pixels, theta)
+        inverse, density = _inverted(theta)
+        there_and_back = torch.cat([theta, inverse]).to(pixels.device, pixels.dtype, non_blocking=True)
+        there, ctx.back = affine_field(there_and_back, pixels.shape[2], pixels.shape[3]).chunk(2)
+        ctx.density = density.to(pixels.device, pixels.dtype, non_blocking=True)
+        return _sampled(pixels, there)
 
     @staticmethod
     def backward(ctx, slope):  # type: ignore[no-untyped-def]
-        inverse, density = _inverted(ctx.theta)
-        return _sampled(slope, inverse).mul_(density.to(slope.device, slope.dtype, non_blocking=True)), None
+        return _sampled(slope, ctx.back).mul_(ctx.density), None
 
 
-def _sampled(pixels: Tensor, theta: Tensor) -> Tensor:
-    theta = theta.to(pixels.device, pixels.dtype, non_blocking=True)
-    field = affine_field(theta, pixels.shape[2], pixels.shape[3])
+def _sampled(pixels: Tensor, field: Tensor) -> Tensor:
     return F.grid_sample(pixels, field, mode="bilinear", padding_mode="zeros", align_corners=False)
 
 
