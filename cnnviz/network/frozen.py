@@ -43,6 +43,8 @@ class Conv2d(nn.Conv2d):
     _kernels: Kernels | None = None  # the class's, for modules become of this class when they are made already
 
     def _conv_forward(self, input: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+        if _is_shortened(input, weight):
+            weight = self._shortened(weight, torch.get_autocast_dtype(input.device.type))
         if _is_worth_it(input, weight) and self._is_plain() and _may_choose(input, weight, bias):
             if self.stride != (1, 1):
                 if weight.shape[1] <= _FEW_CHANNELS and input.requires_grad:
@@ -50,6 +52,10 @@ class Conv2d(nn.Conv2d):
             elif _is_keepable(input, weight) or _is_neglected(input, weight):
                 return _OneDnn.apply(input, weight, bias, self)
         return super()._conv_forward(input, weight, bias)
+
+    def _shortened(self, weight: Tensor, dtype: torch.dtype) -> Tensor:
+        """The weights as autocast takes them. It keeps what it shortens of trained ones only, and for one pass."""
+        return self.kernels.get(str(dtype), weight, lambda: weight.to(dtype))
 
     @property
     def kernels(self) -> Kernels:
@@ -77,6 +83,14 @@ def freeze_convolutions(module: nn.Module) -> None:
     for child in module.modules():
         if type(child) is nn.Conv2d:
             child.__class__ = Conv2d
+
+
+def _is_shortened(x: Tensor, weight: Tensor) -> bool:
+    """Whether autocast will convolve with float32 ``weight``, which takes no gradient, in a shorter type."""
+    if type(x) is not Tensor or weight.dtype != torch.float32 or weight.requires_grad:
+        return False
+    kind = x.device.type
+    return torch.amp.is_autocast_available(kind) and torch.is_autocast_enabled(kind)
 
 
 def _is_worth_it(x: Tensor, weight: Tensor) -> bool:

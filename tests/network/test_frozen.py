@@ -145,6 +145,23 @@ def test_other_types_and_autocast_are_left_to_torch():
     assert torch.equal(ours.double()(x.double()), plain.double()(x.double()))
 
 
+def test_weights_are_shortened_once(monkeypatch):
+    plain, ours = frozen_pair(3, 3, 1, 1)
+    x, calls = torch.rand(1, 3, 9, 9), []
+    whole = torch.Tensor.to
+    with torch.autocast("cpu", torch.bfloat16):
+        expected = slope(plain, x)
+        first = slope(ours, x)
+        monkeypatch.setattr(torch.Tensor, "to", lambda *given, **more: calls.append(given) or whole(*given, **more))
+        for found in (first, slope(ours, x)):
+            assert all(torch.equal(*pair) for pair in zip(found, expected, strict=True))
+    assert not calls
+    ours.requires_grad_(True)
+    with torch.autocast("cpu", torch.bfloat16):
+        ours(x).float().square().sum().backward()
+    assert ours.weight.grad is not None
+
+
 def test_a_frozen_convolution_can_be_copied_sent_and_traced():
     _, ours = frozen_pair(3, 1, 1, 0)
     x = torch.rand(1, 3, 9, 9)
