@@ -96,7 +96,8 @@ def yosinski(task: Task) -> Ascent:
 
     Yosinski, Clune, Nguyen, Fuchs & Lipson, "Understanding Neural Networks Through Deep Visualization", ICML workshop
     2015, arXiv:1506.06579. Pixels return to the mean colour rather than to black. The percentiles are lower than the
-    paper's, which leave networks as small as SqueezeNet nothing but grey.
+    paper's, which leave networks as small as SqueezeNet nothing but grey. Shifts as in ``simonyan``, and scaling:
+    without it, what the network is sure of is another thing to it a tenth larger.
     """
     mean = task.first().mean((2, 3), keepdim=True)
 
@@ -114,17 +115,20 @@ def yosinski(task: Task) -> Ascent:
         (lambda step: step % 8 == 0, _blur(0.5)),
         (lambda step: step % 8 == 0 or step == last, clear),
     ]
-    return _on_pixels(task, lambda x: torch.zeros(len(x), device=x.device), rules)
+    scaled = RandomView(shift=0, scale=(0.85, 1.15), degrees=0)
+    return _on_pixels(task, lambda x: torch.zeros(len(x), device=x.device), rules, scaled)
 
 
 Rule = tuple[Callable[[int], bool], Callable[[Pixels, Tensor], None]]
 """At which steps, and what is done to the picture in place; it is handed the last gradient too."""
 
 
-def _on_pixels(task: Task, penalties: Callable[[Tensor], Tensor], rules: list[Rule]) -> Ascent:
-    """Ascent on the pixels themselves by steps of one length, seen shifted around the borders."""
+def _on_pixels(
+    task: Task, penalties: Callable[[Tensor], Tensor], rules: list[Rule], view: RandomView | None = None
+) -> Ascent:
+    """Ascent on the pixels themselves by steps of one length, shifted around the borders and seen as by ``view``."""
     picture = Pixels(task.first())
-    objective, draw = _shifted(task, penalties)
+    objective, draw = _shifted(task, penalties, view)
 
     def discipline(step: int) -> None:
         assert ascent.gradient is not None
@@ -145,7 +149,7 @@ def _on_pixels(task: Task, penalties: Callable[[Tensor], Tensor], rules: list[Ru
     return ascent
 
 
-def _shifted(task: Task, penalties: Callable[[Tensor], Tensor]) -> tuple[Objective, Hook]:
+def _shifted(task: Task, penalties: Callable[[Tensor], Tensor], view: RandomView | None) -> tuple[Objective, Hook]:
     offset = (0, 0)
 
     def draw(step: int) -> None:
@@ -153,7 +157,8 @@ def _shifted(task: Task, penalties: Callable[[Tensor], Tensor]) -> tuple[Objecti
         offset = random_offset(min(16, min(task.size) // 8), task.generator)
 
     def objective(pixels: Tensor) -> tuple[Tensor, Terms]:
-        return task.loss(pixels, penalties, roll(pixels, offset))
+        seen = roll(pixels, offset)
+        return task.loss(pixels, penalties, seen if view is None else view(seen, task.generator))
 
     return objective, draw
 

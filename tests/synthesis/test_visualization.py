@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
+import torch.nn.functional as F
 from torch import nn
 
 import cnnviz
@@ -30,6 +31,16 @@ def test_classes_are_recognised_by_the_network(squeezenet, method, least, steps)
     chances = squeezenet(pictures).softmax(1)
     found = [float(chances[i, squeezenet.find_class(name)]) for i, name in enumerate(names)]
     assert min(found) >= least
+
+
+@pytest.mark.slow
+def test_pictures_by_yosinskis_method_stay_what_they_are_when_scaled(squeezenet):
+    names = ["flamingo", "tarantula", "espresso", "bell pepper"]
+    classes = [squeezenet.find_class(name) for name in names]
+    pictures = _written(cnnviz.visualize(squeezenet, names, method="yosinski", steps=64))
+    scaled = [F.interpolate(pictures, scale_factor=by, mode="bilinear", antialias=True) for by in (0.87, 1.15)]
+    chances = torch.stack([squeezenet(seen).softmax(1)[range(4), classes] for seen in scaled])
+    assert float(chances.mean()) > 0.93  # only shifted, 0.87
 
 
 def test_a_channel_answers_its_picture_more_than_any_photo(squeezenet, chelsea):
