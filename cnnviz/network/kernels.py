@@ -36,7 +36,8 @@ class Kernels:
             return make()
         kept = self._of(weight)
         if name not in kept:
-            kept[name] = _Kept(make())
+            with torch.inference_mode(False):  # what is made in it can have no part in a gradient later
+                kept[name] = _Kept(make())
         return kept[name].kernel
 
     def for_size(

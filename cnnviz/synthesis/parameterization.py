@@ -61,7 +61,7 @@ class Fourier:
         down, across = torch.fft.fftfreq(height)[:, None], torch.fft.rfftfreq(width)[None]
         frequency = (down.square() + across.square()).sqrt().clamp_min(1 / max(height, width))
         scale = frequency.pow(-decay) * math.sqrt(height * width) / (height * width)
-        # One for each part of a complex number, lest each pair be multiplied by itself.
+        # One for each part of a complex number: one for both is multiplied pair by pair, which takes far longer.
         self.scale = scale.to(device)[..., None].repeat(1, 1, 2)
         # All but the first column, and the last of an even width, stand for two frequencies: they and their mirrored.
         self.adjoint_scale = self.scale.clone()

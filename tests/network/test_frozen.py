@@ -156,6 +156,11 @@ def test_weights_are_shortened_once(monkeypatch):
         for found in (first, slope(ours, x)):
             assert all(torch.equal(*pair) for pair in zip(found, expected, strict=True))
     assert not calls
+    ours.double().float()  # other weights, to be shortened where nothing has a gradient
+    with torch.inference_mode(), torch.autocast("cpu", torch.bfloat16):
+        ours(x)
+    with torch.autocast("cpu", torch.bfloat16):
+        slope(ours, x)
     ours.requires_grad_(True)
     with torch.autocast("cpu", torch.bfloat16):
         ours(x).float().square().sum().backward()
