@@ -18,8 +18,11 @@ from cnnviz.network.kernels import Kernels, convolved, interleaved, phases, turn
 _LEAST_WORK = 1 << 20
 """Multiply-adds for one picture below which what is gained is lost on the way."""
 
-_FEW_CELLS = 512
-"""Positions of a map up to which making a kernel ready takes more than a tenth of the time of convolving with it."""
+_FEW_CELLS = 200
+"""Positions of a map up to which making a kernel ready takes a third of the time of convolving with it, or more."""
+
+_MANY_CELLS = 4096
+"""Positions of a map from which on making even a small kernel ready is nothing beside convolving."""
 
 _SMALL_INPUT = 20480
 """Values in one picture's input up to which PyTorch takes the older library for a kernel of up to 3×3."""
@@ -49,8 +52,12 @@ class Conv2d(nn.Conv2d):
             if self.stride != (1, 1):
                 if weight.shape[1] <= _FEW_CHANNELS and input.requires_grad:
                     return _Strided.apply(input, weight, bias, self)
-            elif _is_keepable(input, weight) or _is_neglected(input, weight):
+            elif _is_keepable(input, weight):
                 return _OneDnn.apply(input, weight, bias, self)
+            else:
+                self.kernels.forget_sizes()
+                if _is_neglected(input, weight):
+                    return _OneDnn.apply(input, weight, bias, self)
         return super()._conv_forward(input, weight, bias)
 
     def _shortened(self, weight: Tensor, dtype: torch.dtype) -> Tensor:
@@ -117,8 +124,8 @@ def _may_choose(x: Tensor, weight: Tensor, bias: Tensor | None) -> bool:
 
 def _is_keepable(x: Tensor, weight: Tensor) -> bool:
     """Whether kernels are made ready once: small ones, and those whose making would outweigh convolving so little."""
-    small = weight.numel() <= _SMALL_WEIGHT or _cells(x) <= _FEW_CELLS
-    return small and not weight.is_inference()
+    most = _MANY_CELLS if weight.numel() <= _SMALL_WEIGHT else _FEW_CELLS
+    return _cells(x) <= most and not weight.is_inference()
 
 
 def _is_neglected(x: Tensor, weight: Tensor) -> bool:

@@ -56,6 +56,10 @@ class Kernels:
         kept[name] = last
         return last.kernel
 
+    def forget_sizes(self) -> None:
+        """Drop what was made for one size, when another comes that needs none of it: it may be much."""
+        self._kept = {name: kept for name, kept in self._kept.items() if kept.size is None}
+
     def _of(self, weight: Tensor) -> dict[str, _Kept]:
         """What is kept, once what other weights left behind is thrown away."""
         last, address, version = self._state or (None, 0, 0)

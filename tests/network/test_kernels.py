@@ -64,6 +64,18 @@ def test_nothing_is_kept_of_weights_that_are_gone(weight):
     assert kept.get("phases", weight, lambda: phases(weight, (2, 2))) is kept.get("phases", weight, weight.clone)
 
 
+def test_what_was_made_for_a_small_picture_is_dropped_at_a_large_one():
+    net = nn.Sequential(nn.Conv2d(8, 64, 3, padding=1)).requires_grad_(False)
+    freeze_convolutions(net)
+    kept = net[0].kernels
+    for _ in range(2):
+        net(_pixels(48))
+    kept.get("phases", net[0].weight, lambda: phases(net[0].weight, (2, 2)))
+    assert set(kept._kept) == {"forward", "phases"}
+    net(_pixels(80))
+    assert set(kept._kept) == {"phases"}
+
+
 def test_weights_that_do_not_tell_of_changes_are_not_kept():
     with torch.inference_mode():
         weight = torch.randn(4, 3, 3, 3)
