@@ -7,9 +7,12 @@ import torch
 
 import cnnviz
 from cnnviz.errors import UsageError
-from cnnviz.network.variants import with_average_pooling
+from cnnviz.network import InputSpec
+from cnnviz.network.variants import with_average_pooling, with_weights_cast
 from cnnviz.style import StyleSettings, StyleTransfer, transfer_style
 from cnnviz.style.smoothing import softmax, with_softmax
+from cnnviz.synthesis.moments import moments
+from cnnviz.synthesis.texture_target import layer_moments
 
 
 @pytest.fixture(scope="module")
@@ -36,6 +39,65 @@ def test_a_smoothed_network_differs_in_its_features_alone(resnet, photo):
     plain, found = (net.features(photo, ["layer1"])["layer1"] for net in (resnet, smooth))
     assert torch.allclose(found, softmax(plain))
     assert all(a is b for a, b in zip(smooth.module.parameters(), resnet.module.parameters(), strict=True))
+
+
+def test_the_statistics_of_a_smoothed_network_are_those_of_features_softmaxed_by_hand(resnet, photo):
+    layers = ["relu", "layer1", "layer3"]
+    found = layer_moments(with_softmax(resnet), photo, layers)
+    for layer, features in resnet.features(photo, layers).items():
+        exponentials = features.double().flatten(1).exp()
+        smooth = (exponentials / exponentials.mean(1, keepdim=True)).view(features.shape)
+        gram = torch.einsum("ncij,ndij->ncd", smooth, smooth) / smooth[0, 0].numel()
+        torch.testing.assert_close(found[layer].mean.double(), smooth.mean((2, 3)), rtol=1e-4, atol=0)
+        torch.testing.assert_close(found[layer].gram.double(), gram, rtol=1e-4, atol=0)
+        assert ((gram - moments(features).gram).abs() > 0.1 * gram).any(), "the plain features have other ones"
+
+
+class ByHand(torch.nn.Module):
+    """Two layers, and beside each what a softmax over it is: no layer that follows sees that."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.a, self.b, self.head = (
+            torch.nn.Conv2d(3, 6, 3, 2, 1),
+            torch.nn.Conv2d(6, 8, 3, 2, 1),
+            torch.nn.Linear(8, 2),
+        )
+
+    def forward(self, x):
+        a = torch.relu(self.a(x))
+        a_smooth = a.exp() / a.exp().mean((1, 2, 3), keepdim=True)  # noqa: F841
+        b = torch.relu(self.b(a))
+        b_smooth = b.exp() / b.exp().mean((1, 2, 3), keepdim=True)  # noqa: F841
+        return self.head(b.mean((2, 3)))
+
+
+@pytest.mark.parametrize("content_target", ["restyled", "photo"])
+def test_paintings_are_those_of_a_network_that_has_the_softmax_as_layers(photo, content_target):
+    """At every step: content, style, and what is put together from pieces all see the same features."""
+    torch.manual_seed(3)
+    network = cnnviz.Network(ByHand(), labels=("a", "b"), spec=InputSpec(size=64))
+    plain, smooth = ["relu", "relu_1"], ["truediv", "truediv_1"]
+    common = {"steps": 4, "scales": 1, "palette_weight": 0.0, "lightness_weight": 0.0, "content_target": content_target}
+    common |= {"optimizer": "adam", "polish": 0.0}
+    made = [
+        transfer_style(network, photo, photo.flip(3).square(), style_layers=style, content_layers=content, **each)
+        for (style, content), each in (
+            ((plain, plain[1:]), common | {"smoothing": "softmax"}),
+            ((smooth, smooth[1:]), common),
+            ((plain, plain[1:]), common),
+        )
+    ]
+    assert (made[0] - made[1]).abs().max() < 1e-3
+    assert (made[0] - made[2]).abs().max() > 1e-2
+
+
+def test_smoothing_leaves_pixels_in_float32_where_weights_are_not(photo):
+    """Rounded to bfloat16, pixels would have 8 bits, and less of their differences."""
+    network = cnnviz.load_network("resnet18", weights="random", device="cpu", precision="bf16")
+    smooth = with_softmax(with_weights_cast(network, ["layer1"]))
+    assert smooth.dtype == smooth.normalize(photo).dtype == torch.float32
+    assert next(smooth.module.parameters()).dtype == torch.bfloat16
 
 
 @pytest.mark.parametrize("smoothing", ["softmax", "scaled"])
