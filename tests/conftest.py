@@ -20,6 +20,14 @@ os.environ["COLUMNS"] = "120"
 SAMPLES = Path(__file__).parents[1] / "sample_images"
 
 
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Whatever asks for a browser is slow by nature."""
+    for item in items:
+        if "browser" in getattr(item, "fixturenames", ()):
+            item.add_marker(pytest.mark.slow)
+
+
 @pytest.fixture(autouse=True, scope="session")
 def empty_weights_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """Tests neither see nor touch the weights of whoever runs them."""

@@ -17,6 +17,8 @@ from safetensors.torch import load_file
 from cnnviz.errors import UsageError
 from cnnviz.runtime.batch.ray_engine import Cluster, Share, WorkerLostError, Workers
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module", autouse=True)
 def cluster() -> Iterator[None]:

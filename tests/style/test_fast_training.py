@@ -48,6 +48,7 @@ def parameters(network: FastStyleNetwork) -> torch.Tensor:
     return torch.cat([part.detach().flatten() for part in network.parameters()])
 
 
+@pytest.mark.slow
 def test_the_loss_falls_by_half_in_200_steps(squeezenet, samples):
     losses = []
     train_fast_style(
