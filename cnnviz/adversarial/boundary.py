@@ -8,6 +8,7 @@ from torch import Tensor
 from cnnviz.adversarial import norms
 from cnnviz.adversarial.objective import Label, Through, identity, labels_of
 from cnnviz.network import Network
+from cnnviz.runtime.precision import gradients_of
 
 
 def deepfool(
@@ -83,8 +84,8 @@ def _step_to_boundary(logits: Tensor, picture: Tensor, label: int, others: list[
 
     The dual norm measures how fast a gap closes: L2 for L2, L1 for L-infinity.
     """
-    own = torch.autograd.grad(logits[label], picture, retain_graph=True)[0]
-    gradients = torch.cat([torch.autograd.grad(logits[c], picture, retain_graph=True)[0] - own for c in others])
+    own = gradients_of(logits[label], picture, retain_graph=True)[0]
+    gradients = torch.cat([gradients_of(logits[c], picture, retain_graph=True)[0] - own for c in others])
     gaps = (logits[label] - logits[others]).detach()
     speeds = gradients.flatten(1).norm(dim=1) if norm == "l2" else gradients.flatten(1).abs().sum(1)
     ways = torch.where(speeds > 0, gaps / speeds, torch.inf)

@@ -10,6 +10,7 @@ from torch.nn import functional as F
 
 from cnnviz.errors import UsageError
 from cnnviz.network import Network
+from cnnviz.runtime.precision import gradients_of
 
 Through = Callable[[Tensor], Tensor]
 """From the pixels that are changed to the pixels the network sees, differentiable: a resize, a crop, JPEG."""
@@ -46,7 +47,7 @@ def loss_gradient(network: Network, pixels: Tensor, labels: Tensor, through: Thr
     pixels = pixels.detach().requires_grad_()
     with torch.enable_grad():
         loss = F.cross_entropy(network(through(pixels)), labels, reduction="sum")
-    return torch.autograd.grad(loss, pixels)[0]
+    return gradients_of(loss, pixels)[0]
 
 
 def score_gradient(network: Network, pixels: Tensor, labels: Tensor, through: Through = identity) -> Tensor:
@@ -54,7 +55,7 @@ def score_gradient(network: Network, pixels: Tensor, labels: Tensor, through: Th
     pixels = pixels.detach().requires_grad_()
     with torch.enable_grad():
         score = network(through(pixels)).gather(1, labels[:, None]).sum()
-    return torch.autograd.grad(score, pixels)[0]
+    return gradients_of(score, pixels)[0]
 
 
 @torch.no_grad()

@@ -14,6 +14,7 @@ from cnnviz.adversarial.boundary import deepfool
 from cnnviz.errors import UsageError
 from cnnviz.network import Network
 from cnnviz.runtime.memory import in_batches_that_fit
+from cnnviz.runtime.precision import gradients_of
 from cnnviz.runtime.progress import OnStep, Step
 
 METHODS = ("gradient", "deepfool")
@@ -41,7 +42,7 @@ class Slope:
             losses = F.cross_entropy(logits, self.clean.to(network.device), reduction="none")
             # Pictures long since fooled no longer pull.
             loss = losses.clamp(max=_ENOUGH).sum()
-        return torch.autograd.grad(loss, perturbation)[0]
+        return gradients_of(loss, perturbation)[0]
 
 
 @dataclass(frozen=True)

@@ -11,6 +11,7 @@ from cnnviz.attribution.targets import Target, target_indices
 from cnnviz.errors import UsageError
 from cnnviz.network import Network
 from cnnviz.network.layers import shapes_of_pass
+from cnnviz.runtime.precision import gradients_of
 
 _HEADS = ("classifier", "avgpool", "fc", "head", "dropout", "adaptive_avg_pool2d")
 
@@ -42,7 +43,7 @@ def grad_cam(network: Network, pixels: Tensor, target: Target = None, *, layer: 
         if maps.ndim != 4:
             raise UsageError(f"The output of layer '{name}' is no map; 'cnnviz layers' lists those that are.")
         score = logits.gather(1, target_indices(network, logits, target)[:, None]).sum()
-        gradient = torch.autograd.grad(score, found["maps"])[0].to(maps)
+        gradient = gradients_of(score, found["maps"])[0].to(maps)
     weights = gradient.mean((2, 3), keepdim=True)
     weighted = (weights * maps.detach()).sum(1, keepdim=True).relu()
     return F.interpolate(weighted, size=pixels.shape[2:], mode="bilinear", align_corners=False)

@@ -7,6 +7,7 @@ from torch import Tensor
 
 from cnnviz.attribution.targets import Target, target_scores
 from cnnviz.network import Network
+from cnnviz.runtime.precision import gradients_of
 
 
 def pixel_gradient(network: Network, pixels: Tensor, target: Target = None) -> Tensor:
@@ -29,7 +30,7 @@ def gradient_and_logits(network: Network, pixels: Tensor, target: Target = None)
     with torch.enable_grad():
         logits = network.logits(pixels)
         score = target_scores(network, logits, target).sum()
-    return torch.autograd.grad(score, pixels)[0], logits.detach()
+    return gradients_of(score, pixels)[0], logits.detach()
 
 
 def saliency(network: Network, pixels: Tensor, target: Target = None) -> Tensor:

@@ -15,6 +15,7 @@ from torch import Tensor, fx, nn
 from cnnviz.attribution.targets import Target, target_scores
 from cnnviz.errors import UsageError
 from cnnviz.network import Network
+from cnnviz.runtime.precision import gradients_of
 
 RULES = ("guided", "deconvnet")
 
@@ -84,7 +85,7 @@ def rectified_gradient(
             output = _RuleInterpreter(graph, rule).run(network.normalize(pixels))
         found = output if layer is None else output["layer"]
         score = objective(found if network.dtype == torch.float64 else found.float())
-        return torch.autograd.grad(score, pixels)[0]
+        return gradients_of(score, pixels)[0]
 
 
 class _RuleInterpreter(fx.Interpreter):

@@ -17,7 +17,7 @@ from cnnviz.network.network import InputSpec, Network, WeightsInfo
 from cnnviz.network.targets import imagenet_labels, numbered_labels, read_labels
 from cnnviz.network.weights import class_count, fit_names, load_into, read_state_dict
 from cnnviz.runtime.device import choose_device
-from cnnviz.runtime.precision import choose_precision, settle_tf32
+from cnnviz.runtime.precision import choose_precision
 
 _WEIGHTS_SUFFIXES = (".pth", ".pt", ".safetensors", ".ckpt", ".bin", ".tar")
 
@@ -57,8 +57,8 @@ def load_network(
         labels: class names, or a file of them (one per line, or JSON); ImageNet's for networks of 1000 classes
             if None.
         device: ``auto``, ``cpu``, ``cuda``, ``cuda:N`` or ``mps``.
-        precision: ``auto``, ``fp32``, ``tf32``, ``bf16`` or ``fp16``; on CUDA it settles, for all networks, whether
-            convolutions in float32 may use TF32: with ``tf32`` only.
+        precision: ``auto``, ``fp32``, ``tf32``, ``bf16`` or ``fp16``; on CUDA this network's convolutions in float32
+            use TF32 with ``tf32`` only, whatever the process's own setting.
         mean, std: per-channel normalisation, if other than the one the weights were published with.
         technique: the command the network is for, which decides what ``auto`` is (``cnnviz.runtime.precision``); fp32
             if None.
@@ -77,7 +77,6 @@ def load_network(
         raise catalogue.unknown_model(name)
     target_device = choose_device(device)
     chosen_precision = choose_precision(precision, target_device, technique)
-    settle_tf32(chosen_precision, target_device)
     loaded = _load(name, weights, _label_count(labels), seed, progress)
     return Network(
         loaded.module.to(target_device),

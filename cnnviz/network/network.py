@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field
 from functools import cached_property
 
@@ -20,6 +20,7 @@ from cnnviz.network.frozen import freeze_convolutions
 from cnnviz.network.graph import Tell
 from cnnviz.network.layers import Layer, LayerTable, shapes_of_pass
 from cnnviz.network.targets import find_class, numbered_labels
+from cnnviz.runtime.precision import convolving
 
 Prediction = tuple[int, str, float]
 """Class index, class name, probability."""
@@ -235,8 +236,11 @@ class Network:
 
     def autocast(self) -> AbstractContextManager:
         """The context convolutions run in for this network's precision."""
-        lower = _AUTOCAST[self.precision]
-        return torch.autocast(self.device.type, lower) if lower else nullcontext()
+        lower, device = _AUTOCAST[self.precision], self.device
+        context = torch.autocast(device.type, lower) if lower else nullcontext()
+        if device.type != "cuda":
+            return context
+        return _both(convolving(self.precision, device), context)
 
     def _constants(self, like: Tensor) -> tuple[Tensor, ...]:
         """Luma, mean and deviation where ``like`` is, (1, C, 1, 1) each; kept there, so that no pass copies them."""
@@ -264,3 +268,9 @@ class Network:
 def widened(value: Tensor) -> Tensor:
     """A tensor in float32, or in float64 if it is in that."""
     return value if value.dtype == torch.float64 else value.float()
+
+
+@contextmanager
+def _both(outer: AbstractContextManager, inner: AbstractContextManager) -> Iterator[None]:
+    with outer, inner:
+        yield

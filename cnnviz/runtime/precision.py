@@ -6,7 +6,13 @@ float32 (``Network`` returns nothing shorter).
 
 from __future__ import annotations
 
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
 import torch
+from torch import Tensor
 
 from cnnviz.errors import UsageError
 
@@ -55,21 +61,101 @@ def quick_precision(device: torch.device) -> str:
             return "bf16"
         return "fp16" if torch.cuda.get_device_capability(device) >= _TENSOR_CORES else "fp32"
     if device.type == "cpu":
-        capability = torch.backends.cpu.get_cpu_capability()
-        fast = capability.startswith("AVX512") and torch.ops.mkldnn._is_mkldnn_bf16_supported()
-        return "bf16" if fast and torch.cpu._is_avx512_bf16_supported() else "fp32"
+        return "bf16" if _cpu_computes_bf16() else "fp32"
     return "fp32"
 
 
-def settle_tf32(precision: str, device: torch.device) -> None:
-    """On CUDA, let cuDNN's convolutions compute in TF32 for ``tf32``, and in whole float32 for all else.
+def _cpu_computes_bf16() -> bool:
+    """Whether this CPU has units for bf16 and this PyTorch uses them; what asks it has no public name."""
+    if not (torch.backends.mkldnn.is_available() and torch.backends.mkldnn.enabled):
+        return False
+    try:
+        return (
+            torch.backends.cpu.get_cpu_capability().startswith("AVX512")
+            and torch.ops.mkldnn._is_mkldnn_bf16_supported()
+            and torch.cpu._is_avx512_bf16_supported()
+        )
+    except (AttributeError, RuntimeError):
+        return False
 
-    torch lets them by itself, which changes a gradient map as much as fp16 does. Set once, where a network is loaded,
-    for all that comes after: passes backward run after any context around the pass forward has ended. Matrix products
-    are in float32 as torch has them; what autocast shortens is not concerned.
+
+@contextmanager
+def convolving(precision: str, device: torch.device) -> Iterator[None]:
+    """A pass forward on CUDA: float32 convolutions use TF32 for ``tf32``, and no shorter type for all else.
+
+    PyTorch lets cuDNN use TF32 by default, which changes a gradient map as much as fp16 does. The process's setting is
+    put back at the end. Matrix products are in float32 as PyTorch has them; what autocast shortens is not concerned.
     """
-    if device.type == "cuda":
-        torch.backends.cudnn.allow_tf32 = precision == "tf32"
+    if device.type != "cuda":
+        yield
+        return
+    _this_thread.wanted = "tf32" if precision == "tf32" else "ieee"
+    with _tf32.set_to(_this_thread.wanted):
+        yield
+
+
+@contextmanager
+def as_forward() -> Iterator[None]:
+    """A pass backward, with convolutions as in this thread's last pass forward of a network on CUDA."""
+    wanted = getattr(_this_thread, "wanted", None)
+    if wanted is None:
+        yield
+        return
+    with _tf32.set_to(wanted):
+        yield
+
+
+def gradients_of(*arguments: Any, **options: Any) -> tuple[Tensor, ...]:
+    """``torch.autograd.grad``, computed as the pass forward was."""
+    with as_forward():
+        return torch.autograd.grad(*arguments, **options)
+
+
+class _Setting:
+    """cuDNN's setting for convolutions in float32, which is one for all threads: ``tf32`` or ``ieee``."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._users = 0
+        self._before = "none"
+
+    @contextmanager
+    def set_to(self, wanted: str) -> Iterator[None]:
+        """``wanted`` meanwhile; what the process had comes back when the last thread is done."""
+        with self._lock:
+            outer = _read_tf32()
+            if not self._users:
+                self._before = outer
+            self._users += 1
+            _write_tf32(wanted)
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._users -= 1
+                _write_tf32(outer if self._users else self._before)
+
+
+def _read_tf32() -> str:
+    cudnn = torch.backends.cudnn
+    if hasattr(cudnn, "conv"):  # from torch 2.9 on, where the older flag is an error once a program uses this one
+        found: str = cudnn.conv.fp32_precision
+        return found
+    return "tf32" if cudnn.allow_tf32 else "ieee"
+
+
+def _write_tf32(value: str) -> None:
+    cudnn = torch.backends.cudnn
+    if _read_tf32() == value:
+        return
+    if hasattr(cudnn, "conv"):
+        cudnn.conv.fp32_precision = value
+    else:
+        cudnn.allow_tf32 = value == "tf32"
+
+
+_tf32 = _Setting()
+_this_thread = threading.local()
 
 
 def _has_tf32(device: torch.device) -> bool:

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from cnnviz.errors import DivergedError, UsageError
 from cnnviz.network import Network
+from cnnviz.runtime.precision import as_forward, convolving
 from cnnviz.runtime.progress import OnStep, Step
 from cnnviz.style.crops import Crops
 from cnnviz.style.fast import FastStyleConfig, FastStyleNetwork, noise_field
@@ -185,7 +186,7 @@ class FastStyleTraining:
         photos, noise, which = self._batch()
         for group in self.optimizer.param_groups:
             group["lr"] = settings.learning_rate * self._pace()
-        with self._autocast():
+        with convolving(settings.precision, device), self._autocast():
             painted = self._module(photos.to(device), self._shares(which), noise.to(device))
         self._require_numbers(bool(painted.isfinite().all()))
         loss, terms = self.loss(painted, photos.to(device), which, place)
@@ -291,10 +292,11 @@ class FastStyleTraining:
     def _update(self, loss: Tensor) -> None:
         self.optimizer.zero_grad(set_to_none=True)
         scaled = self.scaler.scale(loss)
-        if self.fabric:
-            self.fabric.backward(scaled)
-        else:
-            scaled.backward()
+        with as_forward():
+            if self.fabric:
+                self.fabric.backward(scaled)
+            else:
+                scaled.backward()
         self.scaler.unscale_(self.optimizer)
         parts = [part for group in self.optimizer.param_groups for part in group["params"]]
         torch.nn.utils.clip_grad_norm_(parts, _LARGEST_GRADIENT)

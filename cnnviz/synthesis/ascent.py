@@ -16,6 +16,7 @@ from torch import Tensor
 
 from cnnviz.errors import DivergedError
 from cnnviz.runtime.memory import keep_freed_memory
+from cnnviz.runtime.precision import gradients_of
 from cnnviz.runtime.progress import Figures, OnStep, Step
 from cnnviz.synthesis.optimizers import Optimizer
 
@@ -124,7 +125,7 @@ class Ascent:
         """The loss and its gradient; ``terms`` receives the loss and its parts."""
         with torch.enable_grad():
             loss, parts = self._judged()
-            gradient = torch.autograd.grad(loss, self.picture.parameter)[0]
+            gradient = gradients_of(loss, self.picture.parameter)[0]
         self.gradient = gradient
         loss = loss.detach()
         if self._is_due(self.done + 1) and not math.isfinite(float(loss)):

@@ -22,6 +22,7 @@ from cnnviz.errors import UsageError
 from cnnviz.network import Network
 from cnnviz.network.geometry import ReceptiveField, receptive_fields
 from cnnviz.network.layers import output_shapes
+from cnnviz.runtime.precision import gradients_of
 
 Size = tuple[int, int]
 """Height and width."""
@@ -124,7 +125,7 @@ class _Summed(torch.autograd.Function):
             with torch.enable_grad():
                 parts = ctx.of_piece(shown, piece)
             known = [(part, slope) for part, slope in zip(parts, slopes, strict=True) if part.requires_grad]
-            found = torch.autograd.grad([part for part, _ in known], shown, [slope for _, slope in known])[0]
+            found = gradients_of([part for part, _ in known], shown, [slope for _, slope in known])[0]
             region(gradient, piece.window).add_(found)
         return gradient, None, None
 

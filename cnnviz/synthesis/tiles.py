@@ -10,6 +10,7 @@ from itertools import pairwise
 import torch
 from torch import Tensor
 
+from cnnviz.runtime.precision import gradients_of
 from cnnviz.synthesis.transforms import roll
 
 Value = Callable[[Tensor], Tensor]
@@ -60,7 +61,7 @@ class _Tiled(torch.autograd.Function):
             share = piece.shape[2] * piece.shape[3] / area
             with torch.enable_grad():
                 value = objective(piece) * share
-                gradient[..., rows, columns] = torch.autograd.grad(value, piece)[0]
+                gradient[..., rows, columns] = gradients_of(value, piece)[0]
             total += value.detach()
         ctx.save_for_backward(gradient)
         return total

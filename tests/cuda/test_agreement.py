@@ -11,7 +11,7 @@ from torch import Tensor
 import cnnviz
 from cnnviz.runtime.device import choose_device
 from cnnviz.runtime.memory import in_batches_that_fit
-from cnnviz.runtime.precision import choose_precision, settle_tf32
+from cnnviz.runtime.precision import choose_precision
 from cnnviz.runtime.prefetch import copied_ahead
 
 TECHNIQUES = {
@@ -39,14 +39,22 @@ def test_the_gpu_agrees_with_the_cpu(squeezenet, on_gpu, photo, technique):
 
 @pytest.mark.parametrize("technique", ["logits", "occlusion", "embed"])
 def test_tf32_changes_passes_forward_by_less_than_a_hundredth(squeezenet, on_gpu, photo, technique):
-    device = torch.device("cuda")
-    settle_tf32("tf32", device)
-    try:
-        found = TECHNIQUES[technique](on_gpu, photo).cpu()
-    finally:
-        settle_tf32("fp32", device)
+    found = TECHNIQUES[technique](replace(on_gpu, precision="tf32"), photo).cpu()
     exact = TECHNIQUES[technique](squeezenet, photo)
     assert float((found - exact).norm() / exact.norm()) < 0.01
+
+
+@pytest.mark.parametrize("allowed", [True, False])
+def test_tf32_is_let_in_for_whom_it_is_meant_whatever_the_process_has(on_gpu, photo, allowed):
+    with torch.backends.cudnn.flags(enabled=True, allow_tf32=allowed):
+        found = {kind: cnnviz.saliency(replace(on_gpu, precision=kind), photo, 285) for kind in ("fp32", "tf32")}
+        assert torch.backends.cudnn.allow_tf32 == allowed
+    with torch.backends.cudnn.flags(enabled=True, allow_tf32=False):
+        exact = cnnviz.saliency(on_gpu, photo, 285)
+    far = {kind: float((value - exact).norm() / exact.norm()) for kind, value in found.items()}
+    assert far["fp32"] < 1e-3
+    if torch.cuda.get_device_capability() >= (8, 0):
+        assert far["tf32"] > 1e-3
 
 
 def test_paintings_take_the_quickest_precision(on_gpu, photo):

@@ -6,7 +6,9 @@ bf16 is autocast's on the CPU. TF32 is imitated by rounding what goes into each 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -17,15 +19,15 @@ from torch.utils._python_dispatch import TorchDispatchMode
 import cnnviz
 from cnnviz.errors import UsageError
 from cnnviz.runtime import precision
-from cnnviz.runtime.precision import choose_precision, quick_precision, settle_tf32
+from cnnviz.runtime.precision import as_forward, choose_precision, convolving, gradients_of, quick_precision
 
 CPU, GPU = torch.device("cpu"), torch.device("cuda")
-CONVOLUTIONS = (
-    torch.ops.aten.convolution.default,
-    torch.ops.aten.convolution_backward.default,
-    torch.ops.aten.mkldnn_convolution.default,
-    torch.ops.mkldnn._convolution_pointwise.default,
-)
+CONVOLUTIONS = {
+    "aten::convolution",
+    "aten::convolution_backward",
+    "aten::mkldnn_convolution",
+    "mkldnn::_convolution_pointwise",  # which not every PyTorch has
+}
 
 
 class TF32(TorchDispatchMode):
@@ -36,7 +38,7 @@ class TF32(TorchDispatchMode):
         self.rounded = 0
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Sequence[Any] = (), kwargs: Any = None) -> Any:
-        if func in CONVOLUTIONS:
+        if func.name().partition(".")[0] in CONVOLUTIONS:
             args = [self._round(value) if isinstance(value, Tensor) else value for value in args]
         return func(*args, **(kwargs or {}))
 
@@ -196,14 +198,169 @@ def test_tf32_is_for_gpus_that_have_it(gpu):
             choose_precision("tf32", device)
 
 
-def test_tf32_is_let_in_only_where_it_was_asked_for(monkeypatch):
-    monkeypatch.setattr(torch.backends.cudnn, "allow_tf32", True)
-    settle_tf32("fp32", CPU)
-    assert torch.backends.cudnn.allow_tf32  # no affair of the processor's
-    settle_tf32("fp32", GPU)
-    assert not torch.backends.cudnn.allow_tf32
-    settle_tf32("tf32", GPU)
-    assert torch.backends.cudnn.allow_tf32
+# --- what needs units, operations or settings that not every machine and PyTorch has
+
+
+@pytest.fixture
+def a_quick_cpu(monkeypatch):
+    """A CPU with units for bf16, as PyTorch tells of one."""
+    monkeypatch.setattr(torch.backends.cpu, "get_cpu_capability", lambda: "AVX512")
+    monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda: True, raising=False)
+    monkeypatch.setattr(torch.backends.mkldnn, "is_available", lambda: True)
+    mkldnn = SimpleNamespace(_is_mkldnn_bf16_supported=lambda: True)
+    monkeypatch.setattr(precision, "torch", Other(torch, ops=SimpleNamespace(mkldnn=mkldnn)))
+    return mkldnn
+
+
+class Other:
+    """An object with some attributes in place of its own."""
+
+    def __init__(self, own: Any, **others: Any) -> None:
+        self.__dict__.update(others, own=own)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.own, name)
+
+
+def test_a_cpu_with_units_for_bf16_uses_them(a_quick_cpu):
+    with torch.backends.mkldnn.flags(enabled=True):
+        assert quick_precision(CPU) == "bf16"
+
+
+@pytest.mark.parametrize("capability", ["DEFAULT", "AVX2", "NEON", "SVE256"])
+def test_other_cpus_compute_in_float32(a_quick_cpu, monkeypatch, capability):
+    monkeypatch.setattr(torch.backends.cpu, "get_cpu_capability", lambda: capability)
+    assert quick_precision(CPU) == "fp32"
+
+
+def test_without_onednn_or_the_operations_that_ask_it_precision_is_float32(a_quick_cpu, monkeypatch):
+    with torch.backends.mkldnn.flags(enabled=False):
+        assert quick_precision(CPU) == "fp32"
+    with monkeypatch.context() as patch:
+        patch.delattr(torch.cpu, "_is_avx512_bf16_supported")
+        assert choose_precision("auto", CPU, "dream") == "fp32"
+    with monkeypatch.context() as patch:
+        patch.delattr(torch.backends.cpu, "get_cpu_capability")
+        assert choose_precision("auto", CPU, "dream") == "fp32"
+    del a_quick_cpu._is_mkldnn_bf16_supported
+    assert choose_precision("auto", CPU, "dream") == "fp32"
+
+
+def cudnn_setting() -> object:
+    """What the process lets cuDNN's convolutions do, in this PyTorch's words."""
+    return precision._read_tf32()
+
+
+@pytest.fixture(params=["tf32", "ieee"])
+def process(request):
+    """A process that has made its choice, by whichever flag this PyTorch has."""
+    before = cudnn_setting()
+    precision._write_tf32(request.param)
+    yield request.param
+    precision._write_tf32(before)
+
+
+class Witness(torch.autograd.Function):
+    """Tells the setting when the pass backward comes by."""
+
+    @staticmethod
+    def forward(ctx, x, seen):
+        ctx.seen = seen
+        return x * 1
+
+    @staticmethod
+    def backward(ctx, slope):
+        ctx.seen.append(cudnn_setting())
+        return slope, None
+
+
+@pytest.mark.parametrize(("wanted", "meant"), [("fp32", "ieee"), ("tf32", "tf32"), ("bf16", "ieee")])
+def test_both_passes_run_as_the_network_is_meant_and_the_process_stays_as_it_was(process, wanted, meant, on_a_thread):
+    seen: list[object] = []
+    x = torch.ones(1, requires_grad=True)
+
+    def passes():
+        with convolving(wanted, GPU):
+            seen.append(cudnn_setting())
+            y = Witness.apply(x, seen)
+        assert cudnn_setting() == process
+        gradients_of(y, x)
+        assert cudnn_setting() == process
+
+    on_a_thread(passes)
+    assert seen == [meant, meant]
+
+
+def test_the_processor_has_no_part_in_it(process, on_a_thread):
+    def passes():
+        with convolving("fp32", CPU):
+            assert cudnn_setting() == process
+        with as_forward():
+            assert cudnn_setting() == process
+
+    on_a_thread(passes)
+
+
+def test_a_pass_that_fails_or_holds_another_leaves_nothing_behind(process, on_a_thread):
+    def passes():
+        with pytest.raises(RuntimeError), convolving("fp32", GPU), convolving("tf32", GPU):
+            assert cudnn_setting() == "tf32"
+            raise RuntimeError
+        assert cudnn_setting() == process
+
+    on_a_thread(passes)
+
+
+def test_passes_that_overlap_leave_nothing_behind(process, on_a_thread):
+    def passes():
+        first, second = convolving("fp32", GPU), convolving("tf32", GPU)
+        first.__enter__()
+        second.__enter__()
+        first.__exit__(None, None, None)
+        second.__exit__(None, None, None)
+        assert cudnn_setting() == process
+
+    on_a_thread(passes)
+
+
+def test_a_host_that_uses_the_newer_setting_meets_no_error(on_a_thread):
+    if not hasattr(torch.backends.cudnn, "conv"):
+        pytest.skip("this PyTorch has the older setting only")
+    before = torch.backends.cudnn.conv.fp32_precision
+    torch.backends.cudnn.conv.fp32_precision = "ieee"  # from here on the older flag cannot even be read
+    try:
+
+        def passes():
+            with convolving("tf32", GPU):
+                assert torch.backends.cudnn.conv.fp32_precision == "tf32"
+
+        on_a_thread(passes)
+        assert torch.backends.cudnn.conv.fp32_precision == "ieee"
+    finally:
+        torch.backends.cudnn.conv.fp32_precision = before
+
+
+def test_a_network_on_a_gpu_runs_so(squeezenet, process, monkeypatch, on_a_thread):
+    monkeypatch.setattr(cnnviz.Network, "device", GPU)
+
+    def passes():
+        for wanted, meant in (("fp32", "ieee"), ("tf32", "tf32"), ("bf16", "ieee")):
+            with replace(squeezenet, precision=wanted).autocast():
+                assert cudnn_setting() == meant
+            assert cudnn_setting() == process
+
+    on_a_thread(passes)
+
+
+@pytest.fixture
+def on_a_thread():
+    """Runs a function on a thread of its own: what was the last pass forward is each thread's own."""
+
+    def run(work: Callable[[], None]) -> None:
+        with ThreadPoolExecutor(1) as pool:
+            pool.submit(work).result()
+
+    return run
 
 
 def test_what_is_said_of_a_picture_is_said_in_float32(squeezenet):
