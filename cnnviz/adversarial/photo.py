@@ -23,6 +23,7 @@ from cnnviz.runtime.progress import OnStep
 
 METHODS = ("fgsm", "iterative", "ascent", "deepfool")
 LEVEL = 1 / 255
+_PATIENCE = 7  # times the steps, where those do not make the network sure
 _ENLARGE_BY, _ENLARGEMENTS = 1.25, 20
 
 
@@ -32,7 +33,8 @@ class Attack:
 
     ``epsilon`` is in units of pixel value, measured in ``norm`` at the photo's own resolution (deepfool and ascent
     keep to it too). ``target`` is a class index, or None for anything but ``label``; ``label`` is the class to be
-    driven away from, None for what the network says of the photo.
+    driven away from, None for what the network says of the photo. Without a target, where the network is fooled but
+    less than ``confidence`` sure of it, the iterative method goes on within epsilon, toward the class it is taken for.
     """
 
     method: str = "fgsm"
@@ -43,6 +45,7 @@ class Attack:
     steps: int = 30
     random_start: bool = False
     seed: int = 0
+    confidence: float = 0.0
 
     def check(self) -> None:
         """Raise UsageError where the parts contradict each other."""
@@ -87,6 +90,19 @@ def fool(
     attack.check()
     before = _says(network, photo, reading)
     attack = _settled(network, attack, before)
+    found = _attacked(network, photo, attack, reading, before, on_step)
+    return _surer(network, found, attack.confidence, reading, on_step)
+
+
+def _attacked(
+    network: Network,
+    photo: Image.Image,
+    attack: Attack,
+    reading: Reading,
+    before: Prediction,
+    on_step: OnStep | None = None,
+) -> Fooled:
+    """What becomes of the photo by one attack, as it is read from its file."""
     adversarial = to_pixels(photo) if attack.epsilon == 0 else _perturb(network, photo, attack, reading, on_step)
     written = quantized(adversarial, photo, attack)
     after = _says(network, written, reading)
@@ -94,6 +110,28 @@ def fool(
     change = to_pixels(written) - to_pixels(photo)
     linf, l2 = (float(norms.size(change, norm)) for norm in norms.NORMS)
     return Fooled(photo, written, before, after, success, attack, linf, l2)
+
+
+def _surer(
+    network: Network, found: Fooled, confidence: float, reading: Reading, on_step: OnStep | None = None
+) -> Fooled:
+    """The attack gone on with, within its bound, toward the class it is taken for; ``found`` where that is no surer."""
+    first = found.attack
+    if first.target is not None or found.after[2] >= confidence:
+        return found
+    iterative = replace(first, method="iterative")
+    if not found.success:
+        found = _attacked(network, found.original, iterative, reading, found.before, on_step)
+        if not found.success or found.after[2] >= confidence:
+            return found
+    for steps in (first.steps, _PATIENCE * first.steps):
+        toward = replace(iterative, target=found.after[0], steps=steps)
+        surer = _attacked(network, found.original, toward, reading, found.before, on_step)
+        if surer.success and surer.after[2] > found.after[2]:
+            found = replace(surer, attack=iterative)
+        if found.after[2] >= confidence:
+            break
+    return found
 
 
 def fool_with_least(
@@ -114,7 +152,7 @@ def fool_with_least(
 
     def at(level: int) -> Fooled:
         if level not in tried:
-            tried[level] = fool(network, photo, replace(attack, epsilon=level * unit), reading)
+            tried[level] = fool(network, photo, replace(attack, epsilon=level * unit, confidence=0.0), reading)
             if on_try:
                 on_try(level * unit)
         return tried[level]
@@ -125,7 +163,8 @@ def fool_with_least(
     while at(high).success and high - low > 1:
         middle = (low + high) // 2
         low, high = (low, middle) if at(middle).success else (middle, high)
-    return replace(at(high), tried=[level * unit for level in sorted(tried)])
+    least = _surer(network, at(high), attack.confidence, reading) if at(high).success else at(high)
+    return replace(least, tried=[level * unit for level in sorted(tried)])
 
 
 def quantized(adversarial: Tensor, photo: Image.Image, attack: Attack) -> Image.Image:

@@ -22,6 +22,10 @@ if TYPE_CHECKING:
     from cnnviz.network import Network
 
 
+_SURE = 0.99
+"""Without a target, so probable the new class is to be before the attack rests (within its bound)."""
+
+
 class Method(str, Enum):
     """How the perturbation is found."""
 
@@ -55,7 +59,11 @@ def register(app: typer.Typer) -> None:
         run: BatchOptions,
         method: Annotated[
             Method | None,
-            typer.Option("--method", help="Default: fgsm, or iterative with a target, a norm of l2, or --jpeg."),
+            typer.Option(
+                "--method",
+                help="Default: fgsm and, until the network is 99 % sure, iterative; iterative alone with a target, "
+                "a norm of l2, or --jpeg.",
+            ),
         ] = None,
         target: Annotated[
             str | None,
@@ -95,6 +103,7 @@ def register(app: typer.Typer) -> None:
     ) -> None:
         """Change a picture by less than one can see so that the network takes it for something else."""
         chosen = method.value if method else _usual_method(target, norm.value, jpeg, min_epsilon)
+        sureness = _SURE if method in (None, Method.iterative) else 0.0
         largest = parse_epsilon(
             "32" if min_epsilon and epsilon == "2/255" and norm is NormName.linf else epsilon, norm.value
         )
@@ -104,7 +113,7 @@ def register(app: typer.Typer) -> None:
 
             goal = net.find_class(target) if target is not None else None
             own = net.find_class(label) if label is not None else None
-            attack = Attack(chosen, largest, norm.value, goal, own, steps, random_start, run.seed)
+            attack = Attack(chosen, largest, norm.value, goal, own, steps, random_start, run.seed, sureness)
             photo, reading = _start(picture, net, input, jpeg, small, noise, run.seed)
             found = (fool_with_least if min_epsilon else fool)(net, photo, attack, reading)
             _comment(picture, found, strict, jpeg)

@@ -45,6 +45,34 @@ def test_one_grey_level_fools_at_the_photos_own_size(run_cnnviz, samples, tmp_pa
     assert record["ssim"] > 0.98
 
 
+@pytest.mark.parametrize("photo", ["chelsea.png", "coffee.png"])
+def test_without_a_target_the_mistake_is_made_with_certainty(run_cnnviz, samples, tmp_path, photo):
+    small = ("--small", "-s", 160, "--json")  # fewer pixels, fewer seconds
+    record = json.loads(run_cnnviz("fool", samples / photo, *NET, *small, "--raw", "-o", "out.png").stdout)
+    one_step = json.loads(run_cnnviz("fool", samples / photo, *NET, *small, "--method", "fgsm", "-o", "one.png").stdout)
+    assert record["success"] and record["after"]["probability"] >= 0.99 > one_step["after"]["probability"]
+    assert (record["method"], one_step["method"]) == ("iterative", "fgsm")
+    assert record["linf"] <= 2 / 255 + 1e-6
+    assert verdict(run_cnnviz, tmp_path / "out.png", "-s", 160) == record["after"]
+
+
+def test_the_least_epsilon_is_gone_on_with_too(squeezenet, chelsea):
+    from cnnviz.adversarial.photo import fool_with_least
+
+    attack = Attack(epsilon=8 / 255, confidence=0.99)
+    found = fool_with_least(squeezenet, to_photo(chelsea), attack, Reading((224, 336)))
+    assert found.after[2] >= 0.99
+    assert found.linf == pytest.approx(1 / 255, abs=1e-6)
+    assert found.tried == pytest.approx([1 / 255])
+
+
+def test_where_one_step_does_not_fool_many_go_on(squeezenet, samples):
+    photo = to_photo(to_pixels(read_photo(samples / "coffee.png"), 160))
+    one_step = fool(squeezenet, photo, Attack(epsilon=1 / 255), Reading(160))
+    gone_on = fool(squeezenet, photo, Attack(epsilon=1 / 255, confidence=0.99), Reading(160))
+    assert (one_step.success, gone_on.success) == (False, True)
+
+
 @pytest.mark.parametrize("photo", PHOTOS)
 def test_a_chosen_class_at_eight_grey_levels(run_cnnviz, samples, tmp_path, photo):
     for more in ((), ("--small",)):
