@@ -9,8 +9,9 @@ from torch.nn import functional as F
 from cnnviz.attribution.rectifiers import guided_backprop
 from cnnviz.attribution.targets import Target, target_indices
 from cnnviz.errors import UsageError
-from cnnviz.network import Network
+from cnnviz.network import Network, checks
 from cnnviz.network.layers import shapes_of_pass
+from cnnviz.network.network import widened
 from cnnviz.runtime.precision import gradients_of
 
 _HEADS = ("classifier", "avgpool", "fc", "head", "dropout", "adaptive_avg_pool2d")
@@ -39,11 +40,12 @@ def grad_cam(network: Network, pixels: Tensor, target: Target = None, *, layer: 
     pixels = pixels.detach().to(network.device).requires_grad_()
     with torch.enable_grad(), network.autocast():
         found = graph(network.normalize(pixels))
-        maps, logits = found["maps"].float() if network.dtype != torch.float64 else found["maps"], found["logits"]
+        maps, logits = widened(found["maps"]), network.answer(found["logits"], pixels)
         if maps.ndim != 4:
             raise UsageError(f"The output of layer '{name}' is no map; 'cnnviz layers' lists those that are.")
         score = logits.gather(1, target_indices(network, logits, target)[:, None]).sum()
         gradient = gradients_of(score, found["maps"])[0].to(maps)
+    checks.require_finite(gradient, f"gradient at layer '{name}'", network, pixels)
     weights = gradient.mean((2, 3), keepdim=True)
     weighted = (weights * maps.detach()).sum(1, keepdim=True).relu()
     return F.interpolate(weighted, size=pixels.shape[2:], mode="bilinear", align_corners=False)

@@ -77,7 +77,7 @@ def drill_down(
     error = ApproximationError(
         tuple(sample), float(wrong.max()), float(wrong.mean()), len(coarse) + len(chosen), rows * cols
     )
-    return filled.view(rows, cols).float(), nearest.view(rows, cols), error
+    return filled.view(rows, cols).to(drops.dtype), nearest.view(rows, cols), error
 
 
 def _coarse(count: int) -> list[int]:

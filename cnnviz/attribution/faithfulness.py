@@ -112,7 +112,7 @@ def _curve(
         parts = []
         for some in counts.split(batch):
             changed = torch.where(ranks < some.view(-1, 1, 1, 1), after, before)
-            parts.append(network(changed).softmax(1)[:, index].cpu())
+            parts.append(network.probabilities(network(changed))[:, index].cpu())
         rows.append(torch.cat(parts))
     return FaithfulnessCurve(shares, torch.stack(rows))
 

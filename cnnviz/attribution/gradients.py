@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from cnnviz.attribution.targets import Target, target_scores
-from cnnviz.network import Network
+from cnnviz.network import Network, checks
 from cnnviz.runtime.precision import gradients_of
 
 
@@ -30,7 +30,8 @@ def gradient_and_logits(network: Network, pixels: Tensor, target: Target = None)
     with torch.enable_grad():
         logits = network.logits(pixels)
         score = target_scores(network, logits, target).sum()
-    return gradients_of(score, pixels)[0], logits.detach()
+    gradient = gradients_of(score, pixels)[0]
+    return checks.require_finite(gradient, "gradient", network, pixels), logits.detach()
 
 
 def saliency(network: Network, pixels: Tensor, target: Target = None) -> Tensor:

@@ -14,7 +14,8 @@ from cnnviz.attribution.drilldown import WINDOW_CAP, ApproximationError, drill_d
 from cnnviz.attribution.positions import Engine, score_positions
 from cnnviz.attribution.targets import Target, target_indices
 from cnnviz.errors import ImageError, UsageError
-from cnnviz.network import Network
+from cnnviz.network import Network, checks
+from cnnviz.network.network import widened
 
 FILLS = ("mean", "grey", "black", "blur", "noise")
 SCORES = ("probability", "logit")
@@ -116,7 +117,8 @@ def occlusion(
             last of a row or column is moved in so as to end at the border.
         fill: what shows instead: ``mean`` (the picture's mean colour), ``grey``, ``black``, ``blur`` (the picture
             blurred by half a patch) or ``noise``.
-        score: ``probability`` (after softmax) or ``logit``, whose drops are smoother where the network is sure.
+        score: ``probability`` (after the softmax, or the sigmoid of a single logit) or ``logit``, whose drops are
+            smoother where the network is sure.
         batch: positions computed at a time; chosen by their size in memory if None.
         engine: ``incremental`` recomputes only what a patch can reach, ``full`` the whole network; ``auto`` takes
             the first that can.
@@ -135,7 +137,7 @@ def occlusion(
     sliding = Sliding(patch, stride, fill, score, batch, engine, seed, approximate)
     grids = occlusion_grids(network, pixels, target, sliding, on_progress=on_progress)
     height, width = pixels.shape[2:]
-    return torch.stack([grid.spread(height, width).float() for grid in grids])[:, None]
+    return torch.stack([grid.spread(height, width).to(grid.drops.dtype) for grid in grids])[:, None]
 
 
 @torch.no_grad()
@@ -172,7 +174,7 @@ class _Occlusion:
         self.network, self.picture, self.target, self.sliding = network, picture, target, sliding
         self.tops, self.lefts = (_starts(extent, sliding.patch, sliding.stride) for extent in picture.shape[2:])
         self.positions = [(top, left) for top in self.tops.tolist() for left in self.lefts.tolist()]
-        self.before = _score(network(picture), target, sliding.score)
+        self.before = _score(network, network(picture), target, sliding.score)
         rows, cols = len(self.tops), len(self.lefts)
         self.work = work(rows, cols) if sliding.approximate else rows * cols
         self.done = 0
@@ -196,7 +198,7 @@ class _Occlusion:
         network, sliding = self.network, self.sliding
         fill_pixels = network.normalize(fill_for(self.picture, sliding.fill, sliding.patch, sliding.seed))
         with network.autocast():
-            logits = score_positions(
+            output = score_positions(
                 network.graph,
                 network.normalize(self.picture),
                 [self.positions[index] for index in chosen],
@@ -206,9 +208,10 @@ class _Occlusion:
                 on_progress=self._tell if self.on_progress else None,
                 engine=sliding.engine,
                 window_cap=1.0 if exact else WINDOW_CAP,
-            ).float()
+            )
+        logits = checks.require_finite(widened(output), "logits under the patches", network, self.picture)
         self.done += len(chosen)
-        return self.before - _score(logits, self.target, sliding.score), logits.argmax(1)
+        return self.before - _score(network, logits, self.target, sliding.score), logits.argmax(1)
 
     def _tell(self, done: int, total: int) -> None:
         assert self.on_progress is not None
@@ -247,5 +250,5 @@ def blurred(picture: Tensor, sigma: float) -> Tensor:
     return F.conv2d(F.conv2d(wide, kernel, groups=3), kernel.transpose(2, 3), groups=3)
 
 
-def _score(logits: Tensor, index: int, score: str) -> Tensor:
-    return (logits.softmax(1) if score == "probability" else logits)[:, index]
+def _score(network: Network, logits: Tensor, index: int, score: str) -> Tensor:
+    return (network.probabilities(logits) if score == "probability" else logits)[:, index]

@@ -14,7 +14,8 @@ from torch import Tensor, fx, nn
 
 from cnnviz.attribution.targets import Target, target_scores
 from cnnviz.errors import UsageError
-from cnnviz.network import Network
+from cnnviz.network import Network, checks
+from cnnviz.network.network import widened
 from cnnviz.runtime.precision import gradients_of
 
 RULES = ("guided", "deconvnet")
@@ -83,9 +84,9 @@ def rectified_gradient(
     with torch.enable_grad():
         with network.autocast():
             output = _RuleInterpreter(graph, rule).run(network.normalize(pixels))
-        found = output if layer is None else output["layer"]
-        score = objective(found if network.dtype == torch.float64 else found.float())
-        return gradients_of(score, pixels)[0]
+        score = objective(network.answer(output, pixels) if layer is None else widened(output["layer"]))
+    gradient = gradients_of(score, pixels)[0]
+    return checks.require_finite(gradient, f"{rule} gradient", network, pixels)
 
 
 class _RuleInterpreter(fx.Interpreter):

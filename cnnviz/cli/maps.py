@@ -96,7 +96,7 @@ def verdicts(network: Network, logits: Tensor, target: str | int | None) -> list
         both = likeliest, likeliest if wanted is None else wanted
         return Verdict(*((which, network.label(which), float(probabilities[which])) for which in both))
 
-    return [verdict(row) for row in logits.softmax(dim=1).cpu()]
+    return [verdict(row) for row in network.probabilities(logits).cpu()]
 
 
 @dataclass(frozen=True)

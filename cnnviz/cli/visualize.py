@@ -304,7 +304,7 @@ def _judged(network: Network, subjects: Sequence[Subject], pictures: Tensor) -> 
         place += len(part)
         if isinstance(subject, Classes):
             with torch.no_grad():
-                chances = network(part).softmax(1).cpu()
+                chances = network.probabilities(network(part)).cpu()
             for row, index in zip(chances, subject.indices, strict=True):
                 shown = (index, network.label(index), float(row[index]))
                 yield f"{shown[1]} {percent(shown[2])}", prediction_json(shown)

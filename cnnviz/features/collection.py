@@ -108,12 +108,12 @@ def features_aspect(
     facts = framing.facts(network, layer, seed) | {"half": half}
     dtype = np.float16 if half else np.float32
     store = home.store(f"features-{network.name}", facts, _width(network, layer), dtype)
-    output = network.layers.name_of(network.graph.graph.output_node().args[0])  # type: ignore[arg-type]
+    output = network.layers.name_of(network.output_node)
 
     def describe(pixels: Tensor) -> Described:
         with torch.no_grad():
             found = network.features(pixels, list(dict.fromkeys([layer, output])))
-        probabilities, classes = found[output].softmax(dim=1).max(dim=1)
+        probabilities, classes = network.probabilities(network.answer(found[output], pixels)).max(dim=1)
         vectors = pooled(found[layer]).numpy()
         notes = [struct.pack("<if", *pair) for pair in zip(classes.tolist(), probabilities.tolist(), strict=True)]
         return list(zip(vectors, notes, strict=True))

@@ -11,6 +11,7 @@ from torch import nn
 from cnnviz.errors import ModelError, UsageError
 from cnnviz.network import architecture, catalogue, download
 from cnnviz.network.catalogue import PublishedWeights
+from cnnviz.network.checks import wrong_number
 from cnnviz.network.checksum import sha256
 from cnnviz.network.choice import choose_model
 from cnnviz.network.network import InputSpec, Network, WeightsInfo
@@ -192,7 +193,7 @@ def _resolve_labels(labels: str | Path | Sequence[str] | None, classes: int) -> 
         return imagenet_labels() if classes == 1000 else numbered_labels(classes)
     found = _as_labels(labels)
     if len(found) != classes:
-        raise UsageError(f"The labels name {len(found)} classes, but the network has {classes}.")
+        raise UsageError(wrong_number(len(found), classes))
     return found
 
 
@@ -204,7 +205,9 @@ def _input_spec(name: str, loaded: _Loaded, mean: Sequence[float] | None, std: S
         known = loaded.published or catalogue.entry(name).default
         minimum = catalogue.entry(name).min_size
         spec = InputSpec(known.crop, known.resize, minimum, mean=known.mean, std=known.std)
-    mean, std = tuple(mean or spec.mean), tuple(std or spec.std)
-    if len(mean) != spec.channels or len(std) != spec.channels or min(std) <= 0:
-        raise UsageError(f"Mean and std need {spec.channels} numbers each, and std positive ones.")
-    return replace(spec, mean=mean, std=std)
+        if loaded.channels == 1 and (mean is None or std is None):
+            raise UsageError(
+                f"These weights of {name} take gray pictures: say how those were normalized, with one number for the "
+                "mean and one for the std (--mean 0.5 --std 0.5)."
+            )
+    return replace(spec, channels=loaded.channels, mean=tuple(mean or spec.mean), std=tuple(std or spec.std))

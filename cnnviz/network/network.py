@@ -11,8 +11,8 @@ from functools import cached_property
 import torch
 from torch import Tensor, fx, nn
 
-from cnnviz.errors import ImageError, UsageError
-from cnnviz.network import graph
+from cnnviz.errors import ImageError, ModelError, UsageError
+from cnnviz.network import checks, graph
 from cnnviz.network.aliases import aliases_for
 from cnnviz.network.averaging import slim_averages
 from cnnviz.network.catalogue import IMAGENET_MEAN, IMAGENET_STD
@@ -47,7 +47,8 @@ class InputSpec:
 
     ``size``: the side of the square crop it was trained on (pixels); ``min_size``: the smallest side it can take;
     ``fixed``: whether it takes exactly ``size`` × ``size`` only; ``resize``: the shorter side before the crop;
-    ``channels``: 3, or 1 for grey; ``mean`` and ``std``: of the normalisation it was trained with.
+    ``channels``: 3, or 1 for gray; ``mean`` and ``std``: of the normalization it was trained with, a number for each
+    channel. Raises UsageError where they do not fit each other.
     """
 
     size: int = 224
@@ -57,6 +58,26 @@ class InputSpec:
     channels: int = 3
     mean: tuple[float, ...] = IMAGENET_MEAN
     std: tuple[float, ...] = IMAGENET_STD
+
+    def __post_init__(self) -> None:
+        if self.channels not in (1, 3):
+            raise UsageError(f"A network of photos takes 3 channels, or 1 of gray ones, not {self.channels}.")
+        for name in ("mean", "std"):
+            object.__setattr__(self, name, _numbers(name, getattr(self, name), self.channels))
+        if min(self.std) <= 0:
+            raise UsageError(f"The std of a normalization must be positive, not {min(self.std):g}.")
+
+
+def _numbers(name: str, given: object, channels: int) -> tuple[float, ...]:
+    """The mean or std of an InputSpec as a tuple, having made sure that there is one for each channel."""
+    try:
+        found = tuple(float(value) for value in given)  # type: ignore[attr-defined]
+    except (TypeError, ValueError):
+        raise UsageError(f"The {name} must be numbers, one for each channel, not {given!r}.") from None
+    if len(found) != channels or not all(map(math.isfinite, found)):
+        needed = "one number, as (0.5,)," if channels == 1 else f"{channels} numbers"
+        raise UsageError(f"With channels={channels} the {name} needs {needed} and finite, not {found}.")
+    return found
 
 
 @dataclass
@@ -94,6 +115,8 @@ class Network:
         self._truncated: dict[tuple[tuple[tuple[str, str | None], ...], bool], fx.GraphModule] = {}
         self._reporting: dict[tuple[str, ...], fx.GraphModule] = {}
         self._kept: dict[tuple[torch.device, torch.dtype], tuple[Tensor, ...]] = {}
+        if self.weights.sha256 is None:  # those of files were checked as they were read
+            checks.require_finite_weights(self.module, self.name)
         if self.labels is None:
             self.labels = numbered_labels(self.classes)
 
@@ -166,15 +189,33 @@ class Network:
         return (x - mean).div_(std)
 
     def __call__(self, pixels: Tensor) -> Tensor:
-        """Logits (N, classes) of pixels (N, 3, H, W) in [0, 1]; differentiable with respect to the pixels."""
+        """Logits (N, classes) of pixels (N, 3, H, W) in [0, 1]; differentiable with respect to the pixels.
+
+        Raises ModelError where the module gives something else, or numbers that are not finite.
+        """
         with self.autocast():
-            return widened(self.module(self.normalize(pixels)))
+            output = self.module(self.normalize(pixels))
+        return self.answer(output, pixels)
 
     def logits(self, pixels: Tensor) -> Tensor:
         """The same by the quickest way there is, which does not call every module: hooks on them may not be met."""
         run = self._quick if "graph" in self.__dict__ else self.module
         with self.autocast():
-            return widened(run(self.normalize(pixels)))
+            output = run(self.normalize(pixels))
+        return self.answer(output, pixels)
+
+    def answer(self, output: object, pixels: Tensor) -> Tensor:
+        """What the module or its graph made of ``pixels``, having been checked, as logits (N, classes).
+
+        In float32, or float64 if the network is in that. Raises ModelError that says what came instead of logits, or
+        names the first tensor that is not finite; UsageError where the labels name another number of classes.
+        """
+        logits = widened(checks.require_logits(output, len(pixels), self.name, self.labels))
+        return checks.require_finite(logits, "logits", self, pixels)
+
+    def probabilities(self, logits: Tensor) -> Tensor:
+        """The classes' probabilities (N, classes) by logits: their softmax, or the sigmoid of a single one."""
+        return logits.sigmoid() if logits.shape[1] == 1 else logits.softmax(dim=1)
 
     def features(self, pixels: Tensor, layers: Sequence[str], *, raw: bool = False) -> dict[str, Tensor]:
         """The outputs of ``layers`` by the names asked for, (N, C, H, W) for maps; differentiable.
@@ -187,7 +228,12 @@ class Network:
         graph_module = self.truncated({name: name for name in layers}, quick=True)
         with self.autocast():
             found = graph_module(self.normalize(pixels))
-        return dict(found) if raw else {name: widened(value) for name, value in found.items()}
+        if raw:
+            return dict(found)
+        if not pixels.requires_grad:  # those of an optimization are many, and its loss is watched
+            for name, value in found.items():
+                checks.require_finite(value, f"output of layer '{name}'", self, pixels)
+        return {name: widened(value) for name, value in found.items()}
 
     def report(self, pixels: Tensor, layers: Sequence[str], tell: Tell) -> None:
         """Tell the outputs of ``layers`` by name, each as soon as it is computed and in the type it was computed in.
@@ -205,21 +251,31 @@ class Network:
     def truncated(self, layers: Mapping[str, str | None], *, quick: bool = False) -> fx.GraphModule:
         """The graph cut down to what ``layers`` need: normalised input -> ``{key: output of the layer}``.
 
-        None stands for the logits. The cut graph is kept, so that asking again costs nothing. A ``quick`` one computes
-        the same, but not every layer on the way has its output in it.
+        None stands for the output, which is yet to be checked by ``answer``. The cut graph is kept, so that asking
+        again costs nothing. A ``quick`` one computes the same, but not every layer on the way has its output in it.
         """
         key = tuple(layers.items()), quick
         if key not in self._truncated:
-            logits = next(node for node in self.graph.graph.nodes if node.op == "output").all_input_nodes[0]
-            nodes = {name: self.layers.node(layer) if layer else logits for name, layer in layers.items()}
+            nodes = {name: self.layers.node(layer) if layer else self.output_node for name, layer in layers.items()}
             cut = graph.truncate(self.graph, nodes)
             self._truncated[key] = graph.quickened(cut) if quick else cut
         return self._truncated[key]
 
+    @property
+    def output_node(self) -> fx.Node:
+        """The graph's node that gives the logits; ModelError where it gives a tuple or dict."""
+        found = next(node for node in self.graph.graph.nodes if node.op == "output").args[0]
+        if not isinstance(found, fx.Node):
+            raise ModelError(f"{self.name} gives {checks.described(found)}, not logits of the shape (N, classes).")
+        return found
+
     def predict(self, pixels: Tensor, k: int = 5) -> list[list[Prediction]]:
-        """For each picture the ``k`` likeliest classes: (index, name, probability), likeliest first."""
+        """For each picture the ``k`` likeliest classes: (index, name, probability), likeliest first.
+
+        The probability of a network of one logit is that logit's sigmoid.
+        """
         with torch.no_grad():
-            top = self(pixels).softmax(dim=1).topk(min(k, self.classes), dim=1)
+            top = self.probabilities(self(pixels)).topk(min(k, self.classes), dim=1)
         return [
             [(i, self.label(i), p) for i, p in zip(indices, values, strict=True)]
             for indices, values in zip(top.indices.tolist(), top.values.tolist(), strict=True)

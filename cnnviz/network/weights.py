@@ -18,6 +18,7 @@ import torch
 from torch import Tensor, nn
 
 from cnnviz.errors import ModelError
+from cnnviz.network import checks
 
 StateDict = dict[str, Tensor]
 
@@ -112,7 +113,7 @@ def class_count(state: StateDict, classifier: str) -> int | None:
 def load_into(module: nn.Module, state: StateDict, source: str) -> None:
     """Put ``state`` into ``module``, tensor by tensor, without copying.
 
-    Raises ModelError that counts and names what is missing, unknown or of another shape.
+    Raises ModelError that counts and names what is missing, unknown or of another shape, or names what is not finite.
     """
     expected = module.state_dict()
     missing = [n for n in expected if n not in state and not n.endswith("num_batches_tracked")]
@@ -130,6 +131,7 @@ def load_into(module: nn.Module, state: StateDict, source: str) -> None:
         )
     plain = {name: tensor.float() if tensor.is_floating_point() else tensor for name, tensor in state.items()}
     module.load_state_dict(plain, assign=True)
+    checks.require_finite_weights(module, source)
 
 
 def _complaint(verb: str, names: list[str]) -> str:

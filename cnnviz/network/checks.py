@@ -1,0 +1,195 @@
+"""Checks of what a network is made of and of what it gives: logits of the right shape, and numbers that are numbers."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor, fx, nn
+
+from cnnviz.errors import ModelError, UsageError
+from cnnviz.network.graph import LAYER
+
+if TYPE_CHECKING:
+    from cnnviz.network.network import Network
+
+_STATISTICS = ("running_mean", "running_var")
+"""Buffers that enter the computation as numbers; others may hold infinities on purpose, as attention masks do."""
+
+_LARGEST = {torch.float16: "65504", torch.bfloat16: "3.4e38", torch.float32: "3.4e38", torch.float64: "1.8e308"}
+
+
+def require_logits(output: object, count: int, name: str, labels: Sequence[str] | None) -> Tensor:
+    """``output``, having made sure that it is logits (``count``, classes).
+
+    Raises ModelError that says what came instead, and UsageError where ``labels`` name another number of classes.
+    """
+    if not isinstance(output, Tensor) or output.ndim != 2 or output.shape[1] == 0 or not output.is_floating_point():
+        raise ModelError(f"{name} gives {described(output)}, not logits of the shape (N, classes). {_remedy(output)}")
+    if len(output) != count:
+        raise ModelError(f"{name} gives logits for {len(output)} pictures where {count} were shown.")
+    if labels is not None and len(labels) != output.shape[1]:
+        raise UsageError(wrong_number(len(labels), output.shape[1]))
+    return output
+
+
+def wrong_number(labels: int, classes: int) -> str:
+    """A sentence on labels of which there are too many or too few."""
+    ending = " (one logit, whose sigmoid is the probability of one class: name that)" if classes == 1 else ""
+    return f"The labels name {_counted(labels, 'class')}, but the network has {classes}{ending}."
+
+
+def described(output: object) -> str:
+    """What a module gave, in words: ``a dict with the keys 'out' and 'aux'``."""
+    if isinstance(output, Tensor):
+        shape = f"of the shape {tuple(output.shape)}"
+        if output.ndim == 4 and output.is_floating_point():
+            return f"a map {shape}"
+        return f"a tensor {shape}" if output.is_floating_point() else f"a tensor {shape} of the type {output.dtype}"
+    if isinstance(output, Mapping):
+        return f"{_named(output)} with the keys {_listed([repr(key) for key in output])}"
+    if isinstance(output, list | tuple):
+        kinds = [str(tuple(part.shape)) if isinstance(part, Tensor) else type(part).__name__ for part in output]
+        shapes = "" if any(isinstance(part, fx.Node) for part in output) else f" ({', '.join(kinds)})"
+        return f"{_named(output)} of {len(output)} values{shapes}"
+    return "nothing" if output is None else f"an object of the type {type(output).__name__}"
+
+
+def _named(output: object) -> str:
+    kind = type(output).__name__
+    return f"{'an' if kind[0] in 'AEIOUaeiou' else 'a'} {kind}"
+
+
+def _remedy(output: object) -> str:
+    if isinstance(output, Tensor) and output.ndim == 1:
+        return "One logit for each picture has the shape (N, 1): output.unsqueeze(1)."
+    if isinstance(output, Tensor) and output.ndim == 4 and output[0, 0].numel() > 1:
+        return "Networks that segment or detect are not classifiers; wrap it in a module that pools the map."
+    if isinstance(output, Tensor) and output.ndim > 2:
+        return "Wrap it in a module that flattens its output."
+    return "Wrap it in a module that returns the logits alone."
+
+
+def _listed(words: Sequence[str]) -> str:
+    shown = [*words[:6], "…"] if len(words) > 6 else list(words)
+    return " and ".join([", ".join(shown[:-1]), shown[-1]]) if len(shown) > 1 else "".join(shown)
+
+
+def _counted(count: int, thing: str) -> str:
+    return f"{count} {thing}" if count == 1 else f"{count} {thing}es"
+
+
+def is_finite(value: Tensor) -> bool:
+    """Whether no number in ``value`` is infinite or NaN; what has no values, or is being traced, passes."""
+    if value.is_meta or value.numel() == 0 or not (value.is_floating_point() or value.is_complex()) or _is_wrapped():
+        return True
+    value = value.detach()
+    # A sum takes no memory, and is finite only where all is; one of large numbers may overflow.
+    return bool(value.sum().isfinite()) or bool(value.isfinite().all())
+
+
+def _is_wrapped() -> bool:
+    """Whether ``torch.func`` is at work, under which no value can be looked at."""
+    functorch = getattr(torch._C, "_functorch", None)
+    return functorch is not None and functorch.peek_interpreter_stack() is not None
+
+
+def ailment(value: Tensor) -> str | None:
+    """``NaN`` or ``infinite values`` if that is what a tensor holds; None where all is finite."""
+    if is_finite(value):
+        return None
+    return "NaN" if bool(value.detach().isnan().any()) else "infinite values"
+
+
+def require_finite_weights(module: nn.Module, source: str) -> None:
+    """Raise ModelError that names the first parameter or statistic of ``module`` that is not finite.
+
+    ``source`` begins the sentence, as ``The weights file 'x.pth'`` does.
+    """
+    found = _first_bad_weight(module)
+    if found:
+        raise ModelError(f"{source} has weights that are not finite: '{found[0]}' holds {found[1]}.")
+
+
+def _first_bad_weight(module: nn.Module) -> tuple[str, str] | None:
+    for name, value in module.named_parameters():
+        found = _ailment_of_weight(value)
+        if found:
+            return name, found
+    for name, value in module.named_buffers():
+        found = _ailment_of_weight(value)
+        if found == "NaN" or (found and name.endswith(_STATISTICS)):
+            return name, found
+    return None
+
+
+def _ailment_of_weight(value: Tensor) -> str | None:
+    return None if value.is_quantized or value.layout is not torch.strided else ailment(value)
+
+
+def require_finite(value: Tensor, what: str, network: Network, pixels: Tensor) -> Tensor:
+    """``value``, which is ``what`` the network made of ``pixels``; where it is not finite a ModelError says why."""
+    if is_finite(value):
+        return value
+    raise not_finite(what, ailment(value) or "NaN", network, pixels)
+
+
+def not_finite(what: str, holds: str, network: Network, pixels: Tensor) -> ModelError | UsageError:
+    """The error that names the first tensor that is not finite: of the pixels, the weights, or the layers' outputs."""
+    bad_pixels = ailment(pixels)
+    if bad_pixels:
+        return UsageError(f"The pixels hold {bad_pixels}.")
+    try:
+        require_finite_weights(network.module, network.name)
+    except ModelError as error:
+        return error
+    layer = _first_bad_layer(network, pixels)
+    if layer is None:
+        return ModelError(f"The {what} of {network.name} holds {holds}, though its weights and layers are finite.")
+    return ModelError(
+        f"The output of layer '{layer[0]}' of {network.name} holds {layer[1]}, though its weights are finite: "
+        f"{_overflow(network)}"
+    )
+
+
+def _overflow(network: Network) -> str:
+    if network.precision in ("fp16", "bf16"):
+        return f"numbers end at {_LARGEST[_LOWER[network.precision]]} in {network.precision}; try the precision fp32."
+    if network.dtype in (torch.float16, torch.bfloat16):
+        return f"numbers end at {_LARGEST[network.dtype]} in its type; try module.float()."
+    return f"numbers end at {_LARGEST.get(network.dtype, 'some point')} in {network.dtype}; are these weights trained?"
+
+
+_LOWER = {"fp16": torch.float16, "bf16": torch.bfloat16}
+
+
+def _first_bad_layer(network: Network, pixels: Tensor) -> tuple[str, str] | None:
+    """The first layer whose output is not finite, and what it holds; None if there is none or layers are unknown."""
+    try:
+        finder = _Finder(network.graph)
+    except ModelError:
+        return None
+    with torch.no_grad(), network.autocast():
+        finder.run(network.normalize(pixels.detach()))
+    return finder.worst or finder.first
+
+
+class _Finder(fx.Interpreter):
+    """Runs a graph and keeps the first layer that is not finite: the ``first``, and the ``worst``, for a layer of
+    scores with masks in it is infinite on one side on purpose."""
+
+    def __init__(self, graph_module: fx.GraphModule) -> None:
+        super().__init__(graph_module)
+        self.first: tuple[str, str] | None = None
+        self.worst: tuple[str, str] | None = None
+
+    def run_node(self, n: fx.Node) -> Any:
+        value = super().run_node(n)
+        if self.worst is None and LAYER in n.meta and isinstance(value, Tensor):
+            holds = ailment(value)
+            if holds:
+                self.first = self.first or (n.meta[LAYER], holds)
+                if holds == "NaN" or bool(value.isposinf().any()):
+                    self.worst = n.meta[LAYER], holds
+        return value
