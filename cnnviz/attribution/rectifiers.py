@@ -1,44 +1,26 @@
 """Guided backpropagation and the deconvnet: other rules for the gradient at every ReLU.
 
 The rules are applied node by node while the torch.fx graph runs, so that no ReLU is missed: modules, functions,
-in-place ones and ones used again are all nodes.
+in-place ones and ones used again are all nodes. Whatever bends values otherwise is refused, by name.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
-from torch import Tensor, fx, nn
+from torch import Tensor, fx
 
+from cnnviz.attribution.nonlinearities import is_of_values, objection, rectifier
 from cnnviz.attribution.targets import Target, target_scores
 from cnnviz.errors import UsageError
 from cnnviz.network import Network, checks
+from cnnviz.network.graph import LAYER, ancestors
 from cnnviz.network.network import widened
 from cnnviz.runtime.precision import gradients_of
 
 RULES = ("guided", "deconvnet")
-
-_FUNCTIONS = {"relu": (0.0, None), "relu_": (0.0, None), "relu6": (0.0, 6.0)}
-"""Functional rectifiers -> the values between which they are the identity."""
-
-_OTHERS = (
-    nn.SiLU,
-    nn.GELU,
-    nn.Hardswish,
-    nn.ELU,
-    nn.SELU,
-    nn.CELU,
-    nn.LeakyReLU,
-    nn.PReLU,
-    nn.Mish,
-    nn.Softplus,
-    nn.Tanh,
-)
-_OTHER_FUNCTIONS = ("silu", "gelu", "hardswish", "elu", "selu", "leaky_relu", "mish", "softplus", "tanh")
-
-Bounds = tuple[float, float | None]
 
 
 def guided_backprop(network: Network, pixels: Tensor, target: Target = None) -> Tensor:
@@ -56,7 +38,7 @@ def guided_backprop(network: Network, pixels: Tensor, target: Target = None) -> 
         (N, 3, H, W), signed, in score per unit of pixel value.
 
     Raises:
-        UsageError: no such class, or a network whose activations are no rectifiers; they are named.
+        UsageError: no such class; operations that are neither rectifiers nor linear, which are named; no rectifier.
     """
     return rectified_gradient(network, pixels, lambda logits: target_scores(network, logits, target).sum(), "guided")
 
@@ -77,48 +59,65 @@ def rectified_gradient(
     rule: str,
     layer: str | None = None,
 ) -> Tensor:
-    """The gradient of ``objective`` of a layer's output (the logits if None) under a rule, (N, 3, H, W)."""
-    _refuse_other_activations(network)
+    """The gradient of ``objective`` of a layer's output (the logits if None) under a rule, (N, 3, H, W).
+
+    Raises UsageError where the rule has no meaning for what lies between the pixels and the layer; it is named.
+    """
     pixels = pixels.detach().to(network.device).requires_grad_()
     graph = network.graph if layer is None else network.truncated({"layer": layer})
     with torch.enable_grad():
         with network.autocast():
-            output = _RuleInterpreter(graph, rule).run(network.normalize(pixels))
+            run = _RuleInterpreter(graph, rule)
+            output = run.run(network.normalize(pixels))
+        run.check(network.name, layer)
         score = objective(network.answer(output, pixels) if layer is None else widened(output["layer"]))
     gradient = gradients_of(score, pixels)[0]
     return checks.require_finite(gradient, f"{rule} gradient", network, pixels)
 
 
 class _RuleInterpreter(fx.Interpreter):
-    """Runs a graph with its rectifiers under another rule for the gradient."""
+    """Runs a graph with its rectifiers under another rule for the gradient, and takes down what is none."""
 
     def __init__(self, graph_module: fx.GraphModule, rule: str) -> None:
         super().__init__(graph_module)
         self.rectify = {"guided": _Guided, "deconvnet": _Deconvnet}[rule]
+        self.rectifiers = 0
+        self.objections: dict[str, list[str]] = {}
+        self._needed = ancestors([graph_module.graph.output_node()])
+        self._bent: set[fx.Node] = set()
 
     def run_node(self, n: fx.Node) -> Any:
-        bounds = _bounds(self.module, n)  # type: ignore[arg-type]
-        if bounds is None:
-            return super().run_node(n)
-        arguments, _ = self.fetch_args_kwargs_from_env(n)
-        return self.rectify.apply(arguments[0], *bounds)
+        found = rectifier(self.module, n, self.env, self._bent) if n in self._needed else None
+        if found is not None:
+            self._bent.add(n)
+            self.rectifiers += 1
+            source, bounds = found
+            return self.rectify.apply(self.env[source], *bounds)
+        value = super().run_node(n)
+        if n.op == "placeholder" or is_of_values(self.module, n, value, self._bent):
+            self._bent.add(n)
+            against = objection(self.module, n, self._bent) if n in self._needed else None
+            if against is not None:
+                self.objections.setdefault(against, []).append(str(n.meta.get(LAYER, n.name)))
+        return value
+
+    def check(self, name: str, layer: str | None) -> None:
+        """Raise UsageError where the graph that ran is not made of rectifiers and what is linear between them."""
+        advice = "try gradcam, or saliency --method smoothgrad."
+        if self.objections:
+            named = ", ".join(f"{what} ({_listed(places)})" for what, places in self.objections.items())
+            raise UsageError(f"Guided backprop and deconvnet are rules for ReLU, but {name} uses {named}; {advice}")
+        if not self.rectifiers:
+            place = "its output" if layer is None else f"layer '{layer}'"
+            raise UsageError(
+                "Guided backprop and deconvnet are rules for ReLU, and there is none between the pixels and "
+                f"{place} of {name}; {advice}"
+            )
 
 
-def _bounds(graph_module: fx.GraphModule, node: fx.Node) -> Bounds | None:
-    """Between which values a node's rectifier is the identity; None for any other node."""
-    if node.op == "call_module":
-        module = graph_module.get_submodule(str(node.target))
-        if isinstance(module, nn.ReLU):
-            return 0.0, None
-        if isinstance(module, nn.Hardtanh):  # and ReLU6, which is one
-            return float(module.min_val), float(module.max_val)
-        return None
-    name = node.target if isinstance(node.target, str) else getattr(node.target, "__name__", "")
-    if name in ("hardtanh", "hardtanh_"):
-        low = node.args[1] if len(node.args) > 1 else node.kwargs.get("min_val", -1.0)
-        high = node.args[2] if len(node.args) > 2 else node.kwargs.get("max_val", 1.0)
-        return float(low), float(high)  # type: ignore[arg-type]
-    return _FUNCTIONS.get(str(name)) if node.op in ("call_function", "call_method") else None
+def _listed(layers: Sequence[str]) -> str:
+    """``features.0.2 and 48 more``."""
+    return layers[0] if len(layers) == 1 else f"{layers[0]} and {len(layers) - 1} more"
 
 
 class _Guided(torch.autograd.Function):
@@ -146,20 +145,3 @@ class _Deconvnet(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> Any:
         return gradients[0].clamp_min(0), None, None
-
-
-def _refuse_other_activations(network: Network) -> None:
-    """Raise UsageError that names the activations for which the rules mean nothing."""
-    found = set()
-    for node in network.graph.graph.nodes:
-        if node.op == "call_module":
-            module = network.graph.get_submodule(str(node.target))
-            if isinstance(module, _OTHERS):
-                found.add(type(module).__name__)
-        elif getattr(node.target, "__name__", node.target) in _OTHER_FUNCTIONS:
-            found.add(str(getattr(node.target, "__name__", node.target)))
-    if found:
-        raise UsageError(
-            f"Guided backprop and deconvnet are rules for ReLU, but {network.name} uses {', '.join(sorted(found))}; "
-            "try gradcam, or saliency --method smoothgrad."
-        )

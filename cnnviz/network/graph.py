@@ -16,7 +16,7 @@ import torch.nn.functional as F
 from torch import Tensor, fx, nn
 
 from cnnviz.errors import ModelError
-from cnnviz.network import averaging, frozen
+from cnnviz.network import averaging, custom_gradients, frozen
 
 LAYER = "cnnviz_layer"
 """Key in ``node.meta``: the layer name of a graph node."""
@@ -65,7 +65,8 @@ def trace(module: nn.Module) -> fx.GraphModule:
     """
     tracer = _PathTracer()
     try:
-        graph = tracer.trace(module)
+        with custom_gradients.kept_whole():
+            graph = tracer.trace(module)
     except (fx.proxy.TraceError, TypeError, ValueError, RuntimeError) as error:
         raise ModelError(f"The layers of {type(module).__name__} cannot be listed: {error}") from error
     for node in graph.nodes:
@@ -98,7 +99,7 @@ def block_nodes(layers: dict[str, fx.Node]) -> dict[str, fx.Node]:
 
 def truncate(graph_module: fx.GraphModule, nodes: dict[str, fx.Node]) -> fx.GraphModule:
     """A graph that computes only what ``nodes`` need, and returns ``{key: value of the node}``."""
-    needed = _ancestors(nodes.values())
+    needed = ancestors(nodes.values())
     graph = fx.Graph()
     copies: dict[fx.Node, fx.Node] = {}
     for node in graph_module.graph.nodes:
@@ -194,7 +195,7 @@ def reporting(graph_module: fx.GraphModule, nodes: Mapping[str, fx.Node]) -> fx.
     ``tell`` is called with each node's value as soon as there is one. What nothing deeper needs is freed then, and
     ReLUs write as in ``quickened``.
     """
-    needed = _ancestors(nodes.values())
+    needed = ancestors(nodes.values())
     graph = fx.Graph()
     copies: dict[fx.Node, fx.Node] = {}
     keys: dict[fx.Node, list[str]] = {}
@@ -220,7 +221,7 @@ def _call(tell: Tell, key: str, value: Tensor) -> None:
     tell(key, value)
 
 
-def _ancestors(nodes: Iterable[fx.Node]) -> set[fx.Node]:
+def ancestors(nodes: Iterable[fx.Node]) -> set[fx.Node]:
     """The nodes themselves and all that they are computed from."""
     found: set[fx.Node] = set()
     waiting = list(nodes)

@@ -1,0 +1,233 @@
+"""Which operations guided backpropagation and the deconvnet may meet: rectifiers, and what is linear or only chooses.
+
+Whatever is not known to be one or the other is an objection: a rule for ReLU applied to a network that bends its
+values elsewhere too would be another gradient under the same name.
+"""
+
+from __future__ import annotations
+
+import math
+import operator
+from collections.abc import Callable, Collection, Mapping
+from typing import Any
+
+import torch
+from torch import Tensor, fx, nn
+
+from cnnviz.network.operations import called, given, operation
+
+Bounds = tuple[float, float | None]
+"""The values between which a rectifier is the identity; None: it has no upper one."""
+
+Values = Mapping[fx.Node, Any]
+
+
+def _names(text: str) -> frozenset[str]:
+    return frozenset(text.split())
+
+
+_LINEAR = _names(
+    """
+    Conv1d Conv2d Conv3d ConvTranspose1d ConvTranspose2d ConvTranspose3d Linear Identity Flatten Unflatten
+    BatchNorm1d BatchNorm2d BatchNorm3d SyncBatchNorm LayerNorm RMSNorm GroupNorm InstanceNorm1d InstanceNorm2d
+    InstanceNorm3d LocalResponseNorm CrossMapLRN2d
+    MaxPool1d MaxPool2d MaxPool3d AvgPool1d AvgPool2d AvgPool3d FractionalMaxPool2d FractionalMaxPool3d
+    AdaptiveAvgPool1d AdaptiveAvgPool2d AdaptiveAvgPool3d AdaptiveMaxPool1d AdaptiveMaxPool2d AdaptiveMaxPool3d
+    MaxUnpool1d MaxUnpool2d MaxUnpool3d Dropout Dropout1d Dropout2d Dropout3d AlphaDropout FeatureAlphaDropout
+    Upsample UpsamplingNearest2d UpsamplingBilinear2d PixelShuffle PixelUnshuffle ChannelShuffle Fold Unfold
+    ZeroPad1d ZeroPad2d ZeroPad3d ConstantPad1d ConstantPad2d ConstantPad3d ReflectionPad1d ReflectionPad2d
+    ReflectionPad3d ReplicationPad1d ReplicationPad2d ReplicationPad3d CircularPad1d CircularPad2d CircularPad3d
+
+    add sub neg positive cat stack hstack vstack dstack sum mean cumsum diff
+    batch_norm layer_norm rms_norm group_norm instance_norm local_response_norm normalize
+    max_pool1d max_pool2d max_pool3d max_pool2d_with_indices avg_pool1d avg_pool2d avg_pool3d
+    adaptive_avg_pool1d adaptive_avg_pool2d adaptive_avg_pool3d adaptive_max_pool1d adaptive_max_pool2d amax amin
+    dropout dropout1d dropout2d dropout3d alpha_dropout feature_dropout feature_alpha_dropout stochastic_depth
+    interpolate upsample grid_sample pad pixel_shuffle pixel_unshuffle channel_shuffle fold unfold
+    flatten unflatten ravel view view_as reshape reshape_as permute transpose movedim t contiguous clone detach
+    to type type_as float double half bfloat16 cpu cuda expand expand_as broadcast_to repeat tile repeat_interleave
+    squeeze unsqueeze unbind chunk split tensor_split hsplit vsplit narrow select index_select gather take getitem
+    roll flip fliplr flipud rot90 getattr
+    """
+)
+"""What is linear, reorders, chooses the largest, or normalizes, whatever number of feature maps it is given."""
+
+_PRODUCTS = _names(
+    """
+    mul div matmul mm bmm mv dot einsum linear conv1d conv2d conv3d conv_transpose1d conv_transpose2d conv_transpose3d
+    addmm baddbmm addmv addcmul addcdiv tensordot outer bilinear lerp
+    """
+)
+"""Linear in one operand made of the picture, the others being weights or constants."""
+
+_DIVISORS = {"div": 1, "addcdiv": 2}
+"""Where their divisor stands, which may not be made of the picture."""
+
+_SHAPES_ALONE = _names("zeros_like ones_like full_like empty_like new_zeros new_ones new_full new_tensor")
+"""Functions of a tensor that its values have no part in."""
+
+_NORMALIZING = _names("Softmax Softmax2d LogSoftmax softmax log_softmax")
+"""Allowed as a network's last operation, where the score is read."""
+
+_PASSING = _names("flatten Flatten view reshape squeeze contiguous float double to Identity getitem")
+
+_COMPARISONS: dict[str, Callable[[Any, Any], Any]] = {
+    "gt": operator.gt,
+    "ge": operator.ge,
+    "lt": operator.lt,
+    "le": operator.le,
+}
+
+
+def is_of_values(root: nn.Module, node: fx.Node, value: Any, known: Collection[fx.Node]) -> bool:
+    """Whether the picture's values have a part in a node's value (rather than, say, its shape alone).
+
+    ``known`` are the nodes before it of which this is true.
+    """
+    name = operation(root, node)
+    if name in _SHAPES_ALONE or not (_holds_tensor(value) or name in {"item", "tolist"}):
+        return False
+    return any(source in known for source in node.all_input_nodes)
+
+
+def _holds_tensor(value: Any) -> bool:
+    if isinstance(value, dict):
+        value = list(value.values())
+    return isinstance(value, Tensor) or (isinstance(value, tuple | list) and any(map(_holds_tensor, value)))
+
+
+def objection(root: nn.Module, node: fx.Node, bent: Collection[fx.Node]) -> str | None:
+    """What a node that is no rectifier does to its input that no rule is for, in a few words; None for the others.
+
+    ``bent`` are the nodes whose values the picture has a part in.
+    """
+    name = operation(root, node)
+    if node.op not in {"call_module", "call_function", "call_method"} or name in _LINEAR:
+        return None
+    if name in _PRODUCTS:
+        return _objection_to_product(root, node, bent)
+    allowed = (
+        (name in {"max", "min"} and not any(isinstance(each, fx.Node) for each in _second(node)))  # over an axis
+        or (name == "where" and _choices(node)[0] not in bent)
+        or (name in _NORMALIZING and _is_last(root, node))
+        or (name in _COMPARISONS and all(_choice(root, user) for user in node.users))  # a part of a rectifier
+    )
+    return None if allowed else called(root, node)
+
+
+def _objection_to_product(root: nn.Module, node: fx.Node, bent: Collection[fx.Node]) -> str | None:
+    taken: list[fx.Node] = []  # as often as it stands there: ``x * x`` takes it twice
+    fx.node.map_arg((node.args, node.kwargs), taken.append)
+    divisor = _DIVISORS.get(str(operation(root, node)), len(node.args))
+    if divisor < len(node.args) and node.args[divisor] in bent:
+        return "a division by feature maps"
+    many = sum(each in bent for each in taken) > 1
+    return "a product of feature maps" if many else None
+
+
+def _second(node: fx.Node) -> tuple[Any, ...]:
+    return (*node.args[1:2], *(node.kwargs.get(name) for name in ("other", "dim")))
+
+
+def _is_last(root: nn.Module, node: fx.Node) -> bool:
+    """Whether nothing is computed of a node's output."""
+    return all(
+        user.op == "output" or (operation(root, user) in _PASSING and _is_last(root, user)) for user in node.users
+    )
+
+
+def rectifier(
+    root: nn.Module, node: fx.Node, values: Values, bent: Collection[fx.Node]
+) -> tuple[fx.Node, Bounds] | None:
+    """What a node rectifies, and between which bounds; None for a node that is no rectifier.
+
+    However it is written: ``relu``, ``clamp(min=0)``, ``maximum(x, zeros)``, ``threshold(x, 0, 0)``,
+    ``where(x > 0, x, 0)``, ``masked_fill(x < 0, 0)``, and the bounded ones, as ReLU6. ``values`` are what was computed
+    so far; ``bent`` are the nodes among them that the picture's values have a part in.
+    """
+    name = operation(root, node)
+    if node.op == "call_module":
+        source, found = node.all_input_nodes[0], _bounds_of_module(root.get_submodule(str(node.target)), name)
+    elif name in {"maximum", "fmax", "max"}:
+        source, found = _larger_of_two(node, values, bent), _UNBOUNDED
+    elif name in {"where", "masked_fill"}:
+        source, other = _choice(root, node) or (None, None)
+        found = _UNBOUNDED if _is_zero(other, values, bent) else None
+    else:
+        source, found = given(node, 0, "input", None), _bounds_of_call(name, node, values, bent)
+    return (source, found) if isinstance(source, fx.Node) and source in bent and found is not None else None
+
+
+_UNBOUNDED: Bounds = (0.0, None)
+
+
+def _bounds_of_module(module: nn.Module, name: str | None) -> Bounds | None:
+    if name in {"ReLU6", "Hardtanh"}:
+        return _from_zero(module.min_val, module.max_val)
+    if name == "Threshold":
+        return _UNBOUNDED if module.threshold == module.value == 0 else None
+    return _UNBOUNDED if name == "ReLU" else None
+
+
+def _bounds_of_call(name: str | None, node: fx.Node, values: Values, bent: Collection[fx.Node]) -> Bounds | None:
+    if name == "relu6":
+        return 0.0, 6.0
+    if name == "hardtanh":
+        return _from_zero(given(node, 1, "min_val", -1.0), given(node, 2, "max_val", 1.0))
+    if name == "threshold":
+        return _UNBOUNDED if given(node, 1, "threshold") == given(node, 2, "value") == 0 else None
+    if name == "clamp_min":
+        return _UNBOUNDED if _is_zero(given(node, 1, "min"), values, bent) else None
+    if name == "clamp":
+        low, high = given(node, 1, "min", None), given(node, 2, "max", None)
+        return _from_zero(0, high) if _is_zero(low, values, bent) else None
+    return _UNBOUNDED if name == "relu" else None
+
+
+def _from_zero(low: Any, high: Any) -> Bounds | None:
+    """The bounds of a rectifier that cuts off between two values; None where it cuts off elsewhere than at zero."""
+    if low != 0 or not (high is None or (isinstance(high, int | float) and high > 0)):
+        return None
+    return 0.0, None if high is None or high == math.inf else float(high)
+
+
+def _larger_of_two(node: fx.Node, values: Values, bent: Collection[fx.Node]) -> fx.Node | None:
+    """The x of ``maximum(x, zeros)`` or ``maximum(zeros, x)``; ``max`` with a plain number is over an axis."""
+    pair = [given(node, 0, "input", None), given(node, 1, "other", None)]
+    if not all(isinstance(each, fx.Node) and isinstance(values.get(each), Tensor) for each in pair):
+        return None
+    return next((each for each, other in (pair, pair[::-1]) if _is_zero(other, values, bent)), None)
+
+
+def _is_zero(argument: Any, values: Values, bent: Collection[fx.Node]) -> bool:
+    """Whether an argument is 0, or a tensor of zeros that the picture's values have no part in."""
+    if isinstance(argument, fx.Node):
+        argument = None if argument in bent else values.get(argument)
+    if isinstance(argument, Tensor):
+        return not bool(torch.count_nonzero(argument))
+    return isinstance(argument, int | float) and argument == 0
+
+
+def _choice(root: nn.Module, node: fx.Node) -> tuple[fx.Node, Any] | None:
+    """The x and y of ``where(x > 0, x, y)`` or ``x.masked_fill(x < 0, y)``, in any spelling."""
+    if operation(root, node) == "masked_fill":
+        condition, chosen = given(node, 1, "mask", None), (given(node, 2, "value", None), given(node, 0, "input", None))
+    elif operation(root, node) == "where":
+        condition, *chosen = _choices(node)
+    else:
+        return None
+    name = operation(root, condition) if isinstance(condition, fx.Node) else None
+    if name not in _COMPARISONS:
+        return None
+    left, right = given(condition, 0, "input", None), given(condition, 1, "other", None)
+    holds = _COMPARISONS[name]
+    compared, limit, above = (left, right, holds(1, 0)) if isinstance(left, fx.Node) else (right, left, holds(0, 1))
+    kept, other = chosen if above else chosen[::-1]
+    return (compared, other) if isinstance(limit, int | float) and limit == 0 and kept is compared else None
+
+
+def _choices(node: fx.Node) -> tuple[Any, Any, Any]:
+    """Condition, what is taken where it holds, and what where it does not, of ``where``."""
+    if node.op == "call_method":
+        return given(node, 1, "condition", None), given(node, 0, "self", None), given(node, 2, "other", None)
+    return given(node, 0, "condition", None), given(node, 1, "input", None), given(node, 2, "other", None)
