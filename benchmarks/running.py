@@ -56,8 +56,9 @@ def operations(run: Callable[[], object]) -> float:
         return conv_flop_count(inputs, weight, out_shape)
 
     # The counter knows the general convolution, not those that name their library.
-    named = (torch.ops.aten.mkldnn_convolution, torch.ops.mkldnn._convolution_pointwise)
-    with FlopCounterMode(display=False, custom_mapping=dict.fromkeys(named, convolution)) as counter:
+    named = [torch.ops.aten.mkldnn_convolution, getattr(torch.ops.mkldnn, "_convolution_pointwise", None)]
+    mapping = dict.fromkeys(filter(None, named), convolution)
+    with FlopCounterMode(display=False, custom_mapping=mapping) as counter:
         run()
     return float(counter.get_total_flops())
 

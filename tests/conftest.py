@@ -20,6 +20,31 @@ os.environ["COLUMNS"] = "120"
 SAMPLES = Path(__file__).parents[1] / "sample_images"
 
 
+def lacking(what: str) -> str | None:
+    """Why a test that needs ``what`` cannot run here, or None if it can."""
+    import torch
+
+    from cnnviz.network import kernels
+
+    onednn = torch.backends.mkldnn.is_available() and torch.backends.mkldnn.enabled
+    reasons = {
+        "onednn": None if onednn else "this PyTorch is without oneDNN",
+        "packing": None if onednn and kernels._can_pack() else "this PyTorch cannot pack kernels",
+        "avx2": None if torch.backends.cpu.get_cpu_capability() != "DEFAULT" else "oneDNN below AVX2 sums as it likes",
+        "posix": None if os.name == "posix" else "signals, pipes, devices and permissions as POSIX has them",
+        "bash": None if os.name == "posix" and shutil.which("bash") else "the lines are for bash",
+    }
+    return reasons[what]
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """``@pytest.mark.needs("posix")`` skips where it is not."""
+    for mark in item.iter_markers("needs"):
+        for reason in map(lacking, mark.args):
+            if reason:
+                pytest.skip(reason)
+
+
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Whatever asks for a browser is slow by nature."""

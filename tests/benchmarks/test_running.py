@@ -106,6 +106,7 @@ def test_every_topic_names_a_function():
         assert callable(getattr(import_module(module), function))
 
 
+@pytest.mark.needs("packing")
 def test_a_convolution_is_counted_whoever_computes_it():
     pixels, kernel = torch.rand(1, 16, 20, 20), torch.rand(8, 16, 3, 3)
     ready = packed(kernel, (1, 1), pixels.shape)

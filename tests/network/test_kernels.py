@@ -10,6 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+from cnnviz import saliency
 from cnnviz.network import kernels
 from cnnviz.network.frozen import Conv2d, freeze_convolutions
 from cnnviz.network.kernels import Kernels, convolved, interleaved, packed, phases, turned
@@ -27,6 +28,7 @@ def _pixels(side: int = 9, count: int = 1) -> torch.Tensor:
     return found.contiguous(memory_format=torch.channels_last)
 
 
+@pytest.mark.needs("packing")
 @pytest.mark.parametrize("side", [7, 9, 30])
 @pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
 def test_packed_kernels_change_no_bit(weight, side, layout):
@@ -43,10 +45,12 @@ def _kinds(kept: Kernels, weight: torch.Tensor, sides: list[int]) -> list[bool]:
     return [kept.for_size("forward", weight, shape, PADDING, lambda: weight).is_mkldnn for shape in shapes]
 
 
+@pytest.mark.needs("packing")
 def test_what_comes_twice_in_a_row_is_packed_for(weight):
     assert _kinds(Kernels(), weight, [9, 9, 9, 12, 9, 9]) == [False, True, True, False, False, True]
 
 
+@pytest.mark.needs("onednn")
 def test_a_packed_kernel_is_packed_once(weight, monkeypatch):
     kept, shape, calls = Kernels(), _pixels().shape, []
     monkeypatch.setattr(kernels, "packed", lambda *given: calls.append(given) or packed(*given))
@@ -55,6 +59,7 @@ def test_a_packed_kernel_is_packed_once(weight, monkeypatch):
     assert found[1] is found[2] is found[3]
 
 
+@pytest.mark.needs("packing")
 def test_nothing_is_kept_of_weights_that_are_gone(weight):
     kept = Kernels()
     assert _kinds(kept, weight, [9, 9]) == [False, True]
@@ -64,6 +69,7 @@ def test_nothing_is_kept_of_weights_that_are_gone(weight):
     assert kept.get("phases", weight, lambda: phases(weight, (2, 2))) is kept.get("phases", weight, weight.clone)
 
 
+@pytest.mark.needs("onednn")
 def test_what_was_made_for_a_small_picture_is_dropped_at_a_large_one():
     net = nn.Sequential(nn.Conv2d(8, 64, 3, padding=1)).requires_grad_(False)
     freeze_convolutions(net)
@@ -111,9 +117,23 @@ def test_a_pytorch_that_packs_nothing_convolves_all_the_same(weight, monkeypatch
         kernels._can_pack.cache_clear()
 
 
-def test_this_pytorch_packs(weight):
+@pytest.mark.needs("onednn")
+def test_this_pytorch_packs_if_it_has_what_packs(weight):
     """Or what is measured in docs/benchmarks.md is not what users get."""
+    if not hasattr(torch.ops.mkldnn, "_reorder_convolution_weight"):
+        pytest.skip("this PyTorch cannot pack kernels")
     assert packed(weight, PADDING, _pixels().shape).is_mkldnn
+
+
+def test_without_onednn_a_network_computes_by_other_means(weight, squeezenet):
+    """A build that lacks it, as Apple's, raises where it is called."""
+    x = torch.rand(1, 3, 64, 64, generator=torch.Generator().manual_seed(0))
+    expected, slope = squeezenet(x).detach(), saliency(squeezenet, x, 7)
+    with torch.backends.mkldnn.flags(enabled=False), pytest.MonkeyPatch.context() as patch:
+        patch.setattr(torch, "mkldnn_convolution", None)
+        patch.setattr(kernels, "_can_pack", lambda: False)
+        torch.testing.assert_close(squeezenet(x).detach(), expected, rtol=1e-4, atol=1e-4)
+        torch.testing.assert_close(saliency(squeezenet, x, 7), slope, rtol=1e-2, atol=1e-2 * float(slope.max()))
 
 
 def test_a_turned_kernel_and_phases_are_the_adjoints(weight):
@@ -127,6 +147,7 @@ def test_a_turned_kernel_and_phases_are_the_adjoints(weight):
     torch.testing.assert_close(met[..., :9, :9], expected, atol=1e-4, rtol=1e-4)
 
 
+@pytest.mark.needs("packing")
 def test_kernels_are_neither_copied_nor_sent():
     net = nn.Sequential(nn.Conv2d(8, 64, 3, padding=1)).requires_grad_(False)
     freeze_convolutions(net)
