@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+import torch
 from torch import nn
 
-from cnnviz.errors import ModelError, UsageError
+from cnnviz.errors import MemoryShortError, ModelError, UsageError
 from cnnviz.network import architecture, catalogue, download
 from cnnviz.network.catalogue import PublishedWeights
 from cnnviz.network.checks import wrong_number
@@ -18,9 +20,12 @@ from cnnviz.network.network import InputSpec, Network, WeightsInfo
 from cnnviz.network.targets import imagenet_labels, numbered_labels, read_labels
 from cnnviz.network.weights import class_count, fit_names, load_into, read_state_dict
 from cnnviz.runtime.device import choose_device
+from cnnviz.runtime.memory import available_memory, is_out_of_memory
 from cnnviz.runtime.precision import choose_precision
 
 _WEIGHTS_SUFFIXES = (".pth", ".pt", ".safetensors", ".ckpt", ".bin", ".tar")
+_USUAL_CLASSES = 25_000
+"""The whole of ImageNet has 21,841."""
 
 
 @dataclass
@@ -78,7 +83,8 @@ def load_network(
         raise catalogue.unknown_model(name)
     target_device = choose_device(device)
     chosen_precision = choose_precision(precision, target_device, technique)
-    loaded = _load(name, weights, _label_count(labels), seed, progress)
+    with _room_for(name):
+        loaded = _load(name, weights, _label_count(labels), seed, progress)
     return Network(
         loaded.module.to(target_device),
         name=name,
@@ -107,6 +113,7 @@ def _load(name: str, weights: str | Path | None, labelled: int | None, seed: int
         return _load_default(name, progress)
     if str(weights).lower() == "random":
         classes = labelled or (10 if name == catalogue.LENET else 1000)
+        _require_room(name, classes)
         module = architecture.build_random(name, classes, seed)
         return _Loaded(module, classes, _first_channels(module), WeightsInfo("random"))
     if _looks_like_file(weights):
@@ -114,6 +121,30 @@ def _load(name: str, weights: str | Path | None, labelled: int | None, seed: int
     if name == catalogue.EMBEDDED and str(weights).lower() == "embedded":
         return _load_embedded()
     return _load_published(catalogue.entry(name).published(str(weights)), progress)
+
+
+@contextmanager
+def _room_for(name: str) -> Iterator[None]:
+    """Turn an allocator's failure inside the block into a MemoryShortError that names the network."""
+    try:
+        yield
+    except (MemoryError, RuntimeError) as error:
+        if isinstance(error, MemoryShortError) or not is_out_of_memory(error):
+            raise
+        raise MemoryShortError(f"The weights of {name} do not fit in the memory that is free.") from error
+
+
+def _require_room(name: str, classes: int) -> None:
+    """Raise MemoryShortError if a network of very many classes cannot be made here."""
+    if classes <= _USUAL_CLASSES:
+        return
+    needed = 4 * sum(tensor.numel() for tensor in architecture.build_on_meta(name, classes).state_dict().values())
+    available = available_memory(torch.device("cpu"))
+    if available is not None and needed > available:
+        raise MemoryShortError(
+            f"{name} with {classes:,} classes has {needed / 2**30:.1f} GiB of weights, "
+            f"and {available / 2**30:.1f} GiB are free."
+        )
 
 
 def _load_default(name: str, progress: bool) -> _Loaded:
@@ -156,21 +187,21 @@ def _load_published(published: PublishedWeights, progress: bool) -> _Loaded:
 
 
 def _load_file(name: str, path: Path) -> _Loaded:
-    module, classes = _fill(name, path, f"The weights file '{path}'")
+    module, classes = _fill(name, path, f"The weights file '{path}'", own=True)
     published = None if name == catalogue.LENET else catalogue.entry(name).default
     return _Loaded(module, classes, _first_channels(module), WeightsInfo(path.name, sha256(path)), published)
 
 
-def _fill(name: str, path: Path, source: str) -> tuple[nn.Module, int]:
-    """The architecture with the file's weights in it, and its number of classes."""
-    raw = read_state_dict(path)
+def _fill(name: str, path: Path, source: str, *, own: bool = False) -> tuple[nn.Module, int]:
+    """The architecture with the file's weights in it, and its number of classes; ``own`` ones are copied out of it."""
+    raw = read_state_dict(path, own=own)
     shapes, classifier = architecture.blueprint(name)
     state = fit_names(raw, shapes)
     classes = class_count(state, classifier)
     if classes is None:
         raise ModelError(f"{source} does not fit {name}: it has no classifier '{classifier}'.")
     first = next(iter(shapes))
-    channels = int(state[first].shape[1]) if first in state and state[first].ndim == 4 else 3
+    channels = next((c for c in (1, 3) if first in state and state[first].shape[1:2] == (c,)), 3)
     module = architecture.build_on_meta(name, classes, channels)
     load_into(module, state, source)
     return module, classes

@@ -4,12 +4,21 @@ from __future__ import annotations
 
 import difflib
 import json
+import re
+import unicodedata
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 from cnnviz.errors import UsageError
 from cnnviz.network.catalogue import BUNDLED
+
+_LARGEST = 16 << 20
+"""Bytes of a labels file: a million names."""
+
+_LONGEST_NAME = 500  # characters
+_UNSEEMLY = {"Cc", "Cs", "Zl", "Zp"}  # Unicode's categories: controls, halves of characters, ends of lines
+_MANY = 50_000  # names, of which the nearest are not looked for
 
 
 @cache
@@ -27,25 +36,35 @@ def read_labels(path: str | Path) -> tuple[str, ...]:
     """Class names from a file: one per line, or JSON (a list; or an object from index to name).
 
     A JSON value that is itself a list, as in Keras' ``imagenet_class_index.json``, gives its last entry.
-    Raises UsageError where the file cannot be read or understood.
+    Raises UsageError where the file cannot be read or understood, or a name is none that could be shown.
     """
     path = Path(path)
     try:
-        text = path.read_text(encoding="utf-8-sig")
+        text = _content(path).decode("utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
         raise UsageError(f"The labels file '{path}' cannot be read: {_reason(error)}.") from error
     labels = _labels_from_json(path, text) if path.suffix.lower() == ".json" else _labels_from_lines(text)
     if not labels:
         raise UsageError(f"The labels file '{path}' holds no class names; give one per line.")
+    for index, label in enumerate(labels):
+        _check_label(path, index, label)
     return labels
 
 
+def _content(path: Path) -> bytes:
+    with path.open("rb") as file:
+        content = file.read(_LARGEST + 1)
+    if len(content) > _LARGEST:
+        raise UsageError(f"The labels file '{path}' is larger than {_LARGEST >> 20} MiB: no list of class names is.")
+    return content
+
+
 def _reason(error: Exception) -> str:
-    return error.strerror or str(error) if isinstance(error, OSError) else "it is not text"
+    return error.strerror or str(error) if isinstance(error, OSError) else "it is not text in UTF-8"
 
 
 def _labels_from_lines(text: str) -> tuple[str, ...]:
-    return tuple(line.strip() for line in text.strip().splitlines())
+    return tuple(" ".join(line.split("\t")).strip() for line in re.split("\r\n|\r|\n", text.strip()) if text.strip())
 
 
 def _labels_from_json(path: Path, text: str) -> tuple[str, ...]:
@@ -53,11 +72,33 @@ def _labels_from_json(path: Path, text: str) -> tuple[str, ...]:
         content: Any = json.loads(text)
         if isinstance(content, dict):
             content = [content[str(index)] for index in range(len(content))]
-        return tuple(str(value[-1] if isinstance(value, list) else value) for value in content)
-    except (ValueError, KeyError, TypeError, IndexError) as error:
+        return tuple(_name(value[-1] if isinstance(value, list) else value) for value in _as_list(content))
+    except (ValueError, KeyError, TypeError, IndexError, RecursionError) as error:
         raise UsageError(
             f"The labels file '{path}' is not a JSON list of names, nor an object whose keys count from \"0\"."
         ) from error
+
+
+def _as_list(content: Any) -> list[Any]:
+    if not isinstance(content, list):
+        raise TypeError("not a list")
+    return content
+
+
+def _name(value: Any) -> str:
+    if not isinstance(value, str | int | float) or isinstance(value, bool):
+        raise TypeError("not a name")
+    return str(value)
+
+
+def _check_label(path: Path, index: int, label: str) -> None:
+    """Raise UsageError if a name is too long, or holds what would garble a terminal or a page."""
+    if len(label) > _LONGEST_NAME:
+        raise UsageError(f"In the labels file '{path}' the name of class {index} has {len(label):,} characters.")
+    if not label.isprintable() and any(unicodedata.category(sign) in _UNSEEMLY for sign in label):
+        raise UsageError(
+            f"In the labels file '{path}' the name of class {index} holds control characters: {label[:40]!a}."
+        )
 
 
 def find_class(labels: tuple[str, ...], wanted: str | int) -> int:
@@ -99,6 +140,6 @@ def _no_such_class(labels: tuple[str, ...], text: str, matches: list[int]) -> Us
         listed = ", ".join(f"{labels[index]} ({index})" for index in matches[:8])
         more = f" and {len(matches) - 8} more" if len(matches) > 8 else ""
         return UsageError(f"'{text}' fits {len(matches)} classes: {listed}{more}. Give the full name or the index.")
-    near = difflib.get_close_matches(text, labels, n=3, cutoff=0.5)
+    near = difflib.get_close_matches(text, labels, n=3, cutoff=0.5) if len(labels) <= _MANY else []
     hint = f" Did you mean {', '.join(near)}?" if near else ""
     return UsageError(f"This network has no class called '{text}'.{hint}")

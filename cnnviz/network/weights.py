@@ -6,11 +6,13 @@ which refuses everything but tensors and plain containers.
 
 from __future__ import annotations
 
+import os
 import pickle
 import re
 import warnings
 import zipfile
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +21,8 @@ from torch import Tensor, nn
 
 from cnnviz.errors import ModelError
 from cnnviz.network import checks
+from cnnviz.network.pickles import LARGEST_PICKLE, check_claims, damaged
+from cnnviz.runtime.memory import is_out_of_memory
 
 StateDict = dict[str, Tensor]
 
@@ -26,63 +30,129 @@ _CHECKPOINT_KEYS = ("state_dict", "model_state_dict", "model", "net", "network",
 _AUXILIARY = ("aux1.", "aux2.", "AuxLogits.")
 """The training-time side classifiers of GoogLeNet and Inception; explaining a picture never uses them."""
 
+_DEEPEST = 10  # wrappings of a checkpoint
+_SMALL = 1 << 20  # bytes of a tensor that are nothing, whatever the size of its file
 
-def read_state_dict(path: Path) -> StateDict:
+
+def read_state_dict(path: Path, *, own: bool = False) -> StateDict:
     """The tensors of a weights file by name; training checkpoints are unwrapped.
 
-    Raises ModelError, naming the file and the remedy, where it is missing, truncated, holds code or no weights.
+    Tensors are mapped from the file where they can be; with ``own`` they are copies, which stay as they are whatever
+    becomes of the file, as when a training run writes its next checkpoint over it.
+
+    Raises ModelError, naming the file and the remedy, where it is missing, truncated, holds code, no weights or ones
+    of a kind that serves no network, or claims more than it holds.
     """
     if not path.is_file():
         raise ModelError(f"The weights file '{path}' does not exist or is not a file.")
-    if path.stat().st_size == 0:
+    before = path.stat()
+    if before.st_size == 0:
         raise ModelError(f"The weights file '{path}' is empty.")
-    content = _read_safetensors(path) if path.suffix == ".safetensors" else _read_pickle(path)
-    return _unwrap(content, path)
+    content = _read_safetensors(path) if path.suffix.lower() == ".safetensors" else _read_pickle(path, copy=own)
+    tensors = _unwrap(content, path)
+    for name, tensor in tensors.items():
+        _check_kind(name, tensor, before.st_size, path)
+    if own:
+        tensors = {name: tensor.clone() for name, tensor in tensors.items()}
+        if _version(path.stat()) != _version(before):
+            raise ModelError(f"The weights file '{path}' changed while it was read; try again when it is written.")
+    return tensors
+
+
+def _version(status: os.stat_result) -> tuple[int, int, int]:
+    return status.st_ino, status.st_size, status.st_mtime_ns
 
 
 def _read_safetensors(path: Path) -> Any:
-    from safetensors import SafetensorError
     from safetensors.torch import load_file
 
+    with path.open("rb") as file:
+        length = int.from_bytes(file.read(8), "little")
+    if LARGEST_PICKLE < length < path.stat().st_size:
+        raise ModelError(
+            f"The weights file '{path}' has a header of {length:,} bytes; {LARGEST_PICKLE:,} are the most."
+        )
     try:
         return load_file(path)
-    except (SafetensorError, OSError) as error:
-        raise ModelError(f"The weights file '{path}' is truncated or not a safetensors file ({error}).") from error
+    except Exception as error:  # SafetensorError; KeyError and others for types that PyTorch does not know
+        if is_out_of_memory(error):
+            raise
+        detail = f" ({error})" if str(error).isprintable() and len(str(error)) < 120 else ""
+        raise ModelError(f"The weights file '{path}' is truncated or not a safetensors file{detail}.") from error
 
 
-def _read_pickle(path: Path) -> Any:
+def _read_pickle(path: Path, *, copy: bool) -> Any:
+    check_claims(path)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # what torch would warn of is an error below, or harmless
             # Mapping the file spares a second copy of the weights; files from before torch 1.6 are no zip archives.
-            return torch.load(path, map_location="cpu", weights_only=True, mmap=zipfile.is_zipfile(path))
-    except pickle.UnpicklingError as error:
-        if "GLOBAL" in str(error):  # torch's word for the name of a class or function in a pickle
+            mapped = not copy and zipfile.is_zipfile(path)
+            return torch.load(path, map_location="cpu", weights_only=True, mmap=mapped)
+    except Exception as error:  # an unpickler meets damaged files with exceptions of every kind
+        if is_out_of_memory(error):
+            raise
+        if isinstance(error, pickle.UnpicklingError) and "GLOBAL" in str(error):
+            # torch's word for the name of a class or function in a pickle
             raise ModelError(
                 f"The weights file '{path}' was refused: it holds Python objects, and loading those could run code. "
                 "Save only the tensors: torch.save(model.state_dict(), FILE), or use safetensors."
             ) from error
-        raise ModelError(f"The weights file '{path}' is truncated, corrupt, or not a weights file.") from error
-    except (RuntimeError, EOFError, ValueError, KeyError, IndexError, AttributeError, OSError) as error:
-        if "TorchScript" in str(error) or "torch.jit" in str(error):
-            raise ModelError(
-                f"The weights file '{path}' is a TorchScript program; save its state_dict() instead."
-            ) from error
-        raise ModelError(f"The weights file '{path}' is truncated, corrupt, or not a weights file.") from error
+        raise damaged(path) from error
 
 
 def _unwrap(content: Any, path: Path) -> StateDict:
-    if isinstance(content, Mapping):
-        for key in _CHECKPOINT_KEYS:
-            if isinstance(content.get(key), Mapping):
-                return _unwrap(content[key], path)
-        tensors = {str(name): value for name, value in content.items() if isinstance(value, Tensor)}
-        if tensors:
-            return tensors
+    for _ in range(_DEEPEST):
+        if not isinstance(content, Mapping):
+            break
+        inner = next((content[k] for k in _CHECKPOINT_KEYS if isinstance(content.get(k), Mapping)), None)
+        if inner is None:
+            tensors = {str(name): value for name, value in content.items() if isinstance(value, Tensor)}
+            if tensors:
+                return tensors
+            break
+        content = inner
     raise ModelError(
         f"The weights file '{path}' holds no state_dict: expected tensors by name, "
         f"or a checkpoint with them under one of {', '.join(_CHECKPOINT_KEYS)}."
     )
+
+
+def _check_kind(name: str, tensor: Tensor, room: int, path: Path) -> None:
+    """Raise ModelError if a tensor is none that a network can compute with, or larger than its file can be meant."""
+    kind = _kind(tensor)
+    if kind is None and tensor.numel() * tensor.element_size() > max(room, _SMALL):
+        kind = f"of {tensor.numel():,} numbers, more than the file has room for"
+    if kind is not None:
+        raise ModelError(f"In the weights file '{path}' the tensor '{shortened(name)}' is {kind}; save it plain.")
+
+
+def _kind(tensor: Tensor) -> str | None:
+    """What is unusual about a tensor; None if nothing."""
+    if tensor.is_quantized:
+        return "quantized"
+    if tensor.layout != torch.strided or tensor.is_nested:
+        return "nested" if tensor.is_nested else "sparse"
+    if tensor.device.type != "cpu":
+        return f"without values, on the device '{tensor.device.type}'"
+    if type(tensor) not in (Tensor, nn.Parameter, nn.Buffer):
+        return f"of the class {type(tensor).__name__}"
+    return None
+
+
+def _as_float(name: str, tensor: Tensor, source: str) -> Tensor:
+    """A tensor in the precision networks are built in; ModelError where its numbers are no floats."""
+    if tensor.is_floating_point():
+        with suppress(RuntimeError):  # floats of four bits have no numbers of their own
+            return tensor.float()
+    kind = str(tensor.dtype).removeprefix("torch.")
+    raise ModelError(f"{source} holds '{shortened(name)}' as {kind}, where the network needs floats.")
+
+
+def shortened(name: str, length: int = 60) -> str:
+    """A name from a file as messages show it: odd characters escaped, and cut where it is long."""
+    cut = name if len(name) <= length else name[: length - 1] + "…"
+    return cut if cut.isprintable() else ascii(cut)[1:-1]
 
 
 def fit_names(state: StateDict, expected: StateDict) -> StateDict:
@@ -107,7 +177,7 @@ def _modern(name: str) -> str:
 def class_count(state: StateDict, classifier: str) -> int | None:
     """How many classes a state dict was trained for, read from its classifier's weight; None where it lacks it."""
     weight = state.get(classifier)
-    return None if weight is None else int(weight.shape[0])
+    return None if weight is None or weight.ndim == 0 or weight.shape[0] == 0 else int(weight.shape[0])
 
 
 def load_into(module: nn.Module, state: StateDict, source: str) -> None:
@@ -129,7 +199,10 @@ def load_into(module: nn.Module, state: StateDict, source: str) -> None:
             f"{source} does not fit {type(module).__name__}: it {'; it '.join(c for c in complaints if c)}. "
             "Was it trained with another model? Name that one with --model."
         )
-    plain = {name: tensor.float() if tensor.is_floating_point() else tensor for name, tensor in state.items()}
+    plain = {
+        name: _as_float(name, tensor, source) if expected[name].is_floating_point() else tensor.to(expected[name].dtype)
+        for name, tensor in state.items()
+    }
     module.load_state_dict(plain, assign=True)
     checks.require_finite_weights(module, source)
 
@@ -137,5 +210,5 @@ def load_into(module: nn.Module, state: StateDict, source: str) -> None:
 def _complaint(verb: str, names: list[str]) -> str:
     if not names:
         return ""
-    shown = ", ".join(names[:2]) + (", …" if len(names) > 2 else "")
+    shown = ", ".join(map(shortened, names[:2])) + (", …" if len(names) > 2 else "")
     return f"{verb} {len(names)} tensor{'s' if len(names) > 1 else ''} ({shown})"

@@ -63,13 +63,45 @@ def test_labels_files(tmp_path):
         ("bad.json", b"{"),
         ("gap.json", b'{"0": "a", "2": "b"}'),
         ("number.json", b"3"),
+        ("word.json", b'"cat"'),
+        ("nothing.json", b"[null]"),
+        ("truth.json", b'{"0": true}'),
+        ("objects.json", b'[{"name": "cat"}]'),
+        ("lists.json", b'[["n01", ["cat"]]]'),
+        ("deep.json", b"[" * 100_000 + b"]" * 100_000),
+        ("deep_object.json", b'{"0":' * 100_000 + b"1" + b"}" * 100_000),
+        ("digits.json", b"[" + b"1" * 10_000 + b"]"),
+        ("half_a_character.json", b'["\\ud800"]'),
+        ("escape.json", b'["\\u001b[31mred"]'),
+        ("two_lines.json", b'["cat\\ndog"]'),
+        ("escape.txt", b"\x1b[31mred\n"),
+        ("nul.txt", b"cat\0\ndog"),
+        ("form_feed.txt", b"cat\x0cdog"),
+        ("next_line.txt", "cat\x85dog".encode()),
+        ("latin.txt", b"caf\xe9"),
+        ("utf16.txt", "cat\ndog".encode("utf-16")),
+        ("long.txt", b"x" * 501),
+        ("large.txt", b"cat\n" * (5 << 20)),
     ],
 )
 def test_labels_files_that_are_none(tmp_path, name, content):
     path = tmp_path / name
     path.write_bytes(content)
-    with pytest.raises(UsageError, match=name):
+    with pytest.raises(UsageError, match=name) as caught:
         read_labels(path)
+    assert str(caught.value).isprintable() and len(str(caught.value)) < 300 + len(str(path))
+
+
+def test_tabs_and_ends_of_lines_of_any_kind(tmp_path):
+    path = tmp_path / "a.txt"
+    path.write_bytes("n01\tcat\rn02\tdog\r\nn03\tchien\u00a0noir\n".encode())
+    assert read_labels(path) == ("n01 cat", "n02 dog", "n03 chien\u00a0noir")
+
+
+def test_the_nearest_of_very_many_names_is_not_looked_for(monkeypatch):
+    monkeypatch.setattr("difflib.get_close_matches", None)
+    with pytest.raises(UsageError, match=r"no class called 'cta'\.$"):
+        find_class(("cat",) * 60_000, "cta")
 
 
 def test_labels_file_missing(tmp_path):

@@ -1,0 +1,208 @@
+"""What a PyTorch weights file asks for, found out before anything of it is done.
+
+``torch.load(weights_only=True)`` runs no code of a file, but takes its word for everything else: it makes room for
+storages larger than the file, reads past the end of records, builds tensors of kinds that later crash. Here the pickle
+is read with stand-ins in place of all that it names, and each claim is compared with what the file holds.
+"""
+
+from __future__ import annotations
+
+import io
+import pickle
+import zipfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from cnnviz.errors import ModelError
+
+LARGEST_PICKLE = 16 << 20
+"""Bytes of a pickle or header beside the numbers themselves; a thousand tensors take some 0.2 MiB. One byte of it may
+cost 64 of memory."""
+
+_DEEPEST_TUPLE = 100  # shapes are one deep; Python hashes tuples in tuples on the stack, without a limit
+
+_BYTES = {"Double": 8, "Float": 4, "Half": 2, "BFloat16": 2, "Long": 8, "Int": 4, "Short": 2}
+_BYTES |= {"ComplexDouble": 16, "ComplexFloat": 8, "QInt32": 4}
+"""Of one element, by the storage's type; all others are of one byte or name their length in bytes."""
+
+_KINDS = {
+    "_rebuild_qtensor": "quantized tensors; save those of the network before it was quantized",
+    "_rebuild_sparse_tensor": "sparse tensors; save them dense (tensor.to_dense())",
+    "_rebuild_nested_tensor": "nested tensors, which no network here can take",
+    "_rebuild_meta_tensor_no_storage": "tensors without values, of the device 'meta'; save the network itself",
+    "_rebuild_wrapper_subclass": "tensors of a class of their own; save plain ones (DTensor.full_tensor())",
+}
+"""What a file holds whose pickle calls one of these functions of ``torch._utils``, and the remedy."""
+
+
+class _RefusedError(Exception):
+    """What of a file is refused, to stand behind its name."""
+
+
+def check_claims(path: Path) -> None:
+    """Raise ModelError, naming the file and the remedy, where a pickle asks for more than its file can hold.
+
+    Also where it holds tensors of a kind that serves no network (quantized, sparse, nested, without values). Nothing
+    is unpickled, and no memory taken that does not follow the size of the file.
+    """
+    try:
+        if zipfile.is_zipfile(path):
+            _check_archive(path)
+        else:
+            _check_legacy(path)
+    except _RefusedError as error:
+        raise ModelError(f"The weights file '{path}' {error}.") from error
+    except Exception as error:  # an unpickler meets damaged files with exceptions of every kind
+        raise damaged(path) from error
+
+
+def damaged(path: Path) -> ModelError:
+    """The error for a file that cannot be read as weights, for whatever reason."""
+    return ModelError(f"The weights file '{path}' is truncated, corrupt, or not a weights file.")
+
+
+def _check_archive(path: Path) -> None:
+    with zipfile.ZipFile(path) as archive:
+        records = {info.filename: info for info in archive.infolist()}
+        if any(name.endswith("/constants.pkl") for name in records):
+            raise _RefusedError("is a TorchScript program; save its state_dict() instead")
+        if any(info.compress_type != zipfile.ZIP_STORED for info in records.values()):
+            raise _RefusedError("is a compressed archive, which PyTorch never writes; save the weights again")
+        if len(records) < len(archive.infolist()):
+            raise _RefusedError("holds two records of one name: it is corrupt")
+        name = next(name for name in records if name.endswith("/data.pkl") or name == "data.pkl")
+        _check_length(records[name].file_size)
+        claims = _Claims(io.BytesIO(archive.read(name)))
+    claims.load()
+    folder = name.removesuffix("data.pkl")
+    for key, claimed in claims.storages.items():
+        if claimed > records[f"{folder}data/{key}"].file_size:
+            raise _too_much(claimed, records[f"{folder}data/{key}"].file_size)
+
+
+def _check_legacy(path: Path) -> None:
+    """Files from before PyTorch 1.6: three pickles about the format, the content, the storages' keys, their bytes."""
+    size = path.stat().st_size
+    with path.open("rb") as file:
+        bounded = _Bounded(file)
+        for _ in range(3):
+            _Claims(bounded).load()
+        claims = _Claims(bounded)
+        claims.load()
+    claimed = sum(claims.storages.values())
+    if claimed > size:
+        raise _too_much(claimed, size)
+
+
+def _check_length(length: int) -> None:
+    if length > LARGEST_PICKLE:
+        raise _RefusedError(
+            f"holds {length:,} bytes beside its tensors, where {LARGEST_PICKLE:,} are the most; "
+            "save only the tensors: torch.save(model.state_dict(), FILE)"
+        )
+
+
+def _too_much(claimed: int, held: int) -> _RefusedError:
+    return _RefusedError(f"claims {claimed:,} bytes of numbers where it holds {held:,}: it is truncated or corrupt")
+
+
+class _Bounded:
+    """A file of which no more than ``LARGEST_PICKLE`` bytes are read."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        self._file = file
+
+    def read(self, count: int) -> bytes:
+        _check_length(self._file.tell() + count)
+        return self._file.read(count)
+
+    def readline(self) -> bytes:
+        line = self._file.readline(LARGEST_PICKLE)
+        _check_length(self._file.tell())
+        return line
+
+
+class _Tuple(tuple):
+    """A tuple that knows how deep tuples lie in it."""
+
+    depth: int
+
+
+class _Claims(pickle._Unpickler):  # in Python: the one in C makes room for as many objects as a file says
+    """Unpickles with stand-ins, and collects how many bytes each storage is said to have."""
+
+    dispatch = dict(pickle._Unpickler.dispatch)  # noqa: RUF012 (as the base class has it)
+
+    def __init__(self, file: Any) -> None:
+        super().__init__(file)
+        self.storages: dict[str, int] = {}
+
+    def find_class(self, module: str, name: str) -> Any:
+        return type(f"{module}.{name}", (_StandIn,), {})
+
+    def persistent_load(self, identity: Sequence[Any]) -> int:
+        """The number of elements of a storage, which stands in for it."""
+        kind, key, count = identity[1].__name__, identity[2], identity[4]
+        if type(count) is not int or count < 0:
+            raise ValueError("a storage of no length")
+        width = _BYTES.get(kind.removeprefix("torch.").removesuffix("Storage"), 1)
+        self.storages[key] = max(self.storages.get(key, 0), count * width)
+        return count
+
+
+def _measured(opcode: int) -> Any:
+    load: Any = pickle._Unpickler.dispatch[opcode]
+
+    def measure(self: Any) -> None:
+        load(self)
+        made = _Tuple(self.stack[-1])
+        made.depth = 1 + max((part.depth for part in made if isinstance(part, _Tuple)), default=0)
+        if made.depth > _DEEPEST_TUPLE:
+            raise ValueError("tuples in tuples")
+        self.stack[-1] = made
+
+    return measure
+
+
+for _opcode in (pickle.TUPLE, pickle.TUPLE1, pickle.TUPLE2, pickle.TUPLE3):
+    _Claims.dispatch[_opcode[0]] = _measured(_opcode[0])
+del _Claims.dispatch[pickle.FROZENSET[0]]  # nor does torch know it
+
+
+class _StandIn:
+    """What stands in for anything a pickle names: it may be called, filled and changed, and does nothing.
+
+    Only what would make a tensor is looked at: its kind, and whether it lies within its storage.
+    """
+
+    def __new__(cls, *arguments: Any) -> _StandIn:
+        module, _, name = cls.__name__.rpartition(".")
+        if name in _KINDS:
+            raise _RefusedError(f"holds {_KINDS[name]}")
+        if name == "bytearray" or (module.startswith("torch") and name.endswith(("Tensor", "Storage"))):
+            raise _RefusedError("makes objects that are no weights: it is corrupt")
+        if name in ("_rebuild_tensor", "_rebuild_tensor_v2", "_rebuild_tensor_v3"):
+            _check_extent(*arguments[:4])
+        return super().__new__(cls)
+
+    def __init__(self, *arguments: Any) -> None:
+        pass
+
+    def __setstate__(self, state: Any) -> None:
+        pass
+
+    def __setitem__(self, key: Any, value: Any) -> None:
+        pass
+
+    def append(self, value: Any) -> None:
+        pass
+
+
+def _check_extent(count: int, offset: int, size: Sequence[int], stride: Sequence[int]) -> None:
+    """Raise ValueError if a tensor of this size and stride does not lie within ``count`` elements."""
+    if min((offset, *size, *stride)) < 0 or len(size) != len(stride):
+        raise ValueError("a tensor that lies before its storage")
+    last = offset + sum((side - 1) * step for side, step in zip(size, stride, strict=True))
+    if 0 not in size and last >= count:
+        raise ValueError("a tensor that goes on behind its storage")
