@@ -29,6 +29,7 @@ def weights_facts(weights: Any) -> dict[str, Any]:
         "parameters": weights.meta["num_params"],
         "crop": preset.crop_size[0],
         "resize": preset.resize_size[0],
+        "interpolation": preset.interpolation.value,
         "mean": list(preset.mean),
         "std": list(preset.std),
     }
@@ -39,9 +40,11 @@ def catalogue() -> dict[str, Any]:
     names = [n for n in models.list_models(module=models) if not n.startswith(NOT_CONVOLUTIONAL)]
     entries = {}
     for name in names:
-        members = list(models.get_model_weights(name))
+        enumeration = models.get_model_weights(name)
+        members = list(enumeration)
         entries[name] = {
             "min_size": members[0].meta["min_size"][0],
+            "best": enumeration["DEFAULT"].name,
             "weights": {weights.name: weights_facts(weights) for weights in members},
         }
     return {"torchvision": torchvision.__version__.split("+")[0], "models": entries}

@@ -14,7 +14,7 @@ from PIL import Image
 from torch import Tensor
 from torch.nn import functional as F
 
-from cnnviz.imaging.pixels import planned_size, to_photo, to_pixels
+from cnnviz.imaging.pixels import Crop, crop_of, place_of_crop, planned_size, to_photo, to_pixels
 
 Size = int | tuple[int, int]
 
@@ -23,12 +23,12 @@ Size = int | tuple[int, int]
 class Reading:
     """How the network gets to see a photo.
 
-    ``size``: as ``cnnviz.imaging.to_pixels`` takes it (the shorter side, or height and width); ``crop``: the central
-    square only; ``jpeg``: the quality it is saved with on the way, 1 to 100, None for a lossless format.
+    ``size``, ``crop``: as ``cnnviz.imaging.to_pixels`` takes them (the shorter side, or height and width; the central
+    square only); ``jpeg``: the quality it is saved with on the way, 1 to 100, None for a lossless format.
     """
 
     size: Size
-    crop: bool = False
+    crop: bool | Crop = False
     jpeg: int | None = None
 
     def seen(self, photo: Image.Image) -> Tensor:
@@ -61,13 +61,10 @@ class Reading:
         if not self.crop:
             target = planned_size(_Shape(width, height), self.size)  # type: ignore[arg-type]
             return _resize(pixels, target)
-        assert isinstance(self.size, int)
-        shorter = round(self.size * 256 / 224)
-        least = min(height, width)
-        large = [shorter if side == least else int(shorter * side / least) for side in (height, width)]
-        top, left = (round((side - self.size) / 2.0) for side in large)
-        resized = _resize(pixels, (large[0], large[1]))
-        return resized[:, :, top : top + self.size, left : left + self.size]
+        crop = crop_of(self.size, self.crop)
+        wide, high, left, top = place_of_crop(width, height, crop)
+        resized = _resize(pixels, (high, wide), crop.interpolation)
+        return resized[:, :, top : top + crop.size, left : left + crop.size]
 
 
 @dataclass(frozen=True)
@@ -82,7 +79,7 @@ class _Shape:
         return self.width, self.height
 
 
-def _resize(pixels: Tensor, size: tuple[int, int]) -> Tensor:
+def _resize(pixels: Tensor, size: tuple[int, int], interpolation: str = "bilinear") -> Tensor:
     if tuple(pixels.shape[2:]) == size:
         return pixels
-    return F.interpolate(pixels, size=size, mode="bilinear", antialias=True)
+    return F.interpolate(pixels, size=size, mode=interpolation, antialias=True)

@@ -160,7 +160,7 @@ def _start(
     if noise:
         start = fooling.noise(start.size, seed)
     # A picture of the network's size is seen as it is; cutting its middle out again would show something else.
-    return start, Reading(size, options.crop and not small, jpeg)
+    return start, Reading(size, net.spec.crop if options.crop and not small else False, jpeg)
 
 
 def _comment(picture: Picture, found: Fooled, strict: bool, jpeg: int | None) -> None:

@@ -324,14 +324,14 @@ def framed(source: Source, photo: Image, network: Network, options: PictureOptio
     from cnnviz.imaging.pixels import center_square, planned_size, to_pixels
     from cnnviz.runtime.memory import require_memory
 
-    spec, crop = network.spec, options.square
+    spec, crop = network.spec, network.spec.crop if options.square else False
     size: int | tuple[int, int] = spec.size if spec.fixed else (options.size_of(photo) or spec.size)
     if spec.fixed and not crop:
         size = (spec.size, spec.size)
     height, width = planned_size(photo, size, crop)
     require_memory(network, (min(height, options.piece or height), min(width, options.piece or width)))
     pixels = to_pixels(photo, size, crop=crop)
-    return Picture(source, photo, center_square(photo) if crop else photo, pixels)
+    return Picture(source, photo, center_square(photo, crop) if crop else photo, pixels)
 
 
 def about(source: Source, error: Exception) -> str:

@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from PIL.Image import Image
     from torch import Tensor
 
+    from cnnviz.imaging import Crop
     from cnnviz.network import Network
     from cnnviz.runtime.progress import Step
     from cnnviz.style import StyleTransfer
@@ -99,12 +100,13 @@ class Painter:
         if self.init not in ("content", "noise"):
             settings["init"] = to_pixels(self._photo(Path(self.init)))
         height, width = picture.pixels.shape[2:]
+        crop = net.spec.crop.at(height) if self.input.crop else None
         return StyleTransfer(
             net,
             picture.pixels,
             [to_pixels(photo) for photo in self._photos],
             [style.weight for style in self.styles],
-            [mask_of(self._photo(path), height if self.input.crop else (height, width)) for path in self.masks] or None,
+            [mask_of(self._photo(path), (height, width), crop) for path in self.masks] or None,
             [mask_of(self._photo(path)) for path in self.style_masks] or None,
             StyleSettings(**settings),
             self.seed,
@@ -334,11 +336,11 @@ def _split(input: PaintingOptions, styles: list[str] | None) -> list[StyleFile]:
     return chosen
 
 
-def mask_of(photo: Image, size: int | tuple[int, int] | None = None) -> Tensor:
-    """The lightness of a picture, (1, 1, H, W) in [0, 1], at (H, W), or of its middle where one side is given."""
+def mask_of(photo: Image, size: tuple[int, int] | None = None, crop: Crop | None = None) -> Tensor:
+    """The lightness of a picture, (1, 1, H, W) in [0, 1], at (H, W), or of what a ``crop`` shows of it."""
     from cnnviz.imaging import to_pixels
 
-    return to_pixels(photo, size, crop=isinstance(size, int)).mean(1, keepdim=True)
+    return (to_pixels(photo, crop=crop) if crop else to_pixels(photo, size)).mean(1, keepdim=True)
 
 
 def _rounded(terms: dict[str, float]) -> dict[str, float]:

@@ -164,7 +164,7 @@ def _squares(net: Network, album: Album, lesson: Lesson) -> list[Tensor]:
             album.fail(source, error)
             continue
         if lesson.crops == 0:
-            squares.append(to_pixels(photo, side, crop=True))
+            squares.append(to_pixels(photo, crop=net.spec.crop))
         for _ in range(lesson.crops):
             edge = max(1, int(min(photo.size) * chance.uniform(0.5, 1)))
             left, top = chance.randint(0, photo.width - edge), chance.randint(0, photo.height - edge)

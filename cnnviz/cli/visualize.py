@@ -279,7 +279,7 @@ def _starts(network: Network, wish: Wish) -> Tensor:
 
             console.warn(about(source, error))
             continue
-        square = to_pixels(picture.photo, network.spec.size, crop=True)
+        square = to_pixels(picture.photo, crop=network.spec.crop)
         with torch.no_grad():
             scores.append(network(square)[0, index].cpu())
         vectors.append(embed_images(network, square))

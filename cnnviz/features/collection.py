@@ -7,7 +7,7 @@ import json
 import os
 import struct
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import astuple, dataclass, field
 from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -92,7 +92,7 @@ class Framing:
             "precision": network.precision,
             "layer": network.layers.name_of(network.layers.node(layer)),
             "size": self.size,
-            "crop": self.crop,
+            "crop": astuple(network.spec.crop.at(self.size)) if self.crop else False,
             "background": self.background,
         }
 

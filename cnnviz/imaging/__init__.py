@@ -10,13 +10,14 @@ from cnnviz.imaging.files import SUFFIXES, read_image, read_photo, write_image
 from cnnviz.imaging.grid import grid, panel
 from cnnviz.imaging.heatmap import colorize, grey, normalize, overlay, smooth, upsample
 from cnnviz.imaging.opening import MAX_PIXELS
-from cnnviz.imaging.pixels import to_photo, to_pixels
+from cnnviz.imaging.pixels import Crop, to_photo, to_pixels
 from cnnviz.imaging.recipe import read_recipe
 
 __all__ = [
     "FORMATS",
     "MAX_PIXELS",
     "SUFFIXES",
+    "Crop",
     "colorize",
     "encode",
     "grey",

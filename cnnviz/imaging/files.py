@@ -15,7 +15,7 @@ from cnnviz.errors import ImageError
 from cnnviz.imaging.color import parse_color, to_srgb
 from cnnviz.imaging.encoding import FORMATS, encode, format_of
 from cnnviz.imaging.opening import MAX_PIXELS, Source, opened, reason, shown
-from cnnviz.imaging.pixels import to_photo, to_pixels
+from cnnviz.imaging.pixels import Crop, to_photo, to_pixels
 from cnnviz.imaging.video import VIDEO, encode_video
 
 if TYPE_CHECKING:
@@ -88,7 +88,7 @@ def _upright(photo: Image.Image, orientation: int) -> Image.Image:
 def read_image(
     source: Source,
     size: int | tuple[int, int] | None = None,
-    crop: bool = False,
+    crop: bool | Crop = False,
     *,
     background: str = "white",
     max_pixels: int = MAX_PIXELS,
@@ -99,8 +99,8 @@ def read_image(
         source: A path, or the bytes of a file.
         size: None keeps the size, a number becomes the shorter side (whole picture, shape kept), (H, W) is
             met exactly.
-        crop: Resize the shorter side to ``size * 256 / 224`` and cut the square of ``size`` out of the
-            middle, as ImageNet networks are evaluated.
+        crop: True resizes the shorter side to ``size * 256 / 224`` and cuts the square of ``size`` out of the
+            middle, as most ImageNet networks are evaluated; ``network.spec.crop`` does as that network's were.
         background: The colour seen through transparent pixels.
         max_pixels: Larger pictures are refused before they are decoded.
 

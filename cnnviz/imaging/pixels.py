@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -14,9 +15,36 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 _MAX_ASPECT = 4  # a longer side is at most this many times the size asked for
+_MOST_PIXELS = 2**24  # up to so many a photo is resized whole before its middle is cut out
+_FILTERS = {"bilinear": Image.Resampling.BILINEAR, "bicubic": Image.Resampling.BICUBIC}
 
 
-def to_pixels(photo: Image.Image, size: int | tuple[int, int] | None = None, crop: bool = False) -> Tensor:
+@dataclass(frozen=True)
+class Crop:
+    """The central square that the accuracy of a network was measured on, as in torchvision.
+
+    The shorter side becomes ``resize`` pixels by ``interpolation`` (``bilinear`` or ``bicubic``, antialiased); then
+    the square of ``size`` in the middle is cut out. Raises UsageError where that cannot be.
+    """
+
+    size: int = 224
+    resize: int = 256
+    interpolation: str = "bilinear"
+
+    def __post_init__(self) -> None:
+        if self.interpolation not in _FILTERS:
+            raise UsageError(f"Pictures are resized by {' or '.join(_FILTERS)}, not by '{self.interpolation}'.")
+        if not 1 <= self.size <= self.resize:
+            raise UsageError(
+                f"A square of {self.size} pixels cannot be cut out of a picture with a shorter side of {self.resize}."
+            )
+
+    def at(self, size: int) -> Crop:
+        """The same part of a picture at another size."""
+        return replace(self, size=size, resize=max(size, round(size * self.resize / self.size)))
+
+
+def to_pixels(photo: Image.Image, size: int | tuple[int, int] | None = None, crop: bool | Crop = False) -> Tensor:
     """A photo as pixels (1, 3, H, W), float32 in [0, 1], resized with an antialiased bilinear filter.
 
     Args:
@@ -24,10 +52,11 @@ def to_pixels(photo: Image.Image, size: int | tuple[int, int] | None = None, cro
         size: None keeps the size. A number becomes the shorter side; the shape is kept, but the longer side
             never exceeds four times the number, so that a narrow strip stays affordable. A pair (H, W) is met
             exactly.
-        crop: With a number: the evaluation protocol of ImageNet networks, as in torchvision; the shorter side
-            becomes ``size * 256 / 224``, and the square of ``size`` in the middle is cut out.
+        crop: With a number: only the central square, as the accuracy of ImageNet networks is measured. True:
+            the shorter side becomes ``size * 256 / 224``, and the square of ``size`` in the middle is cut out. A
+            ``Crop``, such as ``network.spec.crop``: as it says, at its own size if ``size`` is None.
 
-    Raises UsageError if a size is not positive, or if ``crop`` comes without a single size.
+    Raises UsageError if a size is not positive, or if ``crop`` is True without a single size.
     """
     import torch
 
@@ -36,18 +65,26 @@ def to_pixels(photo: Image.Image, size: int | tuple[int, int] | None = None, cro
     return samples[None].contiguous().float() / 255
 
 
-def planned_size(photo: Image.Image, size: int | tuple[int, int], crop: bool = False) -> tuple[int, int]:
+def planned_size(photo: Image.Image, size: int | tuple[int, int], crop: bool | Crop = False) -> tuple[int, int]:
     """Height and width that ``to_pixels`` will give a photo, without doing it."""
     if isinstance(size, tuple):
         return size
     return (size, size) if crop else _fit(photo, size)
 
 
-def _resize(photo: Image.Image, size: int | tuple[int, int] | None, crop: bool) -> Image.Image:
+def crop_of(size: int | tuple[int, int] | None, crop: bool | Crop) -> Crop:
+    """What ``size`` and ``crop`` of ``to_pixels`` mean together."""
+    plan = crop if isinstance(crop, Crop) else Crop()
+    if size is None and plan is crop:
+        return plan
+    if not isinstance(size, int):
+        raise UsageError("A crop needs one size, the side of its square.")
+    return plan.at(_positive(size))
+
+
+def _resize(photo: Image.Image, size: int | tuple[int, int] | None, crop: bool | Crop) -> Image.Image:
     if crop:
-        if not isinstance(size, int):
-            raise UsageError("A crop needs one size, the side of its square.")
-        return _center_crop(photo, _positive(size))
+        return _center_crop(photo, crop_of(size, crop))
     if size is None:
         return photo
     height, width = size if isinstance(size, tuple) else _fit(photo, _positive(size))
@@ -64,22 +101,30 @@ def _fit(photo: Image.Image, size: int) -> tuple[int, int]:
     return (near, far) if photo.width >= photo.height else (far, near)
 
 
-def _center_crop(photo: Image.Image, size: int) -> Image.Image:
-    """Resize, then cut, bit for bit as torchvision; of a long strip only the square is ever computed."""
-    shorter, least = round(size * 256 / 224), min(photo.size)
-    width, height = (shorter if side == least else int(shorter * side / least) for side in photo.size)
-    left, top = round((width - size) / 2.0), round((height - size) / 2.0)
-    if max(width, height) <= _MAX_ASPECT * shorter:
-        large = photo.resize((width, height), Image.Resampling.BILINEAR)
-        return large.crop((left, top, left + size, top + size))
+def place_of_crop(width: int, height: int, crop: Crop) -> tuple[int, int, int, int]:
+    """Width and height that a picture is resized to, and left and top of the square in that, rounded as by torchvision.
+
+    torchvision pads what is smaller than the square, which the ``Crop`` rules out.
+    """
+    least = min(width, height)
+    wide, high = (crop.resize if side == least else int(crop.resize * side / least) for side in (width, height))
+    return wide, high, round((wide - crop.size) / 2.0), round((high - crop.size) / 2.0)
+
+
+def _center_crop(photo: Image.Image, crop: Crop) -> Image.Image:
+    """Resize, then cut, bit for bit as torchvision; of an endless strip only the square is ever computed."""
+    width, height, left, top = place_of_crop(*photo.size, crop)
+    size, kind = crop.size, _FILTERS[crop.interpolation]
+    if width * height <= _MOST_PIXELS:
+        return photo.resize((width, height), kind).crop((left, top, left + size, top + size))
     across, down = photo.width / width, photo.height / height
     box = (left * across, top * down, (left + size) * across, (top + size) * down)
-    return photo.resize((size, size), Image.Resampling.BILINEAR, box=box)
+    return photo.resize((size, size), kind, box=box)
 
 
-def center_square(photo: Image.Image) -> Image.Image:
-    """The part of a photo that ``to_pixels(..., crop=True)`` shows the network, at its own resolution."""
-    side = max(1, round(min(photo.size) * 224 / 256))
+def center_square(photo: Image.Image, crop: Crop = Crop()) -> Image.Image:
+    """The part of a photo that ``to_pixels`` shows the network with ``crop``, at its own resolution."""
+    side = max(1, round(min(photo.size) * crop.size / crop.resize))
     left, top = (photo.width - side) // 2, (photo.height - side) // 2
     box = (left, top, left + side, top + side)
     return photo.resize((side, side), Image.Resampling.NEAREST, box=box)  # crop() would mistake a huge one for a bomb

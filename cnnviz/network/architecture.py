@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import warnings
+from collections.abc import Mapping
 from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
 
 from cnnviz.errors import ModelError
 from cnnviz.network import catalogue
@@ -35,9 +38,36 @@ def build(name: str, classes: int, channels: int = 3) -> nn.Module:
     return get_model(name, **options)
 
 
+class ParametersOnMeta(TorchFunctionMode):
+    """Creates on the meta device what holds no value yet, as parameters do before they are initialized.
+
+    ``torch.device("meta")`` would take all tensors there, also those whose values a constructor needs: RegNets work
+    out their widths with tensors.
+    """
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        kwargs = dict(kwargs or {})
+        if func is torch.empty and kwargs.get("device") is None:
+            kwargs["device"] = "meta"
+        return func(*args, **kwargs)
+
+
 def build_on_meta(name: str, classes: int, channels: int = 3) -> nn.Module:
-    with torch.device("meta"):
-        return build(name, classes, channels)
+    """The architecture ``name`` with all its tensors on the meta device."""
+    with ParametersOnMeta():
+        module = build(name, classes, channels)
+    return module.to("meta")
+
+
+def fit_stem(module: nn.Module, state: Mapping[str, Tensor]) -> None:
+    """Give an MNASNet on the meta device the stem of torchvision 0.4, whatever its width, if ``state`` is of that."""
+    first, alpha = state.get("layers.0.weight"), getattr(module, "alpha", 1.0)
+    if first is None or alpha == 1.0 or first.shape[:1] != (32,):
+        return
+    with ParametersOnMeta(), warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # torchvision would have the user train again
+        module._load_from_state_dict({}, "", {"version": 1}, False, [], [], [])
+    module.to("meta")
 
 
 def build_random(name: str, classes: int, seed: int) -> nn.Module:

@@ -29,7 +29,8 @@ class PublishedWeights:
     """One set of weights that torchvision publishes.
 
     The file's name ends in the first hexadecimal digits of its SHA-256; ``crop`` and ``resize`` are the square crop
-    and the shorter side before it (pixels) that the published accuracy was measured with.
+    and the shorter side before it (pixels) that the published accuracy was measured with, ``interpolation`` how the
+    picture was resized (``bilinear`` or ``bicubic``).
     """
 
     model: str
@@ -39,6 +40,7 @@ class PublishedWeights:
     parameters: int
     crop: int
     resize: int
+    interpolation: str
     mean: tuple[float, float, float]
     std: tuple[float, float, float]
 
@@ -58,26 +60,29 @@ class PublishedWeights:
 
 @dataclass(frozen=True)
 class Entry:
-    """One network: its published weights, best known first, and the smallest picture side it takes (pixels)."""
+    """One network: its published weights, best known first, and the smallest picture side it takes (pixels).
+
+    ``best`` names the weights that torchvision calls ``DEFAULT``.
+    """
 
     name: str
     min_size: int
+    best: str
     weights: tuple[PublishedWeights, ...]
 
     @property
     def default(self) -> PublishedWeights:
         """The first weights published: those that the papers' figures and most later studies were made with.
 
-        torchvision's own ``DEFAULT`` is the last one, tuned for accuracy by a longer training recipe.
+        torchvision's own ``DEFAULT`` is the most accurate one, mostly of a longer training recipe.
         """
         return self.weights[0]
 
     def published(self, name: str) -> PublishedWeights:
         """The weights called ``name`` (any case; ``DEFAULT`` is torchvision's best)."""
-        if name.upper() == "DEFAULT":
-            return self.weights[1] if len(self.weights) > 1 else self.weights[0]
+        wanted = self.best if name.upper() == "DEFAULT" else name.upper()
         for weights in self.weights:
-            if weights.name == name.upper():
+            if weights.name == wanted:
                 return weights
         known = ", ".join(weights.name for weights in self.weights)
         raise UsageError(
@@ -106,7 +111,7 @@ def _entry(name: str, facts: dict) -> Entry:
         )
         for label, values in facts["weights"].items()
     )
-    return Entry(name, facts["min_size"], weights)
+    return Entry(name, facts["min_size"], facts["best"], weights)
 
 
 def names() -> list[str]:

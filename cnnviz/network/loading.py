@@ -59,7 +59,8 @@ def load_network(
             are on this machine or can be downloaded, the embedded SqueezeNet 1.1 otherwise.
         weights: None for the network's best known published weights; the name of published weights
             (``IMAGENET1K_V2``, ``DEFAULT``); a file (.pth, .pt, .safetensors: a state dict or a training
-            checkpoint; the class count is read from it); or ``random``.
+            checkpoint; the class count is read from it); or ``random``. Picture size, crop and normalisation are
+            those of the published weights, and of the best known ones for a file and random weights.
         labels: class names, or a file of them (one per line, or JSON); ImageNet's for networks of 1000 classes
             if None.
         device: ``auto``, ``cpu``, ``cuda``, ``cuda:N`` or ``mps``.
@@ -203,6 +204,7 @@ def _fill(name: str, path: Path, source: str, *, own: bool = False) -> tuple[nn.
     first = next(iter(shapes))
     channels = next((c for c in (1, 3) if first in state and state[first].shape[1:2] == (c,)), 3)
     module = architecture.build_on_meta(name, classes, channels)
+    architecture.fit_stem(module, state)
     load_into(module, state, source)
     return module, classes
 
@@ -228,14 +230,24 @@ def _resolve_labels(labels: str | Path | Sequence[str] | None, classes: int) -> 
     return found
 
 
+def spec_of(weights: PublishedWeights) -> InputSpec:
+    """What pictures published weights were evaluated on."""
+    return InputSpec(
+        weights.crop,
+        weights.resize,
+        catalogue.entry(weights.model).min_size,
+        mean=weights.mean,
+        std=weights.std,
+        interpolation=weights.interpolation,
+    )
+
+
 def _input_spec(name: str, loaded: _Loaded, mean: Sequence[float] | None, std: Sequence[float] | None) -> InputSpec:
     if name == catalogue.LENET:
         channels = loaded.channels
         spec = InputSpec(32, 32, 32, fixed=True, channels=channels, mean=(0.0,) * channels, std=(1.0,) * channels)
     else:
-        known = loaded.published or catalogue.entry(name).default
-        minimum = catalogue.entry(name).min_size
-        spec = InputSpec(known.crop, known.resize, minimum, mean=known.mean, std=known.std)
+        spec = spec_of(loaded.published or catalogue.entry(name).default)
         if loaded.channels == 1 and (mean is None or std is None):
             raise UsageError(
                 f"These weights of {name} take gray pictures: say how those were normalized, with one number for the "

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, fx, nn
 
 from cnnviz.errors import ImageError, ModelError, UsageError
+from cnnviz.imaging.pixels import Crop
 from cnnviz.network import checks, graph
 from cnnviz.network.aliases import aliases_for
 from cnnviz.network.averaging import slim_averages
@@ -46,18 +47,25 @@ class InputSpec:
     """What a network wants to see.
 
     ``size``: the side of the square crop it was trained on (pixels); ``min_size``: the smallest side it can take;
-    ``fixed``: whether it takes exactly ``size`` × ``size`` only; ``resize``: the shorter side before the crop;
-    ``channels``: 3, or 1 for gray; ``mean`` and ``std``: of the normalization it was trained with, a number for each
-    channel. Raises UsageError where they do not fit each other.
+    ``fixed``: whether it takes exactly ``size`` × ``size`` only; ``resize``: the shorter side before the crop, if not
+    ``size * 256 / 224``; ``channels``: 3, or 1 for gray; ``mean`` and ``std``: of the normalization it was trained
+    with, a number for each channel; ``interpolation``: how pictures are resized before the crop, ``bilinear`` or
+    ``bicubic``. Raises UsageError where they do not fit each other.
     """
 
     size: int = 224
-    resize: int = 256
+    resize: int | None = None
     min_size: int = 1
     fixed: bool = False
     channels: int = 3
     mean: tuple[float, ...] = IMAGENET_MEAN
     std: tuple[float, ...] = IMAGENET_STD
+    interpolation: str = "bilinear"
+
+    @property
+    def crop(self) -> Crop:
+        """How the pictures of its evaluation were brought to ``size`` × ``size``."""
+        return Crop(self.size, self.resize or Crop().at(self.size).resize, self.interpolation)
 
     def __post_init__(self) -> None:
         if self.channels not in (1, 3):

@@ -11,6 +11,7 @@ import pickle
 import re
 import warnings
 import zipfile
+from collections import OrderedDict
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
@@ -159,12 +160,14 @@ def fit_names(state: StateDict, expected: StateDict) -> StateDict:
     """``state`` under the names the architecture uses: wrappers' prefixes and old spellings taken off.
 
     Wrappers put a prefix before every name (``module.`` of DataParallel, ``_orig_mod.`` of torch.compile, ``model.``
-    of Lightning); it is found by where the architecture's first name stands.
+    of Lightning); it is found by where the architecture's first name stands;
+    of several, the one that most names stand behind.
     """
     state = {_modern(name): tensor for name, tensor in state.items()}
     first = next(iter(expected))
-    prefix = next((name.removesuffix(first) for name in state if name.endswith(f".{first}")), "")
-    if prefix and first not in state:
+    if first not in state:
+        prefixes = (name.removesuffix(first) for name in state if name.endswith(f".{first}"))
+        prefix = max(prefixes, key=lambda prefix: sum(f"{prefix}{name}" in state for name in expected), default="")
         state = {name.removeprefix(prefix): tensor for name, tensor in state.items() if name.startswith(prefix)}
     return {name: tensor for name, tensor in state.items() if not name.startswith(_AUXILIARY)}
 
@@ -199,10 +202,17 @@ def load_into(module: nn.Module, state: StateDict, source: str) -> None:
             f"{source} does not fit {type(module).__name__}: it {'; it '.join(c for c in complaints if c)}. "
             "Was it trained with another model? Name that one with --model."
         )
-    plain = {
-        name: _as_float(name, tensor, source) if expected[name].is_floating_point() else tensor.to(expected[name].dtype)
+    plain = OrderedDict(
+        (
+            name,
+            _as_float(name, tensor, source) if expected[name].is_floating_point() else tensor.to(expected[name].dtype),
+        )
         for name, tensor in state.items()
-    }
+    )
+    for name in expected.keys() - plain.keys():
+        plain[name] = torch.zeros((), dtype=torch.long)  # num_batches_tracked, which older files lack
+    # The names are today's by now, so that the versions are those of the modules here: MNASNet insists on being told.
+    plain._metadata = {path: {"version": type(m)._version} for path, m in module.named_modules()}  # type: ignore[attr-defined]
     module.load_state_dict(plain, assign=True)
     checks.require_finite_weights(module, source)
 

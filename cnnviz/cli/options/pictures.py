@@ -89,7 +89,7 @@ class InputOptions(PictureOptions):
         option(
             "--crop",
             panel=INPUT,
-            help="Look at the central square only, as ImageNet accuracies are measured.",
+            help="Look at the central square only, as the accuracy of the weights is measured.",
         ),
     ] = False
 
