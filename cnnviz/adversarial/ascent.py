@@ -7,6 +7,7 @@ from torch import Tensor
 
 from cnnviz.adversarial import norms
 from cnnviz.adversarial.objective import Label, Through, identity, labels_of, score_gradient, succeeded
+from cnnviz.imaging.checks import require_in_range
 from cnnviz.network import Network
 from cnnviz.runtime.progress import OnStep, Step
 
@@ -44,10 +45,10 @@ def fooling_image(
         Pixels (N, 3, H, W) in [0, 1].
 
     Raises:
-        UsageError: no such class, a negative epsilon, or a network of one class.
+        UsageError: no such class, a negative epsilon, or pixels outside [0, 1].
     """
     norms.check("l2", epsilon or 0)
-    pixels = pixels.to(network.device)
+    pixels = require_in_range(pixels).to(network.device)
     labels = labels_of(network, pixels, target, through)
     current, since = pixels, torch.zeros(len(pixels), dtype=torch.int64, device=pixels.device)
     for step in range(1, steps + 1):

@@ -6,7 +6,8 @@ import torch
 from torch import Tensor
 
 from cnnviz.adversarial import norms
-from cnnviz.adversarial.objective import Label, Through, identity, labels_of
+from cnnviz.adversarial.objective import Label, Through, identity, labels_of, scores_of
+from cnnviz.imaging.checks import require_in_range
 from cnnviz.network import Network
 from cnnviz.runtime.precision import gradients_of
 
@@ -42,10 +43,10 @@ def deepfool(
         Adversarial pixels (N, 3, H, W) in [0, 1]; unchanged where the network says something else already.
 
     Raises:
-        UsageError: no such class or norm, or a network of one class.
+        UsageError: no such class or norm, or pixels outside [0, 1].
     """
     norms.check(norm, 0)
-    pixels = pixels.to(network.device)
+    pixels = require_in_range(pixels).to(network.device)
     labels = labels_of(network, pixels, label, through).tolist()
     moved = [
         _one(network, picture[None], own, norm, candidates, overshoot, steps, through)
@@ -70,7 +71,7 @@ def _one(
     for _ in range(steps):
         current = current.detach().requires_grad_()
         with torch.enable_grad():
-            logits = network(through(current))[0]
+            logits = scores_of(network, through(current))[0]
         if int(logits.argmax()) != label:
             break
         others = others or [c for c in logits.topk(min(candidates + 1, len(logits))).indices.tolist() if c != label]

@@ -7,6 +7,7 @@ from torch import Tensor
 
 from cnnviz.adversarial import norms
 from cnnviz.adversarial.objective import Label, Through, identity, labels_of, loss_gradient
+from cnnviz.imaging.checks import require_in_range
 from cnnviz.network import Network
 from cnnviz.runtime.progress import OnStep, Step
 
@@ -38,10 +39,10 @@ def fgsm(
         Adversarial pixels (N, 3, H, W) in [0, 1], not rounded to 8 bits.
 
     Raises:
-        UsageError: no such class, a negative epsilon, or a network of one class.
+        UsageError: no such class, a negative epsilon, or pixels outside [0, 1].
     """
     norms.check("linf", epsilon)
-    pixels = pixels.to(network.device)
+    pixels = require_in_range(pixels).to(network.device)
     labels = labels_of(network, pixels, label if target is None else target, through)
     sign = 1 if target is None else -1
     return (pixels + sign * epsilon * loss_gradient(network, pixels, labels, through).sign()).clamp(0, 1)
@@ -86,10 +87,10 @@ def iterative_fgsm(
         Adversarial pixels (N, 3, H, W) in [0, 1], not rounded to 8 bits.
 
     Raises:
-        UsageError: no such class or norm, a negative epsilon, or a network of one class.
+        UsageError: no such class or norm, a negative epsilon, or pixels outside [0, 1].
     """
     norms.check(norm, epsilon)
-    pixels = pixels.to(network.device)
+    pixels = require_in_range(pixels).to(network.device)
     labels = labels_of(network, pixels, label if target is None else target, through)
     step_size = (2.5 * epsilon / steps if step_size is None else step_size) * (1 if target is None else -1)
     adversarial = pixels

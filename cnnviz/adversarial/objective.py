@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from cnnviz.errors import UsageError
-from cnnviz.network import Network
+from cnnviz.network import Network, checks
+from cnnviz.network.network import Prediction
+from cnnviz.network.targets import Target, find_classes
 from cnnviz.runtime.precision import gradients_of
 
 Through = Callable[[Tensor], Tensor]
 """From the pixels that are changed to the pixels the network sees, differentiable: a resize, a crop, JPEG."""
 
-Label = int | str | Sequence[int] | None
-"""A class for all pictures, an index for each, or None for what the network says of each."""
+Label = Target
+"""A class for all pictures, a class for each, or None for what the network says of each.
+
+The one class of a network of one logit is 0; 1 is that it is not that.
+"""
 
 
 def identity(pixels: Tensor) -> Tensor:
@@ -24,42 +28,58 @@ def identity(pixels: Tensor) -> Tensor:
     return pixels
 
 
-def labels_of(network: Network, pixels: Tensor, label: Label, through: Through = identity) -> Tensor:
-    """The class index of each picture, (N,) int64.
+def answers(network: Network) -> tuple[str, ...]:
+    """What the network can say of a picture: its classes, or of a single one ``tumor`` and ``not tumor``."""
+    assert network.labels is not None
+    return network.labels if network.classes > 1 else (network.labels[0], f"not {network.labels[0]}")
 
-    Raises UsageError for an unknown class, a wrong number of them, or a network that knows one class only and so
-    can say nothing else.
+
+def scores_of(network: Network, seen: Tensor) -> Tensor:
+    """The score of each answer, (N, answers): the logits, or of a single one two whose softmax is its sigmoid."""
+    logits = network(seen)
+    return logits if logits.shape[1] > 1 else torch.cat([logits / 2, -logits / 2], dim=1)
+
+
+@torch.no_grad()
+def verdicts(network: Network, seen: Tensor) -> list[Prediction]:
+    """The likeliest answer of each picture: its index among the ``answers``, its name, and its probability."""
+    probabilities, indices = scores_of(network, seen).softmax(1).max(1)
+    names = answers(network)
+    return [(i, names[i], p) for i, p in zip(indices.tolist(), probabilities.tolist(), strict=True)]
+
+
+def labels_of(network: Network, pixels: Tensor, label: Label, through: Through = identity) -> Tensor:
+    """The index of each picture's answer, (N,) int64.
+
+    Raises UsageError for an unknown class or a wrong number of them.
     """
-    if network.classes < 2:
-        raise UsageError(f"{network.name} has one class only; there is nothing else it could be fooled into saying.")
-    if label is None:
-        with torch.no_grad():
-            return network(through(pixels)).argmax(1)
-    if isinstance(label, int | str):
-        return torch.full((len(pixels),), network.find_class(label), device=network.device)
-    if len(label) != len(pixels):
-        raise UsageError(f"{len(label)} classes were given for {len(pixels)} pictures.")
-    return torch.tensor([network.find_class(index) for index in label], device=network.device)
+    found = find_classes(answers(network), label, len(pixels))
+    if found is not None:
+        return torch.tensor(found, device=network.device)
+    with torch.no_grad():
+        return scores_of(network, through(pixels)).argmax(1)
 
 
 def loss_gradient(network: Network, pixels: Tensor, labels: Tensor, through: Through = identity) -> Tensor:
     """The gradient of each picture's cross-entropy loss for its label with respect to ``pixels``."""
     pixels = pixels.detach().requires_grad_()
     with torch.enable_grad():
-        loss = F.cross_entropy(network(through(pixels)), labels, reduction="sum")
-    return gradients_of(loss, pixels)[0]
+        seen = through(pixels)
+        loss = F.cross_entropy(scores_of(network, seen), labels, reduction="sum")
+    return checks.require_finite(gradients_of(loss, pixels)[0], "gradient", network, seen)
 
 
 def score_gradient(network: Network, pixels: Tensor, labels: Tensor, through: Through = identity) -> Tensor:
     """The gradient of each picture's logit for its label with respect to ``pixels``."""
     pixels = pixels.detach().requires_grad_()
     with torch.enable_grad():
-        score = network(through(pixels)).gather(1, labels[:, None]).sum()
-    return gradients_of(score, pixels)[0]
+        seen = through(pixels)
+        score = scores_of(network, seen).gather(1, labels[:, None]).sum()
+    return checks.require_finite(gradients_of(score, pixels)[0], "gradient", network, seen)
 
 
 @torch.no_grad()
 def succeeded(network: Network, seen: Tensor, labels: Tensor, targeted: bool) -> Tensor:
     """Whether each picture, as the network sees it, is taken for its target (or no longer for its label): (N,)."""
-    says = network(seen).argmax(1) == labels
+    says = scores_of(network, seen).argmax(1) == labels
     return says if targeted else ~says

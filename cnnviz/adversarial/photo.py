@@ -14,6 +14,7 @@ from cnnviz.adversarial import norms
 from cnnviz.adversarial.ascent import fooling_image
 from cnnviz.adversarial.boundary import deepfool
 from cnnviz.adversarial.gradient_sign import fgsm, iterative_fgsm
+from cnnviz.adversarial.objective import answers, verdicts
 from cnnviz.adversarial.reading import Reading
 from cnnviz.errors import ImageError, UsageError
 from cnnviz.imaging.pixels import to_photo, to_pixels
@@ -64,13 +65,14 @@ class Attack:
 class Fooled:
     """What became of one photo.
 
-    ``photo`` is the adversarial one, 8 bits, as it will be written; ``before`` and ``after`` are what the network
-    says of the original and of it, both as they are read from files; ``linf`` and ``l2`` are the norms of what was
-    really changed, in units of pixel value.
+    ``photo`` is the adversarial one, 8 bits, to be saved in the reading's format; ``file`` is what is then read from
+    the file. ``before`` and ``after`` are what the network says of the original and of the file; ``linf`` and ``l2``
+    are the norms of what the file has changed, in units of pixel value.
     """
 
     original: Image.Image
     photo: Image.Image
+    file: Image.Image
     before: Prediction
     after: Prediction
     success: bool
@@ -88,7 +90,7 @@ def fool(
     Raises ImageError where there is nothing to fool: the network says ``label`` no longer, or ``target`` already.
     """
     attack.check()
-    before = _says(network, photo, reading)
+    before = _verdict(network, reading.looked_at(photo))
     attack = _settled(network, attack, before)
     found = _attacked(network, photo, attack, reading, before, on_step)
     return _surer(network, found, attack.confidence, reading, on_step)
@@ -105,11 +107,26 @@ def _attacked(
     """What becomes of the photo by one attack, as it is read from its file."""
     adversarial = to_pixels(photo) if attack.epsilon == 0 else _perturb(network, photo, attack, reading, on_step)
     written = quantized(adversarial, photo, attack)
-    after = _says(network, written, reading)
-    success = after[0] == attack.target if attack.target is not None else after[0] != attack.label
-    change = to_pixels(written) - to_pixels(photo)
+    after, success = _judged(network, written, attack, reading)
+    file = reading.file(written)
+    change = to_pixels(file) - to_pixels(photo)
     linf, l2 = (float(norms.size(change, norm)) for norm in norms.NORMS)
-    return Fooled(photo, written, before, after, success, attack, linf, l2)
+    return Fooled(photo, written, file, before, after, success, attack, linf, l2)
+
+
+def _judged(network: Network, written: Image.Image, attack: Attack, reading: Reading) -> tuple[Prediction, bool]:
+    """What the network says of a photo that was saved, and whether that is what was wanted.
+
+    Where it is to survive JPEG too, of the first of the two that fails.
+    """
+    found = []
+    for seen in reading.every_look(written):
+        after = _verdict(network, seen)
+        success = after[0] == attack.target if attack.target is not None else after[0] != attack.label
+        found.append((after, success))
+        if not success:
+            break
+    return found[-1]
 
 
 def _surer(
@@ -222,25 +239,23 @@ def _enlarged(
     """
     adversarial = _within(pixels, change, attack)
     for _ in range(_ENLARGEMENTS):
-        if _says(network, quantized(adversarial, photo, attack), reading)[0] != attack.label:
+        if _judged(network, quantized(adversarial, photo, attack), attack, reading)[1]:
             break
         change = change * _ENLARGE_BY
         adversarial = _within(pixels, change, attack)
     return adversarial
 
 
-def _says(network: Network, photo: Image.Image, reading: Reading) -> Prediction:
-    return network.predict(reading.seen(photo), k=1)[0][0]
+def _verdict(network: Network, seen: Tensor) -> Prediction:
+    return verdicts(network, seen)[0]
 
 
 def _settled(network: Network, attack: Attack, before: Prediction) -> Attack:
     """The attack with its label filled in, having made sure that there is something to fool."""
-    if network.classes < 2:
-        raise UsageError(f"{network.name} has one class only; there is nothing else it could be fooled into saying.")
     if attack.target == before[0]:
         raise ImageError(f"The network takes it for {before[1]} already, which is the target; name another.")
     if attack.target is None and attack.label not in (None, before[0]):
-        wanted = network.label(attack.label)  # type: ignore[arg-type]
+        wanted = answers(network)[attack.label]  # type: ignore[index]
         raise ImageError(f"The network does not take it for {wanted} but for {before[1]}: it is fooled already.")
     return replace(attack, label=before[0])
 

@@ -6,6 +6,7 @@ same path as a function with a gradient.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from io import BytesIO
 
@@ -14,6 +15,8 @@ from PIL import Image
 from torch import Tensor
 from torch.nn import functional as F
 
+from cnnviz.imaging.encoding import QUALITY, encode, format_of, is_lossless
+from cnnviz.imaging.files import read_photo
 from cnnviz.imaging.pixels import Crop, crop_of, place_of_crop, planned_size, to_photo, to_pixels
 
 Size = int | tuple[int, int]
@@ -24,30 +27,61 @@ class Reading:
     """How the network gets to see a photo.
 
     ``size``, ``crop``: as ``cnnviz.imaging.to_pixels`` takes them (the shorter side, or height and width; the central
-    square only); ``jpeg``: the quality it is saved with on the way, 1 to 100, None for a lossless format.
+    square only); ``jpeg``: the quality with which somebody saves it as JPEG afterwards, 1 to 100, None if nobody does;
+    ``format``: the extension of the file it is written to. A ``.jpg`` is written with the quality of ``jpeg``.
     """
 
     size: Size
     crop: bool | Crop = False
     jpeg: int | None = None
+    format: str = ".png"
+
+    @property
+    def is_lossless(self) -> bool:
+        """Whether the file holds the photo to the last bit."""
+        return is_lossless(self.format)
+
+    @property
+    def quality(self) -> int:
+        """What the file is written with, where its format has a quality."""
+        return QUALITY if self.jpeg is None or not self._is_jpeg else self.jpeg
+
+    @property
+    def _is_jpeg(self) -> bool:
+        return format_of(f"photo{self.format}") == "JPEG"
+
+    def looked_at(self, photo: Image.Image) -> Tensor:
+        """What the network sees of a photo as it is: pixels (1, 3, h, w)."""
+        return to_pixels(photo, self.size, self.crop)
 
     def seen(self, photo: Image.Image) -> Tensor:
         """What the network sees of a photo that was saved and read: pixels (1, 3, h, w)."""
-        return to_pixels(self.saved(photo), self.size, self.crop)
+        return self.looked_at(self.saved(photo))
+
+    def every_look(self, photo: Image.Image) -> Iterator[Tensor]:
+        """What the network sees of the photo's file, and of what others save of it, if they do."""
+        file = self.file(photo)
+        yield self.looked_at(file)
+        if self.jpeg is not None and not self._is_jpeg:
+            yield self.looked_at(_as_jpeg(file, self.jpeg))
+
+    def file(self, photo: Image.Image) -> Image.Image:
+        """The photo as it is read from the file it is written to."""
+        if self.is_lossless:
+            return photo
+        content = encode(photo, self.format, quality=self.quality)
+        return read_photo(content, max_pixels=photo.width * photo.height)
 
     def saved(self, photo: Image.Image) -> Image.Image:
-        """The photo after it was saved and opened again."""
-        if self.jpeg is None:
-            return photo
-        file = BytesIO()
-        photo.save(file, "JPEG", quality=self.jpeg)
-        return Image.open(BytesIO(file.getvalue())).convert("RGB")
+        """The photo after all that happens to it: it is written, and perhaps saved as JPEG by others."""
+        file = self.file(photo)
+        return file if self.jpeg is None or self._is_jpeg else _as_jpeg(file, self.jpeg)
 
     def through(self, pixels: Tensor) -> Tensor:
         """What the network will see of pixels (1, 3, H, W) once they are a file, with a gradient.
 
-        Forward it is the reading path itself, 8-bit rounding and JPEG included; backward it is the resize and crop
-        alone, as if the rest were the identity: the straight-through gradient of Athalye, Carlini & Wagner,
+        Forward it is the reading path itself, 8-bit rounding and all encoding included; backward it is the resize and
+        crop alone, as if the rest were the identity: the straight-through gradient of Athalye, Carlini & Wagner,
         "Obfuscated Gradients Give a False Sense of Security", ICML 2018, arXiv:1802.00420 (their BPDA).
         """
         smooth = self.smooth(pixels)
@@ -65,6 +99,13 @@ class Reading:
         wide, high, left, top = place_of_crop(width, height, crop)
         resized = _resize(pixels, (high, wide), crop.interpolation)
         return resized[:, :, top : top + crop.size, left : left + crop.size]
+
+
+def _as_jpeg(photo: Image.Image, quality: int) -> Image.Image:
+    """The photo as others save it: Pillow's usual JPEG, with colors at half the resolution."""
+    file = BytesIO()
+    photo.save(file, "JPEG", quality=quality)
+    return Image.open(BytesIO(file.getvalue())).convert("RGB")
 
 
 @dataclass(frozen=True)

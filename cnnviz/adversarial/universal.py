@@ -11,7 +11,9 @@ from torch.nn import functional as F
 
 from cnnviz.adversarial import norms
 from cnnviz.adversarial.boundary import deepfool
+from cnnviz.adversarial.objective import scores_of
 from cnnviz.errors import UsageError
+from cnnviz.imaging.checks import require_in_range
 from cnnviz.network import Network
 from cnnviz.runtime.memory import in_batches_that_fit
 from cnnviz.runtime.precision import gradients_of
@@ -38,8 +40,8 @@ class Slope:
     def __call__(self, network: Network) -> Tensor:
         perturbation = self.perturbation.to(network.device).detach().requires_grad_()
         with torch.enable_grad():
-            logits = network((self.pixels.to(network.device) + perturbation).clamp(0, 1))
-            losses = F.cross_entropy(logits, self.clean.to(network.device), reduction="none")
+            scores = scores_of(network, (self.pixels.to(network.device) + perturbation).clamp(0, 1))
+            losses = F.cross_entropy(scores, self.clean.to(network.device), reduction="none")
             # Pictures long since fooled no longer pull.
             loss = losses.clamp(max=_ENOUGH).sum()
         return gradients_of(loss, perturbation)[0]
@@ -101,19 +103,17 @@ def universal_perturbation(
         A perturbation (1, 3, H, W), to be added to any picture of that size and clipped to [0, 1].
 
     Raises:
-        UsageError: an unknown method or norm, a negative epsilon, no pictures, a start of another shape, or parts
-            computed elsewhere of a method whose every step needs the one before.
+        UsageError: an unknown method or norm, a negative epsilon, no pictures or such outside [0, 1], a start of
+            another shape, or parts computed elsewhere of a method whose every step needs the one before.
     """
     norms.check(norm, epsilon)
     if method not in METHODS:
         raise UsageError(f"There is no method '{method}'; give {' or '.join(METHODS)}.")
     if len(pixels) == 0:
         raise UsageError("A universal perturbation needs at least one picture to learn from.")
-    if network.classes < 2:
-        raise UsageError(f"{network.name} has one class only; there is nothing else it could be fooled into saying.")
     if method == "deepfool" and computed:
         raise UsageError("Each step of 'deepfool' needs the one before: it is computed in one place.")
-    pixels = pixels.to(network.device)
+    pixels = require_in_range(pixels).to(network.device)
     perturbation = torch.zeros_like(pixels[:1]) if start is None else start.to(pixels)
     if perturbation.shape != pixels[:1].shape:
         shapes = f"{tuple(perturbation.shape[2:])}, but the pictures are {tuple(pixels.shape[2:])}"
@@ -199,13 +199,13 @@ def _improve(network: Network, picture: Tensor, label: int, perturbation: Tensor
 @torch.no_grad()
 def predictions(network: Network, pixels: Tensor) -> Tensor:
     """The class the network takes each picture for, (N,)."""
-    parts = in_batches_that_fit(lambda part: network(pixels[part]).argmax(1), len(pixels), _BATCH)
+    parts = in_batches_that_fit(lambda part: scores_of(network, pixels[part]).argmax(1), len(pixels), _BATCH)
     return torch.cat(list(parts))
 
 
 def fooling_rate(network: Network, pixels: Tensor, perturbation: Tensor) -> float:
     """The share of pictures (N, 3, H, W) whose predicted class the perturbation (1, 3, H, W) changes, in [0, 1]."""
-    pixels = pixels.to(network.device)
+    pixels = require_in_range(pixels).to(network.device)
     changed = predictions(network, (pixels + perturbation.to(pixels)).clamp(0, 1)) != predictions(network, pixels)
     return float(changed.float().mean())
 
@@ -215,6 +215,6 @@ def lay_over(perturbation: Tensor, pixels: Tensor) -> Tensor:
 
     It acts pixel by pixel at the size the network sees: laid over a larger photo, the resize would average it away.
     """
-    height, width = pixels.shape[2:]
+    height, width = require_in_range(pixels).shape[2:]
     repeats = -(-height // perturbation.shape[2]), -(-width // perturbation.shape[3])
     return (pixels + perturbation.to(pixels).repeat(1, 1, *repeats)[:, :, :height, :width]).clamp(0, 1)

@@ -2,32 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import torch
 from torch import Tensor
 
-from cnnviz.errors import UsageError
 from cnnviz.network import Network
+from cnnviz.network.targets import Target
 
-Target = int | str | Sequence[int] | None
-"""A class for all pictures (index, name or part of one), an index for each, or None for each one's likeliest."""
+__all__ = ["Target", "target_indices", "target_scores"]
 
 
 def target_indices(network: Network, logits: Tensor, target: Target) -> Tensor:
     """The class index of each picture, (N,) int64 on the logits' device.
 
-    Raises UsageError for an unknown class, or a sequence whose length is not the batch's.
+    Raises UsageError for an unknown class, or another number of classes than of pictures.
     """
-    count = logits.shape[0]
-    if target is None:
-        return logits.detach().argmax(dim=1)
-    if isinstance(target, int | str):
-        return torch.full((count,), network.find_class(target), device=logits.device)
-    indices = [network.find_class(index) for index in target]
-    if len(indices) != count:
-        raise UsageError(f"{len(indices)} targets were given for {count} pictures.")
-    return torch.tensor(indices, device=logits.device)
+    found = network.find_classes(target, logits.shape[0])
+    return logits.detach().argmax(dim=1) if found is None else torch.tensor(found, device=logits.device)
 
 
 def target_scores(network: Network, logits: Tensor, target: Target) -> Tensor:

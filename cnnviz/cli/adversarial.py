@@ -12,6 +12,7 @@ from cnnviz.cli.command import command
 from cnnviz.cli.job import ImageJob, Picture, Result
 from cnnviz.cli.maps import percent, prediction_json
 from cnnviz.cli.options import BatchOptions, InputOptions, NetworkOptions, OutputOptions
+from cnnviz.cli.outputs import PNG, suffix_of
 from cnnviz.errors import UsageError
 
 if TYPE_CHECKING:
@@ -88,7 +89,13 @@ def register(app: typer.Typer) -> None:
             bool, typer.Option("--min-epsilon", help="Find the smallest epsilon that works, up to --epsilon (or 32).")
         ] = False,
         jpeg: Annotated[
-            int | None, typer.Option("--jpeg", min=1, max=100, help="Survive being saved as JPEG of this quality.")
+            int | None,
+            typer.Option(
+                "--jpeg",
+                min=1,
+                max=100,
+                help="Survive being saved as JPEG of this quality, which a .jpg is written with.",
+            ),
         ] = None,
         small: Annotated[
             bool, typer.Option("--small", help="Change the picture at the network's size instead of its own.")
@@ -102,24 +109,29 @@ def register(app: typer.Typer) -> None:
         ] = False,
     ) -> None:
         """Change a picture by less than one can see so that the network takes it for something else."""
-        chosen = method.value if method else _usual_method(target, norm.value, jpeg, min_epsilon)
+        from cnnviz.imaging.encoding import is_lossless
+
+        format = suffix_of(output) if raw else PNG  # on a panel nobody is fooled
+        lossy = jpeg is not None or not is_lossless(format)
+        chosen = method.value if method else _usual_method(target, norm.value, lossy)
         sureness = _SURE if method in (None, Method.iterative) else 0.0
         largest = parse_epsilon(
             "32" if min_epsilon and epsilon == "2/255" and norm is NormName.linf else epsilon, norm.value
         )
 
         def explain(net: Network, picture: Picture) -> Result:
+            from cnnviz.adversarial.objective import answers
             from cnnviz.adversarial.photo import Attack, fool, fool_with_least
+            from cnnviz.network.targets import find_class
 
-            goal = net.find_class(target) if target is not None else None
-            own = net.find_class(label) if label is not None else None
+            goal, own = (find_class(answers(net), name) if name is not None else None for name in (target, label))
             attack = Attack(chosen, largest, norm.value, goal, own, steps, random_start, run.seed, sureness)
-            photo, reading = _start(picture, net, input, jpeg, small, noise, run.seed)
+            photo, reading = _start(picture, net, input, jpeg, format, small, noise, run.seed)
             found = (fool_with_least if min_epsilon else fool)(net, photo, attack, reading)
-            _comment(picture, found, strict, jpeg)
-            facts, shown = _facts(found, jpeg), found.photo if raw else _panel(net, found)
-            recipe = {"target": {"index": goal, "label": net.label(goal)}} if goal is not None else {}
-            return Result(facts, shown, target=found.after[1], recipe=recipe)
+            _comment(picture, found, strict, reading)
+            facts, shown = _facts(found, reading), found.photo if raw else _panel(net, found)
+            recipe = {"target": {"index": goal, "label": answers(net)[goal]}} if goal is not None else {}
+            return Result(facts, shown, target=found.after[1], recipe=recipe, quality=reading.quality)
 
         ImageJob("attribution", network, input, run, output)(explain)
 
@@ -141,13 +153,20 @@ def parse_epsilon(text: str, norm: str) -> float:
     return value
 
 
-def _usual_method(target: str | None, norm: str, jpeg: int | None, least: bool) -> str:
-    """One step where one step suffices; a target never, measured, is reached in one."""
-    return "fgsm" if target is None and norm == "linf" and jpeg is None else "iterative"
+def _usual_method(target: str | None, norm: str, lossy: bool) -> str:
+    """One step where one step suffices; a target never, measured, is reached in one, nor is a lossy file."""
+    return "fgsm" if target is None and norm == "linf" and not lossy else "iterative"
 
 
 def _start(
-    picture: Picture, net: Network, options: InputOptions, jpeg: int | None, small: bool, noise: bool, seed: int
+    picture: Picture,
+    net: Network,
+    options: InputOptions,
+    jpeg: int | None,
+    format: str,
+    small: bool,
+    noise: bool,
+    seed: int,
 ) -> tuple[Image, Reading]:
     """The photo to be changed, and how the network will read it."""
     from cnnviz.adversarial import photo as fooling
@@ -160,23 +179,30 @@ def _start(
     if noise:
         start = fooling.noise(start.size, seed)
     # A picture of the network's size is seen as it is; cutting its middle out again would show something else.
-    return start, Reading(size, net.spec.crop if options.crop and not small else False, jpeg)
+    return start, Reading(size, net.spec.crop if options.crop and not small else False, jpeg, format)
 
 
-def _comment(picture: Picture, found: Fooled, strict: bool, jpeg: int | None) -> None:
+def _comment(picture: Picture, found: Fooled, strict: bool, reading: Reading) -> None:
     """Say so when the network was not fooled; with ``--strict`` that is a failure of this picture."""
     from cnnviz.errors import ImageError
 
     if found.success:
+        if not reading.is_lossless and found.attack.norm == "linf" and found.linf > found.attack.epsilon + 1e-6:
+            console.warn(
+                f"{picture.source.display}: the attack keeps to {_epsilon_text(found.attack)}; "
+                f"saving as {reading.format} changes pixels by up to {found.linf * 255:.0f}/255."
+            )
         return
-    after = " after JPEG" if jpeg is not None else ""
-    message = f"it still says {found.after[1]} {percent(found.after[2])}{after}; try a larger --epsilon or more --steps"
+    after = "" if reading.is_lossless else f" of the {reading.format} file"
+    after = " after JPEG" if reading.jpeg is not None else after
+    remedy = "try a larger --epsilon or more --steps" + ("" if reading.is_lossless else ", or write a .png")
+    message = f"it still says {found.after[1]} {percent(found.after[2])}{after}; {remedy}"
     if strict:
         raise ImageError(f"The network was not fooled: {message}.")
     console.warn(f"{picture.source.display}: the network was not fooled: {message}.")
 
 
-def _facts(found: Fooled, jpeg: int | None) -> dict[str, Any]:
+def _facts(found: Fooled, reading: Reading) -> dict[str, Any]:
     from cnnviz.imaging.likeness import psnr, ssim
 
     attack = found.attack
@@ -189,9 +215,10 @@ def _facts(found: Fooled, jpeg: int | None) -> dict[str, Any]:
         "norm": attack.norm,
         "linf": round(found.linf, 6),
         "l2": round(found.l2, 4),
-        "psnr": round(psnr(found.original, found.photo), 2) if found.linf else None,
-        "ssim": round(ssim(found.original, found.photo), 5),
-        "jpeg": jpeg,
+        "psnr": round(psnr(found.original, found.file), 2) if found.linf else None,
+        "ssim": round(ssim(found.original, found.file), 5),
+        "jpeg": reading.jpeg,
+        "judged_as": reading.format,
         "tried": found.tried,
     }
 

@@ -53,7 +53,8 @@ class Result:
     ``image``: what is written (a film's frames; a page's bytes; None for commands that only print); ``lines``: what is
     printed without ``--json``, after the paths of what was written; ``facts``: what ``--json`` tells, all JSON-able;
     ``target``: the class's name, for ``{target}`` in output templates; ``companions``: further files, written beside
-    the image under its name with the suffix that is the key: their contents, or pictures, which carry the recipe too.
+    the image under its name with the suffix that is the key: their contents, or pictures, which carry the recipe too;
+    ``quality``: of the image, where its format has one; the usual one if None.
     """
 
     facts: dict[str, Any] = field(default_factory=dict)
@@ -62,6 +63,7 @@ class Result:
     target: str = ""
     recipe: dict[str, Any] = field(default_factory=dict)
     companions: Mapping[str, bytes | Image] = field(default_factory=dict)
+    quality: int | None = None
 
 
 _TASKS = 16
@@ -248,7 +250,7 @@ class ImageJob:
         assert result.image is not None
         recipe = self._recipe(result, item.source, network)
         path = None if item.destination.is_stdout else item.destination.path(result.target)
-        made.content = image_file(result.image, path.suffix if path else self.suffix, recipe)
+        made.content = image_file(result.image, path.suffix if path else self.suffix, recipe, result.quality)
         made.companions = {
             suffix: image_file(companion, Path(suffix).suffix or suffix, recipe)
             for suffix, companion in result.companions.items()

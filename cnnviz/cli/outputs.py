@@ -14,6 +14,7 @@ from cnnviz.errors import UsageError
 from cnnviz.runtime.batch.shard import WHOLE, Shard
 
 STDOUT = "-"
+PNG = ".png"
 DEFAULT_TEMPLATE = "{stem}.{command}"
 FILMS = (".gif", ".webp", ".mp4")
 PAGES = (".html",)
@@ -51,7 +52,7 @@ def plan(
     command: str,
     model: str,
     companions: Sequence[str] = (),
-    suffix: str = ".png",
+    suffix: str = PNG,
     shard: Shard = WHOLE,
 ) -> list[Destination]:
     """A destination for each source, in their order.
@@ -95,7 +96,7 @@ def _destination(source: Source, options: OutputOptions, command: str, model: st
         template = DEFAULT_TEMPLATE + suffix
     elif output == STDOUT:
         template = STDOUT
-    elif output.endswith(("/", os.sep)) or Path(output).is_dir():
+    elif _is_folder(output):
         folder = str(Path(output) / source.folder).replace("{", "{{").replace("}", "}}")
         template = f"{folder}{os.sep}{DEFAULT_TEMPLATE}{suffix}"
     else:
@@ -109,6 +110,18 @@ def _destination(source: Source, options: OutputOptions, command: str, model: st
         "model": model,
     }
     return Destination(template, fields)
+
+
+def suffix_of(options: OutputOptions, usual: str = PNG) -> str:
+    """The extension of the files that are going to be written, ``usual`` where no name tells it."""
+    output = options.output
+    if output is None or output == STDOUT or _is_folder(output):
+        return usual
+    return Path(output).suffix.lower() or usual
+
+
+def _is_folder(output: str) -> bool:
+    return output.endswith(("/", os.sep)) or Path(output).is_dir()
 
 
 def _fields_in(template: str) -> list[str]:

@@ -18,6 +18,7 @@ from cnnviz.cli.folderjob import Album, FolderJob
 from cnnviz.cli.job import ImageJob, Picture, Result, read_picture
 from cnnviz.cli.maps import percent, prediction_json
 from cnnviz.cli.options import BatchOptions, EngineName, InputOptions, NetworkOptions, OutputOptions
+from cnnviz.cli.outputs import PNG, suffix_of
 from cnnviz.errors import CnnvizError, ModelError, UsageError
 
 if TYPE_CHECKING:
@@ -95,7 +96,7 @@ def register(app: typer.Typer) -> None:
         Writes a figure, and beside it the perturbation itself as .safetensors.
         """
         if apply is not None:
-            ImageJob("attribution", network, input, run, output)(_Applied(_exact_file(apply), raw))
+            ImageJob("attribution", network, input, run, output)(_Applied(_exact_file(apply), raw, suffix_of(output)))
             return
         if run.engine is EngineName.ray and method == "deepfool":
             raise UsageError(
@@ -177,6 +178,7 @@ def _squares(net: Network, album: Album, lesson: Lesson) -> list[Tensor]:
 
 def _figure(net: Network, pictures: Tensor, found: Tensor, rates: dict[str, float | None]) -> Any:
     """The perturbation magnified, and what it does to a few pictures."""
+    from cnnviz.adversarial.objective import verdicts
     from cnnviz.imaging import panel, to_photo
 
     largest = float(found.abs().max())
@@ -185,7 +187,8 @@ def _figure(net: Network, pictures: Tensor, found: Tensor, rates: dict[str, floa
     for picture in pictures[:_EXAMPLES].split(1):
         after = (picture.cpu() + found).clamp(0, 1)
         tiles.append(to_photo(after))
-        captions.append(f"{net.predict(picture)[0][0][1]} → {net.predict(after)[0][0][1]}")
+        before, now = (verdicts(net, seen)[0][1] for seen in (picture, after))
+        captions.append(f"{before} → {now}")
     held = rates["held_out_fooling_rate"]
     seen = f"{rates['fooling_rate']:.0%} of the pictures" + (f", {held:.0%} of unseen ones" if held is not None else "")
     return panel(tiles, captions=captions, title=f"{net.name} fooled on {seen}", tile_height=300)
@@ -225,22 +228,28 @@ def load_perturbation(path: Path) -> Tensor:
 class _Applied:
     """Lays one perturbation over picture after picture."""
 
-    def __init__(self, path: Path, raw: bool) -> None:
+    def __init__(self, path: Path, raw: bool, suffix: str) -> None:
         self.perturbation = load_perturbation(path)
         self.raw = raw
+        self.format = suffix if raw else PNG  # on a panel nobody is fooled
 
     def __call__(self, net: Network, picture: Picture) -> Result:
+        from cnnviz.adversarial.objective import verdicts
+        from cnnviz.adversarial.reading import Reading
         from cnnviz.adversarial.universal import lay_over
         from cnnviz.imaging import to_photo, to_pixels
 
         changed = to_photo(lay_over(self.perturbation, picture.pixels))
-        before, after = (net.predict(pixels, 1)[0][0] for pixels in (picture.pixels, to_pixels(changed)))
-        change = to_pixels(changed) - picture.pixels
+        height, width = picture.pixels.shape[2:]
+        written = to_pixels(Reading((height, width), format=self.format).file(changed))
+        before, after = (verdicts(net, pixels)[0] for pixels in (picture.pixels, written))
+        change = written - picture.pixels
         facts = {
             "success": before[0] != after[0],
             "before": prediction_json(before),
             "after": prediction_json(after),
             "linf": round(float(change.abs().max()), 6),
+            "judged_as": self.format,
         }
         image = changed if self.raw else self._panel(picture, changed, before, after)
         return Result(facts, image, target=after[1])

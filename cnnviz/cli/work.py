@@ -226,13 +226,15 @@ def _of_one_size(pictures: Mapping[int, Picture]) -> list[list[int]]:
     return list(groups.values())
 
 
-def image_file(image: Image | list[Image] | bytes, suffix: str, recipe: dict[str, Any]) -> bytes:
-    """A result's picture, film or page as the bytes of a file with this suffix."""
-    from cnnviz.imaging.files import encode
+def image_file(
+    image: Image | list[Image] | bytes, suffix: str, recipe: dict[str, Any], quality: int | None = None
+) -> bytes:
+    """A result's picture, film or page as the bytes of a file with this suffix, a still with this quality."""
+    from cnnviz.imaging.encoding import QUALITY, encode
     from cnnviz.imaging.video import VIDEO, encode_video
 
     if isinstance(image, bytes):
         return image
     if suffix.lower() == VIDEO:
         return encode_video(image if isinstance(image, list) else [image], recipe)
-    return encode(image, suffix.rpartition(".")[2], recipe)
+    return encode(image, suffix.rpartition(".")[2], recipe, quality or QUALITY)

@@ -25,6 +25,10 @@ FORMATS = {
 }
 """The extensions pictures can be written with, and Pillow's name of each format."""
 
+QUALITY = 95
+"""Of JPEG and WebP, where nothing else is asked for."""
+
+_LOSSLESS = {"PNG", "TIFF"}
 _MOVING = {"GIF", "WEBP"}
 _LIST = ", ".join(name for name in FORMATS if name not in {".jpeg", ".tiff"})
 
@@ -38,11 +42,16 @@ def format_of(path: str | Path) -> str:
     raise UsageError(f"'{path}' cannot be written: pictures are written as {_LIST}, and {what}.")
 
 
+def is_lossless(suffix: str) -> bool:
+    """Whether files with this extension hold pictures of eight bits to the last bit; UsageError if there is no such."""
+    return format_of(f"picture{suffix}") in _LOSSLESS
+
+
 def encode(
     image: Any,
     format: str,
     recipe: dict[str, Any] | None = None,
-    quality: int = 95,
+    quality: int = QUALITY,
     *,
     duration: int = 80,
 ) -> bytes:

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field
 from functools import cached_property
+from typing import SupportsIndex
 
 import torch
 from torch import Tensor, fx, nn
@@ -20,7 +21,7 @@ from cnnviz.network.catalogue import IMAGENET_MEAN, IMAGENET_STD
 from cnnviz.network.frozen import freeze_convolutions
 from cnnviz.network.graph import Tell
 from cnnviz.network.layers import Layer, LayerTable, shapes_of_pass
-from cnnviz.network.targets import find_class, numbered_labels
+from cnnviz.network.targets import Target, find_class, find_classes, numbered_labels
 from cnnviz.runtime.precision import convolving
 
 Prediction = tuple[int, str, float]
@@ -293,10 +294,18 @@ class Network:
         assert self.labels is not None
         return self.labels[index]
 
-    def find_class(self, wanted: str | int) -> int:
-        """The class index meant by an index, a name, or part of a name that only one class has."""
+    def find_class(self, wanted: str | SupportsIndex | Tensor) -> int:
+        """The class index meant by an index, a name, or part of a name that only one class has.
+
+        The index may be NumPy's or a tensor's. Raises UsageError where there is no such class, or several are meant.
+        """
         assert self.labels is not None
         return find_class(self.labels, wanted)
+
+    def find_classes(self, wanted: Target, count: int) -> list[int] | None:
+        """The class index for each of ``count`` pictures by a class for all or one for each; None for None."""
+        assert self.labels is not None
+        return find_classes(self.labels, wanted, count)
 
     def autocast(self) -> AbstractContextManager:
         """The context convolutions run in for this network's precision."""

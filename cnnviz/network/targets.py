@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import difflib
 import json
+import operator
 import re
 import unicodedata
+from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, SupportsIndex
+
+from torch import Tensor
 
 from cnnviz.errors import UsageError
 from cnnviz.network.catalogue import BUNDLED
@@ -101,13 +105,25 @@ def _check_label(path: Path, index: int, label: str) -> None:
         )
 
 
-def find_class(labels: tuple[str, ...], wanted: str | int) -> int:
+Target = int | str | Sequence[int | str] | SupportsIndex | Tensor | None
+"""A class for all pictures (index, name or part of one), a class for each, or None for each one's likeliest.
+
+Indices may be NumPy's or a tensor's, as ``network(pixels).argmax(1)`` gives them.
+"""
+
+
+def find_class(labels: tuple[str, ...], wanted: str | SupportsIndex | Tensor) -> int:
     """The index of the class meant by ``wanted``: an index, a name, or a part that only one name has.
 
-    Case does not matter, and ``_`` may stand for a space. Raises UsageError that lists the candidates where several
-    names match, and the nearest names where none does.
+    Case does not matter, and ``_`` may stand for a space. The index may be of NumPy's types, or in a tensor of one
+    value. Raises UsageError that lists the candidates where several names match, and the nearest names where none does.
     """
-    text = str(wanted).strip()
+    found = _plain(wanted)
+    if isinstance(found, list) and len(found) == 1:
+        found = found[0]
+    if isinstance(found, bool) or not isinstance(found, int | str):
+        raise UsageError(f"A class is named by its index or its name, not by {_shown(found)}.")
+    text = str(found).strip()
     if _is_integer(text):
         return _checked_index(labels, int(text))
     key = _fold(text)
@@ -119,6 +135,38 @@ def find_class(labels: tuple[str, ...], wanted: str | int) -> int:
     if len(best) == 1:
         return best[0]
     raise _no_such_class(labels, text, best)
+
+
+def find_classes(labels: tuple[str, ...], wanted: Target, count: int) -> list[int] | None:
+    """The class index for each of ``count`` pictures; None for ``wanted`` None.
+
+    Raises UsageError for an unknown class, or another number of classes than of pictures.
+    """
+    found = _plain(wanted)
+    if found is None:
+        return None
+    if isinstance(found, int | str):
+        return [find_class(labels, found)] * count
+    if not isinstance(found, Sequence) or isinstance(found, bytes):
+        raise UsageError(f"A class is named by its index or its name, not by {_shown(found)}.")
+    indices = [find_class(labels, each) for each in found]
+    if len(indices) != count:
+        raise UsageError(f"{len(indices)} classes were given for {count} pictures.")
+    return indices
+
+
+def _plain(value: object) -> object:
+    """Tensors, arrays and NumPy's numbers as numbers and lists of Python's own."""
+    if isinstance(value, list | tuple):
+        return [_plain(each) for each in value]
+    if hasattr(value, "tolist"):
+        return value.tolist()
+    return operator.index(value) if hasattr(value, "__index__") and not isinstance(value, bool) else value
+
+
+def _shown(value: object) -> str:
+    text = repr(value)
+    return text if len(text) < 60 else f"{text[:60]}…"
 
 
 def _is_integer(text: str) -> bool:

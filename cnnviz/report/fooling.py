@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import torch
 from PIL import Image
 
+from cnnviz.adversarial.objective import scores_of
 from cnnviz.adversarial.photo import Attack, fool
 from cnnviz.adversarial.reading import Reading
 from cnnviz.imaging.pixels import to_photo, to_pixels
@@ -47,11 +48,12 @@ def fooling_example(study: Study, target: int | None = None) -> Fooling:
             break
     levels = round(found.linf * 255)
     factor = max(1, int(0.5 / found.linf)) if found.linf else 1
+    named = goal if study.network.classes > 1 else None  # of a single class there is only one way out
     settings = {"epsilon": f"{epsilon}/255", "small": True}
     return Fooling(
         Figure("before", start, exact=True),
         Figure("change", _magnified(found.original, found.photo, factor)),
-        Figure("after", found.photo, exact=True, recipe=study.recipe_of("fool", goal, raw=True, **settings)),
+        Figure("after", found.photo, exact=True, recipe=study.recipe_of("fool", named, raw=True, **settings)),
         found.before,
         found.after,
         found.success,
@@ -62,7 +64,7 @@ def fooling_example(study: Study, target: int | None = None) -> Fooling:
 
 def _least_likely(study: Study) -> int:
     with torch.no_grad():
-        return int(study.network(study.pixels)[0].argmin())
+        return int(scores_of(study.network, study.pixels)[0].argmin())
 
 
 def _magnified(before: Image.Image, after: Image.Image, factor: int) -> Image.Image:

@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import json
 
+import numpy as np
 import pytest
+import torch
 
+from cnnviz.adversarial import fgsm
+from cnnviz.attribution import saliency
 from cnnviz.errors import UsageError
 from cnnviz.network.targets import find_class, imagenet_labels, read_labels
 
@@ -107,3 +111,53 @@ def test_the_nearest_of_very_many_names_is_not_looked_for(monkeypatch):
 def test_labels_file_missing(tmp_path):
     with pytest.raises(UsageError, match="cannot be read: No such file"):
         read_labels(tmp_path / "none.txt")
+
+
+@pytest.mark.parametrize(
+    "wanted",
+    [
+        np.int64(281),
+        np.uint16(281),
+        np.array(281),
+        np.array([281]),
+        torch.tensor(281),
+        torch.tensor([281], dtype=torch.int32),
+        [281],
+        ["tabby"],
+        [np.int64(281)],
+        [torch.tensor(281)],
+        "281",
+    ],
+)
+def test_indices_of_any_kind(squeezenet, wanted):
+    pixels = torch.rand(1, 3, 64, 64, generator=torch.Generator().manual_seed(0))
+    assert squeezenet.find_class(wanted) == 281
+    assert torch.equal(saliency(squeezenet, pixels, wanted), saliency(squeezenet, pixels, 281))
+    assert torch.equal(fgsm(squeezenet, pixels, target=wanted), fgsm(squeezenet, pixels, target=281))
+
+
+def test_what_the_network_says_is_a_target(squeezenet):
+    pixels = torch.rand(2, 3, 64, 64, generator=torch.Generator().manual_seed(0))
+    likeliest = squeezenet(pixels).argmax(1)
+    for target in (likeliest, likeliest.numpy(), likeliest.tolist(), tuple(likeliest)):
+        assert torch.equal(saliency(squeezenet, pixels, target), saliency(squeezenet, pixels))
+
+
+@pytest.mark.parametrize(
+    ("wanted", "message"),
+    [
+        (2.0, "by its index or its name, not by 2.0"),
+        (True, "not by True"),
+        (torch.tensor([1.5, 2.0]), "not by 1.5"),
+        ([1, 2, 3], "3 classes were given for 2 pictures"),
+        (torch.tensor([[1, 2], [3, 4]]), r"not by \[1, 2\]"),
+        (b"cat", "not by b'cat'"),
+        (torch.tensor([5, 1000]), "Class index 1000 is out of range"),
+        (object, "not by <class 'object'>"),
+    ],
+)
+def test_what_names_no_class(squeezenet, wanted, message):
+    pixels = torch.zeros(2, 3, 64, 64)
+    for technique in (saliency, lambda network, x, target: fgsm(network, x, target=target)):
+        with pytest.raises(UsageError, match=message):
+            technique(squeezenet, pixels, wanted)

@@ -1,0 +1,121 @@
+"""Checks of pixels that came from outside: a float tensor (N, 3, H, W) in [0, 1], or an error that says what to do."""
+
+from __future__ import annotations
+
+import os
+import sys
+import warnings
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from PIL import Image
+
+from cnnviz.errors import UsageError
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+_WANTED = "Pixels are a float tensor (N, 3, H, W) in [0, 1]"
+_HALF_A_LEVEL = 0.5 / 255
+"""So far outside [0, 1] a value is still black or white when it is rounded to eight bits."""
+
+_PACKAGE = str(Path(__file__).parents[1]) + os.sep
+
+
+def require_pixels(pixels: object) -> Tensor:
+    """``pixels``, having made sure that they are floats of the shape (N, 3, H, W).
+
+    Raises UsageError that says what to do with pictures of PIL, NumPy arrays, integers, paths, and other shapes.
+    """
+    import torch
+
+    if not isinstance(pixels, torch.Tensor):
+        raise UsageError(f"{_WANTED}, not {_named(pixels)}: {_remedy(pixels)}.")
+    if not pixels.is_floating_point():
+        kind = str(pixels.dtype).removeprefix("torch.")
+        last = " of the channels last" if _ends_in_channels(pixels.shape) else ""
+        axes = "pixels.permute(2, 0, 1)[None] / 255" if last and pixels.ndim == 3 else "pixels / 255"
+        raise UsageError(f"{_WANTED}, not of the type {kind}{last}: {axes} makes them of bytes.")
+    if pixels.ndim != 4 or pixels.shape[1] != 3 or 0 in pixels.shape[2:]:
+        raise UsageError(f"{_WANTED}, not of the shape {tuple(pixels.shape)}{_advice(pixels.shape)}.")
+    return pixels
+
+
+def require_in_range(pixels: object) -> Tensor:
+    """``pixels`` as ``require_pixels`` has them, having made sure that they are between 0 and 1, to half a level of
+    eight bits; for what changes pixels, which would cut off the rest."""
+    found = require_pixels(pixels)
+    outside = _outside(found)
+    if outside:
+        raise UsageError(outside)
+    return found
+
+
+def warn_of_range(pixels: Tensor) -> None:
+    """A UserWarning, for the caller's line, where ``pixels`` are not between 0 and 1; UsageError where one is NaN."""
+    outside = _outside(pixels)
+    if outside:
+        warnings.warn(f"{outside} The network is shown them as they are.", stacklevel=_levels_to_caller())
+
+
+def outside_range(low: float, high: float, whose: str = "Pixels") -> str | None:
+    """A sentence on values from ``low`` to ``high`` if those are not in [0, 1], to half a level of eight bits."""
+    if low >= -_HALF_A_LEVEL and high <= 1 + _HALF_A_LEVEL:
+        return None
+    remedy = "divide bytes by 255" if low >= 0 else "give them as photos have them, not normalized"
+    return f"{whose} must be in [0, 1], not from {low:.3g} to {high:.3g}: {remedy}."
+
+
+def _outside(pixels: Tensor) -> str | None:
+    if pixels.numel() == 0 or pixels.is_meta:
+        return None
+    low, high = (float(value) for value in pixels.detach().aminmax())
+    if not (abs(low) < float("inf") and abs(high) < float("inf")):
+        raise UsageError("The pixels hold NaN or infinite values.")
+    return outside_range(low, high)
+
+
+def _named(value: object) -> str:
+    if isinstance(value, np.ndarray):
+        return f"a NumPy array of the type {value.dtype} and the shape {value.shape}"
+    return "a picture of PIL" if isinstance(value, Image.Image) else f"a {type(value).__name__}"
+
+
+def _remedy(value: Any) -> str:
+    if isinstance(value, Image.Image):
+        return "cnnviz.to_pixels(photo) makes them"
+    if isinstance(value, np.ndarray):
+        if value.ndim == 4:
+            axes = ".permute(0, 3, 1, 2)" if _ends_in_channels(value.shape) else ""
+        else:
+            axes = ".permute(2, 0, 1)[None]" if _ends_in_channels(value.shape) else "[None]"
+        scale = "" if value.dtype.kind == "f" else " / 255"
+        return f"torch.from_numpy(a){axes}{scale} makes them, and cnnviz.read_image(path) reads them"
+    if isinstance(value, str | os.PathLike):
+        return "cnnviz.read_image(path) reads them"
+    return "cnnviz.read_image(path) reads them; torch.cat joins several pictures"
+
+
+def _advice(shape: Any) -> str:
+    if len(shape) == 3 and shape[0] == 3:
+        return ": pixels[None] adds the first axis"
+    if len(shape) == 3 and shape[2] == 3:
+        return ": pixels.permute(2, 0, 1)[None] puts the channels first"
+    if len(shape) == 4 and shape[3] == 3:
+        return ": pixels.permute(0, 3, 1, 2) puts the channels second"
+    if len(shape) == 4 and shape[1] == 1:
+        return ": pixels.expand(-1, 3, -1, -1) makes gray pictures RGB"
+    return ""
+
+
+def _ends_in_channels(shape: Any) -> bool:
+    return len(shape) >= 3 and shape[-1] == 3
+
+
+def _levels_to_caller() -> int:
+    """The ``stacklevel`` of the nearest line outside of this package, seen from ``warn_of_range``."""
+    frame, level = sys._getframe(1), 1
+    while frame.f_back is not None and frame.f_code.co_filename.startswith(_PACKAGE):
+        frame, level = frame.f_back, level + 1
+    return level
