@@ -69,8 +69,9 @@ def rectified_gradient(
         with network.autocast():
             run = _RuleInterpreter(graph, rule)
             output = run.run(network.normalize(pixels))
+        found = network.answer(output, pixels) if layer is None else widened(output["layer"])
         run.check(network.name, layer)
-        score = objective(network.answer(output, pixels) if layer is None else widened(output["layer"]))
+        score = objective(found)
     gradient = gradients_of(score, pixels)[0]
     return checks.require_finite(gradient, f"{rule} gradient", network, pixels)
 
