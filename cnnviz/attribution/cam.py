@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import torch
 from torch import Tensor
 from torch.nn import functional as F
@@ -10,8 +12,8 @@ from cnnviz.attribution.rectifiers import guided_backprop
 from cnnviz.attribution.targets import Target, target_indices
 from cnnviz.errors import UsageError
 from cnnviz.network import Network, checks
-from cnnviz.network.layers import shapes_of_pass
 from cnnviz.network.network import widened
+from cnnviz.network.shapes import shapes_of_pass
 from cnnviz.runtime.precision import gradients_of
 
 _HEADS = ("classifier", "avgpool", "fc", "head", "dropout", "adaptive_avg_pool2d")
@@ -36,13 +38,12 @@ def grad_cam(network: Network, pixels: Tensor, target: Target = None, *, layer: 
         UsageError: no such class or layer, or a layer whose output is no map.
     """
     name = layer or last_spatial_layer(network)
+    network.layers.require_map(name)
     graph = network.truncated({"maps": name, "logits": None})
     pixels = pixels.detach().to(network.device).requires_grad_()
     with torch.enable_grad(), network.autocast():
         found = graph(network.normalize(pixels))
         maps, logits = widened(found["maps"]), network.answer(found["logits"], pixels)
-        if maps.ndim != 4:
-            raise UsageError(f"The output of layer '{name}' is no map; 'cnnviz layers' lists those that are.")
         score = logits.gather(1, target_indices(network, logits, target)[:, None]).sum()
         gradient = gradients_of(score, found["maps"])[0].to(maps)
     checks.require_finite(gradient, f"gradient at layer '{name}'", network, pixels)
@@ -63,15 +64,7 @@ def last_spatial_layer(network: Network) -> str:
     """The last layer whose output is a map of more than one position and not part of the classifier."""
     empty = torch.zeros(1, 3, network.spec.size, network.spec.size)
     shapes = shapes_of_pass(network.graph, network.normalize(empty))
-    maps = [
-        name
-        for name in network.layers
-        if name.split(".")[0] not in _HEADS and _is_map(shapes[network.layers.node(name)])
-    ]
-    if not maps:
-        raise UsageError(f"{network.name} has no layer whose output is a map.")
-    return maps[-1]
-
-
-def _is_map(shape: object) -> bool:
-    return isinstance(shape, torch.Size) and len(shape) == 4 and shape[2] * shape[3] > 1
+    for name in reversed(list(network.layers)):
+        if name.split(".")[0] not in _HEADS and math.prod(network.layers.map_size(name, shapes) or (0,)) > 1:
+            return name
+    raise UsageError(f"{network.name} has no layer whose output is a map.")

@@ -14,7 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor, fx, nn
 
-from cnnviz.network.operations import called, given, operation
+from cnnviz.network.operations import called, given, names, operation
 
 Bounds = tuple[float, float | None]
 """The values between which a rectifier is the identity; None: it has no upper one."""
@@ -22,11 +22,7 @@ Bounds = tuple[float, float | None]
 Values = Mapping[fx.Node, Any]
 
 
-def _names(text: str) -> frozenset[str]:
-    return frozenset(text.split())
-
-
-_LINEAR = _names(
+_LINEAR = names(
     """
     Conv1d Conv2d Conv3d ConvTranspose1d ConvTranspose2d ConvTranspose3d Linear Identity Flatten Unflatten
     BatchNorm1d BatchNorm2d BatchNorm3d SyncBatchNorm LayerNorm RMSNorm GroupNorm InstanceNorm1d InstanceNorm2d
@@ -52,7 +48,7 @@ _LINEAR = _names(
 )
 """What is linear, reorders, chooses the largest, or normalizes, whatever number of feature maps it is given."""
 
-_PRODUCTS = _names(
+_PRODUCTS = names(
     """
     mul div matmul mm bmm mv dot einsum linear conv1d conv2d conv3d conv_transpose1d conv_transpose2d conv_transpose3d
     addmm baddbmm addmv addcmul addcdiv tensordot outer bilinear lerp
@@ -63,13 +59,13 @@ _PRODUCTS = _names(
 _DIVISORS = {"div": 1, "addcdiv": 2}
 """Where their divisor stands, which may not be made of the picture."""
 
-_SHAPES_ALONE = _names("zeros_like ones_like full_like empty_like new_zeros new_ones new_full new_tensor")
+_SHAPES_ALONE = names("zeros_like ones_like full_like empty_like new_zeros new_ones new_full new_tensor")
 """Functions of a tensor that its values have no part in."""
 
-_NORMALIZING = _names("Softmax Softmax2d LogSoftmax softmax log_softmax")
+_NORMALIZING = names("Softmax Softmax2d LogSoftmax softmax log_softmax")
 """Allowed as a network's last operation, where the score is read."""
 
-_PASSING = _names("flatten Flatten view reshape squeeze contiguous float double to Identity getitem")
+_PASSING = names("flatten Flatten view reshape squeeze contiguous float double to Identity getitem")
 
 _COMPARISONS: dict[str, Callable[[Any, Any], Any]] = {
     "gt": operator.gt,
@@ -146,6 +142,8 @@ def rectifier(
     so far; ``bent`` are the nodes among them that the picture's values have a part in.
     """
     name = operation(root, node)
+    source: Any
+    found: Bounds | None
     if node.op == "call_module":
         source, found = node.all_input_nodes[0], _bounds_of_module(root.get_submodule(str(node.target)), name)
     elif name in {"maximum", "fmax", "max"}:

@@ -88,10 +88,9 @@ def _placed(net: Network, picture: Picture, neuron: Neuron) -> tuple[tuple[int, 
     """Where the neuron is in its map, and its activation."""
     import torch
 
+    net.layers.require_map(neuron.layer)
     with torch.no_grad():
         maps = net.features(picture.pixels, [neuron.layer])[neuron.layer]
-    if maps.ndim != 4:
-        raise UsageError(f"The output of layer '{neuron.layer}' is no map; 'cnnviz layers' lists those that are.")
     channels, height, width = maps.shape[1:]
     if neuron.channel >= channels:
         raise UsageError(f"Layer '{neuron.layer}' has channels 0 to {channels - 1}; there is no {neuron.channel}.")

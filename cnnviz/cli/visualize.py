@@ -221,6 +221,7 @@ def _width(network: Network, layer: str) -> int:
     """How many channels a layer has."""
     import torch
 
+    network.layers.require_map(layer)
     side = network.spec.size
     with torch.no_grad():
         return network.features(torch.zeros(1, 3, side, side), [layer])[layer].shape[1]

@@ -45,13 +45,9 @@ def activation_grid(network: Network, pixels: Tensor, layer: str) -> ActivationG
     """
     if len(pixels) != 1:
         raise UsageError(f"Feature maps are shown for one picture at a time, not {len(pixels)}.")
+    network.layers.require_map(layer)
     with torch.no_grad():
         values = network.features(pixels, [layer])[layer]
-    if values.ndim != 4:
-        raise UsageError(
-            f"The layer '{layer}' has no maps: its output is a vector of {values.shape[1]} numbers; "
-            "'cnnviz layers' lists those of shape C×H×W."
-        )
     maps = values[0].cpu()
     strengths = maps.abs().mean(dim=(1, 2))
     order = strengths.argsort(descending=True, stable=True)

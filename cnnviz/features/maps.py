@@ -7,11 +7,9 @@ from typing import Any
 
 import torch
 
-from cnnviz.errors import UsageError
 from cnnviz.network import Network
 from cnnviz.network.geometry import ReceptiveField, receptive_fields
-from cnnviz.network.graph import truncate
-from cnnviz.network.layers import shapes_of_pass
+from cnnviz.network.shapes import shapes_of_pass
 
 
 @dataclass(frozen=True)
@@ -32,13 +30,10 @@ def map_layer(network: Network, layer: str) -> MapLayer:
     One pass over an empty picture tells the shapes: ``Network.layer_table`` needs no values, but its first use
     imports more of torch than the pass takes.
     """
-    node = network.layers.node(layer)
-    part = truncate(network.graph, {layer: node})
+    network.layers.require_map(layer)
+    part = network.truncated({layer: layer})
     empty = torch.zeros(1, 3, network.spec.size, network.spec.size)
     shapes = shapes_of_pass(part, network.normalize(empty))
     copy: Any = part.graph.output_node().args[0]
-    shape = shapes.get(copy[layer])
-    if not isinstance(shape, torch.Size) or len(shape) != 4:
-        found = "×".join(map(str, shape[1:])) if isinstance(shape, torch.Size) else "several tensors"
-        raise UsageError(f"The layer '{layer}' is no map ({found}): name one of shape C×H×W from 'cnnviz layers'.")
-    return MapLayer(network.layers.name_of(node), shape[1], receptive_fields(part, shapes)[copy[layer]])
+    field = receptive_fields(part, shapes)[copy[layer]]
+    return MapLayer(network.layers.name_of(network.layers.node(layer)), shapes[copy[layer]][1], field)

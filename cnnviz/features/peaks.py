@@ -56,10 +56,9 @@ def channel_peaks(network: Network, pixels: Tensor, layer: str) -> Peaks:
         UsageError: no such layer, or one without positions.
         ImageError: the pictures are too small for the network.
     """
+    network.layers.require_map(layer)
     with torch.no_grad():
         maps = network.features(pixels, [layer])[layer]
-    if maps.ndim != 4:
-        raise UsageError(f"The layer '{layer}' is no map of positions; 'cnnviz layers' tells which are.")
     values, where = maps.flatten(2).max(dim=2)
     width = maps.shape[3]
     return Peaks(values.cpu().numpy(), (where // width).int().cpu().numpy(), (where % width).int().cpu().numpy())

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import operator
 import re
-from collections.abc import Callable, Collection, Container, Iterable, Mapping
+from collections.abc import Callable, Collection, Container, Iterable, Mapping, Sequence
 from enum import Enum, auto
 
 import torch
@@ -83,8 +83,25 @@ def remove_inplace(module: nn.Module) -> None:
 
 
 def layer_nodes(graph_module: fx.GraphModule) -> dict[str, fx.Node]:
-    """Layer name -> node, in order of computation, of the nodes that can hold a tensor."""
-    return {node.meta[LAYER]: node for node in graph_module.graph.nodes if LAYER in node.meta}
+    """Layer name -> node, in order of computation, of the nodes that can hold a tensor made of the picture."""
+    made = depends_on_input(graph_module.graph)
+    nodes = [node for node in graph_module.graph.nodes if LAYER in node.meta and node in made]
+    return {node.meta[LAYER]: node for node in nodes if not _asks_for_shape(node)}
+
+
+def _asks_for_shape(node: fx.Node) -> bool:
+    if node.op == "call_function" and node.target is getattr:
+        return node.args[1] in {"shape", "ndim", "dtype", "device"}
+    return node.op == "call_method" and node.target in {"size", "dim", "numel"}
+
+
+def depends_on_input(graph: fx.Graph) -> set[fx.Node]:
+    """The nodes that the input has a part in; the others are made of weights and constants alone."""
+    found: set[fx.Node] = set()
+    for node in graph.nodes:
+        if node.op == "placeholder" or any(source in found for source in node.all_input_nodes):
+            found.add(node)
+    return found
 
 
 def block_nodes(layers: dict[str, fx.Node]) -> dict[str, fx.Node]:
@@ -97,15 +114,26 @@ def block_nodes(layers: dict[str, fx.Node]) -> dict[str, fx.Node]:
     return blocks
 
 
-def truncate(graph_module: fx.GraphModule, nodes: dict[str, fx.Node]) -> fx.GraphModule:
-    """A graph that computes only what ``nodes`` need, and returns ``{key: value of the node}``."""
+def truncate(
+    graph_module: fx.GraphModule, nodes: dict[str, fx.Node], turns: Mapping[fx.Node, Sequence[int]] | None = None
+) -> fx.GraphModule:
+    """A graph that computes only what ``nodes`` need, and returns ``{key: value of the node}``.
+
+    ``turns`` has the order of axes in which the values of some are returned. What is deeper is computed of that
+    value, so that it has a gradient with respect to it.
+    """
     needed = ancestors(nodes.values())
     graph = fx.Graph()
     copies: dict[fx.Node, fx.Node] = {}
+    turned: dict[fx.Node, fx.Node] = {}
     for node in graph_module.graph.nodes:
         if node in needed:
             copies[node] = graph.node_copy(node, copies.__getitem__)
-    graph.output({key: copies[node] for key, node in nodes.items()})
+            if node in nodes.values() and turns and node in turns:
+                turned[node] = graph.call_method("permute", (copies[node], *turns[node]))
+                back = [list(turns[node]).index(axis) for axis in range(len(turns[node]))]
+                copies[node] = graph.call_method("permute", (turned[node], *back))
+    graph.output({key: turned.get(node, copies[node]) for key, node in nodes.items()})
     return fx.GraphModule(graph_module, graph)
 
 
@@ -189,11 +217,13 @@ Tell = Callable[[str, Tensor], object]
 """A node's key and its value."""
 
 
-def reporting(graph_module: fx.GraphModule, nodes: Mapping[str, fx.Node]) -> fx.GraphModule:
+def reporting(
+    graph_module: fx.GraphModule, nodes: Mapping[str, fx.Node], turns: Mapping[fx.Node, Sequence[int]] | None = None
+) -> fx.GraphModule:
     """A graph of the input and of ``tell``, a ``Tell``, that computes what ``nodes`` need and returns nothing.
 
-    ``tell`` is called with each node's value as soon as there is one. What nothing deeper needs is freed then, and
-    ReLUs write as in ``quickened``.
+    ``tell`` is called with each node's value as soon as there is one, its axes in the order ``turns`` has for it. What
+    nothing deeper needs is freed then, and ReLUs write as in ``quickened``.
     """
     needed = ancestors(nodes.values())
     graph = fx.Graph()
@@ -208,7 +238,8 @@ def reporting(graph_module: fx.GraphModule, nodes: Mapping[str, fx.Node]) -> fx.
             if node.op == "placeholder":
                 tell = graph.placeholder("tell")
             for key in keys.get(node, []):
-                graph.call_function(_call, (tell, key, copies[node]))
+                turned = graph.call_method("permute", (copies[node], *turns[node])) if turns and node in turns else None
+                graph.call_function(_call, (tell, key, turned or copies[node]))
     graph.output(None)
     return fx.GraphModule(graph_module, graph)
 

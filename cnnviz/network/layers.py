@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-import torch
-from torch import Size, Tensor, fx, nn
-from torch.func import functional_call
+from torch import Size, fx, nn
 
 from cnnviz.errors import UsageError
 from cnnviz.network import geometry
 from cnnviz.network.geometry import ReceptiveField
 from cnnviz.network.graph import block_nodes, layer_nodes, natural_order
+from cnnviz.network.layout import MAP, Layouts
+from cnnviz.network.shapes import output_shapes
 
 
 @dataclass(frozen=True)
@@ -23,7 +23,8 @@ class Layer:
 
     ``shape`` is that of its output without the batch axis, (C, H, W) for maps; ``parameters`` counts its own
     weights; ``macs`` are multiply-adds for one picture; ``receptive_field`` is None where each position sees the
-    whole picture.
+    whole picture. ``layout`` tells in which order a map's axes lie while it is computed (``NCHW``, ``NHWC``), and is
+    None for what is no map.
     """
 
     name: str
@@ -33,17 +34,23 @@ class Layer:
     parameters: int
     macs: int
     receptive_field: ReceptiveField | None
+    layout: str | None
 
     @property
     def is_spatial(self) -> bool:
-        return len(self.shape) == 3
+        """Whether the output is a map (C, H, W)."""
+        return self.layout is not None
 
 
 class LayerTable:
     """All layers in order of computation; finds one by its path, by its block's path, or by a paper's alias."""
 
-    def __init__(self, graph_module: fx.GraphModule, aliases: dict[str, str]) -> None:
+    def __init__(
+        self, graph_module: fx.GraphModule, aliases: dict[str, str], input_shape: tuple[int, int, int] = (3, 224, 224)
+    ) -> None:
         self._graph_module = graph_module
+        self._input_shape = input_shape
+        self._layouts = Layouts(graph_module, input_shape)
         self._layers = layer_nodes(graph_module)
         self._blocks = block_nodes(self._layers)
         self._aliases = {a: path for a, path in aliases.items() if path in self._layers or path in self._blocks}
@@ -77,6 +84,40 @@ class LayerTable:
         blocks = [path for path, last in self._blocks.items() if last is node]
         return tuple(sorted(found, key=len) + blocks)
 
+    def turns(self, nodes: Iterable[fx.Node]) -> dict[fx.Node, tuple[int, ...]]:
+        """For those of ``nodes`` that are maps whose axes lie otherwise: in which order they are (N, C, H, W)."""
+        found = {node: self._layouts.turn(node) for node in nodes}
+        return {node: turn for node, turn in found.items() if turn is not None}
+
+    def is_map(self, name: str) -> bool:
+        """Whether a layer's output has channels and positions, (C, H, W) when it is read."""
+        return self._layouts.is_map(self.node(name))
+
+    def map_size(self, name: str, shapes: Mapping[fx.Node, Any]) -> tuple[int, int] | None:
+        """Rows and columns of a layer's map, by the nodes' ``shapes``; None where its output is no map."""
+        node = self.node(name)
+        shape = shapes[node]
+        if not isinstance(shape, Size) or len(shape) != len(MAP) or not self._layouts.is_map(node):
+            return None
+        turn = self._layouts.turn(node) or range(len(MAP))
+        return shape[turn[2]], shape[turn[3]]
+
+    def require_map(self, name: str) -> None:
+        """Raise UsageError, which names the nearest layer that is one, unless the layer's output is a map."""
+        if self.is_map(name):
+            return
+        node = self.node(name)
+        rows = self.table(self._input_shape[0], self._input_shape[1:])
+        maps = [row.name for row in rows if row.layout and row.shape[1] * row.shape[2] > 1]
+        place = {layer: number for number, layer in enumerate(self._layers)}
+        here = place[self.name_of(node)]
+        near = min(maps, key=lambda layer: abs(place[layer] - here), default=None)
+        shape = next(
+            ("×".join(map(str, row.shape)) for row in rows if row.name == self.name_of(node)), "several tensors"
+        )
+        nearest = f"the nearest that is one is '{near}', and " if near else ""
+        raise UsageError(f"The layer '{name}' is no map ({shape}): {nearest}'cnnviz layers' lists all of shape C×H×W.")
+
     def _unknown(self, name: str) -> UsageError:
         known = natural_order({*self._layers, *self._blocks, *self._aliases})
         near = difflib.get_close_matches(name, known, n=5, cutoff=0.5) or known[:5]
@@ -94,64 +135,20 @@ class LayerTable:
             module = self._graph_module.get_submodule(str(node.target)) if node.op == "call_module" else None
             fresh = module is not None and str(node.target) not in counted
             counted.add(str(node.target))
+            turn = self._layouts.turn(node) or range(len(shapes[node]))
             rows.append(
                 Layer(
                     name=name,
                     aliases=self.aliases_of(node),
                     kind=type(module).__name__ if module else name.rsplit(".", 1)[-1].rstrip("_0123456789"),
-                    shape=tuple(shapes[node][1:]),
+                    shape=tuple(shapes[node][axis] for axis in turn)[1:],
                     parameters=sum(p.numel() for p in module.parameters()) if module and fresh else 0,
                     macs=multiply_adds(module, shapes[node]) if module else 0,
                     receptive_field=fields.get(node),
+                    layout=self._layouts.of(node) if self._layouts.is_map(node) else None,
                 )
             )
         return rows
-
-
-class _ShapeInterpreter(fx.Interpreter):
-    """Runs a graph and keeps every node's output shape (for nodes that give no tensor: their value)."""
-
-    def __init__(self, graph_module: fx.GraphModule) -> None:
-        super().__init__(graph_module)
-        self.shapes: dict[fx.Node, Any] = {}
-
-    def run_node(self, n: fx.Node) -> Any:
-        value = super().run_node(n)
-        self.shapes[n] = value.shape if isinstance(value, Tensor) else value
-        return value
-
-
-class _MetaInterpreter(_ShapeInterpreter):
-    """Runs a graph on meta tensors, which have shapes and no values, whatever its parameters are on."""
-
-    def call_module(self, target: Any, args: Any, kwargs: Any) -> Any:
-        module = self.fetch_attr(target)
-        state = {name: tensor.to("meta") for name, tensor in (module.state_dict(keep_vars=True)).items()}
-        return functional_call(module, state, args, kwargs)
-
-    def get_attr(self, target: Any, args: Any, kwargs: Any) -> Any:
-        value = super().get_attr(target, args, kwargs)
-        return value.to("meta") if isinstance(value, Tensor) else value
-
-
-def output_shapes(graph_module: fx.GraphModule, input_shape: tuple[int, ...]) -> dict[fx.Node, Any]:
-    """The output shape of every node (for nodes that give no tensor: their value), computed on shapes alone."""
-    interpreter = _MetaInterpreter(graph_module)
-    dtype = next((p.dtype for p in graph_module.parameters()), torch.float32)
-    with torch.no_grad():
-        interpreter.run(torch.empty(input_shape, device="meta", dtype=dtype))
-    return interpreter.shapes
-
-
-def shapes_of_pass(graph_module: fx.GraphModule, inputs: Tensor) -> dict[fx.Node, Any]:
-    """The output shape of every node of one real pass over ``inputs``.
-
-    For a small picture this is quicker than ``output_shapes``, whose first use imports torch's compiler stack.
-    """
-    interpreter = _ShapeInterpreter(graph_module)
-    with torch.no_grad():
-        interpreter.run(inputs)
-    return interpreter.shapes
 
 
 def multiply_adds(module: nn.Module, output: Size) -> int:

@@ -20,7 +20,8 @@ from cnnviz.network.averaging import slim_averages
 from cnnviz.network.catalogue import IMAGENET_MEAN, IMAGENET_STD
 from cnnviz.network.frozen import freeze_convolutions
 from cnnviz.network.graph import Tell
-from cnnviz.network.layers import Layer, LayerTable, shapes_of_pass
+from cnnviz.network.layers import Layer, LayerTable
+from cnnviz.network.shapes import shapes_of_pass
 from cnnviz.network.targets import Target, find_class, find_classes, numbered_labels
 from cnnviz.runtime.precision import convolving
 
@@ -168,7 +169,8 @@ class Network:
     @cached_property
     def layers(self) -> LayerTable:
         """The layers in order, to be found by path, block or alias."""
-        return LayerTable(self.graph, aliases_for(self.name, self.module))
+        shape = (self.spec.channels, self.spec.size, self.spec.size)
+        return LayerTable(self.graph, aliases_for(self.name, self.module), shape)
 
     def layer_table(self, size: tuple[int, int] | None = None) -> list[Layer]:
         """Shape, parameters, multiply-adds and receptive field of every layer for pictures of ``size`` (H, W)."""
@@ -229,8 +231,9 @@ class Network:
     def features(self, pixels: Tensor, layers: Sequence[str], *, raw: bool = False) -> dict[str, Tensor]:
         """The outputs of ``layers`` by the names asked for, (N, C, H, W) for maps; differentiable.
 
-        Computes nothing deeper than the deepest layer asked for. An unknown layer is a UsageError that lists the
-        nearest names. ``raw`` leaves them in the type they were computed in, for work that goes on in it.
+        Maps that the network holds with their channels last are (N, C, H, W) here too. Computes nothing deeper than
+        the deepest layer asked for. An unknown layer is a UsageError that lists the nearest names. ``raw`` leaves
+        them in the type they were computed in, for work that goes on in it.
         """
         if not layers:
             raise UsageError("Name at least one layer; 'cnnviz layers' lists them.")
@@ -253,7 +256,7 @@ class Network:
         key = tuple(layers)
         if key not in self._reporting:
             nodes = {name: self.layers.node(name) for name in layers}
-            self._reporting[key] = graph.reporting(self.graph, nodes)
+            self._reporting[key] = graph.reporting(self.graph, nodes, self.layers.turns(nodes.values()))
         with self.autocast():
             self._reporting[key](self.normalize(pixels), tell)
 
@@ -266,7 +269,7 @@ class Network:
         key = tuple(layers.items()), quick
         if key not in self._truncated:
             nodes = {name: self.layers.node(layer) if layer else self.output_node for name, layer in layers.items()}
-            cut = graph.truncate(self.graph, nodes)
+            cut = graph.truncate(self.graph, nodes, self.layers.turns(nodes.values()))
             self._truncated[key] = graph.quickened(cut) if quick else cut
         return self._truncated[key]
 

@@ -37,6 +37,30 @@ _SPELLINGS = {
 }
 
 
+def names(text: str) -> frozenset[str]:
+    """The words of a text."""
+    return frozenset(text.split())
+
+
+POINTWISE = names(
+    """
+    Identity ReLU ReLU6 LeakyReLU PReLU RReLU ELU CELU SELU GELU SiLU Mish Hardswish Hardsigmoid Hardtanh Hardshrink
+    Softshrink Tanhshrink Softplus Softsign Sigmoid LogSigmoid Tanh Threshold
+    Dropout Dropout1d Dropout2d Dropout3d AlphaDropout FeatureAlphaDropout
+
+    relu relu6 leaky_relu prelu rrelu elu celu selu gelu silu mish hardswish hardsigmoid hardtanh hardshrink softshrink
+    tanhshrink softplus softsign sigmoid logsigmoid log_sigmoid tanh threshold
+    dropout dropout1d dropout2d dropout3d alpha_dropout feature_dropout feature_alpha_dropout stochastic_depth
+    add sub mul div pow floordiv floor_divide remainder fmod neg positive abs exp exp2 expm1 log log2 log10 log1p sqrt
+    rsqrt square reciprocal sin cos tan asin acos atan atan2 sinh cosh erf sign sgn floor ceil round trunc frac
+    clamp clamp_min clamp_max maximum minimum fmax fmin lerp addcmul addcdiv where masked_fill nan_to_num
+    gt ge lt le eq ne logical_and logical_or logical_xor logical_not and or xor invert isnan
+    contiguous clone detach to type type_as float double half bfloat16 cpu cuda
+    """
+)
+"""Operations that keep every axis, and whose values depend on those at the same place alone."""
+
+
 def operation(root: nn.Module, node: fx.Node) -> str | None:
     """The name of what a node of the graph of ``root`` does; None for code that is not PyTorch's.
 
@@ -85,12 +109,3 @@ def given(node: fx.Node, position: int, name: str, default: Any = inspect.Parame
     if default is inspect.Parameter.empty:
         return node.kwargs[name]
     return node.kwargs.get(name, default)
-
-
-def depends_on_input(graph: fx.Graph) -> set[fx.Node]:
-    """The nodes that the input has a part in; the others are made of weights and constants alone."""
-    found: set[fx.Node] = set()
-    for node in graph.nodes:
-        if node.op == "placeholder" or any(source in found for source in node.all_input_nodes):
-            found.add(node)
-    return found

@@ -201,7 +201,7 @@ class Objective:
             return {
                 name: value.flatten(2)[0].T.contiguous()
                 for name, value in self.network.features(guide, self.layers).items()
-                if value.ndim == 4
+                if self.network.layers.is_map(name)
             }
 
     def _check(self) -> None:
@@ -211,12 +211,12 @@ class Objective:
             found = self.network.features(torch.zeros(1, 3, side, side), self.layers)
         for want in self.wanted:
             maps = found[want.layer]
+            if self.guides or (want.channel is not None and maps.ndim != 2):
+                self.network.layers.require_map(want.layer)
             if want.channel is not None and not 0 <= want.channel < maps.shape[1]:
                 raise UsageError(
                     f"Layer '{want.layer}' has channels 0 to {maps.shape[1] - 1}; there is no {want.channel}."
                 )
-            if maps.ndim != 4 and self.guides:
-                raise UsageError(f"The output of layer '{want.layer}' is no map; a guide needs one.")
 
 
 def activation_gain(network: Network, before: Tensor, after: Tensor, layers: Sequence[str]) -> float:

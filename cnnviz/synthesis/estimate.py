@@ -12,7 +12,7 @@ from torch import Size as Shape
 
 from cnnviz.errors import MemoryShortError
 from cnnviz.network import Network
-from cnnviz.network.layers import output_shapes
+from cnnviz.network.shapes import output_shapes
 from cnnviz.runtime.memory import available_memory
 from cnnviz.synthesis.ascent import Ascent
 from cnnviz.synthesis.pieces import plan_pieces, smallest_piece

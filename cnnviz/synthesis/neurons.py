@@ -86,7 +86,7 @@ def _channel_score(network: Network, subject: Channels) -> Score:
     node = network.layers.node(subject.layer)
     module = network.graph.get_submodule(str(node.target)) if node.op == "call_module" else None
     _check(network, subject)
-    if isinstance(module, nn.Conv2d) and module.groups == 1:
+    if isinstance(module, nn.Conv2d) and _is_plain(module):
         maps = _sliced(network, node, subject.channels)
     else:
         maps = _picked(network, subject)
@@ -174,23 +174,25 @@ def _scoring_convolution(network: Network) -> fx.Node | None:
     while node.op in {"call_module", "call_function", "call_method"} and len(node.all_input_nodes) == 1:
         module = network.graph.get_submodule(str(node.target)) if node.op == "call_module" else None
         if isinstance(module, nn.Conv2d):
-            return node if module.groups == 1 and module.padding_mode == "zeros" else None
+            return node if _is_plain(module) else None
         if module is not None and not isinstance(module, _PASSIVE):
             return None
         node = node.all_input_nodes[0]
     return None
 
 
+def _is_plain(convolution: nn.Conv2d) -> bool:
+    """Whether its channels can be computed one by one from its weights as they are."""
+    watched = convolution._forward_hooks or convolution._forward_pre_hooks
+    return convolution.groups == 1 and convolution.padding_mode == "zeros" and not watched
+
+
 def _check(network: Network, subject: Channels) -> None:
     """Refuse a layer that is no map, and channels it does not have, before any step is taken."""
+    network.layers.require_map(subject.layer)
     side = max(network.spec.min_size, 64 if not network.spec.fixed else network.spec.size)
     with torch.no_grad():
         maps = network.features(torch.zeros(1, 3, side, side), [subject.layer])[subject.layer]
-    if maps.ndim != 4:
-        raise UsageError(
-            f"The output of layer '{subject.layer}' is no map; 'cnnviz layers' lists those that are. "
-            "For a class, name it instead."
-        )
     worst = max(subject.channels)
     if worst >= maps.shape[1] or min(subject.channels) < 0:
         raise UsageError(f"Layer '{subject.layer}' has channels 0 to {maps.shape[1] - 1}; there is no {worst}.")

@@ -21,7 +21,7 @@ from torch import Tensor, fx
 from cnnviz.errors import UsageError
 from cnnviz.network import Network
 from cnnviz.network.geometry import ReceptiveField, receptive_fields
-from cnnviz.network.layers import output_shapes
+from cnnviz.network.shapes import output_shapes
 from cnnviz.runtime.precision import gradients_of
 
 Size = tuple[int, int]
@@ -196,9 +196,8 @@ class _Reach:
 def _map_sizes(network: Network, layers: Sequence[str], size: Size) -> dict[str, Size]:
     """Height and width of each layer's maps."""
     shapes, nodes = _shapes(network, layers, size)
-    for layer, node in nodes.items():
-        if len(shapes[node]) != 4:
-            raise UsageError(f"Layer '{layer}' has no positions: its features are of the picture as a whole.")
+    for layer in layers:
+        network.layers.require_map(layer)
     return {layer: (int(shapes[node][2]), int(shapes[node][3])) for layer, node in nodes.items()}
 
 

@@ -1,0 +1,264 @@
+"""How the axes of every value in a graph lie: (N, C, H, W), (N, H, W, C), tokens (N, T, C), or otherwise.
+
+A letter stands for each axis: N for pictures, H and W for the rows and columns of positions, C for channels and other
+axes of fixed length, * for an axis that several of them went into. What each operation does to them is known for most;
+for the others it is seen from shapes: an axis is H if it grows with the picture's height alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import cached_property
+from typing import Any
+
+from torch import Size, fx
+
+from cnnviz.network.graph import depends_on_input
+from cnnviz.network.operations import POINTWISE, given, names, operation
+from cnnviz.network.shapes import shapes_as_far
+
+MAP = "NCHW"
+
+WINDOWED = names(
+    """
+    Conv2d ConvTranspose2d MaxPool2d AvgPool2d LPPool2d AdaptiveAvgPool2d AdaptiveMaxPool2d BatchNorm2d
+    conv2d conv_transpose2d max_pool2d avg_pool2d lp_pool2d adaptive_avg_pool2d adaptive_max_pool2d
+    max_pool2d_with_indices
+    """
+)
+"""Operations on maps whose channels are the second axis."""
+
+REDUCING = names("mean sum amax amin std var prod norm logsumexp max min argmax argmin any all median nanmean")
+PADDING = names(
+    "pad ZeroPad2d ConstantPad2d ReflectionPad2d ReplicationPad2d CircularPad2d ZeroPad1d ConstantPad1d ConstantPad3d"
+)
+PARTING = names("chunk split tensor_split")
+RESHAPING = names("view reshape flatten Flatten unflatten Unflatten view_as reshape_as")
+
+_KEEPING = (
+    POINTWISE
+    | PADDING
+    | PARTING
+    | names(
+        """
+        cat softmax log_softmax Softmax LogSoftmax Softmax2d layer_norm LayerNorm rms_norm RMSNorm normalize cumsum
+        batch_norm group_norm GroupNorm instance_norm InstanceNorm2d local_response_norm LocalResponseNorm
+        roll flip fliplr flipud interpolate upsample Upsample UpsamplingNearest2d UpsamplingBilinear2d
+        pixel_shuffle PixelShuffle pixel_unshuffle PixelUnshuffle channel_shuffle ChannelShuffle
+        """
+    )
+)
+"""Operations that leave the order of axes as it is."""
+
+
+class Layouts:
+    """The letters of every value of a graph, for pictures of ``input_shape`` (channels, height, width)."""
+
+    def __init__(self, graph_module: fx.GraphModule, input_shape: Sequence[int]) -> None:
+        self._graph_module = graph_module
+        self._input_shape = tuple(input_shape)
+        self._of_input = depends_on_input(graph_module.graph)
+
+    def of(self, node: fx.Node) -> str | None:
+        """A letter for each axis of a node's value; None where it is made of no picture, or how it lies is unknown."""
+        found = self._by_rules.get(node)
+        return self._by_shapes.get(node) if found is None and node in self._of_input else found
+
+    def is_map(self, node: fx.Node) -> bool:
+        """Whether a node's value is (N, C, H, W) in some order."""
+        return sorted(self.of(node) or "") == sorted(MAP)
+
+    def turn(self, node: fx.Node) -> tuple[int, ...] | None:
+        """The axes of a map in the order N, C, H, W; None where they lie so already, or the value is no map."""
+        found = self.of(node)
+        if not found or found == MAP or not self.is_map(node):
+            return None
+        return tuple(found.index(letter) for letter in MAP)
+
+    @cached_property
+    def _by_rules(self) -> dict[fx.Node, str | None]:
+        return self._follow({})
+
+    @cached_property
+    def _by_shapes(self) -> dict[fx.Node, str | None]:
+        return self._follow(_grown(self._graph_module, self._input_shape))
+
+    def _follow(self, seen: dict[fx.Node, str]) -> dict[fx.Node, str | None]:
+        """Every node's letters by what is done to its sources', or else as ``seen``."""
+        found: dict[fx.Node, str | None] = {}
+        for node in self._graph_module.graph.nodes:
+            if node.op == "placeholder":
+                found[node] = MAP
+            elif node in self._of_input:
+                found[node] = self._ruled(node, found) or seen.get(node) or self._supposed(node, found)
+        return found
+
+    def _ruled(self, node: fx.Node, found: dict[fx.Node, str | None]) -> str | None:
+        name = operation(self._graph_module, node)
+        sources = [found[source] for source in node.all_input_nodes if source in found]
+        if name in WINDOWED:
+            return sources[0] if sources and sources[0] and _has_channels_second(sources[0]) else None
+        if name in _KEEPING:
+            return _common([each for each in sources if each])
+        first = given(node, 0, "input", None)
+        letters = found.get(first) if isinstance(first, fx.Node) else None
+        if not letters or name not in _RULES:
+            return None
+        if name == "getitem" and operation(self._graph_module, first) in PARTING | WINDOWED:
+            return letters  # one of several of a kind
+        try:
+            return _RULES[name](node, letters, self._graph_module)
+        except (IndexError, TypeError, ValueError, KeyError):
+            return None  # written in a way that is not known, or by numbers that are computed
+
+    def _supposed(self, node: fx.Node, found: dict[fx.Node, str | None]) -> str | None:
+        """A convolution of what is unknown makes maps."""
+        unknown = all(found.get(source) is None for source in node.all_input_nodes)
+        return MAP if unknown and operation(self._graph_module, node) in WINDOWED else None
+
+
+def _has_channels_second(letters: str) -> bool:
+    return letters in (MAP, "NCWH")
+
+
+def _common(sources: Sequence[str]) -> str | None:
+    """The letters of what is made of several values place by place; those of fewer axes are spread over the others."""
+    longest = {each for each in sources if len(each) == max(map(len, sources))}
+    if len(longest) == 1:
+        return longest.pop()
+    return MAP if longest and all(map(_has_channels_second, longest)) else None
+
+
+def _grown(graph_module: fx.GraphModule, input_shape: tuple[int, ...]) -> dict[fx.Node, str]:
+    """The letters of every node's axes, by which of them are longer for more, higher, or wider pictures."""
+    channels, height, width = input_shape
+    first = shapes_as_far(graph_module, (2, channels, height, width))
+    others = {
+        "N": shapes_as_far(graph_module, (3, channels, height, width)),
+        "H": shapes_as_far(graph_module, (2, channels, 2 * height, width)),
+        "W": shapes_as_far(graph_module, (2, channels, height, 2 * width)),
+    }
+    found = {}
+    for node, shape in first.items():
+        shapes = {letter: other.get(node) for letter, other in others.items()}
+        if isinstance(shape, Size) and all(isinstance(o, Size) and len(o) == len(shape) for o in shapes.values()):
+            found[node] = "".join(
+                _letter([letter for letter, other in shapes.items() if other[axis] != length])
+                for axis, length in enumerate(shape)
+            )
+    return found
+
+
+def _letter(grew_with: Sequence[str]) -> str:
+    return grew_with[0] if len(grew_with) == 1 else "*" if grew_with else "C"
+
+
+def axes_of(node: fx.Node, position: int, name: str, rank: int) -> list[int]:
+    """An argument that tells axes, one, several, or as arguments of their own; none given: all.
+
+    Raises TypeError where they are computed.
+    """
+    given_one = given(node, position, name, None)
+    if isinstance(given_one, int) and name == "dims":
+        given_one = node.args[position:]
+    if given_one is None:
+        return list(range(rank))
+    several = [given_one] if isinstance(given_one, int) else list(given_one)
+    if not all(isinstance(axis, int) for axis in several):
+        raise TypeError("axes that are computed")
+    return [axis % rank for axis in several]
+
+
+def _permuted(node: fx.Node, letters: str, _: Any) -> str:
+    return "".join(letters[axis] for axis in axes_of(node, 1, "dims", len(letters)))
+
+
+def _transposed(node: fx.Node, letters: str, _: Any) -> str:
+    names_of = (("dim0", "axis0"), ("dim1", "axis1"))
+    one, other = (given(node, n + 1, pair[0], node.kwargs.get(pair[1])) for n, pair in enumerate(names_of))
+    swapped = list(letters)
+    swapped[one], swapped[other] = letters[other], letters[one]
+    return "".join(swapped)
+
+
+def _moved(node: fx.Node, letters: str, _: Any) -> str:
+    sources, places = axes_of(node, 1, "source", len(letters)), axes_of(node, 2, "destination", len(letters))
+    rest = [axis for axis in range(len(letters)) if axis not in sources]
+    for place, source in sorted(zip(places, sources, strict=True)):
+        rest.insert(place, source)
+    return "".join(letters[axis] for axis in rest)
+
+
+def _reduced(node: fx.Node, letters: str, _: Any) -> str:
+    keeps = given(node, 2, "keepdim", False)
+    axes = axes_of(node, 1, "dim", len(letters))
+    return letters if keeps is True else "".join(each for axis, each in enumerate(letters) if axis not in axes)
+
+
+def _flattened(node: fx.Node, letters: str, root: Any) -> str:
+    first, last = given(node, 1, "start_dim", 0), given(node, 2, "end_dim", -1)
+    if node.op == "call_module":
+        module = root.get_submodule(str(node.target))
+        first, last = module.start_dim, module.end_dim
+    first, last = first % len(letters), last % len(letters)
+    merged = letters[first : last + 1]
+    together = "C" if set(merged) == {"C"} else merged if len(merged) == 1 else "*"
+    return letters[:first] + together + letters[last + 1 :]
+
+
+def _viewed(node: fx.Node, letters: str, _: Any) -> str:
+    """``x.view(x.size(0), -1)``; other views are seen from shapes."""
+    sizes = node.args[1:] if len(node.args) > 2 else given(node, 1, "shape")
+    if len(sizes) != 2 or sizes[1] != -1 or letters[0] != "N":
+        raise ValueError("another view")
+    return "NC" if set(letters[1:]) == {"C"} else "N*"
+
+
+def _lined(node: fx.Node, letters: str, _: Any) -> str:
+    if letters[-1] not in "C*":
+        raise ValueError("along positions")
+    return letters[:-1] + "C"
+
+
+def _unsqueezed(node: fx.Node, letters: str, _: Any) -> str:
+    axis = given(node, 1, "dim") % (len(letters) + 1)
+    return letters[:axis] + "C" + letters[axis:]
+
+
+def _selected(node: fx.Node, letters: str, _: Any) -> str:
+    axis = given(node, 1, "dim") % len(letters)
+    return letters[:axis] + letters[axis + 1 :]
+
+
+def _indexed(node: fx.Node, letters: str, _: Any) -> str:
+    """``x[:, 0]``, ``x[..., ::2]``, ``x[:, None]``."""
+    index = node.args[1] if isinstance(node.args[1], tuple) else (node.args[1],)
+    used = sum(each is not None and each is not Ellipsis for each in index)
+    found, axis = "", 0
+    for each in index:
+        if each is None:
+            found += "C"
+        elif each is Ellipsis:
+            found, axis = found + letters[axis : axis + len(letters) - used], axis + len(letters) - used
+        elif isinstance(each, slice | int):
+            found, axis = found + (letters[axis] if isinstance(each, slice) else ""), axis + 1
+        else:
+            raise TypeError("chosen by values")
+    return found + letters[axis:]
+
+
+_RULES: dict[str, Callable[[fx.Node, str, Any], str]] = {
+    **dict.fromkeys(("mean", "sum", "amax", "amin"), _reduced),
+    "permute": _permuted,
+    "transpose": _transposed,
+    "movedim": _moved,
+    "flatten": _flattened,
+    "Flatten": _flattened,
+    "view": _viewed,
+    "reshape": _viewed,
+    "linear": _lined,
+    "Linear": _lined,
+    "unsqueeze": _unsqueezed,
+    "select": _selected,
+    "getitem": _indexed,
+}

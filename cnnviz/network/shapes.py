@@ -1,0 +1,80 @@
+"""The shape of everything a graph computes, and what computing it costs."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor, fx
+from torch.func import functional_call
+
+
+class _ShapeInterpreter(fx.Interpreter):
+    """Runs a graph and keeps every node's output shape (for nodes that give no tensor: their value)."""
+
+    def __init__(self, graph_module: fx.GraphModule) -> None:
+        super().__init__(graph_module)
+        self.extra_traceback = False
+        self.shapes: dict[fx.Node, Any] = {}
+
+    def run_node(self, n: fx.Node) -> Any:
+        value = super().run_node(n)
+        plain = tuple(value) if isinstance(value, torch.Size) else value  # a shape that was asked for is no output
+        self.shapes[n] = value.shape if isinstance(value, Tensor) else plain
+        return value
+
+
+class _MetaInterpreter(_ShapeInterpreter):
+    """Runs a graph on meta tensors, which have shapes and no values, whatever its parameters are on."""
+
+    def call_module(self, target: Any, args: Any, kwargs: Any) -> Any:
+        module = self.fetch_attr(target)
+        state = {
+            name: tensor.to("meta")
+            for held in (module.named_parameters(), module.named_buffers())
+            for name, tensor in held
+        }
+        kept = dict(module.__dict__)  # a hook may set the weight it makes (torch.nn.utils.weight_norm)
+        try:
+            return functional_call(module, state, args, kwargs)
+        finally:
+            module.__dict__.update(kept)
+
+    def get_attr(self, target: Any, args: Any, kwargs: Any) -> Any:
+        value = super().get_attr(target, args, kwargs)
+        return value.to("meta") if isinstance(value, Tensor) else value
+
+
+def _meta_input(graph_module: fx.GraphModule, shape: tuple[int, ...]) -> Tensor:
+    dtype = next((p.dtype for p in graph_module.parameters()), torch.float32)
+    return torch.empty(shape, device="meta", dtype=dtype)
+
+
+def output_shapes(graph_module: fx.GraphModule, input_shape: tuple[int, ...]) -> dict[fx.Node, Any]:
+    """The output shape of every node (for nodes that give no tensor: their value), computed on shapes alone."""
+    interpreter = _MetaInterpreter(graph_module)
+    with torch.no_grad():
+        interpreter.run(_meta_input(graph_module, input_shape))
+    return interpreter.shapes
+
+
+def shapes_as_far(graph_module: fx.GraphModule, input_shape: tuple[int, ...]) -> dict[fx.Node, Any]:
+    """The same, up to the first node that does not take a picture of this shape."""
+    interpreter = _MetaInterpreter(graph_module)
+    with torch.no_grad():
+        try:
+            interpreter.run(_meta_input(graph_module, input_shape))
+        except Exception:  # whatever a user's code raises
+            return interpreter.shapes
+    return interpreter.shapes
+
+
+def shapes_of_pass(graph_module: fx.GraphModule, inputs: Tensor) -> dict[fx.Node, Any]:
+    """The output shape of every node of one real pass over ``inputs``.
+
+    For a small picture this is quicker than ``output_shapes``, whose first use imports torch's compiler stack.
+    """
+    interpreter = _ShapeInterpreter(graph_module)
+    with torch.no_grad():
+        interpreter.run(inputs)
+    return interpreter.shapes
