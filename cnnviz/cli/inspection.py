@@ -74,15 +74,16 @@ def register(app: typer.Typer) -> None:
 
 
 def _blueprint_or_network(options: NetworkOptions, name: str, seed: int) -> Any:
-    """The network's plan: from the user's weights where given (they settle the class count), else without weights.
+    """The network's plan: from a file of the user's where given (it settles the class count), else without weights.
 
     Nothing is downloaded or computed: shapes need no values.
     """
-    if options.weights and options.weights.lower() != "random":
-        return options.load(name, seed, progress=False)
-    from cnnviz.network.loading import load_blueprint
+    from cnnviz.network.loading import load_blueprint, looks_like_file
 
-    return load_blueprint(name)
+    named = options.weights if options.weights and options.weights.lower() not in ("random", "embedded") else None
+    if named and looks_like_file(named):
+        return options.load(name, seed, progress=False)
+    return load_blueprint(name, named)
 
 
 def _layer_row(row: Layer) -> tuple[str, ...]:

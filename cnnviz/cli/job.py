@@ -287,6 +287,7 @@ class ImageJob:
                     **({"companions": made.written[1:]} if made.written[1:] else {}),
                     "model": network.name,
                     "weights": network.weights.label,
+                    **_about_weights(network),
                     **made.facts,
                     "seconds": round(made.seconds, 3),
                     "seed": self.run.seed,
@@ -296,6 +297,12 @@ class ImageJob:
         else:
             for line in (*made.written, *made.lines):
                 console.result(line)
+
+
+def _about_weights(network: Named) -> dict[str, Any]:
+    """What else is to be known of the weights, if anything."""
+    facts = {"transform_input": network.weights.transform_input, "note": network.weights.remark}
+    return {name: value for name, value in facts.items() if value is not None}
 
 
 def recipe_of(network: Named, names: Sequence[str], seed: int) -> dict[str, Any]:
@@ -326,13 +333,13 @@ def framed(source: Source, photo: Image, network: Network, options: PictureOptio
     from cnnviz.imaging.pixels import center_square, planned_size, to_pixels
     from cnnviz.runtime.memory import require_memory
 
-    spec, crop = network.spec, network.spec.crop if options.square else False
+    spec, crop = network.spec, network.spec.crop if options.square else None
     size: int | tuple[int, int] = spec.size if spec.fixed else (options.size_of(photo) or spec.size)
     if spec.fixed and not crop:
         size = (spec.size, spec.size)
-    height, width = planned_size(photo, size, crop)
+    height, width = planned_size(photo, size, crop or False)
     require_memory(network, (min(height, options.piece or height), min(width, options.piece or width)))
-    pixels = to_pixels(photo, size, crop=crop)
+    pixels = to_pixels(photo, size, crop=crop or False)
     return Picture(source, photo, center_square(photo, crop) if crop else photo, pixels)
 
 

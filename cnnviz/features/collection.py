@@ -90,6 +90,7 @@ class Framing:
             "mean": network.spec.mean,
             "std": network.spec.std,
             "precision": network.precision,
+            **({} if weights.transform_input is None else {"transform_input": weights.transform_input}),
             "layer": network.layers.name_of(network.layers.node(layer)),
             "size": self.size,
             "crop": astuple(network.spec.crop.at(self.size)) if self.crop else False,

@@ -13,6 +13,10 @@ from torch.overrides import TorchFunctionMode
 from cnnviz.errors import ModelError
 from cnnviz.network import catalogue
 
+RESCALING = ("googlenet", "inception_v3")
+"""Those that can rescale their input from ImageNet's normalization to Inception's (0.5, 0.5) before all else, as their
+published weights need it: torchvision's ``transform_input``."""
+
 
 def build(name: str, classes: int, channels: int = 3) -> nn.Module:
     """The architecture ``name`` with ``classes`` outputs, under whatever device context is in force.
@@ -32,8 +36,7 @@ def build(name: str, classes: int, channels: int = 3) -> nn.Module:
     from torchvision.models import get_model
 
     options: dict[str, Any] = {"weights": None, "num_classes": classes}
-    if name in ("googlenet", "inception_v3"):
-        # Published weights of these two expect their input rescaled from ImageNet's to Inception's normalisation.
+    if name in RESCALING:
         options |= {"aux_logits": False, "init_weights": True, "transform_input": True}
     return get_model(name, **options)
 

@@ -49,9 +49,20 @@ class PublishedWeights:
         return self.url.rsplit("/", 1)[1]
 
     @property
+    def part(self) -> str:
+        """The submodule that has values; empty, which is all, but for those published for their features only."""
+        return "features" if self.name.endswith("_FEATURES") else ""
+
+    @property
     def path(self) -> Path:
         """Where torch.hub keeps this file once it is downloaded."""
         return checkpoint_folder() / self.file
+
+    @property
+    def fetching(self) -> str:
+        """The command that downloads just these."""
+        usual = entry(self.model).default.name == self.name and not is_embedded(self.model)
+        return f"cnnviz models fetch {self.model}" + ("" if usual else f" --weights {self.name}")
 
     @property
     def hash_prefix(self) -> str:
@@ -78,8 +89,10 @@ class Entry:
         """
         return self.weights[0]
 
-    def published(self, name: str) -> PublishedWeights:
-        """The weights called ``name`` (any case; ``DEFAULT`` is torchvision's best)."""
+    def published(self, name: str | None = None) -> PublishedWeights:
+        """The weights called ``name`` (any case; ``DEFAULT`` is torchvision's best); the first if None."""
+        if name is None:
+            return self.default
         wanted = self.best if name.upper() == "DEFAULT" else name.upper()
         for weights in self.weights:
             if weights.name == wanted:

@@ -60,7 +60,7 @@ def fetch(weights: PublishedWeights, *, force: bool = False, progress: bool = Fa
 def _unavailable(weights: PublishedWeights, reason: str) -> ModelError:
     return ModelError(
         f"The weights {weights.name} of {weights.model} are not on this machine and {reason}. "
-        f"Run 'cnnviz models fetch {weights.model}' where there is a network and copy {weights.file} "
+        f"Run '{weights.fetching}' where there is a network and copy {weights.file} "
         f"to {weights.path.parent}, or use the embedded network: --model squeezenet1_1."
     )
 
@@ -84,8 +84,7 @@ def is_genuine(weights: PublishedWeights, digest: str) -> bool:
 def damaged(weights: PublishedWeights) -> ModelError:
     """The error for a cached file that cannot be what it is named."""
     return ModelError(
-        f"The cached weights file {weights.path} is truncated or corrupt. "
-        f"Repair it with 'cnnviz models fetch {weights.model} --force'."
+        f"The cached weights file {weights.path} is truncated or corrupt. Repair it with '{weights.fetching} --force'."
     )
 
 

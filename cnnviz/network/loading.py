@@ -37,6 +37,7 @@ class _Loaded:
     channels: int
     info: WeightsInfo
     published: PublishedWeights | None = None
+    is_own: bool = False
 
 
 def load_network(
@@ -48,6 +49,7 @@ def load_network(
     *,
     mean: Sequence[float] | None = None,
     std: Sequence[float] | None = None,
+    transform_input: bool | None = None,
     technique: str | None = None,
     seed: int = 0,
     progress: bool = False,
@@ -67,13 +69,16 @@ def load_network(
         precision: ``auto``, ``fp32``, ``tf32``, ``bf16`` or ``fp16``; on CUDA this network's convolutions in float32
             use TF32 with ``tf32`` only, whatever the process's own setting.
         mean, std: per-channel normalisation, if other than the one the weights were published with.
+        transform_input: whether GoogLeNet or Inception v3 rescales its input from ImageNet's normalization to
+            Inception's, as torchvision's published weights need it. If None: yes, but for a file of weights that
+            comes with ``mean`` or ``std``.
         technique: the command the network is for, which decides what ``auto`` is (``cnnviz.runtime.precision``); fp32
             if None.
         seed: for random weights.
         progress: show a bar on stderr while downloading.
 
     Raises:
-        UsageError: an unknown name, device, or labels that do not fit.
+        UsageError: an unknown name, device, or labels or options that do not fit.
         ModelError: weights that are not to be had, corrupt, unsafe, or of another network.
     """
     if name == "auto":
@@ -82,10 +87,13 @@ def load_network(
         name = choose_model("attribution").name
     if name not in catalogue.names():
         raise catalogue.unknown_model(name)
+    if transform_input is not None and name not in architecture.RESCALING:
+        raise UsageError(f"transform_input is for {' and '.join(architecture.RESCALING)}, not for {name}.")
     target_device = choose_device(device)
     chosen_precision = choose_precision(precision, target_device, technique)
     with _room_for(name):
         loaded = _load(name, weights, _label_count(labels), seed, progress)
+    _settle_rescaling(name, loaded, transform_input, normalized=mean is not None or std is not None)
     return Network(
         loaded.module.to(target_device),
         name=name,
@@ -96,10 +104,14 @@ def load_network(
     )
 
 
-def load_blueprint(name: str) -> Network:
-    """The network without weights: its layers can be listed and measured, but it cannot look at pictures."""
+def load_blueprint(name: str, weights: str | None = None) -> Network:
+    """The network without weights: its layers can be listed and measured, but it cannot look at pictures.
+
+    ``weights`` names the published ones whose picture size it has; the first published if None.
+    """
     classes = 10 if name == catalogue.LENET else 1000
-    loaded = _Loaded(architecture.build_on_meta(name, classes), classes, 3, WeightsInfo("none"))
+    published = None if name == catalogue.LENET and weights is None else _published(name, weights)
+    loaded = _Loaded(architecture.build_on_meta(name, classes), classes, 3, WeightsInfo("none"), published)
     return Network(
         loaded.module,
         name=name,
@@ -117,11 +129,11 @@ def _load(name: str, weights: str | Path | None, labelled: int | None, seed: int
         _require_room(name, classes)
         module = architecture.build_random(name, classes, seed)
         return _Loaded(module, classes, _first_channels(module), WeightsInfo("random"))
-    if _looks_like_file(weights):
+    if looks_like_file(weights):
         return _load_file(name, Path(weights))
     if name == catalogue.EMBEDDED and str(weights).lower() == "embedded":
         return _load_embedded()
-    return _load_published(catalogue.entry(name).published(str(weights)), progress)
+    return _load_published(_published(name, str(weights)), progress)
 
 
 @contextmanager
@@ -151,12 +163,17 @@ def _require_room(name: str, classes: int) -> None:
 def _load_default(name: str, progress: bool) -> _Loaded:
     if catalogue.is_embedded(name):
         return _load_embedded()
+    return _load_published(_published(name), progress)
+
+
+def _published(name: str, weights: str | None = None) -> PublishedWeights:
     if name == catalogue.LENET:
         raise ModelError("lenet5 has no published weights: give your own with --weights FILE, or '--weights random'.")
-    return _load_published(catalogue.entry(name).default, progress)
+    return catalogue.entry(name).published(weights)
 
 
-def _looks_like_file(weights: str | Path) -> bool:
+def looks_like_file(weights: str | Path) -> bool:
+    """Whether weights are meant as a file, there or not, rather than as the name of published ones."""
     path = Path(weights)
     return (
         isinstance(weights, Path) or path.exists() or path.suffix.lower() in _WEIGHTS_SUFFIXES or path.name != weights
@@ -173,28 +190,34 @@ def _load_published(published: PublishedWeights, progress: bool) -> _Loaded:
     path = download.fetch(published, progress=progress)
     digest = download.verify(published)
     try:
-        module, classes = _fill(published.model, path, f"The cached weights file {path}")
+        module, classes = _fill(published.model, path, f"The cached weights file {path}", part=published.part)
     except ModelError as error:
         if download.is_genuine(published, digest):
             raise
         raise download.damaged(published) from error
-    remark = None
+    remarks = []
+    if published.part:
+        remarks.append(f"{published.name} of {published.model} has no classifier: it serves for features only.")
     if not download.is_genuine(published, digest):
-        remark = (
+        remarks.append(
             f"{path} is not the file that torchvision publishes under this name (its SHA-256 differs); "
-            f"'cnnviz models fetch {published.model} --force' replaces it."
+            f"'{published.fetching} --force' replaces it."
         )
-    return _Loaded(module, classes, 3, WeightsInfo(published.name, digest, remark), published)
+    return _Loaded(module, classes, 3, WeightsInfo(published.name, digest, " ".join(remarks) or None), published)
 
 
 def _load_file(name: str, path: Path) -> _Loaded:
     module, classes = _fill(name, path, f"The weights file '{path}'", own=True)
     published = None if name == catalogue.LENET else catalogue.entry(name).default
-    return _Loaded(module, classes, _first_channels(module), WeightsInfo(path.name, sha256(path)), published)
+    info = WeightsInfo(path.name, sha256(path))
+    return _Loaded(module, classes, _first_channels(module), info, published, is_own=True)
 
 
-def _fill(name: str, path: Path, source: str, *, own: bool = False) -> tuple[nn.Module, int]:
-    """The architecture with the file's weights in it, and its number of classes; ``own`` ones are copied out of it."""
+def _fill(name: str, path: Path, source: str, *, own: bool = False, part: str = "") -> tuple[nn.Module, int]:
+    """The architecture with the file's weights in it, and its number of classes; ``own`` ones are copied out of it.
+
+    ``part`` is the submodule that must have values; all if empty.
+    """
     raw = read_state_dict(path, own=own)
     shapes, classifier = architecture.blueprint(name)
     state = fit_names(raw, shapes)
@@ -205,8 +228,23 @@ def _fill(name: str, path: Path, source: str, *, own: bool = False) -> tuple[nn.
     channels = next((c for c in (1, 3) if first in state and state[first].shape[1:2] == (c,)), 3)
     module = architecture.build_on_meta(name, classes, channels)
     architecture.fit_stem(module, state)
-    load_into(module, state, source)
+    load_into(module, state, source, part)
     return module, classes
+
+
+def _settle_rescaling(name: str, loaded: _Loaded, wanted: bool | None, *, normalized: bool) -> None:
+    """Let a network that can rescale its input do so or not; a file says nothing of it, so what is assumed is said."""
+    if name not in architecture.RESCALING:
+        return
+    chosen = not (loaded.is_own and normalized) if wanted is None else wanted
+    loaded.module.transform_input = chosen  # type: ignore[assignment]
+    remark = loaded.info.remark
+    if loaded.is_own and wanted is None and not normalized:
+        remark = (
+            f"{loaded.info.label}: assumed to be trained with torchvision's transform_input, as the published weights "
+            f"of {name}; if not: --no-transform-input, or its own --mean and --std."
+        )
+    loaded.info = replace(loaded.info, remark=remark, transform_input=chosen)
 
 
 def _first_channels(module: nn.Module) -> int:

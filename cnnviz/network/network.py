@@ -37,11 +37,13 @@ _AUTOCAST = {"fp32": None, "tf32": None, "bf16": torch.bfloat16, "fp16": torch.f
 @dataclass(frozen=True)
 class WeightsInfo:
     """Where a network's weights came from: a label to show (a torchvision name, a file's name, ``embedded``,
-    ``random``), the SHA-256 of the file (None for random ones), and a remark for the user if there is one."""
+    ``random``), the SHA-256 of the file (None for random ones), a remark for the user if there is one, and whether the
+    module rescales its input (torchvision's ``transform_input``; None for networks that never do)."""
 
     label: str
     sha256: str | None = None
     remark: str | None = None
+    transform_input: bool | None = None
 
 
 @dataclass(frozen=True)

@@ -183,10 +183,11 @@ def class_count(state: StateDict, classifier: str) -> int | None:
     return None if weight is None or weight.ndim == 0 or weight.shape[0] == 0 else int(weight.shape[0])
 
 
-def load_into(module: nn.Module, state: StateDict, source: str) -> None:
+def load_into(module: nn.Module, state: StateDict, source: str, part: str = "") -> None:
     """Put ``state`` into ``module``, tensor by tensor, without copying.
 
-    Raises ModelError that counts and names what is missing, unknown or of another shape, or names what is not finite.
+    Raises ModelError that counts and names what is missing, unknown or of another shape, or names what is not finite
+    in the submodule ``part``, which is all if empty.
     """
     expected = module.state_dict()
     missing = [n for n in expected if n not in state and not n.endswith("num_batches_tracked")]
@@ -214,7 +215,7 @@ def load_into(module: nn.Module, state: StateDict, source: str) -> None:
     # The names are today's by now, so that the versions are those of the modules here: MNASNet insists on being told.
     plain._metadata = {path: {"version": type(m)._version} for path, m in module.named_modules()}  # type: ignore[attr-defined]
     module.load_state_dict(plain, assign=True)
-    checks.require_finite_weights(module, source)
+    checks.require_finite_weights(module.get_submodule(part), source)
 
 
 def _complaint(verb: str, names: list[str]) -> str:

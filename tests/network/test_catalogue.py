@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 import cnnviz
-from cnnviz.network import architecture, catalogue
+from cnnviz.network import architecture, catalogue, loading
 from cnnviz.network.loading import load_blueprint
 from cnnviz.network.weights import load_into
 
@@ -89,3 +89,58 @@ def test_weights_fit_and_layers_are_listed_on_meta_tensors(name: str, run_cnnviz
     listed = run_cnnviz("layers", "-m", name, "--json")
     assert listed.exit_code == 0, listed.output
     assert len(listed.stdout.splitlines()) == len(network.layer_table())
+
+
+@pytest.mark.parametrize("name", ["mnasnet0_5", "mnasnet1_3", "regnet_x_400mf"])
+def test_checkpoints_that_lost_their_versions_load(name: str, tmp_path: Path):
+    """Prefixed, of safetensors, and without the counters that files before torch 0.4 lack."""
+    from safetensors.torch import save_file
+
+    module = shaken(theirs(name))
+    state = module.state_dict()
+    averaged = {f"ema.{key}": torch.zeros_like(tensor) for key, tensor in state.items() if not key.endswith("bias")}
+    torch.save({"state_dict": averaged | {f"module.{k}": v for k, v in state.items()}}, tmp_path / "wrapped.pth")
+    torch.save({k: v for k, v in state.items() if not k.endswith("num_batches_tracked")}, tmp_path / "old.pth")
+    save_file(state, tmp_path / "safe.safetensors")
+    pixels = torch.rand(1, 3, 64, 64)
+    for path in tmp_path.iterdir():
+        network = cnnviz.load_network(name, weights=path, device="cpu", precision="fp32")
+        with torch.no_grad():
+            torch.testing.assert_close(network(pixels), module(network.normalize(pixels)), rtol=1e-3, atol=1e-6)
+        assert not any(tensor.is_meta for tensor in network.module.state_dict().values())
+
+
+def test_mnasnets_of_the_first_version_load(tmp_path: Path):
+    """torchvision 0.4 did not narrow the stem."""
+    module = theirs("mnasnet0_5")
+    with pytest.warns(UserWarning, match="previous version"):
+        module._load_from_state_dict({}, "", {"version": 1}, True, [], [], [])
+    shaken(module)
+    assert module.layers[0].out_channels == 32
+    torch.save(dict(module.state_dict()), tmp_path / "old.pth")
+    network = cnnviz.load_network("mnasnet0_5", weights=tmp_path / "old.pth", device="cpu", precision="fp32")
+    pixels = torch.rand(1, 3, 64, 64)
+    with torch.no_grad():
+        torch.testing.assert_close(network(pixels), module(network.normalize(pixels)), rtol=1e-3, atol=1e-6)
+
+
+def test_weights_that_have_features_only_serve_for_those(tmp_path: Path, monkeypatch, run_cnnviz, samples: Path):
+    """torchvision's VGG-16 for style has a classifier of NaN."""
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path))
+    published = catalogue.entry("vgg16").published("IMAGENET1K_FEATURES")
+    published.path.parent.mkdir(parents=True)
+    state = architecture.build_on_meta("vgg16", 1000).state_dict()
+    nan = torch.tensor(float("nan"))
+    state = {
+        key: nan.expand(tensor.shape) if key.startswith("classifier") else torch.randn(tensor.shape) / 30
+        for key, tensor in state.items()
+    }
+    torch.save({}, published.path)  # half a gigabyte, were it whole
+    monkeypatch.setattr(loading, "read_state_dict", lambda path, own=False: state)
+    options = ("-m", "vgg16", "-w", "IMAGENET1K_FEATURES", "--size", 64)
+    run = run_cnnviz("activations", samples / "coffee.png", *options, "--layer", "relu3_3", "--json")
+    assert run.exit_code == 0, run.stderr
+    assert "has no classifier" in run.stderr
+    run = run_cnnviz("classify", samples / "coffee.png", *options)
+    assert run.exit_code == 3
+    assert "classifier" in run.stderr

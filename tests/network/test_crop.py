@@ -80,3 +80,11 @@ def test_a_file_of_weights_is_looked_at_as_the_networks_first(tmp_path):
     spec = cnnviz.load_network("convnext_tiny", weights=tmp_path / "my.pth", device="cpu").spec
     assert (spec.size, spec.resize, spec.interpolation) == (224, 236, "bilinear")
     assert loading.load_blueprint("efficientnet_b2").spec.crop == cnnviz.imaging.Crop(288, 288, "bicubic")
+
+
+def test_layers_are_listed_at_the_size_of_the_weights_named(run_cnnviz):
+    """Offline, and the weights are not here: shapes need none."""
+    for weights, side in ((None, 112), ("IMAGENET1K_SWAG_E2E_V1", 192), ("default", 112)):
+        options = ("-w", weights) if weights else ()
+        run = run_cnnviz("layers", "-m", "regnet_y_16gf", *options, "--json")
+        assert json.loads(run.stdout.splitlines()[0])["shape"] == [32, side, side]

@@ -206,6 +206,20 @@ def test_offline_without_the_weights_names_the_remedy(cache):
         cnnviz.load_network("vgg19")
 
 
+def test_the_remedy_fetches_the_weights_that_were_named(cache):
+    for name, weights in (
+        ("resnet50", "IMAGENET1K_V2"),
+        ("squeezenet1_1", "default"),
+        ("vgg16", "IMAGENET1K_FEATURES"),
+    ):
+        published = catalogue.entry(name).published(weights)
+        with pytest.raises(ModelError, match=f"'cnnviz models fetch {name} --weights {published.name}'"):
+            cnnviz.load_network(name, weights=weights)
+        published.path.write_bytes(b"PK damaged")
+        with pytest.raises(ModelError, match=f"models fetch {name} --weights {published.name} --force'"):
+            cnnviz.load_network(name, weights=weights)
+
+
 def test_a_download_that_fails_leaves_nothing(cache, monkeypatch):
     monkeypatch.setenv("CNNVIZ_OFFLINE", "0")
     wrong = tmp = cache / "server"
@@ -263,5 +277,6 @@ def test_wrong_arguments(arguments, message):
 
 
 def test_lenet_needs_weights():
-    with pytest.raises(ModelError, match="no published weights"):
-        cnnviz.load_network("lenet5")
+    for weights in (None, "IMAGENET1K_V1"):
+        with pytest.raises(ModelError, match="no published weights"):
+            cnnviz.load_network("lenet5", weights=weights)

@@ -60,6 +60,15 @@ class NetworkOptions:
         str | None,
         option("--std", panel=NETWORK, help="Normalisation your weights were trained with.", metavar="R,G,B"),
     ] = None
+    transform_input: Annotated[
+        bool | None,
+        option(
+            "--transform-input/--no-transform-input",
+            panel=NETWORK,
+            help="Whether your googlenet or inception_v3 rescales its input, as torchvision's published ones do.",
+            show_default="yes; no with --mean or --std",
+        ),
+    ] = None
     device: Annotated[str, option("--device", env="DEVICE", panel=NETWORK, help="auto, cpu, cuda, cuda:N or mps.")] = (
         "auto"
     )
@@ -82,6 +91,7 @@ class NetworkOptions:
             precision=self.precision,
             mean=numbers(self.mean, "--mean"),
             std=numbers(self.std, "--std"),
+            transform_input=self.transform_input,
             technique=current.command,
             seed=seed,
             progress=progress,
