@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 import torch
 from torch import Tensor
@@ -57,6 +58,17 @@ class Labels:
         return predictions(network, self.pixels.to(network.device))
 
 
+class Pictures(Protocol):
+    """Many pictures (N, 3, H, W), taken by a slice or by indices: a tensor, or what reads them when they are needed."""
+
+    @property
+    def shape(self) -> torch.Size: ...
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, which: slice | Tensor, /) -> Tensor: ...
+
+
 Part = Slope | Labels
 
 Computed = Callable[[Sequence[Part]], Iterable[Tensor]]
@@ -65,7 +77,7 @@ Computed = Callable[[Sequence[Part]], Iterable[Tensor]]
 
 def universal_perturbation(
     network: Network,
-    pixels: Tensor,
+    pixels: Tensor | Pictures,
     epsilon: float = 10 / 255,
     *,
     method: str = "gradient",
@@ -88,7 +100,7 @@ def universal_perturbation(
 
     Args:
         network: the network to fool.
-        pixels: (N, 3, H, W), the pictures to learn from.
+        pixels: (N, 3, H, W), the pictures to learn from; what is no tensor is read 64 at a time.
         epsilon: the largest perturbation in ``norm``, in units of pixel value.
         method: ``gradient`` or ``deepfool``.
         norm: ``linf`` or ``l2``.
@@ -113,9 +125,11 @@ def universal_perturbation(
         raise UsageError("A universal perturbation needs at least one picture to learn from.")
     if method == "deepfool" and computed:
         raise UsageError("Each step of 'deepfool' needs the one before: it is computed in one place.")
-    pixels = require_in_range(pixels).to(network.device)
-    perturbation = torch.zeros_like(pixels[:1]) if start is None else start.to(pixels)
-    if perturbation.shape != pixels[:1].shape:
+    if isinstance(pixels, Tensor):
+        pixels = require_in_range(pixels)
+    device = network.device
+    perturbation = torch.zeros(1, *pixels.shape[1:], device=device) if start is None else start.to(device)
+    if perturbation.shape[1:] != pixels.shape[1:]:
         shapes = f"{tuple(perturbation.shape[2:])}, but the pictures are {tuple(pixels.shape[2:])}"
         raise UsageError(f"The perturbation to go on from is {shapes}.")
     school = _School(network, computed or (lambda parts: (part(network) for part in parts)), bool(computed))
@@ -124,7 +138,7 @@ def universal_perturbation(
     for turn in range(1, passes + 1):
         one_pass = _climb if method == "gradient" else _add_up
         perturbation = one_pass(school, pixels, clean, perturbation, epsilon, norm, turn / passes, generator)
-        fooled = float((school.labels((pixels + perturbation).clamp(0, 1)) != clean).float().mean())
+        fooled = float((school.labels(pixels, perturbation) != clean).float().mean())
         if on_step:
             on_step(Step(turn, passes, {"fooled": fooled}, lambda now=perturbation: now + 0.5))  # type: ignore[misc]
         if fooled >= rate:
@@ -140,10 +154,13 @@ class _School:
     computed: Computed
     is_elsewhere: bool
 
-    def labels(self, pixels: Tensor) -> Tensor:
-        """What the network says of each picture, (N,)."""
-        found = self.computed([Labels(some) for some in pixels.split(_BATCH)])
-        return torch.cat([labels.to(pixels.device) for labels in found])
+    def labels(self, pixels: Pictures, perturbation: Tensor | None = None) -> Tensor:
+        """What the network says of each picture, perturbed or not, (N,)."""
+        found: list[Tensor] = []
+        for some in _blocks(pixels, self.network.device):
+            shown = some if perturbation is None else (some + perturbation).clamp(0, 1)
+            found += self.computed([Labels(part) for part in shown.split(_BATCH)])
+        return torch.cat([labels.to(self.network.device) for labels in found])
 
     def slope(self, pixels: Tensor, clean: Tensor, perturbation: Tensor) -> Tensor:
         """The gradient of the mean loss by the perturbation. A GPU of one's own takes a batch at once."""
@@ -155,7 +172,7 @@ class _School:
 
 def _climb(
     school: _School,
-    pixels: Tensor,
+    pixels: Pictures,
     clean: Tensor,
     perturbation: Tensor,
     epsilon: float,
@@ -165,16 +182,17 @@ def _climb(
 ) -> Tensor:
     """One pass of signed gradient ascent over shuffled, shifted batches."""
     step = epsilon * (0.11 - 0.1 * progress)
-    for chosen in torch.randperm(len(pixels), generator=generator).to(pixels.device).split(_BATCH):
+    for chosen in torch.randperm(len(pixels), generator=generator).split(_BATCH):
         down, right = torch.randint(-_SHIFT, _SHIFT + 1, (2,), generator=generator).tolist()
-        slope = school.slope(pixels[chosen].roll((down, right), (2, 3)), clean[chosen], perturbation)
+        some = _at(pixels, chosen).to(clean.device).roll((down, right), (2, 3))
+        slope = school.slope(some, clean[chosen.to(clean.device)], perturbation)
         perturbation = norms.project(perturbation + step * norms.direction(slope, norm), epsilon, norm)
     return perturbation
 
 
 def _add_up(
     school: _School,
-    pixels: Tensor,
+    pixels: Pictures,
     clean: Tensor,
     perturbation: Tensor,
     epsilon: float,
@@ -185,7 +203,8 @@ def _add_up(
     """One pass of the 2017 algorithm over the pictures in random order."""
     labels = clean.tolist()
     for index in torch.randperm(len(pixels), generator=generator).tolist():
-        perturbation = _improve(school.network, pixels[index : index + 1], labels[index], perturbation, epsilon, norm)
+        picture = pixels[index : index + 1].to(perturbation)
+        perturbation = _improve(school.network, picture, labels[index], perturbation, epsilon, norm)
     return perturbation
 
 
@@ -196,6 +215,17 @@ def _improve(network: Network, picture: Tensor, label: int, perturbation: Tensor
     return norms.project(perturbation + (fooled - perturbed), epsilon, norm)
 
 
+def _at(pixels: Pictures, chosen: Tensor) -> Tensor:
+    """The pictures with those indices."""
+    return pixels[chosen.to(pixels.device) if isinstance(pixels, Tensor) else chosen]
+
+
+def _blocks(pixels: Pictures, device: torch.device) -> Iterator[Tensor]:
+    """All pictures, so many at a time as are computed together at most."""
+    for start in range(0, len(pixels), MOST_PARTS * _BATCH):
+        yield pixels[start : start + MOST_PARTS * _BATCH].to(device)
+
+
 @torch.no_grad()
 def predictions(network: Network, pixels: Tensor) -> Tensor:
     """The class the network takes each picture for, (N,)."""
@@ -203,11 +233,20 @@ def predictions(network: Network, pixels: Tensor) -> Tensor:
     return torch.cat(list(parts))
 
 
-def fooling_rate(network: Network, pixels: Tensor, perturbation: Tensor) -> float:
+def fooled_by(network: Network, pixels: Tensor | Pictures, perturbation: Tensor) -> Tensor:
+    """Of which pictures (N, 3, H, W) the perturbation (1, 3, H, W) changes the predicted class: (N,), boolean."""
+    if isinstance(pixels, Tensor):
+        pixels = require_in_range(pixels)
+    changed = [
+        predictions(network, (some + perturbation.to(some)).clamp(0, 1)) != predictions(network, some)
+        for some in _blocks(pixels, network.device)
+    ]
+    return torch.cat(changed).cpu()
+
+
+def fooling_rate(network: Network, pixels: Tensor | Pictures, perturbation: Tensor) -> float:
     """The share of pictures (N, 3, H, W) whose predicted class the perturbation (1, 3, H, W) changes, in [0, 1]."""
-    pixels = require_in_range(pixels).to(network.device)
-    changed = predictions(network, (pixels + perturbation.to(pixels)).clamp(0, 1)) != predictions(network, pixels)
-    return float(changed.float().mean())
+    return float(fooled_by(network, pixels, perturbation).float().mean())
 
 
 def lay_over(perturbation: Tensor, pixels: Tensor) -> Tensor:

@@ -142,10 +142,9 @@ class _Chart:
 
     def __post_init__(self) -> None:
         from cnnviz.features.colors import OTHER, class_colors
-        from cnnviz.features.looks import open_thumbnail
+        from cnnviz.features.looks import Thumbnails
 
-        notes = self.looks.store.notes([self.found.keys[n] for n in self.shown])
-        self.thumbnails = [open_thumbnail(note) for note in notes]
+        self.thumbnails = Thumbnails(self.looks.store, [self.found.keys[n] for n in self.shown])
         self.legend = class_colors(self.kinds)
         rest = len(set(self.kinds)) - len(self.legend)
         if rest > 0:

@@ -108,7 +108,8 @@ def remote_fill(
     filling = Filling(kept=len(sources) - len(todo))
     if not todo:
         return filling
-    tasks = [todo[start : start + store.batch] for start in range(0, len(todo), store.batch)]
+    size = store.at_once(network.device)
+    tasks = [todo[start : start + size] for start in range(0, len(todo), size)]
 
     def setup(threads: int) -> SurveyOrder:
         return SurveyOrder(Order.of(job, network.name, threads))

@@ -65,7 +65,7 @@ class Neighborhood:
         file = self.indexes.with_suffix(f".{metric}.usearch")
         near = {
             "features": self._ranked(features, self.vectors, picture.source, k, metric, index, file),
-            "pixels": self._ranked(_unit(pixels), _unit(self.pixels), picture.source, k, "l2", "exact", None),
+            "pixels": self._ranked(pixels, self.pixels, picture.source, k, "l2", "exact", None, scale=1 / 255),
         }
         if not near["features"]:
             raise ImageError(f"There is no other picture than '{picture.source.display}' to compare with.")
@@ -82,11 +82,12 @@ class Neighborhood:
         metric: str,
         index: str,
         file: Path | None,
+        scale: float = 1.0,
     ) -> Ranked:
         from cnnviz.features import nearest_neighbors
 
         indices, distances = nearest_neighbors(query, among, k + 1, metric, index=index, index_file=file)
-        ranked = [(self.sources[i], float(d)) for i, d in zip(indices[0], distances[0], strict=True)]
+        ranked = [(self.sources[i], float(d) * scale) for i, d in zip(indices[0], distances[0], strict=True)]
         return [pair for pair in ranked if not _same_file(pair[0], source)][:k]
 
     def _draw(self, network: Network, picture: Picture, near: dict[str, Ranked], metric: str) -> Image:
@@ -110,11 +111,6 @@ class Neighborhood:
             title=f"{title}, and by their 32×32 pixels",
             tile=144,
         )
-
-
-def _unit(pixels: NDArray[Any]) -> NDArray[Any]:
-    """Pixels of 0..255 in [0, 1]."""
-    return pixels.astype("float32") / 255
 
 
 def _same_file(one: Source, other: Source) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import random
+from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,20 +16,24 @@ from cnnviz.cli import console
 from cnnviz.cli.adversarial import NormName, parse_epsilon
 from cnnviz.cli.command import command
 from cnnviz.cli.folderjob import Album, FolderJob
-from cnnviz.cli.job import ImageJob, Picture, Result, read_picture
+from cnnviz.cli.job import ImageJob, Picture, Result
 from cnnviz.cli.maps import percent, prediction_json
 from cnnviz.cli.options import BatchOptions, EngineName, InputOptions, NetworkOptions, OutputOptions
 from cnnviz.cli.outputs import PNG, suffix_of
 from cnnviz.errors import CnnvizError, ModelError, UsageError
 
 if TYPE_CHECKING:
+    from PIL.Image import Image
     from torch import Tensor
 
     from cnnviz.adversarial.universal import Computed
+    from cnnviz.imaging.shelf import Shelf
     from cnnviz.network import Network
 
 EXACT = ".safetensors"
 _EXAMPLES = 3
+_FEW = 0.1
+"""A share of pictures fooled below which it is told what to raise."""
 
 
 @dataclass(frozen=True)
@@ -112,12 +117,12 @@ def register(app: typer.Typer) -> None:
 def _learn(net: Network, album: Album, lesson: Lesson) -> Result:
     import torch
 
-    from cnnviz.adversarial.universal import fooling_rate, universal_perturbation
+    from cnnviz.adversarial.universal import fooled_by, universal_perturbation
 
-    pixels = torch.cat(_squares(net, album, lesson))
-    kept_back = int(len(pixels) * lesson.held_out)
-    order = torch.randperm(len(pixels), generator=torch.Generator().manual_seed(lesson.seed))
-    learn, judge = pixels[order[kept_back:]], pixels[order[:kept_back]]
+    pictures = _squares(net, album, lesson)
+    kept_back = int(len(pictures) * lesson.held_out)
+    order = torch.randperm(len(pictures), generator=torch.Generator().manual_seed(lesson.seed))
+    learn, judge = pictures.chosen(order[kept_back:]), pictures.chosen(order[:kept_back])
     with console.progress(lesson.passes, "passes") as advance, _place(net, album) as computed:
         found = universal_perturbation(
             net,
@@ -132,13 +137,48 @@ def _learn(net: Network, album: Album, lesson: Lesson) -> Result:
             on_step=lambda step: advance(f"{step.terms['fooled']:.0%} fooled"),
             computed=computed,
         ).cpu()
+    fooled = fooled_by(net, learn, found)
+    unseen = fooled_by(net, judge, found) if kept_back else None
     rates = {
-        "fooling_rate": round(fooling_rate(net, learn, found), 4),
-        "held_out_fooling_rate": round(fooling_rate(net, judge, found), 4) if kept_back else None,
+        "fooling_rate": round(float(fooled.float().mean()), 4),
+        "held_out_fooling_rate": round(float(unseen.float().mean()), 4) if unseen is not None else None,
     }
+    if rates["fooling_rate"] < _FEW:  # type: ignore[operator]
+        console.warn(_advice(found, int(fooled.sum()), len(learn), lesson))
     facts = {**rates, "pictures": len(learn), "held_out": kept_back, "linf": round(float(found.abs().max()), 6)}
-    image = _figure(net, judge if kept_back else learn, found, rates)
+    examples = _examples([(judge, unseen)] * (unseen is not None) + [(learn, fooled)])
+    image = _figure(net, examples, found, rates)
     return Result(facts, image, companions={EXACT: _encoded(found, net, facts)}, recipe={"fooling": rates})
+
+
+def _examples(groups: Sequence[tuple[Shelf, Any]]) -> list[Tensor]:
+    """Pictures that are fooled, those kept back first; where there are none, some that are not."""
+    wanted = [group.chosen(fooled.nonzero()[:, 0]) for group, fooled in groups]
+    if not any(len(group) for group in wanted):
+        wanted = [groups[0][0]]
+    found = [group[n : n + 1] for group in wanted for n in range(min(len(group), _EXAMPLES))]
+    return found[:_EXAMPLES]
+
+
+def _advice(found: Tensor, fooled: int, count: int, lesson: Lesson) -> str:
+    """Why a perturbation fools hardly any picture, and which option to raise."""
+    from cnnviz.adversarial import norms
+
+    said = f"The perturbation fools the network on {fooled or 'none'} of the {count} pictures it was learned from"
+    size = float(norms.size(found, lesson.norm))
+    of, grown = (_size_text(value, lesson.norm) for value in (lesson.epsilon, size))
+    if lesson.epsilon == 0:
+        return f"{said}: an --epsilon of 0 allows no change; raise it, to 10/255 for one."
+    if size < 0.9 * lesson.epsilon:
+        return (
+            f"{said}: it has grown to {grown} of the {of} allowed when the passes were over; "
+            f"raise --passes ({lesson.passes} now), or give more pictures or --crops."
+        )
+    return f"{said}, although it is as large as allowed ({of}): raise --epsilon, then --passes ({lesson.passes} now)."
+
+
+def _size_text(size: float, norm: str) -> str:
+    return f"{size * 255:.2g}/255" if norm == "linf" else f"{size:.2g} in L2"
 
 
 def _place(net: Network, album: Album) -> AbstractContextManager[Computed | None]:
@@ -152,31 +192,41 @@ def _place(net: Network, album: Album) -> AbstractContextManager[Computed | None
     return parts_elsewhere(album.job, net, MOST_PARTS)
 
 
-def _squares(net: Network, album: Album, lesson: Lesson) -> list[Tensor]:
-    """The squares (1, 3, S, S) to learn from: the middle of each picture, or random ones, some of them mirrored."""
-    from cnnviz.imaging import to_pixels
+def _squares(net: Network, album: Album, lesson: Lesson) -> Shelf:
+    """The squares (N, 3, S, S) to learn from: the middle of each picture, or random ones, some of them mirrored."""
+    from cnnviz.imaging.files import read_photo
+    from cnnviz.imaging.shelf import Shelf
 
-    side, chance = net.spec.size, random.Random(lesson.seed)
-    squares: list[Tensor] = []
+    side, chance, options = net.spec.size, random.Random(lesson.seed), album.options
+    squares = Shelf(side, side)
     for source in album.sources:
         try:
-            photo = read_picture(source, net, album.options).whole
+            photo = read_photo(source.content(), background=options.background, max_pixels=options.max_pixels)
         except CnnvizError as error:
             album.fail(source, error)
             continue
-        if lesson.crops == 0:
-            squares.append(to_pixels(photo, crop=net.spec.crop))
-        for _ in range(lesson.crops):
-            edge = max(1, int(min(photo.size) * chance.uniform(0.5, 1)))
-            left, top = chance.randint(0, photo.width - edge), chance.randint(0, photo.height - edge)
-            square = to_pixels(photo.crop((left, top, left + edge, top + edge)), (side, side))
-            squares.append(square.flip(3) if chance.random() < 0.5 else square)
-    if not squares:
+        for square in _of_photo(photo, net, lesson.crops, chance):
+            squares.add(square)
+    if not len(squares):
         raise UsageError("None of the pictures could be read; there is nothing to learn from.")
     return squares
 
 
-def _figure(net: Network, pictures: Tensor, found: Tensor, rates: dict[str, float | None]) -> Any:
+def _of_photo(photo: Image, net: Network, crops: int, chance: random.Random) -> Iterator[Tensor]:
+    """The squares (1, 3, S, S) of one photo."""
+    from cnnviz.imaging import to_pixels
+
+    side = net.spec.size
+    if crops == 0:
+        yield to_pixels(photo, crop=net.spec.crop)
+    for _ in range(crops):
+        edge = max(1, int(min(photo.size) * chance.uniform(0.5, 1)))
+        left, top = chance.randint(0, photo.width - edge), chance.randint(0, photo.height - edge)
+        square = to_pixels(photo.crop((left, top, left + edge, top + edge)), (side, side))
+        yield square.flip(3) if chance.random() < 0.5 else square
+
+
+def _figure(net: Network, pictures: Sequence[Tensor], found: Tensor, rates: dict[str, float | None]) -> Any:
     """The perturbation magnified, and what it does to a few pictures."""
     from cnnviz.adversarial.objective import verdicts
     from cnnviz.imaging import panel, to_photo
@@ -184,8 +234,8 @@ def _figure(net: Network, pictures: Tensor, found: Tensor, rates: dict[str, floa
     largest = float(found.abs().max())
     factor = max(1, int(0.5 / largest)) if largest else 1
     tiles, captions = [to_photo(0.5 + factor * found)], [f"perturbation × {factor}"]
-    for picture in pictures[:_EXAMPLES].split(1):
-        after = (picture.cpu() + found).clamp(0, 1)
+    for picture in pictures:
+        after = (picture + found).clamp(0, 1)
         tiles.append(to_photo(after))
         before, now = (verdicts(net, seen)[0][1] for seen in (picture, after))
         captions.append(f"{before} → {now}")

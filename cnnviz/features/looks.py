@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from io import BytesIO
+from typing import overload
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
+
+from cnnviz.features.store import Store
+
+_AT_ONCE = 64  # thumbnails taken from the store together
 
 THUMBNAIL = 96
 """The longer side of a thumbnail, in pixels."""
@@ -35,6 +41,35 @@ def pixel_vector(photo: Image.Image) -> NDArray[np.uint8]:
 
 def _plain(photo: Image.Image) -> Image.Image:
     return photo if photo.mode == "RGB" else photo.convert("RGB")
+
+
+class Thumbnails(Sequence[Image.Image]):
+    """The thumbnails of some pictures, each read from the store and opened when it is asked for, and not kept.
+
+    Going through them in order asks the store for a few at a time.
+    """
+
+    def __init__(self, store: Store, keys: Sequence[str]) -> None:
+        self._store, self._keys = store, keys
+        self._start, self._notes = 0, list[bytes]()
+
+    def __len__(self) -> int:
+        return len(self._keys)
+
+    @overload
+    def __getitem__(self, which: int) -> Image.Image: ...
+
+    @overload
+    def __getitem__(self, which: slice) -> Thumbnails: ...
+
+    def __getitem__(self, which: int | slice) -> Image.Image | Thumbnails:
+        if isinstance(which, slice):
+            return Thumbnails(self._store, self._keys[which])
+        place = range(len(self))[which]
+        if not 0 <= place - self._start < len(self._notes):
+            self._start = place - place % _AT_ONCE
+            self._notes = self._store.notes(self._keys[self._start : self._start + _AT_ONCE])
+        return open_thumbnail(self._notes[place - self._start])
 
 
 def open_thumbnail(data: bytes) -> Image.Image:

@@ -10,12 +10,14 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import nn
+from torch import Tensor, nn
 
 from cnnviz.errors import UsageError
 
 MANY = 50_000
 """From so many vectors on an approximate index takes the place of exact search, where usearch is installed."""
+
+_AT_ONCE = 1_000  # vectors compared with together
 
 METRICS = ("l2", "cosine")
 
@@ -45,11 +47,10 @@ def nearest_neighbors(
     """
     if metric not in METRICS:
         raise UsageError(f"There is no metric '{metric}'; give one of {', '.join(METRICS)}.")
-    asked, among = _as_array(queries), _as_array(vectors)
-    k = min(k, len(among))
-    if uses_approximate(index, len(among)):
-        return _approximate(asked, among, k, metric, index_file)
-    return _exact(asked, among, k, metric)
+    k = min(k, len(vectors))
+    if uses_approximate(index, len(vectors)):
+        return _approximate(_as_array(queries), _as_array(vectors), k, metric, index_file)
+    return _exact(queries, vectors, k, metric)
 
 
 def uses_approximate(index: str, count: int) -> bool:
@@ -78,23 +79,29 @@ def nearest_agreement(vectors: Any, classes: Sequence[str]) -> float:
 
 def _as_array(values: Any) -> NDArray[np.float32]:
     array = values.detach().cpu().numpy() if hasattr(values, "detach") else np.asarray(values)
-    return array.reshape(len(array), -1).astype(np.float32)
+    return array.reshape(len(array), -1).astype(np.float32, copy=False)
 
 
-def _exact(
-    queries: NDArray[np.float32], vectors: NDArray[np.float32], k: int, metric: str
-) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+def _exact(asked: Any, among: Any, k: int, metric: str) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
     """Every distance, on the processor: torch is loaded anyway, where scikit-learn takes longer to import than this.
 
-    Distances are summed from differences, not expanded into products, which would blur those of near copies.
+    Distances are summed from differences, not expanded into products, which would blur those of near copies. Of the
+    vectors so many at a time are turned into floats, so that no second copy of them all is needed.
     """
-    asked, among = torch.from_numpy(queries), torch.from_numpy(vectors)
-    if metric == "cosine":
-        distances = 1 - nn.functional.normalize(asked) @ nn.functional.normalize(among).T
-    else:
-        distances = torch.cdist(asked, among, compute_mode="donot_use_mm_for_euclid_dist")
+    queries = torch.from_numpy(_as_array(asked))
+    found = [
+        _distances(queries, torch.from_numpy(_as_array(among[start : start + _AT_ONCE])), metric)
+        for start in range(0, len(among), _AT_ONCE)
+    ]
+    distances = torch.cat(found, dim=1)
     order = distances.argsort(dim=1, stable=True)[:, :k]  # ties in the order of the vectors
     return order.numpy(), distances.gather(1, order).numpy()
+
+
+def _distances(asked: Tensor, among: Tensor, metric: str) -> Tensor:
+    if metric == "cosine":
+        return 1 - nn.functional.normalize(asked) @ nn.functional.normalize(among).T
+    return torch.cdist(asked, among, compute_mode="donot_use_mm_for_euclid_dist")
 
 
 def _approximate(

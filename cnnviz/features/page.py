@@ -49,7 +49,7 @@ def map_page(
         colors: of each class, in the order of the legend; empty if there are none.
         title: shown above and as the window's title.
     """
-    atlas, columns, tile = _atlas(thumbnails)
+    atlas, columns, tile, sizes = _atlas(thumbnails)
     kinds = list(colors)
     exact = unit_square(np.asarray(points))
     data = {
@@ -62,12 +62,12 @@ def map_page(
             {
                 "cell": cell,
                 "point": [round(x, 5), round(1 - y, 5)],
-                "size": _fitted(thumb, tile),
+                "size": size,
                 "file": mark.file,
                 "kind": kinds.index(mark.kind) if mark.kind in colors else -1,
                 "remark": mark.remark,
             }
-            for cell, (x, y), thumb, mark in zip(places.cells.tolist(), exact.tolist(), thumbnails, marks, strict=True)
+            for cell, (x, y), size, mark in zip(places.cells.tolist(), exact.tolist(), sizes, marks, strict=True)
         ],
     }
     text = json.dumps(data, ensure_ascii=True).replace("<", "\\u003c")  # no file name can end the script early
@@ -75,19 +75,23 @@ def map_page(
     return template.replace("@TITLE@", escape(title)).replace("@DATA@", text)
 
 
-def _atlas(thumbnails: Sequence[Image.Image]) -> tuple[bytes, int, int]:
-    """All thumbnails in one JPEG: its bytes, how many stand in a row, and the side of each one's square."""
+def _atlas(thumbnails: Sequence[Image.Image]) -> tuple[bytes, int, int, list[tuple[int, int]]]:
+    """All thumbnails in one JPEG: its bytes, how many stand in a row, the side of each one's square, and their sizes.
+
+    Each is asked for once, and not kept.
+    """
     columns = math.ceil(math.sqrt(len(thumbnails)))
     tile = min(96, _ATLAS_SIDE // columns)
     atlas = Image.new("RGB", (columns * tile, math.ceil(len(thumbnails) / columns) * tile), "white")
+    sizes = []
     for index, thumb in enumerate(thumbnails):
         row, column = divmod(index, columns)
-        width, height = _fitted(thumb, tile)
-        small = thumb.resize((width, height), Image.Resampling.LANCZOS)
+        sizes.append(_fitted(thumb, tile))
+        small = thumb.resize(sizes[-1], Image.Resampling.LANCZOS)
         atlas.paste(small, (column * tile, row * tile))
     buffer = BytesIO()
     atlas.save(buffer, "JPEG", quality=85)
-    return buffer.getvalue(), columns, tile
+    return buffer.getvalue(), columns, tile, sizes
 
 
 def _fitted(thumb: Image.Image, tile: int) -> tuple[int, int]:

@@ -13,7 +13,9 @@ from torch import Tensor
 
 from cnnviz.errors import ImageError, UsageError
 
-_KEPT_BYTES = 512 << 20
+_KEPT_BYTES = 128 << 20
+"""Of decoded photos: some hundred, which are drawn from again and again; those of a large folder seldom are."""
+
 _LARGEST_ZOOM = 2.5
 """The largest shorter side a photo is seen at, relative to the crop's."""
 

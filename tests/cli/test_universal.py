@@ -78,3 +78,60 @@ def test_mistakes(run_cnnviz, photos, tmp_path, arguments, code, message):
     assert result.exit_code == code, result.stderr
     assert message in result.stderr
     assert sorted(tmp_path.rglob("*")) == before
+
+
+def test_a_run_that_fools_nothing_says_why_and_what_to_raise(run_cnnviz, photos):
+    options = ("--held-out", 0, "--passes", 1)
+    short = run_cnnviz("universal", photos, *NET, *options, "-e", "0.2/255", "-o", "short.png", "--json")
+    assert json.loads(short.stdout)["fooling_rate"] == 0
+    assert "on none of the 4 pictures" in short.stderr
+    assert "of the 0.2/255 allowed" in short.stderr and "raise --passes (1 now)" in short.stderr
+    nothing = run_cnnviz("universal", photos, *NET, *options, "-e", 0, "-o", "nothing.png")
+    assert "raise it, to 10/255" in nothing.stderr
+    assert short.exit_code == nothing.exit_code == 0
+
+
+def test_at_its_bound_epsilon_is_to_be_raised():
+    from cnnviz.cli.universal import Lesson, _advice
+
+    lesson = Lesson(2 / 255, "linf", "gradient", 0.95, 30, 0, 0.2, None, 0)
+    told = _advice(torch.full((1, 3, 4, 4), 2 / 255), 1, 20, lesson)
+    assert "on 1 of the 20 pictures" in told
+    assert "as large as allowed (2/255): raise --epsilon" in told
+
+
+def test_the_examples_are_pictures_that_are_fooled():
+    from cnnviz.cli.universal import _examples
+    from cnnviz.imaging.shelf import Shelf
+
+    def shelf(levels):
+        made = Shelf(2, 2)
+        made.add(torch.stack([torch.full((3, 2, 2), level / 255) for level in levels]))
+        return made
+
+    def levels(*groups):
+        return [round(float(picture.mean()) * 255) for picture in _examples(list(groups))]
+
+    unseen, learned = shelf([1, 2, 3, 4]), shelf([11, 12, 13])
+    none, some = torch.zeros(4, dtype=torch.bool), torch.tensor([False, True, False, True])
+    late = torch.tensor([False, False, True])
+    assert levels((unseen, some), (learned, late)) == [2, 4, 13]
+    assert levels((unseen, none), (learned, late)) == [13]
+    assert levels((unseen, none), (learned, torch.zeros(3, dtype=torch.bool))) == [1, 2, 3]
+
+
+def test_the_figure_shows_only_what_is_fooled(run_cnnviz, photos, monkeypatch):
+    from cnnviz.cli import universal
+
+    shown, figure = [], universal._figure
+
+    def watched(net, pictures, found, rates):
+        told = [(net.predict(p)[0][0][0], net.predict((p + found).clamp(0, 1))[0][0][0]) for p in pictures]
+        shown.extend(told)
+        return figure(net, pictures, found, rates)
+
+    monkeypatch.setattr(universal, "_figure", watched)
+    result = run_cnnviz("universal", photos, *NET, "--held-out", 0, "--passes", 5, "--rate", 0.4, "-e", 32, "--json")
+    rate = json.loads(result.stdout)["fooling_rate"]
+    assert len(shown) == min(3, round(4 * rate)) > 0
+    assert all(before != after for before, after in shown)

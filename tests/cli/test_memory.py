@@ -1,0 +1,199 @@
+"""Commands over a folder: what they hold does not grow with the number of photos."""
+
+from __future__ import annotations
+
+import gc
+import json
+import os
+import subprocess
+import sys
+import tracemalloc
+import weakref
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from cnnviz.errors import ImageError
+from cnnviz.imaging.shelf import Shelf
+
+NET = ("-m", "squeezenet1_1")
+A_PHOTO = 50_000  # bytes
+
+
+def make_photos(folder, count, size=(96, 72)):
+    folder.mkdir()
+    rng = np.random.default_rng(0)
+    for n in range(count):
+        small = Image.fromarray(rng.integers(0, 256, (6, 8, 3), dtype=np.uint8))
+        small.resize(size, Image.Resampling.BICUBIC).save(folder / f"{n:04d}.jpg")
+    return folder
+
+
+def live_tensor_bytes() -> int:
+    gc.collect()
+    tensors = [found for found in gc.get_objects() if type(found) is torch.Tensor]
+    return sum({t.untyped_storage().data_ptr(): t.untyped_storage().nbytes() for t in tensors}.values())
+
+
+def test_universal_holds_only_the_photos_it_works_on(run_cnnviz, tmp_path, monkeypatch):
+    from cnnviz.adversarial import universal
+
+    held, climb = [], universal._climb
+
+    def climbed(*arguments):
+        held.append(live_tensor_bytes())
+        return climb(*arguments)
+
+    monkeypatch.setattr(universal, "_climb", climbed)
+    for count in (2, 6):
+        make_photos(tmp_path / str(count), count)
+        assert run_cnnviz("universal", str(count), *NET, "--passes", 1, "--held-out", 0).exit_code == 0
+    assert len(held) == 2
+    assert held[1] - held[0] < 4 * A_PHOTO
+
+
+def test_a_shelf_gives_what_was_put_on_it():
+    pictures = (torch.rand(9, 3, 5, 7, generator=torch.Generator().manual_seed(0)) * 255).round() / 255
+    shelf = Shelf(5, 7)
+    shelf.add(pictures[:4])
+    shelf.add(pictures[4:])
+    assert shelf.shape == pictures.shape
+    assert torch.equal(shelf[2:6], pictures[2:6])
+    order = torch.tensor([7, 0, 3])
+    assert torch.equal(shelf[order], pictures[order])
+    some = shelf.chosen(order)
+    assert torch.equal(some[:], pictures[order])
+    assert torch.equal(some.chosen(torch.tensor([1]))[:], pictures[:1])
+    assert shelf[3:3].shape == (0, 3, 5, 7)
+
+
+def test_a_full_disk_is_told_of(monkeypatch):
+    shelf = Shelf(4, 4)
+
+    class Full:
+        def seek(self, place):
+            pass
+
+        def write(self, data):
+            raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(shelf, "_file", Full())
+    with pytest.raises(ImageError, match="No space left"):
+        shelf.add(torch.zeros(1, 3, 4, 4))
+
+
+def test_a_perturbation_learned_from_a_shelf_is_that_of_the_tensor(squeezenet):
+    from cnnviz.adversarial.universal import fooled_by, universal_perturbation
+
+    pictures = (torch.rand(3, 3, 64, 64, generator=torch.Generator().manual_seed(0)) * 255).round() / 255
+    shelf = Shelf(64, 64)
+    shelf.add(pictures)
+    for method in ("gradient", "deepfool"):
+        of_tensor, of_shelf = (
+            universal_perturbation(squeezenet, some, method=method, passes=1) for some in (pictures, shelf)
+        )
+        assert float(of_tensor.abs().max()) > 0
+        assert torch.equal(of_tensor, of_shelf)
+    assert torch.equal(fooled_by(squeezenet, pictures, of_tensor), fooled_by(squeezenet, shelf, of_tensor))
+
+
+def test_thumbnails_are_opened_as_they_are_drawn_and_let_go(tmp_path, monkeypatch):
+    from cnnviz.features import looks
+    from cnnviz.features.layout import scatter_places
+    from cnnviz.features.page import Mark, map_page
+    from cnnviz.features.sheet import map_sheet
+    from cnnviz.features.store import Entry, Store
+
+    store, keys = Store(tmp_path / "store", 4, np.uint8), [f"{n:064x}" for n in range(150)]
+    notes = [looks.thumbnail(Image.new("RGB", (20, 10), (n, 0, 0))) for n in range(150)]
+    store.add([Entry(key, np.zeros(4, np.uint8), note) for key, note in zip(keys, notes, strict=True)])
+    references, most = [], []
+    opened = looks.open_thumbnail
+
+    def watched(data):
+        found = opened(data)
+        references.append(weakref.ref(found))
+        most.append(sum(reference() is not None for reference in references))
+        return found
+
+    monkeypatch.setattr(looks, "open_thumbnail", watched)
+    thumbs = looks.Thumbnails(store, keys)
+    points = np.random.default_rng(0).normal(size=(150, 2))
+    map_sheet(thumbs, scatter_places(points))
+    map_page(thumbs, scatter_places(points), points, [Mark(key) for key in keys], {}, title="")
+    assert len(most) == 300
+    assert max(most) <= 3
+    assert [thumbs[n].getpixel((0, 0))[0] // 50 for n in (149, 3, 80)] == [149 // 50, 0, 80 // 50]
+    assert [thumb.size for thumb in thumbs[10:12]] == [(20, 10)] * 2
+    with pytest.raises(IndexError):
+        thumbs[150]
+
+
+def test_neighbors_turn_a_part_at_a_time_into_floats():
+    from cnnviz.features import nearest_neighbors
+
+    vectors = np.random.default_rng(0).integers(0, 256, (5_000, 3_072), dtype=np.uint8)
+    tracemalloc.start()
+    indices, _ = nearest_neighbors(vectors[4_321:4_322], vectors, 3, index="exact")
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert indices[0, 0] == 4_321
+    assert peak < vectors.nbytes * 1.5  # all as floats are four times as much
+
+
+@pytest.mark.parametrize("command", ["patches", "embed", "neighbors"])
+def test_few_pictures_go_through_the_network_together_on_a_cpu(run_cnnviz, tmp_path, monkeypatch, command):
+    from cnnviz.network import Network
+
+    make_photos(tmp_path / "photos", 10)
+    seen, features = [], Network.features
+
+    def watched(self, pixels, layers):
+        seen.append(len(pixels))
+        return features(self, pixels, layers)
+
+    monkeypatch.setattr(Network, "features", watched)
+    asked = ["photos/0000.jpg", "photos"] if command == "neighbors" else ["photos"]
+    more = {"patches": ("--layer", "fire3"), "embed": ("--method", "pca")}.get(command, ())
+    here = ("-s", 64, "--device", "cpu", "--store", "store")
+    assert run_cnnviz(command, *asked, *NET, *more, *here).exit_code == 0
+    assert max(seen) == 4
+    seen.clear()
+    assert run_cnnviz(command, *asked, *NET, *more, *here[:-1], "other", "--batch", 10, "--force").exit_code == 0
+    assert max(seen) == 10
+
+
+def peak_of(command, folder):
+    """The most memory that a process of its own has held, in bytes."""
+    process = subprocess.Popen(command, cwd=folder, stdout=subprocess.DEVNULL)
+    _, status, usage = os.wait4(process.pid, 0)
+    assert os.waitstatus_to_exitcode(status) == 0
+    return usage.ru_maxrss * (1 if sys.platform == "darwin" else 1024)
+
+
+COMMANDS = {
+    "classify": "classify {0} --json",
+    "saliency": "saliency {0} -o out/ -f",
+    "activations": "activations {0} --layer fire5 -o out/ -f",
+    "patches": "patches {0} --layer fire5 --store {0}.store -f",
+    "embed": "embed {0} --store {0}.store -f",
+    "neighbors": "neighbors {0}/0001.jpg {0} --store {0}.store -f",
+    "universal": "universal {0} --passes 1 -f",
+    "train": "fast-style train mosaic.jpg --content {0} --steps 200 --crop 32 --style-size 64 --widths 4,4,4 -f",
+}
+
+
+@pytest.mark.nightly
+@pytest.mark.timeout(3600)
+@pytest.mark.skipif(sys.platform == "win32", reason="a process's peak is told by wait4")
+@pytest.mark.parametrize("name", COMMANDS)
+def test_a_photo_more_is_less_than_fifty_kilobytes_more(cnnviz_command, tmp_path, samples, name):
+    (tmp_path / "mosaic.jpg").write_bytes((samples / "mosaic.jpg").read_bytes())
+    few, many = 300, 900
+    peaks = []
+    for count in (few, many):
+        make_photos(tmp_path / str(count), count, size=(480, 360))
+        peaks.append(peak_of([*cnnviz_command, *COMMANDS[name].format(count).split(), *NET, "-q"], tmp_path))
+    assert peaks[1] - peaks[0] < (many - few) * A_PHOTO, json.dumps(peaks)
