@@ -12,6 +12,7 @@ from cnnviz.network import Network
 from cnnviz.runtime.progress import OnStep, Step
 
 
+@torch.inference_mode(False)
 def fooling_image(
     network: Network,
     pixels: Tensor,

@@ -7,11 +7,12 @@ from torch import Tensor
 
 from cnnviz.adversarial import norms
 from cnnviz.adversarial.objective import Label, Through, identity, labels_of, scores_of
-from cnnviz.imaging.checks import require_in_range
+from cnnviz.imaging.checks import differentiable, gradients, require_in_range
 from cnnviz.network import Network
 from cnnviz.runtime.precision import gradients_of
 
 
+@torch.inference_mode(False)
 def deepfool(
     network: Network,
     pixels: Tensor,
@@ -69,8 +70,8 @@ def _one(
     current = picture
     others: list[int] = []
     for _ in range(steps):
-        current = current.detach().requires_grad_()
-        with torch.enable_grad():
+        with gradients():
+            current = differentiable(current, network.device)
             logits = scores_of(network, through(current))[0]
         if int(logits.argmax()) != label:
             break
@@ -86,11 +87,11 @@ def _step_to_boundary(logits: Tensor, picture: Tensor, label: int, others: list[
     The dual norm measures how fast a gap closes: L2 for L2, L1 for L-infinity.
     """
     own = gradients_of(logits[label], picture, retain_graph=True)[0]
-    gradients = torch.cat([gradients_of(logits[c], picture, retain_graph=True)[0] - own for c in others])
+    slopes = torch.cat([gradients_of(logits[c], picture, retain_graph=True)[0] - own for c in others])
     gaps = (logits[label] - logits[others]).detach()
-    speeds = gradients.flatten(1).norm(dim=1) if norm == "l2" else gradients.flatten(1).abs().sum(1)
+    speeds = slopes.flatten(1).norm(dim=1) if norm == "l2" else slopes.flatten(1).abs().sum(1)
     ways = torch.where(speeds > 0, gaps / speeds, torch.inf)
     nearest = ways.argmin()
     # A tiny extra so that a picture exactly on the boundary still moves.
-    step = (ways[nearest] + 1e-6) * norms.direction(gradients[nearest][None], norm)
+    step = (ways[nearest] + 1e-6) * norms.direction(slopes[nearest][None], norm)
     return torch.where(ways[nearest].isfinite(), step, 0.0)  # no gradient anywhere: there is no way to go

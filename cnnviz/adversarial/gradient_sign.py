@@ -12,6 +12,7 @@ from cnnviz.network import Network
 from cnnviz.runtime.progress import OnStep, Step
 
 
+@torch.inference_mode(False)
 def fgsm(
     network: Network,
     pixels: Tensor,
@@ -48,6 +49,7 @@ def fgsm(
     return (pixels + sign * epsilon * loss_gradient(network, pixels, labels, through).sign()).clamp(0, 1)
 
 
+@torch.inference_mode(False)
 def iterative_fgsm(
     network: Network,
     pixels: Tensor,

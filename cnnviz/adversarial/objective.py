@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from cnnviz.imaging.checks import differentiable, gradients
 from cnnviz.network import Network, checks
 from cnnviz.network.network import Prediction
 from cnnviz.network.targets import Target, find_classes
@@ -62,20 +63,20 @@ def labels_of(network: Network, pixels: Tensor, label: Label, through: Through =
 
 def loss_gradient(network: Network, pixels: Tensor, labels: Tensor, through: Through = identity) -> Tensor:
     """The gradient of each picture's cross-entropy loss for its label with respect to ``pixels``."""
-    pixels = pixels.detach().requires_grad_()
-    with torch.enable_grad():
+    with gradients():
+        pixels = differentiable(pixels, network.device)
         seen = through(pixels)
         loss = F.cross_entropy(scores_of(network, seen), labels, reduction="sum")
-    return checks.require_finite(gradients_of(loss, pixels)[0], "gradient", network, seen)
+        return checks.require_finite(gradients_of(loss, pixels)[0], "gradient", network, seen)
 
 
 def score_gradient(network: Network, pixels: Tensor, labels: Tensor, through: Through = identity) -> Tensor:
     """The gradient of each picture's logit for its label with respect to ``pixels``."""
-    pixels = pixels.detach().requires_grad_()
-    with torch.enable_grad():
+    with gradients():
+        pixels = differentiable(pixels, network.device)
         seen = through(pixels)
         score = scores_of(network, seen).gather(1, labels[:, None]).sum()
-    return checks.require_finite(gradients_of(score, pixels)[0], "gradient", network, seen)
+        return checks.require_finite(gradients_of(score, pixels)[0], "gradient", network, seen)
 
 
 @torch.no_grad()

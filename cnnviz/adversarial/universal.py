@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional as F
@@ -14,7 +15,7 @@ from cnnviz.adversarial import norms
 from cnnviz.adversarial.boundary import deepfool
 from cnnviz.adversarial.objective import scores_of
 from cnnviz.errors import UsageError
-from cnnviz.imaging.checks import require_in_range
+from cnnviz.imaging.checks import differentiable, gradients, require_in_range, require_pixels
 from cnnviz.network import Network
 from cnnviz.runtime.memory import in_batches_that_fit
 from cnnviz.runtime.precision import gradients_of
@@ -39,8 +40,8 @@ class Slope:
     perturbation: Tensor
 
     def __call__(self, network: Network) -> Tensor:
-        perturbation = self.perturbation.to(network.device).detach().requires_grad_()
-        with torch.enable_grad():
+        with gradients():
+            perturbation = differentiable(self.perturbation, network.device)
             scores = scores_of(network, (self.pixels.to(network.device) + perturbation).clamp(0, 1))
             losses = F.cross_entropy(scores, self.clean.to(network.device), reduction="none")
             # Pictures long since fooled no longer pull.
@@ -75,6 +76,7 @@ Computed = Callable[[Sequence[Part]], Iterable[Tensor]]
 """Does parts, with the same network as here, and gives their results in order."""
 
 
+@torch.inference_mode(False)
 def universal_perturbation(
     network: Network,
     pixels: Tensor | Pictures,
@@ -125,10 +127,10 @@ def universal_perturbation(
         raise UsageError("A universal perturbation needs at least one picture to learn from.")
     if method == "deepfool" and computed:
         raise UsageError("Each step of 'deepfool' needs the one before: it is computed in one place.")
-    if isinstance(pixels, Tensor):
-        pixels = require_in_range(pixels)
+    pixels = _checked(pixels)
     device = network.device
-    perturbation = torch.zeros(1, *pixels.shape[1:], device=device) if start is None else start.to(device)
+    perturbation = torch.zeros(1, *pixels.shape[1:]) if start is None else require_pixels(start)
+    perturbation = perturbation.to(device)
     if perturbation.shape[1:] != pixels.shape[1:]:
         shapes = f"{tuple(perturbation.shape[2:])}, but the pictures are {tuple(pixels.shape[2:])}"
         raise UsageError(f"The perturbation to go on from is {shapes}.")
@@ -215,6 +217,12 @@ def _improve(network: Network, picture: Tensor, label: int, perturbation: Tensor
     return norms.project(perturbation + (fooled - perturbed), epsilon, norm)
 
 
+def _checked(pixels: Tensor | Pictures) -> Tensor | Pictures:
+    """``pixels``, having made sure that they are in [0, 1] where they are here already."""
+    is_lazy = hasattr(pixels, "shape") and not isinstance(pixels, Tensor | np.ndarray)
+    return pixels if is_lazy else require_in_range(pixels)
+
+
 def _at(pixels: Pictures, chosen: Tensor) -> Tensor:
     """The pictures with those indices."""
     return pixels[chosen.to(pixels.device) if isinstance(pixels, Tensor) else chosen]
@@ -235,8 +243,7 @@ def predictions(network: Network, pixels: Tensor) -> Tensor:
 
 def fooled_by(network: Network, pixels: Tensor | Pictures, perturbation: Tensor) -> Tensor:
     """Of which pictures (N, 3, H, W) the perturbation (1, 3, H, W) changes the predicted class: (N,), boolean."""
-    if isinstance(pixels, Tensor):
-        pixels = require_in_range(pixels)
+    pixels = _checked(pixels)
     changed = [
         predictions(network, (some + perturbation.to(some)).clamp(0, 1)) != predictions(network, some)
         for some in _blocks(pixels, network.device)

@@ -11,6 +11,7 @@ from torch.nn import functional as F
 from cnnviz.attribution.rectifiers import guided_backprop
 from cnnviz.attribution.targets import Target, target_indices
 from cnnviz.errors import UsageError
+from cnnviz.imaging.checks import differentiable, gradients, require_pixels, warn_of_range
 from cnnviz.network import Network, checks
 from cnnviz.network.network import widened
 from cnnviz.network.shapes import shapes_of_pass
@@ -40,8 +41,9 @@ def grad_cam(network: Network, pixels: Tensor, target: Target = None, *, layer: 
     name = layer or last_spatial_layer(network)
     network.layers.require_map(name)
     graph = network.truncated({"maps": name, "logits": None})
-    pixels = pixels.detach().to(network.device).requires_grad_()
-    with torch.enable_grad(), network.autocast():
+    warn_of_range(require_pixels(pixels))
+    with gradients(), network.autocast():
+        pixels = differentiable(pixels, network.device)
         found = graph(network.normalize(pixels))
         maps, logits = widened(found["maps"]), network.answer(found["logits"], pixels)
         score = logits.gather(1, target_indices(network, logits, target)[:, None]).sum()

@@ -14,6 +14,7 @@ from cnnviz.attribution.patching import blurred
 from cnnviz.attribution.targets import Target, target_indices
 from cnnviz.errors import UsageError
 from cnnviz.imaging import normalize, to_photo
+from cnnviz.imaging.checks import require_pixels
 from cnnviz.imaging.likeness import ssim
 from cnnviz.network import Network
 
@@ -97,6 +98,7 @@ def _curve(
     """Probabilities on the way between the two pictures that ``ends`` gives, pixel after pixel in the map's order."""
     if steps < 1 or batch < 1:
         raise UsageError("A curve needs at least one step, and batches of at least one picture.")
+    pixels = require_pixels(pixels)
     if saliency_map.shape != (pixels.shape[0], 1, *pixels.shape[2:]):
         raise UsageError(
             f"Pixels {tuple(pixels.shape)} need maps of the same height and width, not {tuple(saliency_map.shape)}."

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import torch
 from torch import Tensor
 
 from cnnviz.attribution.targets import Target, target_scores
+from cnnviz.imaging.checks import differentiable, gradients, require_pixels, warn_of_range
 from cnnviz.network import Network, checks
 from cnnviz.runtime.precision import gradients_of
 
@@ -21,16 +21,17 @@ def pixel_gradient(network: Network, pixels: Tensor, target: Target = None) -> T
     Returns:
         (N, 3, H, W), score per unit of pixel value.
     """
+    warn_of_range(require_pixels(pixels))
     return gradient_and_logits(network, pixels, target)[0]
 
 
 def gradient_and_logits(network: Network, pixels: Tensor, target: Target = None) -> tuple[Tensor, Tensor]:
     """``pixel_gradient``, and the logits (N, classes) that the pass forward gave on the way."""
-    pixels = pixels.detach().to(network.device).requires_grad_()
-    with torch.enable_grad():
+    with gradients():
+        pixels = differentiable(pixels, network.device)
         logits = network.logits(pixels)
         score = target_scores(network, logits, target).sum()
-    gradient = gradients_of(score, pixels)[0]
+        gradient = gradients_of(score, pixels)[0]
     return checks.require_finite(gradient, "gradient", network, pixels), logits.detach()
 
 

@@ -14,6 +14,7 @@ from cnnviz.attribution.drilldown import WINDOW_CAP, ApproximationError, drill_d
 from cnnviz.attribution.positions import Engine, score_positions
 from cnnviz.attribution.targets import Target, target_indices
 from cnnviz.errors import ImageError, UsageError
+from cnnviz.imaging.checks import require_pixels
 from cnnviz.network import Network, checks
 from cnnviz.network.network import widened
 
@@ -135,6 +136,7 @@ def occlusion(
         ImageError: the patch does not fit the picture.
     """
     sliding = Sliding(patch, stride, fill, score, batch, engine, seed, approximate)
+    pixels = require_pixels(pixels)
     grids = occlusion_grids(network, pixels, target, sliding, on_progress=on_progress)
     height, width = pixels.shape[2:]
     return torch.stack([grid.spread(height, width).to(grid.drops.dtype) for grid in grids])[:, None]
@@ -151,6 +153,7 @@ def occlusion_grids(
 ) -> list[OcclusionGrid]:
     """The raw grid behind ``occlusion`` for each picture; arguments and errors are those of ``occlusion``."""
     sliding = sliding or Sliding()
+    pixels = require_pixels(pixels)
     sliding.check(pixels)
     pixels = pixels.to(network.device)
     indices = target_indices(network, network(pixels), target).tolist()

@@ -15,6 +15,7 @@ from torch import Tensor, fx
 from cnnviz.attribution.nonlinearities import is_of_values, objection, rectifier
 from cnnviz.attribution.targets import Target, target_scores
 from cnnviz.errors import UsageError
+from cnnviz.imaging.checks import differentiable, gradients, require_pixels, warn_of_range
 from cnnviz.network import Network, checks
 from cnnviz.network.graph import LAYER, ancestors
 from cnnviz.network.network import widened
@@ -63,16 +64,17 @@ def rectified_gradient(
 
     Raises UsageError where the rule has no meaning for what lies between the pixels and the layer; it is named.
     """
-    pixels = pixels.detach().to(network.device).requires_grad_()
+    warn_of_range(require_pixels(pixels))
     graph = network.graph if layer is None else network.truncated({"layer": layer})
-    with torch.enable_grad():
+    with gradients():
+        pixels = differentiable(pixels, network.device)
         with network.autocast():
             run = _RuleInterpreter(graph, rule)
             output = run.run(network.normalize(pixels))
         found = network.answer(output, pixels) if layer is None else widened(output["layer"])
         run.check(network.name, layer)
         score = objective(found)
-    gradient = gradients_of(score, pixels)[0]
+        gradient = gradients_of(score, pixels)[0]
     return checks.require_finite(gradient, f"{rule} gradient", network, pixels)
 
 

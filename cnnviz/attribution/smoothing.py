@@ -8,9 +8,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from cnnviz.attribution.gradients import pixel_gradient
+from cnnviz.attribution.gradients import gradient_and_logits, pixel_gradient
 from cnnviz.attribution.targets import Target, target_indices
 from cnnviz.errors import UsageError
+from cnnviz.imaging.checks import require_pixels
 from cnnviz.network import Network
 from cnnviz.runtime.memory import in_batches_that_fit, pictures_at_once
 
@@ -48,7 +49,7 @@ def smoothgrad(
     """
     if samples < 1 or sigma < 0:
         raise UsageError("SmoothGrad needs at least one sample and a sigma of at least 0.")
-    pixels = pixels.to(network.device)
+    pixels = require_pixels(pixels).to(network.device)
     generator = torch.Generator().manual_seed(seed)
     maps = []
     for picture, index in zip(pixels.split(1), _indices(network, pixels, target), strict=True):
@@ -60,7 +61,7 @@ def smoothgrad(
 
 def _summed_gradient(network: Network, noisy: _NoisyCopies, index: int, samples: int) -> Tensor:
     def summed(part: slice) -> Tensor:
-        return pixel_gradient(network, noisy[part], index).sum(0, keepdim=True)
+        return gradient_and_logits(network, noisy[part], index)[0].sum(0, keepdim=True)
 
     return sum(_in_parts(network, noisy.picture, samples, summed), torch.zeros_like(noisy.picture))
 
@@ -111,7 +112,7 @@ def integrated_gradients(
     """
     if steps < 1:
         raise UsageError("Integrated gradients need at least one step.")
-    pixels = pixels.to(network.device)
+    pixels = require_pixels(pixels).to(network.device)
     start = baseline_pixels(pixels, baseline)
     shares, weights = _quadrature(steps, pixels)
     found = []
@@ -126,7 +127,7 @@ def _mean_gradient(
     """The weighted sum of the gradients at these shares of the way from ``begin`` to the picture, (1, 3, H, W)."""
 
     def weighted(part: slice) -> Tensor:
-        gradients = pixel_gradient(network, begin + shares[part] * (picture - begin), index)
+        gradients, _ = gradient_and_logits(network, begin + shares[part] * (picture - begin), index)
         return (weights[part] * gradients).sum(0, keepdim=True)
 
     return sum(_in_parts(network, picture, len(shares), weighted), torch.zeros_like(picture))
@@ -146,7 +147,7 @@ def input_x_gradient(network: Network, pixels: Tensor, target: Target = None) ->
     Shrikumar, Greenside, Shcherbina & Kundaje, "Not Just a Black Box", arXiv:1605.01713 (2016). Pixels count from
     black, which therefore explains nothing.
     """
-    return pixels.to(network.device) * pixel_gradient(network, pixels, target)
+    return require_pixels(pixels).to(network.device) * pixel_gradient(network, pixels, target)
 
 
 @torch.no_grad()
@@ -154,7 +155,7 @@ def completeness_error(
     network: Network, pixels: Tensor, attribution: Tensor, target: Target = None, baseline: str | Tensor = "black"
 ) -> Tensor:
     """How far integrated gradients are from summing up to the difference of the scores, as a share of it: (N,)."""
-    pixels = pixels.to(network.device)
+    pixels = require_pixels(pixels).to(network.device)
     logits = network(pixels)
     index = target_indices(network, logits, target)[:, None]
     difference = (logits - network(baseline_pixels(pixels, baseline))).gather(1, index)[:, 0]

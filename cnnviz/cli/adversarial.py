@@ -229,7 +229,7 @@ def _panel(net: Network, found: Fooled) -> Image:
 
     change = to_pixels(found.photo) - to_pixels(found.original)
     factor = max(1, int(0.5 / found.linf)) if found.linf else 1
-    magnified = to_photo(0.5 + factor * change)
+    magnified = to_photo(0.5 + factor * change, clamp=True)
     captions = [
         f"{found.before[1]} {percent(found.before[2])}",
         f"perturbation × {factor} (at most {found.linf * 255:.0f}/255)",

@@ -189,7 +189,7 @@ def _read_guide(path: Path) -> Tensor:
 def _photos(frames: Sequence[Tensor]) -> list[Any]:
     from cnnviz.imaging import to_photo
 
-    return [to_photo(frame) for frame in frames]
+    return [to_photo(frame, clamp=True) for frame in frames]
 
 
 def _eight_bit(image: Any) -> Tensor:

@@ -212,7 +212,7 @@ def _painted(painter: Painter, picture: Picture, style: dict[str, float], tile: 
         "style": {name: weight / total for name, weight in style.items()},
         "size": [int(painted.shape[3]), int(painted.shape[2])],
     }
-    return Result(facts, to_photo(painted))
+    return Result(facts, to_photo(painted, clamp=True))
 
 
 def _check_known(wanted: dict[str, float], known: list[str]) -> None:

@@ -130,13 +130,13 @@ def _filter_sheet(found: FilterGrid, network: Network, limit: int) -> Image:
     out, inputs, height, width = found.shape
     title = f"{network.name} {common_name(network, found.layer)}: {out}×{inputs}×{height}×{width}"
     if found.colour or inputs == 1:
-        tiles = [to_photo(tile) for tile in found.tiles]
+        tiles = [to_photo(tile, clamp=True) for tile in found.tiles]
         columns = math.ceil(math.sqrt(len(tiles)))
         return grid(tiles, columns, title=title, tile=max(8 * max(height, width), min(128, 480 // columns)))
     rows, columns = min(out, limit), min(inputs, limit)
     if (rows, columns) != (out, inputs):
         title += f" ({rows}×{columns} shown)"
-    tiles = [to_photo(found.tiles[o, i]) for o in range(rows) for i in range(columns)]
+    tiles = [to_photo(found.tiles[o, i], clamp=True) for o in range(rows) for i in range(columns)]
     return grid(
         tiles,
         columns,
@@ -172,7 +172,7 @@ def _tile_sheet(
     largest = maps.abs().amax() if shared_scale else maps.abs().amax(dim=(1, 2), keepdim=True)
     levels: Any = maps / largest.clamp_min(1e-12)
     levels = levels / 2 + 0.5 if found.signed else levels
-    tiles = [to_photo(level) for level in levels]
+    tiles = [to_photo(level, clamp=True) for level in levels]
     captions = [f"{c}: {figure(float(found.strengths[c]))}" for c in which]
     sheet = grid(tiles, columns=min(8, len(tiles)), captions=captions, tile=128)
     return stack([_head(found, picture, network, colormap), sheet])

@@ -126,7 +126,7 @@ def _inverted(network: Network, picture: Picture, plan: Inversion, watch: Watch)
             seed=plan.seed,
             on_step=part_of(watch, number * plan.steps, len(layers) * plan.steps),
         )
-        painted.append(to_photo(pixels))
+        painted.append(to_photo(pixels, clamp=True))
         seen = to_pixels(painted[-1])  # the eight bits that are written
         error = feature_error(in_full_precision(network), seen, picture.pixels, [layer])[layer]
         likeness = psnr(painted[-1], to_photo(picture.pixels))

@@ -30,7 +30,7 @@ _FRAMES, _FRAME_SIDE, _FRAME_MS, _LAST_MS = 40, 256, 80, 1500
 def _as_photo(pixels: Tensor) -> Image:
     from cnnviz.imaging import grid, to_photo
 
-    photos = [to_photo(picture) for picture in pixels.split(1)]
+    photos = [to_photo(picture, clamp=True) for picture in pixels.split(1)]
     return photos[0] if len(photos) == 1 else grid(photos, tile=max(photos[0].size))
 
 

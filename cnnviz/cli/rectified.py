@@ -140,7 +140,7 @@ def gradient_image(gradient: torch.Tensor, percentile: float, size: tuple[int, i
 
     values = gradient.detach().cpu().float().numpy()
     top = full_scale(abs(values), percentile) or 1.0
-    return to_photo(0.5 + 0.5 * values / top).resize(size, Image.Resampling.BICUBIC)
+    return to_photo(0.5 + 0.5 * values / top, clamp=True).resize(size, Image.Resampling.BICUBIC)
 
 
 def _panel(photo: Image, shown: Image, rule: str, title: str) -> Any:

@@ -90,7 +90,7 @@ class Painter:
         last = Last(self.watch)
         pixels = Resuming(self.watch, self.resume, settings).run(transfer, last)
         facts = {**self._facts(picture, last.terms), "precision": net.precision}
-        return Result(facts, to_photo(pixels), recipe={"precision": net.precision})
+        return Result(facts, to_photo(pixels, clamp=True), recipe={"precision": net.precision})
 
     def _transfer(self, net: Network, picture: Picture, **changes: Any) -> StyleTransfer:
         from cnnviz.imaging import to_pixels
@@ -120,7 +120,7 @@ class Painter:
         for value in sweep.values:
             setting: float | int = int(value) if sweep.name == "steps" else value
             transfer, last = self._transfer(net, picture, **{sweep.name: setting}), Last(self.watch)
-            photos.append(to_photo(transfer.run(last)))
+            photos.append(to_photo(transfer.run(last), clamp=True))
             rows.append({sweep.name: setting, **_rounded(last.terms)})
             for remark in transfer.remarks:
                 console.warn(remark)

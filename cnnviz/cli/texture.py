@@ -64,10 +64,10 @@ class Weaver:
             from cnnviz.synthesis.scanline import scanline_texture
 
             made = scanline_texture(picture.pixels, size, window=self.window, seed=self.seed, on_step=last)
-            return Result(_facts(size), to_photo(made))
+            return Result(_facts(size), to_photo(made, clamp=True))
         made = self._run(net, picture.pixels, size, last)
         precision = {"precision": net.precision}
-        return Result({**_facts(size, last), **precision}, to_photo(made), recipe=precision)
+        return Result({**_facts(size, last), **precision}, to_photo(made, clamp=True), recipe=precision)
 
     def _run(self, net: Network, sample: Tensor, size: tuple[int, int], last: Last) -> Tensor:
         from cnnviz.synthesis.texture import TextureSettings, TextureSynthesis

@@ -233,10 +233,10 @@ def _figure(net: Network, pictures: Sequence[Tensor], found: Tensor, rates: dict
 
     largest = float(found.abs().max())
     factor = max(1, int(0.5 / largest)) if largest else 1
-    tiles, captions = [to_photo(0.5 + factor * found)], [f"perturbation × {factor}"]
+    tiles, captions = [to_photo(0.5 + factor * found, clamp=True)], [f"perturbation × {factor}"]
     for picture in pictures:
         after = (picture + found).clamp(0, 1)
-        tiles.append(to_photo(after))
+        tiles.append(to_photo(after, clamp=True))
         before, now = (verdicts(net, seen)[0][1] for seen in (picture, after))
         captions.append(f"{before} → {now}")
     held = rates["held_out_fooling_rate"]

@@ -301,7 +301,9 @@ def _judged(network: Network, subjects: Sequence[Subject], pictures: Tensor) -> 
     network = in_full_precision(network)
     place = 0
     for subject in subjects:
-        part = torch.cat([to_pixels(to_photo(one)) for one in pictures[place : place + _length(subject)].split(1)])
+        part = torch.cat(
+            [to_pixels(to_photo(one, clamp=True)) for one in pictures[place : place + _length(subject)].split(1)]
+        )
         place += len(part)
         if isinstance(subject, Classes):
             with torch.no_grad():
@@ -321,7 +323,7 @@ def _judged(network: Network, subjects: Sequence[Subject], pictures: Tensor) -> 
 def _sheet(network: Network, wish: Wish, pictures: Tensor, captions: list[str]) -> Image:
     from cnnviz.imaging import grid, panel, to_photo
 
-    photos = [to_photo(picture) for picture in pictures.split(1)]
+    photos = [to_photo(picture, clamp=True) for picture in pictures.split(1)]
     if len(photos) == 1 and wish.raw:
         return photos[0]
     if wish.raw:

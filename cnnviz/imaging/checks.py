@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import sys
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +16,7 @@ from PIL import Image
 from cnnviz.errors import UsageError
 
 if TYPE_CHECKING:
+    import torch
     from torch import Tensor
 
 _WANTED = "Pixels are a float tensor (N, 3, H, W) in [0, 1]"
@@ -24,7 +27,7 @@ _PACKAGE = str(Path(__file__).parents[1]) + os.sep
 
 
 def require_pixels(pixels: object) -> Tensor:
-    """``pixels``, having made sure that they are floats of the shape (N, 3, H, W).
+    """``pixels``, having made sure that they are floats of the shape (N, 3, H, W); a copy if made in inference mode.
 
     Raises UsageError that says what to do with pictures of PIL, NumPy arrays, integers, paths, and other shapes.
     """
@@ -39,7 +42,24 @@ def require_pixels(pixels: object) -> Tensor:
         raise UsageError(f"{_WANTED}, not of the type {kind}{last}: {axes} makes them of bytes.")
     if pixels.ndim != 4 or pixels.shape[1] != 3 or 0 in pixels.shape[2:]:
         raise UsageError(f"{_WANTED}, not of the shape {tuple(pixels.shape)}{_advice(pixels.shape)}.")
-    return pixels
+    return pixels.clone() if pixels.is_inference() else pixels
+
+
+def differentiable(pixels: object, device: torch.device | str) -> Tensor:
+    """``pixels`` as ``require_pixels`` has them, on ``device``, as a tensor of its own that gradients can be taken of.
+
+    To be called within ``gradients()``.
+    """
+    return require_pixels(pixels).detach().to(device).requires_grad_()
+
+
+@contextmanager
+def gradients() -> Iterator[None]:
+    """Let gradients be taken inside the block, whatever mode the caller is in."""
+    import torch
+
+    with torch.inference_mode(False), torch.enable_grad():
+        yield
 
 
 def require_in_range(pixels: object) -> Tensor:
@@ -63,7 +83,7 @@ def outside_range(low: float, high: float, whose: str = "Pixels") -> str | None:
     """A sentence on values from ``low`` to ``high`` if those are not in [0, 1], to half a level of eight bits."""
     if low >= -_HALF_A_LEVEL and high <= 1 + _HALF_A_LEVEL:
         return None
-    remedy = "divide bytes by 255" if low >= 0 else "give them as photos have them, not normalized"
+    remedy = "divide bytes by 255" if low >= 0 and high > 2 else "give them as photos have them, not normalized"
     return f"{whose} must be in [0, 1], not from {low:.3g} to {high:.3g}: {remedy}."
 
 
@@ -84,7 +104,7 @@ def _named(value: object) -> str:
 
 def _remedy(value: Any) -> str:
     if isinstance(value, Image.Image):
-        return "cnnviz.to_pixels(photo) makes them"
+        return "cnnviz.imaging.to_pixels(photo) makes them"
     if isinstance(value, np.ndarray):
         if value.ndim == 4:
             axes = ".permute(0, 3, 1, 2)" if _ends_in_channels(value.shape) else ""
@@ -114,8 +134,11 @@ def _ends_in_channels(shape: Any) -> bool:
 
 
 def _levels_to_caller() -> int:
-    """The ``stacklevel`` of the nearest line outside of this package, seen from ``warn_of_range``."""
+    """The ``stacklevel`` of the nearest line outside of this package and torch, for ``warn_of_range``."""
+    import torch
+
+    passed = _PACKAGE, str(Path(torch.__file__).parent) + os.sep
     frame, level = sys._getframe(1), 1
-    while frame.f_back is not None and frame.f_code.co_filename.startswith(_PACKAGE):
+    while frame.f_back is not None and frame.f_code.co_filename.startswith(passed):
         frame, level = frame.f_back, level + 1
     return level

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -10,6 +11,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from cnnviz.errors import UsageError
+from cnnviz.imaging.checks import outside_range
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -146,24 +148,43 @@ def to_array(values: Any) -> NDArray[Any]:
     return np.asarray(values)
 
 
-def to_photo(pixels: Any) -> Image.Image:
-    """Pixels as a photo of eight bits, rounded to nearest; grey (mode ``L``) where there is one channel.
+def to_photo(pixels: Any, *, clamp: bool = False) -> Image.Image:
+    """Pixels as a photo of eight bits, rounded to nearest; gray (mode ``L``) where there is one channel.
 
     Args:
-        pixels: A tensor or array of floats in [0, 1], clamped to it, NaN taken as 0: (1, 3, H, W), (3, H, W),
-            (1, 1, H, W), (1, H, W) or (H, W). An array of uint8 in HWC (or HW) order passes as it is.
+        pixels: A tensor or array of floats in [0, 1]: (1, 3, H, W), (3, H, W), (1, 1, H, W), (1, H, W) or (H, W). An
+            array of uint8 in HWC (or HW) order passes as it is.
+        clamp: Cut values outside [0, 1] off, and take NaN as 0, instead of refusing them.
 
-    Raises UsageError if the shape is none of these.
+    Raises UsageError if the shape is none of these, or values are outside [0, 1] by more than half a level, NaN, or
+    integers.
     """
     array = to_array(pixels)
     if array.dtype == np.uint8:
         layout = array
     else:
         layout = _channels_last(array)
+        if not clamp:
+            _require_range(layout)
         layout = np.rint(np.clip(np.nan_to_num(layout), 0, 1) * 255).astype(np.uint8)
     if layout.ndim not in {2, 3} or (layout.ndim == 3 and layout.shape[2] not in {3, 4}) or 0 in layout.shape:
         raise UsageError(f"Pixels of the shape {tuple(array.shape)} are no picture; (1, 3, H, W) is.")
     return Image.fromarray(np.ascontiguousarray(layout))
+
+
+def _require_range(values: NDArray[Any]) -> None:
+    if values.dtype.kind not in "fb":
+        raise UsageError(
+            f"Pixels to be written are floats in [0, 1], or uint8 in the order (H, W, 3), not {values.dtype}."
+        )
+    if values.size == 0:
+        return
+    low, high = float(values.min()), float(values.max())
+    if not (math.isfinite(low) and math.isfinite(high)):
+        raise UsageError("Pixels to be written hold NaN or infinite values.")
+    outside = outside_range(low, high, "Pixels to be written")
+    if outside:
+        raise UsageError(outside)
 
 
 def _channels_last(array: NDArray[Any]) -> NDArray[Any]:

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, fx, nn
 
 from cnnviz.errors import ImageError, ModelError, UsageError
+from cnnviz.imaging.checks import require_pixels, warn_of_range
 from cnnviz.imaging.pixels import Crop
 from cnnviz.network import checks, graph
 from cnnviz.network.aliases import aliases_for
@@ -194,6 +195,7 @@ class Network:
 
         Raises ImageError where the picture is too small for the network, or not of the one size it takes.
         """
+        pixels = require_pixels(pixels)
         self._check(pixels)
         x = pixels.to(self.device, self.dtype)
         luma, mean, std = self._constants(x)
@@ -208,6 +210,8 @@ class Network:
         """
         with self.autocast():
             output = self.module(self.normalize(pixels))
+        if not pixels.requires_grad:  # what an optimization changes is its own affair
+            warn_of_range(pixels)
         return self.answer(output, pixels)
 
     def logits(self, pixels: Tensor) -> Tensor:
@@ -245,6 +249,7 @@ class Network:
         if raw:
             return dict(found)
         if not pixels.requires_grad:  # those of an optimization are many, and its loss is watched
+            warn_of_range(pixels)
             for name, value in found.items():
                 checks.require_finite(value, f"output of layer '{name}'", self, pixels)
         return {name: widened(value) for name, value in found.items()}
@@ -330,8 +335,6 @@ class Network:
         return self._kept[key]
 
     def _check(self, pixels: Tensor) -> None:
-        if pixels.ndim != 4 or pixels.shape[1] != 3:
-            raise UsageError(f"Pixels must have the shape (N, 3, H, W), not {tuple(pixels.shape)}.")
         height, width = pixels.shape[2:]
         side = self.spec.size
         if self.spec.fixed and (height, width) != (side, side):

@@ -68,4 +68,4 @@ def _least_likely(study: Study) -> int:
 
 
 def _magnified(before: Image.Image, after: Image.Image, factor: int) -> Image.Image:
-    return to_photo(0.5 + factor * (to_pixels(after) - to_pixels(before)))
+    return to_photo(0.5 + factor * (to_pixels(after) - to_pixels(before)), clamp=True)

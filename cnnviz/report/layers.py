@@ -80,6 +80,6 @@ def layer_figures(study: Study, layer: str, top: int) -> LayerFigures:
     for channel in found.order[:top].tolist():
         level = found.maps[channel].float()
         level = level / level.abs().amax().clamp_min(1e-12)
-        picture = to_photo(level / 2 + 0.5 if found.signed else level)
+        picture = to_photo(level / 2 + 0.5 if found.signed else level, clamp=True)
         tiles.append(Figure(f"channel {channel}", picture.convert("L"), f"{found.strengths[channel]:.3g}", exact=True))
     return LayerFigures(layer, tuple(found.maps.shape), tiles, study.recipe_of("activations", layer=layer, top=top))

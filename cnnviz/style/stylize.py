@@ -10,6 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from cnnviz.errors import ImageError, UsageError
+from cnnviz.imaging.checks import require_in_range
 from cnnviz.runtime.progress import OnStep, Step
 from cnnviz.style.fast import FastStyleNetwork, Statistics, noise_field
 
@@ -57,7 +58,7 @@ def apply_fast_style(
     Raises:
         UsageError: no such style, a weight that makes no sense, or a tile below 64. ImageError: too small a photo.
     """
-    height, width = pixels.shape[2:]
+    height, width = require_in_range(pixels).shape[2:]
     if min(height, width) < _LEAST:
         raise ImageError(f"A picture of {width}×{height} pixels is too small to paint; both sides need {_LEAST}.")
     if tile is not None and tile < 64:

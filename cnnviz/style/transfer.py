@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from cnnviz.errors import UsageError
+from cnnviz.imaging.checks import require_in_range
 from cnnviz.network import Network
 from cnnviz.network.variants import in_channels_last, with_average_pooling, with_lean_pooling, with_weights_cast
 from cnnviz.runtime.progress import OnStep
@@ -48,6 +49,7 @@ _POLISH_RATE, _SOFTEN = 0.02, 0.5
 """Adam's step size where a picture is gone over, and the blur before it, in pixels, that ends L-BFGS's dither."""
 
 
+@torch.inference_mode(False)
 def transfer_style(
     network: Network,
     content: Tensor,
@@ -117,12 +119,12 @@ class StyleTransfer:
         self.layers = list(dict.fromkeys([*self.layer_weights, *self.content_layers]))
         self.network = _altered(in_channels_last(with_weights_cast(network, self.layers)), settings)
         self.seed = seed
-        self.content = content.to(network.device, network.dtype)
+        self.content = require_in_range(content).to(network.device, network.dtype)
         self.regions = make_regions(len(styles), weights, masks)
         if style_masks is not None and len(style_masks) != len(styles):
             raise UsageError(f"{len(styles)} styles cannot have {len(style_masks)} masks.")
         self.style_masks = list(style_masks) if style_masks is not None else [None] * len(styles)
-        self.styles = [self._recolored(style.to(self.content)) for style in styles]
+        self.styles = [self._recolored(require_in_range(style).to(self.content)) for style in styles]
         whole = settings.smoothing == "softmax"
         self.tile = 0 if whole else tile_for(self.network, self.layers, _size(self.content), settings.tile)
         self.painting = CoarseToFine(self._first(), self._stages(), self._prepare, carries=settings.carry)
@@ -170,7 +172,7 @@ class StyleTransfer:
     def _first(self) -> Tensor:
         init = self.settings.init
         if isinstance(init, Tensor):
-            return resize(init.to(self.content), _size(self.content))
+            return resize(require_in_range(init).to(self.content), _size(self.content))
         if init == "content":
             return self.content
         size = self._stages()[0].size

@@ -11,6 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from cnnviz.errors import UsageError
+from cnnviz.imaging.checks import require_in_range
 from cnnviz.network import Network
 from cnnviz.runtime.progress import OnStep
 from cnnviz.synthesis.ascent import Ascent, Terms, part_of
@@ -62,6 +63,7 @@ def _has(network: Network, layer: str) -> bool:
     return True
 
 
+@torch.inference_mode(False)
 def dream(
     network: Network,
     pixels: Tensor,
@@ -106,14 +108,14 @@ def dream(
         Pixels (1, 3, H, W) in [0, 1].
 
     Raises:
-        UsageError: no such layer or channel, or a guide that gives a layer no map.
+        UsageError: no such layer or channel, a guide that gives a layer no map, or pixels outside [0, 1].
     """
     if octaves < 1 or octave_scale <= 1:
         raise UsageError("A dream needs at least one octave, and an octave scale above 1.")
     wanted = [Wanted(name) if isinstance(name, str) else name for name in layers or dream_layers(network)]
     chance = torch.Generator().manual_seed(seed)
     objective = Objective(network, wanted, guide)
-    photo = pixels.to(network.device)
+    photo = require_in_range(pixels).to(network.device)
     sizes = octave_sizes((photo.shape[2], photo.shape[3]), octaves, octave_scale, max(network.spec.min_size, 32))
     detail, current = torch.zeros_like(resize(photo, sizes[0])), photo
     for number, size in enumerate(sizes):
@@ -259,7 +261,7 @@ def zoom_film(
     degrees: float = 0.0,
 ) -> list[Tensor]:
     """An endless fall into the dream: each frame is the one before, enlarged and dreamt of by ``paint(pixels, n)``."""
-    shown = [paint(pixels.to(network.device), 0)]
+    shown = [paint(require_in_range(pixels).to(network.device), 0)]
     for number in range(1, frames):
         shown.append(paint(zoom_in(shown[-1], factor, degrees), number))
     return [frame.cpu() for frame in shown]

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from cnnviz.errors import UsageError
+from cnnviz.imaging.checks import require_pixels
 from cnnviz.network import Network
 from cnnviz.runtime.progress import OnStep
 from cnnviz.synthesis.ascent import Ascent, Parameterization, Schedule, Terms, cosine
@@ -38,6 +39,7 @@ def inversion_layers(network: Network) -> tuple[str, ...]:
     return painting_layers(network).style
 
 
+@torch.inference_mode(False)
 def invert(
     network: Network,
     pixels: Tensor,
@@ -77,6 +79,7 @@ def invert(
     Raises:
         UsageError: no such layer, optimizer or prior.
     """
+    pixels = require_pixels(pixels)
     with torch.no_grad():
         wanted = network.features(pixels, [layer])[layer]
     chance = torch.Generator().manual_seed(seed)

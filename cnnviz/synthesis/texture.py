@@ -12,6 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from cnnviz.errors import UsageError
+from cnnviz.imaging.checks import require_in_range
 from cnnviz.network import Network
 from cnnviz.network.variants import in_channels_last, with_average_pooling, with_lean_pooling, with_weights_cast
 from cnnviz.runtime.progress import OnStep
@@ -90,6 +91,7 @@ class TextureSettings:
             raise UsageError("Weights must not be negative.")
 
 
+@torch.inference_mode(False)
 def synthesize_texture(
     network: Network,
     sample: Tensor,
@@ -145,7 +147,7 @@ class TextureSynthesis:
         layers = list(settings.layers or painting_layers(network).style)
         network = in_channels_last(with_weights_cast(network, layers))
         self.network = with_average_pooling(network) if settings.average_pooling else with_lean_pooling(network)
-        self.sample = sample.to(network.device, network.dtype)
+        self.sample = require_in_range(sample).to(network.device, network.dtype)
         self.size = size or (sample.shape[2], sample.shape[3])
         self.seed = seed
         if settings.layer_weights is not None and len(settings.layer_weights) != len(layers):

@@ -75,6 +75,7 @@ def visualize_subject(
     return ascent.run(on_step)
 
 
+@torch.inference_mode(False)
 def visualize(
     network: Network,
     target: str | int | Sequence[str | int] | None = None,

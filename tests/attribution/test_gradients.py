@@ -54,7 +54,7 @@ def test_targets(squeezenet, chelsea):
     assert torch.equal(by_name, cnnviz.saliency(squeezenet, chelsea, 281))
     assert torch.equal(by_name, cnnviz.saliency(squeezenet, chelsea, [281]))
     assert not torch.equal(by_name, cnnviz.saliency(squeezenet, chelsea))
-    with pytest.raises(UsageError, match="2 targets were given for 1 pictures"):
+    with pytest.raises(UsageError, match="2 classes were given for 1 pictures"):
         cnnviz.saliency(squeezenet, chelsea, [1, 2])
     with pytest.raises(UsageError, match="no class called"):
         cnnviz.saliency(squeezenet, chelsea, "zebu")

@@ -116,7 +116,7 @@ def test_every_layout_becomes_a_photo(shape: tuple[int, ...]):
 
 def test_values_are_clamped_and_rounded_to_nearest():
     values = np.array([[-1.0, 0.0, 0.5 / 255 + 1e-6, 1.49 / 255, 1.0, 7.0, np.nan, np.inf]])
-    assert np.asarray(to_photo(values)).tolist() == [[0, 0, 1, 1, 255, 255, 0, 255]]
+    assert np.asarray(to_photo(values, clamp=True)).tolist() == [[0, 0, 1, 1, 255, 255, 0, 255]]
 
 
 def test_bytes_pass_through():
