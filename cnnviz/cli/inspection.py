@@ -57,11 +57,14 @@ def register(app: typer.Typer) -> None:
         debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")] = False,
     ) -> None:
         """Tell how a picture was made, from the recipe it carries."""
-        from cnnviz.imaging.recipe import read_recipe
+        from cnnviz.imaging.recipe import read_recipe, require_command
 
         recipe = read_recipe(picture)
-        line = command_line(recipe)
-        console.result(line if as_command else json.dumps({**recipe, "command_line": line}, indent=2))
+        if as_command or "command" in recipe:
+            require_command(recipe, picture)
+            line = command_line(recipe)
+            recipe["command_line"] = line
+        console.result(line if as_command else json.dumps(recipe, indent=2))
 
     @command(app, "doctor", examples="cnnviz doctor")
     def doctor(run: RunOptions) -> None:
@@ -116,7 +119,7 @@ def _layer_json(row: Layer) -> dict[str, Any]:
 
 def command_line(recipe: dict[str, Any]) -> str:
     """The command that would make the picture again from the same inputs."""
-    parts = ["cnnviz", *recipe["command"].split(), *recipe.get("inputs", [])]
+    parts = ["cnnviz", *recipe["command"].split(), *map(_no_option, recipe.get("inputs", []))]
     settings = {"model": recipe.get("model"), "seed": recipe.get("seed"), **recipe.get("parameters", {})}
     if "target" in recipe:
         settings["target"] = recipe["target"]["index"]
@@ -128,7 +131,19 @@ def command_line(recipe: dict[str, Any]) -> str:
             parts += [part for item in value for part in (option, str(item))]
         elif value is not None:
             parts += [option, str(value)]
-    return shlex.join(parts)
+    return " ".join(map(_quoted, parts))
+
+
+def _no_option(name: str) -> str:
+    return f"./{name}" if name.startswith("-") else name
+
+
+def _quoted(part: str) -> str:
+    """One word of a command line as bash and zsh take it; what a terminal would obey is written as its code."""
+    if part.isprintable():
+        return shlex.quote(part)
+    signs = (s if s.isprintable() and s not in "\\'" else "".join(f"\\x{b:02x}" for b in os.fsencode(s)) for s in part)
+    return f"$'{''.join(signs)}'"
 
 
 def _health() -> Iterator[tuple[str, Any]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from cnnviz.cli import console
 from cnnviz.cli.longjob import Watch
-from cnnviz.errors import UsageError
+from cnnviz.errors import CnnvizError, UsageError
 
 if TYPE_CHECKING:
     from cnnviz.runtime.progress import OnStep, Step
@@ -82,23 +83,35 @@ class Resuming:
         buffer = BytesIO()
         torch.save({"settings": self._key(), "state": job.state_dict()}, buffer)
         place.parent.mkdir(parents=True, exist_ok=True)
-        write_bytes(buffer.getvalue(), place, force=True)
+        body = buffer.getvalue()
+        write_bytes(hashlib.sha256(body).digest() + body, place, force=True)
         console.detail(f"{place} holds what it takes to go on; --resume does.")
 
     def _load(self, place: Path, job: Resumable[Any]) -> None:
-        import pickle
-
-        import torch
-
         try:
-            found = torch.load(place, map_location="cpu", weights_only=True)
+            found = _unpacked(place.read_bytes())
             same = found["settings"] == self._key()
-        except (OSError, RuntimeError, EOFError, KeyError, TypeError, pickle.UnpicklingError) as error:
-            raise UsageError(f"'{place}' cannot be gone on from; remove it to begin anew.") from error
+            if same:
+                job.load_state_dict(found["state"])
+        except (CnnvizError, MemoryError):
+            raise
+        except Exception as error:  # damaged, or of another kind: what it then holds fails in many ways
+            raise UsageError(f"'{place}' cannot be gone on from; remove it to begin from the start.") from error
         if not same:
             raise UsageError(f"'{place}' belongs to a run with other settings; give those, or remove it.")
-        job.load_state_dict(found["state"])
         console.detail(f"Going on from {place}.")
 
     def _key(self) -> str:
         return json.dumps(self.settings, sort_keys=True, default=str)
+
+
+def _unpacked(content: bytes) -> Any:
+    """What a state file holds, whose first 32 bytes are the SHA-256 of the rest; ValueError where they are not."""
+    from io import BytesIO
+
+    import torch
+
+    digest, body = content[:32], content[32:]
+    if hashlib.sha256(body).digest() != digest:
+        raise ValueError("the file is damaged")
+    return torch.load(BytesIO(body), map_location="cpu", weights_only=True)

@@ -258,8 +258,7 @@ def _exact_file(path: Path) -> Path:
 
 def load_perturbation(path: Path) -> Tensor:
     """A perturbation (1, 3, h, w) as ``universal`` wrote it; ModelError that names the file if it is none."""
-    from safetensors import SafetensorError
-    from safetensors.torch import load_file
+    from cnnviz.network.weights import read_safetensors
 
     path = _exact_file(path)
     if not path.is_file():
@@ -267,12 +266,16 @@ def load_perturbation(path: Path) -> Tensor:
             f"The perturbation '{path}' does not exist; 'cnnviz universal FOLDER -o {path.stem}.png' makes it."
         )
     try:
-        found = load_file(path)["perturbation"]
-    except (SafetensorError, OSError, KeyError) as error:
-        raise ModelError(f"'{path}' is not a perturbation that 'cnnviz universal' wrote.") from error
-    if found.ndim != 4 or found.shape[:2] != (1, 3):
+        found = read_safetensors(path).get("perturbation")
+    except ModelError:
+        found = None
+    if found is None or found.ndim != 4 or found.shape[:2] != (1, 3) or not _is_finite(found):
         raise ModelError(f"'{path}' is not a perturbation that 'cnnviz universal' wrote.")
     return found
+
+
+def _is_finite(found: Tensor) -> bool:
+    return found.is_floating_point() and found.numel() > 0 and bool(found.float().isfinite().all())
 
 
 class _Applied:

@@ -253,7 +253,7 @@ def load_generator(path: Path) -> nn.Module:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", FutureWarning)  # that TorchScript is old is known, and files of it abound
             return torch.jit.load(path, map_location="cpu")
-    except (RuntimeError, ValueError) as error:
+    except Exception as error:  # damaged files, and those of other kinds, fail in many ways
         raise UsageError(
             f"'{path}' is no TorchScript module; torch.jit.trace(generator, z).save() makes one."
         ) from error

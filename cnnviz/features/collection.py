@@ -124,7 +124,10 @@ def features_aspect(
 
 def predictions(aspect: Aspect, keys: Sequence[str]) -> list[tuple[int, float]]:
     """The likeliest class and its probability, as ``features_aspect`` keeps them."""
-    return [struct.unpack("<if", note) for note in aspect.store.notes(keys)]
+    try:
+        return [struct.unpack("<if", note) for note in aspect.store.notes(keys)]
+    except struct.error as error:
+        raise ImageError("The feature store holds no predictions; remove it: it is built again.") from error
 
 
 def peaks_aspect(network: Network, layer: MapLayer, home: Home, framing: Framing, seed: int = 0) -> Aspect:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
+import re
 import sqlite3
 import stat
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 from cnnviz.features.database import Database
 from cnnviz.network.checksum import sha256
@@ -64,7 +66,13 @@ Row = tuple[int, int, int, str]
 
 
 def _known(connection: sqlite3.Connection, place: bytes) -> Row | None:
-    return connection.execute("SELECT size, modified, hashed, key FROM files WHERE path = ?", [place]).fetchone()
+    row = connection.execute("SELECT size, modified, hashed, key FROM files WHERE path = ?", [place]).fetchone()
+    return row if row and _is_sound(*row) else None
+
+
+def _is_sound(size: Any, modified: Any, hashed: Any, key: Any) -> bool:
+    numbers = all(isinstance(number, int) for number in (size, modified, hashed))
+    return numbers and isinstance(key, str) and re.fullmatch("[0-9a-f]{64}", key) is not None
 
 
 def _key_of(place: bytes, row: Row | None) -> tuple[str, tuple[bytes, int, int, int, str] | None]:

@@ -51,7 +51,10 @@ class Database:
             return self._attempt(action)
         except sqlite3.DatabaseError:
             self._replace()
+        try:
             return self._attempt(action)
+        except sqlite3.DatabaseError as error:
+            raise self._unusable(error) from error
 
     def _attempt(self, action: Callable[[sqlite3.Connection], Value]) -> Value:
         """Run ``action``; what is the fault of the disk or of another process is told, not repaired."""
@@ -60,9 +63,13 @@ class Database:
         except sqlite3.OperationalError as error:
             if _is_damage(error):
                 raise sqlite3.DatabaseError(*error.args) from error
-            raise ImageError(f"The feature store '{self.path}' cannot be used: {error}.") from error
+            raise self._unusable(error) from error
         except OSError as error:
-            raise ImageError(f"The feature store '{self.path.parent}' cannot be used: {error.strerror}.") from error
+            raise self._unusable(error) from error
+
+    def _unusable(self, error: Exception) -> ImageError:
+        why = error.strerror or str(error) if isinstance(error, OSError) else str(error)
+        return ImageError(f"The feature store '{self.path}' cannot be used: {why}.")
 
     def _open(self) -> sqlite3.Connection:
         if self._connection is None:
@@ -73,8 +80,11 @@ class Database:
 
     def _replace(self) -> None:
         self.close()
-        for suffix in ("", "-journal"):
-            self.path.with_name(self.path.name + suffix).unlink(missing_ok=True)
+        try:
+            for suffix in ("", "-journal", "-wal", "-shm"):
+                self.path.with_name(self.path.name + suffix).unlink(missing_ok=True)
+        except OSError as error:
+            raise self._unusable(error) from error
         if self._on_rebuilt:
             self._on_rebuilt(self.path)
 
@@ -92,4 +102,7 @@ def _transaction(connection: sqlite3.Connection) -> Iterator[None]:
 
 def _is_damage(error: sqlite3.OperationalError) -> bool:
     """Whether the file lacks what its schema promises, rather than being locked, full or out of reach."""
-    return str(error).startswith(("no such table", "no such column", "table ")) or "malformed" in str(error)
+    message = str(error).lower()
+    return message.startswith(("no such table", "no such column", "table ", "could not decode")) or any(
+        word in message for word in ("malformed", "view", "unsupported file format", "has no column")
+    )

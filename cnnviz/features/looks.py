@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from cnnviz.errors import ImageError
 from cnnviz.features.store import Store
 
 _AT_ONCE = 64  # thumbnails taken from the store together
@@ -74,6 +75,9 @@ class Thumbnails(Sequence[Image.Image]):
 
 def open_thumbnail(data: bytes) -> Image.Image:
     """What ``thumbnail`` made, as a photo."""
-    with Image.open(BytesIO(data)) as picture:
-        picture.load()
-        return picture
+    try:
+        with Image.open(BytesIO(data)) as picture:
+            picture.load()
+            return picture
+    except Exception as error:
+        raise ImageError("A thumbnail in the feature store is damaged; remove the store: it is built again.") from error

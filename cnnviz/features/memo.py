@@ -25,16 +25,20 @@ def remembered(path: Path, compute: Callable[[], Arrays]) -> Arrays:
 
 
 def _read(path: Path) -> Arrays | None:
-    """The file's first 32 bytes are the SHA-256 of the rest; what does not fit it is not trusted."""
+    """The file's first 32 bytes are the SHA-256 of its name and the rest; what does not fit is not trusted."""
     try:
         content = path.read_bytes()
     except OSError:
         return None
     digest, body = content[:32], content[32:]
-    if hashlib.sha256(body).digest() != digest:
+    if _digest(path, body) != digest:
         return None
     with np.load(io.BytesIO(body), allow_pickle=False) as arrays:
         return dict(arrays)
+
+
+def _digest(path: Path, body: bytes) -> bytes:
+    return hashlib.sha256(path.name.encode() + body).digest()
 
 
 def _write(path: Path, arrays: Arrays) -> None:
@@ -44,7 +48,7 @@ def _write(path: Path, arrays: Arrays) -> None:
     scrap = path.with_name(f".{path.name}-{secrets.token_hex(4)}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        scrap.write_bytes(hashlib.sha256(body).digest() + body)
+        scrap.write_bytes(_digest(path, body) + body)
         scrap.replace(path)
     except OSError:
         scrap.unlink(missing_ok=True)  # a full disk costs the next run some time, no more

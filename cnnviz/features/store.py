@@ -8,6 +8,7 @@ checksum of its key, vector and bytes: what does not fit its checksum is taken a
 
 from __future__ import annotations
 
+import re
 import secrets
 import sqlite3
 import zlib
@@ -93,7 +94,7 @@ class Store:
         array = self._mapped()
         for start in range(0, len(keys), _AT_ONCE):
             for key, place, note, checksum in self._lookup(keys[start : start + _AT_ONCE]):
-                if place < len(array):
+                if isinstance(place, int) and 0 <= place < len(array) and isinstance(note, bytes):
                     entry = Entry(key, array[place], note)
                     if _checksum(entry) == checksum:
                         yield entry
@@ -138,7 +139,7 @@ class Store:
     def _mapped(self) -> NDArray[Any]:
         """The array file as (rows, D), read as it is touched; without a whole row it is empty."""
         name = self._database.read(lambda c: c.execute("SELECT value FROM meta WHERE name = 'array'").fetchone())
-        path = self.folder / name[0] if name else None
+        path = self.folder / name[0] if name and _is_array_name(name[0]) else None
         rows = path.stat().st_size // self.row_bytes if path and path.is_file() else 0
         if path is None or rows == 0:
             return np.empty((0, self.width), self.dtype)
@@ -158,7 +159,9 @@ def _places(connection: sqlite3.Connection, entries: Sequence[Entry]) -> list[in
             f"SELECT key, place FROM entries WHERE key IN ({','.join('?' * len(entries))})", [e.key for e in entries]
         )
     )
-    after = connection.execute("SELECT coalesce(max(place), -1) + 1 FROM entries").fetchone()[0]
+    after, count = connection.execute("SELECT coalesce(max(place), -1) + 1, count(*) FROM entries").fetchone()
+    if after != count or not all(isinstance(place, int) and 0 <= place < count for place in known.values()):
+        raise sqlite3.DatabaseError("the rows of the index do not follow one another")
     for entry in entries:
         if entry.key not in known:
             known[entry.key], after = after, after + 1
@@ -168,7 +171,14 @@ def _places(connection: sqlite3.Connection, entries: Sequence[Entry]) -> list[in
 def _array_name(connection: sqlite3.Connection) -> str:
     """The name of the array file, drawn anew with every new index: rows of a lost index can never be mistaken."""
     connection.execute("INSERT OR IGNORE INTO meta VALUES ('array', ?)", [f"vectors-{secrets.token_hex(4)}.bin"])
-    return str(connection.execute("SELECT value FROM meta WHERE name = 'array'").fetchone()[0])
+    name = connection.execute("SELECT value FROM meta WHERE name = 'array'").fetchone()[0]
+    if not _is_array_name(name):
+        raise sqlite3.DatabaseError("the index names a file that is not the store's")
+    return str(name)
+
+
+def _is_array_name(name: Any) -> bool:
+    return isinstance(name, str) and re.fullmatch(r"vectors-[0-9a-f]{8}\.bin", name) is not None
 
 
 def _checksum(entry: Entry) -> int:

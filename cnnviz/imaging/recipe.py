@@ -7,6 +7,8 @@ GIF and MP4 in their comment. Each also names the program and its version.
 from __future__ import annotations
 
 import json
+import os
+import re
 from typing import Any
 
 from PIL import Image
@@ -22,6 +24,8 @@ SOFTWARE = f"cnnviz {__version__}"
 _KEYWORD = "cnnviz"
 _DESCRIPTION, _SOFTWARE = 0x010E, 0x0131  # EXIF tags
 _EXIF_ROOM = 60_000  # bytes; a JPEG segment ends at 65,535
+_LARGEST = 16 << 20  # characters of a recipe that is read
+_DEEPEST = 20  # lists in lists
 
 
 def embed(recipe: dict[str, Any], format: str) -> dict[str, Any]:
@@ -79,12 +83,59 @@ def read_recipe(source: Source) -> dict[str, Any]:
         with opened(source) as picture:
             text = _find(picture)
     try:
-        recipe = json.loads(text)
-    except ValueError:
+        recipe = json.loads(text) if len(text) <= _LARGEST else None
+    except (ValueError, RecursionError):
         recipe = None
-    if not isinstance(recipe, dict):
+    if not isinstance(recipe, dict) or not _is_shallow(recipe):
         raise ImageError(f"{shown(source)} carries no cnnviz recipe.")
     return recipe
+
+
+def _is_shallow(value: Any) -> bool:
+    level = [value]
+    for _ in range(_DEEPEST):
+        inside = (part.values() if isinstance(part, dict) else part for part in level if isinstance(part, dict | list))
+        level = [part for parts in inside for part in parts]
+        if not level:
+            return True
+    return False
+
+
+def require_command(recipe: dict[str, Any], source: Source) -> None:
+    """Raise ImageError unless a recipe tells a command as cnnviz writes it, so that nothing else is typed again."""
+    facts = {"inputs": [], "parameters": {}, "model": "", "seed": 0, "target": {"index": 0}, **recipe}
+    sound = (
+        isinstance(facts.get("command"), str)
+        and re.fullmatch(r"[a-z-]+( [a-z-]+)*", facts["command"])
+        and isinstance(facts["inputs"], list)
+        and all(isinstance(name, str) and _is_name(name) for name in facts["inputs"])
+        and isinstance(facts["parameters"], dict)
+        and all(re.fullmatch("[a-z][a-z0-9_]*", name) for name in facts["parameters"])
+        and all(_is_plain(value) for value in facts["parameters"].values())
+        and isinstance(facts["model"], str | None)
+        and isinstance(facts["seed"], int | None)
+        and isinstance(facts["target"], dict)
+        and isinstance(facts["target"].get("index"), int)
+    )
+    if not sound:
+        raise ImageError(
+            f"{shown(source)} carries a recipe that tells no command; another program may have written it."
+        )
+
+
+def _is_name(text: str) -> bool:
+    """Whether a text could be given on a command line."""
+    try:
+        return b"\0" not in os.fsencode(text)
+    except UnicodeEncodeError:
+        return False
+
+
+def _is_plain(value: Any) -> bool:
+    """Whether a parameter is a text, a number, True, False or None, or a list of them."""
+    if isinstance(value, list):
+        return all(not isinstance(part, dict) and _is_plain(part) for part in value)
+    return _is_name(value) if isinstance(value, str) else isinstance(value, int | float | None)
 
 
 def _find(picture: Image.Image) -> str:

@@ -49,7 +49,7 @@ def read_state_dict(path: Path, *, own: bool = False) -> StateDict:
     before = path.stat()
     if before.st_size == 0:
         raise ModelError(f"The weights file '{path}' is empty.")
-    content = _read_safetensors(path) if path.suffix.lower() == ".safetensors" else _read_pickle(path, copy=own)
+    content = read_safetensors(path) if path.suffix.lower() == ".safetensors" else _read_pickle(path, copy=own)
     tensors = _unwrap(content, path)
     for name, tensor in tensors.items():
         _check_kind(name, tensor, before.st_size, path)
@@ -64,22 +64,21 @@ def _version(status: os.stat_result) -> tuple[int, int, int]:
     return status.st_ino, status.st_size, status.st_mtime_ns
 
 
-def _read_safetensors(path: Path) -> Any:
+def read_safetensors(path: Path, name: str = "The weights file") -> StateDict:
+    """The tensors of a safetensors file by name; ModelError, which calls the file ``name``, where it is none."""
     from safetensors.torch import load_file
 
     with path.open("rb") as file:
         length = int.from_bytes(file.read(8), "little")
     if LARGEST_PICKLE < length < path.stat().st_size:
-        raise ModelError(
-            f"The weights file '{path}' has a header of {length:,} bytes; {LARGEST_PICKLE:,} are the most."
-        )
+        raise ModelError(f"{name} '{path}' has a header of {length:,} bytes; {LARGEST_PICKLE:,} are the most.")
     try:
         return load_file(path)
     except Exception as error:  # SafetensorError; KeyError and others for types that PyTorch does not know
         if is_out_of_memory(error):
             raise
         detail = f" ({error})" if str(error).isprintable() and len(str(error)) < 120 else ""
-        raise ModelError(f"The weights file '{path}' is truncated or not a safetensors file{detail}.") from error
+        raise ModelError(f"{name} '{path}' is truncated or not a safetensors file{detail}.") from error
 
 
 def _read_pickle(path: Path, *, copy: bool) -> Any:

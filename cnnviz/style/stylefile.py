@@ -7,7 +7,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from cnnviz.errors import CnnvizError, ModelError
+from cnnviz.errors import ModelError, UsageError
 
 if TYPE_CHECKING:
     import torch
@@ -39,23 +39,24 @@ def load_fast_style(path: str | Path | None = None, device: torch.device | str =
     Raises ModelError if there is no such file, or it is damaged, or something else.
     """
     import torch
-    from safetensors import SafetensorError
-    from safetensors.torch import load_file
 
+    from cnnviz.network.checks import require_finite_weights
+    from cnnviz.network.weights import read_safetensors
     from cnnviz.style.fast import FastStyleConfig, FastStyleNetwork
 
     place = Path(path) if path is not None else BUNDLED_FILE
     metadata = read_metadata(place)
+    tensors = read_safetensors(place, "The fast style model")
     try:
         config = FastStyleConfig(**{**metadata["config"], "widths": tuple(metadata["config"]["widths"])})
+        if config.blocks > len(tensors) or not all(value.is_floating_point() for value in tensors.values()):
+            raise UsageError("other tensors than its metadata says")
         with torch.device("meta"):
             network = FastStyleNetwork(metadata["styles"], config)
-        state = {name: value.float() for name, value in load_file(place).items()}
-        network.load_state_dict(state, assign=True)
-    except SafetensorError as error:
-        raise ModelError(f"The fast style model '{place}' is truncated or damaged ({error}).") from error
-    except (CnnvizError, TypeError, KeyError, RuntimeError) as error:
-        raise ModelError(f"The fast style model '{place}' does not fit what its metadata says ({error}).") from error
+        network.load_state_dict({name: value.float() for name, value in tensors.items()}, assign=True)
+    except Exception as error:  # settings of other types and sizes fail in many ways
+        raise ModelError(f"The fast style model '{place}' does not fit what its metadata says.") from error
+    require_finite_weights(network, f"The fast style model '{place}'")
     network = network.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     return network.eval().requires_grad_(False)
 
@@ -80,10 +81,13 @@ def read_metadata(place: Path) -> dict[str, Any]:
         raise ModelError(f"There is no fast style model '{place}'.") from error
     except OSError as error:
         raise ModelError(f"The fast style model '{place}' cannot be read: {error.strerror}.") from error
-    except (ValueError, KeyError, AttributeError, TypeError) as error:
+    except (ValueError, KeyError, AttributeError, TypeError, RecursionError) as error:
         raise _no_model(place) from error
     if found.get("format") != _FORMAT:
-        raise ModelError(f"The fast style model '{place}' is of another version of cnnviz ({found.get('format')}).")
+        version = str(found.get("format"))[:40]
+        raise ModelError(f"The fast style model '{place}' is of another version of cnnviz ({version}).")
+    if not isinstance(known["styles"], list) or not all(isinstance(style, str) for style in known["styles"]):
+        raise _no_model(place)
     return known
 
 

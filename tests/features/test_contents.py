@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
+import sqlite3
 import time
 from pathlib import Path
 
@@ -99,3 +101,16 @@ def test_a_damaged_table_is_replaced(tmp_path: Path, files: list[Path]):
     told: list[Path] = []
     assert Contents(tmp_path, told.append).keys(files) == [_digest(path) for path in files]
     assert told == [tmp_path / "files.sqlite"]
+
+
+@pytest.mark.parametrize(
+    "change", ["size = 'x'", "modified = NULL", "hashed = 'later'", "key = NULL", "key = '../a'", "key = x'ff'"]
+)
+def test_what_was_tampered_with_is_worked_out_again(tmp_path: Path, files: list[Path], change: str):
+    store = Contents(tmp_path / "store")
+    keys = store.keys(files)
+    store.close()
+    with contextlib.closing(sqlite3.connect(tmp_path / "store" / "files.sqlite")) as connection:
+        connection.execute(f"UPDATE files SET {change}")
+        connection.commit()
+    assert Contents(tmp_path / "store").keys(files) == keys

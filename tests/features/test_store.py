@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
+import sqlite3
 import subprocess
 import sys
 import time
@@ -205,3 +207,48 @@ def test_any_sequence_of_additions(tmp_path_factory, batches: list[list[int]]):
     there = sorted({n for batch in batches for n in batch})
     assert_sound(store, there) if there else None
     assert store.missing([f"key{n}" for n in range(13)]) == [f"key{n}" for n in range(13) if n not in there]
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "UPDATE entries SET place = 'x' || key",
+        "UPDATE entries SET place = NULL",
+        "UPDATE entries SET place = -1 - place",
+        "UPDATE entries SET place = place + 1000000000000",
+        "UPDATE entries SET note = 7",
+        "UPDATE entries SET note = CAST(x'ff' AS TEXT)",
+        "UPDATE entries SET key = CAST(x'ff' || rowid AS TEXT)",
+        "UPDATE entries SET checksum = 'none'",
+        "UPDATE meta SET value = '../outside.bin'",
+        "UPDATE meta SET value = NULL",
+        "DELETE FROM meta",
+        "DROP TABLE entries",
+        "DROP TABLE meta",
+        "ALTER TABLE entries RENAME COLUMN note TO other",
+        "DROP TABLE entries; CREATE VIEW entries AS SELECT 'a' AS key, 1 AS place, x'' AS note, 2 AS checksum",
+        "DROP TABLE entries; CREATE TABLE entries (key TEXT PRIMARY KEY, place INTEGER)",
+    ],
+)
+def test_an_index_that_was_tampered_with_heals(store: Store, tmp_path: Path, statement: str):
+    (tmp_path / "outside.bin").write_bytes(b"untouched")
+    store.add([entry(n) for n in range(3)])
+    store.close()
+    with contextlib.closing(sqlite3.connect(store.folder / "index.sqlite")) as connection:
+        connection.executescript(statement)
+    keys = [f"key{n}" for n in range(4)]
+    store.missing(keys)
+    store.add([entry(n) for n in range(4) if f"key{n}" in store.missing(keys)])
+    assert_sound(store, [0, 1, 2, 3])
+    assert (tmp_path / "outside.bin").read_bytes() == b"untouched"
+    assert store.size() < 100_000
+
+
+def test_an_index_that_cannot_be_replaced_is_one_sentence(store: Store):
+    store.add([entry(1)])
+    store.close()
+    index = store.folder / "index.sqlite"
+    index.unlink()
+    index.mkdir()
+    with pytest.raises(ImageError, match=r"index\.sqlite' cannot be used"):
+        store.missing(["key1"])

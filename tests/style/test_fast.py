@@ -165,3 +165,54 @@ def test_files_that_are_something_else_are_refused_by_name(tmp_path):
     unfit.write_bytes(save({"x": torch.zeros(2)}, {"cnnviz": json.dumps({**told, "format": "fast-style-9"})}))
     with pytest.raises(ModelError, match="another version"):
         load_fast_style(unfit)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"config": {"blocks": 10**9}},
+        {"config": {"widths": [10**9, 1, 1]}},
+        {"config": {"widths": "abc"}},
+        {"config": {"widths": [1.5, 2, 3]}},
+        {"config": {"kernel": "9"}},
+        {"config": {"\x1b[31m": 1}},
+        {"config": None},
+        {"styles": "abc"},
+        {"styles": [1, 2]},
+        {"styles": None},
+        {"format": "\x1b[31m" + "x" * 10_000},
+        {"format": [[1]]},
+    ],
+)
+def test_a_model_file_that_was_tampered_with_is_one_sentence(tmp_path, change):
+    content = to_bytes(FastStyleNetwork(["a"], FastStyleConfig((2, 2, 2), 1)))
+    header = json.loads(content[8 : 8 + int.from_bytes(content[:8], "little")])
+    told = json.loads(header["__metadata__"]["cnnviz"])
+    if isinstance(change.get("config"), dict):
+        change = {"config": {**told["config"], **change["config"]}}
+    header["__metadata__"]["cnnviz"] = json.dumps({**told, **change})
+    assert_no_model(tmp_path, header, content)
+
+
+def test_model_files_with_deep_headers_or_tensors_of_other_kinds(tmp_path):
+    network = FastStyleNetwork(["a"], FastStyleConfig((2, 2, 2), 1))
+    content = to_bytes(network)
+    header = json.loads(content[8 : 8 + int.from_bytes(content[:8], "little")])
+    deep = {**header, "__metadata__": {"cnnviz": "[" * 100_000}}
+    assert_no_model(tmp_path, deep, content)
+    name = next(name for name in header if name != "__metadata__")
+    assert_no_model(tmp_path, {**header, name: {**header[name], "dtype": "I16"}}, content)
+    next(network.parameters()).data[:] = torch.nan
+    (tmp_path / "a.safetensors").write_bytes(to_bytes(network))
+    with pytest.raises(ModelError, match="not finite"):
+        load_fast_style(tmp_path / "a.safetensors")
+
+
+def assert_no_model(folder, header, content):
+    raw = json.dumps(header).encode()
+    tensors = content[8 + int.from_bytes(content[:8], "little") :]
+    (folder / "a.safetensors").write_bytes(len(raw).to_bytes(8, "little") + raw + tensors)
+    with pytest.raises(ModelError, match=r"a\.safetensors'") as caught:
+        load_fast_style(folder / "a.safetensors")
+    assert len(str(caught.value)) < 200 + len(str(folder))
+    assert "\n" not in str(caught.value)
