@@ -12,6 +12,7 @@ import pytest
 
 # Before torch is imported anywhere: xdist's workers share the processors among themselves.
 os.environ["OMP_NUM_THREADS"] = "1"
+os.environ["OMP_WAIT_POLICY"] = "PASSIVE"  # where two threads are wanted, none spins while others need the processor
 os.environ["CNNVIZ_OFFLINE"] = "1"
 os.environ["NO_COLOR"] = "1"
 os.environ["TERM"] = "dumb"

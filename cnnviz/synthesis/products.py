@@ -65,8 +65,9 @@ def _summed(one: Tensor, other: Tensor) -> Tensor:
 
 
 def _is_for_onednn(maps: Tensor) -> bool:
-    """One picture's maps on a CPU, in a type that oneDNN has."""
-    return maps.device.type == "cpu" and maps.shape[0] == 1 and maps.dtype in (torch.float32, torch.bfloat16)
+    """One picture's maps on a CPU, in a type that oneDNN has; a narrow piece may have no position of a deep layer."""
+    is_known = maps.dtype in (torch.float32, torch.bfloat16)
+    return maps.device.type == "cpu" and maps.shape[0] == 1 and is_known and maps.numel() > 0
 
 
 def _rows(maps: Tensor) -> Tensor:

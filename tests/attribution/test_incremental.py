@@ -97,8 +97,8 @@ def picture(height: int, width: int, dtype: torch.dtype = torch.float32) -> Tens
 
 
 NETWORKS = [
-    "alexnet", "squeezenet1_1", "resnet18", "resnet50", "googlenet", "densenet121", "mobilenet_v2",
-    "mobilenet_v3_small", "shufflenet_v2_x0_5", pytest.param("vgg16", marks=pytest.mark.slow),
+    "alexnet", "squeezenet1_1", "resnet18", "googlenet", "mobilenet_v3_small", "shufflenet_v2_x0_5",
+    *(pytest.param(name, marks=pytest.mark.slow) for name in ("resnet50", "densenet121", "mobilenet_v2", "vgg16")),
 ]  # fmt: skip
 
 

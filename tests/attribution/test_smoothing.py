@@ -61,7 +61,14 @@ def test_integrated_gradients_are_captums_on_a_smooth_network(smooth):
         assert completeness_error(smooth, pixels, found, 2, name).max() < 1e-6
 
 
-@pytest.mark.parametrize("photo", ["chelsea.png", "coffee.png", "rocket.jpg", "astronaut.png"])
+@pytest.mark.parametrize(
+    "photo",
+    [
+        "chelsea.png",
+        "coffee.png",
+        *(pytest.param(name, marks=pytest.mark.slow) for name in ("rocket.jpg", "astronaut.png")),
+    ],
+)
 def test_integrated_gradients_are_complete_to_one_percent(squeezenet, samples, photo):
     pixels = cnnviz.read_image(samples / photo, size=224)
     found = cnnviz.integrated_gradients(squeezenet, pixels, steps=64)

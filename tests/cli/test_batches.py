@@ -131,7 +131,9 @@ def test_many_pictures_of_one_size_share_passes_and_are_what_they_are_alone(run_
     for jobs in (4, 1):
         run = run_cnnviz("saliency", "album", *command, "-o", f"by{jobs}/", "--jobs", jobs)
         assert run.exit_code == 0, run.stderr
-    assert sorted(passes) == [1] * 38 + [2] * 19
+        assert sum(passes) == 38
+        assert (max(passes) > 1) == (jobs == 4)
+        passes.clear()
     for name in contents("by1"):
         one, other = (np.asarray(Image.open(f"by{jobs}/{name}")).astype(int) for jobs in (1, 4))
         assert abs(one - other).max() <= 1
@@ -204,23 +206,32 @@ def started(command: list[str], folder: Path, script: str = "") -> subprocess.Po
     )
 
 
+SLOW_DISK = """
+import time
+from pathlib import Path
+plain = Path.open
+Path.open = lambda path, mode="r", *a, **k: (mode == "xb" and time.sleep(0.5)) or plain(path, mode, *a, **k)
+"""
+
+
+@pytest.mark.needs("posix")
 def test_what_an_interrupted_batch_left_undone_is_completed_to_the_same_bytes(run_cnnviz, album, tmp_path):
-    for number in range(12, 90):
+    for number in range(12, 50):
         shutil.copy(album / f"{number % 12:02}.jpg", album / f"{number}.jpg")
     command = ["saliency", "album", *NETWORK, "-o", "maps/", "--jobs", "4"]
-    process = started(command, tmp_path)
+    process = started(command, tmp_path, SLOW_DISK)
     told = [process.stdout.readline() for _ in range(2)]
     process.send_signal(signal.SIGINT)
-    rest, complaint = process.communicate(timeout=60)
+    rest, complaint = process.communicate(timeout=240)
     told += rest.splitlines()
     assert process.returncode == 130
     assert complaint.splitlines() == ["error: Interrupted; what was finished is kept."]
     finished = contents("maps")
-    assert len(told) <= len(finished) < 90
+    assert len(told) <= len(finished) < 50
     assert all(name.endswith(".saliency.png") for name in finished)
     again = run_cnnviz(*command, "--skip-existing")
     assert again.exit_code == 0
-    assert len(again.stdout.splitlines()) == 90 - len(finished)
+    assert len(again.stdout.splitlines()) == 50 - len(finished)
     assert contents("maps").items() >= finished.items()
     whole = run_cnnviz("saliency", "album", *NETWORK, "-o", "whole/")
     assert whole.exit_code == 0
@@ -254,7 +265,7 @@ def test_a_disk_that_fills_up_in_the_middle(run_cnnviz, album, tmp_path):
     room = sum(map(len, contents("whole").values())) // 2
     command = ["saliency", "album", *NETWORK, "-o", "maps/", "--jobs", "4"]
     process = started(command, tmp_path, FULL_DISK.format(room=room))
-    out, complaint = process.communicate(timeout=60)
+    out, complaint = process.communicate(timeout=240)
     assert process.returncode == 1
     assert len(complaint.splitlines()) == 1, complaint
     assert "no space left on device" in complaint
@@ -265,10 +276,11 @@ def test_a_disk_that_fills_up_in_the_middle(run_cnnviz, album, tmp_path):
     assert contents("maps") == contents("whole")
 
 
+@pytest.mark.needs("posix")
 def test_a_reader_that_goes_away_ends_the_batch(album, tmp_path):
     process = started(["classify", "album", *NETWORK, "--jobs", "4"], tmp_path)
     process.stdout.readline()
     process.stdout.close()
     complaint = process.stderr.read()
-    assert process.wait(timeout=60) == 141
+    assert process.wait(timeout=240) == 141
     assert complaint == ""

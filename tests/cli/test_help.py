@@ -54,7 +54,7 @@ def complete(command: list[str], words: str) -> list[str]:
     """What bash is told when the tab key is pressed after ``words``."""
     index = len(words.split()) - (0 if words.endswith(" ") else 1)
     environment = {**os.environ, "_CNNVIZ_COMPLETE": "complete_bash", "COMP_WORDS": words, "COMP_CWORD": str(index)}
-    run = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60, check=True)
+    run = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=240, check=True)
     return run.stdout.split()
 
 
@@ -77,7 +77,7 @@ def test_completion_is_installed_for_the_shell_that_is_asked_for(
 ):
     environment = {**os.environ, "HOME": str(tmp_path)}
     run = [*cnnviz_command, "--install-completion", shell]
-    made = subprocess.run(run, env=environment, capture_output=True, text=True, timeout=60, check=True)
+    made = subprocess.run(run, env=environment, capture_output=True, text=True, timeout=240, check=True)
     (script,) = (tmp_path / folder).iterdir()
     assert str(script) in made.stdout
     assert folder in (tmp_path / startup).read_text()

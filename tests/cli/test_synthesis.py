@@ -174,7 +174,7 @@ def test_an_interrupted_job_leaves_its_picture_and_is_done_again(cnnviz_command,
         if "holds step 3" in told:
             break
     process.send_signal(signal.SIGINT)
-    complaint = process.communicate(timeout=60)[1]
+    complaint = process.communicate(timeout=240)[1]
     assert process.returncode == 130
     assert "rocket.dream.png holds the picture so far" in complaint
     left = read_recipe(tmp_path / "rocket.dream.png")

@@ -62,7 +62,7 @@ def with_film(playground: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     (programs / "ffmpeg").symlink_to(imageio_ffmpeg.get_ffmpeg_exe())
     monkeypatch.setenv("PATH", f"{programs}{os.pathsep}{os.environ['PATH']}")
     film = "ffmpeg -loglevel error -loop 1 -i photo.jpg -t 0.5 -r 4 -vf crop=128:96 -pix_fmt yuv420p clip.mp4"
-    subprocess.run(film.split(), check=True, timeout=60)
+    subprocess.run(film.split(), check=True, timeout=240)
     return playground
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import threading
 import time
 
@@ -137,7 +138,9 @@ def test_closing_breaks_off_what_computes_and_lets_what_is_written_finish():
     reader = threading.Thread(target=lambda: _interrupted(run))
     reader.start()
     assert computing.wait(20)
-    time.sleep(0.5)  # a thread that is just being started bears its parent's number, and would be interrupted for it
+    # A thread that is just being started bears its parent's number, and would be interrupted for it.
+    while not _is_inside(reader, "_next_done"):
+        time.sleep(0.001)
     _interrupt(reader)
     reader.join(20)
     assert not reader.is_alive()  # though task 1 would never have come to an end by itself
@@ -160,6 +163,14 @@ def test_threads_are_bounded_on_large_machines():
 
 def _threads_of_ours() -> list[str]:
     return [t.name for t in threading.enumerate() if t.name.startswith(("lane", "picture"))]
+
+
+def _is_inside(thread: threading.Thread, function: str) -> bool:
+    """Whether the thread is in a call of that function."""
+    frame = sys._current_frames().get(thread.ident)
+    while frame is not None and frame.f_code.co_name != function:
+        frame = frame.f_back
+    return frame is not None
 
 
 def _interrupted(run) -> None:

@@ -50,6 +50,7 @@ def test_what_is_asked_for_is_done_or_refused(squeezenet, layers):
         tile_for(squeezenet, layers, BIG, 0, free=1 << 20)
 
 
+@pytest.mark.slow
 def test_a_painting_in_pieces_is_the_same_and_its_estimate_tells_of_them(squeezenet, samples):
     content = cnnviz.read_image(samples / "chelsea.png", size=(220, 330))
     style = cnnviz.read_image(samples / "starry.jpg", size=128)

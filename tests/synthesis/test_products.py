@@ -38,3 +38,9 @@ def test_mixed_maps_lie_in_memory_as_the_features_do():
     """Otherwise adding them to another gradient would take a copy."""
     one = _maps(1, 5, torch.float32, 0)
     assert mixed(one, torch.ones(1, 5, 5), torch.zeros(1, 5)).is_contiguous(memory_format=torch.channels_last)
+
+
+def test_a_piece_too_narrow_for_a_layer_adds_nothing():
+    maps = torch.zeros(1, 4, 0, 5).contiguous(memory_format=torch.channels_last)
+    assert torch.equal(channel_products(maps, maps), torch.zeros(1, 4, 4))
+    assert mixed(maps, torch.ones(1, 4, 4), torch.ones(1, 4)).shape == (1, 4, 0, 5)

@@ -62,6 +62,7 @@ def _apart(squeezenet, found, sample):
     return sum(float(gram_distance(a[k], b[k])) for k in layers) / len(layers)
 
 
+@pytest.mark.slow
 def test_larger_than_the_sample_it_keeps_the_statistics(squeezenet, gravel):
     """Eight-bit, three times the sample's area; the quarters of a photo of gravel are farther apart than this."""
     made = to_pixels(to_photo(synthesize_texture(squeezenet, gravel, (96, 128), steps=100)))
