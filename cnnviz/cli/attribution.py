@@ -25,6 +25,7 @@ from cnnviz.cli.maps import (
     judge,
     judge_each,
     prediction_json,
+    tell_if_blank,
     verdicts,
 )
 from cnnviz.cli.options import BatchOptions, InputOptions, NetworkOptions, OutputOptions, TargetOption
@@ -151,7 +152,8 @@ def _register_saliency(app: typer.Typer) -> None:
             cut = cutout.cut_out(picture, found, run.seed) if grabcut else None
             extra = [cut.tile] if cut else []
             image = style.render(found, picture, verdict.caption(net), _TITLES[method], extra)
-            result = attribution_result(image, verdict, **facts, **(cut.facts if cut else {}))
+            blank = tell_if_blank(found, picture, _TITLES[method], verdict.target[1])
+            result = attribution_result(image, verdict, **facts, **blank, **(cut.facts if cut else {}))
             return replace(result, companions=cut.companions if cut else {})
 
         def explain(net: Network, picture: Picture) -> Result:
@@ -267,7 +269,9 @@ def _register_gradcam(app: typer.Typer) -> None:
             name = facts["layer"]
             shown = min((name, *net.layers.aliases_of(net.layers.node(name))), key=len)  # fire9, not features.12.cat
             title = f"{'guided ' if guided else ''}Grad-CAM of {shown}"
-            return attribution_result(style.render(found, picture, verdict.caption(net), title), verdict, **facts)
+            blank = tell_if_blank(found, picture, title, verdict.target[1])
+            image = style.render(found, picture, verdict.caption(net), title)
+            return attribution_result(image, verdict, **facts, **blank)
 
         def explain(net: Network, picture: Picture) -> Result:
             (explained,) = find(net, picture.pixels)

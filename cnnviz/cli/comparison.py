@@ -12,7 +12,7 @@ import typer
 from cnnviz.cli.command import command
 from cnnviz.cli.inputs import Source
 from cnnviz.cli.job import ImageJob, Picture, Result, framed
-from cnnviz.cli.maps import MapStyle, Verdict, View, judge, prediction_json
+from cnnviz.cli.maps import MapStyle, Verdict, View, judge, prediction_json, tell_if_blank
 from cnnviz.cli.methods import METHODS, MapMethod, chosen_methods
 from cnnviz.cli.options import (
     BatchOptions,
@@ -122,24 +122,37 @@ def register(app: typer.Typer) -> None:
 
         def explain(looks: Sequence[Look]) -> Result:
             verdicts = [judge(net, picture.pixels, target) for net, picture in looks]
+            blanks: list[dict[str, str]] = []
             rows = [
-                _row(net, picture, verdict, chosen, view, run.seed)
+                _row(net, picture, verdict, chosen, view, run.seed, blanks)
                 for (net, picture), verdict in zip(looks, verdicts, strict=True)
             ]
-            return _result(stack(rows), [net for net, _ in looks], verdicts, target is not None)
+            return _result(stack(rows), [net for net, _ in looks], verdicts, blanks, target is not None)
 
         ComparisonJob.of(network, input, run, output).compare(explain)
 
 
 def _row(
-    net: Network, picture: Picture, verdict: Verdict, methods: Sequence[MapMethod], view: TileView, seed: int
+    net: Network,
+    picture: Picture,
+    verdict: Verdict,
+    methods: Sequence[MapMethod],
+    view: TileView,
+    seed: int,
+    blanks: list[dict[str, str]],
 ) -> Image:
-    """The photo and a network's maps side by side, under what the network says."""
+    """The photo and a network's maps side by side, under what the network says.
+
+    ``blanks`` receives which methods' maps show nothing.
+    """
     from cnnviz.imaging import panel
 
     tiles, captions = [picture.photo], ["photo"]
+    blanks.append({})
     for method in methods:
         found = method.compute(net, picture.pixels, verdict.target[0], seed)
+        for words in tell_if_blank(found, picture, method.title, f"{verdict.target[1]} by {net.name}").values():
+            blanks[-1][method.title] = words
         blur = method.blur if view is TileView.overlay else 0.0
         style = MapStyle(View(view.value), None, method.percentile, blur, method.signed)
         tiles.append(style.render(found, picture, "", ""))
@@ -147,11 +160,22 @@ def _row(
     return panel(tiles, captions, verdict.caption(net), tile_height=_TILE)
 
 
-def _result(image: Image, networks: Sequence[Network], verdicts: Sequence[Verdict], targeted: bool) -> Result:
+def _result(
+    image: Image,
+    networks: Sequence[Network],
+    verdicts: Sequence[Verdict],
+    blanks: Sequence[dict[str, str]],
+    targeted: bool,
+) -> Result:
     """The sheet, and what each network thinks; the recipe holds the class only where the user chose it."""
     looks = [
-        {"model": net.name, "target": prediction_json(verdict.target), "predicted": prediction_json(verdict.predicted)}
-        for net, verdict in zip(networks, verdicts, strict=True)
+        {
+            "model": net.name,
+            "target": prediction_json(verdict.target),
+            "predicted": prediction_json(verdict.predicted),
+            **({"blank": blank} if blank else {}),
+        }
+        for net, verdict, blank in zip(networks, verdicts, blanks, strict=True)
     ]
     first = verdicts[0].target
     recipe = {"target": prediction_json(first)} if targeted else {}

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from cnnviz.cli import console
 from cnnviz.cli.job import Picture, Result
 
 if TYPE_CHECKING:
@@ -149,6 +150,17 @@ class MapStyle:
         note = f"overlay (map smoothed, σ = {self.panel_blur:g} px)" if added else "overlay"
         tiles = [(picture.photo, "photo"), (heat, title), (over, note), *extra]
         return panel([tile for tile, _ in tiles], captions=[words for _, words in tiles], title=caption)
+
+
+def tell_if_blank(found: Tensor, picture: Picture, title: str, whose: str) -> dict[str, Any]:
+    """Say so on stderr, and as facts for ``--json``, where a map shows nothing; no facts where it shows something."""
+    from cnnviz.attribution.blank import blankness
+
+    words = blankness(found)
+    if words is None:
+        return {}
+    console.warn(f"{picture.source.display}: the map of {title} for {whose} is {words}.")
+    return {"blank": words}
 
 
 def attribution_result(image: Image, verdict: Verdict, **facts: Any) -> Result:

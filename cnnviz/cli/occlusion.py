@@ -22,6 +22,7 @@ from cnnviz.cli.maps import (
     ViewOption,
     attribution_result,
     judge,
+    tell_if_blank,
 )
 from cnnviz.cli.options import BatchOptions, InputOptions, NetworkOptions, OutputOptions, TargetOption
 
@@ -126,7 +127,8 @@ def register(app: typer.Typer) -> None:
             if grid.error:
                 console.warn(_error_in_words(grid.error))
             image = _image(grid, picture, net, verdict, style, score.value, class_map)
-            result = attribution_result(image, verdict, **_facts(grid))
+            blank = tell_if_blank(grid.drops, picture, "occlusion", verdict.target[1])
+            result = attribution_result(image, verdict, **_facts(grid), **blank)
 
             def attribute(other: Network) -> Tensor:
                 (drops,) = attribution.occlusion_grids(other, picture.pixels, verdict.target[0], sliding)

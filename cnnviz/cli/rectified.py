@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from cnnviz.cli.job import Picture, Result
-from cnnviz.cli.maps import Verdict, attribution_result, judge, judge_each
+from cnnviz.cli.maps import Verdict, attribution_result, judge, judge_each, tell_if_blank
 from cnnviz.cli.work import Technique
 from cnnviz.errors import UsageError
 
@@ -55,7 +55,7 @@ def technique(target: str | None, rule: str, percentile: float, raw: bool) -> Te
     def draw(net: Network, picture: Picture, explained: tuple[Verdict, torch.Tensor]) -> Result:
         verdict, found = explained
         image = _figure(picture, picture.photo, found, percentile, raw, rule, verdict.caption(net))
-        return attribution_result(image, verdict)
+        return attribution_result(image, verdict, **tell_if_blank(found.abs(), picture, rule, verdict.target[1]))
 
     return Technique(find, draw)
 
@@ -74,6 +74,7 @@ def explain(
     photo = _outlined(net, picture, neuron, (y, x))
     title = f"{net.name}: {neuron.layer}, channel {neuron.channel} at {y},{x}, {value:.1f}"
     facts = {"layer": neuron.layer, "channel": neuron.channel, "at": [y, x], "activation": round(value, 4)}
+    facts |= tell_if_blank(found.abs(), picture, rule, f"channel {neuron.channel} of {neuron.layer}")
     return attribution_result(_figure(picture, photo, found, percentile, raw, rule, title), verdict, **facts)
 
 

@@ -101,6 +101,9 @@ def _chapters(network: Network, album: Album, plan: Plan, seed: int) -> Sequence
             try:
                 picture = read_picture(source, network, album.options)
                 chapters.append(picture_chapter(_study(network, picture, seed), plan))
+                for method, words in chapters[-1].maps.blank.items():
+                    whose = chapters[-1].target[1]
+                    console.warn(f"{source.display}: the map of {method} for {whose} is {words}.")
             except (ImageError, MemoryShortError) as error:
                 album.fail(source, error)
             advance(source.name)
@@ -125,6 +128,7 @@ def _facts(chapter: Chapter) -> dict[str, Any]:
         "target": prediction_json(chapter.target),
         "maps": [figure.title for figure in chapter.maps.figures],
         "left_out": dict(chapter.maps.refused),
+        **({"blank": dict(chapter.maps.blank)} if chapter.maps.blank else {}),
         "layers": [layer.name for layer in chapter.layers],
         "fooled_into": prediction_json(fooling.after) if fooling and fooling.success else None,
     }

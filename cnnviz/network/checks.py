@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, fx, nn
 
-from cnnviz.errors import ModelError, UsageError
+from cnnviz.errors import DivergedError, ModelError, UsageError
 from cnnviz.network.graph import LAYER
 
 if TYPE_CHECKING:
@@ -147,6 +148,10 @@ def not_finite(what: str, holds: str, network: Network, pixels: Tensor) -> Model
     layer = _first_bad_layer(network, pixels)
     if layer is None:
         return ModelError(f"The {what} of {network.name} holds {holds}, though its weights and layers are finite.")
+    return _overflowing(network, layer)
+
+
+def _overflowing(network: Network, layer: tuple[str, str]) -> ModelError:
     return ModelError(
         f"The output of layer '{layer[0]}' of {network.name} holds {layer[1]}, though its weights are finite: "
         f"{_overflow(network)}"
@@ -154,14 +159,29 @@ def not_finite(what: str, holds: str, network: Network, pixels: Tensor) -> Model
 
 
 def _overflow(network: Network) -> str:
-    if network.precision in ("fp16", "bf16"):
-        return f"numbers end at {_LARGEST[_LOWER[network.precision]]} in {network.precision}; try the precision fp32."
-    if network.dtype in (torch.float16, torch.bfloat16):
-        return f"numbers end at {_LARGEST[network.dtype]} in its type; try module.float()."
-    return f"numbers end at {_LARGEST.get(network.dtype, 'some point')} in {network.dtype}; are these weights trained?"
+    if network.precision == "fp16":
+        return f"numbers end at {_LARGEST[torch.float16]} in fp16; try the precision fp32."
+    if network.dtype == torch.float16:
+        return f"numbers end at {_LARGEST[torch.float16]} in float16; try module.float()."
+    kind = str(network.dtype).removeprefix("torch.")
+    return f"numbers end at {_LARGEST.get(network.dtype, 'some point')} in {kind}; are these weights trained?"
 
 
-_LOWER = {"fp16": torch.float16, "bf16": torch.bfloat16}
+@contextmanager
+def numbers_of(network: Network, pixels: Tensor) -> Iterator[None]:
+    """Where what is done in the block diverges because the network's own numbers do, say so.
+
+    ``pixels`` (N, 3, H, W) are what it began from; a DivergedError becomes a ModelError where the network's weights or
+    its layers' outputs for them are not finite.
+    """
+    try:
+        yield
+    except DivergedError as error:
+        require_finite_weights(network.module, network.name)
+        layer = _first_bad_layer(network, pixels)
+        if layer is None:
+            raise
+        raise _overflowing(network, layer) from error
 
 
 def _first_bad_layer(network: Network, pixels: Tensor) -> tuple[str, str] | None:

@@ -118,7 +118,7 @@ def find_class(labels: tuple[str, ...], wanted: str | SupportsIndex | Tensor) ->
     Case does not matter, and ``_`` may stand for a space. The index may be of NumPy's types, or in a tensor of one
     value. Raises UsageError that lists the candidates where several names match, and the nearest names where none does.
     """
-    found = _plain(wanted)
+    found = plain(wanted)
     if isinstance(found, list) and len(found) == 1:
         found = found[0]
     if isinstance(found, bool) or not isinstance(found, int | str):
@@ -142,7 +142,7 @@ def find_classes(labels: tuple[str, ...], wanted: Target, count: int) -> list[in
 
     Raises UsageError for an unknown class, or another number of classes than of pictures.
     """
-    found = _plain(wanted)
+    found = plain(wanted)
     if found is None:
         return None
     if isinstance(found, int | str):
@@ -155,10 +155,10 @@ def find_classes(labels: tuple[str, ...], wanted: Target, count: int) -> list[in
     return indices
 
 
-def _plain(value: object) -> object:
+def plain(value: Any) -> Any:
     """Tensors, arrays and NumPy's numbers as numbers and lists of Python's own."""
-    if isinstance(value, list | tuple):
-        return [_plain(each) for each in value]
+    if isinstance(value, list | tuple | range):
+        return [plain(each) for each in value]
     if hasattr(value, "tolist"):
         return value.tolist()
     return operator.index(value) if hasattr(value, "__index__") and not isinstance(value, bool) else value

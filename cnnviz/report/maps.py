@@ -9,6 +9,7 @@ from typing import Any, Protocol
 from torch import Tensor
 
 from cnnviz.attribution import grad_cam
+from cnnviz.attribution.blank import blankness
 from cnnviz.errors import UsageError
 from cnnviz.imaging.heatmap import overlay, smooth
 from cnnviz.network import Network
@@ -111,10 +112,12 @@ READINGS = {
 
 @dataclass(frozen=True)
 class MapFigures:
-    """What became of the methods: their figures, and for those that refused this network, why."""
+    """What became of the methods: their figures, for those that refused this network why, and which maps show
+    nothing."""
 
     figures: Sequence[Figure]
     refused: Mapping[str, str]
+    blank: Mapping[str, str] = field(default_factory=dict)
 
 
 def map_figures(study: Study, target: int, methods: Mapping[str, Method]) -> MapFigures:
@@ -122,18 +125,21 @@ def map_figures(study: Study, target: int, methods: Mapping[str, Method]) -> Map
 
     A method that is not defined for the network (guided backpropagation without ReLUs) is told of, not an error.
     """
-    figures, refused = [], {}
+    figures, refused, blank = [], {}, {}
     for name, method in methods.items():
         try:
             found = method.compute(study.network, study.pixels, target, study.seed)
         except UsageError as error:
             refused[method.title] = str(error)
             continue
-        reading = READINGS[name]
+        reading, words = READINGS[name], blankness(found)
+        if words is not None:
+            blank[method.title] = words
         blur = {"blur": method.blur} if method.blur and reading.command != "compare" else {}
         recipe = study.recipe_of(reading.command, target, **reading.parameters, **blur)
-        figures.append(Figure(method.title, drawn(study, found, method), reading.asks, reading.misleads, recipe))
-    return MapFigures(figures, refused)
+        caution = f"This map is {words}. {reading.misleads}" if words else reading.misleads
+        figures.append(Figure(method.title, drawn(study, found, method), reading.asks, caution, recipe))
+    return MapFigures(figures, refused, blank)
 
 
 def drawn(study: Study, found: Tensor, method: Method) -> Any:

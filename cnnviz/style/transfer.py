@@ -14,7 +14,7 @@ from torch import Tensor
 
 from cnnviz.errors import UsageError
 from cnnviz.imaging.checks import require_in_range
-from cnnviz.network import Network
+from cnnviz.network import Network, checks
 from cnnviz.network.variants import in_channels_last, with_average_pooling, with_lean_pooling, with_weights_cast
 from cnnviz.runtime.progress import OnStep
 from cnnviz.style.color import match_colors, match_luminance, with_colors_of
@@ -136,7 +136,8 @@ class StyleTransfer:
 
     def run(self, on_step: OnStep | None = None) -> Tensor:
         """Take the steps that remain and return the picture (1, 3, H, W), in [0, 1]."""
-        return self._finished(self.painting.run(on_step))
+        with checks.numbers_of(self.network, self.content):
+            return self._finished(self.painting.run(on_step))
 
     def image(self) -> Tensor:
         """The picture so far, at the content's size."""

@@ -8,7 +8,8 @@ import torch
 from torch import Tensor, nn
 
 from cnnviz.errors import UsageError
-from cnnviz.network import Network
+from cnnviz.network import Network, checks
+from cnnviz.network.targets import Target, plain
 from cnnviz.runtime.progress import OnStep
 from cnnviz.synthesis.neurons import Channels, Classes, Subject, score_of
 from cnnviz.synthesis.parameterization import Latent
@@ -72,13 +73,14 @@ def visualize_subject(
         _diversity_layer(network, subject) if diversity else None,
     )
     ascent = recipe(method)(task) if generator is None else by_generator(task, _latent(task, generator, latent))
-    return ascent.run(on_step)
+    with checks.numbers_of(network, torch.full((1, 3, *height_width), 0.5)):
+        return ascent.run(on_step)
 
 
 @torch.inference_mode(False)
 def visualize(
     network: Network,
-    target: str | int | Sequence[str | int] | None = None,
+    target: Target = None,
     *,
     layer: str | None = None,
     channel: int | Sequence[int] | None = None,
@@ -99,13 +101,15 @@ def visualize(
         raise UsageError("Name either a class or a layer to visualise.")
     subject: Subject
     if target is not None:
-        named = [target] if isinstance(target, str | int) else list(target)
-        subject = Classes(tuple(network.find_class(name) for name in named))
+        named = plain(target)
+        several = named if isinstance(named, list) else [named]
+        subject = Classes(tuple(network.find_class(name) for name in several))
     else:
         assert layer is not None
         if channel is None:
             raise UsageError("Name the layer's channel too.")
-        channels = (channel,) if isinstance(channel, int) else tuple(channel)
+        number = plain(channel)
+        channels = tuple(number) if isinstance(number, list) else (number,)
         subject = Channels(layer, channels, at)
     return visualize_subject(network, subject, method=method, size=size, steps=steps, seed=seed, on_step=on_step)
 
