@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import math
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor, nn
@@ -212,13 +212,14 @@ def _explained_at_random(
 
 
 def _copy(network: Network) -> Network:
-    module = copy.deepcopy(network.module)
-    return Network(module, network.name, network.labels, network.spec, network.weights, network.precision)
+    """The network with weights of its own."""
+    with torch.inference_mode(False):
+        return replace(network, module=copy.deepcopy(network.body), alterations=(), optimize=True)
 
 
 def _owners(network: Network) -> list[tuple[str, nn.Module]]:
     """The modules that have parameters of their own, by name, the last defined first: from the logits down."""
-    return [(name, module) for name, module in network.module.named_modules() if list(_own(module))][::-1]
+    return [(name, module) for name, module in network.body.named_modules() if list(_own(module))][::-1]
 
 
 def _own(module: nn.Module) -> Iterator[Tensor]:

@@ -142,7 +142,7 @@ def not_finite(what: str, holds: str, network: Network, pixels: Tensor) -> Model
     if bad_pixels:
         return UsageError(f"The pixels hold {bad_pixels}.")
     try:
-        require_finite_weights(network.module, network.name)
+        require_finite_weights(network.body, network.name)
     except ModelError as error:
         return error
     layer = _first_bad_layer(network, pixels)

@@ -10,6 +10,7 @@ import operator
 import re
 from collections.abc import Callable, Collection, Container, Iterable, Mapping, Sequence
 from enum import Enum, auto
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -17,6 +18,8 @@ from torch import Tensor, fx, nn
 
 from cnnviz.errors import ModelError
 from cnnviz.network import averaging, custom_gradients, frozen
+from cnnviz.network.functional import Proxy, make_functional, operation_name
+from cnnviz.network.replica import has_hooks, remove_hooks
 
 LAYER = "cnnviz_layer"
 """Key in ``node.meta``: the layer name of a graph node."""
@@ -28,13 +31,27 @@ class _PathTracer(fx.Tracer):
     A module or function used again in the same place gets ``_1``, ``_2`` … after its name.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, are_buffers_read: bool) -> None:
         super().__init__()
         self._uses: dict[str, int] = {}
+        self.proxy_buffer_attributes = are_buffers_read
 
     def is_leaf_module(self, m: nn.Module, module_qualified_name: str) -> bool:
         ours = (frozen.Conv2d, averaging.AdaptiveAvgPool2d, nn.MaxPool2d)
-        return isinstance(m, ours) or super().is_leaf_module(m, module_qualified_name)
+        if isinstance(m, ours) or super().is_leaf_module(m, module_qualified_name):
+            return True
+        return has_hooks(m) and not any(True for _ in m.children())
+
+    def create_args_for_root(self, root_fn: object, is_module: bool, concrete_args: object = None) -> Any:
+        """One argument, the input; the others have their defaults, as when the module is called."""
+
+        def forward(root: nn.Module, x: Proxy) -> Any:
+            return root.forward(x)
+
+        return forward, [self.root, self.create_proxy("placeholder", "x", (), {})]
+
+    def proxy(self, node: fx.Node) -> fx.Proxy:
+        return Proxy(node, self)
 
     def create_node(self, kind: str, target: object, *args: object, **kwargs: object) -> fx.Node:
         node = super().create_node(kind, target, *args, **kwargs)  # type: ignore[arg-type]
@@ -45,11 +62,8 @@ class _PathTracer(fx.Tracer):
     def _path(self, node: fx.Node) -> str:
         if node.op == "call_module":
             return str(node.target)
-        operation = node.target if isinstance(node.target, str) else getattr(node.target, "__name__", "op")
-        # Python spells in-place and reflected forms with underscores; the layer is the operation itself.
-        operation = str(operation).strip("_")
         scope = self.scope.module_path
-        return f"{scope}.{operation}" if scope else operation
+        return f"{scope}.{operation_name(node)}" if scope else operation_name(node)
 
     def _unique(self, path: str) -> str:
         use = self._uses.get(path, 0)
@@ -58,21 +72,30 @@ class _PathTracer(fx.Tracer):
 
 
 def trace(module: nn.Module) -> fx.GraphModule:
-    """The graph of ``module`` in evaluation mode, without in-place operations.
+    """The graph of ``module``, in the mode it is in, without in-place operations; it shares the parameters.
 
-    In-place activations would overwrite the output of the layer before them, which ``features`` may have been
-    asked for. Raises ModelError where the forward pass branches on the data and so has no fixed graph.
+    In-place operations would overwrite the output of the layer before them, which ``features`` may have been asked
+    for: activation modules of ``module`` are set to work out of place, and hooks on modules with children are taken
+    off. Raises ModelError where the forward pass branches on the data and so has no fixed graph.
     """
-    tracer = _PathTracer()
     try:
-        with custom_gradients.kept_whole():
-            graph = tracer.trace(module)
-    except (fx.proxy.TraceError, TypeError, ValueError, RuntimeError) as error:
-        raise ModelError(f"The layers of {type(module).__name__} cannot be listed: {error}") from error
-    for node in graph.nodes:
-        if node.kwargs.get("inplace"):
-            node.kwargs = {**node.kwargs, "inplace": False}
+        tracer, graph = _traced(module, are_buffers_read=True)
+    except Exception:  # the module's own code meets stand-ins for tensors, and may raise anything
+        try:
+            tracer, graph = _traced(module, are_buffers_read=False)
+        except Exception as error:
+            raise ModelError(f"The layers of {type(module).__name__} cannot be listed: {error}") from error
+    make_functional(graph, tracer.root)
     return fx.GraphModule(tracer.root, graph)
+
+
+def _traced(module: nn.Module, are_buffers_read: bool) -> tuple[fx.Tracer, fx.Graph]:
+    tracer = _PathTracer(are_buffers_read)
+    for name, child in module.named_modules():
+        if has_hooks(child) and any(True for _ in child.children()) and not tracer.is_leaf_module(child, name):
+            remove_hooks(child)
+    with custom_gradients.kept_whole():
+        return tracer, tracer.trace(module)
 
 
 def remove_inplace(module: nn.Module) -> None:
@@ -183,7 +206,10 @@ def _may_overwrite(root: nn.Module, node: fx.Node, needed: Container[fx.Node], k
     """Whether only the ReLU ``node`` reads its input, and that is one whose gradient does without its output."""
     (source,) = node.all_input_nodes
     alone = source not in kept and all(user is node for user in source.users if user in needed)
-    return alone and (isinstance(_module_of(root, source), _FORGETFUL) or (source.op, source.target) in _SUMS)
+    module = _module_of(root, source)
+    if module is not None and has_hooks(module):
+        return False  # a hook may keep what would be overwritten
+    return alone and (isinstance(module, _FORGETFUL) or (source.op, source.target) in _SUMS)
 
 
 def _copy(graph: fx.Graph, node: fx.Node, copies: Mapping[fx.Node, fx.Node], ways: Mapping[fx.Node, _Way]) -> fx.Node:
@@ -199,12 +225,21 @@ def _copy(graph: fx.Graph, node: fx.Node, copies: Mapping[fx.Node, fx.Node], way
 
 def is_rectifier(root: nn.Module, node: fx.Node) -> bool:
     """Whether a node of the graph of ``root`` is a ReLU, as a module or a function."""
-    return type(_module_of(root, node)) is nn.ReLU or (node.op, node.target) in _RECTIFIERS
+    module = _module_of(root, node)
+    return (type(module) is nn.ReLU and not has_hooks(module)) or (node.op, node.target) in _RECTIFIERS
 
 
 def is_max_pool(root: nn.Module, node: fx.Node) -> bool:
-    """Whether a node of the graph of ``root`` is a max pooling, as a module or a function."""
-    return isinstance(_module_of(root, node), nn.MaxPool2d) or (node.op, node.target) in _MAX_POOLS
+    """Whether a node of the graph of ``root`` is a max pooling, as a module or a function, that gives maps alone."""
+    module = _module_of(root, node)
+    if isinstance(module, nn.MaxPool2d):
+        return not module.return_indices and not has_hooks(module)
+    return (node.op, node.target) in _MAX_POOLS and not _gives_indices(node)
+
+
+def _gives_indices(node: fx.Node) -> bool:
+    """Whether a functional max pooling gives positions too, by keyword or as its seventh argument."""
+    return bool(node.kwargs.get("return_indices")) or (len(node.args) > 6 and node.args[6] is True)
 
 
 _RECTIFIERS = {("call_function", F.relu), ("call_function", torch.relu), ("call_method", "relu")}

@@ -101,6 +101,7 @@ def load_network(
         spec=_input_spec(name, loaded, mean, std),
         weights=loaded.info,
         precision=chosen_precision,
+        optimize=True,
     )
 
 
@@ -118,6 +119,7 @@ def load_blueprint(name: str, weights: str | None = None) -> Network:
         labels=_resolve_labels(None, classes),
         spec=_input_spec(name, loaded, None, None),
         weights=loaded.info,
+        optimize=True,
     )
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -16,18 +16,23 @@ from cnnviz.errors import ImageError, ModelError, UsageError
 from cnnviz.imaging.checks import require_pixels, warn_of_range
 from cnnviz.imaging.pixels import Crop
 from cnnviz.network import checks, graph
+from cnnviz.network.agreement import GraphCheck
 from cnnviz.network.aliases import aliases_for
 from cnnviz.network.averaging import slim_averages
 from cnnviz.network.catalogue import IMAGENET_MEAN, IMAGENET_STD
 from cnnviz.network.frozen import freeze_convolutions
 from cnnviz.network.graph import Tell
 from cnnviz.network.layers import Layer, LayerTable
+from cnnviz.network.replica import Replica, replicate
 from cnnviz.network.shapes import shapes_of_pass
 from cnnviz.network.targets import Target, find_class, find_classes, numbered_labels
 from cnnviz.runtime.precision import convolving
 
 Prediction = tuple[int, str, float]
 """Class index, class name, probability."""
+
+Alteration = Callable[[nn.Module], None]
+"""Changes a module tree in place; its tensors are shared and stay as they are."""
 
 LUMA = (0.299, 0.587, 0.114)
 """ITU-R BT.601 weights, which PIL and torchvision also make grey from RGB with."""
@@ -93,12 +98,14 @@ def _numbers(name: str, given: object, channels: int) -> tuple[float, ...]:
     return found
 
 
-@dataclass
+@dataclass(eq=False)
 class Network:
-    """A frozen classification CNN that takes pixels: RGB (N, 3, H, W) in [0, 1], never normalised.
+    """A classification CNN that takes pixels: RGB (N, 3, H, W) in [0, 1], never normalised.
 
-    Normalisation happens inside, so gradients, step sizes and bounds are in pixel units whatever the network. The
-    module is put into evaluation mode, its parameters take no gradient, and its activations no longer work in place.
+    Normalisation happens inside, so gradients, step sizes and bounds are in pixel units whatever the network.
+
+    Your module stays as it is: what runs is ``body``, a copy in evaluation mode that shares its weights, whatever mode
+    the module is in. Train the module, load weights into it or replace its layers: each call sees it as it is then.
 
     Args:
         module: normalised input -> logits (N, classes).
@@ -108,6 +115,12 @@ class Network:
         weights: where the weights came from.
         precision: ``fp32``, ``tf32``, ``bf16`` or ``fp16``: the type convolutions compute in (the last two by
             autocast); logits and features are returned as float32 in any case.
+        optimize: take ``module`` over and alter it for speed: for modules that nobody else trains, saves or changes.
+            ``load_network`` does so with the modules it builds.
+        alterations: functions that change the copy of the module before it runs (``cnnviz.network.variants``).
+
+    Raises:
+        ModelError: a TorchScript module, or one whose lazy layers have no weights yet.
     """
 
     module: nn.Module
@@ -116,39 +129,95 @@ class Network:
     spec: InputSpec = field(default_factory=InputSpec)
     weights: WeightsInfo = field(default_factory=lambda: WeightsInfo("custom"))
     precision: str = "fp32"
+    optimize: bool = False
+    alterations: tuple[Alteration, ...] = ()
 
     def __post_init__(self) -> None:
-        self.module.eval().requires_grad_(False)
-        graph.remove_inplace(self.module)
-        freeze_convolutions(self.module)
-        slim_averages(self.module)
+        self._numbered = self.labels is None
+        self._target: tuple[torch.device | torch.dtype | str, ...] = ()
+        self._kept: dict[tuple[torch.device, torch.dtype], tuple[Tensor, ...]] = {}
+        self._build()
+
+    def _build(self) -> None:
+        """Make the body, and forget all that was made of an earlier one."""
+        if self.optimize:
+            self._replica, self._body = None, self._own_body()
+        else:
+            self._replica = Replica(self.module)
+            self._body = self._replica.module
+            if self._target:
+                self._body.to(*self._target)  # type: ignore[call-overload]
+            for alter in self.alterations:
+                alter(self._body)
+        self._graph: fx.GraphModule | None = None
+        self._check = GraphCheck(self)
+        self._forget_graphs()
+        if self.weights.sha256 is None:  # those of files were checked as they were read
+            checks.require_finite_weights(self._body, self.name)
+        self.__dict__.pop("classes", None)
+        if self._numbered:
+            self.labels = None
+            self.labels = numbered_labels(self.classes)
+
+    def _own_body(self) -> nn.Module:
+        """The module, or an altered copy of it, made quick: for good, since nobody else has it."""
+        body = replicate(self.module) if self.alterations else self.module
+        for alter in self.alterations:
+            alter(body)
+        body.eval().requires_grad_(False)
+        graph.remove_inplace(body)
+        freeze_convolutions(body)
+        slim_averages(body)
         # Channels side by side in memory: convolutions forward and back take a third less time on the CPU, and
         # tensor cores want it so. Values and shapes are the same.
-        self.module.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        return body.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+
+    def _forget_graphs(self) -> None:
+        for name in ("_quick", "_layers"):
+            self.__dict__.pop(name, None)
         self._truncated: dict[tuple[tuple[tuple[str, str | None], ...], bool], fx.GraphModule] = {}
         self._reporting: dict[tuple[str, ...], fx.GraphModule] = {}
-        self._kept: dict[tuple[torch.device, torch.dtype], tuple[Tensor, ...]] = {}
-        if self.weights.sha256 is None:  # those of files were checked as they were read
-            checks.require_finite_weights(self.module, self.name)
-        if self.labels is None:
-            self.labels = numbered_labels(self.classes)
+
+    def _refresh(self) -> None:
+        """Follow the module where something in it was replaced since the last call."""
+        if self._replica is None:
+            return
+        if not self._replica.is_current():
+            self._build()
+        self._replica.copy_values()
+
+    @property
+    def body(self) -> nn.Module:
+        """What runs: normalised input -> logits, in evaluation mode; no parameter takes a gradient."""
+        self._refresh()
+        return self._body
 
     @property
     def device(self) -> torch.device:
-        return next(self.module.parameters()).device
+        return self._like.device
 
     @property
     def dtype(self) -> torch.dtype:
         """The type of the parameters: float32, or float64 after ``network.to(torch.float64)``."""
-        return next(self.module.parameters()).dtype
+        return self._like.dtype
+
+    @property
+    def _like(self) -> Tensor:
+        """A tensor of the type and on the device of the network's."""
+        return next(self._body.parameters(), next(self._body.buffers(), torch.empty(0)))
 
     def to(self, *target: torch.device | torch.dtype | str) -> Network:
-        """Move the network to a device or type, in place; returns itself."""
-        self.module.to(*target)  # type: ignore[call-overload]
-        for name in ("graph", "_quick"):
-            self.__dict__.pop(name, None)
-        self._truncated.clear()
-        self._reporting.clear()
+        """Move the network to a device or type, in place; returns itself.
+
+        A module of your own stays where it is: a copy of its weights moves, brought up to date at each call.
+        """
+        if self._replica is None:
+            self._body.to(*target)  # type: ignore[call-overload]
+            self._graph = None
+            self._forget_graphs()
+        else:
+            self._target = (*self._target, *target)
+            self._build()
         return self
 
     @cached_property
@@ -159,21 +228,37 @@ class Network:
         with torch.no_grad():
             return int(self(torch.zeros(1, 3, self.spec.size, self.spec.size)).shape[1])
 
-    @cached_property
+    @property
     def graph(self) -> fx.GraphModule:
-        """The module as a graph: normalised input -> logits. Shares the parameters."""
-        return graph.trace(self.module)
+        """The body as a graph: normalised input -> logits. Shares the parameters.
+
+        Raises ModelError where it cannot be traced, or computes something else than your module does.
+        """
+        self._refresh()
+        return self._trace()
+
+    def _trace(self) -> fx.GraphModule:
+        """The graph of the body as it is."""
+        if self._graph is None:
+            self._graph = graph.trace(self._body if self._replica is None else replicate(self._body))
+            self._check.last_input(self._graph)
+        return self._graph
 
     @cached_property
     def _quick(self) -> fx.GraphModule:
         """The graph for passes of which only the logits are wanted."""
-        return graph.quickened(self.graph)
+        return graph.quickened(self._trace())
 
-    @cached_property
+    @property
     def layers(self) -> LayerTable:
         """The layers in order, to be found by path, block or alias."""
+        self._refresh()
+        return self._layers
+
+    @cached_property
+    def _layers(self) -> LayerTable:
         shape = (self.spec.channels, self.spec.size, self.spec.size)
-        return LayerTable(self.graph, aliases_for(self.name, self.module), shape)
+        return LayerTable(self._trace(), aliases_for(self.name, self._body), shape)
 
     def layer_table(self, size: tuple[int, int] | None = None) -> list[Layer]:
         """Shape, parameters, multiply-adds and receptive field of every layer for pictures of ``size`` (H, W)."""
@@ -196,12 +281,17 @@ class Network:
         Raises ImageError where the picture is too small for the network, or not of the one size it takes.
         """
         pixels = require_pixels(pixels)
-        self._check(pixels)
+        self._check_pixels(pixels)
+        self._refresh()
         x = pixels.to(self.device, self.dtype)
         luma, mean, std = self._constants(x)
         if self.spec.channels == 1:
             x = (x * luma).sum(1, keepdim=True)
-        return (x - mean).div_(std)
+        x = (x - mean).div_(std)
+        if self._replica is not None:
+            x = x.contiguous()  # as the module is used to; ``x.view(x.size(0), -1)`` needs it
+            self._check.input(x, self._graph)
+        return x
 
     def __call__(self, pixels: Tensor) -> Tensor:
         """Logits (N, classes) of pixels (N, 3, H, W) in [0, 1]; differentiable with respect to the pixels.
@@ -209,14 +299,15 @@ class Network:
         Raises ModelError where the module gives something else, or numbers that are not finite.
         """
         with self.autocast():
-            output = self.module(self.normalize(pixels))
+            output = self.body(self.normalize(pixels))
         if not pixels.requires_grad:  # what an optimization changes is its own affair
             warn_of_range(pixels)
         return self.answer(output, pixels)
 
     def logits(self, pixels: Tensor) -> Tensor:
         """The same by the quickest way there is, which does not call every module: hooks on them may not be met."""
-        run = self._quick if "graph" in self.__dict__ else self.module
+        self._refresh()
+        run = self._body if self._graph is None or self._replica is not None else self._quick
         with self.autocast():
             output = run(self.normalize(pixels))
         return self.answer(output, pixels)
@@ -243,9 +334,10 @@ class Network:
         """
         if not layers:
             raise UsageError("Name at least one layer; 'cnnviz layers' lists them.")
+        x = self.normalize(pixels)
         graph_module = self.truncated({name: name for name in layers}, quick=True)
         with self.autocast():
-            found = graph_module(self.normalize(pixels))
+            found = graph_module(x)
         if raw:
             return dict(found)
         if not pixels.requires_grad:  # those of an optimization are many, and its loss is watched
@@ -260,12 +352,14 @@ class Network:
         As ``features``, for those who need not have them all at once: what nobody keeps is freed, and going back,
         what was made of a layer comes just before the layer itself.
         """
+        x = self.normalize(pixels)
         key = tuple(layers)
         if key not in self._reporting:
-            nodes = {name: self.layers.node(name) for name in layers}
-            self._reporting[key] = graph.reporting(self.graph, nodes, self.layers.turns(nodes.values()))
+            nodes = {name: self._layers.node(name) for name in layers}
+            self._reporting[key] = graph.reporting(self._trace(), nodes, self._layers.turns(nodes.values()))
+        run = self._reporting[key]
         with self.autocast():
-            self._reporting[key](self.normalize(pixels), tell)
+            run(x, tell)
 
     def truncated(self, layers: Mapping[str, str | None], *, quick: bool = False) -> fx.GraphModule:
         """The graph cut down to what ``layers`` need: normalised input -> ``{key: output of the layer}``.
@@ -273,17 +367,22 @@ class Network:
         None stands for the output, which is yet to be checked by ``answer``. The cut graph is kept, so that asking
         again costs nothing. A ``quick`` one computes the same, but not every layer on the way has its output in it.
         """
+        self._refresh()
         key = tuple(layers.items()), quick
         if key not in self._truncated:
-            nodes = {name: self.layers.node(layer) if layer else self.output_node for name, layer in layers.items()}
-            cut = graph.truncate(self.graph, nodes, self.layers.turns(nodes.values()))
+            whole = self._trace()
+            nodes = {name: self._layers.node(layer) if layer else self._output(whole) for name, layer in layers.items()}
+            cut = graph.truncate(whole, nodes, self._layers.turns(nodes.values()))
             self._truncated[key] = graph.quickened(cut) if quick else cut
         return self._truncated[key]
 
     @property
     def output_node(self) -> fx.Node:
         """The graph's node that gives the logits; ModelError where it gives a tuple or dict."""
-        found = next(node for node in self.graph.graph.nodes if node.op == "output").args[0]
+        return self._output(self.graph)
+
+    def _output(self, whole: fx.GraphModule) -> fx.Node:
+        found = whole.graph.output_node().args[0]
         if not isinstance(found, fx.Node):
             raise ModelError(f"{self.name} gives {checks.described(found)}, not logits of the shape (N, classes).")
         return found
@@ -334,7 +433,7 @@ class Network:
                 self._kept[key] = tuple(like.new_tensor(values).view(1, -1, 1, 1) for values in numbers)
         return self._kept[key]
 
-    def _check(self, pixels: Tensor) -> None:
+    def _check_pixels(self, pixels: Tensor) -> None:
         height, width = pixels.shape[2:]
         side = self.spec.size
         if self.spec.fixed and (height, width) != (side, side):

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Callable, Sequence
 from dataclasses import fields, replace
-from itertools import chain
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from cnnviz.network.network import Network
+from cnnviz.network.network import Alteration, Network
 
 
 def with_average_pooling(network: Network, rescaled: bool = False) -> Network:
@@ -25,12 +23,19 @@ def with_average_pooling(network: Network, rescaled: bool = False) -> Network:
     Gatys, Ecker & Bethge, arXiv:1505.07376, found textures cleaner this way. What such a network sees is no longer
     what the original sees: say so where the result is shown. Functional pooling (Inception v3) is left as it is.
     """
-    module = _share(network.module)
-    for parent in list(module.modules()):
-        for name, child in parent.named_children():
-            if isinstance(child, nn.MaxPool2d):
-                setattr(parent, name, _average(child, rescaled))
-    return replace(network, module=module)
+
+    def average(module: nn.Module) -> None:
+        for parent in list(module.modules()):
+            for name, child in parent.named_children():
+                if isinstance(child, nn.MaxPool2d) and not child.return_indices:
+                    setattr(parent, name, _average(child, rescaled))
+
+    return altered(network, average)
+
+
+def altered(network: Network, alteration: Alteration) -> Network:
+    """The network with one more change to the copy of the module that runs; it follows the module as the first does."""
+    return replace(network, alterations=(*network.alterations, alteration))
 
 
 def with_lean_pooling(network: Network) -> Network:
@@ -39,11 +44,13 @@ def with_lean_pooling(network: Network) -> Network:
     They are 64-bit numbers, in a VGG in bfloat16 a quarter of all that is kept; they are found again going back, one
     layer's at a time. What is computed is the same.
     """
-    module = _share(network.module)
-    for layer in module.modules():
-        if type(layer) is nn.MaxPool2d:
-            layer.__class__ = _LeanMaxPool2d
-    return replace(network, module=module)
+
+    def recompute(module: nn.Module) -> None:
+        for layer in module.modules():
+            if type(layer) is nn.MaxPool2d and not layer.return_indices:
+                layer.__class__ = _LeanMaxPool2d
+
+    return altered(network, recompute)
 
 
 class _LeanMaxPool2d(nn.MaxPool2d):
@@ -68,8 +75,12 @@ class _LeanMax(torch.autograd.Function):
 
 
 def in_channels_last(network: Network) -> Network:
-    """The network itself, its convolutions' weights laid out for pictures in channels_last; no value changes."""
-    network.module.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    """The network itself, its convolutions' weights laid out for pictures in channels_last; no value changes.
+
+    Those of a module of your own stay as they are.
+    """
+    if network.optimize:
+        network.body.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     return network
 
 
@@ -93,23 +104,20 @@ def with_weights_cast(network: Network, layers: Sequence[str]) -> Network:
     nodes = network.truncated({name: name for name in layers}).graph.nodes
     needed = {str(node.target) for node in nodes if node.op == "call_module"}
     lower = torch.bfloat16 if network.precision == "bf16" else torch.float16
-    module = _share(network.module)
-    for path, layer in module.named_modules():
-        if path in needed and isinstance(layer, nn.Conv2d):
-            for name, value in list(layer.named_parameters(recurse=False)):
-                setattr(layer, name, nn.Parameter(value.to(lower), requires_grad=False))
-    return LowWeights(**{each.name: getattr(network, each.name) for each in fields(network)} | {"module": module})
+
+    def cast(module: nn.Module) -> None:
+        for path, layer in module.named_modules():
+            if path in needed and isinstance(layer, nn.Conv2d):
+                for name, value in list(layer.named_parameters(recurse=False)):
+                    setattr(layer, name, nn.Parameter(value.to(lower), requires_grad=False))
+
+    settings = {each.name: getattr(network, each.name) for each in fields(network)}
+    return LowWeights(**settings | {"alterations": (*network.alterations, cast)})
 
 
 def in_full_precision(network: Network) -> Network:
     """The network itself if it computes in float32, otherwise one that does, for what is stated of a picture."""
     return network if network.precision == "fp32" else replace(network, precision="fp32")
-
-
-def _share(module: nn.Module) -> nn.Module:
-    """A copy of the module tree around the very same tensors."""
-    tensors = chain(module.parameters(), module.buffers())
-    return copy.deepcopy(module, {id(tensor): tensor for tensor in tensors})
 
 
 def _average(pool: nn.MaxPool2d, rescaled: bool) -> nn.AvgPool2d:

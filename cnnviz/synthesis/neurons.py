@@ -14,8 +14,9 @@ import torch.nn.functional as F
 from torch import Tensor, fx, nn
 
 from cnnviz.errors import UsageError
-from cnnviz.network import Network
+from cnnviz.network import Network, frozen
 from cnnviz.network.graph import is_max_pool, is_rectifier
+from cnnviz.network.replica import has_hooks
 
 Score = Callable[[Tensor], Tensor]
 """Pixels (N, 3, H, W) -> (N,): how strongly picture i shows what it is made for; differentiable."""
@@ -86,10 +87,7 @@ def _channel_score(network: Network, subject: Channels) -> Score:
     node = network.layers.node(subject.layer)
     module = network.graph.get_submodule(str(node.target)) if node.op == "call_module" else None
     _check(network, subject)
-    if isinstance(module, nn.Conv2d) and _is_plain(module):
-        maps = _sliced(network, node, subject.channels)
-    else:
-        maps = _picked(network, subject)
+    maps = _sliced(network, node, subject.channels) if is_sliceable(module) else _picked(network, subject)
     return lambda pixels: _read(maps(pixels), subject.at)
 
 
@@ -139,6 +137,13 @@ def _leaky(layer: fx.GraphModule) -> fx.GraphModule:
     return fx.GraphModule(layer, graph)
 
 
+def is_sliceable(module: nn.Module | None) -> bool:
+    """Whether the channels of a layer can be computed apart, with the matching rows of its weights."""
+    if not isinstance(module, nn.Conv2d) or type(module) not in (nn.Conv2d, frozen.Conv2d) or has_hooks(module):
+        return False
+    return module.groups == 1 and module.padding_mode == "zeros"
+
+
 def _sliced(network: Network, node: fx.Node, channels: Sequence[int]) -> Score:
     """Maps (N, H, W) of each picture's channel of a convolution, of which no other channel is computed."""
     convolution = network.graph.get_submodule(str(node.target))
@@ -174,17 +179,11 @@ def _scoring_convolution(network: Network) -> fx.Node | None:
     while node.op in {"call_module", "call_function", "call_method"} and len(node.all_input_nodes) == 1:
         module = network.graph.get_submodule(str(node.target)) if node.op == "call_module" else None
         if isinstance(module, nn.Conv2d):
-            return node if _is_plain(module) else None
+            return node if is_sliceable(module) else None
         if module is not None and not isinstance(module, _PASSIVE):
             return None
         node = node.all_input_nodes[0]
     return None
-
-
-def _is_plain(convolution: nn.Conv2d) -> bool:
-    """Whether its channels can be computed one by one from its weights as they are."""
-    watched = convolution._forward_hooks or convolution._forward_pre_hooks
-    return convolution.groups == 1 and convolution.padding_mode == "zeros" and not watched
 
 
 def _check(network: Network, subject: Channels) -> None:

@@ -47,7 +47,7 @@ def test_vectors_are_what_the_classifier_is_given():
     network = Network(Classifier(), spec=InputSpec(size=16)).to(torch.float64)
     pixels = torch.rand(3, 3, 16, 16)
     vectors = cnnviz.embed_images(network, pixels)
-    logits = vectors @ network.module.last.weight.T + network.module.last.bias
+    logits = vectors @ network.body.last.weight.T + network.body.last.bias
     torch.testing.assert_close(logits, network(pixels))
 
 

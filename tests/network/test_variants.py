@@ -20,7 +20,7 @@ def test_weights_cast_beforehand_change_no_bit(squeezenet):
         slopes.append(torch.autograd.grad(maps.square().sum(), pixels)[0])
         assert network.dtype == torch.float32
     assert torch.equal(*slopes)
-    assert all(p.dtype == torch.float32 for p in squeezenet.module.parameters())
+    assert all(p.dtype == torch.float32 for p in squeezenet.body.parameters())
     assert with_weights_cast(squeezenet, ["fire4"]) is squeezenet
 
 
@@ -35,7 +35,7 @@ def test_raw_features_are_in_the_type_they_were_computed_in(squeezenet):
 
 def test_only_weights_that_are_needed_are_held_twice(squeezenet):
     cast = with_weights_cast(replace(squeezenet, precision="bf16"), ["fire3"])
-    kinds = {name: weight.dtype for name, weight in cast.module.named_parameters() if name.endswith("weight")}
+    kinds = {name: weight.dtype for name, weight in cast.body.named_parameters() if name.endswith("weight")}
     assert kinds["features.4.squeeze.weight"] == torch.bfloat16  # fire3
     assert kinds["features.6.squeeze.weight"] == torch.float32  # fire4
 

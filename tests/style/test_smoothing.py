@@ -38,7 +38,7 @@ def test_a_smoothed_network_differs_in_its_features_alone(resnet, photo):
     assert torch.equal(smooth(photo), resnet(photo))
     plain, found = (net.features(photo, ["layer1"])["layer1"] for net in (resnet, smooth))
     assert torch.allclose(found, softmax(plain))
-    assert all(a is b for a, b in zip(smooth.module.parameters(), resnet.module.parameters(), strict=True))
+    assert all(a is b for a, b in zip(smooth.body.parameters(), resnet.body.parameters(), strict=True))
 
 
 def test_the_statistics_of_a_smoothed_network_are_those_of_features_softmaxed_by_hand(resnet, photo):
@@ -97,7 +97,7 @@ def test_smoothing_leaves_pixels_in_float32_where_weights_are_not(photo):
     network = cnnviz.load_network("resnet18", weights="random", device="cpu", precision="bf16")
     smooth = with_softmax(with_weights_cast(network, ["layer1"]))
     assert smooth.dtype == smooth.normalize(photo).dtype == torch.float32
-    assert next(smooth.module.parameters()).dtype == torch.bfloat16
+    assert next(smooth.body.parameters()).dtype == torch.bfloat16
 
 
 @pytest.mark.parametrize("smoothing", ["softmax", "scaled"])
@@ -136,7 +136,7 @@ def test_rescaled_averages_are_as_large_as_maxima(resnet):
     for side, factor in ((2, 2.0), (3, 3.0)):
         network = cnnviz.Network(Pools(side), labels=("a", "b"))
         maxima, plain, rescaled = (
-            net.module.pool(features)
+            net.body.pool(features)
             for net in (network, with_average_pooling(network), with_average_pooling(network, rescaled=True))
         )
         assert torch.allclose(rescaled, factor * plain, atol=1e-5)

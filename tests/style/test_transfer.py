@@ -59,8 +59,8 @@ def test_the_loss_is_gatys_formulas_each_over_its_value_for_nothing(tiny):
     """Equations 1, 5 and 7 of Gatys, Ecker & Bethge 2016, written out, each divided by what a blank layer has."""
     picture, content, style = _noise(1), _noise(2), _noise(3, 9, 10)
     normalized = [tiny.normalize(x) for x in (picture, content, style)]
-    first = [tiny.module.first(x).relu() for x in normalized]
-    second = [tiny.module.second(x).relu() for x in first]
+    first = [tiny.body.first(x).relu() for x in normalized]
+    second = [tiny.body.second(x).relu() for x in first]
 
     content_loss = 0.5 * (second[0] - second[1]).square().sum() / (0.5 * second[1].square().sum())
     style_loss = 0.0

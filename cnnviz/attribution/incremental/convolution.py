@@ -14,6 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor, fx, nn
 
 from cnnviz.network import frozen
+from cnnviz.network.replica import has_hooks
 
 Convolution = Callable[[Tensor, Tensor, Tensor | None], Tensor]
 
@@ -106,7 +107,7 @@ def prepare_convolutions(graph_module: fx.GraphModule) -> fx.GraphModule:
     prepared = fx.GraphModule(graph_module, copy.deepcopy(graph_module.graph))
     for node in list(prepared.graph.nodes):
         conv = prepared.get_submodule(str(node.target)) if node.op == "call_module" else None
-        if not isinstance(conv, nn.Conv2d) or type(conv) not in _PLAIN:
+        if not isinstance(conv, nn.Conv2d) or type(conv) not in _PLAIN or has_hooks(conv):
             continue
         after = next(iter(node.users), None) if _called_once(prepared, node.target) else None
         norm = _norm(prepared, after) if after and len(node.users) == 1 else None
@@ -122,7 +123,7 @@ def prepare_convolutions(graph_module: fx.GraphModule) -> fx.GraphModule:
 def _norm(graph_module: fx.GraphModule, node: fx.Node) -> nn.BatchNorm2d | None:
     """The batch normalisation that the node calls, if it does and that is in evaluation mode."""
     norm = graph_module.get_submodule(str(node.target)) if node.op == "call_module" else None
-    if type(norm) is not nn.BatchNorm2d or norm.training or norm.running_var is None:
+    if type(norm) is not nn.BatchNorm2d or norm.training or norm.running_var is None or has_hooks(norm):
         return None
     return norm
 

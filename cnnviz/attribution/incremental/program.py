@@ -16,6 +16,7 @@ from cnnviz.attribution.incremental.convolution import PreparedConv2d
 from cnnviz.attribution.incremental.errors import NotIncremental
 from cnnviz.attribution.incremental.ops import RULES, Call, Local, Size, is_global_mean
 from cnnviz.attribution.incremental.plan import POINT, AxisPlan, hull
+from cnnviz.network.replica import has_hooks
 
 _MEASURES = ("size", "dim", "shape", "ndim")
 """Methods and attributes that ask a map for its shape, not for its values."""
@@ -176,6 +177,8 @@ class Program:
         if len(sizes) != 1 or node not in self.shapes:
             return None
         module = self.graph_module.get_submodule(str(node.target)) if node.op == "call_module" else None
+        if module is not None and has_hooks(module):
+            return None  # a hook may do anything
         after = self.map_size(node) if len(self.shapes[node]) == 4 else (1, 1)
         return Call(node, module, sizes.pop(), after)
 

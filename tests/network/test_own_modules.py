@@ -1,0 +1,533 @@
+"""A module of one's own: looked into, it stays what it was, and what is said of it is true of it as it is then."""
+
+from __future__ import annotations
+
+import copy
+import io
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+import cnnviz
+from cnnviz.attribution.patching import Sliding, occlusion_grids
+from cnnviz.errors import ModelError
+from cnnviz.network import InputSpec, Network
+from cnnviz.network.variants import with_average_pooling
+
+PLAIN = InputSpec(size=20, mean=(0.0, 0.0, 0.0), std=(1.0, 1.0, 1.0))
+
+
+class Usual(nn.Module):
+    """Convolutions, normalisation, an in-place ReLU, dropout, and the commonest line there is."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv, self.norm = nn.Conv2d(3, 8, 3), nn.BatchNorm2d(8)
+        self.act, self.pool, self.drop = nn.ReLU(inplace=True), nn.MaxPool2d(2), nn.Dropout(0.5)
+        self.fc = nn.Linear(8 * 9 * 9, 5)
+
+    def forward(self, x):
+        x = self.pool(self.act(self.norm(self.conv(x))))
+        return self.fc(self.drop(x.view(x.size(0), -1)))
+
+
+class Counting(Usual):
+    """Remembers its calls and outputs, as an attribute, in a list, and in a buffer it adds to in training mode."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.calls, self.outputs = 0, []
+        self.register_buffer("seen", torch.zeros(()))
+
+    def forward(self, x):
+        self.calls += 1
+        if self.training:
+            self.seen += len(x)
+        self.outputs.append(x.mean())
+        return super().forward(x)
+
+
+class Shared(nn.Module):
+    """One convolution used twice, and a weight that two layers have in common."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.stem, self.conv = nn.Conv2d(3, 6, 3, padding=1), nn.Conv2d(6, 6, 3, padding=1)
+        self.one, self.two = nn.Linear(6, 4, bias=False), nn.Linear(6, 4)
+        self.two.weight = self.one.weight
+
+    def forward(self, x):
+        x = self.stem(x)
+        x = self.conv(self.conv(x).relu()).relu().mean((2, 3))
+        return self.one(x) - self.two(x)
+
+
+class Listed(nn.Module):
+    """Layers that a plain list and a bound method hold besides the attributes."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.a, self.b, self.fc = nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.Linear(4, 3)
+        self.steps = [self.a, self.b, self._act]
+
+    def _act(self, x):
+        return F.relu(x)
+
+    def forward(self, x):
+        for step in self.steps:
+            x = step(x)
+        return self.fc(x.mean((2, 3)))
+
+
+def hooked() -> nn.Module:
+    module = Usual()
+    module.kept = []
+    module.norm.register_forward_hook(lambda m, args, out: module.kept.append(out.shape))
+    module.conv.register_full_backward_hook(lambda m, grad_in, grad_out: None)
+    return module
+
+
+def frozen_in_part() -> nn.Module:
+    module = Usual()
+    module.conv.requires_grad_(False)
+    module.norm.eval()
+    return module
+
+
+def with_gradients() -> nn.Module:
+    module = Usual()
+    module(torch.rand(4, 3, 20, 20)).sum().backward()
+    return module
+
+
+def normalised_weights() -> nn.Module:
+    module = Usual()
+    nn.utils.parametrizations.weight_norm(module.conv)
+    nn.utils.parametrizations.spectral_norm(module.fc)
+    return module
+
+
+MODULES = {
+    "usual": Usual,
+    "evaluated": lambda: Usual().eval(),
+    "counting": Counting,
+    "shared": Shared,
+    "listed": Listed,
+    "hooked": hooked,
+    "frozen in part": frozen_in_part,
+    "with gradients": with_gradients,
+    "weight and spectral norm": normalised_weights,
+    "channels last": lambda: Shared().to(memory_format=torch.channels_last),
+    "double": lambda: Usual().double(),
+    "data parallel": lambda: nn.DataParallel(Usual()),
+    "sequential": lambda: nn.Sequential(nn.Conv2d(3, 4, 5), nn.ReLU(True), nn.AdaptiveAvgPool2d(1), nn.Flatten()),
+    "group norm, no bias": lambda: nn.Sequential(
+        nn.Conv2d(3, 4, 3, bias=False), nn.GroupNorm(2, 4), nn.SiLU(inplace=True), nn.AdaptiveAvgPool2d(1), nn.Flatten()
+    ),
+}
+
+
+def made(name: str) -> nn.Module:
+    torch.manual_seed(0)
+    return MODULES[name]()
+
+
+def facts(module: nn.Module) -> list:
+    """All that can be known of a module: its objects one by one, and the values they have."""
+    found: list = []
+    for path, child in module.named_modules():
+        found += [path, child, type(child), child.training, sorted(child.__dict__)]
+        found += [value for value in child.__dict__.values() if not isinstance(value, dict | list)]
+        found += [list(value) for value in child.__dict__.values() if isinstance(value, dict | list)]
+        for table in (child._parameters, child._buffers):
+            for tensor in filter(lambda tensor: tensor is not None, table.values()):
+                found += [tensor, tensor.data_ptr(), tensor.stride(), tensor.dtype, tensor.requires_grad, tensor.grad]
+                found += [tensor._version, tensor.detach().clone().tolist()]
+                found += [None if tensor.grad is None else tensor.grad.tolist()]
+        found += [value for key, table in vars(child).items() if "hooks" in key and table for value in table.values()]
+    return found
+
+
+def look(module: nn.Module) -> None:
+    """Methods of every kind: plain passes, gradients, the graph, rewritten gradients, cut graphs, occlusion."""
+    network = Network(module, spec=PLAIN)
+    pixels = torch.rand(2, 3, 20, 20)
+    cnnviz.saliency(network, pixels)
+    network.predict(pixels)
+    first = next(layer.name for layer in network.layer_table() if layer.is_spatial)
+    network.features(pixels, [first])
+    cnnviz.grad_cam(network, pixels, layer=first)
+    cnnviz.occlusion(network, pixels[:1], patch=8, stride=6)
+    cnnviz.fgsm(network, pixels, 1 / 255)
+    with_average_pooling(network).features(pixels, [first])
+
+
+def same(one, other) -> bool:
+    return one is other or (not isinstance(one, torch.Tensor) and not isinstance(other, torch.Tensor) and one == other)
+
+
+@pytest.mark.parametrize("name", MODULES)
+def test_looking_changes_nothing(name):
+    module = made(name)
+    before = facts(module)
+    look(module)
+    after = facts(module)
+    assert len(before) == len(after)
+    changed = [(a, b) for a, b in zip(before, after, strict=True) if not same(a, b)]
+    if name == "hooked":  # a hook is called in each pass, with tensors, as it asked to be
+        changed = [pair for pair in changed if not isinstance(pair[0], list)]
+        assert all(isinstance(shape, torch.Size) for shape in module.kept)
+    assert not changed
+
+
+@pytest.mark.parametrize("name", MODULES)
+def test_a_training_step_afterwards_is_an_untouched_modules(name):
+    looked_at, untouched = made(name).train(), made(name).train()
+    look(looked_at)
+    for module in (looked_at, untouched):
+        torch.manual_seed(1)
+        weights = [p for p in module.parameters() if p.requires_grad]
+        optimizer = torch.optim.SGD(weights, lr=0.1)
+        optimizer.zero_grad()
+        x = torch.rand(4, 3, 20, 20, dtype=weights[0].dtype)
+        module(x).square().sum().backward()
+        optimizer.step()
+    for one, other in zip(looked_at.state_dict().values(), untouched.state_dict().values(), strict=True):
+        assert torch.equal(one, other)
+
+
+def test_a_module_saves_compiles_and_flattens_afterwards(tmp_path):
+    module = made("usual").eval()
+    look(module)
+    content = io.BytesIO()
+    torch.save(module, content)
+    assert b"cnnviz.network" not in content.getvalue()
+    x = torch.rand(2, 3, 20, 20)
+    torch.testing.assert_close(torch.jit.trace(module, x)(x), module(x))
+    nn.utils.vector_to_parameters(nn.utils.parameters_to_vector(module.parameters()), module.parameters())
+    torch.func.functional_call(module, dict(module.named_parameters()), x)
+    assert torch.fx.symbolic_trace(module)(x).shape == (2, 5)
+
+
+def test_evaluation_mode_is_taken_whatever_mode_the_module_is_in():
+    module = made("usual").train()
+    network, pixels = Network(module, spec=PLAIN), torch.rand(2, 3, 20, 20)
+    expected = copy.deepcopy(module).eval()(pixels)
+    for _ in range(2):
+        torch.testing.assert_close(network(pixels), expected, rtol=0, atol=1e-6)
+    assert module.training
+
+
+def test_a_torchscript_module_is_refused_in_one_sentence():
+    scripted = torch.jit.script(nn.Sequential(nn.Conv2d(3, 4, 3), nn.AdaptiveAvgPool2d(1), nn.Flatten()))
+    with pytest.raises(ModelError, match="TorchScript"):
+        Network(scripted, spec=PLAIN)
+
+
+# What is read is the module as it is at each call.
+
+
+def _data(module):
+    module.conv.weight.data = module.conv.weight.data.roll(1, 0) * 2
+
+
+def _numpy(module):
+    module.conv.weight.detach().numpy()[:] = 0.3
+
+
+def _fused(module):
+    optimizer = torch.optim.Adam(module.parameters(), lr=0.1, fused=True)
+    module(torch.rand(4, 3, 20, 20)).square().sum().backward()
+    optimizer.step()
+
+
+def _replaced(module):
+    module.fc = nn.Linear(8 * 9 * 9, 5)
+
+
+def _replaced_deep_in(module):
+    module.conv.weight = nn.Parameter(torch.randn(8, 3, 3, 3))
+
+
+def _loaded(module):
+    module.load_state_dict({k: v * 1.5 for k, v in module.state_dict().items()}, assign=True)
+
+
+def _statistics(module):
+    module.train()(torch.rand(8, 3, 20, 20) * 3)
+
+
+def _in_place(module):
+    with torch.no_grad():
+        module.norm.bias.add_(torch.linspace(-1, 1, 8))
+
+
+def _activation(module):
+    module.act = nn.Tanh()
+
+
+def _hook(module):
+    module.act.register_forward_hook(lambda m, args, out: out * 2)
+
+
+CHANGES = [_data, _numpy, _fused, _replaced, _replaced_deep_in, _loaded, _statistics, _in_place, _activation, _hook]
+
+
+@pytest.mark.parametrize("change", CHANGES, ids=lambda change: change.__name__.strip("_"))
+def test_a_module_changed_after_it_was_wrapped_is_seen_as_it_is_then(change):
+    module, pixels = made("usual"), torch.rand(1, 3, 20, 20)
+    network = Network(module, spec=PLAIN)
+    average = with_average_pooling(network)
+
+    def read(network):
+        found = [network(pixels), network.logits(pixels), *network.features(pixels, ["act", "fc"]).values()]
+        return [*found, cnnviz.grad_cam(network, pixels, 0, layer="conv"), cnnviz.saliency(network, pixels, 0)]
+
+    before, _ = read(network), read(average)
+    change(module)
+    fresh = Network(module, spec=PLAIN)
+    for found, expected in zip(
+        read(network) + read(average), read(fresh) + read(with_average_pooling(fresh)), strict=True
+    ):
+        torch.testing.assert_close(found, expected, rtol=0, atol=0)
+    assert not all(torch.allclose(a, b) for a, b in zip(before, read(network), strict=True))
+
+
+def test_a_head_of_other_classes_is_noticed():
+    module = made("usual")
+    network = Network(module, spec=PLAIN)
+    assert len(network.labels) == 5
+    module.fc = nn.Linear(8 * 9 * 9, 7)
+    assert network(torch.rand(1, 3, 20, 20)).shape == (1, 7)
+    assert (network.classes, len(network.labels)) == (7, 7)
+
+
+# The graph is the module.
+
+
+class InPlace(nn.Module):
+    """Statements and functions that change a tensor in place, each in a network of its own."""
+
+    def __init__(self, statement) -> None:
+        super().__init__()
+        self.conv, self.act, self.fc = nn.Conv2d(3, 6, 3), nn.ReLU(inplace=True), nn.Linear(6, 4)
+        self.drop = nn.Dropout(0.5)
+        self.statement = statement
+
+    def forward(self, x):
+        return self.fc(self.statement(self, self.conv(x)).mean((2, 3)))
+
+
+def _method(m, y):
+    y.relu_()
+    return y
+
+
+def _sum(m, y):
+    z = y * 2
+    z.add_(y)
+    z.mul_(0.5).sub_(0.1)
+    return z
+
+
+def _function(m, y):
+    F.leaky_relu_(y, 0.2)
+    return y
+
+
+def _keyword(m, y):
+    F.relu(y, inplace=True)
+    return y * 2
+
+
+def _positional(m, y):
+    F.elu(y, 1.0, True)
+    return y
+
+
+def _module(m, y):
+    m.act(y)
+    return y
+
+
+def _second_name(m, y):
+    z = y
+    z += 1
+    return y * z
+
+
+def _read_again(m, y):
+    return m.act(y) + y
+
+
+def _dropped(m, y):
+    z = m.drop(y)
+    z.clamp_(min=0)
+    return y
+
+
+def _halves(m, y):
+    a, b = y.chunk(2, 1)
+    return torch.cat([a, a * b.sigmoid_()], 1)
+
+
+def _torch_function(m, y):
+    torch.sigmoid_(y)
+    return y
+
+
+def _zeroed(m, y):
+    z = y.clone()
+    z.zero_()
+    z.copy_(y[:1]).add_(1)
+    return z * y
+
+
+STATEMENTS = [
+    _method, _sum, _function, _keyword, _positional, _module, _second_name, _read_again, _dropped, _halves,
+    _torch_function, _zeroed,
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("statement", STATEMENTS, ids=lambda statement: statement.__name__.strip("_"))
+def test_in_place_statements_are_followed(statement):
+    torch.manual_seed(0)
+    module = InPlace(statement).eval()
+    network, pixels = Network(module, spec=PLAIN), torch.rand(1, 3, 20, 20)
+    conv = {}
+    handle = module.conv.register_forward_hook(lambda m, args, out: conv.update(out=out.clone()))
+    with torch.no_grad():
+        expected = module(pixels)
+    handle.remove()
+    found = network.truncated({"conv": "conv", "logits": None})(network.normalize(pixels))
+    torch.testing.assert_close(found["logits"], expected, rtol=0, atol=1e-6)
+    torch.testing.assert_close(found["conv"], conv["out"], rtol=0, atol=1e-6)
+    together = network.features(pixels, ["conv", "fc"])
+    torch.testing.assert_close(together["conv"], conv["out"], rtol=0, atol=1e-6)
+    torch.testing.assert_close(together["fc"], expected, rtol=0, atol=1e-6)
+    torch.testing.assert_close(network.logits(pixels), expected, rtol=0, atol=1e-6)
+
+
+class Defaults(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv, self.fc = nn.Conv2d(3, 6, 3), nn.Linear(6, 4)
+
+    def forward(self, x, domain=None, flag=False, *rest, scale=2.0, **more):
+        x = self.conv(x)
+        if domain is not None or flag or rest or more:
+            x = x * 0
+        return self.fc(x.relu().mean((2, 3))) * scale
+
+
+class Indices(nn.Module):
+    """A pooling that tells where its maxima were, and an unpooling."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv, self.act, self.pool = nn.Conv2d(3, 6, 3), nn.ReLU(), nn.MaxPool2d(2, return_indices=True)
+        self.unpool, self.last = nn.MaxUnpool2d(2), nn.Conv2d(6, 4, 3)
+
+    def forward(self, x):
+        x, where = self.pool(self.act(self.conv(x)))
+        return self.last(self.unpool(x, where)).mean((2, 3))
+
+
+class Buffers(nn.Module):
+    """A buffer that takes part, and one of no use that a statement adds to."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(3, 4, 3)
+        self.register_buffer("scale", torch.tensor([1.0, 2.0, 3.0, 4.0]).view(1, 4, 1, 1))
+
+    def forward(self, x):
+        return (self.conv(x) * (self.scale * 2)).relu().mean((2, 3))
+
+
+@pytest.mark.parametrize("kind", [Defaults, Indices, Buffers, Usual, Shared, Listed, Counting])
+def test_every_way_of_reading_gives_the_modules_own_logits(kind):
+    torch.manual_seed(0)
+    module, pixels = kind().eval(), torch.rand(2, 3, 20, 20)
+    expected = copy.deepcopy(module)(pixels)
+    network = Network(module, spec=PLAIN)
+    for _ in range(2):  # before the graph is known, and after
+        torch.testing.assert_close(network(pixels), expected, rtol=0, atol=1e-6)
+        torch.testing.assert_close(network.logits(pixels), expected, rtol=0, atol=1e-6)
+        torch.testing.assert_close(network.graph(network.normalize(pixels)), expected, rtol=0, atol=1e-6)
+        cut = network.truncated({"logits": None}, quick=True)(network.normalize(pixels))["logits"]
+        torch.testing.assert_close(cut, expected, rtol=0, atol=1e-6)
+    averaged = with_average_pooling(network)
+    averaged.features(pixels, [next(iter(averaged.layers))])
+
+
+def test_a_buffer_changed_later_is_seen_by_the_graph():
+    module, pixels = Buffers(), torch.rand(1, 3, 20, 20)
+    network = Network(module, spec=PLAIN)
+    before = network.features(pixels, ["relu"])["relu"]
+    module.scale *= 3
+    torch.testing.assert_close(network.features(pixels, ["relu"])["relu"], before * 3)
+
+
+class Blocks(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.block = nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU())
+        self.fc = nn.Linear(4, 3)
+
+    def forward(self, x):
+        return self.fc(self.block(x).mean((2, 3)))
+
+
+class Part(Blocks):
+    def forward(self, x):
+        y = self.block[0](x)
+        y.view(y.size(0), -1).relu_()
+        return self.fc(y.mean((2, 3)))
+
+
+class Branches(Blocks):
+    def forward(self, x):
+        return super().forward(x if x.mean() > 0.5 else x * 2)
+
+
+def hook_on_a_block() -> nn.Module:
+    module = Blocks()
+    module.block.register_forward_hook(lambda m, args, out: out * 3)
+    return module
+
+
+@pytest.mark.parametrize("kind", [hook_on_a_block, Part, Branches])
+def test_where_graph_and_module_differ_there_is_no_map(kind):
+    torch.manual_seed(0)
+    module, pixels = kind(), torch.rand(1, 3, 20, 20)
+    network = Network(module, spec=PLAIN)
+    cnnviz.saliency(network, pixels)  # needs no graph
+    for method in (cnnviz.grad_cam, cnnviz.guided_backprop, lambda n, p: cnnviz.occlusion(n, p, patch=8)):
+        with pytest.raises(ModelError, match="layers"):
+            method(network, pixels)
+
+
+def test_a_hook_that_changes_the_values_of_a_layer_counts():
+    torch.manual_seed(0)
+    module, pixels = Blocks(), torch.rand(1, 3, 20, 20)
+    module.block[0].register_forward_hook(lambda m, args, out: out * 3)
+    network = Network(module, spec=PLAIN)
+    conv = module.block[0](pixels)
+    torch.testing.assert_close(network.features(pixels, ["block.0"])["block.0"], conv)
+    (grid,) = occlusion_grids(network, pixels, 0, Sliding(patch=8, stride=6, fill="mean", score="logit"))
+    grey = pixels.clone()
+    grey[..., :8, :8] = pixels.mean((2, 3), keepdim=True)
+    drop = module(pixels)[0, 0] - module(grey)[0, 0]
+    assert grid.drops[0, 0].item() == pytest.approx(drop.item(), abs=1e-5)
+
+
+def test_a_graph_is_compared_on_the_first_input_of_each_size():
+    network = Network(Blocks(), spec=PLAIN)
+    calls = []
+    network.body.block[0].register_forward_hook(lambda m, args, out: calls.append(tuple(args[0].shape[2:])))
+    for size in (20, 20, 24, 24, 20):
+        network.features(torch.rand(1, 3, size, size), ["fc"])
+    assert {calls.count((20, 20)) - 3, calls.count((24, 24)) - 2} <= {1, 2}
