@@ -155,7 +155,7 @@ def occlusion_grids(
     sliding = sliding or Sliding()
     pixels = require_pixels(pixels)
     sliding.check(pixels)
-    pixels = pixels.to(network.device)
+    pixels = pixels.to(network.device, torch.promote_types(pixels.dtype, network.pixel_dtype))
     indices = target_indices(network, network(pixels), target).tolist()
     return [
         _Occlusion(network, picture, index, sliding, on_progress).grid()

@@ -27,7 +27,9 @@ _PACKAGE = str(Path(__file__).parents[1]) + os.sep
 
 
 def require_pixels(pixels: object) -> Tensor:
-    """``pixels``, having made sure that they are floats of the shape (N, 3, H, W); a copy if made in inference mode.
+    """``pixels``, having made sure that they are floats of the shape (N, 3, H, W), as float32 or float64.
+
+    What was made in inference mode is copied, for no gradient could be taken of it.
 
     Raises UsageError that says what to do with pictures of PIL, NumPy arrays, integers, paths, and other shapes.
     """
@@ -42,7 +44,8 @@ def require_pixels(pixels: object) -> Tensor:
         raise UsageError(f"{_WANTED}, not of the type {kind}{last}: {axes} makes them of bytes.")
     if pixels.ndim != 4 or pixels.shape[1] != 3 or 0 in pixels.shape[2:]:
         raise UsageError(f"{_WANTED}, not of the shape {tuple(pixels.shape)}{_advice(pixels.shape)}.")
-    return pixels.clone() if pixels.is_inference() else pixels
+    found = pixels if pixels.dtype in (torch.float32, torch.float64) else pixels.float()
+    return found.clone() if found.is_inference() else found
 
 
 def differentiable(pixels: object, device: torch.device | str) -> Tensor:

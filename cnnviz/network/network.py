@@ -206,6 +206,11 @@ class Network:
         """A tensor of the type and on the device of the network's."""
         return next(self._body.parameters(), next(self._body.buffers(), torch.empty(0)))
 
+    @property
+    def pixel_dtype(self) -> torch.dtype:
+        """The type pictures that are changed are kept in: float64 for a network in that, float32 for any other."""
+        return torch.float64 if self.dtype == torch.float64 else torch.float32
+
     def to(self, *target: torch.device | torch.dtype | str) -> Network:
         """Move the network to a device or type, in place; returns itself.
 

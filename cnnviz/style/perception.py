@@ -41,7 +41,7 @@ class PerceptualLoss:
         self.content_layers = list(settings.content_layers or defaults.content)
         self.style_layers = list(settings.style_layers or defaults.style)
         self.layers = list(dict.fromkeys([*self.style_layers, *self.content_layers]))
-        self.targets = [self._target(style.to(network.device, network.dtype)) for style in styles]
+        self.targets = [self._target(style.to(network.device, network.pixel_dtype)) for style in styles]
 
     def __call__(
         self, painted: Tensor, photos: Tensor, which: Tensor, place: tuple[int, int] = (_MARGIN // 2, _MARGIN // 2)

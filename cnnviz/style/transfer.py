@@ -119,7 +119,7 @@ class StyleTransfer:
         self.layers = list(dict.fromkeys([*self.layer_weights, *self.content_layers]))
         self.network = _altered(in_channels_last(with_weights_cast(network, self.layers)), settings)
         self.seed = seed
-        self.content = require_in_range(content).to(network.device, network.dtype)
+        self.content = require_in_range(content).to(network.device, network.pixel_dtype)
         self.regions = make_regions(len(styles), weights, masks)
         if style_masks is not None and len(style_masks) != len(styles):
             raise UsageError(f"{len(styles)} styles cannot have {len(style_masks)} masks.")

@@ -147,7 +147,7 @@ class TextureSynthesis:
         layers = list(settings.layers or painting_layers(network).style)
         network = in_channels_last(with_weights_cast(network, layers))
         self.network = with_average_pooling(network) if settings.average_pooling else with_lean_pooling(network)
-        self.sample = require_in_range(sample).to(network.device, network.dtype)
+        self.sample = require_in_range(sample).to(network.device, network.pixel_dtype)
         self.size = size or (sample.shape[2], sample.shape[3])
         self.seed = seed
         if settings.layer_weights is not None and len(settings.layer_weights) != len(layers):

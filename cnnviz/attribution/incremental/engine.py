@@ -214,9 +214,9 @@ class _Run:
         for each in step.leading:
             self._release(each)
         if self._is_whole(node):
-            return (sums / cells).reshape(self.batch, *clean.shape[1:])
+            return _as_before((sums / cells).reshape(self.batch, *clean.shape[1:]), clean)
         change = (sums - self.cache[node].sums(window)) / cells
-        return clean + change.reshape(self.batch, *clean.shape[1:])
+        return _as_before(clean + change.reshape(self.batch, *clean.shape[1:]), clean)
 
     def _led(self, steps: Iterable[Step], source: fx.Node, values: Tensor) -> Tensor:
         """What ``steps``, each of one cell to one cell, make of some positions' ``values`` of ``source``."""
@@ -267,6 +267,11 @@ def _windows(program: Program, tops: Sequence[int], lefts: Sequence[int]) -> dic
 def _fills(window: Window, size: tuple[int, int]) -> bool:
     """Whether the window is all of a map of ``size``."""
     return (window.height, window.width) == size
+
+
+def _as_before(value: Tensor, clean: Tensor) -> Tensor:
+    """A ``value`` that was worked out in float32 in the type of ``clean``, unless autocast sees to it."""
+    return value if torch.is_autocast_enabled(value.device.type) else value.to(clean.dtype)
 
 
 def _scale(scale: tuple[Tensor, Tensor], window: Window) -> Tensor:
