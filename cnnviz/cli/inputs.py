@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from cnnviz.cli import console
 from cnnviz.cli.options import PictureOptions
 from cnnviz.errors import UsageError
 from cnnviz.runtime.batch.shard import WHOLE, Shard
@@ -94,9 +95,13 @@ def _expand_one(name: str, recursive: bool) -> Iterator[Source]:
 
 def _in_folder(folder: Path, recursive: bool) -> Iterator[Source]:
     from cnnviz.imaging import SUFFIXES
+    from cnnviz.imaging.kinds import UNREAD
 
     found = sorted(folder.rglob("*") if recursive else folder.iterdir())
-    pictures = [p for p in found if p.suffix.lower() in SUFFIXES and not p.name.startswith(".") and p.is_file()]
+    files = [p for p in found if not p.name.startswith(".") and p.is_file()]
+    pictures = [p for p in files if p.suffix.lower() in SUFFIXES | UNREAD]
+    if len(files) > len(pictures):
+        console.detail(f"{len(files) - len(pictures)} files in '{folder}' are no pictures and are passed over.")
     if not pictures:
         deeper = "" if recursive else " (-r looks into its folders too)"
         raise UsageError(f"There are no pictures in the folder '{folder}'{deeper}.")

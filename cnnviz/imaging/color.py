@@ -58,16 +58,23 @@ def _to_plain_mode(picture: Image.Image) -> Image.Image:
 def _to_eight_bits(picture: Image.Image) -> Image.Image:
     """Scale samples deeper than eight bits to 0..255, rounded to nearest, as a grey picture.
 
-    Integers that fit are taken as sixteen bits deep. Floats are taken as [0, 1] if they lie in it. All others
-    are stretched from their own least to their own largest value, for nothing says what their white is.
+    Integers that fit are taken as sixteen bits deep, or twelve where their TIFF says so. Floats are taken as [0, 1] if
+    they lie in it. All others are stretched from their own least to their own largest value, for nothing says what
+    their white is.
     """
     samples = np.nan_to_num(np.asarray(picture).astype(np.float64), posinf=0.0, neginf=0.0)
     low, high = float(samples.min()), float(samples.max())
-    white = 1.0 if picture.mode == "F" else 65535.0
+    white = 1.0 if picture.mode == "F" else float(_white(picture))
     if low >= 0 and high <= white:
         low, high = 0.0, white
     scaled = (samples - low) * (255.0 / ((high - low) or 1.0))
     return Image.fromarray(np.rint(scaled).astype(np.uint8))
+
+
+def _white(picture: Image.Image) -> int:
+    """The largest value that fits integers of the picture's depth: 4095 for a TIFF of twelve bits, else 65535."""
+    bits = getattr(picture, "tag_v2", {}).get(258, (16,))[0]
+    return 2 ** int(bits) - 1 if 8 < bits < 16 else 65535
 
 
 def _apply_profile(picture: Image.Image, profile: bytes | None) -> Image.Image:

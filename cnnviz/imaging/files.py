@@ -36,7 +36,7 @@ __all__ = [
 
 SUFFIXES = frozenset(
     {".png", ".apng", ".jpg", ".jpeg", ".jpe", ".jfif", ".webp", ".tif", ".tiff", ".gif"}
-    | {".bmp", ".ppm", ".pgm", ".pbm", ".pnm", ".avif", ".jp2", ".tga"}
+    | {".bmp", ".ppm", ".pgm", ".pbm", ".pnm", ".avif", ".jp2", ".tga", ".psd"}
 )
 """The extensions, in lower case, that mark a picture in a folder. A file named outright may have any."""
 

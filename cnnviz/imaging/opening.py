@@ -10,11 +10,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from io import BytesIO
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
-from PIL import Image
+from PIL import Image, PngImagePlugin
 
 from cnnviz.errors import CnnvizError, ImageError, UsageError
+from cnnviz.imaging import kinds
 
 Source = str | Path | bytes
 """Where a picture comes from: a path, or the bytes of the file itself (as read from standard input)."""
@@ -22,15 +23,20 @@ Source = str | Path | bytes
 MAX_PIXELS = 178_956_970
 """The largest picture read unless told otherwise, in pixels: half a gigabyte of RGB. Pillow's limit, too."""
 
+_TEXT_CHUNK, _TEXT_MEMORY = 64 << 20, 256 << 20
+"""The most bytes of one text or color profile in a PNG, and of all its texts: enough for any but a bomb."""
+
 _READABLE = "PNG, JPEG, WebP, TIFF, GIF and BMP"
+_MEASUREMENTS = {"HDF5", "GRIB", "BUFR"}
 _DRAWINGS = {"EPS", "WMF"}  # Pillow hands these to Ghostscript or to the system's own renderer
+_HEAD = 512  # bytes that tell what a file is
 _SIGNATURES = (b"\x89PNG", b"\xff\xd8\xff", b"GIF8", b"II*\0", b"MM\0*", b"RIFF", b"BM")
 
 
 class _PillowHush:
-    """While pictures are read: no warnings from Pillow, and its own bomb limit at least as high as ours.
+    """While pictures are read: no warnings from Pillow, and its own limits at least as high as ours.
 
-    Pillow knows both only as settings of the whole process. They are changed when the first reader enters and
+    Pillow knows them only as settings of the whole process. They are changed when the first reader enters and
     put back when the last one leaves, under a lock, so that threads may read at the same time; the limit is
     touched only if a reader asks for more pixels than Pillow would admit, and is never switched off.
     """
@@ -40,6 +46,7 @@ class _PillowHush:
         self._readers = 0
         self._warnings: Any = None
         self._limit: int | None = None
+        self._text_limits = (0, 0)
 
     @contextmanager
     def __call__(self, max_pixels: int) -> Iterator[None]:
@@ -56,6 +63,8 @@ class _PillowHush:
                 self._warnings = warnings.catch_warnings()
                 self._warnings.__enter__()
                 warnings.filterwarnings("ignore", module=r"PIL\b")
+                self._text_limits = chunk, total = PngImagePlugin.MAX_TEXT_CHUNK, PngImagePlugin.MAX_TEXT_MEMORY
+                _limit_text(max(chunk, _TEXT_CHUNK), max(total, _TEXT_MEMORY))
             self._readers += 1
             if Image.MAX_IMAGE_PIXELS is not None and max_pixels > 2 * Image.MAX_IMAGE_PIXELS:
                 Image.MAX_IMAGE_PIXELS = (max_pixels + 1) // 2  # Pillow refuses above twice its limit
@@ -65,7 +74,12 @@ class _PillowHush:
             self._readers -= 1
             if self._readers == 0:
                 Image.MAX_IMAGE_PIXELS = self._limit
+                _limit_text(*self._text_limits)
                 self._warnings.__exit__(None, None, None)
+
+
+def _limit_text(chunk: int, total: int) -> None:
+    PngImagePlugin.MAX_TEXT_CHUNK, PngImagePlugin.MAX_TEXT_MEMORY = chunk, total
 
 
 _hush = _PillowHush()
@@ -121,6 +135,7 @@ def opened(source: Source, max_pixels: int = MAX_PIXELS) -> Iterator[Image.Image
         try:
             with _open(source, name) as picture:
                 _check_header(picture, name, max_pixels)
+                _check_kind(picture, source, name)
                 if picture.format == "PNG":
                     _verify(source)
                 yield picture
@@ -161,17 +176,45 @@ def _open(source: Source, name: str) -> Image.Image:
     try:
         return Image.open(BytesIO(source) if isinstance(source, bytes) else source)
     except Image.UnidentifiedImageError as error:
+        kind = kinds.plugin_for(_start(source))
+        if kind is not None and kind not in _tried:
+            _tried.add(kind)
+            if kinds.load_plugin(kind):
+                return _open(source, name)
         raise ImageError(_unidentified(source, name)) from error
     except PermissionError as error:
         raise ImageError(f"{name} cannot be read: {reason(error)}.") from error
 
 
+_tried: set[str] = set()
+"""The formats whose plugin has been looked for: once loaded, Pillow knows them."""
+
+
+def _start(source: Source) -> bytes:
+    with _stream(source) as file:
+        return file.read(_HEAD)
+
+
+def _stream(source: Source) -> BinaryIO:
+    return BytesIO(source) if isinstance(source, bytes) else Path(source).open("rb")
+
+
+def _check_kind(picture: Image.Image, source: Source, name: str) -> None:
+    """Refuse what opens as a picture and is none: a file of measurements, or the preview in a raw photo."""
+    start = _start(source) if picture.format in {"TIFF", *_MEASUREMENTS} else b""
+    words = kinds.raw_photo(picture, start) if picture.format == "TIFF" else kinds.described(start)
+    if words is not None:
+        raise ImageError(f"{name} {words}.")
+
+
 def _unidentified(source: Source, name: str) -> str:
-    if isinstance(source, bytes):
-        start = source[:4]
-    else:
-        with Path(source).open("rb") as file:
-            start = file.read(4)
+    start = _start(source)
+    words = kinds.described(start)
+    if words is None and start.startswith((b"II", b"MM")):
+        with _stream(source) as file:
+            words = kinds.described_tiff(file)
+    if words is not None:
+        return f"{name} {words}."
     if start.startswith(_SIGNATURES):
         return f"{name} is damaged or cut short: it begins like a picture, but its header makes no sense."
     return f"{name} is not an image that can be read; {_READABLE} can."
@@ -179,6 +222,8 @@ def _unidentified(source: Source, name: str) -> str:
 
 def _check_header(picture: Image.Image, name: str, max_pixels: int) -> None:
     width, height = picture.size
+    if picture.format in _MEASUREMENTS:
+        return  # refused for what it is
     if picture.format in _DRAWINGS:
         raise ImageError(f"{name} is a drawing ({picture.format}), not a picture of pixels; convert it to PNG first.")
     if width < 1 or height < 1:
@@ -208,6 +253,8 @@ def _bomb(error: Exception, name: str, max_pixels: int) -> ImageError:
 def _damaged(error: Exception, name: str) -> str:
     if isinstance(error, OSError) and error.errno is not None:
         return f"{name} cannot be read: {reason(error)}."
+    if "MAX_TEXT" in str(error):
+        return f"{name} holds more than {_TEXT_CHUNK >> 20} MiB of text or color profile; save it without."
     spoken = isinstance(error, OSError | SyntaxError | ValueError) and str(error).isprintable()
     detail = f" ({str(error)[:120].rstrip('.')})" if spoken and str(error) else ""
     return f"{name} is damaged or cut short and cannot be read whole{detail}."
