@@ -9,6 +9,7 @@ import typer
 
 from cnnviz.cli import console
 from cnnviz.cli.command import command
+from cnnviz.cli.idle import idle
 from cnnviz.cli.job import ImageJob, Picture, Result
 from cnnviz.cli.maps import percent, prediction_json
 from cnnviz.cli.options import BatchOptions, InputOptions, NetworkOptions, OutputOptions
@@ -115,6 +116,9 @@ def register(app: typer.Typer) -> None:
         lossy = jpeg is not None or not is_lossless(format)
         chosen = method.value if method else _usual_method(target, norm.value, lossy)
         sureness = _SURE if method in (None, Method.iterative) else 0.0
+        idle("steps", when=method is Method.fgsm, why="with --method fgsm, which takes one step")
+        idle("random_start", when=chosen != "iterative", why="without --method iterative")
+        idle("label", when=target is not None, why="with --target")
         largest = parse_epsilon(
             "32" if min_epsilon and epsilon == "2/255" and norm is NormName.linf else epsilon, norm.value
         )

@@ -12,6 +12,7 @@ import typer
 from cnnviz.cli import cutout
 from cnnviz.cli.checking import CheckOption, check_companions, checked
 from cnnviz.cli.command import command
+from cnnviz.cli.idle import idle
 from cnnviz.cli.job import ImageJob, Picture, Result
 from cnnviz.cli.maps import (
     BlurOption,
@@ -22,6 +23,7 @@ from cnnviz.cli.maps import (
     View,
     ViewOption,
     attribution_result,
+    clip_option,
     judge,
     judge_each,
     prediction_json,
@@ -163,6 +165,8 @@ def _register_saliency(app: typer.Typer) -> None:
             index = verdict.target[0]
             return checked(result, net, picture, verdict, lambda n: attribute(n, picture.pixels, index)[0], run.seed)
 
+        idle("samples", "sigma", when=method is not Method.smoothgrad, why="without --method smoothgrad")
+        idle("steps", "baseline", when=method is not Method.integrated, why="without --method integrated")
         if grabcut:
             _require_grabcut(output)
         companions = (*(cutout.COMPANIONS if grabcut else ()), *check_companions(output, check))
@@ -204,6 +208,7 @@ def _register_guided(app: typer.Typer) -> None:
         from cnnviz.cli import rectified
 
         neuron = rectified.chosen_neuron(layer, channel, at)
+        idle("target", when=neuron is not None, why="on the picture of a neuron")
         if neuron and check:
             raise UsageError("--check watches the probability of a class: leave out --layer, --channel and --at.")
 
@@ -246,7 +251,7 @@ def _register_gradcam(app: typer.Typer) -> None:
         check: CheckOption = False,
         view: ViewOption = View.panel,
         colormap: ColormapOption = None,
-        percentile: PercentileOption = 100.0,
+        percentile: Annotated[float | None, clip_option("100, with --guided 99")] = None,
         blur: BlurOption = 0.0,
     ) -> None:
         """Show where the last feature maps speak for the class (Selvaraju et al. 2017)."""
@@ -280,7 +285,7 @@ def _register_gradcam(app: typer.Typer) -> None:
             index, name = verdict.target[0], facts["layer"]
             return checked(result, net, picture, verdict, lambda n: attribute(n, picture.pixels, index, name), run.seed)
 
-        clip = 99.0 if guided and percentile == 100.0 else percentile
+        clip = (99.0 if guided else 100.0) if percentile is None else percentile
         style = MapStyle(view, colormap, clip, blur)
         job = ImageJob("attribution", network, input, run, output, check_companions(output, check))
         job(explain if check else Technique(find, draw))

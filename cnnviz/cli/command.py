@@ -36,7 +36,8 @@ PIPE_CLOSED = 128 + 13
 class Invocation:
     """The command as it was called: its name, every option's value, and those that were not left at their default.
 
-    ``given`` are the values as they were typed, whatever the command makes of them; ``jobs`` counts those begun.
+    ``given`` are the values as they were typed, whatever the command makes of them; ``typed`` are the parameters whose
+    values stand on the command line, not in the environment; ``jobs`` counts those begun.
     """
 
     command: str = ""
@@ -45,6 +46,7 @@ class Invocation:
     option_names: dict[str, str] = field(default_factory=dict)
     given: dict[str, Any] = field(default_factory=dict)
     told: dict[str, Any] | None = None
+    typed: set[str] = field(default_factory=set)
     jobs: int = 0
 
     def parameters(self) -> dict[str, Any]:
@@ -124,19 +126,23 @@ def _spread(function: Callable, name: str) -> Callable:
     def serve(**values: Any) -> None:
         current.command, current.values, current.given = name, dict(values), copy.deepcopy(values)
         current.jobs = 0
+        console.configure(quiet=values.get("quiet", False), verbose=values.get("verbose", False))
         current.defaults = {p.name: p.default for p in parameters}
         current.option_names = {p.name: _option_name(p) for p in parameters}
         filled = {key: kind(**{f.name: values.pop(f.name) for f in fields(kind)}) for key, kind in groups.items()}
         function(**filled, **values)
 
-    def call(**values: Any) -> None:
+    def call(context: typer.Context, **values: Any) -> None:
+        sources = {name: context.get_parameter_source(name) for name in values}
+        current.typed = {name for name, source in sources.items() if source and source.name == "COMMANDLINE"}
         with_exit_codes(lambda: serve(**values), debug=values.get("debug", False))
 
     served[name] = serve
     call.__name__ = function.__name__
     call.__doc__ = function.__doc__
-    call.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
-    call.__annotations__ = {p.name: p.annotation for p in parameters}
+    context = inspect.Parameter("context", inspect.Parameter.POSITIONAL_OR_KEYWORD, annotation=typer.Context)
+    call.__signature__ = inspect.Signature([context, *parameters])  # type: ignore[attr-defined]
+    call.__annotations__ = {p.name: p.annotation for p in (context, *parameters)}
     return call
 
 

@@ -11,6 +11,7 @@ import typer
 
 from cnnviz.cli.command import command
 from cnnviz.cli.features import ChannelsOption, channel_list
+from cnnviz.cli.idle import idle
 from cnnviz.cli.job import ImageJob, Picture, Result
 from cnnviz.cli.longjob import Watch
 from cnnviz.cli.options import BatchOptions, CanvasOptions, LongOptions, NetworkOptions, OutputOptions
@@ -104,6 +105,9 @@ def register(app: typer.Typer) -> None:
         """Dream of a photo: more of what the network sees in it, at every scale (Mordvintsev, Olah & Tyka 2015)."""
         if octave_scale <= 1:
             raise UsageError(f"--octave-scale must be above 1, not {octave_scale:g}.")
+        idle("channels", when=guide is not None, why="with --guide, whose features are sought in all channels")
+        idle("zoom_factor", "rotate", when=zoom < 2, why="without a --zoom of two frames or more")
+        idle("octave_scale", when=octaves == 1, why="with --octaves 1")
         sleep = Sleep(
             tuple(layers or ()),
             *(channels, guide, octaves, octave_scale, steps, strength, jitter, keep_color),
@@ -124,8 +128,10 @@ class _Dreamer:
         self.guide = _read_guide(sleep.guide) if sleep.guide else None
 
     def __call__(self, network: Network, picture: Picture) -> Result:
+        from cnnviz.network.variants import has_max_pooling
         from cnnviz.synthesis.deepdream import activation_gain
 
+        idle("average_pooling", when=not has_max_pooling(network), why=f"on {network.name}, which takes no maxima")
         wanted = self.sleep.wanted(network)
         layers = list(dict.fromkeys(want.layer for want in wanted))
         facts: dict[str, Any] = {"layers": layers}

@@ -9,6 +9,7 @@ import typer
 
 from cnnviz.cli.command import command
 from cnnviz.cli.folderjob import NetworkJob
+from cnnviz.cli.idle import idle
 from cnnviz.cli.job import ImageJob, Picture, Result
 from cnnviz.cli.maps import ColormapOption
 from cnnviz.cli.options import BatchOptions, InputOptions, NetworkOptions, OutputOptions, RunOptions
@@ -55,9 +56,11 @@ def register(app: typer.Typer) -> None:
 
         def make(net: Network) -> Result:
             found = features.filter_grid(net, layer, shared_scale=shared_scale)
+            idle("limit", when=found.colour or found.shape[1] == 1, why=f"on {found.layer}, which is shown whole")
             facts = {"layer": found.layer, "shape": found.shape}
             return Result(facts=facts, image=_filter_sheet(found, net, limit), target=found.layer)
 
+        idle("mean", "std", "precision", why="on kernels, which are shown as they are")
         NetworkJob.without_pictures("features", network, run, output).of_network(make)
 
     @command(
@@ -81,6 +84,7 @@ def register(app: typer.Typer) -> None:
         from cnnviz import features
 
         chosen = channel_list(channels) if channels else None
+        idle("top", "shared_scale", when=chosen is not None, why="with --channels")
 
         def explain(net: Network, picture: Picture) -> Result:
             found = features.activation_grid(net, picture.pixels, layer)

@@ -12,6 +12,7 @@ import typer
 from cnnviz.cli.command import command
 from cnnviz.cli.features import ChannelsOption, channel_list
 from cnnviz.cli.folderjob import Album, FolderJob
+from cnnviz.cli.idle import idle
 from cnnviz.cli.job import ImageJob, Picture, Result
 from cnnviz.cli.options import EngineOptions, InputOptions, NetworkOptions, OutputOptions, RunOptions, StoreOptions
 from cnnviz.errors import UsageError
@@ -192,6 +193,7 @@ def _register_embed(app: typer.Typer) -> None:
         from cnnviz.features.projection import check_method
 
         check_method(method.value)
+        idle("perplexity", when=method is not Method.tsne, why="without --method tsne")
         mapping = Mapping(method.value, layout.value, classes.value, layer, perplexity, half)
         suffixes = (".html", coordinates_suffix(parquet))
 

@@ -16,6 +16,7 @@ import typer
 from cnnviz import __version__
 from cnnviz.cli import console
 from cnnviz.cli.command import command
+from cnnviz.cli.idle import idle
 from cnnviz.cli.options import NetworkOptions, RunOptions
 
 if TYPE_CHECKING:
@@ -34,6 +35,7 @@ def register(app: typer.Typer) -> None:
     ) -> None:
         """List a network's layers: names, papers' aliases, shapes, parameters, multiply-adds, receptive fields."""
         console.configure(quiet=run.quiet, verbose=run.verbose)
+        idle("mean", "std", "precision", why="on a list of layers")
         name, _ = network.choose("features")
         net = _blueprint_or_network(network, name, run.seed)
         rows = net.layer_table((size, size) if size else None)

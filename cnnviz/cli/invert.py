@@ -10,6 +10,7 @@ import typer
 
 from cnnviz.cli.command import command
 from cnnviz.cli.features import figure
+from cnnviz.cli.idle import idle
 from cnnviz.cli.job import ImageJob, Picture, Result
 from cnnviz.cli.longjob import Watch
 from cnnviz.cli.options import BatchOptions, InputOptions, LongOptions, NetworkOptions, OutputOptions
@@ -94,6 +95,7 @@ def register(app: typer.Typer) -> None:
         names = tuple(name.strip() for name in layers.split(",") if name.strip()) if layers is not None else ()
         if raw and len(names) != 1:
             raise UsageError("--raw writes one picture: name one layer with --layers.")
+        idle("tv_beta", when=tv_weight == 0, why="with --tv-weight 0")
         plan = Inversion(names, steps, optimizer.value, prior.value, tv_weight, tv_beta, raw, run.seed)
         watch = Watch(long)
         ImageJob("inversion", network, input, run, output, watch=watch)(

@@ -17,6 +17,7 @@ import typer
 from cnnviz import __version__
 from cnnviz.cli import console, inputs, outputs, replay
 from cnnviz.cli.command import current
+from cnnviz.cli.idle import idle
 from cnnviz.cli.inputs import Source
 from cnnviz.cli.options import BatchOptions, EngineName, NetworkOptions, OutputOptions, PictureOptions, RunOptions
 from cnnviz.cli.outputs import Destination
@@ -150,6 +151,9 @@ class ImageJob:
         network = self.network.load(model, self.run.seed, progress=console.shows_progress())
         if network.weights.remark:
             console.warn(network.weights.remark)
+        idle("size", when=network.spec.fixed, why=f"on {network.name}, which takes pictures of one size")
+        is_local = getattr(self.run, "engine", EngineName.local) is EngineName.local
+        idle("ray_address", when=is_local, why="without --engine ray")
         console.detail(
             f"{network.name} ({network.weights.label}), {network.classes} classes, "
             f"on {network.device} in {network.precision}"

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from cnnviz.cli import console
+from cnnviz.cli.idle import idle
 from cnnviz.cli.job import Picture, Result
 
 if TYPE_CHECKING:
@@ -41,10 +42,15 @@ ColormapOption = Annotated[
     str | None,
     typer.Option("--colormap", help="A matplotlib colormap.", metavar="NAME", show_default="by map"),
 ]
-PercentileOption = Annotated[
-    float,
-    typer.Option("--percentile", min=1, max=100, help="Clip the map at this percentile; few pixels hold the peak."),
-]
+
+
+def clip_option(default: str | None = None) -> Any:
+    """``--percentile``, with words for its default where that is not one number."""
+    help = "Clip the map at this percentile; few pixels hold the peak."
+    return typer.Option("--percentile", min=1, max=100, help=help, **({"show_default": default} if default else {}))
+
+
+PercentileOption = Annotated[float, clip_option()]
 BlurOption = Annotated[
     float,
     typer.Option("--blur", min=0, help="Smooth the shown map by a Gaussian of so many of the network's pixels."),
@@ -114,6 +120,9 @@ class MapStyle:
     blur: float = 0.0
     signed: bool = False
     panel_blur: float = 0.0
+
+    def __post_init__(self) -> None:
+        idle("colormap", "percentile", when=self.view is View.raw, why="with --view raw, gray and unclipped")
 
     def render(
         self, found: Tensor, picture: Picture, caption: str, title: str, extra: Sequence[tuple[Image, str]] = ()

@@ -11,6 +11,7 @@ import typer
 from cnnviz.cli import console
 from cnnviz.cli.checking import CheckOption, check_companions, checked
 from cnnviz.cli.command import command
+from cnnviz.cli.idle import idle
 from cnnviz.cli.job import ImageJob, Picture, Result
 from cnnviz.cli.maps import (
     BlurOption,
@@ -115,6 +116,7 @@ def register(app: typer.Typer) -> None:
     ) -> None:
         """Show where hiding the picture costs the class its score (Zeiler & Fergus 2014)."""
         style = MapStyle(view, colormap, percentile, blur)
+        idle("class_map", when=view is not View.panel, why="without --view panel")
 
         def explain(net: Network, picture: Picture) -> Result:
             from cnnviz import attribution

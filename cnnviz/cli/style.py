@@ -10,6 +10,7 @@ import typer
 
 from cnnviz.cli import console
 from cnnviz.cli.command import command, current
+from cnnviz.cli.idle import idle
 from cnnviz.cli.job import ImageJob, Picture, Result
 from cnnviz.cli.longjob import Watch
 from cnnviz.cli.options import (
@@ -101,7 +102,7 @@ class Painter:
             settings["init"] = to_pixels(self._photo(Path(self.init)))
         height, width = picture.pixels.shape[2:]
         crop = net.spec.crop.at(height) if self.input.crop else None
-        return StyleTransfer(
+        transfer = StyleTransfer(
             net,
             picture.pixels,
             [to_pixels(photo) for photo in self._photos],
@@ -111,6 +112,8 @@ class Painter:
             StyleSettings(**settings),
             self.seed,
         )
+        _tell_idle_here(net, transfer)
+        return transfer
 
     def _sheet(self, net: Network, picture: Picture, sweep: Sweep) -> Result:
         """The same photo painted with each value of a setting, side by side."""
@@ -300,6 +303,7 @@ def register(app: typer.Typer) -> None:
         }
         watch = Watch(long)
         swept = Sweep.parse(sweep) if sweep else None
+        _tell_idle(settings, swept.name if swept else None)
         if swept and resume:
             raise UsageError("A --sweep cannot be gone on with; leave out --resume.")
         current.values["resume"] = False  # how it came about is no part of the recipe
@@ -319,6 +323,33 @@ def register(app: typer.Typer) -> None:
         output.skip_existing = output.skip_existing or resume
         painter.read()
         ImageJob("style", network, input, run, output, watch=watch)(painter)
+
+
+def _tell_idle(settings: dict[str, Any], swept: str | None) -> None:
+    """Say which options have no effect beside the others."""
+    is_newton = settings["optimizer"] == "lbfgs"
+    if is_newton and swept == "learning_rate":
+        raise UsageError("--sweep learning-rate is of Adam: give --optimizer adam too.")
+    if is_newton:
+        idle("learning_rate", why="without --optimizer adam")
+        idle("average", when=settings["polish"] == settings["in_place"] == 0, why="without steps of Adam's")
+        idle("carry", when=settings["polish"] < 1, why="without --optimizer adam")
+    idle("carry", when=settings["scales"] == 1, why="with --scales 1")
+    without_content = settings["content_weight"] == 0 and swept != "content_weight"
+    idle("content_target", "content_layer", when=without_content, why="with --content-weight 0")
+    without_style = settings["style_weight"] == 0 and swept != "style_weight"
+    idle("style_layer", "layer_weights", "style_loss", when=without_style, why="with --style-weight 0")
+
+
+def _tell_idle_here(net: Network, transfer: StyleTransfer) -> None:
+    """Say which options have no effect on this network."""
+    from cnnviz.network.variants import has_max_pooling
+    from cnnviz.style.smoothing import faintness
+
+    idle("pooling", when=not has_max_pooling(net), why=f"on {net.name}, which takes no maxima")
+    unscaled = all(faintness(layer) == 1 for layer in transfer.layer_weights)
+    if transfer.settings.smoothing == "scaled":
+        idle("smoothing", when=unscaled, why="as 'scaled' but on a ResNet's layer3 and layer4")
 
 
 def _split(input: PaintingOptions, styles: list[str] | None) -> list[StyleFile]:

@@ -15,6 +15,7 @@ import typer
 from cnnviz.cli import console, inputs
 from cnnviz.cli.command import command, current
 from cnnviz.cli.folderjob import NetworkJob
+from cnnviz.cli.idle import idle
 from cnnviz.cli.job import Result
 from cnnviz.cli.longjob import Watch
 from cnnviz.cli.options import LongOptions, NetworkOptions, OutputOptions, PictureOptions, RunOptions, numbers
@@ -135,6 +136,7 @@ def register(group: typer.Typer) -> None:
     ) -> None:
         """Train a network that paints photos in one pass in the styles of some pictures."""
         _refuse_standard_output(output)
+        idle("widths", "blocks", when=extend is not None, why="with --extend, whose network stays")
         fabric = _launched(network)
         watch = _Sheets(LongOptions(save_every=save_every), resuming=resume)
         base = _Base(extend, start)

@@ -11,6 +11,7 @@ import typer
 
 from cnnviz.cli import console
 from cnnviz.cli.command import command, current
+from cnnviz.cli.idle import idle
 from cnnviz.cli.job import ImageJob, Picture, Result
 from cnnviz.cli.longjob import Watch
 from cnnviz.cli.options import (
@@ -31,6 +32,13 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from cnnviz.network import Network
+
+
+_OF_FEATURES = (
+    *("seamless", "layer", "layer_weights", "style_loss", "distribution_weight", "palette_weight"),
+    *("steps", "scales", "pooling", "tile"),
+)
+"""Options of textures that are made by a network's features."""
 
 
 class TextureMethod(str, Enum):
@@ -70,8 +78,10 @@ class Weaver:
         return Result({**_facts(size, last), **precision}, to_photo(made, clamp=True), recipe=precision)
 
     def _run(self, net: Network, sample: Tensor, size: tuple[int, int], last: Last) -> Tensor:
+        from cnnviz.network.variants import has_max_pooling
         from cnnviz.synthesis.texture import TextureSettings, TextureSynthesis
 
+        idle("pooling", when=not has_max_pooling(net), why=f"on {net.name}, which takes no maxima")
         synthesis = TextureSynthesis(net, sample, size, TextureSettings(**self.settings), self.seed)
         if console.shows_detail():
             console.detail(str(synthesis.estimate()))
@@ -155,6 +165,9 @@ def register(app: typer.Typer) -> None:
         if strip and resume:
             raise UsageError("A --strip cannot be gone on with; leave out --resume.")
         parse_size(input.size, (1, 1))
+        if method is TextureMethod.efros_leung:
+            idle(*_OF_FEATURES, why="with --method efros-leung")
+        idle("window", when=method is not TextureMethod.efros_leung, why="without --method efros-leung")
         settings = {
             "layers": layer,
             "layer_weights": numbers(layer_weights, "--layer-weights"),

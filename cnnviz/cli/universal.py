@@ -16,6 +16,7 @@ from cnnviz.cli import console
 from cnnviz.cli.adversarial import NormName, parse_epsilon
 from cnnviz.cli.command import command
 from cnnviz.cli.folderjob import Album, FolderJob
+from cnnviz.cli.idle import idle
 from cnnviz.cli.job import ImageJob, Picture, Result
 from cnnviz.cli.maps import percent, prediction_json
 from cnnviz.cli.options import BatchOptions, EngineName, InputOptions, NetworkOptions, OutputOptions
@@ -100,7 +101,10 @@ def register(app: typer.Typer) -> None:
 
         Writes a figure, and beside it the perturbation itself as .safetensors.
         """
+        idle("raw", when=apply is None, why="without --apply")
         if apply is not None:
+            learning = ("epsilon", "norm", "method", "rate", "passes", "crops", "held_out", "resume")
+            idle(*learning, why="with --apply, which learns nothing")
             ImageJob("attribution", network, input, run, output)(_Applied(_exact_file(apply), raw, suffix_of(output)))
             return
         if run.engine is EngineName.ray and method == "deepfool":

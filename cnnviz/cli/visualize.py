@@ -15,6 +15,7 @@ from cnnviz.cli import inputs
 from cnnviz.cli.command import command
 from cnnviz.cli.features import ChannelsOption, channel_list, common_name, figure
 from cnnviz.cli.folderjob import NetworkJob
+from cnnviz.cli.idle import idle
 from cnnviz.cli.job import Result, read_picture
 from cnnviz.cli.longjob import Watch
 from cnnviz.cli.maps import percent, prediction_json
@@ -126,6 +127,8 @@ def register(app: typer.Typer) -> None:
             run.seed,
         )
         _check(wish)
+        idle("latent", when=generator is None, why="without --generator")
+        idle("size", "photos", when=generator is not None, why="with --generator, whose pictures are its own")
         watch = Watch(long)
         job = NetworkJob.without_pictures("features", network, run, output, watch)
         job.of_network(lambda net: paint(net, wish, watch), wish.name)
@@ -157,6 +160,7 @@ def paint(network: Network, wish: Wish, watch: Watch) -> Result:
 
     subjects = list(_batches(network, wish))
     count = sum(_length(subject) for subject in subjects)
+    idle("diversity", when=count == 1, why="on one picture; --facets asks for several")
     steps = wish.steps or (_QUICK if count > _SHEET else 256)
     size = wish.size or (network.spec.size if wish.classes else _SMALL if count > _SHEET else _MEDIUM)
     require_memory(network, (size * min(count, _AT_ONCE), size))

@@ -38,6 +38,11 @@ def altered(network: Network, alteration: Alteration) -> Network:
     return replace(network, alterations=(*network.alterations, alteration))
 
 
+def has_max_pooling(network: Network) -> bool:
+    """Whether there are max-pooling modules, which ``with_average_pooling`` would alter."""
+    return any(isinstance(layer, nn.MaxPool2d) for layer in network.module.modules())
+
+
 def with_lean_pooling(network: Network) -> Network:
     """The network for many passes forward and back: its max pooling keeps no indices.
 

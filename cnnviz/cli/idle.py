@@ -1,0 +1,27 @@
+"""Options without effect beside others: told of, never passed over in silence."""
+
+from __future__ import annotations
+
+from cnnviz.cli import console
+from cnnviz.cli.command import current
+
+
+def idle(*names: str, when: bool = True, why: str) -> None:
+    """Say in a note which of the options of the parameters ``names`` were typed and have no effect; ``why`` ends it.
+
+    ``idle("samples", "sigma", when=method != "smoothgrad", why="without --method smoothgrad")``. Options that the
+    environment sets for good are not spoken of: nobody means them for one command. Each note is made once.
+    """
+    typed = [_spelled(name) for name in names if name in current.typed] if when else []
+    current.typed.difference_update(names if typed else ())
+    if typed:
+        verb = "has" if len(typed) == 1 else "have"
+        listed = ", ".join(typed[:-1]) + " and " + typed[-1] if len(typed) > 1 else typed[0]
+        console.warn(f"{listed} {verb} no effect {why}.")
+
+
+def _spelled(name: str) -> str:
+    """The option as it is typed: ``--no-carry`` where that is what was chosen."""
+    option = current.option_names[name].replace("_", "-")
+    is_off = current.given[name] is False and current.defaults[name] is True
+    return f"--no-{option}" if is_off else f"--{option}"
