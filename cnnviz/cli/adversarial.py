@@ -117,7 +117,7 @@ def register(app: typer.Typer) -> None:
         chosen = method.value if method else _usual_method(target, norm.value, lossy)
         sureness = _SURE if method in (None, Method.iterative) else 0.0
         idle("steps", when=method is Method.fgsm, why="with --method fgsm, which takes one step")
-        idle("random_start", when=chosen != "iterative", why="without --method iterative")
+        idle("random_start", when=method not in (None, Method.iterative), why="without --method iterative")
         idle("label", when=target is not None, why="with --target")
         largest = parse_epsilon(
             "32" if min_epsilon and epsilon == "2/255" and norm is NormName.linf else epsilon, norm.value

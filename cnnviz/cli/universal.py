@@ -102,6 +102,7 @@ def register(app: typer.Typer) -> None:
         Writes a figure, and beside it the perturbation itself as .safetensors.
         """
         idle("raw", when=apply is None, why="without --apply")
+        idle("crop", when=apply is None, why="without --apply: squares are learned from in any case")
         if apply is not None:
             learning = ("epsilon", "norm", "method", "rate", "passes", "crops", "held_out", "resume")
             idle(*learning, why="with --apply, which learns nothing")
@@ -201,7 +202,8 @@ def _squares(net: Network, album: Album, lesson: Lesson) -> Shelf:
     from cnnviz.imaging.files import read_photo
     from cnnviz.imaging.shelf import Shelf
 
-    side, chance, options = net.spec.size, random.Random(lesson.seed), album.options
+    chance, options = random.Random(lesson.seed), album.options
+    side = net.spec.size if net.spec.fixed else options.size or net.spec.size
     squares = Shelf(side, side)
     for source in album.sources:
         try:
@@ -209,20 +211,19 @@ def _squares(net: Network, album: Album, lesson: Lesson) -> Shelf:
         except CnnvizError as error:
             album.fail(source, error)
             continue
-        for square in _of_photo(photo, net, lesson.crops, chance):
+        for square in _of_photo(photo, net, side, lesson.crops, chance):
             squares.add(square)
     if not len(squares):
         raise UsageError("None of the pictures could be read; there is nothing to learn from.")
     return squares
 
 
-def _of_photo(photo: Image, net: Network, crops: int, chance: random.Random) -> Iterator[Tensor]:
-    """The squares (1, 3, S, S) of one photo."""
+def _of_photo(photo: Image, net: Network, side: int, crops: int, chance: random.Random) -> Iterator[Tensor]:
+    """The squares (1, 3, S, S) of one photo, ``side`` pixels wide."""
     from cnnviz.imaging import to_pixels
 
-    side = net.spec.size
     if crops == 0:
-        yield to_pixels(photo, crop=net.spec.crop)
+        yield to_pixels(photo, side, crop=net.spec.crop)
     for _ in range(crops):
         edge = max(1, int(min(photo.size) * chance.uniform(0.5, 1)))
         left, top = chance.randint(0, photo.width - edge), chance.randint(0, photo.height - edge)

@@ -120,11 +120,11 @@ def wasserstein_distance(found: Moments, wanted: Moments) -> Tensor:
     ``|m - n|² + tr(S + T - 2 (T^½ S T^½)^½)`` (Olkin & Pukelsheim, Linear Algebra and its Applications 48, 1982). In
     style transfer as in Crowson's style-transfer-pytorch, which divides it by the channels instead.
     """
-    root = _square_root(wanted.covariance)
-    inner = root @ found.covariance @ root
+    root = _square_root(_in_float64(wanted.covariance))
+    inner = root @ _in_float64(found.covariance) @ root
     # The slope of a root is infinite at zero: directions in which neither texture varies are left out.
-    floor = torch.finfo(inner.dtype).eps * _trace(wanted.covariance)[:, None] ** 2
-    overlap = torch.linalg.eigvalsh((inner + inner.transpose(1, 2)) / 2).clamp_min(floor).sqrt().sum(1)
+    floor = torch.finfo(found.gram.dtype).eps * _trace(wanted.covariance)[:, None].to(inner) ** 2
+    overlap = torch.linalg.eigvalsh((inner + inner.transpose(1, 2)) / 2).clamp_min(floor).sqrt().sum(1).to(found.gram)
     energy = wanted.mean.square().sum(1) + _trace(wanted.covariance)
     apart = (found.mean - wanted.mean).square().sum(1) + _trace(found.covariance) + _trace(wanted.covariance)
     return ((apart - 2 * overlap) / energy.clamp_min(1e-12)).clamp_min(0).sum()
@@ -161,3 +161,9 @@ def _trace(matrices: Tensor) -> Tensor:
 def _square_root(matrices: Tensor) -> Tensor:
     values, vectors = torch.linalg.eigh(matrices)
     return (vectors * values.clamp_min(0).sqrt()[:, None, :]) @ vectors.transpose(1, 2)
+
+
+def _in_float64(matrices: Tensor) -> Tensor:
+    """In float32 LAPACK fails to decompose covariances of fewer positions than channels."""
+    place = torch.device("cpu") if matrices.device.type == "mps" else matrices.device  # which has no float64
+    return matrices.to(place, torch.float64)

@@ -49,7 +49,7 @@ def test_smoothgrad_follows_its_seed(squeezenet, chelsea):
     pixels = chelsea[..., :64, :64]
     one, same, other = (cnnviz.smoothgrad(squeezenet, pixels, 285, samples=3, seed=s) for s in (1, 1, 2))
     assert torch.equal(one, same)
-    assert not torch.equal(one, other)
+    assert (one - other).norm() > 0.05 * one.norm()
 
 
 def test_integrated_gradients_are_captums_on_a_smooth_network(smooth):

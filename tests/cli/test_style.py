@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 
+import numpy as np
 import pytest
 from PIL import Image, ImageChops
 
@@ -139,11 +140,11 @@ def test_the_estimate_is_told_when_asked_for(run_cnnviz, samples):
 
 
 def test_quality_options_reach_the_painting(run_cnnviz, samples):
-    """Each changes the picture; what is written says so."""
+    """Each changes the picture, in float32, by more than rounding; what is written says so."""
     pictures = (samples / "chelsea.png", samples / "ink.jpg")
-    common = (*NET, "--size", 40, "--steps", 6, "--scales", 2, "--optimizer", "adam")
+    common = (*NET, "--precision", "fp32", "--size", 40, "--steps", 6, "--scales", 2, "--optimizer", "adam")
     assert run_cnnviz("style", *pictures, *common, "-o", "plain.png").exit_code == 0
-    plain = Image.open("plain.png").convert("RGB")
+    plain = np.array(Image.open("plain.png").convert("RGB"), dtype=int)
     options = (
         *(("--average", 0.9), ("--no-carry",), ("--pooling", "rescaled"), ("--layer-weights", "falling")),
         *(("--content-target", "photo"), ("--lightness-weight", 2), ("--in-place", 0.5), ("--smoothing", "softmax")),
@@ -151,7 +152,8 @@ def test_quality_options_reach_the_painting(run_cnnviz, samples):
     for number, option in enumerate(options):
         name = f"{number}.png"
         assert run_cnnviz("style", *pictures, *common, *option, "-o", name).exit_code == 0
-        assert ImageChops.difference(plain, Image.open(name).convert("RGB")).getbbox() is not None, option
+        changed = np.abs(np.array(Image.open(name).convert("RGB")) - plain) > 3
+        assert changed.mean() > 0.01, option
     line = json.loads(run_cnnviz("info", "1.png").stdout)["command_line"]
     assert "--no-carry" in line
 

@@ -6,7 +6,6 @@ import json
 import shutil
 
 import pytest
-import torch
 from safetensors.torch import load_file
 
 from cnnviz.imaging import read_photo
@@ -54,7 +53,7 @@ def test_bad_files_are_left_out_and_resuming_goes_on(run_cnnviz, photos, tmp_pat
     assert second.exit_code == 0
     one, two = (load_file(tmp_path / f"{n}.safetensors")["perturbation"] for n in ("one", "two"))
     assert float(two.abs().mean()) > float(one.abs().mean()) > 0
-    assert not torch.equal(one, two)
+    assert (one - two).abs().max() > 0.2 * one.abs().max()
     panel = run_cnnviz("universal", "--apply", "two.png", "photos/chelsea.png", *NET)
     assert panel.stdout.split() == ["chelsea.universal.png"]
     assert read_photo(tmp_path / "chelsea.universal.png").width > 500

@@ -98,7 +98,7 @@ def test_averaging_pools_keep_names_and_share_parameters(squeezenet, chelsea):
     assert average.module.features[0].weight is squeezenet.module.features[0].weight
     assert average.layers.node("fire5").name == squeezenet.layers.node("fire5").name
     assert average.layers.aliases_of(average.layers.node("pool3")) == ("pool3",)
-    assert not torch.equal(average(chelsea), squeezenet(chelsea))
+    assert (average(chelsea) - squeezenet(chelsea)).abs().max() > 0.1
     assert isinstance(squeezenet.module.features[2], nn.MaxPool2d)
 
 

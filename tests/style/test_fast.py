@@ -82,7 +82,7 @@ def test_blends_lie_between_their_styles():
     network, photo = tiny(), torch.rand(1, 3, 32, 32)
     starry, ink, half = (network(photo, network.shares(s)) for s in ("starry", "ink", {"starry": 2, "ink": 2}))
     between, apart = (half - starry).square().mean() + (half - ink).square().mean(), (starry - ink).square().mean()
-    assert not torch.equal(starry, ink)
+    assert (starry - ink).abs().max() > 0.01
     assert between < apart
     assert torch.equal(network(photo, network.shares({"ink": 3, "starry": 0})), ink)
 
@@ -103,7 +103,7 @@ def test_noise_is_the_seeds_and_of_deviation_about_one():
     field = noise_field(200, 301, seed=3)
     assert field.shape == (1, 3, 200, 301)
     assert torch.equal(field, noise_field(200, 301, seed=3))
-    assert not torch.equal(field, noise_field(200, 301, seed=4))
+    assert (field - noise_field(200, 301, seed=4)).abs().mean() > 0.5
     assert ((field.std((0, 2, 3)) - 1).abs() < 0.2).all()
     steps = (field[..., 1:] - field[..., :-1]).square().mean((0, 2, 3))
     assert steps[0] > 4 * steps[1] > 16 * steps[2]

@@ -80,7 +80,7 @@ def test_gone_on_with_from_a_checkpoint_it_ends_with_the_same_bits(perceiver, pi
     assert again.done == 3
     assert torch.equal(parameters(again.run()), expected)
     other = FastStyleTraining(perceiver, pictures, photos, settings(), seed=4)
-    assert not torch.equal(parameters(other.run()), expected)
+    assert (parameters(other.run()) - expected).abs().max() > 0.01
 
 
 def test_a_checkpoint_of_another_training_is_refused_but_may_be_made_longer(perceiver, pictures, photos):

@@ -32,7 +32,7 @@ def test_any_size_is_painted_and_kept(network, size):
     assert 0 <= painted.min() < painted.max() <= 1
     assert torch.equal(pixels, before)
     assert torch.equal(painted, apply_fast_style(network, pixels, {"a": 2.0}))
-    assert not torch.equal(painted, apply_fast_style(network, pixels, "a", seed=1))
+    assert (painted - apply_fast_style(network, pixels, "a", seed=1)).abs().max() > 0.01
 
 
 def test_what_is_painted_at_the_borders_is_cut_off(network):

@@ -94,7 +94,7 @@ def test_shape_range_and_seed(squeezenet, content, starry):
     assert made.shape == content.shape
     assert 0 <= float(made.min()) <= float(made.max()) <= 1
     assert torch.equal(made, transfer_style(squeezenet, content, starry, steps=8, seed=1))
-    assert not torch.equal(made, transfer_style(squeezenet, content, starry, steps=8, seed=2))
+    assert (made - transfer_style(squeezenet, content, starry, steps=8, seed=2)).abs().max() > 0.01
 
 
 def test_network_and_inputs_are_left_as_they_were(squeezenet, content, starry):

@@ -73,7 +73,7 @@ def test_octaves_and_jitter_are_those_of_a_plain_reference(net, photo):
 def test_a_seed_settles_the_dream(net, photo):
     first, again, other = (dream(net, photo, ["2"], octaves=2, steps=3, seed=seed) for seed in (1, 1, 2))
     assert torch.equal(first, again)
-    assert not torch.equal(first, other)
+    assert (first - other).abs().max() > 0.01
 
 
 def test_octaves_too_small_for_the_network_are_left_out():

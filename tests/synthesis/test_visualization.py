@@ -54,7 +54,7 @@ def test_a_seed_settles_the_picture_and_the_network_stays(squeezenet):
     before = {name: tensor.clone() for name, tensor in squeezenet.module.state_dict().items()}
     first, again, other = (cnnviz.visualize(squeezenet, "flamingo", size=64, steps=4, seed=seed) for seed in (3, 3, 4))
     assert torch.equal(first, again)
-    assert not torch.equal(first, other)
+    assert (first - other).abs().max() > 0.05
     after = squeezenet.module.state_dict()
     assert all(torch.equal(before[name], after[name]) for name in before)
 
