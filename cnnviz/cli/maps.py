@@ -47,7 +47,7 @@ ColormapOption = Annotated[
 def clip_option(default: str | None = None) -> Any:
     """``--percentile``, with words for its default where that is not one number."""
     help = "Clip the map at this percentile; few pixels hold the peak."
-    return typer.Option("--percentile", min=1, max=100, help=help, **({"show_default": default} if default else {}))
+    return typer.Option("--percentile", min=1, max=100, help=help, show_default=default or True)
 
 
 PercentileOption = Annotated[float, clip_option()]

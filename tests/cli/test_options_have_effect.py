@@ -110,7 +110,7 @@ MAP = "in/cat.png -s 64 --view heat -o out.png"
 FOLDER = "in/photos -r -s 64 -o out.png"
 STYLE = "in/cat.png in/mosaic.png -s 48 --steps 4 --scales 2 --shift 4 -o out.png"
 ADAM = "--optimizer adam --polish 0"
-TRAIN = "in/mosaic.png -c in/photos --steps 3 --batch 2 --crop 48 --style-size 64 --widths 4,4,4 --blocks 1 -o out.safetensors"
+TRAIN = "in/mosaic.png -c in/photos --steps 3 --batch 2 --crop 48 --style-size 64 --widths 4,4,4 --blocks 1"
 
 BASES = {
     "classify": "in/cat.png -s 64 --json",
@@ -138,7 +138,7 @@ BASES = {
     "report": "in/cat.png -s 64 --methods saliency --layers fire2 --channels 2 --top 2 -o out.html",
     "help": "",
     "fast-style apply": "in/cat.png -m in/fast.sft -o out.png",
-    "fast-style train": TRAIN,
+    "fast-style train": f"{TRAIN} -o out.safetensors",
     "fast-style list": "-m in/fast.sft --json",
     "models list": "--json",
     "models fetch": "alexnet",
