@@ -82,6 +82,7 @@ NATURE: dict[str, Same] = {
     "--store": Same("where features are kept, not what they are"),
     "--batch": ROUNDING,
     "--half": Same("features in 16 bits: only their rounding differs"),
+    "--transform-input": Same("what GoogLeNet and Inception do before all else; classify tries it"),
     "--labels": Same("names classes in words; classify tries it"),
     "--tile": Same("shows the network pieces of the same picture; what comes out is to be the same"),
 }
@@ -158,6 +159,9 @@ TRIALS: dict[str, dict[str, Trial]] = {
         "--recursive": Try("-r", base="in/photos -s 64 --json"),
         "--background": Try("--background black", base="in/clear.png -s 64 --json"),
         "--labels": Try("--labels in/labels.txt"),
+        "--transform-input": Try(
+            "--transform-input", within="-m googlenet -w random -k 1000", off="--no-transform-input"
+        ),
         "--top": Try("-k 2"),
     },
     "saliency": {
@@ -448,7 +452,9 @@ TRIALS: dict[str, dict[str, Trial]] = {
     "fast-style list": {"--model": Try("-m in/wild.sft", off="-m in/fast.sft")},
     "models list": {"--here": Try("--here")},
     "models fetch": {
-        "--weights": Try("-w IMAGENET1K_V2", off="-w IMAGENET1K_V1", base="resnet50"),
+        "--weights": Same(
+            "chooses the file that is fetched, for which there is no network here; 'models path' tries it"
+        ),
         "--force": Same("fetches again what is there: the same file"),
     },
     "models path": {"--weights": Try("-w IMAGENET1K_V2", off="-w IMAGENET1K_V1", base="resnet50")},
