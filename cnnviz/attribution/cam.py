@@ -17,8 +17,6 @@ from cnnviz.network.network import widened
 from cnnviz.network.shapes import shapes_of_pass
 from cnnviz.runtime.precision import gradients_of
 
-_HEADS = ("classifier", "avgpool", "fc", "head", "dropout", "adaptive_avg_pool2d")
-
 
 def grad_cam(network: Network, pixels: Tensor, target: Target = None, *, layer: str | None = None) -> Tensor:
     """The feature maps of a layer, weighted by their mean gradient of the class score, summed and rectified.
@@ -67,6 +65,6 @@ def last_spatial_layer(network: Network) -> str:
     empty = torch.zeros(1, 3, network.spec.size, network.spec.size)
     shapes = shapes_of_pass(network.graph, network.normalize(empty))
     for name in reversed(list(network.layers)):
-        if name.split(".")[0] not in _HEADS and math.prod(network.layers.map_size(name, shapes) or (0,)) > 1:
+        if not network.layers.in_head(name) and math.prod(network.layers.map_size(name, shapes) or (0,)) > 1:
             return name
     raise UsageError(f"{network.name} has no layer whose output is a map.")

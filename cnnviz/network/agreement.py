@@ -34,7 +34,7 @@ class GraphCheck:
         """Compare on a normalised input (N, C, H, W), or remember it until there is a graph."""
         if graph is None:
             self._last = x.shape, weakref.ref(x)
-        elif x.shape[1:] not in self._agreed:
+        elif x.shape[1:] not in self._agreed and not x.is_meta:
             self._compare(x, graph)
 
     def last_input(self, graph: fx.GraphModule) -> None:

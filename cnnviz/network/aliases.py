@@ -11,16 +11,34 @@ from collections.abc import Callable, Iterator
 
 from torch import nn
 
-Aliases = dict[str, str]
+from cnnviz.network.families import find_core
+
+
+class Aliases(dict[str, str]):
+    """Alias -> layer name.
+
+    ``family``: the architecture they are of, or the network's own name; ``path``: of the network proper inside a
+    wrapper, with a dot at its end, or empty.
+    """
+
+    family: str = ""
+    path: str = ""
+
+
 _POOLING = (nn.MaxPool2d, nn.AvgPool2d)  # averaging stands in for the maximum in cnnviz.network.variants
 
 
 def aliases_for(architecture: str, module: nn.Module) -> Aliases:
-    """Alias -> layer name for the families the papers named; empty for the others."""
-    for family, find in _FAMILIES.items():
-        if architecture.startswith(family):
-            return find(module)
-    return {}
+    """Alias -> layer name for the families the papers named, in wrappers too; none for the others."""
+    core = find_core(architecture, module)
+    found = Aliases()
+    if core.is_known:
+        names: dict[str, str] = next(
+            (find(core.module) for family, find in _FAMILIES.items() if core.family.startswith(family)), {}
+        )
+        found.update((alias, core.path + layer) for alias, layer in names.items())
+    found.family, found.path = core.family, core.path
+    return found
 
 
 def _children(parent: object, prefix: str) -> Iterator[tuple[str, nn.Module]]:
@@ -28,9 +46,9 @@ def _children(parent: object, prefix: str) -> Iterator[tuple[str, nn.Module]]:
     return ((f"{prefix}.{name}", child) for name, child in parent.named_children())
 
 
-def _vgg(module: nn.Module) -> Aliases:
+def _vgg(module: nn.Module) -> dict[str, str]:
     """Simonyan & Zisserman, arXiv:1409.1556; numbering as in Gatys and in Caffe: block, then convolution."""
-    found: Aliases = {}
+    found: dict[str, str] = {}
     block, index = 1, 0
     for path, child in _children(module.features, "features"):
         if isinstance(child, nn.Conv2d):
@@ -46,9 +64,9 @@ def _vgg(module: nn.Module) -> Aliases:
     return found | _fully_connected(module, first=6)
 
 
-def _alexnet(module: nn.Module) -> Aliases:
+def _alexnet(module: nn.Module) -> dict[str, str]:
     """Krizhevsky, "One weird trick", arXiv:1404.5997; pooling layers carry the number of their convolution."""
-    found: Aliases = {}
+    found: dict[str, str] = {}
     index = 0
     for path, child in _children(module.features, "features"):
         if isinstance(child, nn.Conv2d):
@@ -61,10 +79,10 @@ def _alexnet(module: nn.Module) -> Aliases:
     return found | _fully_connected(module, first=6)
 
 
-def _fully_connected(module: nn.Module, first: int) -> Aliases:
-    found: Aliases = {}
+def _fully_connected(module: nn.Module, first: int) -> dict[str, str]:
+    found: dict[str, str] = {}
     number = first - 1
-    for path, child in _children(module.classifier, "classifier"):
+    for path, child in _children(getattr(module, "classifier", nn.Sequential()), "classifier"):
         if isinstance(child, nn.Linear):
             number += 1
             found[f"fc{number}"] = path
@@ -73,9 +91,9 @@ def _fully_connected(module: nn.Module, first: int) -> Aliases:
     return found
 
 
-def _squeezenet(module: nn.Module) -> Aliases:
+def _squeezenet(module: nn.Module) -> dict[str, str]:
     """Iandola et al., arXiv:1602.07360: fire modules count on from conv1; pools carry the number before them."""
-    found: Aliases = {}
+    found: dict[str, str] = {}
     number = 0
     for path, child in _children(module.features, "features"):
         if isinstance(child, nn.Conv2d):
@@ -97,9 +115,9 @@ def _squeezenet(module: nn.Module) -> Aliases:
     return found | {"conv10": "classifier.1", "relu10": "classifier.2", "pool10": "classifier.3"}
 
 
-def _googlenet(module: nn.Module) -> Aliases:
+def _googlenet(module: nn.Module) -> dict[str, str]:
     """Szegedy et al., arXiv:1409.4842; Caffe's ``inception_3a`` and TensorFlow's ``mixed3a``."""
-    found: Aliases = {}
+    found: dict[str, str] = {}
     for name, _ in module.named_children():
         if name.startswith("inception"):
             block = name.removeprefix("inception")
@@ -108,9 +126,9 @@ def _googlenet(module: nn.Module) -> Aliases:
     return found | pools | {"conv2_reduce": "conv2", "pool5": "avgpool", "loss3/classifier": "fc"}
 
 
-def _resnet(module: nn.Module) -> Aliases:
+def _resnet(module: nn.Module) -> dict[str, str]:
     """He et al., arXiv:1512.03385: ``conv2_x`` … ``conv5_x``; Caffe's ``res4b`` for the single blocks."""
-    found: Aliases = {"relu1": "relu", "pool1": "maxpool", "pool5": "avgpool", "fc1000": "fc"}
+    found: dict[str, str] = {"relu1": "relu", "pool1": "maxpool", "pool5": "avgpool", "fc1000": "fc"}
     for stage in (2, 3, 4, 5):
         layer = f"layer{stage - 1}"
         found[f"conv{stage}_x"] = layer
@@ -120,12 +138,10 @@ def _resnet(module: nn.Module) -> Aliases:
     return found
 
 
-_FAMILIES: dict[str, Callable[[nn.Module], Aliases]] = {
+_FAMILIES: dict[str, Callable[[nn.Module], dict[str, str]]] = {
     "vgg": _vgg,
     "alexnet": _alexnet,
     "squeezenet": _squeezenet,
     "googlenet": _googlenet,
     "resnet": _resnet,
-    "resnext": _resnet,
-    "wide_resnet": _resnet,
 }

@@ -19,7 +19,7 @@ from torch import Tensor, fx, nn
 from cnnviz.errors import ModelError
 from cnnviz.network import averaging, custom_gradients, frozen
 from cnnviz.network.functional import Proxy, make_functional, operation_name
-from cnnviz.network.replica import has_hooks, remove_hooks
+from cnnviz.network.replica import has_hooks, remove_hooks, unwrapped
 
 LAYER = "cnnviz_layer"
 """Key in ``node.meta``: the layer name of a graph node."""
@@ -69,6 +69,11 @@ class _PathTracer(fx.Tracer):
         use = self._uses.get(path, 0)
         self._uses[path] = use + 1
         return f"{path}_{use}" if use else path
+
+    def call_module(self, m: nn.Module, *rest: Any, **more: Any) -> Any:
+        """The graph is of what a DataParallel holds: it asks where its input is, which a stand-in does not know."""
+        inner = unwrapped(m)
+        return super().call_module(m, *rest, **more) if inner is m else inner(*rest[1], **rest[2])
 
 
 def trace(module: nn.Module) -> fx.GraphModule:

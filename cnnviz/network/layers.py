@@ -41,9 +41,21 @@ class Layer:
         """Whether the output is a map (C, H, W)."""
         return self.layout is not None
 
+    @property
+    def sees_one_pixel(self) -> bool:
+        """Whether nothing has been looked at yet, only colors scaled."""
+        return self.receptive_field is not None and max(self.receptive_field.size) == 1
+
+
+_HEADS = ("classifier", "avgpool", "fc", "head", "dropout", "adaptive_avg_pool2d")
+
 
 class LayerTable:
-    """All layers in order of computation; finds one by its path, by its block's path, or by a paper's alias."""
+    """All layers in order of computation; finds one by its path, by its block's path, or by a paper's alias.
+
+    Of a network inside a wrapper also by the path in the network itself: ``layer3`` for ``model.layer3``. ``family`` is
+    the architecture that the network is built as, its own name if it is none of those known.
+    """
 
     def __init__(
         self, graph_module: fx.GraphModule, aliases: dict[str, str], input_shape: tuple[int, int, int] = (3, 224, 224)
@@ -53,6 +65,8 @@ class LayerTable:
         self._layouts = Layouts(graph_module, input_shape)
         self._layers = layer_nodes(graph_module)
         self._blocks = block_nodes(self._layers)
+        self._within = getattr(aliases, "path", "")
+        self.family = getattr(aliases, "family", "")
         self._aliases = {a: path for a, path in aliases.items() if path in self._layers or path in self._blocks}
 
     def __iter__(self) -> Iterator[str]:
@@ -63,12 +77,26 @@ class LayerTable:
 
     def node(self, name: str) -> fx.Node:
         """The graph node whose output is layer ``name``; an unknown name is a UsageError listing the nearest."""
-        for path in (name, self._aliases.get(name, name)):
-            if path in self._layers:
-                return self._layers[path]
-            if path in self._blocks:
-                return self._blocks[path]
-        raise self._unknown(name)
+        found = self._find(name)
+        if found is None:
+            raise self._unknown(name)
+        return found
+
+    def knows(self, name: str) -> bool:
+        """Whether there is a layer of that name."""
+        return self._find(name) is not None
+
+    def _find(self, name: str) -> fx.Node | None:
+        paths = (name, self._aliases.get(name, name), f"{self._within}{name}")
+        return next((table[path] for path in paths for table in (self._layers, self._blocks) if path in table), None)
+
+    def inside(self, name: str) -> str:
+        """A layer's name without the path of the wrapper that holds the network."""
+        return name.removeprefix(self._within)
+
+    def in_head(self, name: str) -> bool:
+        """Whether a layer belongs to the classifier, by its name, not to the features before it."""
+        return self.inside(name).split(".")[0] in _HEADS
 
     def name_of(self, node: fx.Node) -> str:
         return next(name for name, other in self._layers.items() if other is node)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -12,7 +13,6 @@ from cnnviz.network import Network
 from cnnviz.network.layers import Layer
 from cnnviz.report.figures import Figure, Study
 
-_HEADS = ("classifier", "fc", "head")
 _PASSING = (
     "Conv",
     "BatchNorm",
@@ -44,11 +44,15 @@ def usual_layers(network: Network, count: int = 4) -> list[str]:
     Of the layers whose output is a map of more than one place, those count that everything passes through (no side
     branch) and that end something (``fire5``, ``res3b``): not those on the way to an activation, nor the classifier.
     """
-    table = [row for row in network.layer_table() if row.is_spatial and row.shape[1] * row.shape[2] > 1]
+    table, layers = (
+        [row for row in network.layer_table() if row.is_spatial and math.prod(row.shape[1:]) > 1],
+        network.layers,
+    )
+    looking = [row for row in table if not row.sees_one_pixel and not layers.in_head(row.name)]
     trunk = _trunk(network)
-    rows = [row for row in table if row.name in trunk and not row.name.startswith(_HEADS)] or table
+    rows = [row for row in looking if row.name in trunk] or looking or table
     kept = [row for row in rows if not row.kind.startswith(_PASSING)] or rows
-    ends = list({".".join(row.name.split(".")[:2]): row for row in kept}.values())
+    ends = list({".".join(layers.inside(row.name).split(".")[:2]): row for row in kept}.values())
     if len(ends) > count:
         ends = [ends[round((n + 1) * len(ends) / count) - 1] for n in range(count)]
     return [_name(row) for row in ends]

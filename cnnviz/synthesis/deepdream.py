@@ -27,10 +27,10 @@ _DREAMING = {
     "squeezenet": ("fire7",),
     "googlenet": ("inception4c",),
     "inception": ("Mixed_6b",),
+    "vgg11": ("relu4_2",),
+    "vgg13": ("relu4_2",),
     "vgg": ("relu4_3",),
     "resnet": ("layer3",),
-    "resnext": ("layer3",),
-    "wide_resnet": ("layer3",),
     "alexnet": ("relu4",),
     "densenet": ("features.denseblock3",),
 }
@@ -47,20 +47,12 @@ class Wanted:
 def dream_layers(network: Network) -> tuple[str, ...]:
     """The layers a network dreams of by default: those that show eyes and faces, not strokes, not whole objects."""
     for family, layers in _DREAMING.items():
-        if network.name.startswith(family):
-            names = [layer for layer in layers if _has(network, layer)]
-            if names:
-                return tuple(names)
-    names = list(network.layers)
+        if network.layers.family.startswith(family) and all(map(network.layers.knows, layers)):
+            return layers
+    rows = [row for row in network.layer_table() if row.is_spatial and math.prod(row.shape[1:]) > 1]
+    looking = [row.name for row in rows if not (row.sees_one_pixel or network.layers.in_head(row.name))]
+    names = looking or list(network.layers)
     return (names[int(len(names) * 0.6)],)
-
-
-def _has(network: Network, layer: str) -> bool:
-    try:
-        network.layers.node(layer)
-    except UsageError:
-        return False
-    return True
 
 
 @torch.inference_mode(False)

@@ -23,8 +23,6 @@ _SHALLOW_TO_DEEP = {
     "vgg": ("pool1", "pool2", "pool3", "pool4", "pool5"),
     "alexnet": ("relu1", "relu2", "relu3", "relu4", "relu5"),
     "resnet": ("layer1", "layer2", "layer3", "layer4"),
-    "resnext": ("layer1", "layer2", "layer3", "layer4"),
-    "wide_resnet": ("layer1", "layer2", "layer3", "layer4"),
     "googlenet": ("conv3", "inception3b", "inception4c", "inception5b"),
 }
 _SCALE = 1e3
@@ -34,7 +32,7 @@ _SCALE = 1e3
 def inversion_layers(network: Network) -> tuple[str, ...]:
     """Layers from shallow to deep that make a telling strip, when nobody names any."""
     for family, layers in _SHALLOW_TO_DEEP.items():
-        if network.name.startswith(family):
+        if network.layers.family.startswith(family) and all(map(network.layers.knows, layers)):
             return layers
     return painting_layers(network).style
 

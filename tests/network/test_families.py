@@ -1,0 +1,151 @@
+"""Default layers and papers' names of networks inside wrappers, and of the user's that are built alike."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import nn
+
+import cnnviz
+from cnnviz.attribution.cam import last_spatial_layer
+from cnnviz.network import InputSpec, Network, architecture
+from cnnviz.network.catalogue import IMAGENET_MEAN, IMAGENET_STD
+from cnnviz.network.families import find_core
+from cnnviz.report.layers import usual_layers
+from cnnviz.synthesis.deepdream import dream_layers
+from cnnviz.synthesis.inversion import inversion_layers
+from cnnviz.synthesis.painting_layers import painting_layers
+
+
+class Normalize(nn.Module):
+    """What people put before a network that takes normalized pictures."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.register_buffer("mean", torch.tensor([0.485, 0.456, 0.406]).view(1, 3, 1, 1))
+
+    def forward(self, x):
+        return (x - self.mean) / 0.225
+
+
+class Scaled(nn.Module):
+    """ImageNet's normalization."""
+
+    def forward(self, x):
+        mean, std = (torch.tensor(values).view(1, 3, 1, 1) for values in (IMAGENET_MEAN, IMAGENET_STD))
+        return (x - mean) / std
+
+
+class Lightning(nn.Module):
+    """A module of a training framework: the network is a part of it, beside a loss."""
+
+    def __init__(self, model: nn.Module) -> None:
+        super().__init__()
+        self.model, self.loss = model, nn.CrossEntropyLoss()
+
+    def forward(self, x):
+        return self.model(x)
+
+
+class WithHead(nn.Module):
+    """A backbone without its classifier, and a head of the user's."""
+
+    def __init__(self, backbone: nn.Module) -> None:
+        super().__init__()
+        backbone.fc = nn.Identity()
+        self.backbone, self.head = backbone, nn.Sequential(nn.Linear(512, 8), nn.ReLU(), nn.Linear(8, 3))
+
+    def forward(self, x):
+        return self.head(self.backbone(x))
+
+
+WRAPPERS = {
+    "1.": lambda net: nn.Sequential(Normalize(), net),
+    "": nn.DataParallel,
+    "1.module.": lambda net: nn.Sequential(Normalize(), nn.DataParallel(net)),
+    "model.": Lightning,
+    "1.model.": lambda net: nn.Sequential(nn.BatchNorm2d(3), Lightning(net)),
+}
+
+
+def wrapped(name: str, path: str) -> tuple[Network, Network]:
+    """A network as it is, and inside a wrapper; small pictures, no values."""
+    side = 96
+    plain, inner = (architecture.build_on_meta(name, 10) for _ in range(2))
+    spec = InputSpec(side)
+    labels = tuple("abcdefghij")
+    return Network(plain, name, labels, spec), Network(WRAPPERS[path](inner).to("meta"), "custom", labels, spec)
+
+
+OTHERS = ("squeezenet1_1", "resnet18", "vgg11_bn")
+
+
+@pytest.mark.parametrize(("name", "path"), [("alexnet", path) for path in WRAPPERS] + [(name, "1.") for name in OTHERS])
+def test_a_wrapper_changes_no_default(name: str, path: str):
+    plain, inside = wrapped(name, path)
+
+    def same(found, expected) -> None:
+        places = [inside.layers.name_of(inside.layers.node(layer)) for layer in found]
+        assert places == [path + plain.layers.name_of(plain.layers.node(layer)) for layer in expected]
+
+    same(dream_layers(inside), dream_layers(plain))
+    same(inversion_layers(inside), inversion_layers(plain))
+    same(painting_layers(inside).style, painting_layers(plain).style)
+    same(painting_layers(inside).content, painting_layers(plain).content)
+    same(usual_layers(inside), usual_layers(plain))
+    same([last_spatial_layer(inside)], [last_spatial_layer(plain)])
+
+
+def test_the_network_is_found_by_its_build_not_its_name():
+    alexnet = architecture.build_on_meta("alexnet", 10)
+    assert find_core("custom", alexnet).family == "alexnet"
+    assert find_core("custom", nn.Sequential(Normalize(), alexnet)).path == "1."
+    assert find_core("alexnet", nn.Sequential(nn.Conv2d(3, 8, 3), nn.ReLU())).family == "alexnet"
+    assert not find_core("alexnet", nn.Sequential(nn.Conv2d(3, 8, 3), nn.ReLU())).is_known
+    for name in ("vgg16_bn", "googlenet", "inception_v3", "densenet169", "squeezenet1_0", "wide_resnet50_2"):
+        family = find_core("custom", Lightning(architecture.build_on_meta(name, 10))).family
+        assert name.endswith(family) or name.startswith(family) or family == "resnet"
+
+
+def test_a_name_that_does_not_fit_the_build_is_no_error():
+    """``Network(nn.Sequential(Normalize(), alexnet), name="alexnet")`` looked for ``features`` in the wrapper."""
+    network = Network(
+        nn.Sequential(Normalize(), architecture.build_random("alexnet", 10, 0)), "alexnet", spec=InputSpec(96)
+    )
+    assert network.layers.name_of(network.layers.node("conv5")) == "1.features.10"
+    assert network.layers.name_of(network.layers.node("features.10")) == "1.features.10"
+    own = Network(nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten()), "vgg16")
+    assert dream_layers(own) == ("1",)
+    assert painting_layers(own).style == ("1",)
+
+
+def test_a_head_of_the_users_own_is_no_feature():
+    network = Network(WithHead(architecture.build_random("resnet18", 10, 0)), spec=InputSpec(64))
+    assert last_spatial_layer(network).startswith("backbone.layer4.1.")
+    assert dream_layers(network) == ("layer3",)
+    assert all(layer.startswith(("res", "conv", "layer")) for layer in usual_layers(network)), usual_layers(network)
+
+
+def test_colors_scaled_and_class_maps_are_not_painted_with():
+    """Of a network that is none of the known ones, in a wrapper."""
+    body = nn.Sequential()
+    body.features = nn.Sequential(nn.Conv2d(3, 4, 5, 2, 2), nn.ELU(), nn.Conv2d(4, 6, 3, 2, 1), nn.ELU())
+    body.classifier = nn.Sequential(nn.Conv2d(6, 5, 1), nn.AdaptiveAvgPool2d(1), nn.Flatten())
+    network = Network(nn.Sequential(Normalize(), body), spec=InputSpec(32))
+    layers = painting_layers(network)
+    assert layers.style == ("1.features.1", "1.features.3")
+    assert dream_layers(network)[0].startswith("1.features.")
+    assert last_spatial_layer(network) == "1.features.3"
+    assert not any("classifier" in layer or layer.startswith("0") for layer in usual_layers(network))
+
+
+def test_maps_of_a_wrapped_network_are_its_own(chelsea):
+    """Grad-CAM by the last features of the embedded network, not by the class maps behind them."""
+    plain = cnnviz.load_network("squeezenet1_1", device="cpu")
+    inner = cnnviz.load_network("squeezenet1_1", device="cpu").module
+    body = nn.Sequential(Scaled(), nn.DataParallel(inner))
+    spec = InputSpec(mean=(0.0,) * 3, std=(1.0,) * 3)
+    wrapped = Network(body, spec=spec, labels=plain.labels)
+    expected, found = (cnnviz.grad_cam(network, chelsea, 281) for network in (plain, wrapped))
+    assert (found - expected).abs().max() <= 1e-3 * expected.max()
+    assert wrapped.layers.node("fire9") is wrapped.layers.node("1.module.features.12")
