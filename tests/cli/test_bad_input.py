@@ -59,7 +59,7 @@ BAD_PICTURES = [
     ("missing.png", "does not exist"),
     ("empty.png", "empty"),
     ("text.png", "not an image"),
-    ("html.jpg", "not an image"),
+    ("html.jpg", "is a web page, not a picture"),
     ("cut.jpg", "cut.jpg"),
     ("cut.png", "cut.png"),
     ("header.png", "header.png"),
