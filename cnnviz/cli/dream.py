@@ -141,7 +141,7 @@ class _Dreamer:
         image = _photos([self._dream(network, picture.pixels, wanted, self.watch)])[0]
         if self.sleep.tile is None:
             facts["activation_gain"] = round(activation_gain(network, picture.pixels, _eight_bit(image), layers), 3)
-        return Result(facts, image)
+        return Result(facts, image, is_measured="activation_gain" in facts)
 
     def _dream(
         self, network: Network, pixels: Tensor, wanted: Sequence[Wanted], on_step: OnStep, sleep: Sleep | None = None

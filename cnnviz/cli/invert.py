@@ -134,7 +134,7 @@ def _inverted(network: Network, picture: Picture, plan: Inversion, watch: Watch)
         likeness = psnr(painted[-1], to_photo(picture.pixels))
         found.append({"layer": layer, "feature_error": round(error, 5), "psnr": round(likeness, 2)})
     image = painted[0] if plan.raw else _strip(network, picture, painted, found)
-    return Result({"layers": found, "steps": plan.steps}, image, target=layers[-1])
+    return Result({"layers": found, "steps": plan.steps}, image, target=layers[-1], is_measured=True)
 
 
 def _strip(network: Network, picture: Picture, painted: list[Image], found: list[dict[str, Any]]) -> Image:

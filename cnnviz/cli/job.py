@@ -55,7 +55,8 @@ class Result:
     printed without ``--json``, after the paths of what was written; ``facts``: what ``--json`` tells, all JSON-able;
     ``target``: the class's name, for ``{target}`` in output templates; ``companions``: further files, written beside
     the image under its name with the suffix that is the key: their contents, or pictures, which carry the recipe too;
-    ``quality``: of the image, where its format has one; the usual one if None.
+    ``quality``: of the image, where its format has one; the usual one if None; ``is_measured``: whether the facts tell
+    what was measured of the image, which a format that loses something changes.
     """
 
     facts: dict[str, Any] = field(default_factory=dict)
@@ -65,6 +66,7 @@ class Result:
     recipe: dict[str, Any] = field(default_factory=dict)
     companions: Mapping[str, bytes | Image] = field(default_factory=dict)
     quality: int | None = None
+    is_measured: bool = False
 
 
 _TASKS = 16
@@ -251,10 +253,15 @@ class ImageJob:
         made = Made(result.facts, result.lines, result.target)
         if item.destination is None:
             return made
+        from cnnviz.imaging.encoding import is_lossless
+
         assert result.image is not None
         recipe = self._recipe(result, item.source, network)
         path = None if item.destination.is_stdout else item.destination.path(result.target)
-        made.content = image_file(result.image, path.suffix if path else self.suffix, recipe, result.quality)
+        suffix = path.suffix.lower() if path else self.suffix
+        made.content = image_file(result.image, suffix, recipe, result.quality)
+        if result.is_measured and not is_lossless(suffix):
+            made.facts = {**made.facts, "measured": f"before encoding as {suffix}"}
         made.companions = {
             suffix: image_file(companion, Path(suffix).suffix or suffix, recipe)
             for suffix, companion in result.companions.items()

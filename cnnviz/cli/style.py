@@ -91,7 +91,7 @@ class Painter:
         last = Last(self.watch)
         pixels = Resuming(self.watch, self.resume, settings).run(transfer, last)
         facts = {**self._facts(picture, last.terms), "precision": net.precision}
-        return Result(facts, to_photo(pixels, clamp=True), recipe={"precision": net.precision})
+        return Result(facts, to_photo(pixels, clamp=True), recipe={"precision": net.precision}, is_measured=True)
 
     def _transfer(self, net: Network, picture: Picture, **changes: Any) -> StyleTransfer:
         from cnnviz.imaging import to_pixels

@@ -75,7 +75,9 @@ class Weaver:
             return Result(_facts(size), to_photo(made, clamp=True))
         made = self._run(net, picture.pixels, size, last)
         precision = {"precision": net.precision}
-        return Result({**_facts(size, last), **precision}, to_photo(made, clamp=True), recipe=precision)
+        return Result(
+            {**_facts(size, last), **precision}, to_photo(made, clamp=True), recipe=precision, is_measured=True
+        )
 
     def _run(self, net: Network, sample: Tensor, size: tuple[int, int], last: Last) -> Tensor:
         from cnnviz.network.variants import has_max_pooling

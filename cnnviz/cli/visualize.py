@@ -172,7 +172,7 @@ def paint(network: Network, wish: Wish, watch: Watch) -> Result:
     image = _sheet(network, wish, pictures, [caption for caption, _ in found])
     facts: dict[str, Any] = {"method": wish.method if wish.generator is None else "generator", "steps": steps}
     facts["pictures"] = [fact for _, fact in found]
-    return Result(facts, image, target=wish.name)
+    return Result(facts, image, target=wish.name, is_measured=True)
 
 
 def _ascend(

@@ -43,8 +43,8 @@ def format_of(path: str | Path) -> str:
 
 
 def is_lossless(suffix: str) -> bool:
-    """Whether files with this extension hold pictures of eight bits to the last bit; UsageError if there is no such."""
-    return format_of(f"picture{suffix}") in _LOSSLESS
+    """Whether files with this extension hold pictures of eight bits to the last bit."""
+    return FORMATS.get(suffix.lower()) in _LOSSLESS
 
 
 def encode(

@@ -118,8 +118,8 @@ def _first_bad_weight(module: nn.Module) -> tuple[str, str] | None:
         found = _ailment_of_weight(value)
         if found:
             return name, found
-    for name, value in module.named_buffers():
-        found = _ailment_of_weight(value)
+    for name, buffer in module.named_buffers():
+        found = _ailment_of_weight(buffer)
         if found == "NaN" or (found and name.endswith(_STATISTICS)):
             return name, found
     return None

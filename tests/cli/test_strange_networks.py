@@ -163,3 +163,21 @@ def test_a_map_that_is_nowhere_positive_is_said_so():
 
     words = [blankness(torch.tensor(values)) for values in ([-1.0, -2.0], [-1.0, 0.0], [0.0, 0.0], [-1.0, 1.0])]
     assert words == ["negative everywhere", "zero or negative everywhere", "zero everywhere", None]
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ("visualize", "--class", 3, "--steps", 1, "--size", 64),
+        ("dream", "cup.png", *SIZE, "--steps", 1, "--octaves", 1),
+        ("invert", "cup.png", *SIZE, "--layers", "fire3", "--steps", 1),
+        ("style", "cup.png", "--style", "photos/cat.png", *SIZE, "--steps", 1),
+        ("texture", "cup.png", "--size", 64, "--sample-size", 64, "--steps", 1),
+    ],
+)
+def test_what_is_measured_before_an_encoding_that_loses_something_is_said_so(run_cnnviz, photos, command):
+    options = ("-m", "squeezenet1_1", "--json")
+    lossy = run_cnnviz(*command, *options, "-o", "out.jpg")
+    assert lossy.exit_code == 0, lossy.stderr
+    assert json.loads(lossy.stdout)["measured"] == "before encoding as .jpg"
+    assert "measured" not in json.loads(run_cnnviz(*command, *options, "-o", "out.png").stdout)
