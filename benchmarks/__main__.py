@@ -28,7 +28,6 @@ def main() -> int:
     options = parser(__doc__)
     options.add_argument("names", nargs="*", metavar="NAME", help=f"of {', '.join(TOPICS)}")
     options.add_argument("--list", action="store_true", help="name the benchmarks and leave")
-    options.add_argument("--json", type=Path, metavar="FILE", help="write the figures here, beside those there")
     options.add_argument("--keep", action="store_true", help="the same in benchmarks/results/, in this machine's file")
     options.add_argument("--write-docs", action="store_true", help="write docs/benchmarks.md from benchmarks/results/")
     given = options.parse_args()

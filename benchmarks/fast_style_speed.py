@@ -83,7 +83,10 @@ def rows(setting: Setting, side: int | None = None) -> list[Row]:
         runs = passes(extent, setting.device)
         seconds = setting.compare(runs, 5)
         peaks = {
-            name: told_by(MODULE, "--device", setting.device, "--side", extent, "--peak-of", name) for name in runs
+            name: told_by(MODULE, "--device", setting.device, "--side", extent, "--peak-of", name)
+            if setting.memory
+            else None
+            for name in runs
         }
         found.append(
             Row(

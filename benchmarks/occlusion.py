@@ -102,8 +102,8 @@ def compare(name: str, setting: Setting, batches: Sequence[int]) -> Row:
         peer=1e3 * seconds[best],
         against="captum",
         operations=operations(incremental) / count,
-        memory=memory(*given, "incremental"),
-        peer_memory=memory(*given, best),
+        memory=memory(*given, "incremental") if setting.memory else None,
+        peer_memory=memory(*given, best) if setting.memory else None,
         more={
             "captum's batch": best.split()[-1],
             "captum channels last, ms": 1e3 * seconds[best_last],

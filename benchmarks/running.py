@@ -7,10 +7,12 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.util import find_spec
+from pathlib import Path
 
 import torch
 
 from benchmarks.peak import measured_peaks
+from benchmarks.record import Record, describe
 from benchmarks.row import Row
 from benchmarks.table import table
 from benchmarks.timing import interleaved, seconds
@@ -20,12 +22,15 @@ from benchmarks.timing import interleaved, seconds
 class Setting:
     """Where and how thoroughly to measure.
 
-    ``quick``: few rounds and small cases, to see that all works; ``rounds``: how many, whatever the benchmark's own.
+    ``quick``: few rounds and small cases, to see that all works; ``rounds``: how many, whatever the benchmark's own;
+    ``memory``: whether peaks of memory are measured, each in a process of its own; ``json``: where figures are kept.
     """
 
     device: torch.device
     quick: bool = False
     rounds: int | None = None
+    memory: bool = True
+    json: Path | None = None
 
     @property
     def on_cuda(self) -> bool:
@@ -77,16 +82,22 @@ def parser(description: str | None) -> argparse.ArgumentParser:
     made.add_argument("--device", default="cpu", help="cpu, cuda or cuda:N")
     made.add_argument("--quick", action="store_true", help="few rounds and small cases, to see that all works")
     made.add_argument("--rounds", type=int, help="interleaved rounds, of which the median is taken")
+    made.add_argument("--no-memory", action="store_true", help="measure no peaks of memory, which takes processes")
+    made.add_argument("--json", type=Path, metavar="FILE", help="write the figures here, beside those there")
     return made
 
 
 def setting(options: argparse.Namespace) -> Setting:
     """The setting that the common options describe."""
     torch.set_num_threads(1)
-    return Setting(torch.device(options.device), options.quick, options.rounds)
+    return Setting(torch.device(options.device), options.quick, options.rounds, not options.no_memory, options.json)
 
 
 def show(rows: Sequence[Row], where: Setting) -> None:
-    """Print the rows of a benchmark that runs by itself."""
-    peaks = measured_peaks(where.device) if any(row.operations for row in rows) else {}
+    """Print the rows of a benchmark that runs by itself, and keep them under its name if they are to be kept."""
+    peaks = dict(measured_peaks(where.device)) if any(row.operations for row in rows) else {}
     print(table(rows, peaks))
+    if where.json:
+        record = Record(describe(where.device), peaks)
+        record.add(Path(sys.argv[0]).stem, rows)
+        record.write_into(where.json)

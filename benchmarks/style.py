@@ -239,8 +239,11 @@ def speed_rows(setting: Setting, sizes: Sequence[int] = (256, 384)) -> list[Row]
         for name in list(loops)[1:]:
             count, case = operations(partial(next, loops[name])), f"VGG-19, {size} px, {name}"
             precision = name[:4]
-            memory, peer_memory = (told_by("benchmarks.style", "peak", f"--size={size}", f"--loop={which}")
-                                   for which in (name, "peer"))  # fmt: skip
+            given = ("peak", f"--device={setting.device}", f"--size={size}")
+            memory, peer_memory = (
+                told_by("benchmarks.style", *given, f"--loop={which}") if setting.memory else None
+                for which in (name, "peer")
+            )
             found.append(
                 Row(
                     case,

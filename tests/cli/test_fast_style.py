@@ -127,6 +127,7 @@ def test_train_writes_a_model_that_apply_paints_with_and_extend_adds_to(run_cnnv
     assert np.array_equal(np.array(Image.open(tmp_path / "m.png")), np.array(Image.open(tmp_path / "wide.png")))
 
 
+@pytest.mark.slow
 def test_a_killed_training_goes_on_to_the_same_end(cnnviz_command, run_cnnviz, samples, tmp_path):
     train = ("fast-style", "train", samples / "ink.jpg", "--content", samples / "coffee.png", *TRAIN, "--steps", 12)
     assert run_cnnviz(*train, "-o", "through.safetensors").exit_code == 0
@@ -145,6 +146,7 @@ def test_a_killed_training_goes_on_to_the_same_end(cnnviz_command, run_cnnviz, s
     assert (tmp_path / "killed.safetensors").read_bytes() == (tmp_path / "through.safetensors").read_bytes()
 
 
+@pytest.mark.slow
 def test_two_processes_train_what_one_does(run_cnnviz, samples, tmp_path):
     train = ("fast-style", "train", samples / "ink.jpg", samples / "starry.jpg", "--content", samples / "coffee.png")
     train = (*train, *TRAIN, "--batch", 2, "--steps", 3, "--save-every", 2, "--learning-rate", 0.1)

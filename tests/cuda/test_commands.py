@@ -39,6 +39,8 @@ COMMANDS = {
 
 @pytest.mark.parametrize("command", COMMANDS)
 def test_a_command_runs(playground, run_cnnviz, monkeypatch, command):
+    if command.startswith("embed"):
+        pytest.importorskip("sklearn", reason="embed projects with scikit-learn")
     monkeypatch.chdir(playground)
     if command.split()[0] not in ("layers", "doctor"):
         monkeypatch.setenv("CNNVIZ_DEVICE", "cuda")

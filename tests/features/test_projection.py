@@ -47,6 +47,7 @@ def test_clusters_stay_together(blobs, method):
     np.testing.assert_array_equal(first.points, cnnviz.project(vectors, method, seed=3).points)
 
 
+@pytest.mark.slow
 def test_open_tsne_takes_over_for_many(blobs, monkeypatch):
     vectors, kinds = blobs
     monkeypatch.setattr(projection, "MANY", 50)
