@@ -21,17 +21,26 @@ published weights need it: torchvision's ``transform_input``."""
 def build(name: str, classes: int, channels: int = 3) -> nn.Module:
     """The architecture ``name`` with ``classes`` outputs, under whatever device context is in force.
 
-    ``channels`` (1 or 3) is the input's depth and serves LeNet-5 only; the others take RGB. GoogLeNet and
-    Inception come without their training-time side classifiers.
+    ``channels`` is the input's depth, 3 or 1 for gray pictures. GoogLeNet and Inception come without their
+    training-time side classifiers.
     """
-    if name == catalogue.EMBEDDED:
-        from cnnviz.network.squeezenet import SqueezeNet
-
-        return SqueezeNet(classes)
     if name == catalogue.LENET:
         from cnnviz.network.lenet import LeNet5
 
         return LeNet5(classes, channels)
+    module = _in_colors(name, classes)
+    if channels != 3:
+        first = next(part for part in module.modules() if isinstance(part, nn.Conv2d))
+        first.in_channels = channels
+        first.weight = nn.Parameter(first.weight.detach()[:, :channels])
+    return module
+
+
+def _in_colors(name: str, classes: int) -> nn.Module:
+    if name == catalogue.EMBEDDED:
+        from cnnviz.network.squeezenet import SqueezeNet
+
+        return SqueezeNet(classes)
     catalogue.entry(name)
     from torchvision.models import get_model
 

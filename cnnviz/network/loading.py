@@ -238,6 +238,8 @@ def _settle_rescaling(name: str, loaded: _Loaded, wanted: bool | None, *, normal
     """Let a network that can rescale its input do so or not; a file says nothing of it, so what is assumed is said."""
     if name not in architecture.RESCALING:
         return
+    if wanted and loaded.channels == 1:
+        raise UsageError(f"These weights of {name} take gray pictures, which transform_input cannot rescale.")
     chosen = not (loaded.is_own and normalized) if wanted is None else wanted
     loaded.module.transform_input = chosen  # type: ignore[assignment]
     remark = loaded.info.remark

@@ -10,6 +10,7 @@ import torch
 from torch import nn
 
 import cnnviz
+from cnnviz.errors import UsageError
 from cnnviz.network import architecture, catalogue, loading
 from cnnviz.network.loading import load_blueprint
 from cnnviz.network.weights import load_into
@@ -144,3 +145,23 @@ def test_weights_that_have_features_only_serve_for_those(tmp_path: Path, monkeyp
     run = run_cnnviz("classify", samples / "coffee.png", *options)
     assert run.exit_code == 3
     assert "classifier" in run.stderr
+
+
+@pytest.mark.parametrize("name", ["resnet18", "squeezenet1_1", "googlenet", "mobilenet_v3_small"])
+def test_checkpoints_for_gray_pictures_load(name: str, tmp_path: Path):
+    """As people make them, with another first convolution; how they were normalized only they know."""
+    module = theirs(name)
+    module.transform_input = False
+    first = next(part for part in module.modules() if isinstance(part, nn.Conv2d))
+    first.weight = nn.Parameter(first.weight.detach()[:, :1].clone())
+    first.in_channels = 1
+    torch.save(shaken(module).state_dict(), tmp_path / "gray.pth")
+    with pytest.raises(UsageError, match="take gray pictures"):
+        cnnviz.load_network(name, weights=tmp_path / "gray.pth")
+    options = {"mean": (0.4,), "std": (0.3,), "device": "cpu", "precision": "fp32"}
+    network = cnnviz.load_network(name, weights=tmp_path / "gray.pth", **options)
+    pixels = torch.rand(1, 3, 64, 64)
+    gray = (0.299 * pixels[:, :1] + 0.587 * pixels[:, 1:2] + 0.114 * pixels[:, 2:] - 0.4) / 0.3
+    with torch.no_grad():
+        found, expected = network(pixels), module(gray)
+    assert (found - expected).abs().max() <= 1e-4 * expected.abs().max()
