@@ -133,7 +133,7 @@ def _bars() -> Iterator[Any]:
         MofNCompleteColumn(),
         TextColumn("{task.fields[unit]}"),
         TimeRemainingColumn(),
-        TextColumn("{task.fields[words]}"),
+        TextColumn("{task.fields[words]}", markup=False),  # names of files may hold brackets
     )
     with Progress(*columns, console=Console(stderr=True), transient=True) as bars:
         _open_bars.append(bars)

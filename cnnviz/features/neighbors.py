@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from cnnviz.errors import UsageError
+from cnnviz.network.checksum import sha256
 
 MANY = 50_000
 """From so many vectors on an approximate index takes the place of exact search, where usearch is installed."""
@@ -122,12 +123,15 @@ def _approximate(
 
 
 def _graph(vectors: NDArray[np.float32], metric: str, file: Path | None) -> Any:
-    """The HNSW graph over ``vectors``, from ``file`` if it holds one of them all."""
+    """The HNSW graph over ``vectors``, from ``file`` if it holds one of them all.
+
+    Beside the file lies its SHA-256: usearch follows whatever a damaged one says, out of its memory if need be.
+    """
     from usearch.index import Index
 
     settings: dict[str, Any] = {"metric": "l2sq" if metric == "l2" else "cos", "dtype": "f32", "expansion_search": 128}
     graph = Index(ndim=vectors.shape[1], **settings)
-    if file is not None and file.is_file():
+    if file is not None and _is_whole(file):
         try:
             graph.load(str(file))
             if len(graph) == len(vectors) and graph.ndim == vectors.shape[1]:
@@ -140,5 +144,18 @@ def _graph(vectors: NDArray[np.float32], metric: str, file: Path | None) -> Any:
         file.parent.mkdir(parents=True, exist_ok=True)
         scrap = file.with_suffix(".tmp")
         graph.save(str(scrap))
+        digest = sha256(scrap)
         scrap.replace(file)
+        _digest_file(file).write_text(digest, encoding="ascii")
     return graph
+
+
+def _digest_file(file: Path) -> Path:
+    return file.with_suffix(".sha256")
+
+
+def _is_whole(file: Path) -> bool:
+    try:
+        return _digest_file(file).read_bytes() == sha256(file).encode()
+    except OSError:
+        return False

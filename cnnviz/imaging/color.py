@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from io import BytesIO
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from PIL import Image, ImageColor
 
 from cnnviz.errors import UsageError
@@ -62,13 +64,24 @@ def _to_eight_bits(picture: Image.Image) -> Image.Image:
     they lie in it. All others are stretched from their own least to their own largest value, for nothing says what
     their white is.
     """
-    samples = np.nan_to_num(np.asarray(picture).astype(np.float64), posinf=0.0, neginf=0.0)
-    low, high = float(samples.min()), float(samples.max())
+    samples = np.asarray(picture)
     white = 1.0 if picture.mode == "F" else float(_white(picture))
+    ends = [(part.min(), part.max()) for part in _in_strips(samples)]
+    low, high = float(min(low for low, _ in ends)), float(max(high for _, high in ends))
     if low >= 0 and high <= white:
         low, high = 0.0, white
-    scaled = (samples - low) * (255.0 / ((high - low) or 1.0))
-    return Image.fromarray(np.rint(scaled).astype(np.uint8))
+    scaled = np.empty(samples.shape, np.uint8)
+    for part, place in zip(_in_strips(samples), _in_strips(scaled, numbers=False), strict=True):
+        place[:] = np.rint((part - low) * (255.0 / ((high - low) or 1.0)))
+    return Image.fromarray(scaled)
+
+
+def _in_strips(samples: NDArray[Any], *, numbers: bool = True) -> Iterator[NDArray[Any]]:
+    """Some rows after the others, so that no second picture of float64 is in memory; as ``numbers``, NaN as 0."""
+    rows = max(1, (1 << 20) // samples.shape[1])
+    for start in range(0, len(samples), rows):
+        part = samples[start : start + rows]
+        yield np.nan_to_num(part.astype(np.float64), posinf=0.0, neginf=0.0) if numbers else part
 
 
 def _white(picture: Image.Image) -> int:

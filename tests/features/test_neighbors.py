@@ -48,6 +48,16 @@ def test_an_approximate_index_is_kept_and_built_again_when_damaged(vectors, tmp_
     assert fewer[0].max() < 100
 
 
+def test_an_index_of_other_vectors_in_its_place_is_not_trusted(vectors, tmp_path):
+    """usearch would follow it, and a damaged one out of its memory."""
+    file, other = tmp_path / "a.usearch", tmp_path / "b.usearch"
+    for place, among in ((file, vectors), (other, vectors[::-1].copy())):
+        cnnviz.nearest_neighbors(vectors[:3], among, 4, index="approximate", index_file=place)
+    file.write_bytes(other.read_bytes())
+    found, _ = cnnviz.nearest_neighbors(vectors[:3], vectors, 1, index="approximate", index_file=file)
+    assert found[:, 0].tolist() == [0, 1, 2]
+
+
 def test_as_scikit_learn_finds_them(vectors):
     from sklearn.neighbors import NearestNeighbors
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import struct
 import sys
+import tracemalloc
 import types
 from io import BytesIO
 from pathlib import Path
@@ -14,6 +15,7 @@ from PIL import Image, PngImagePlugin
 
 from cnnviz.errors import ImageError
 from cnnviz.imaging import kinds, opening, read_photo
+from cnnviz.imaging.color import to_srgb
 
 RAMP = np.linspace(0, 1, 20 * 30).reshape(20, 30)
 WIDTH, HEIGHT = 30, 20
@@ -183,3 +185,14 @@ def test_in_a_folder_pictures_that_are_not_read_are_told_of_and_other_files_pass
     ]
     assert len(told) == 3
     assert "3 files in 'photos' are no pictures and are passed over" in result.stderr
+
+
+def test_deep_samples_are_scaled_a_strip_at_a_time():
+    """A whole picture in float64 took 30 bytes for each pixel."""
+    picture = Image.fromarray(np.add.outer(np.arange(4000), np.arange(2000)).astype(np.uint16) * 10)
+    tracemalloc.start()
+    scaled = np.asarray(to_srgb(picture, (255, 255, 255)))
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 8 * 4000 * 2000
+    assert np.abs(scaled[..., 0] - np.asarray(picture) / 257).max() <= 0.5
