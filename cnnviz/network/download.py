@@ -94,5 +94,5 @@ def _is_damaged(path: Path) -> bool:
     try:
         with zipfile.ZipFile(path) as archive:
             return archive.testzip() is not None
-    except (zipfile.BadZipFile, OSError):
+    except Exception:  # damaged archives fail in many ways: unknown compressions, passwords, bad names
         return True

@@ -201,6 +201,18 @@ def test_a_flipped_bit_in_a_cached_file_is_found(cache):
         cnnviz.load_network("squeezenet1_0")
 
 
+@pytest.mark.parametrize("place", [6, 8])
+def test_a_cached_archive_that_is_encrypted_or_of_an_unknown_compression_is_named_too(cache, place):
+    published = catalogue.entry("squeezenet1_0").default
+    saved(published.path, {"a": torch.zeros(3)})
+    content = bytearray(published.path.read_bytes())
+    for start in (content.index(b"PK\x03\x04"), content.index(b"PK\x01\x02") + 2):  # its local and its central entry
+        content[start + place] = 1 if place == 6 else 99
+    published.path.write_bytes(content)
+    with pytest.raises(ModelError, match=r"truncated or corrupt.*models fetch squeezenet1_0 --force"):
+        cnnviz.load_network("squeezenet1_0")
+
+
 def test_offline_without_the_weights_names_the_remedy(cache):
     with pytest.raises(ModelError, match=r"vgg19 are not on this machine.*models fetch vgg19.*squeezenet1_1"):
         cnnviz.load_network("vgg19")
