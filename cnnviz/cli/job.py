@@ -22,7 +22,7 @@ from cnnviz.cli.inputs import Source
 from cnnviz.cli.options import BatchOptions, EngineName, NetworkOptions, OutputOptions, PictureOptions, RunOptions
 from cnnviz.cli.outputs import Destination
 from cnnviz.cli.work import Done, Failure, Item, Made, Named, Workbench, image_file
-from cnnviz.errors import ImageError
+from cnnviz.errors import ImageError, MemoryShortError
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -335,8 +335,13 @@ def read_picture(source: Source, network: Network, options: PictureOptions) -> P
     """Read one picture and bring it to the size ``network`` is to see; ImageError or MemoryShortError if it cannot."""
     from cnnviz.imaging.files import read_photo
 
-    photo = read_photo(source.content(), background=options.background, max_pixels=options.max_pixels)
-    return framed(source, photo, network, options)
+    try:
+        photo = read_photo(source.content(), background=options.background, max_pixels=options.max_pixels)
+        return framed(source, photo, network, options)
+    except MemoryError as error:
+        if isinstance(error, MemoryShortError):
+            raise
+        raise MemoryShortError(f"{source.display} is too large for this machine's memory.") from error
 
 
 def framed(source: Source, photo: Image, network: Network, options: PictureOptions) -> Picture:

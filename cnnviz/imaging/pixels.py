@@ -90,7 +90,15 @@ def _resize(photo: Image.Image, size: int | tuple[int, int] | None, crop: bool |
     if size is None:
         return photo
     height, width = size if isinstance(size, tuple) else _fit(photo, _positive(size))
-    return photo.resize((_positive(width), _positive(height)), Image.Resampling.BILINEAR)
+    return _resampled(photo, (_positive(width), _positive(height)))
+
+
+def _resampled(photo: Image.Image, size: tuple[int, int]) -> Image.Image:
+    """A photo at (width, height); strips of millions of pixels, whose filter has no room in Pillow, in two goes."""
+    try:
+        return photo.resize(size, Image.Resampling.BILINEAR)
+    except MemoryError:
+        return photo.resize(size, Image.Resampling.BILINEAR, reducing_gap=1.0)
 
 
 def _fit(photo: Image.Image, size: int) -> tuple[int, int]:

@@ -195,3 +195,21 @@ def test_debug_shows_the_traceback(run_cnnviz, kit):
     result = run_cnnviz("saliency", "ok.png", *NET, "-t", "zebu", "--debug")
     assert result.exit_code == 2
     assert "Traceback" in result.stderr
+
+
+def test_a_picture_for_which_memory_ends_is_one_of_several(run_cnnviz, samples, monkeypatch):
+    from cnnviz.imaging import pixels
+
+    whole = pixels.to_pixels
+
+    def short(photo, *arguments, **options):
+        if photo.width > photo.height * 1.4:
+            raise MemoryError
+        return whole(photo, *arguments, **options)
+
+    monkeypatch.setattr(pixels, "to_pixels", short)
+    large, other = samples / "chelsea.png", samples / "starry.jpg"
+    result = run_cnnviz("classify", large, other, "-m", "squeezenet1_1", "--size", 64)
+    assert result.exit_code == 4
+    assert f"{large} is too large for this machine's memory." in result.stderr
+    assert "starry.jpg" in result.stdout

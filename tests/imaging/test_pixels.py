@@ -128,3 +128,9 @@ def test_bytes_pass_through():
 def test_other_shapes_are_refused(shape: tuple[int, ...]):
     with pytest.raises(UsageError, match="no picture"):
         to_photo(np.zeros(shape))
+
+
+@pytest.mark.nightly
+def test_a_strip_of_many_millions_of_pixels_is_resized():
+    """Pillow has no room for the filter of so large a step, and says that memory is short."""
+    assert to_pixels(Image.new("L", (140_000_000, 1), 255), 224).shape == (1, 3, 1, 896)
