@@ -40,6 +40,7 @@ class _Loaded:
     is_own: bool = False
 
 
+@torch.inference_mode(False)
 def load_network(
     name: str = "auto",
     weights: str | Path | None = None,

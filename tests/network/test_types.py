@@ -80,3 +80,18 @@ def test_occlusion_in_float64_is_that(engine, given):
 
 def test_an_approximate_map_in_float64_is_that():
     assert TECHNIQUES["approximate"](network(torch.float64), PIXELS).dtype == torch.float64
+
+
+@pytest.mark.parametrize("technique", TECHNIQUES)
+def test_modules_made_in_inference_mode_work_with_every_technique(technique):
+    with torch.inference_mode():
+        made = network(torch.float32)
+    found = TECHNIQUES[technique](made, PIXELS)
+    torch.testing.assert_close(found, TECHNIQUES[technique](network(torch.float32), PIXELS), rtol=1e-3, atol=1e-4)
+
+
+def test_networks_loaded_in_inference_mode_give_gradients(squeezenet):
+    with torch.inference_mode():
+        loaded = cnnviz.load_network("squeezenet1_1", device="cpu")
+    for technique in (cnnviz.saliency, cnnviz.grad_cam, cnnviz.guided_backprop, cnnviz.fgsm):
+        torch.testing.assert_close(technique(loaded, PIXELS), technique(squeezenet, PIXELS))
