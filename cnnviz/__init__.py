@@ -29,6 +29,7 @@ _HOME_OF = {
     "smoothgrad": "cnnviz.attribution",
     "occlusion": "cnnviz.attribution",
     "saliency": "cnnviz.attribution",
+    "object_map": "cnnviz.attribution",
     "segment_foreground": "cnnviz.attribution",
     "activation_grid": "cnnviz.features",
     "embed_images": "cnnviz.features",
@@ -70,6 +71,7 @@ if TYPE_CHECKING:
     from cnnviz.attribution import input_x_gradient as input_x_gradient
     from cnnviz.attribution import insertion_curve as insertion_curve
     from cnnviz.attribution import integrated_gradients as integrated_gradients
+    from cnnviz.attribution import object_map as object_map
     from cnnviz.attribution import occlusion as occlusion
     from cnnviz.attribution import randomization_check as randomization_check
     from cnnviz.attribution import saliency as saliency

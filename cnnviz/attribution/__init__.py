@@ -29,6 +29,7 @@ _HOME_OF = {
     "occlusion": "cnnviz.attribution.patching",
     "occlusion_grids": "cnnviz.attribution.patching",
     "saliency": "cnnviz.attribution.gradients",
+    "object_map": "cnnviz.attribution.segmentation",
     "segment_foreground": "cnnviz.attribution.segmentation",
 }
 
@@ -53,6 +54,7 @@ if TYPE_CHECKING:
     from cnnviz.attribution.rectifiers import deconvnet as deconvnet
     from cnnviz.attribution.rectifiers import guided_backprop as guided_backprop
     from cnnviz.attribution.rectifiers import rectified_gradient as rectified_gradient
+    from cnnviz.attribution.segmentation import object_map as object_map
     from cnnviz.attribution.segmentation import segment_foreground as segment_foreground
     from cnnviz.attribution.smoothing import completeness_error as completeness_error
     from cnnviz.attribution.smoothing import input_x_gradient as input_x_gradient

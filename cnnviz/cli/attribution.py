@@ -31,7 +31,6 @@ from cnnviz.cli.maps import (
     verdicts,
 )
 from cnnviz.cli.options import BatchOptions, InputOptions, NetworkOptions, OutputOptions, TargetOption
-from cnnviz.cli.outputs import require_files
 from cnnviz.cli.work import Technique
 from cnnviz.errors import UsageError
 
@@ -41,6 +40,9 @@ if TYPE_CHECKING:
     from cnnviz.network import Network
     from cnnviz.network.network import Prediction
 
+
+_OVERLAY_BLUR = 2.0
+"""Deviation, in the network's pixels, of the Gaussian that smooths a gradient laid over a photo."""
 
 Explained = tuple[Verdict, "Tensor", dict[str, Any]]
 """What the network says of a picture, the map (1, 1, H, W) that explains it, and what else there is to tell."""
@@ -127,15 +129,12 @@ def _register_saliency(app: typer.Typer) -> None:
         baseline: Annotated[
             Baseline, typer.Option("--baseline", help="Integrated gradients: where the way begins.")
         ] = Baseline.black,
-        grabcut: Annotated[
-            bool,
-            typer.Option("--grabcut", help="Cut the object out: write mask, cut-out and overlay beside the map."),
-        ] = False,
+        grabcut: cutout.GrabcutOption = False,
         check: CheckOption = False,
         view: ViewOption = View.panel,
         colormap: ColormapOption = None,
         percentile: PercentileOption = 99.0,
-        blur: BlurOption = 0.0,
+        blur: BlurOption = None,
     ) -> None:
         """Show which pixels the class score is most sensitive to (Simonyan et al. 2014)."""
 
@@ -151,7 +150,8 @@ def _register_saliency(app: typer.Typer) -> None:
 
         def draw(net: Network, picture: Picture, explained: Explained) -> Result:
             verdict, found, facts = explained
-            cut = cutout.cut_out(picture, found, run.seed) if grabcut else None
+            wanted = verdict.target[0] if target is not None else None
+            cut = cutout.cut_out(net, picture, wanted, run.seed) if grabcut else None
             extra = [cut.tile] if cut else []
             image = style.render(found, picture, verdict.caption(net), _TITLES[method], extra)
             blank = tell_if_blank(found, picture, _TITLES[method], verdict.target[1])
@@ -168,10 +168,10 @@ def _register_saliency(app: typer.Typer) -> None:
         idle("samples", "sigma", when=method is not Method.smoothgrad, why="without --method smoothgrad")
         idle("steps", "baseline", when=method is not Method.integrated, why="without --method integrated")
         if grabcut:
-            _require_grabcut(output)
+            cutout.require(output)
         companions = (*(cutout.COMPANIONS if grabcut else ()), *check_companions(output, check))
         signed = method in (Method.integrated, Method.input_x_gradient)
-        style = MapStyle(view, colormap, percentile, blur, signed=signed, panel_blur=2.0)
+        style = MapStyle(view, colormap, percentile, blur, signed=signed, overlay_blur=_OVERLAY_BLUR)
         light = method in (Method.gradient, Method.input_x_gradient)
         job = ImageJob("attribution", network, input, run, output, companions)
         job(explain if check else Technique(find, draw, is_light=light))
@@ -235,7 +235,8 @@ def _register_gradcam(app: typer.Typer) -> None:
         app,
         "gradcam",
         examples="cnnviz gradcam sample_images/coffee.png\n"
-        "cnnviz gradcam sample_images/chelsea.png --target lynx --layer fire8 --view overlay",
+        "cnnviz gradcam sample_images/chelsea.png --target lynx --layer fire8 --view overlay\n"
+        "cnnviz gradcam sample_images/coffee.png --guided --grabcut",
     )
     def gradcam(
         network: NetworkOptions,
@@ -248,19 +249,24 @@ def _register_gradcam(app: typer.Typer) -> None:
             typer.Option("--layer", "-l", help="Whose maps to weight.", show_default="the last before the classifier"),
         ] = None,
         guided: Annotated[bool, typer.Option("--guided", help="Guided Grad-CAM: times guided backprop.")] = False,
+        grabcut: cutout.GrabcutOption = False,
         check: CheckOption = False,
         view: ViewOption = View.panel,
         colormap: ColormapOption = None,
         percentile: Annotated[float | None, clip_option("100, with --guided 99")] = None,
-        blur: BlurOption = 0.0,
+        blur: BlurOption = None,
     ) -> None:
         """Show where the last feature maps speak for the class (Selvaraju et al. 2017)."""
         from cnnviz import attribution
+        from cnnviz.cli import rectified
 
         def attribute(net: Network, pixels: Tensor, index: int | list[int], name: str) -> Tensor:
             if not guided:
                 return attribution.grad_cam(net, pixels, index, layer=name)
-            found = attribution.guided_grad_cam(net, pixels, index, layer=name)
+            return attribution.guided_grad_cam(net, pixels, index, layer=name)
+
+        def strength(found: Tensor) -> Tensor:
+            """The map (N, 1, H, W) of what was found, (N, 3, H, W) in color for guided Grad-CAM."""
             return found.abs().amax(1, keepdim=True)
 
         def find(net: Network, pixels: Tensor) -> list[Explained]:
@@ -274,29 +280,33 @@ def _register_gradcam(app: typer.Typer) -> None:
             name = facts["layer"]
             shown = min((name, *net.layers.aliases_of(net.layers.node(name))), key=len)  # fire9, not features.12.cat
             title = f"{'guided ' if guided else ''}Grad-CAM of {shown}"
-            blank = tell_if_blank(found, picture, title, verdict.target[1])
-            image = style.render(found, picture, verdict.caption(net), title)
-            return attribution_result(image, verdict, **facts, **blank)
+            blank = tell_if_blank(strength(found), picture, title, verdict.target[1])
+            colored = rectified.gradient_image(found[0], clip, picture.photo.size) if guided else None
+            wanted = verdict.target[0] if target is not None else None
+            cut = cutout.cut_out(net, picture, wanted, run.seed) if grabcut else None
+            extra = [cut.tile] if cut else []
+            image = style.render(strength(found), picture, verdict.caption(net), title, extra, colored)
+            result = attribution_result(image, verdict, **facts, **blank, **(cut.facts if cut else {}))
+            return replace(result, companions=cut.companions if cut else {})
 
         def explain(net: Network, picture: Picture) -> Result:
             (explained,) = find(net, picture.pixels)
             verdict, _, facts = explained
             result = draw(net, picture, explained)
             index, name = verdict.target[0], facts["layer"]
-            return checked(result, net, picture, verdict, lambda n: attribute(n, picture.pixels, index, name), run.seed)
 
+            def mapped(network: Network) -> Tensor:
+                return strength(attribute(network, picture.pixels, index, name))
+
+            return checked(result, net, picture, verdict, mapped, run.seed)
+
+        if grabcut:
+            cutout.require(output)
         clip = (99.0 if guided else 100.0) if percentile is None else percentile
-        style = MapStyle(view, colormap, clip, blur)
-        job = ImageJob("attribution", network, input, run, output, check_companions(output, check))
+        style = MapStyle(view, colormap, clip, blur, overlay_blur=_OVERLAY_BLUR if guided else 0.0)
+        companions = (*(cutout.COMPANIONS if grabcut else ()), *check_companions(output, check))
+        job = ImageJob("attribution", network, input, run, output, companions)
         job(explain if check else Technique(find, draw))
-
-
-def _require_grabcut(output: OutputOptions) -> None:
-    """Raise UsageError, before any work, where the cut-outs cannot be made or written."""
-    from cnnviz.attribution.segmentation import require_opencv
-
-    require_files(output, "--grabcut")
-    require_opencv()
 
 
 def _plain_gradients(net: Network, pixels: Tensor, target: str | None) -> list[Explained]:

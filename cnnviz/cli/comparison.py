@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from enum import Enum
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
 
     from cnnviz.network import Network
 
+_ONE_ROW = 4  # tiles that stand side by side
 _TILE = 260  # pixels, the height of a map on the sheet
 _USUAL = "saliency,smoothgrad,guided,gradcam,occlusion"
 
@@ -123,13 +125,19 @@ def register(app: typer.Typer) -> None:
         def explain(looks: Sequence[Look]) -> Result:
             verdicts = [judge(net, picture.pixels, target) for net, picture in looks]
             blanks: list[dict[str, str]] = []
+            columns = _columns(len(chosen) + 1) if len(looks) == 1 else None
             rows = [
-                _row(net, picture, verdict, chosen, view, run.seed, blanks)
+                _row(net, picture, verdict, chosen, view, run.seed, blanks, columns)
                 for (net, picture), verdict in zip(looks, verdicts, strict=True)
             ]
             return _result(stack(rows), [net for net, _ in looks], verdicts, blanks, target is not None)
 
         ComparisonJob.of(network, input, run, output).compare(explain)
+
+
+def _columns(count: int) -> int | None:
+    """How many of a network's tiles go into a row: all of up to four, otherwise as make the sheet nearly square."""
+    return None if count <= _ONE_ROW else math.ceil(math.sqrt(count))
 
 
 def _row(
@@ -140,8 +148,9 @@ def _row(
     view: TileView,
     seed: int,
     blanks: list[dict[str, str]],
+    columns: int | None,
 ) -> Image:
-    """The photo and a network's maps side by side, under what the network says.
+    """The photo and a network's maps, in rows of ``columns`` or side by side, under what the network says.
 
     ``blanks`` receives which methods' maps show nothing.
     """
@@ -157,7 +166,7 @@ def _row(
         style = MapStyle(View(view.value), None, method.percentile, blur, method.signed)
         tiles.append(style.render(found, picture, "", ""))
         captions.append(method.title + (" (smoothed)" if blur else ""))
-    return panel(tiles, captions, verdict.caption(net), tile_height=_TILE)
+    return panel(tiles, captions, verdict.caption(net), tile_height=_TILE, columns=columns)
 
 
 def _result(

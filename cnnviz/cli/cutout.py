@@ -1,17 +1,27 @@
-"""What ``saliency --grabcut`` writes beside its map: the mask, the object cut out, and the object on the photo."""
+"""What ``--grabcut`` writes beside a map: the mask, the object cut out, and the object on the photo."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
+import typer
+
+from cnnviz.cli import console
 from cnnviz.cli.job import Picture
+from cnnviz.cli.options import OutputOptions
+from cnnviz.cli.outputs import require_files
 
 if TYPE_CHECKING:
     from PIL.Image import Image
-    from torch import Tensor
+
+    from cnnviz.network import Network
 
 MASK, CUTOUT, OVERLAY = COMPANIONS = (".mask.png", ".cutout.png", ".overlay.png")
+GrabcutOption = Annotated[
+    bool,
+    typer.Option("--grabcut", help="Cut the object out: write mask, cut-out and overlay beside the map."),
+]
 _OUTLINE = "#ffcc00"
 _SATURATION, _BRIGHTNESS = 0.15, 0.4  # of the background in the overlay
 _LIGHT, _DARK, _SQUARE = 255, 222, 40  # the chequers behind a cut-out, and how many fit its longer side
@@ -26,14 +36,22 @@ class CutOut:
     facts: dict[str, Any]
 
 
-def cut_out(picture: Picture, found: Tensor, seed: int) -> CutOut:
-    """The foreground of the photo that the map ``found`` (1, 1, H, W) tells; negative values count as none."""
+def cut_out(network: Network, picture: Picture, target: int | None, seed: int) -> CutOut:
+    """The object on the photo, as the network sees it: of the likeliest classes, or of ``target`` alone.
+
+    Says so on stderr where what is cut out is hardly an object.
+    """
     from PIL import Image
 
-    from cnnviz.attribution import segment_foreground
+    from cnnviz.attribution.segmentation import doubt, object_map, segment_foreground
     from cnnviz.imaging import to_photo, to_pixels
 
-    mask = segment_foreground(to_pixels(picture.photo), found.clamp_min(0), seed=seed)
+    mask = segment_foreground(
+        to_pixels(picture.photo), object_map(network, picture.pixels, target, seed=seed), seed=seed
+    )
+    doubts = doubt(mask[0, 0])
+    if doubts:
+        console.warn(f"{picture.source.display}: the cut-out may not be the object: {doubts}. Name it with --target.")
     binary = to_photo(mask[0, 0].float())
     soft = _softened(binary)
     cut = picture.photo.convert("RGB")
@@ -41,7 +59,16 @@ def cut_out(picture: Picture, found: Tensor, seed: int) -> CutOut:
     pictures = {MASK: binary, CUTOUT: cut, OVERLAY: _overlaid(picture.photo, binary, soft)}
     tile = Image.composite(picture.photo, _chequers(picture.photo.size), soft)
     share = round(float(mask.float().mean()), 4)
-    return CutOut(pictures, (tile, "cut out by GrabCut"), {"foreground_share": share})
+    facts = {"foreground_share": share, **({"foreground_doubt": doubts} if doubts else {})}
+    return CutOut(pictures, (tile, "cut out by GrabCut"), facts)
+
+
+def require(output: OutputOptions) -> None:
+    """Raise UsageError, before any work, where the cut-outs cannot be made or written."""
+    from cnnviz.attribution.segmentation import require_opencv
+
+    require_files(output, "--grabcut")
+    require_opencv()
 
 
 def _softened(binary: Image) -> Image:

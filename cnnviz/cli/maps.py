@@ -52,8 +52,13 @@ def clip_option(default: str | None = None) -> Any:
 
 PercentileOption = Annotated[float, clip_option()]
 BlurOption = Annotated[
-    float,
-    typer.Option("--blur", min=0, help="Smooth the shown map by a Gaussian of so many of the network's pixels."),
+    float | None,
+    typer.Option(
+        "--blur",
+        min=0,
+        help="Smooth the shown map by a Gaussian of so many of the network's pixels.",
+        show_default="0; gradients laid over the photo 2",
+    ),
 ]
 
 
@@ -110,55 +115,73 @@ def verdicts(network: Network, logits: Tensor, target: str | int | None) -> list
 class MapStyle:
     """How the user wants maps drawn.
 
-    ``signed`` maps show both signs on a diverging scale. ``panel_blur`` smooths the map on a panel's overlay, and the
-    caption says so: the dots of a gradient are lost on a photo, while the map beside it is shown as it is.
+    ``signed`` maps show both signs on a diverging scale. ``overlay_blur`` smooths the map where it is laid over the
+    photo, in the overlay view as on a panel, unless ``blur`` says otherwise: the dots of a gradient are lost on a
+    photo, while the map alone is shown as it is.
     """
 
     view: View = View.panel
     colormap: str | None = None
     percentile: float = 99.0
-    blur: float = 0.0
+    blur: float | None = None
     signed: bool = False
-    panel_blur: float = 0.0
+    overlay_blur: float = 0.0
 
     def __post_init__(self) -> None:
         idle("colormap", "percentile", when=self.view is View.raw, why="with --view raw, gray and unclipped")
 
     def render(
-        self, found: Tensor, picture: Picture, caption: str, title: str, extra: Sequence[tuple[Image, str]] = ()
-    ) -> Image:
-        """A map (1, 1, H, W) as a picture in the view asked for; a panel ends with the ``extra`` tiles."""
-        from PIL import Image
-
-        from cnnviz.imaging import colorize, grey, overlay, smooth, upsample
-
-        shown = smooth(found[0, 0].detach().cpu().numpy(), self.blur)
-        if self.view is View.raw:
-            return grey(shown, signed=self.signed)
-        settings: dict[str, Any] = {"colormap": self.colormap, "signed": self.signed, "percentile": self.percentile}
-        if self.view is View.overlay:
-            return overlay(picture.photo, shown, **settings)
-        width, height = picture.photo.size
-        heat = Image.fromarray(colorize(upsample(shown, (height, width)), **settings))
-        return heat if self.view is View.heat else self._panel(picture, shown, heat, caption, title, settings, extra)
-
-    def _panel(
         self,
+        found: Tensor,
         picture: Picture,
-        shown: Any,
-        heat: Image,
         caption: str,
         title: str,
-        settings: dict[str, Any],
-        extra: Sequence[tuple[Image, str]],
+        extra: Sequence[tuple[Image, str]] = (),
+        colored: Image | None = None,
     ) -> Image:
-        from cnnviz.imaging import overlay, panel, smooth
+        """A map (1, 1, H, W) as an image in the view asked for; a panel ends with the ``extra`` tiles.
 
-        added = max(self.panel_blur - self.blur, 0.0)
-        over = overlay(picture.photo, smooth(shown, added), **settings)
-        note = f"overlay (map smoothed, σ = {self.panel_blur:g} px)" if added else "overlay"
-        tiles = [(picture.photo, "photo"), (heat, title), (over, note), *extra]
+        ``colored`` is shown instead of the map's heat: a gradient image in color of its own.
+        """
+        from cnnviz.imaging import grey, panel
+
+        if self.view is View.raw:
+            return grey(self._smoothed(found, self.blur or 0.0), signed=self.signed)
+        if self.view is View.overlay:
+            return self._overlay(found, picture)
+        heat = self._heat(found, picture) if colored is None or self.colormap else colored
+        if self.view is View.heat:
+            return heat
+        note = (
+            "overlay"
+            if self.blur is not None or not self.overlay_blur
+            else (f"overlay (map smoothed, σ = {self.overlay_blur:g} px)")
+        )
+        tiles = [(picture.photo, "photo"), (heat, title), (self._overlay(found, picture), note), *extra]
         return panel([tile for tile, _ in tiles], captions=[words for _, words in tiles], title=caption)
+
+    def _overlay(self, found: Tensor, picture: Picture) -> Image:
+        from cnnviz.imaging import overlay
+
+        smoothed = self._smoothed(found, self.overlay_blur if self.blur is None else self.blur)
+        return overlay(picture.photo, smoothed, **self._colors())
+
+    def _heat(self, found: Tensor, picture: Picture) -> Image:
+        from PIL import Image
+
+        from cnnviz.imaging import colorize, upsample
+
+        width, height = picture.photo.size
+        shown = upsample(self._smoothed(found, self.blur or 0.0), (height, width))
+        return Image.fromarray(colorize(shown, **self._colors()))
+
+    def _smoothed(self, found: Tensor, sigma: float) -> Any:
+        from cnnviz.imaging import smooth
+
+        return smooth(found[0, 0].detach().cpu().numpy(), sigma)
+
+    def _colors(self) -> dict[str, Any]:
+        return {"colormap": self.colormap, "signed": self.signed, "percentile": self.percentile}
 
 
 def tell_if_blank(found: Tensor, picture: Picture, title: str, whose: str) -> dict[str, Any]:

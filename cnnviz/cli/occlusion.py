@@ -112,7 +112,7 @@ def register(app: typer.Typer) -> None:
         view: ViewOption = View.panel,
         colormap: ColormapOption = None,
         percentile: PercentileOption = 100.0,
-        blur: BlurOption = 0.0,
+        blur: BlurOption = None,
     ) -> None:
         """Show where hiding the picture costs the class its score (Zeiler & Fergus 2014)."""
         style = MapStyle(view, colormap, percentile, blur)

@@ -36,7 +36,7 @@ def map_sheet(
     cell = min(max(cell, _LEAST), _MOST)
     margin = 24
     width, height = max(places.columns * cell, 560), places.rows * cell
-    face = Typeface([title, *(legend or {})])
+    face = Typeface()
     rows = _legend_rows(face, legend or {}, width)
     top = margin + (44 if title else 0)
     size = (width + 2 * margin, top + height + margin + (len(rows) * 26 + 8 if rows else 0))

@@ -24,8 +24,9 @@ def panel(
     captions: Sequence[str] | None = None,
     title: str | None = None,
     tile_height: int | None = None,
+    columns: int | None = None,
 ) -> Image.Image:
-    """Pictures of one height side by side, a caption under each and a title above, on white.
+    """Images of one height side by side, a caption under each and a title above, on white.
 
     Wide strips are stacked in one column instead.
 
@@ -34,6 +35,7 @@ def panel(
         captions: One for each tile, wrapped to two lines and shortened to fit; empty ones leave no gap.
         title: One line, shortened to fit.
         tile_height: Height of the tiles in pixels. None takes the largest photo's, held between 256 and 640.
+        columns: How many tiles in a row; None takes all.
 
     Raises UsageError if there are no tiles, or not as many captions.
     """
@@ -46,7 +48,7 @@ def panel(
         columns = 1
     else:
         shown = [_scaled(tile, tile_height / tile.height) for tile in tiles]
-        columns = len(tiles)
+        columns = columns or len(tiles)
     return _Sheet(_rows(shown, columns), _rows(captions or [], columns), title).draw()
 
 
@@ -133,9 +135,7 @@ class _Sheet:
 
     def _measure(self) -> None:
         """The sizes of type, of columns and of rows."""
-        captions = (text for row in self.captions for text in row)
-        texts = [*self.row_labels, *self.column_labels, self.title or "", *captions]
-        self.face = Typeface(texts)
+        self.face = Typeface()
         least = 1 if self.cell else _NARROWEST
         columns = max(len(tiles) for tiles in self.rows)
         self.widths = [

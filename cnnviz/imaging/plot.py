@@ -63,7 +63,7 @@ class _Plot:
     def draw(self) -> Image.Image:
         width, height = (length * _FINE for length in self.size)
         self.type = max(10, self.size[1] // 28) * _FINE
-        face = Typeface([self.x_label, self.y_label, *(line.name for line in self.series)])
+        face = Typeface()
         self.face, self.font = face, face.font(self.type)
         legend = round(1.5 * self.type) * len(self.series)
         self.box = (4 * self.type, legend + 2 * self.type, width - 2 * self.type, height - 3 * self.type)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import unicodedata
-from collections.abc import Iterable
 from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
@@ -41,15 +40,13 @@ _SPELLED = str.maketrans(
 
 
 class Typeface:
-    """One typeface for all the text of a figure, chosen so that all of it can be drawn.
+    """The typeface of all figures: the DejaVu Sans that matplotlib carries, or Pillow's own where that is missing.
 
-    Pillow's own, a plain sans serif, knows little beyond ASCII; if a text needs more (accents, Greek,
-    Cyrillic, signs), the DejaVu Sans that matplotlib carries takes its place. What neither knows is spelled
-    out or becomes a question mark, never an empty box.
+    What it does not know is spelled out or becomes a question mark, never an empty box.
     """
 
-    def __init__(self, texts: Iterable[str]) -> None:
-        self._path = None if all(_missing(text, None) == set() for text in texts) else _dejavu()
+    def __init__(self) -> None:
+        self._path = _dejavu()
 
     def font(self, size: int) -> Any:
         """The typeface at a size in pixels, as ``PIL.ImageDraw`` takes it."""

@@ -1,4 +1,4 @@
-"""GrabCut from a saliency map: drawn objects whose outline is known, the sample photos, and the command."""
+"""GrabCut from a map of where the object is: drawn objects of known outline, the sample photos, and the command."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ import torch
 from PIL import Image
 
 import cnnviz
+from cnnviz.attribution.segmentation import doubt
 from cnnviz.errors import ImageError, UsageError
 from cnnviz.imaging import read_recipe, to_photo
 
@@ -77,7 +78,7 @@ def test_parts_without_a_seed_are_dropped():
 @pytest.mark.parametrize(
     ("photo", "inside", "outside"),
     [
-        ("chelsea.png", [(110, 120), (30, 150), (200, 60)], [(120, 320), (20, 300), (200, 300)]),
+        ("chelsea.png", [(90, 115), (60, 150), (115, 230), (170, 120)], [(120, 320), (20, 20), (200, 300), (215, 20)]),
         ("coffee.png", [(60, 170), (150, 90), (190, 150)], [(10, 10), (40, 320), (210, 320), (10, 320)]),
     ],
 )
@@ -86,7 +87,7 @@ def test_the_cat_and_the_cup_are_cut_out(squeezenet, samples, photo, inside, out
     pixels = cnnviz.read_image(samples / photo, size=224)
     photo_pixels = cnnviz.read_image(samples / photo)
     scale = photo_pixels.shape[2] / 224
-    whole = cnnviz.segment_foreground(photo_pixels, cnnviz.saliency(squeezenet, pixels))[0, 0]
+    whole = cnnviz.segment_foreground(photo_pixels, cnnviz.object_map(squeezenet, pixels))[0, 0]
     mask = {place: bool(whole[int(place[0] * scale), int(place[1] * scale)]) for place in inside + outside}
     assert all(mask[place] for place in inside)
     assert not any(mask[place] for place in outside)
@@ -97,7 +98,7 @@ def test_what_cannot_be_cut_is_told():
     with pytest.raises(ImageError, match="too even"):
         cnnviz.segment_foreground(pixels, torch.ones_like(found))
     with pytest.raises(UsageError, match="Percentiles"):
-        cnnviz.segment_foreground(pixels, found, foreground=20, background=30)
+        cnnviz.segment_foreground(pixels, found, foreground=50, background=30)
     with pytest.raises(UsageError, match=r"maps \(N, 1, h, w\)"):
         cnnviz.segment_foreground(pixels, found.expand(2, -1, -1, -1))
 
@@ -118,6 +119,54 @@ def test_command_writes_mask_cut_out_and_overlay(run_cnnviz, samples, tmp_path):
     assert read_recipe(tmp_path / "cup.cutout.png") == read_recipe(tmp_path / "cup.png")
     again = run_cnnviz("saliency", samples / "coffee.png", *NET, "--grabcut", "-o", "cup.png")
     assert again.exit_code == 2
+
+
+def test_the_object_map_follows_the_class_that_is_named(squeezenet, samples):
+    """It lies in [0, 1], and another class than the likeliest one moves it."""
+    pixels = cnnviz.read_image(samples / "coffee.png", size=112)
+    found = cnnviz.object_map(squeezenet, pixels)
+    assert found.shape == (1, 1, *pixels.shape[2:])
+    assert (float(found.min()), float(found.max())) == (0, 1)
+    spoon = cnnviz.object_map(squeezenet, pixels, "wooden spoon")
+    assert (found - spoon).abs().max() > 0.05
+    assert torch.equal(found, cnnviz.object_map(squeezenet, pixels))
+
+
+def test_a_margin_is_background_where_the_map_is_not_sure():
+    pixels, found = scene(120, 160, 40)
+    reaching = torch.roll(pixels, -40, 3), torch.roll(found, -40, 3)  # the disc goes over the left border
+    without, cut = (cnnviz.segment_foreground(*reaching, margin=margin)[0, 0] for margin in (0.0, 0.1))
+    truth = torch.roll(disc(120, 160, 40), -40, 1)
+    assert overlap(without, truth) > overlap(cut, truth)
+    assert without[30, :6].any()
+    assert not cut[30, :6].any()
+
+
+@pytest.mark.parametrize(
+    ("rows", "columns", "words"),
+    [
+        (slice(1, 9), slice(1, 9), "keeps 64 % of the image"),
+        (slice(0, 10), slice(4, 6), None),
+        (slice(3, 6), slice(3, 6), None),
+    ],
+)
+def test_a_cut_that_is_hardly_an_object_is_told(rows, columns, words):
+    mask = torch.zeros(10, 10, dtype=torch.bool)
+    mask[rows, columns] = True
+    assert (doubt(mask) or "") == (f"it {words}" if words else "")
+    mask[0, 5] = mask[9, 5] = mask[5, 0] = mask[5, 9] = True
+    assert words or doubt(mask) == "it touches every border of the image"
+
+
+def test_gradcam_cuts_out_too_and_a_doubtful_cut_is_said_so(run_cnnviz, samples, tmp_path, monkeypatch):
+    arguments = ("gradcam", samples / "coffee.png", *NET, "--size", 128, "--grabcut", "--json", "-f", "-o", "cup.png")
+    record = json.loads(run_cnnviz(*arguments).stdout)
+    assert record["companions"] == ["cup.mask.png", "cup.cutout.png", "cup.overlay.png"]
+    assert "foreground_doubt" not in record
+    monkeypatch.setattr("cnnviz.attribution.segmentation._MUCH", 0.01)
+    result = run_cnnviz(*arguments)
+    assert json.loads(result.stdout)["foreground_doubt"].startswith("it keeps ")
+    assert "the cut-out may not be the object: it keeps" in result.stderr
 
 
 def test_standard_output_takes_one_picture(run_cnnviz, samples):

@@ -97,3 +97,12 @@ def test_networks_that_are_not_there(run_cnnviz, samples):
     assert (unknown.exit_code, "resnet19" in unknown.stderr) == (2, True)
     absent = run_cnnviz("compare", samples / "coffee.png", *NET, "-m", "resnet18")
     assert (absent.exit_code, "resnet18" in absent.stderr) == (3, True)
+
+
+def test_one_networks_maps_wrap_and_those_of_several_stand_in_rows(run_cnnviz, samples, tmp_path):
+    arguments = ("compare", samples / "coffee.png", "--size", 64, "-m", "squeezenet1_1", "-f")
+    run_cnnviz(*arguments, "--methods", "saliency,guided,gradcam,input-x-gradient,deconvnet", "-o", "six.png")
+    run_cnnviz(*arguments, "--methods", "saliency,guided,gradcam", "-o", "four.png")
+    six, four = (Image.open(tmp_path / name) for name in ("six.png", "four.png"))
+    assert six.width < four.width
+    assert six.height > 1.5 * four.height

@@ -223,3 +223,25 @@ def test_classify_lists_as_many_as_asked(run_cnnviz, samples):
     assert [len(r["predictions"]) for r in records] == [2, 2]
     assert records[0]["predictions"][0]["label"] == "espresso"
     assert records[0]["output"] is None
+
+
+@pytest.mark.parametrize("command", [("saliency",), ("gradcam", "--guided")])
+def test_a_gradient_over_the_photo_is_smoothed_in_every_view(run_cnnviz, samples, tmp_path, command):
+    """The overlay view is the panel's overlay; --blur 0 shows the dots."""
+    name, *options = command
+    arguments = (name, samples / "coffee.png", *NET, "--size", 96, *options, "-f", "--view", "overlay", "-o")
+    images = {}
+    for label, more in (("usual", ()), ("two", ("--blur", 2)), ("none", ("--blur", 0))):
+        run_cnnviz(*arguments, f"{label}.png", *more)
+        images[label] = np.asarray(Image.open(tmp_path / f"{label}.png")).astype(int)
+    assert np.array_equal(images["usual"], images["two"])
+    assert np.abs(images["usual"] - images["none"]).max() > 40
+
+
+def test_guided_grad_cam_is_in_color_about_gray(run_cnnviz, samples, tmp_path):
+    run_cnnviz("gradcam", samples / "coffee.png", *NET, "--size", 96, "--guided", "--view", "heat", "-f", "-o", "a.png")
+    shown = np.asarray(Image.open(tmp_path / "a.png")).astype(int)
+    assert np.abs(np.median(shown) - 128) <= 1
+    assert (shown.max(2) - shown.min(2)).max() > 40
+    assert shown.min() < 80
+    assert shown.max() > 175
