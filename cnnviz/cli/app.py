@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import codecs
+import io
 import os
 import sys
 from collections.abc import Sequence
@@ -80,9 +82,17 @@ topics.register(app)
 def main() -> None:
     """Run the command line and leave with its exit code."""
     stop_once()
+    _write_any_character()
     _heed_named_shell(sys.argv[1:])
     code = _run()
     _leave(code)
+
+
+def _write_any_character() -> None:
+    """Let results and messages hold names and signs that the console's own code page lacks, as on Windows."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper) and codecs.lookup(stream.encoding).name != "utf-8":
+            stream.reconfigure(encoding="utf-8", errors="backslashreplace")
 
 
 def _heed_named_shell(arguments: Sequence[str]) -> None:

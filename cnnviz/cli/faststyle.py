@@ -37,9 +37,7 @@ class StyleModelOptions:
     """Which trained style network, and where it computes."""
 
     model: _ModelOption = EMBEDDED
-    device: Annotated[str, typer.Option("--device", envvar="CNNVIZ_DEVICE", help="auto, cpu, cuda, cuda:N or mps.")] = (
-        "auto"
-    )
+    device: Annotated[str, typer.Option("--device", envvar="CNNVIZ_DEVICE", help="auto, cpu, cuda or cuda:N.")] = "auto"
 
     @property
     def path(self) -> Path | None:

@@ -170,7 +170,6 @@ def _health() -> Iterator[tuple[str, Any]]:
     ):
         yield package, _installed(package)
     yield "cuda", ", ".join(torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())) or "none"
-    yield "mps", "yes" if torch.backends.mps.is_available() else "none"
     yield "processors", os.cpu_count()
     free = available_memory(torch.device("cpu"))
     yield "free memory", f"{free / 2**30:.1f} GiB" if free else "unknown"

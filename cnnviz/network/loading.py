@@ -66,7 +66,7 @@ def load_network(
             those of the published weights, and of the best known ones for a file and random weights.
         labels: class names, or a file of them (one per line, or JSON); ImageNet's for networks of 1000 classes
             if None.
-        device: ``auto``, ``cpu``, ``cuda``, ``cuda:N`` or ``mps``.
+        device: ``auto``, ``cpu``, ``cuda`` or ``cuda:N``.
         precision: ``auto``, ``fp32``, ``tf32``, ``bf16`` or ``fp16``; on CUDA this network's convolutions in float32
             use TF32 with ``tf32`` only, whatever the process's own setting.
         mean, std: per-channel normalisation, if other than the one the weights were published with.

@@ -90,7 +90,7 @@ RECTIFIERS = {
     "torch.clamp(x, 0)": lambda x: torch.clamp(x, 0.0),
     "clip": lambda x: torch.clip(x, min=0),
     "clamp_min": lambda x: x.clamp_min(0),
-    "clamp to a tensor": lambda x: torch.clamp(x, min=torch.zeros((), dtype=x.dtype)),
+    "clamp to a tensor": lambda x: torch.clamp(x, min=x.new_zeros(())),
     "maximum": lambda x: torch.maximum(x, torch.zeros_like(x)),
     "maximum turned": lambda x: torch.maximum(torch.zeros((), dtype=torch.float64), x),
     "max": lambda x: torch.max(x, x.new_zeros(1)),
@@ -253,10 +253,10 @@ def test_what_only_orders_joins_or_normalizes_is_passed_over():
             left, right = self.group(F.dropout(self.two(x), training=self.training)).chunk(2, 1)
             x = F.relu(torch.cat([left.permute(0, 2, 3, 1).permute(0, 3, 1, 2), right.flip(1)], 1) + x[:, :, :, :] / 2)
             x = F.max_pool2d(F.pad(x, (1, 1, 1, 1)), 3, 2).roll(1, 2)
-            x = torch.matmul(torch.eye(x.shape[2], dtype=x.dtype), x)
+            x = torch.matmul(torch.eye(5, dtype=torch.float64), x)
             return torch.softmax(self.fc(F.avg_pool2d(x, 2, 2)[:, :, :, :4].reshape(x.size(0), -1)), 1)
 
-    network, x = network_of(Plain()), pixels()
+    network, x = network_of(Plain().eval()), pixels()
     for rule, explain in {"guided": cnnviz.guided_backprop, "deconvnet": cnnviz.deconvnet}.items():
         torch.testing.assert_close(explain(network, x, 1), reference(network, x, 1, rule))
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import signal
 import subprocess
@@ -64,6 +65,22 @@ def test_module_and_script_are_the_same_program(cnnviz_command):
     assert by_script.stdout == by_module.stdout == "cnnviz 0.1.0\n"
 
 
+def test_names_outside_the_consoles_code_page_are_written(cnnviz_command, samples, tmp_path):
+    """As on Windows, where a pipe's encoding is a code page of 256 characters."""
+    shutil.copy(samples / "rocket.jpg", tmp_path / "日本σ.jpg")
+    run = subprocess.run(
+        [*cnnviz_command, "saliency", "日本σ.jpg", "-m", "squeezenet1_1", "--size", "64"],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONIOENCODING": "cp1252"},
+        capture_output=True,
+        check=False,
+        timeout=240,
+    )
+    assert run.returncode == 0, run.stderr
+    assert run.stdout.decode("utf-8").strip() == "日本σ.saliency.png"
+
+
+@pytest.mark.needs("posix")
 def test_a_shell_pipeline(cnnviz_command, samples, tmp_path):
     shutil.copy(samples / "rocket.jpg", tmp_path)
     line = (
@@ -75,6 +92,7 @@ def test_a_shell_pipeline(cnnviz_command, samples, tmp_path):
     assert json.loads(run.stdout)["output"] == "rocket.saliency.png"
 
 
+@pytest.mark.needs("posix")
 def test_a_reader_that_goes_away_is_no_traceback(cnnviz_command):
     """As in ``cnnviz models | head -1``."""
     process = subprocess.Popen([*cnnviz_command, "models"], stdout=subprocess.PIPE, stderr=subprocess.PIPE)
@@ -84,6 +102,7 @@ def test_a_reader_that_goes_away_is_no_traceback(cnnviz_command):
     assert complaint == b""
 
 
+@pytest.mark.needs("posix")
 @pytest.mark.parametrize("how", [[signal.SIGINT], [signal.SIGTERM], [signal.SIGINT, signal.SIGINT, signal.SIGTERM]])
 def test_interrupting_keeps_what_was_finished(cnnviz_command, samples, tmp_path, how):
     for i in range(200):
@@ -112,6 +131,7 @@ def test_interrupting_keeps_what_was_finished(cnnviz_command, samples, tmp_path,
     assert not [name for name in there if not name.endswith(".png")]
 
 
+@pytest.mark.needs("posix")
 def test_a_full_disk_leaves_no_scrap(cnnviz_command, samples, tmp_path):
     """A limit on the size of files stands in for the disk."""
     line = f"ulimit -f 8; {cnnviz_command[0]} saliency {samples / 'rocket.jpg'} -m squeezenet1_1"

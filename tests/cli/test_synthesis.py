@@ -165,6 +165,7 @@ def test_an_old_snapshot_is_found_before_the_work(run_cnnviz, samples):
     assert not image.exists()
 
 
+@pytest.mark.needs("posix")
 def test_an_interrupted_job_leaves_its_picture_and_is_done_again(cnnviz_command, samples, tmp_path):
     # A shell's background jobs ignore SIGINT and hand that on; what is tested here is a job in the foreground.
     signal.signal(signal.SIGINT, signal.default_int_handler)

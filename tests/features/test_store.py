@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import os
-import signal
 import sqlite3
 import subprocess
 import sys
@@ -179,7 +177,7 @@ def test_a_killed_writer_leaves_a_whole_store(store: Store, tmp_path: Path):
     for _ in range(5):
         process.stdout.readline()
     time.sleep(0.05)
-    os.kill(process.pid, signal.SIGKILL)
+    process.kill()
     process.communicate()
     kept = len(store)
     assert kept >= 20 and kept % 4 == 0

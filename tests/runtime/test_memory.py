@@ -94,6 +94,7 @@ def test_small_networks_take_a_few_pictures_together(activations, expected):
     assert pictures_together(network, 224) == expected
 
 
+@pytest.mark.needs("posix")
 def test_threads_that_share_a_heap_reuse_what_the_others_freed():
     """In a process of its own, since it cannot be undone."""
     script = """

@@ -69,9 +69,7 @@ class NetworkOptions:
             show_default="yes; no with --mean or --std",
         ),
     ] = None
-    device: Annotated[str, option("--device", env="DEVICE", panel=NETWORK, help="auto, cpu, cuda, cuda:N or mps.")] = (
-        "auto"
-    )
+    device: Annotated[str, option("--device", env="DEVICE", panel=NETWORK, help="auto, cpu, cuda or cuda:N.")] = "auto"
     precision: Annotated[
         str, option("--precision", env="PRECISION", panel=NETWORK, help="auto, fp32, tf32, bf16 or fp16.")
     ] = "auto"
