@@ -43,7 +43,7 @@ _LINEAR = names(
     flatten unflatten ravel view view_as reshape reshape_as permute transpose movedim t contiguous clone detach
     to type type_as float double half bfloat16 cpu cuda expand expand_as broadcast_to repeat tile repeat_interleave
     squeeze unsqueeze unbind chunk split tensor_split hsplit vsplit narrow select index_select gather take getitem
-    roll flip fliplr flipud rot90 getattr
+    roll flip fliplr flipud rot90 getattr T mT H mH
     """
 )
 """What is linear, reorders, chooses the largest, or normalizes, whatever number of feature maps it is given."""
@@ -209,9 +209,11 @@ def _is_zero(argument: Any, values: Values, bent: Collection[fx.Node]) -> bool:
 def _choice(root: nn.Module, node: fx.Node) -> tuple[fx.Node, Any] | None:
     """The x and y of ``where(x > 0, x, y)`` or ``x.masked_fill(x < 0, y)``, in any spelling."""
     if operation(root, node) == "masked_fill":
-        condition, chosen = given(node, 1, "mask", None), (given(node, 2, "value", None), given(node, 0, "input", None))
+        condition, first, second = (
+            given(node, place, name, None) for place, name in ((1, "mask"), (2, "value"), (0, "input"))
+        )
     elif operation(root, node) == "where":
-        condition, *chosen = _choices(node)
+        condition, first, second = _choices(node)
     else:
         return None
     name = operation(root, condition) if isinstance(condition, fx.Node) else None
@@ -220,7 +222,7 @@ def _choice(root: nn.Module, node: fx.Node) -> tuple[fx.Node, Any] | None:
     left, right = given(condition, 0, "input", None), given(condition, 1, "other", None)
     holds = _COMPARISONS[name]
     compared, limit, above = (left, right, holds(1, 0)) if isinstance(left, fx.Node) else (right, left, holds(0, 1))
-    kept, other = chosen if above else chosen[::-1]
+    kept, other = (first, second) if above else (second, first)
     return (compared, other) if isinstance(limit, int | float) and limit == 0 and kept is compared else None
 
 

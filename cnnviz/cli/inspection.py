@@ -47,8 +47,9 @@ def register(app: typer.Typer) -> None:
         header = ("layer", "also called", "kind", "output", "parameters", "multiply-adds", "sees", "stride")
         console.table(header, [_layer_row(row) for row in shown], right=(4, 5))
         total = sum(p.numel() for p in net.module.parameters())
-        macs = sum(row.macs for row in rows)
-        console.detail(f"{name}: {total:,} parameters, {macs / 1e9:.3f} G multiply-adds")
+        macs = sum(row.macs or 0 for row in rows)
+        more = " and those of the layers where it is unknown" if any(row.macs is None for row in rows) else ""
+        console.detail(f"{name}: {total:,} parameters, {macs / 1e9:.3f} G multiply-adds{more}")
 
     @command(app, "info", examples="cnnviz info chelsea.saliency.png\ncnnviz info --command chelsea.saliency.png")
     def info(
@@ -99,8 +100,8 @@ def _layer_row(row: Layer) -> tuple[str, ...]:
         row.kind,
         "×".join(map(str, row.shape)),
         f"{row.parameters:,}" if row.parameters else "",
-        f"{row.macs:,}" if row.macs else "",
-        f"{field.size[0]}×{field.size[1]}" if field else "all",
+        "unknown" if row.macs is None else f"{row.macs:,}" if row.macs else "",
+        f"{field.size[0]}×{field.size[1]}" if field else row.sees,
         str(field.stride[0]) if field else "",
     )
 
@@ -116,6 +117,8 @@ def _layer_json(row: Layer) -> dict[str, Any]:
         "multiply_adds": row.macs,
         "receptive_field": field.size if field else None,
         "stride": field.stride if field else None,
+        "sees": row.sees,
+        "layout": row.layout,
     }
 
 

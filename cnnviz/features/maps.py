@@ -8,8 +8,9 @@ from typing import Any
 import torch
 
 from cnnviz.network import Network
-from cnnviz.network.geometry import ReceptiveField, receptive_fields
+from cnnviz.network.geometry import ReceptiveField
 from cnnviz.network.shapes import shapes_of_pass
+from cnnviz.network.sight import receptive_fields
 
 
 @dataclass(frozen=True)

@@ -39,7 +39,7 @@ def _replaced(kind: Any) -> Iterator[None]:
     forward, is_own = kind.forward, vars(kind).get("forward")
 
     def traced(*args: Any, **kwargs: Any) -> Any:
-        found: list[fx.Proxy] = []
+        found: list[Any] = []
         fx.node.map_aggregate((args, kwargs), lambda each: found.append(each) if isinstance(each, fx.Proxy) else None)
         if not found:
             return forward(*args, **kwargs)

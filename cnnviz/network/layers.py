@@ -7,24 +7,25 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from torch import Size, fx, nn
+from torch import Size, fx
 
 from cnnviz.errors import UsageError
-from cnnviz.network import geometry
-from cnnviz.network.geometry import ReceptiveField
+from cnnviz.network.costs import gathered, measured
+from cnnviz.network.geometry import ReceptiveField, Seen, Sight
 from cnnviz.network.graph import block_nodes, layer_nodes, natural_order
 from cnnviz.network.layout import MAP, Layouts
-from cnnviz.network.shapes import output_shapes
+from cnnviz.network.sight import sights
 
 
 @dataclass(frozen=True)
 class Layer:
     """One layer of a network at a given picture size.
 
-    ``shape`` is that of its output without the batch axis, (C, H, W) for maps; ``parameters`` counts its own
-    weights; ``macs`` are multiply-adds for one picture; ``receptive_field`` is None where each position sees the
-    whole picture. ``layout`` tells in which order a map's axes lie while it is computed (``NCHW``, ``NHWC``), and is
-    None for what is no map.
+    ``shape`` is that of its output without the batch axis, (C, H, W) for maps; ``parameters`` counts the weights that
+    no layer before it uses; ``macs`` are multiply-adds for one picture, None where it cannot be told how many.
+    ``receptive_field`` is None where positions have no window of their own; ``sees`` tells what instead: ``all`` of the
+    picture, or ``unknown``; it is ``window`` for the others. ``layout`` tells in which order a map's axes lie while it
+    is computed (``NCHW``, ``NHWC``), and is None for what is no map.
     """
 
     name: str
@@ -32,8 +33,9 @@ class Layer:
     kind: str
     shape: tuple[int, ...]
     parameters: int
-    macs: int
+    macs: int | None
     receptive_field: ReceptiveField | None
+    sees: str
     layout: str | None
 
     @property
@@ -153,38 +155,27 @@ class LayerTable:
 
     def table(self, channels: int, size: tuple[int, int]) -> list[Layer]:
         """Every layer's facts for pictures of ``size`` (height, width), worked out without computing any value."""
-        shapes = output_shapes(self._graph_module, (1, channels, *size))
-        fields = geometry.receptive_fields(self._graph_module, shapes)
-        counted: set[str] = set()
-        rows = []
-        for name, node in self._layers.items():
-            if not isinstance(shapes[node], Size):
-                continue  # a tuple on its way into the next operation
-            module = self._graph_module.get_submodule(str(node.target)) if node.op == "call_module" else None
-            fresh = module is not None and str(node.target) not in counted
-            counted.add(str(node.target))
-            turn = self._layouts.turn(node) or range(len(shapes[node]))
-            rows.append(
-                Layer(
-                    name=name,
-                    aliases=self.aliases_of(node),
-                    kind=type(module).__name__ if module else name.rsplit(".", 1)[-1].rstrip("_0123456789"),
-                    shape=tuple(shapes[node][axis] for axis in turn)[1:],
-                    parameters=sum(p.numel() for p in module.parameters()) if module and fresh else 0,
-                    macs=multiply_adds(module, shapes[node]) if module else 0,
-                    receptive_field=fields.get(node),
-                    layout=self._layouts.of(node) if self._layouts.is_map(node) else None,
-                )
-            )
-        return rows
+        shapes, macs = measured(self._graph_module, (1, channels, *size))
+        seen = sights(self._graph_module, shapes, self._layouts)
+        # Several tensors on their way into the next operation are no row; what they cost is the next one's.
+        rows = {name: node for name, node in self._layers.items() if isinstance(shapes[node], Size)}
+        parameters, macs = gathered(self._graph_module, set(rows.values()), macs)
+        return [
+            self._row(name, node, shapes[node], parameters[node], macs[node], seen.get(node, Sight.UNKNOWN))
+            for name, node in rows.items()
+        ]
 
-
-def multiply_adds(module: nn.Module, output: Size) -> int:
-    """Multiply-adds of one convolution or linear layer for one picture; other layers count as none."""
-    if isinstance(module, nn.Conv2d):
-        per_value = module.in_channels // module.groups * module.kernel_size[0] * module.kernel_size[1]
-    elif isinstance(module, nn.Linear):
-        per_value = module.in_features
-    else:
-        return 0
-    return per_value * (output.numel() // output[0])
+    def _row(self, name: str, node: fx.Node, shape: Size, parameters: int, macs: int | None, seen: Seen) -> Layer:
+        module = self._graph_module.get_submodule(str(node.target)) if node.op == "call_module" else None
+        turn = self._layouts.turn(node) or range(len(shape))
+        return Layer(
+            name=name,
+            aliases=self.aliases_of(node),
+            kind=type(module).__name__ if module else name.rsplit(".", 1)[-1].rstrip("_0123456789"),
+            shape=tuple(shape[axis] for axis in turn)[1:],
+            parameters=parameters,
+            macs=macs,
+            receptive_field=seen if isinstance(seen, ReceptiveField) else None,
+            sees="window" if isinstance(seen, ReceptiveField) else seen.value,
+            layout=self._layouts.of(node) if self._layouts.is_map(node) else None,
+        )

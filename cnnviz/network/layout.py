@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from functools import cached_property
 from typing import Any
 
-from torch import Size, fx
+from torch import Size, fx, nn
 
 from cnnviz.network.graph import depends_on_input
 from cnnviz.network.operations import POINTWISE, given, names, operation
@@ -28,6 +28,7 @@ WINDOWED = names(
 )
 """Operations on maps whose channels are the second axis."""
 
+_WITH_INDICES = names("MaxPool2d AdaptiveMaxPool2d max_pool2d max_pool2d_with_indices adaptive_max_pool2d")
 REDUCING = names("mean sum amax amin std var prod norm logsumexp max min argmax argmin any all median nanmean")
 PADDING = names(
     "pad ZeroPad2d ConstantPad2d ReflectionPad2d ReplicationPad2d CircularPad2d ZeroPad1d ConstantPad1d ConstantPad3d"
@@ -104,8 +105,8 @@ class Layouts:
         letters = found.get(first) if isinstance(first, fx.Node) else None
         if not letters or name not in _RULES:
             return None
-        if name == "getitem" and operation(self._graph_module, first) in PARTING | WINDOWED:
-            return letters  # one of several of a kind
+        if is_part(self._graph_module, node):
+            return letters
         try:
             return _RULES[name](node, letters, self._graph_module)
         except (IndexError, TypeError, ValueError, KeyError):
@@ -115,6 +116,13 @@ class Layouts:
         """A convolution of what is unknown makes maps."""
         unknown = all(found.get(source) is None for source in node.all_input_nodes)
         return MAP if unknown and operation(self._graph_module, node) in WINDOWED else None
+
+
+def is_part(root: nn.Module, node: fx.Node) -> bool:
+    """Whether a node takes one out of several tensors that lie alike, as those of ``chunk``."""
+    if operation(root, node) != "getitem" or not isinstance(node.args[1], int):
+        return False
+    return operation(root, node.all_input_nodes[0]) in PARTING | _WITH_INDICES
 
 
 def _has_channels_second(letters: str) -> bool:
@@ -140,7 +148,7 @@ def _grown(graph_module: fx.GraphModule, input_shape: tuple[int, ...]) -> dict[f
     }
     found = {}
     for node, shape in first.items():
-        shapes = {letter: other.get(node) for letter, other in others.items()}
+        shapes: dict[str, Any] = {letter: other.get(node) for letter, other in others.items()}
         if isinstance(shape, Size) and all(isinstance(o, Size) and len(o) == len(shape) for o in shapes.values()):
             found[node] = "".join(
                 _letter([letter for letter, other in shapes.items() if other[axis] != length])
@@ -250,6 +258,7 @@ def _indexed(node: fx.Node, letters: str, _: Any) -> str:
 _RULES: dict[str, Callable[[fx.Node, str, Any], str]] = {
     **dict.fromkeys(("mean", "sum", "amax", "amin"), _reduced),
     "permute": _permuted,
+    "mT": lambda node, letters, _: letters[:-2] + letters[:-3:-1],
     "transpose": _transposed,
     "movedim": _moved,
     "flatten": _flattened,

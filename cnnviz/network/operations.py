@@ -7,7 +7,16 @@ from typing import Any
 
 from torch import fx, nn
 
+
+def names(text: str) -> frozenset[str]:
+    """The words of a text."""
+    return frozenset(text.split())
+
+
 _LIBRARIES = {"", "builtins", "_operator", "operator", "math", "torch", "torchvision"}
+
+_TURNING = names("T mT H mH")
+"""Attributes of a tensor that are the tensor with its axes in another order."""
 
 _SPELLINGS = {
     "iadd": "add",
@@ -35,11 +44,6 @@ _SPELLINGS = {
     "less_equal": "le",
     "absolute": "abs",
 }
-
-
-def names(text: str) -> frozenset[str]:
-    """The words of a text."""
-    return frozenset(text.split())
 
 
 POINTWISE = names(
@@ -72,6 +76,8 @@ def operation(root: nn.Module, node: fx.Node) -> str | None:
     if node.op == "call_method":
         return _plain(str(node.target))
     if node.op == "call_function":
+        if node.target is getattr:
+            return str(node.args[1]) if node.args[1] in _TURNING else "getattr"
         home = str(getattr(node.target, "__module__", None) or "").partition(".")[0]
         return _plain(getattr(node.target, "__name__", "")) if home in _LIBRARIES else None
     return None

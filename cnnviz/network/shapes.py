@@ -14,7 +14,6 @@ class _ShapeInterpreter(fx.Interpreter):
 
     def __init__(self, graph_module: fx.GraphModule) -> None:
         super().__init__(graph_module)
-        self.extra_traceback = False
         self.shapes: dict[fx.Node, Any] = {}
 
     def run_node(self, n: fx.Node) -> Any:
@@ -24,7 +23,7 @@ class _ShapeInterpreter(fx.Interpreter):
         return value
 
 
-class _MetaInterpreter(_ShapeInterpreter):
+class MetaInterpreter(_ShapeInterpreter):
     """Runs a graph on meta tensors, which have shapes and no values, whatever its parameters are on."""
 
     def call_module(self, target: Any, args: Any, kwargs: Any) -> Any:
@@ -45,25 +44,26 @@ class _MetaInterpreter(_ShapeInterpreter):
         return value.to("meta") if isinstance(value, Tensor) else value
 
 
-def _meta_input(graph_module: fx.GraphModule, shape: tuple[int, ...]) -> Tensor:
+def meta_input(graph_module: fx.GraphModule, shape: tuple[int, ...]) -> Tensor:
+    """A picture of a shape, without values."""
     dtype = next((p.dtype for p in graph_module.parameters()), torch.float32)
     return torch.empty(shape, device="meta", dtype=dtype)
 
 
 def output_shapes(graph_module: fx.GraphModule, input_shape: tuple[int, ...]) -> dict[fx.Node, Any]:
     """The output shape of every node (for nodes that give no tensor: their value), computed on shapes alone."""
-    interpreter = _MetaInterpreter(graph_module)
+    interpreter = MetaInterpreter(graph_module)
     with torch.no_grad():
-        interpreter.run(_meta_input(graph_module, input_shape))
+        interpreter.run(meta_input(graph_module, input_shape))
     return interpreter.shapes
 
 
 def shapes_as_far(graph_module: fx.GraphModule, input_shape: tuple[int, ...]) -> dict[fx.Node, Any]:
     """The same, up to the first node that does not take a picture of this shape."""
-    interpreter = _MetaInterpreter(graph_module)
+    interpreter = MetaInterpreter(graph_module)
     with torch.no_grad():
         try:
-            interpreter.run(_meta_input(graph_module, input_shape))
+            interpreter.run(meta_input(graph_module, input_shape))
         except Exception:  # whatever a user's code raises
             return interpreter.shapes
     return interpreter.shapes

@@ -20,8 +20,9 @@ from torch import Tensor, fx
 
 from cnnviz.errors import UsageError
 from cnnviz.network import Network
-from cnnviz.network.geometry import ReceptiveField, receptive_fields
+from cnnviz.network.geometry import ReceptiveField
 from cnnviz.network.shapes import output_shapes
+from cnnviz.network.sight import receptive_fields
 from cnnviz.runtime.precision import gradients_of
 
 Size = tuple[int, int]
@@ -207,7 +208,10 @@ def _fields(network: Network, layers: Sequence[str], size: Size) -> dict[str, Re
     fields = {layer: found.get(node) for layer, node in nodes.items()}
     for layer, field in fields.items():
         if field is None:
-            raise UsageError(f"Layer '{layer}' sees the whole picture from each position: there are no pieces of it.")
+            raise UsageError(
+                f"Positions of layer '{layer}' have no window of their own: they may see the whole picture, "
+                "so there are no pieces of it."
+            )
     return {layer: field for layer, field in fields.items() if field is not None}
 
 

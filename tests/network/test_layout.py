@@ -59,8 +59,15 @@ def wrapped(module: nn.Module, classes: int = 5, size: int = 16) -> Network:
 def outputs(network: Network, pixels: torch.Tensor) -> dict[str, torch.Tensor]:
     """What forward hooks see of every leaf module."""
     found: dict[str, torch.Tensor] = {}
-    leaves = [(name, m) for name, m in network.module.named_modules() if not list(m.children())]
-    hooks = [m.register_forward_hook(lambda m, i, out, name=name: found.setdefault(name, out)) for name, m in leaves]
+
+    def keep(name: str):
+        def hook(module, inputs, output) -> None:
+            found.setdefault(name, output)
+
+        return hook
+
+    leaves = [(name, module) for name, module in network.module.named_modules() if not list(module.children())]
+    hooks = [module.register_forward_hook(keep(name)) for name, module in leaves]
     network.module(network.normalize(pixels))
     for hook in hooks:
         hook.remove()
@@ -112,7 +119,7 @@ def test_the_table_and_the_commands_work_see_channels_as_channels(network):
 def test_grad_cam_where_channels_come_last(network):
     """Weights and maps by hand, from what a hook sees and its gradient."""
     x, kept = pixels(), {}
-    hook = network.module.one.act.register_forward_hook(lambda m, i, out: kept.setdefault("maps", out))
+    hook = network.module.one.act.register_forward_hook(lambda m, i, out: kept.update(maps=out))
     leaf = x.clone().requires_grad_()
     score = network.module(network.normalize(leaf))[:, 1].sum()
     hook.remove()

@@ -1,0 +1,131 @@
+"""What a graph's layers cost: the weights that each brings, and the multiply-adds for one picture.
+
+Counted where they are done, operation by operation, so that it is the same whether a convolution is a module, a
+function, one of a subclass, or with weights made of others.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Collection, Mapping
+from typing import Any
+
+import torch
+from torch import Tensor, fx, nn
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils.flop_counter import flop_registry
+
+from cnnviz.network.graph import depends_on_input
+from cnnviz.network.operations import names
+from cnnviz.network.shapes import MetaInterpreter, meta_input, shapes_of_pass
+
+_UNTOLD = names(
+    """
+    _trilinear lstm gru rnn_tanh rnn_relu mkldnn_rnn_layer _cudnn_rnn miopen_rnn _thnn_fused_lstm_cell
+    _thnn_fused_gru_cell _cdist_forward cdist _fft_r2c _fft_c2r _fft_c2c linalg_matrix_exp
+    _transformer_encoder_layer_fwd _native_multi_head_attention
+    """
+)
+"""PyTorch's operations that multiply and add in numbers that depend on how they are done."""
+
+
+def measured(
+    graph_module: fx.GraphModule, input_shape: tuple[int, ...]
+) -> tuple[dict[fx.Node, Any], dict[fx.Node, int | None]]:
+    """Each node's output shape, and its multiply-adds (None where it cannot be told how many).
+
+    On shapes alone; a module that needs values for its shapes is shown an empty picture, and nothing is told of its
+    multiply-adds.
+    """
+    interpreter = _CountingInterpreter(graph_module)
+    try:
+        with torch.no_grad():
+            interpreter.run(meta_input(graph_module, input_shape))
+    except Exception:  # whatever a user's code raises where there are no values
+        parameter = next(graph_module.parameters(), torch.empty(0))
+        if parameter.is_meta:
+            raise
+        shapes = shapes_of_pass(graph_module, torch.zeros(input_shape, dtype=parameter.dtype, device=parameter.device))
+        return shapes, dict.fromkeys(graph_module.graph.nodes)
+    return interpreter.shapes, interpreter.macs
+
+
+class _CountingInterpreter(MetaInterpreter):
+    def __init__(self, graph_module: fx.GraphModule) -> None:
+        super().__init__(graph_module)
+        self.macs: dict[fx.Node, int | None] = {}
+
+    def run_node(self, n: fx.Node) -> Any:
+        with _Counter() as counter:
+            value = super().run_node(n)
+        self.macs[n] = None if counter.untold else counter.macs
+        return value
+
+
+class _Counter(TorchDispatchMode):
+    """Counts the multiply-adds of every operation below it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.macs, self.untold = 0, False
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        kwargs = kwargs or {}
+        out = func(*args, **kwargs)
+        packet = func._overloadpacket
+        if packet in flop_registry:
+            self.macs += flop_registry[packet](*args, **kwargs, out_val=out) // 2
+        elif packet in (torch.ops.aten.mv, torch.ops.aten.dot):
+            self.macs += args[0].numel()
+        elif packet is torch.ops.aten.addmv:
+            self.macs += args[1].numel()
+        self.untold |= packet.__name__ in _UNTOLD
+        return out
+
+
+def gathered(
+    graph_module: fx.GraphModule, rows: Collection[fx.Node], macs: Mapping[fx.Node, int | None]
+) -> tuple[dict[fx.Node, int], dict[fx.Node, int | None]]:
+    """The parameters and multiply-adds of ``rows``, with those of the nodes that are no rows at the next that is one.
+
+    A parameter that several layers share is the first one's.
+    """
+    owned: dict[fx.Node, int] = dict.fromkeys(rows, 0)
+    spent: dict[fx.Node, int | None] = dict.fromkeys(rows, 0)
+    known: set[int] = set()
+    of_input = depends_on_input(graph_module.graph)  # what is made of weights alone is made once, not for each picture
+    for node in graph_module.graph.nodes:
+        owner = _owner(node, rows)
+        if owner is None:
+            continue
+        for parameter in _parameters(graph_module, node):
+            if id(parameter) not in known:
+                known.add(id(parameter))
+                owned[owner] += parameter.numel()
+        count, before = macs.get(node), spent[owner]
+        if node in of_input and node.op != "placeholder":
+            spent[owner] = None if count is None or before is None else before + count
+    return owned, spent
+
+
+def _owner(node: fx.Node, rows: Collection[fx.Node]) -> fx.Node | None:
+    """The first of ``rows`` that a node's value goes into, itself included."""
+    waiting, seen = [node], set()
+    while waiting:
+        nearest = waiting.pop(0)
+        if nearest in rows:
+            return nearest
+        for user in nearest.users:
+            if user not in seen:
+                seen.add(user)
+                waiting.append(user)
+    return None
+
+
+def _parameters(root: nn.Module, node: fx.Node) -> list[Tensor]:
+    if node.op == "call_module":
+        return list(root.get_submodule(str(node.target)).parameters())
+    if node.op == "get_attr":
+        value = functools.reduce(getattr, str(node.target).split("."), root)
+        return [value] if isinstance(value, nn.Parameter) else []
+    return []

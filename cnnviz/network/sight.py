@@ -1,0 +1,291 @@
+"""What each position of every feature map sees of the picture: a window, all of it, or what cannot be told.
+
+A window is stated only through operations that are known to keep positions where they are, or to slide a window over
+them: anything else, and these in ways that mix or move positions, is the whole picture or unknown.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from torch import Size, Tensor, fx
+
+from cnnviz.network.geometry import PIXEL, ReceptiveField, Seen, Sight, Window, union, window_of
+from cnnviz.network.layout import PARTING, REDUCING, RESHAPING, Layouts, axes_of, is_part
+from cnnviz.network.operations import POINTWISE, given, names, operation
+
+_MIXING = names("GroupNorm group_norm instance_norm")
+"""Every position of the output sees every one of the input."""
+
+_ORDERING = names("permute transpose movedim mT unsqueeze squeeze")
+
+
+def receptive_fields(
+    graph_module: fx.GraphModule, shapes: dict[fx.Node, Any], layouts: Layouts | None = None
+) -> dict[fx.Node, ReceptiveField | None]:
+    """The receptive field of every node with a spatial map; None where a position has no window of its own.
+
+    ``shapes`` holds each node's output shape (see ``cnnviz.network.shapes.output_shapes``).
+    """
+    found = sights(graph_module, shapes, layouts)
+    return {node: seen if isinstance(seen, ReceptiveField) else None for node, seen in found.items()}
+
+
+def sights(
+    graph_module: fx.GraphModule, shapes: dict[fx.Node, Any], layouts: Layouts | None = None
+) -> dict[fx.Node, Seen]:
+    """The same, with what is known of positions that have no window of their own."""
+    return _Following(graph_module, shapes, layouts).found
+
+
+def _holds_tensors(shape: Any) -> bool:
+    """Whether a node's value is a tensor or several (rather than, say, the shape of one)."""
+    return isinstance(shape, Size) or (isinstance(shape, tuple | list) and any(isinstance(x, Tensor) for x in shape))
+
+
+class _Following:
+    """Goes through a graph, from the pixels on."""
+
+    def __init__(self, graph_module: fx.GraphModule, shapes: dict[fx.Node, Any], layouts: Layouts | None) -> None:
+        self.root, self.shapes = graph_module, shapes
+        pixels = next(node for node in graph_module.graph.nodes if node.op == "placeholder")
+        self.layouts = layouts or Layouts(graph_module, shapes[pixels][1:])
+        self.found: dict[fx.Node, Seen] = {}
+        for node in graph_module.graph.nodes:
+            if node.op == "placeholder":
+                self.found[node] = PIXEL
+            elif node.op != "output" and _holds_tensors(shapes.get(node)):
+                sources = [source for source in node.all_input_nodes if source in self.found]
+                if sources:
+                    self.found[node] = self._seen(node, sources)
+
+    def _seen(self, node: fx.Node, sources: Sequence[fx.Node]) -> Seen:
+        shape, merged = self.shapes[node], union(self.found[source] for source in sources)
+        name = operation(self.root, node)
+        if merged is Sight.WHOLE or (isinstance(shape, Size) and len(shape) <= 2) or name in _MIXING:
+            return Sight.WHOLE
+        if isinstance(merged, Sight) or name is None:
+            return Sight.UNKNOWN
+        try:
+            return self._through(node, name, merged, sources)
+        except (AttributeError, IndexError, KeyError, TypeError, ValueError):
+            return Sight.UNKNOWN  # written in a way that is not known, or by numbers that are computed
+
+    def _through(self, node: fx.Node, name: str, merged: ReceptiveField, sources: Sequence[fx.Node]) -> Seen:
+        letters = self._letters(node, sources)
+        if letters is None:
+            return Sight.UNKNOWN
+        rule = _WINDOWS.get(name)
+        if rule is not None:
+            return self._slid(merged, rule(self, node), letters, transposed="ranspose" in name)
+        if name.startswith(("Adaptive", "adaptive")):
+            return self._adapted(node, merged, letters)
+        if name in {"pad", "ZeroPad2d", "ConstantPad2d"}:
+            return self._padded(node, merged, letters)
+        stays = name in _ORDERING or name in POINTWISE or (name in RESHAPING and self._is_kept_by_view(node, letters))
+        return merged if stays else self._along_axes(node, name, merged, letters)
+
+    def _along_axes(self, node: fx.Node, name: str, merged: ReceptiveField, letters: str) -> Seen:
+        """Past an operation that mixes or moves values along some axes, or is not known at all."""
+        mixed = _MIXED[name](self, node, letters) if name in _MIXED else None
+        if mixed is not None:
+            return merged if mixed <= {"C"} else Sight.WHOLE if not mixed & {"N"} else Sight.UNKNOWN
+        moved = _MOVED[name](self, node, letters) if name in _MOVED else {"N"}
+        return merged if moved <= {"C"} else Sight.UNKNOWN
+
+    def _letters(self, node: fx.Node, sources: Sequence[fx.Node]) -> str | None:
+        """The axes of what a node is made of: maps that lie alike, as large as one another."""
+        letters = [self.layouts.of(source) for source in sources]
+        if not all(each and each.count("H") == each.count("W") == 1 for each in letters) or len(set(letters)) > 1:
+            return None
+        sizes = {self._size(source, str(letters[0])) for source in sources}
+        made = self.layouts.of(node)
+        if len(sizes) > 1 or not made or made.count("H") != 1 or made.count("W") != 1:
+            return None
+        return letters[0]
+
+    def _size(self, node: fx.Node, letters: str) -> tuple[int, int]:
+        shape = self.shapes[node]
+        if not isinstance(shape, Size):  # several of a kind
+            shape = next(part.shape for part in shape)
+        return shape[letters.index("H")], shape[letters.index("W")]
+
+    def module(self, node: fx.Node) -> Any:
+        return self.root.get_submodule(str(node.target))
+
+    def value(self, argument: Any) -> Any:
+        """An argument, or what it was computed to be."""
+        return fx.node.map_arg(argument, lambda each: self.shapes[each])
+
+    def _slid(self, merged: ReceptiveField, window: Window, letters: str, transposed: bool) -> Seen:
+        if letters not in ("NCHW", "NCWH"):
+            return Sight.UNKNOWN
+        window = window if letters == "NCHW" else window.turned()
+        return (merged.through_transposed(window) if transposed else merged.through(window)) or Sight.UNKNOWN
+
+    def _adapted(self, node: fx.Node, merged: ReceptiveField, letters: str) -> Seen:
+        """Pooling to a given size: a window where the sizes divide."""
+        before, after = self._size(node.all_input_nodes[0], letters), self._size(node, letters)
+        sides = [old // new for old, new in zip(before, after, strict=True)]
+        if any(new == 1 and old > 1 for old, new in zip(before, after, strict=True)):
+            return Sight.WHOLE
+        if any(old != new * side for old, new, side in zip(before, after, sides, strict=True)):
+            return Sight.UNKNOWN
+        return merged.through(Window((sides[0], sides[1]), (sides[0], sides[1])))
+
+    def _padded(self, node: fx.Node, merged: ReceptiveField, letters: str) -> Seen:
+        if node.op == "call_module":
+            pads, mode = self.module(node).padding, "constant"
+        else:
+            pads, mode = self.value(given(node, 1, "pad")), given(node, 2, "mode", "constant")
+        before = {letter: pads[2 * n] for n, letter in enumerate(reversed(letters)) if 2 * n < len(pads)}
+        sides = [pads[2 * n : 2 * n + 2] for n, letter in enumerate(reversed(letters)) if letter in "HW"]
+        if mode != "constant" and any(any(side) for side in sides):
+            return Sight.UNKNOWN
+        return merged.through(Window((1, 1), padding=(int(before.get("H", 0)), int(before.get("W", 0)))))
+
+    def _is_kept_by_view(self, node: fx.Node, letters: str) -> bool:
+        """Whether a view parts or joins channels alone, so that positions stay."""
+        made, source = str(self.layouts.of(node)), node.all_input_nodes[0]
+        if _without_runs(made) != _without_runs(letters):
+            return False
+        kept = [
+            [length for letter, length in zip(way, self.shapes[each], strict=True) if letter != "C"]
+            for way, each in ((made, node), (letters, source))
+        ]
+        return kept[0] == kept[1]
+
+
+def _without_runs(letters: str) -> str:
+    return "".join(letter for n, letter in enumerate(letters) if letter != "C" or letters[n - 1 : n] != "C")
+
+
+def _of_convolution(following: _Following, node: fx.Node) -> Window:
+    module = following.module(node)
+    window = window_of(module.kernel_size, module.stride, module.padding, module.dilation)
+    within = all(
+        window.dilation[a] * (window.kernel[a] - 1) >= 2 * window.padding[a] for a in range(2)
+    )  # then what is mirrored is seen anyhow
+    if module.padding_mode != "zeros" and not (within and module.padding_mode in {"reflect", "replicate"}):
+        raise ValueError("padded with what lies elsewhere")
+    return window
+
+
+def _of_pooling(following: _Following, node: fx.Node) -> Window:
+    module = following.module(node)
+    stride = module.kernel_size if module.stride is None else module.stride
+    return window_of(module.kernel_size, stride, getattr(module, "padding", 0), getattr(module, "dilation", 1))
+
+
+def _of_convolving_call(following: _Following, node: fx.Node) -> Window:
+    weight = following.shapes[given(node, 1, "weight")]
+    stride, padding = given(node, 3, "stride", 1), given(node, 4, "padding", 0)
+    dilation = given(node, 7 if operation(following.root, node) == "conv_transpose2d" else 5, "dilation", 1)
+    return window_of(tuple(weight[2:]), *map(following.value, (stride, padding, dilation)))
+
+
+def _of_pooling_call(following: _Following, node: fx.Node) -> Window:
+    name = operation(following.root, node)
+    first = 2 if name == "lp_pool2d" else 1
+    kernel = following.value(given(node, first, "kernel_size"))
+    stride = following.value(given(node, first + 1, "stride", None))
+    padding = 0 if name == "lp_pool2d" else following.value(given(node, 3, "padding", 0))
+    dilation = following.value(given(node, 4, "dilation", 1)) if str(name).startswith("max") else 1
+    return window_of(kernel, kernel if stride in (None, [], ()) else stride, padding, dilation)
+
+
+_WINDOWS: dict[str, Callable[[_Following, fx.Node], Window]] = {
+    **dict.fromkeys(("Conv2d", "ConvTranspose2d"), _of_convolution),
+    **dict.fromkeys(("MaxPool2d", "AvgPool2d", "LPPool2d"), _of_pooling),
+    **dict.fromkeys(("conv2d", "conv_transpose2d"), _of_convolving_call),
+    **dict.fromkeys(("max_pool2d", "max_pool2d_with_indices", "avg_pool2d", "lp_pool2d"), _of_pooling_call),
+}
+
+Letters = set[str]
+_Touched = Callable[[_Following, fx.Node, str], Letters]
+
+
+def _along(position: int, name: str, default: Any = None) -> _Touched:
+    """The axes that an argument tells."""
+
+    def touched(following: _Following, node: fx.Node, letters: str) -> Letters:
+        if node.op == "call_module":
+            return {letters[following.module(node).dim]}
+        if given(node, position, name, None) is None and default is not None:
+            return {letters[default]}
+        return {letters[axis] for axis in axes_of(node, position, name, len(letters))}
+
+    return touched
+
+
+def _second(following: _Following, node: fx.Node, letters: str) -> Letters:
+    return {letters[1]}
+
+
+def _last(following: _Following, node: fx.Node, letters: str) -> Letters:
+    return {letters[-1]}
+
+
+def _of_layer_norm(following: _Following, node: fx.Node, letters: str) -> Letters:
+    is_module = node.op == "call_module"
+    shape = (
+        following.module(node).normalized_shape if is_module else following.value(given(node, 1, "normalized_shape"))
+    )
+    return set(letters[-len(shape) :])
+
+
+def _of_statistics(following: _Following, node: fx.Node, letters: str) -> Letters:
+    """Of normalization by what was measured in training: none; else by the map's own: all."""
+    if node.op == "call_module":
+        module = following.module(node)
+        return set() if module.running_mean is not None and not module.training else {"H", "W"}
+    measured = given(node, 1, "running_mean", None) is not None and given(node, 5, "training", False) is False
+    return set() if measured else {"H", "W"}
+
+
+def _of_product(following: _Following, node: fx.Node, letters: str) -> Letters:
+    """``x @ weight`` mixes the last axis."""
+    first, second = node.all_input_nodes
+    is_weight = second not in following.found and len(following.shapes[second]) == 2
+    return {letters[-1]} if first in following.found and is_weight else {"N"}
+
+
+def _of_index(following: _Following, node: fx.Node, letters: str) -> Letters:
+    if is_part(following.root, node):
+        return set()
+    index = node.args[1] if isinstance(node.args[1], tuple) else (node.args[1],)
+    used = sum(each is not None and each is not Ellipsis for each in index)
+    touched, axis = set(), 0
+    for each in index:
+        if each is Ellipsis:
+            axis += len(letters) - used
+        elif each is not None:
+            if each != slice(None, None, None):
+                touched.add(letters[axis])
+            axis += 1
+    return touched
+
+
+_MIXED: dict[str, _Touched] = {
+    **dict.fromkeys(REDUCING - {"norm"}, _along(1, "dim")),
+    **dict.fromkeys(("softmax", "log_softmax", "Softmax", "LogSoftmax", "cumsum"), _along(1, "dim")),
+    "norm": _along(2, "dim"),
+    "normalize": _along(2, "dim", 1),
+    **dict.fromkeys(("Softmax2d", "LocalResponseNorm", "local_response_norm"), _second),
+    **dict.fromkeys(("LayerNorm", "RMSNorm", "layer_norm", "rms_norm"), _of_layer_norm),
+    **dict.fromkeys(("BatchNorm2d", "InstanceNorm2d", "batch_norm"), _of_statistics),
+    **dict.fromkeys(("Linear", "linear"), _last),
+    "matmul": _of_product,
+}
+"""Operations that mix the values along some axes: which."""
+
+_MOVED: dict[str, _Touched] = {
+    "cat": _along(1, "dim", 0),
+    **dict.fromkeys(PARTING, _along(2, "dim", 0)),
+    "roll": _along(2, "dims"),
+    "flip": _along(1, "dims"),
+    "select": _along(1, "dim"),
+    "getitem": _of_index,
+}
+"""Operations that move or leave out values along some axes: which."""
