@@ -26,7 +26,7 @@ def kept_whole() -> Iterator[None]:
 
 
 def _descendants(kind: type) -> list[Any]:
-    found = kind.__subclasses__()
+    found: list[Any] = kind.__subclasses__()
     return found + [each for child in found for each in _descendants(child)]
 
 

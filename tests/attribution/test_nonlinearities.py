@@ -31,7 +31,7 @@ class Acting(nn.Module):
 
 def network_of(module: nn.Module) -> Network:
     spec = InputSpec(size=12, mean=(0.0,) * 3, std=(1.0,) * 3)
-    return Network(module.double(), labels=tuple("abcd"), spec=spec)
+    return Network(module.double().eval(), labels=tuple("abcd"), spec=spec)
 
 
 def pixels() -> torch.Tensor:

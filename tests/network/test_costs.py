@@ -189,9 +189,9 @@ def test_looking_at_the_table_leaves_hooked_weights_alone():
     with pytest.warns(FutureWarning):
         module = nn.Sequential(nn.utils.weight_norm(nn.Conv2d(3, 5, 3)), nn.AdaptiveAvgPool2d(1), nn.Flatten())
     network = wrapped(module)
-    before = network.module[0].weight
+    before = network.body[0].weight
     assert network.layer_table()[0].macs == 5 * 27 * 14 * 14
-    assert network.module[0].weight is before
+    assert network.body[0].weight is before
 
 
 def test_the_command_shows_what_is_known(run_cnnviz):

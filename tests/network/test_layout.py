@@ -53,7 +53,7 @@ def network() -> Network:
 
 def wrapped(module: nn.Module, classes: int = 5, size: int = 16) -> Network:
     spec = InputSpec(size=size, mean=(0.0,) * 3, std=(1.0,) * 3)
-    return Network(module, labels=tuple(map(str, range(classes))), spec=spec)
+    return Network(module.eval(), labels=tuple(map(str, range(classes))), spec=spec)
 
 
 def outputs(network: Network, pixels: torch.Tensor) -> dict[str, torch.Tensor]:
@@ -66,9 +66,10 @@ def outputs(network: Network, pixels: torch.Tensor) -> dict[str, torch.Tensor]:
 
         return hook
 
+    normalized = network.normalize(pixels)
     leaves = [(name, module) for name, module in network.module.named_modules() if not list(module.children())]
     hooks = [module.register_forward_hook(keep(name)) for name, module in leaves]
-    network.module(network.normalize(pixels))
+    network.module(normalized)
     for hook in hooks:
         hook.remove()
     return found
@@ -235,7 +236,7 @@ def test_real_networks_with_channels_last(name, last):
     import torchvision
 
     torch.manual_seed(0)
-    network = Network(getattr(torchvision.models, name)(), name=name)
+    network = Network(getattr(torchvision.models, name)().eval(), name=name)
     x = torch.rand(1, 3, 64, 96)
     seen = {name: out for name, out in outputs(network, x).items() if isinstance(out, torch.Tensor) and out.ndim == 4}
     rows = {row.name: row for row in network.layer_table((64, 96))}
