@@ -91,12 +91,20 @@ def outside_range(low: float, high: float, whose: str = "Pixels") -> str | None:
 
 
 def _outside(pixels: Tensor) -> str | None:
-    if pixels.numel() == 0 or pixels.is_meta:
+    if pixels.numel() == 0 or pixels.is_meta or is_transformed():
         return None
     low, high = (float(value) for value in pixels.detach().aminmax())
     if not (abs(low) < float("inf") and abs(high) < float("inf")):
         raise UsageError("The pixels hold NaN or infinite values.")
     return outside_range(low, high)
+
+
+def is_transformed() -> bool:
+    """Whether ``torch.func`` is at work, under which no value can be looked at."""
+    import torch
+
+    functorch = getattr(torch._C, "_functorch", None)
+    return functorch is not None and functorch.peek_interpreter_stack() is not None
 
 
 def _named(value: object) -> str:

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, fx, nn
 
 from cnnviz.errors import DivergedError, ModelError, UsageError
+from cnnviz.imaging.checks import is_transformed
 from cnnviz.network.graph import LAYER
 
 if TYPE_CHECKING:
@@ -53,7 +54,7 @@ def described(output: object) -> str:
     if isinstance(output, list | tuple):
         kinds = [str(tuple(part.shape)) if isinstance(part, Tensor) else type(part).__name__ for part in output]
         shapes = "" if any(isinstance(part, fx.Node) for part in output) else f" ({', '.join(kinds)})"
-        return f"{_named(output)} of {len(output)} values{shapes}"
+        return f"{_named(output)} of {len(output)} value{'' if len(output) == 1 else 's'}{shapes}"
     return "nothing" if output is None else f"an object of the type {type(output).__name__}"
 
 
@@ -63,8 +64,10 @@ def _named(output: object) -> str:
 
 
 def _remedy(output: object) -> str:
+    if isinstance(output, Tensor) and not output.is_floating_point():
+        return "Wrap it in a module that returns the logits, floats that a gradient can be taken of."
     if isinstance(output, Tensor) and output.ndim == 1:
-        return "One logit for each picture has the shape (N, 1): output.unsqueeze(1)."
+        return "Keep the first axis: one logit for each picture has the shape (N, 1), as output.unsqueeze(1) makes it."
     if isinstance(output, Tensor) and output.ndim == 4 and output[0, 0].numel() > 1:
         return "Networks that segment or detect are not classifiers; wrap it in a module that pools the map."
     if isinstance(output, Tensor) and output.ndim > 2:
@@ -83,17 +86,11 @@ def _counted(count: int, thing: str) -> str:
 
 def is_finite(value: Tensor) -> bool:
     """Whether no number in ``value`` is infinite or NaN; what has no values, or is being traced, passes."""
-    if value.is_meta or value.numel() == 0 or not (value.is_floating_point() or value.is_complex()) or _is_wrapped():
+    if value.is_meta or value.numel() == 0 or not (value.is_floating_point() or value.is_complex()) or is_transformed():
         return True
     value = value.detach()
     # A sum takes no memory, and is finite only where all is; one of large numbers may overflow.
     return bool(value.sum().isfinite()) or bool(value.isfinite().all())
-
-
-def _is_wrapped() -> bool:
-    """Whether ``torch.func`` is at work, under which no value can be looked at."""
-    functorch = getattr(torch._C, "_functorch", None)
-    return functorch is not None and functorch.peek_interpreter_stack() is not None
 
 
 def ailment(value: Tensor) -> str | None:

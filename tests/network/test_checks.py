@@ -172,3 +172,16 @@ def test_gray_networks_take_a_mean_of_their_own():
     network = Network(module, spec=InputSpec(size=8, channels=1, mean=[0.4], std=torch.tensor([0.2])))
     luma = (PIXELS * torch.tensor([0.299, 0.587, 0.114]).view(1, 3, 1, 1)).sum(1, keepdim=True)
     torch.testing.assert_close(network(PIXELS), module((luma - 0.4) / 0.2))
+
+
+def test_networks_can_be_transformed_by_torch_func():
+    network = Network(Giving(), labels=("a", "b", "c"), spec=SPEC)
+    torch.testing.assert_close(torch.func.vmap(lambda one: network(one[None])[0])(PIXELS), network(PIXELS))
+    rows = torch.func.jacrev(network)(PIXELS[:1])[0, :, 0]
+    torch.testing.assert_close(rows[1], cnnviz.input_x_gradient(network, PIXELS[:1], 1)[0] / PIXELS[0])
+
+
+def test_one_logit_has_one_label():
+    network = Network(Giving(classes=1), labels=("cat", "dog"), spec=SPEC)
+    with pytest.raises(UsageError, match=r"name 2 classes, but the network has 1 \(one logit"):
+        network.predict(PIXELS)
