@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 import torch
 from torch import Tensor, fx, nn
 
 from cnnviz.errors import UsageError
 from cnnviz.network import Network
-from cnnviz.network.graph import LAYER
+from cnnviz.network.graph import LAYER, depends_on_input
+from cnnviz.network.operations import names, operation
 from cnnviz.runtime.memory import in_batches_that_fit
 
+_CLASSIFIERS = names("Linear Conv2d linear conv2d matmul mm addmm")
 _PASSED_OVER = (nn.Dropout, nn.Flatten, nn.Identity)
 
 
@@ -19,10 +23,12 @@ def feature_layer(network: Network) -> str:
     fc7's activations in AlexNet and VGG, the average pool in ResNets, fire9 in SqueezeNet: what Donahue et al.,
     "DeCAF", ICML 2014, arXiv:1310.1531, found to serve as a description of a picture.
     """
-    nodes = [n for n in network.graph.graph.nodes if n.op == "call_module" and _is_classifier(network, n)]
-    if not nodes:
+    graph_module = network.graph
+    made = depends_on_input(graph_module.graph)
+    read = [found for node in graph_module.graph.nodes if (found := _classified(graph_module, node, made)) is not None]
+    if not read:
         raise UsageError(f"{network.name} has no classifier to take the features before; name a layer with --layer.")
-    node = nodes[-1].all_input_nodes[0]
+    node = read[-1]
     while node.all_input_nodes and _is_passed_over(network, node):
         node = node.all_input_nodes[0]
     if LAYER not in node.meta:
@@ -30,8 +36,12 @@ def feature_layer(network: Network) -> str:
     return network.layers.name_of(node)
 
 
-def _is_classifier(network: Network, node: fx.Node) -> bool:
-    return isinstance(network.graph.get_submodule(str(node.target)), nn.Linear | nn.Conv2d)
+def _classified(graph_module: fx.GraphModule, node: fx.Node, made: Collection[fx.Node]) -> fx.Node | None:
+    """What a linear layer or convolution takes, be it a module or a function of weights; None for any other node."""
+    if operation(graph_module, node) not in _CLASSIFIERS:
+        return None
+    taken = [source for source in node.all_input_nodes if source in made]
+    return taken[0] if len(taken) == 1 else None
 
 
 def _is_passed_over(network: Network, node: fx.Node) -> bool:

@@ -70,3 +70,19 @@ def test_unknown_layers_and_networks_without_a_classifier(squeezenet, chelsea):
     pooling = Network(nn.Sequential(nn.AvgPool2d(2), nn.Flatten()), labels=("a",))
     with pytest.raises(UsageError, match="no classifier"):
         feature_layer(pooling)
+
+
+def test_the_classifier_may_be_a_function_of_weights():
+    class Functional(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.one, self.two = nn.Conv2d(3, 4, 3), nn.Conv2d(4, 6, 3)
+            self.weight = nn.Parameter(torch.rand(5, 6))
+
+        def forward(self, x):
+            x = self.two(self.one(x).relu()).relu().mean((2, 3))
+            return nn.functional.linear(nn.functional.normalize(x), nn.functional.normalize(self.weight))
+
+    network = Network(Functional(), labels=tuple("abcde"))
+    assert feature_layer(network) == "normalize"
+    assert cnnviz.embed_images(network, torch.rand(2, 3, 12, 12)).shape == (2, 6)
