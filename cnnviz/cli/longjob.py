@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cnnviz.cli import console, outputs
+from cnnviz.cli.idle import idle
 from cnnviz.cli.job import Result
 from cnnviz.cli.options import LongOptions
 from cnnviz.errors import ImageError
@@ -63,6 +64,7 @@ class Watch:
         """Watch one run whose picture will be written to ``path`` (None: not to a file known beforehand)."""
         self._last, self._frames = None, []
         self._path, self._recipe, self._force = path, recipe, force
+        idle("save_every", when=path is None, why="where the name of the output is not known beforehand")
         self._refuse_old_snapshots()
         try:
             yield
@@ -95,6 +97,7 @@ class Watch:
 
     def _tell(self, step: Step) -> None:
         if self._advance is None:
+            idle("save_every", when=step.total <= self.options.save_every, why=f"before the last step, {step.total}")
             self._bar = console.progress(step.total, "steps")
             self._advance = self._bar.__enter__()
         # Reading a number from a device waits for it, so the words are made only where they are seen.

@@ -327,6 +327,8 @@ def register(app: typer.Typer) -> None:
 
 def _tell_idle(settings: dict[str, Any], swept: str | None) -> None:
     """Say which options have no effect beside the others."""
+    if swept:
+        idle(swept, why="beside a --sweep of it")
     is_newton = settings["optimizer"] == "lbfgs"
     if is_newton and swept == "learning_rate":
         raise UsageError("--sweep learning-rate is of Adam: give --optimizer adam too.")

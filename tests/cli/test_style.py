@@ -142,7 +142,21 @@ def test_the_estimate_is_told_when_asked_for(run_cnnviz, samples):
 def test_quality_options_reach_the_painting(run_cnnviz, samples):
     """Each changes the picture, in float32, by more than rounding; what is written says so."""
     pictures = (samples / "chelsea.png", samples / "ink.jpg")
-    common = (*NET, "--precision", "fp32", "--size", 40, "--steps", 6, "--scales", 2, "--optimizer", "adam")
+    common = (
+        *NET,
+        "--precision",
+        "fp32",
+        "--size",
+        40,
+        "--steps",
+        6,
+        "--scales",
+        2,
+        "--optimizer",
+        "adam",
+        "--polish",
+        0,
+    )
     assert run_cnnviz("style", *pictures, *common, "-o", "plain.png").exit_code == 0
     plain = np.array(Image.open("plain.png").convert("RGB"), dtype=int)
     options = (
@@ -153,7 +167,7 @@ def test_quality_options_reach_the_painting(run_cnnviz, samples):
         name = f"{number}.png"
         assert run_cnnviz("style", *pictures, *common, *option, "-o", name).exit_code == 0
         changed = np.abs(np.array(Image.open(name).convert("RGB")) - plain) > 3
-        assert changed.mean() > 0.01, option
+        assert changed.mean() > 0.02, option
     line = json.loads(run_cnnviz("info", "1.png").stdout)["command_line"]
     assert "--no-carry" in line
 
