@@ -58,6 +58,7 @@ def complete(command: list[str], words: str) -> list[str]:
     return run.stdout.split()
 
 
+@pytest.mark.needs("posix")
 def test_the_shell_completes_commands_options_and_networks(cnnviz_command):
     assert complete(cnnviz_command, "cnnviz sal") == ["saliency"]
     assert complete(cnnviz_command, "cnnviz saliency --perc") == ["--percentile"]
@@ -65,6 +66,7 @@ def test_the_shell_completes_commands_options_and_networks(cnnviz_command):
     assert complete(cnnviz_command, "cnnviz saliency --model vgg16") == ["vgg16", "vgg16_bn"]
 
 
+@pytest.mark.needs("posix")
 @pytest.mark.parametrize(
     ("shell", "startup", "folder", "said"),
     [
