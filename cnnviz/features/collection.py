@@ -189,6 +189,7 @@ def fill(
         device: where the network is, to which the next batch is copied meanwhile.
     """
     missing = [set(aspect.store.missing(files)) for aspect in aspects]
+    rebuilt = _rebuilt(aspects)
     todo = [key for key in files if any(key in keys for keys in missing)]
     filling = Filling(kept=len(files) - len(todo))
     looks: dict[tuple[int, str], Entry] = {}
@@ -220,7 +221,17 @@ def fill(
             filling.computed += len(keys)
         if on_step:
             on_step(Step(filling.computed + len(filling.failed), len(todo)))
+    if _rebuilt(aspects) > rebuilt:  # what was there already is lost
+        rest = {key: path for key, path in files.items() if key not in filling.failed}
+        again = fill(rest, aspects, read, batch=batch, workers=workers, device=device)
+        filling.failed.update(again.failed)
+        filling.computed = min(len(rest), filling.computed + again.computed)
+        filling.kept = len(rest) - filling.computed
     return filling
+
+
+def _rebuilt(aspects: Sequence[Aspect]) -> int:
+    return sum(aspect.store.rebuilt for aspect in aspects)
 
 
 def _entries(

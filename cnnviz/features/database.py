@@ -64,6 +64,8 @@ class Database:
             if _is_damage(error):
                 raise sqlite3.DatabaseError(*error.args) from error
             raise self._unusable(error) from error
+        except (UnicodeDecodeError, sqlite3.InterfaceError) as error:  # a schema of noise, in SQLite's own message
+            raise sqlite3.DatabaseError(str(error)) from error
         except OSError as error:
             raise self._unusable(error) from error
 

@@ -60,6 +60,8 @@ class Store:
         self.width = width
         self.dtype = np.dtype(dtype)
         self._on_rebuilt = on_rebuilt
+        self.rebuilt = 0
+        """How often its index was found damaged and begun again: what was kept is lost then."""
         self._database = Database(folder / "index.sqlite", _SCHEMA, self._rebuilt)
 
     @property
@@ -125,6 +127,7 @@ class Store:
 
     def _rebuilt(self, index: Path) -> None:
         """The rows of a lost index are room wasted."""
+        self.rebuilt += 1
         for array in self.folder.glob("vectors-*.bin"):
             with suppress(OSError):  # where another process has it open, some systems keep it
                 array.unlink()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import sqlite3
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -180,3 +182,16 @@ def test_prefetch_keeps_order_and_bounds_what_waits():
         except ValueError:
             found.append(-number)
     assert found == [n * n if n != 7 else -7 for n in range(50)]
+
+
+def test_what_a_damaged_index_takes_with_it_is_computed_again(files, tmp_path):
+    """One entry is seen to be damaged; that all are lost shows only when it is written anew."""
+    looks = looks_aspect(Home(tmp_path), "white")
+    fill(files, [looks], Reader())
+    looks.store.close()
+    with contextlib.closing(sqlite3.connect(looks.store.folder / "index.sqlite")) as connection:
+        connection.execute("UPDATE entries SET place = place + 1000 WHERE place = 0")
+        connection.commit()
+    filling = fill(files, [looks], Reader())
+    assert looks.store.missing(files) == []
+    assert (filling.computed, filling.kept, filling.failed) == (len(files), 0, {})

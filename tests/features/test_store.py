@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import random
 import sqlite3
 import subprocess
 import sys
@@ -250,3 +251,20 @@ def test_an_index_that_cannot_be_replaced_is_one_sentence(store: Store):
     index.mkdir()
     with pytest.raises(ImageError, match=r"index\.sqlite' cannot be used"):
         store.missing(["key1"])
+
+
+@pytest.mark.parametrize("seed", range(60))
+def test_an_index_with_noise_in_it_heals(store: Store, seed: int):
+    store.add([entry(n) for n in range(5)])
+    store.close()
+    index = store.folder / "index.sqlite"
+    content, dice = bytearray(index.read_bytes()), random.Random(seed)
+    pages = [0, *(start for start in range(0, len(content), 512) if any(content[start : start + 512]))]
+    for _ in range(12):
+        content[dice.choice(pages) + dice.randrange(512)] ^= dice.randrange(1, 256)
+    index.write_bytes(content)
+    keys = [f"key{n}" for n in range(5)]
+    for _ in range(2):  # an index that is damaged where only writing comes is lost then
+        due = store.missing(keys)
+        store.add([entry(n) for n in range(5) if f"key{n}" in due])
+    assert_sound(store, list(range(5)))
