@@ -119,7 +119,7 @@ def _may_choose(x: Tensor, weight: Tensor, bias: Tensor | None) -> bool:
         and not (weight.requires_grad or (bias is not None and bias.requires_grad))
         and not torch.is_autocast_enabled("cpu")
         and torch.backends.mkldnn.is_available()
-        and torch.backends.mkldnn.enabled
+        and bool(torch.backends.mkldnn.enabled)
     )
 
 
