@@ -17,7 +17,6 @@ import traceback
 from collections.abc import Callable
 from dataclasses import dataclass, field, fields, is_dataclass
 from enum import Enum
-from pathlib import Path
 from typing import Any, get_type_hints
 
 import typer
@@ -62,23 +61,12 @@ class Invocation:
 
 
 def _portable(value: Any) -> Any:
-    """An option's value for a recipe: files by their name alone, which folders they lie in is nobody's business."""
+    """An option's value for a recipe, files as they were named."""
     if isinstance(value, Enum):
         return value.value
     if isinstance(value, list | tuple):
         return [_portable(item) for item in value]
-    if isinstance(value, int | float) or value is None:
-        return value
-    return Path(value).name or "." if isinstance(value, Path) or _is_place(value) else str(value)
-
-
-def _is_place(text: str) -> bool:
-    """Whether a text names a file or folder, or something in a folder, as a pattern or ``starry.jpg:2`` may."""
-    path = Path(text)
-    try:
-        return text != "" and (path.exists() or (path.parent != Path() and path.parent.is_dir()))
-    except (OSError, ValueError):  # too long for a name, or with a zero in it
-        return False
+    return value if isinstance(value, int | float) or value is None else str(value)
 
 
 current = Invocation()
@@ -87,6 +75,13 @@ current = Invocation()
 
 served: dict[str, Callable[..., None]] = {}
 """Every command by its name: called with all its options' values, it runs, and raises what goes wrong."""
+
+_options: dict[str, frozenset[str]] = {}
+
+
+def options_of(name: str) -> frozenset[str]:
+    """The options of the command ``name`` by the names recipes know them by; empty for no such command."""
+    return _options.get(name, frozenset())
 
 
 def command(
@@ -138,6 +133,7 @@ def _spread(function: Callable, name: str) -> Callable:
         with_exit_codes(lambda: serve(**values), debug=values.get("debug", False))
 
     served[name] = serve
+    _options[name] = frozenset(map(_option_name, parameters))
     call.__name__ = function.__name__
     call.__doc__ = function.__doc__
     context = inspect.Parameter("context", inspect.Parameter.POSITIONAL_OR_KEYWORD, annotation=typer.Context)

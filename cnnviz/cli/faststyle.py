@@ -63,7 +63,7 @@ class StyleModelOptions:
         device = choose_device(self.device)
         place = _place(self.path)
         weights = WeightsInfo(place.name if self.path else EMBEDDED, sha256(place))
-        return Painter(load_fast_style(place, device), weights.label, weights)
+        return Painter(load_fast_style(place, device), str(self.path or EMBEDDED), weights)
 
 
 @dataclass

@@ -119,6 +119,11 @@ class NetworkJob(ImageJob):
 class FolderJob(NetworkJob):
     """A command over many pictures that makes one thing of them all."""
 
+    def told(self) -> dict[str, Any]:
+        """The options that say which pictures are meant, for recipes."""
+        said = {name: getattr(self.input, name) for name in ("recursive", "shard", "files_from")}
+        return {name: value for name, value in said.items() if value}
+
     def __call__(self, make: Callable[[Network, Album], Result]) -> None:  # type: ignore[override]
         """Write what ``make`` makes of the pictures; exits with 1 if it left any out."""
         if replay.keeps(self, make):  # type: ignore[arg-type]
@@ -130,12 +135,11 @@ class FolderJob(NetworkJob):
             console.detail(f"Nothing to do: shard {self.input.shard} of the pictures is empty.")
             return
         model, remark = self.network.choose(self.technique)
-        extra: dict[str, Any] = {"recursive": True} if self.input.recursive else {}
-        extra |= {"shard": self.input.shard} if self.input.shard else {}
 
         def of_album(network: Network) -> Result:
             result = make(network, album)
-            result.recipe = {"parameters": {**current.parameters(), **extra}, **result.recipe}
+            told = {"inputs": self.input.images or [], "parameters": {**current.parameters(), **self.told()}}
+            result.recipe = {**told, **result.recipe}
             return result
 
         self._of_one(Source(None, label=album.name), model, remark, of_album)

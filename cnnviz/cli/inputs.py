@@ -42,6 +42,11 @@ class Source:
     def display(self) -> str:
         return str(self.path) if self.path else self.label or "<stdin>"
 
+    @property
+    def named(self) -> str:
+        """What is typed for it: the path as it was given, or ``-``."""
+        return str(self.path) if self.path else self.label or STDIN
+
     def content(self) -> Path | bytes:
         """What the imaging room reads: the path, or all of standard input."""
         return self.path if self.path else sys.stdin.buffer.read()

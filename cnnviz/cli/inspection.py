@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import platform
-import shlex
 from collections.abc import Iterator
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -16,6 +15,7 @@ import typer
 from cnnviz import __version__
 from cnnviz.cli import console
 from cnnviz.cli.command import command
+from cnnviz.cli.commandline import again
 from cnnviz.cli.idle import idle
 from cnnviz.cli.options import NetworkOptions, RunOptions
 
@@ -65,7 +65,7 @@ def register(app: typer.Typer) -> None:
         recipe = read_recipe(picture)
         if as_command or "command" in recipe:
             require_command(recipe, picture)
-            line = command_line(recipe)
+            line = again(recipe, picture)
             recipe["command_line"] = line
         console.result(line if as_command else json.dumps(recipe, indent=2))
 
@@ -120,35 +120,6 @@ def _layer_json(row: Layer) -> dict[str, Any]:
         "sees": row.sees,
         "layout": row.layout,
     }
-
-
-def command_line(recipe: dict[str, Any]) -> str:
-    """The command that would make the picture again from the same inputs."""
-    parts = ["cnnviz", *recipe["command"].split(), *map(_no_option, recipe.get("inputs", []))]
-    settings = {"model": recipe.get("model"), "seed": recipe.get("seed"), **recipe.get("parameters", {})}
-    if "target" in recipe:
-        settings["target"] = recipe["target"]["index"]
-    for name, value in settings.items():
-        option = f"--{name.replace('_', '-')}"
-        if isinstance(value, bool):  # a recipe has what differs from the defaults: False is of an option that is on
-            parts.append(option if value else f"--no-{option[2:]}")
-        elif isinstance(value, list):
-            parts += [part for item in value for part in (option, str(item))]
-        elif value is not None:
-            parts += [option, str(value)]
-    return " ".join(map(_quoted, parts))
-
-
-def _no_option(name: str) -> str:
-    return f"./{name}" if name.startswith("-") else name
-
-
-def _quoted(part: str) -> str:
-    """One word of a command line as bash and zsh take it; what a terminal would obey is written as its code."""
-    if part.isprintable():
-        return shlex.quote(part)
-    signs = (s if s.isprintable() and s not in "\\'" else "".join(f"\\x{b:02x}" for b in os.fsencode(s)) for s in part)
-    return f"$'{''.join(signs)}'"
 
 
 def _health() -> Iterator[tuple[str, Any]]:

@@ -20,7 +20,7 @@ from cnnviz.cli.command import current
 from cnnviz.cli.idle import idle
 from cnnviz.cli.inputs import Source
 from cnnviz.cli.options import BatchOptions, EngineName, NetworkOptions, OutputOptions, PictureOptions, RunOptions
-from cnnviz.cli.outputs import Destination
+from cnnviz.cli.outputs import COMPANION, MAIN, Destination
 from cnnviz.cli.work import Done, Failure, Item, Made, Named, Workbench, image_file
 from cnnviz.errors import ImageError, MemoryShortError
 
@@ -262,8 +262,9 @@ class ImageJob:
         made.content = image_file(result.image, suffix, recipe, result.quality)
         if result.is_measured and not is_lossless(suffix):
             made.facts = {**made.facts, "measured": f"before encoding as {suffix}"}
+        main = path.suffix if path else self.suffix
         made.companions = {
-            suffix: image_file(companion, Path(suffix).suffix or suffix, recipe)
+            suffix: image_file(companion, Path(suffix).suffix or suffix, {**recipe, COMPANION: suffix, MAIN: main})
             for suffix, companion in result.companions.items()
         }
         return made
@@ -287,7 +288,7 @@ class ImageJob:
         return [str(write_bytes(content, place, force=force)) for place, content in files.items()]
 
     def _recipe(self, result: Result, source: Source, network: Named) -> dict[str, Any]:
-        return {**recipe_of(network, [source.name], self.run.seed), **result.recipe}
+        return {**recipe_of(network, [source.named], self.run.seed), **result.recipe}
 
     def _report(self, source: Source, made: Made, network: Named) -> None:
         if self.run.json and not (self.output and self.output.output == outputs.STDOUT):
@@ -317,7 +318,7 @@ def _about_weights(network: Named) -> dict[str, Any]:
 
 
 def recipe_of(network: Named, names: Sequence[str], seed: int) -> dict[str, Any]:
-    """What made a result: this command with its parameters, the network, and the pictures by their names."""
+    """What made a result: this command with its parameters, the network, and the pictures as they were named."""
     return {
         "command": current.command,
         "version": __version__,

@@ -119,7 +119,7 @@ class Watch:
             return
         self._path.parent.mkdir(parents=True, exist_ok=True)
         place = self._path.with_name(f"{self._path.stem}-{step.step:04d}{self._path.suffix}")
-        recipe = {**self._recipe, outputs.UNFINISHED: step.step}
+        recipe = {**self._recipe, outputs.UNFINISHED: step.step, outputs.SNAPSHOT: True}
         write_image(self.finish(step.image()), place, recipe, force=self._force)
         console.detail(f"{place} holds step {step.step} of {step.total}.")
 
@@ -132,7 +132,10 @@ class Watch:
         last = self._frames[-1]
         frames = [frame if frame.size == last.size else frame.resize(last.size) for frame in self._frames]
         held = [last] * (_LAST_MS // _FRAME_MS)
-        return {FILM: encode([*frames, *held], "gif", self._recipe, duration=_FRAME_MS)}
+        main = self._path.suffix if self._path else ".png"
+        told = {"gif": True, **self._recipe.get("parameters", {})}
+        recipe = {**self._recipe, "parameters": told, outputs.COMPANION: FILM, outputs.MAIN: main}
+        return {FILM: encode([*frames, *held], "gif", recipe, duration=_FRAME_MS)}
 
     def unfinished(self) -> Result | None:
         """The picture as it was when the job was interrupted; None if there was none yet."""

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from cnnviz.cli.command import current
 from cnnviz.cli.features import common_name, figure
 from cnnviz.cli.folderjob import Album
 from cnnviz.cli.inputs import Source
@@ -70,7 +71,8 @@ class Neighborhood:
         if not near["features"]:
             raise ImageError(f"There is no other picture than '{picture.source.display}' to compare with.")
         facts = {"layer": self.layer, "metric": metric, **{space: _json(ranked) for space, ranked in near.items()}}
-        recipe = {"inputs": [picture.source.name, self.album.name]}
+        told = {**current.parameters(), **({"recursive": True} if self.album.options.recursive else {})}
+        recipe = {"inputs": [picture.source.named, *(self.album.options.images or [])], "parameters": told}
         return Result(facts=facts, image=self._draw(network, picture, near, metric), recipe=recipe)
 
     def _ranked(

@@ -23,6 +23,12 @@ MODELS = (".safetensors",)
 UNFINISHED = "unfinished_at_step"
 """Key in the recipe of a picture that an interrupted job left as it was."""
 
+COMPANION, MAIN = "companion", "companion_of"
+"""Keys in the recipe of a picture that is written beside another: its own suffix, and the other's."""
+
+SNAPSHOT = "snapshot"
+"""Key in the recipe of a picture that a job wrote on its way."""
+
 _FIELDS = ("stem", "name", "parent", "command", "model", "target")
 
 

@@ -76,6 +76,11 @@ class StyleFile:
             return cls(Path(text))
         return cls(Path(name), float(weight))
 
+    @property
+    def named(self) -> str:
+        """What is typed for it."""
+        return str(self.path) if self.weight == 1 else f"{self.path}:{self.weight:g}"
+
     def __str__(self) -> str:
         return self.path.name if self.weight == 1 else f"{self.path.name}:{self.weight:g}"
 

@@ -82,12 +82,14 @@ def register(app: typer.Typer) -> None:
 
 def _page(network: Network, album: Album, plan: Plan, seed: int, title: str) -> Result:
     """The page about all pictures that could be read; ImageError where there is none."""
-    from cnnviz.cli.inspection import command_line
+    from cnnviz.cli.commandline import numbered
     from cnnviz.report import report_page
 
     chapters = _chapters(network, album, plan, seed)
-    recipe = recipe_of(network, [chapter.name for chapter in chapters], seed)
-    page = report_page(chapters, network, recipe, command_line, title).encode()
+    recipe = recipe_of(network, album.options.images or [], seed)
+    recipe["parameters"] |= {"target": str(plan.target)} if plan.target is not None else {}
+    recipe["parameters"] |= album.job.told() if album.job else {}
+    page = report_page(chapters, network, recipe, numbered(), title).encode()
     facts = {"bytes": len(page), "pictures": [_facts(chapter) for chapter in chapters]}
     return Result(facts=facts, image=page, recipe=recipe)
 
@@ -115,7 +117,7 @@ def _chapters(network: Network, album: Album, plan: Plan, seed: int) -> Sequence
 def _study(network: Network, picture: Picture, seed: int) -> Any:
     from cnnviz.report import Study
 
-    recipe = recipe_of(network, [picture.source.name], seed)
+    recipe = recipe_of(network, [picture.source.named], seed)
     recipe["parameters"] = {key: value for key, value in recipe["parameters"].items() if key in _FRAMING}
     return Study(network, picture.source.name, picture.photo, picture.pixels, recipe, seed)
 

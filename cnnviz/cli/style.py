@@ -365,7 +365,7 @@ def _split(input: PaintingOptions, styles: list[str] | None) -> list[StyleFile]:
         if not styles:
             raise UsageError("Name at least one style, as in --style starry.jpg.")
     chosen = [StyleFile.parse(text) for text in styles]
-    current.values["styles"] = [str(style) for style in chosen]
+    current.values["styles"] = [style.named for style in chosen]
     return chosen
 
 

@@ -221,7 +221,7 @@ class _Trainer:
         }
         thumbnails = {f".{name}.jpg": _small(photo) for name, photo in zip(self.names, photos, strict=True)}
         told = {name: value for name, value in current.parameters().items() if name != "styles"}  # typed as inputs are
-        recipe = {"inputs": [path.name for path in self.styles], "parameters": told}
+        recipe = {"inputs": [str(path) for path in self.styles], "parameters": told}
         return Result(facts, to_bytes(training.network, made), companions=thumbnails, recipe=recipe)
 
     def _run(self, training: FastStyleTraining, paths: list[Path]) -> dict[str, float]:

@@ -112,7 +112,8 @@ def require_command(recipe: dict[str, Any], source: Source) -> None:
         and isinstance(facts["parameters"], dict)
         and all(re.fullmatch("[a-z][a-z0-9_]*", name) for name in facts["parameters"])
         and all(_is_plain(value) for value in facts["parameters"].values())
-        and isinstance(facts["model"], str | list | None)  # a list of those that were compared
+        and _is_plain(facts["model"])  # a list of those that were compared
+        and not isinstance(facts["model"], int | float)
         and isinstance(facts["seed"], int | None)
         and isinstance(facts["target"], dict)
         and isinstance(facts["target"].get("index"), int)

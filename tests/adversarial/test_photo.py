@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 
 import numpy as np
 import pytest
@@ -165,7 +166,9 @@ def test_panel_and_recipe(run_cnnviz, samples, tmp_path):
     assert result.stdout == "coffee.fool.png\n"
     assert Image.open(tmp_path / "coffee.fool.png").width > 3 * 600
     line = json.loads(run_cnnviz("info", "coffee.fool.png").stdout)["command_line"]
-    assert line == "cnnviz fool coffee.png --model squeezenet1_1 --seed 0 --epsilon 4 --target 130"
+    photo = shlex.quote(str(samples / "coffee.png"))
+    options = "--model squeezenet1_1 --seed 0 --epsilon 4 --target 130 -o coffee.fool.again.png"
+    assert line == f"cnnviz fool {photo} {options}"
 
 
 @pytest.mark.parametrize(

@@ -156,10 +156,9 @@ def test_same_seed_same_bytes_and_the_recipe_makes_it_again(run_cnnviz, samples,
     assert str(tmp_path) not in json.dumps(recipe)
     line = run_cnnviz("info", "--command", "coffee.saliency.png").stdout
     assert line.strip() == recipe["command_line"]
-    (tmp_path / "coffee.saliency.png").unlink()
     again = run_cnnviz(*shlex.split(line)[1:])
     assert again.exit_code == 0
-    assert (tmp_path / "coffee.saliency.png").read_bytes() == first
+    assert (tmp_path / "coffee.saliency.again.png").read_bytes() == first
 
 
 def test_own_checkpoint_with_prefixes_and_labels(run_cnnviz, samples, tmp_path):

@@ -13,7 +13,7 @@ import pytest
 from PIL import Image
 
 import cnnviz
-from cnnviz.cli.inspection import command_line
+from cnnviz.cli.commandline import command_line
 from cnnviz.errors import UsageError
 from cnnviz.imaging.recipe import read_recipe
 from cnnviz.report import Plan, Study, picture_chapter, report_page
