@@ -74,7 +74,10 @@ def register(app: typer.Typer) -> None:
         input: InputOptions,
         output: OutputOptions,
         run: BatchOptions,
-        layer: Annotated[str, typer.Option("--layer", "-l", help="A layer whose output is a map.", show_default=False)],
+        layer: Annotated[
+            str | None,
+            typer.Option("--layer", "-l", help="A layer whose output is a map.", show_default="one half way down"),
+        ] = None,
         channels: ChannelsOption = None,
         top: Annotated[int, typer.Option("--top", min=1, help="How many channels, strongest first.")] = 40,
         shared_scale: SharedScaleOption = False,
@@ -87,17 +90,26 @@ def register(app: typer.Typer) -> None:
         idle("top", "shared_scale", when=chosen is not None, why="with --channels")
 
         def explain(net: Network, picture: Picture) -> Result:
-            found = features.activation_grid(net, picture.pixels, layer)
+            shown = layer or middle_layer(net)
+            found = features.activation_grid(net, picture.pixels, shown)
             which = _known_channels(chosen, found) if chosen else found.order[:top].tolist()
             if chosen:
                 image = _overlay_sheet(found, which, picture, net, colormap)
             else:
                 image = _tile_sheet(found, which, picture, net, shared_scale, colormap)
             strengths = [{"channel": c, "mean": round(float(found.strengths[c]), 6)} for c in which]
-            facts = {"layer": layer, "shape": tuple(found.maps.shape), "channels": strengths}
-            return Result(facts=facts, image=image, target=layer)
+            facts = {"layer": shown, "shape": tuple(found.maps.shape), "channels": strengths}
+            return Result(facts=facts, image=image, target=shown)
 
         ImageJob("features", network, input, run, output)(explain)
+
+
+def middle_layer(network: Network) -> str:
+    """A layer half way down, as the report shows: past edges and textures, before whole objects."""
+    from cnnviz.report.layers import usual_layers
+
+    usual = usual_layers(network)
+    return usual[(len(usual) - 1) // 2]
 
 
 def figure(value: float) -> str:

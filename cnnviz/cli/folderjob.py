@@ -101,6 +101,7 @@ class NetworkJob(ImageJob):
         if self._is_done(destination):
             console.detail("Nothing to do: the output is there already.")
             return
+        self.remark = remark
         if remark:
             console.warn(remark)
         network = self.load(model)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from cnnviz.cli.command import command
-from cnnviz.cli.features import ChannelsOption, channel_list
+from cnnviz.cli.features import ChannelsOption, channel_list, middle_layer
 from cnnviz.cli.folderjob import Album, FolderJob
 from cnnviz.cli.idle import idle
 from cnnviz.cli.job import ImageJob, Picture, Result
@@ -87,7 +87,10 @@ def _register_patches(app: typer.Typer) -> None:
         output: OutputOptions,
         store: StoreOptions,
         run: EngineOptions,
-        layer: Annotated[str, typer.Option("--layer", "-l", help="A layer whose output is a map.", show_default=False)],
+        layer: Annotated[
+            str | None,
+            typer.Option("--layer", "-l", help="A layer whose output is a map.", show_default="one half way down"),
+        ] = None,
         channels: ChannelsOption = None,
         top: Annotated[int, typer.Option("--top", "-k", min=1, help="Patches for each channel.")] = 9,
         guided: Annotated[
@@ -100,7 +103,7 @@ def _register_patches(app: typer.Typer) -> None:
         chosen = channel_list(channels) if channels else None
 
         def make(net: Network, album: Album) -> Result:
-            return patching.patch_sheet(net, album, layer, chosen, top, guided, store, run.seed)
+            return patching.patch_sheet(net, album, layer or middle_layer(net), chosen, top, guided, store, run.seed)
 
         FolderJob("features", network, input, run, output)(make)
 

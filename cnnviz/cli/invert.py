@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import Enum
 from typing import TYPE_CHECKING, Annotated, Any
@@ -77,7 +78,7 @@ def register(app: typer.Typer) -> None:
                 show_default="shallow to deep",
             ),
         ] = None,
-        steps: Annotated[int, typer.Option("--steps", min=1, help="Passes through the network for each layer.")] = 300,
+        steps: Annotated[int, typer.Option("--steps", min=1, help="Passes through the network for each layer.")] = 80,
         optimizer: Annotated[OptimizerName, typer.Option("--optimizer", help="What moves the picture.")] = (
             OptimizerName.lbfgs
         ),
@@ -115,6 +116,9 @@ def _inverted(network: Network, picture: Picture, plan: Inversion, watch: Watch)
         network.layers.node(layer)
     painted: list[Image] = []
     found: list[dict[str, Any]] = []
+    watch.sheet = (
+        None if plan.raw else lambda begun: _strip(network, picture, [*painted[: len(found)], begun], found, layers)
+    )
     for number, layer in enumerate(layers):
         pixels = invert(
             network,
@@ -133,13 +137,22 @@ def _inverted(network: Network, picture: Picture, plan: Inversion, watch: Watch)
         error = feature_error(in_full_precision(network), seen, picture.pixels, [layer])[layer]
         likeness = psnr(painted[-1], to_photo(picture.pixels))
         found.append({"layer": layer, "feature_error": round(error, 5), "psnr": round(likeness, 2)})
-    image = painted[0] if plan.raw else _strip(network, picture, painted, found)
+        watch.part_is_done(layer)
+    image = painted[0] if plan.raw else _strip(network, picture, painted, found, layers)
     return Result({"layers": found, "steps": plan.steps}, image, target=layers[-1], is_measured=True)
 
 
-def _strip(network: Network, picture: Picture, painted: list[Image], found: list[dict[str, Any]]) -> Image:
+def _strip(
+    network: Network,
+    picture: Picture,
+    painted: Sequence[Image | None],
+    found: list[dict[str, Any]],
+    layers: Sequence[str],
+) -> Image:
+    """The photo and what was painted of it; the last may be unfinished, or None."""
     from cnnviz.imaging import panel, to_photo
 
-    photo = to_photo(picture.pixels)
-    captions = [f"{fact['layer']}: error {figure(100 * fact['feature_error'])} %" for fact in found]
-    return panel([photo, *painted], ["photo", *captions], title=f"{network.name}: painted from a layer's features")
+    shown = [to_photo(picture.pixels), *(image for image in painted if image is not None)]
+    captions = ["photo", *(f"{fact['layer']}: error {figure(100 * fact['feature_error'])} %" for fact in found)]
+    captions += [f"{layer}: unfinished" for layer in layers[len(found) :]]
+    return panel(shown, captions[: len(shown)], title=f"{network.name}: painted from a layer's features")

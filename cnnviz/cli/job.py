@@ -101,6 +101,7 @@ class ImageJob:
     watch: Watch | None = None
     suffix: str = ".png"
     number: int = field(default=0, init=False)
+    remark: str | None = field(default=None, init=False)
 
     def __call__(self, explain: Explain) -> None:
         """Run ``explain`` over all pictures; exits with 1 (or 4, out of memory) if any failed."""
@@ -117,6 +118,7 @@ class ImageJob:
             why = "every output is there already" if own else f"shard {shard} of {len(sources)} pictures is empty"
             console.detail(f"Nothing to do: {why}.")
             return
+        self.remark = remark
         if remark:
             console.warn(remark)
         with self._bench(model, explain, items) as bench:
@@ -242,10 +244,11 @@ class ImageJob:
                 result.companions = {**result.companions, **self.watch.made()}
                 return result
         except KeyboardInterrupt:
-            unfinished = self.watch.unfinished()
+            unfinished, written = self.watch.unfinished(), ""
             if unfinished is not None:
-                written = self._write(self.encoded(unfinished, item, network), item)
-                console.warn(f"Interrupted: {', '.join(written) or 'the output'} holds the picture so far.")
+                written = ", ".join(self._write(self.encoded(unfinished, item, network), item)) or "the output"
+            if told := self.watch.kept(written):
+                console.warn(f"Interrupted: {told}")
             raise
 
     def encoded(self, result: Result, item: Item, network: Named) -> Made:
@@ -300,6 +303,7 @@ class ImageJob:
                     "model": network.name,
                     "weights": network.weights.label,
                     **_about_weights(network),
+                    **({"note": self.remark} if self.remark else {}),
                     **made.facts,
                     "seconds": round(made.seconds, 3),
                     "seed": self.run.seed,

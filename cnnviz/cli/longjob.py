@@ -37,10 +37,17 @@ def _as_photo(pixels: Tensor) -> Image:
 
 @dataclass
 class Watch:
-    """An ``on_step`` callback. ``finish`` turns pixels so far into the picture that is shown for them."""
+    """An ``on_step`` callback. ``finish`` turns pixels so far into the picture that is shown for them.
+
+    A job of several pictures sets ``sheet``, which gives the sheet of those ``done`` and, if any, the one begun;
+    ``state`` is the file from which an interrupted run can be gone on with, once it is written.
+    """
 
     options: LongOptions
     finish: Callable[[Tensor], Image] = _as_photo
+    sheet: Callable[[Image | None], Image] | None = field(default=None, init=False)
+    done: list[str] = field(default_factory=list, init=False)
+    state: Path | None = field(default=None, init=False)
     _last: Step | None = field(default=None, init=False)
     _frames: list[Image] = field(default_factory=list, init=False)
     _path: Path | None = field(default=None, init=False)
@@ -63,6 +70,7 @@ class Watch:
     def over(self, path: Path | None, recipe: dict[str, Any], *, force: bool) -> Iterator[None]:
         """Watch one run whose picture will be written to ``path`` (None: not to a file known beforehand)."""
         self._last, self._frames = None, []
+        self.sheet, self.done, self.state = None, [], None
         self._path, self._recipe, self._force = path, recipe, force
         idle("save_every", when=path is None, why="where the name of the output is not known beforehand")
         self._refuse_old_snapshots()
@@ -137,12 +145,31 @@ class Watch:
         recipe = {**self._recipe, "parameters": told, outputs.COMPANION: FILM, outputs.MAIN: main}
         return {FILM: encode([*frames, *held], "gif", recipe, duration=_FRAME_MS)}
 
+    def part_is_done(self, name: str) -> None:
+        """Of a sheet's pictures one is finished."""
+        self.done.append(name)
+        self._last = None
+
     def unfinished(self) -> Result | None:
-        """The picture as it was when the job was interrupted; None if there was none yet."""
-        if self._last is None or self._last.image is None:
+        """The picture, or the sheet, as it was when the job was interrupted; None if there was none yet."""
+        begun = self.finish(self._last.image()) if self._last is not None and self._last.image is not None else None
+        if begun is None and not self.done:
             return None
-        facts = {outputs.UNFINISHED: self._last.step}
-        return Result(facts, self.finish(self._last.image()), recipe=facts)
+        image = self.sheet(begun) if self.sheet is not None and self.done else begun
+        facts = {outputs.UNFINISHED: self._last.step if self._last is not None else 0}
+        return Result(facts, image, recipe=facts)
+
+    def kept(self, written: str) -> str:
+        """What an interrupted run has left, and how it is gone on with; empty where that is nothing."""
+        told = []
+        if written:
+            what = f"{', '.join(self.done)} finished" if self.done else "the picture so far"
+            again = "; the same command with --skip-existing makes it whole, from the start" if self.sheet else ""
+            told.append(f"{written} holds {what}{again}.")
+        if self.state is not None:
+            size = self.state.stat().st_size / 1e6
+            told.append(f"{self.state} ({size:.3g} MB) holds how to go on; the same command with --resume does.")
+        return " ".join(told)
 
 
 def _small(photo: Image) -> Image:

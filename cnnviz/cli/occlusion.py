@@ -93,7 +93,11 @@ def register(app: typer.Typer) -> None:
         fill: Annotated[Fill, typer.Option("--fill", help="What shows instead of the hidden part.")] = Fill.mean,
         score: Annotated[Score, typer.Option("--score", help="Whose drop is recorded.")] = Score.probability,
         class_map: Annotated[
-            bool, typer.Option("--class-map", help="Add to the panel which class wins where the patch lies.")
+            bool,
+            typer.Option(
+                "--class-map",
+                help="Show in the panel which class wins where the patch lies, even if one wins everywhere.",
+            ),
         ] = False,
         batch: Annotated[
             int | None, typer.Option("--batch", min=1, help="Patches computed at a time.", show_default="by memory")
@@ -147,7 +151,8 @@ def _image(
     if style.view is View.raw:  # a pixel for each position of the patch
         return style.render(grid.drops[None, None], picture, "", "")
     found = grid.spread(*picture.pixels.shape[2:])[None, None]
-    extra = [_class_map(grid, picture, net)] if class_map else []
+    shows_classes = class_map or (style.view is View.panel and len(grid.classes.unique()) > 1)
+    extra = [_class_map(grid, picture, net)] if shows_classes else []
     title = f"drop of the {score}" + (f" (± {grid.error.largest:.0%})".replace("%", " %") if grid.error else "")
     return style.render(found, picture, verdict.caption(net), title, extra)
 

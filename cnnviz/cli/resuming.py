@@ -85,6 +85,7 @@ class Resuming:
         place.parent.mkdir(parents=True, exist_ok=True)
         body = buffer.getvalue()
         write_bytes(hashlib.sha256(body).digest() + body, place, force=True)
+        self.watch.state = place
         console.detail(f"{place} holds what it takes to go on; --resume does.")
 
     def _load(self, place: Path, job: Resumable[Any]) -> None:

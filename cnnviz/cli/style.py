@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -44,7 +45,11 @@ if TYPE_CHECKING:
     from cnnviz.runtime.progress import Step
     from cnnviz.style import StyleTransfer
 
-_SIZE = 256  # pixels, the shorter side of a painting when nobody says so
+_SIZES = {"cuda": 512}
+_SIZE = 256
+"""Pixels, the shorter side of a painting when nobody says so: by the device alone, never by a clock."""
+
+_LARGER = 512  # pixels, the size whose time is told
 
 
 @dataclass
@@ -73,6 +78,7 @@ class Painter:
     watch: Watch
     resume: bool
     sweep: Sweep | None
+    is_usual_size: bool = False
     _photos: list[Image] = field(default_factory=list, init=False)
 
     def read(self) -> None:
@@ -88,8 +94,13 @@ class Painter:
         if console.shows_detail():
             console.detail(str(transfer.estimate()))
         settings = {**current.parameters(), "seed": self.seed, "size": list(picture.pixels.shape[2:])}
-        last = Last(self.watch)
+        last, started = Last(self.watch), time.perf_counter()
+        side = min(picture.pixels.shape[2:])
+        if self.is_usual_size:
+            console.warn(f"Painting at {side} px, the shorter side; --size N sets it.")
         pixels = Resuming(self.watch, self.resume, settings).run(transfer, last)
+        if self.is_usual_size and side < _LARGER:
+            console.warn(_time_for_more(time.perf_counter() - started, side))
         facts = {**self._facts(picture, last.terms), "precision": net.precision}
         return Result(facts, to_photo(pixels, clamp=True), recipe={"precision": net.precision}, is_measured=True)
 
@@ -119,7 +130,19 @@ class Painter:
         """The same photo painted with each value of a setting, side by side."""
         from cnnviz.imaging import grid, to_photo
 
-        photos, rows = [], []
+        photos: list[Image] = []
+        rows = []
+        name = sweep.name.replace("_", " ")
+        captions = [f"{name} {value:g}" for value in sweep.values]
+
+        def sheet(begun: Image | None) -> Image:
+            """What is done and, if any, what was begun."""
+            more = [] if begun is None else [begun]
+            named = [*captions[: len(photos)], *(f"{text}: unfinished" for text in captions[len(photos) :])]
+            shown = [*photos, *more]
+            return grid(shown, min(len(shown), 4), named[: len(shown)], tile=max(shown[0].size))
+
+        self.watch.sheet = sheet
         for value in sweep.values:
             setting: float | int = int(value) if sweep.name == "steps" else value
             transfer, last = self._transfer(net, picture, **{sweep.name: setting}), Last(self.watch)
@@ -127,10 +150,9 @@ class Painter:
             rows.append({sweep.name: setting, **_rounded(last.terms)})
             for remark in transfer.remarks:
                 console.warn(remark)
-        name = sweep.name.replace("_", " ")
-        captions = [f"{name} {value:g}" for value in sweep.values]
+            self.watch.part_is_done(captions[len(photos) - 1])
         facts = {**self._facts(picture, {}), "sweep": rows}
-        return Result(facts, grid(photos, min(len(photos), 4), captions, tile=max(photos[0].size)))
+        return Result(facts, sheet(None))
 
     def _facts(self, picture: Picture, terms: dict[str, float]) -> dict[str, Any]:
         height, width = picture.pixels.shape[2:]
@@ -269,8 +291,10 @@ def register(app: typer.Typer) -> None:
         """Paint photos in the style of other pictures (Gatys et al. 2016): CONTENT STYLE...
 
         The first picture is the content, the others are styles, STYLE:2 with twice the weight. With --style, all
-        pictures named are contents. Paints at --size 256 (shorter side) unless told otherwise.
+        pictures named are contents. Paints at --size 256 (shorter side; 512 on CUDA) unless told otherwise.
         """
+        from cnnviz.runtime.device import choose_device
+
         chosen = _split(input, styles)
         settings = {
             "content_weight": content_weight,
@@ -307,6 +331,11 @@ def register(app: typer.Typer) -> None:
         if swept and resume:
             raise UsageError("A --sweep cannot be gone on with; leave out --resume.")
         current.values["resume"] = False  # how it came about is no part of the recipe
+        is_usual = input.size is None
+        if is_usual:
+            input.size = _SIZES.get(choose_device(network.device).type, _SIZE)
+            if input.size != _SIZE:  # a recipe means the same everywhere
+                current.values["size"] = input.size
         painter = Painter(
             chosen,
             mask or [],
@@ -318,8 +347,8 @@ def register(app: typer.Typer) -> None:
             watch,
             resume,
             swept,
+            is_usual,
         )
-        input.size = input.size or _SIZE
         output.skip_existing = output.skip_existing or resume
         painter.read()
         ImageJob("style", network, input, run, output, watch=watch)(painter)
@@ -352,6 +381,16 @@ def _tell_idle_here(net: Network, transfer: StyleTransfer) -> None:
     unscaled = all(faintness(layer) == 1 for layer in transfer.layer_weights)
     if transfer.settings.smoothing == "scaled":
         idle("smoothing", when=unscaled, why="as 'scaled' but on a ResNet's layer3 and layer4")
+
+
+def _time_for_more(seconds: float, side: int) -> str:
+    """What the painting took, and what twice the size would take by the number of pixels."""
+    longer = seconds * (_LARGER / side) ** 2
+    return f"It took {_span(seconds)} at {side} px; --size {_LARGER} would take about {_span(longer)} here."
+
+
+def _span(seconds: float) -> str:
+    return f"{seconds:.0f} s" if seconds < 90 else f"{seconds / 60:.0f} min"
 
 
 def _split(input: PaintingOptions, styles: list[str] | None) -> list[StyleFile]:

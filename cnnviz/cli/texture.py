@@ -29,6 +29,7 @@ from cnnviz.cli.style import Last
 from cnnviz.errors import UsageError
 
 if TYPE_CHECKING:
+    from PIL.Image import Image
     from torch import Tensor
 
     from cnnviz.network import Network
@@ -99,12 +100,21 @@ class Weaver:
         layers = list(self.settings["layers"] or painting_layers(net).style)
         weights = self.settings["layer_weights"]
         tiles, captions = [to_photo(sample)], ["sample"]
+
+        def sheet(begun: Image | None) -> Image:
+            """What is done and, if any, what was begun."""
+            more = [] if begun is None else [begun]
+            named = [*captions, f"up to {layers[len(tiles) - 1]}: unfinished"] if more else captions
+            return panel([*tiles, *more], captions=named, tile_height=size[0])
+
+        self.watch.sheet = sheet
         for count in range(1, len(layers) + 1):
             some = {"layers": layers[:count], "layer_weights": weights[:count] if weights else None}
             settings = TextureSettings(**{**self.settings, **some})
             tiles.append(to_photo(TextureSynthesis(net, sample, size, settings, self.seed).run(self.watch)))
             captions.append(f"up to {layers[count - 1]}")
-        return Result({"layers": layers, **_facts(size)}, panel(tiles, captions=captions, tile_height=size[0]))
+            self.watch.part_is_done(captions[-1])
+        return Result({"layers": layers, **_facts(size)}, sheet(None))
 
 
 def register(app: typer.Typer) -> None:
@@ -147,7 +157,7 @@ def register(app: typer.Typer) -> None:
         palette_weight: Annotated[
             float, typer.Option("--palette-weight", min=0, help="How closely the colours are the sample's.")
         ] = 100.0,
-        steps: Annotated[int, typer.Option("--steps", min=1, help="Passes through the network, over all sizes.")] = 300,
+        steps: Annotated[int, typer.Option("--steps", min=1, help="Passes through the network, over all sizes.")] = 200,
         scales: Annotated[int, typer.Option("--scales", min=1, help="Sizes painted at, each twice the last.")] = 2,
         window: Annotated[
             int, typer.Option("--window", min=3, help="Efros-Leung: side of the neighbourhood, odd.")

@@ -35,6 +35,5 @@ def choose_model(technique: str) -> Choice:
         return Choice(best, f"Downloading {best} ({weights.mebibytes:.0f} MiB, once); '-m squeezenet1_1' avoids it.")
     return Choice(
         catalogue.EMBEDDED,
-        f"Using the embedded squeezenet1_1: {best} would serve better, but its weights are not on this machine "
-        f"and cannot be downloaded now ('cnnviz models fetch {best}' gets them where there is a network).",
+        f"Using the embedded squeezenet1_1; {best} would serve better: 'cnnviz models fetch {best}' online.",
     )

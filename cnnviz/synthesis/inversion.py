@@ -43,7 +43,7 @@ def invert(
     pixels: Tensor,
     layer: str,
     *,
-    steps: int = 300,
+    steps: int = 80,
     optimizer: str = "lbfgs",
     prior: str = "fourier",
     tv_weight: float = 2.0,

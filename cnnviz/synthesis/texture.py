@@ -73,7 +73,7 @@ class TextureSettings:
     statistic: str = "gram"
     distribution_weight: float = 1.0
     palette_weight: float = 100.0
-    steps: int = 300
+    steps: int = 200
     scales: int = 2
     polish: float = 0.25
     in_place: float = 0.35
