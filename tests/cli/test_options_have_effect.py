@@ -197,6 +197,7 @@ TRIALS: dict[str, dict[str, Trial]] = {
         "--target": TARGET,
         "--layer": Try("-l fire5"),
         "--guided": Try("--guided"),
+        "--grabcut": Try("--grabcut"),
         "--check": CHECK,
         "--view": VIEWS,
         "--colormap": Try("--colormap hot"),
