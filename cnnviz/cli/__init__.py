@@ -1,5 +1,16 @@
 """The command line: a thin skin that parses, loads, calls, renders and writes. Only here is anything printed."""
 
-from cnnviz.cli.app import main
+from typing import NoReturn
 
 __all__ = ["main"]
+
+
+def main() -> NoReturn:
+    """Run the command line and leave with its exit code."""
+    from cnnviz.cli.process import heed_signals, leave, open_standard_streams
+
+    heed_signals()  # before anything that takes time is imported
+    open_standard_streams()
+    from cnnviz.cli.app import run
+
+    leave(run())

@@ -12,7 +12,7 @@ from cnnviz.cli.command import command
 from cnnviz.cli.idle import idle
 from cnnviz.cli.job import ImageJob, Picture, Result
 from cnnviz.cli.maps import percent, prediction_json
-from cnnviz.cli.options import BatchOptions, InputOptions, NetworkOptions, OutputOptions
+from cnnviz.cli.options import BatchOptions, InputOptions, NetworkOptions, OutputOptions, real, shortened
 from cnnviz.cli.outputs import PNG, suffix_of
 from cnnviz.errors import UsageError
 
@@ -142,19 +142,15 @@ def register(app: typer.Typer) -> None:
 
 def parse_epsilon(text: str, norm: str) -> float:
     """A size of change in units of pixel value: ``8/255``, ``0.0314``, or, for L-infinity, grey levels (``8``)."""
-    try:
-        if "/" in text:
-            over, under = text.split("/")
-            value = float(over) / float(under)
-        else:
-            value = float(text)
-            # From one on it can only be grey levels: the whole range of pixel values is 1.
-            value = value / 255 if norm == "linf" and value >= 1 else value
-    except (ValueError, ZeroDivisionError):
-        raise UsageError(f"--epsilon takes a size such as 8/255, 0.03 or 8, not '{text}'.") from None
+    over, slash, under = text.partition("/")
+    whole, parts = real(over), real(under) if slash else 1.0
+    if whole is None or not parts:
+        raise UsageError(f"--epsilon takes a size such as 8/255, 0.03 or 8, not '{shortened(text)}'.")
+    value = whole / parts
     if not 0 <= value < float("inf"):
-        raise UsageError(f"--epsilon must be at least 0, not '{text}'.")
-    return value
+        raise UsageError(f"--epsilon must be at least 0, and finite, not '{shortened(text)}'.")
+    # From one on it can only be grey levels: the whole range of pixel values is 1.
+    return value / 255 if norm == "linf" and value >= 1 and not slash else value
 
 
 def _usual_method(target: str | None, norm: str, lossy: bool) -> str:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import codecs
-import io
 import os
 import sys
 from collections.abc import Sequence
@@ -32,7 +30,8 @@ from cnnviz.cli import (
     universal,
     visualize,
 )
-from cnnviz.cli.command import INTERRUPTED, PIPE_CLOSED, silence_stdout, stop_once
+from cnnviz.cli.process import INTERRUPTED, PIPE_CLOSED, silence_stdout
+from cnnviz.errors import CnnvizError
 
 app = typer.Typer(
     name="cnnviz",
@@ -79,20 +78,26 @@ report.register(app)
 topics.register(app)
 
 
-def main() -> None:
-    """Run the command line and leave with its exit code."""
-    stop_once()
-    _write_any_character()
+def run() -> int:
+    """Run the command line; its exit code."""
     _heed_named_shell(sys.argv[1:])
-    code = _run()
-    _leave(code)
-
-
-def _write_any_character() -> None:
-    """Let results and messages hold names and signs that the console's own code page lacks, as on Windows."""
-    for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, io.TextIOWrapper) and codecs.lookup(stream.encoding).name != "utf-8":
-            stream.reconfigure(encoding="utf-8", errors="backslashreplace")
+    try:
+        app()
+    except SystemExit as stop:
+        return stop.code if isinstance(stop.code, int) else 1
+    except KeyboardInterrupt as stop:
+        return getattr(stop, "exit_code", INTERRUPTED)
+    except BrokenPipeError:
+        silence_stdout()
+        return PIPE_CLOSED
+    except CnnvizError as error:
+        console.error(str(error))
+        return error.exit_code
+    except OSError as error:  # help that cannot be printed
+        console.error(f"Standard output cannot be written: {error.strerror or error}.")
+        silence_stdout()
+        return 1
+    return 0
 
 
 def _heed_named_shell(arguments: Sequence[str]) -> None:
@@ -103,24 +108,3 @@ def _heed_named_shell(arguments: Sequence[str]) -> None:
     """
     if arguments[:1] in (["--install-completion"], ["--show-completion"]) and len(arguments) > 1:
         os.environ["_TYPER_COMPLETE_TEST_DISABLE_SHELL_DETECTION"] = "1"
-
-
-def _run() -> int:
-    try:
-        app()
-    except SystemExit as stop:
-        return stop.code if isinstance(stop.code, int) else 1
-    except KeyboardInterrupt:
-        return INTERRUPTED
-    return 0
-
-
-def _leave(code: int) -> None:
-    """Flush and go at once: taking torch apart in order would cost as much as explaining a picture."""
-    try:
-        sys.stdout.flush()
-    except BrokenPipeError:
-        silence_stdout()
-        code = PIPE_CLOSED
-    sys.stderr.flush()
-    os._exit(code)

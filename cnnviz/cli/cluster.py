@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 from cnnviz.cli import console, replay
 from cnnviz.cli.command import current, served
 from cnnviz.cli.inputs import Source
+from cnnviz.cli.options import index
 from cnnviz.cli.work import Done, Failure, Item, Made, Workbench
 from cnnviz.errors import ImageError, UsageError
 
@@ -209,8 +210,7 @@ def _refuse_what_stays_here(job: ImageJob) -> None:
 
 def _threads() -> int:
     """Processors for each worker: what the user gives a process of this machine, else one."""
-    told = os.environ.get("OMP_NUM_THREADS", "1")
-    return int(told) if told.isdecimal() and int(told) > 0 else 1
+    return index(os.environ.get("OMP_NUM_THREADS", "1")) or 1
 
 
 def _share(device: str, cluster: Cluster, threads: int) -> Share:

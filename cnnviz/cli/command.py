@@ -8,11 +8,6 @@ from __future__ import annotations
 
 import copy
 import inspect
-import math
-import os
-import signal
-import sys
-import time
 import traceback
 from collections.abc import Callable
 from dataclasses import dataclass, field, fields, is_dataclass
@@ -23,12 +18,9 @@ import typer
 
 from cnnviz.cli import console
 from cnnviz.cli.options import NOT_IN_PARAMETERS
+from cnnviz.cli.options.numeric import checked
+from cnnviz.cli.process import INTERRUPTED, PIPE_CLOSED, signals, silence_stdout
 from cnnviz.errors import CnnvizError
-
-INTERRUPTED = 130
-_MOMENT = 5.0  # seconds
-PIPE_CLOSED = 128 + 13
-"""What a shell reports of a program that SIGPIPE ended."""
 
 
 @dataclass
@@ -116,7 +108,7 @@ def _spread(function: Callable, name: str) -> Callable:
             groups[parameter.name] = kind
             parameters += _fields_as_parameters(kind)
         else:
-            parameters.append(parameter.replace(kind=inspect.Parameter.KEYWORD_ONLY))
+            parameters.append(parameter.replace(kind=inspect.Parameter.KEYWORD_ONLY, annotation=checked(kind)))
 
     def serve(**values: Any) -> None:
         current.command, current.values, current.given = name, dict(values), copy.deepcopy(values)
@@ -154,7 +146,7 @@ def _option_name(parameter: inspect.Parameter) -> str:
 def _fields_as_parameters(group: type) -> list[inspect.Parameter]:
     hints = get_type_hints(group, include_extras=True)
     return [
-        inspect.Parameter(f.name, inspect.Parameter.KEYWORD_ONLY, default=f.default, annotation=hints[f.name])
+        inspect.Parameter(f.name, inspect.Parameter.KEYWORD_ONLY, default=f.default, annotation=checked(hints[f.name]))
         for f in fields(group)
     ]
 
@@ -162,13 +154,15 @@ def _fields_as_parameters(group: type) -> list[inspect.Parameter]:
 def with_exit_codes(action: Callable[[], Any], *, debug: bool = False) -> None:
     """Run ``action``; whatever ends it early becomes one sentence on stderr and the right exit code."""
     try:
-        action()
+        with signals.raising():
+            action()
     except typer.Exit:
         raise
     except CnnvizError as error:
         _fail(str(error), error.exit_code, debug)
-    except KeyboardInterrupt:
-        _fail("Interrupted; what was finished is kept.", INTERRUPTED, debug)
+    except KeyboardInterrupt as stop:
+        word, code = getattr(stop, "word", "Interrupted"), getattr(stop, "exit_code", INTERRUPTED)
+        _fail(f"{word}; what was finished is kept.", code, debug)
     except BrokenPipeError:
         silence_stdout()
         raise typer.Exit(PIPE_CLOSED) from None
@@ -181,27 +175,3 @@ def _fail(message: str, code: int, debug: bool) -> None:
         traceback.print_exc()
     console.error(message)
     raise typer.Exit(code)
-
-
-def silence_stdout() -> None:
-    """Send what is still in stdout's buffer nowhere, so that the interpreter's last flush does not complain."""
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-
-
-def stop_once() -> None:
-    """Let Ctrl-C and a polite kill (SIGTERM) end the run alike, and the impatient's second Ctrl-C do no harm.
-
-    What the first one sets off (breaking off what computes, finishing what is being written) takes a moment; a second
-    one in the middle of it would leave temporary files, or a traceback.
-    """
-    heard = -math.inf
-
-    def interrupt(signum: int, frame: object) -> None:
-        nonlocal heard
-        if time.monotonic() - heard > _MOMENT:
-            heard = time.monotonic()
-            raise KeyboardInterrupt
-
-    signal.signal(signal.SIGTERM, interrupt)
-    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:  # else who began us in the background ignores it
-        signal.signal(signal.SIGINT, interrupt)

@@ -5,12 +5,20 @@ from __future__ import annotations
 import json
 import os
 import sys
+import unicodedata
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, redirect_stdout
+from contextlib import contextmanager, redirect_stdout, suppress
 from pathlib import Path
 from typing import Any
 
+from cnnviz.cli import process
+from cnnviz.errors import CnnvizError
+
 _settings = {"quiet": False, "verbose": False}
+
+
+class OutputError(CnnvizError):
+    """Standard output takes nothing."""
 
 
 def configure(*, quiet: bool, verbose: bool) -> None:
@@ -19,8 +27,36 @@ def configure(*, quiet: bool, verbose: bool) -> None:
 
 
 def result(line: str) -> None:
-    """One line of results on stdout, at once, so that the next program in the pipe can begin."""
-    print(line, file=_results or sys.stdout, flush=True)
+    """One line of results on stdout, at once, so that the next program in the pipe can begin.
+
+    Raises OutputError where there is nowhere to print to.
+    """
+    with _writing():
+        print(line, file=_results or sys.stdout, flush=True)
+
+
+def told(line: str) -> None:
+    """Where a result was written, on stdout; where that was closed, nobody wants to know."""
+    if process.STDOUT not in process.closed:
+        result(line)
+
+
+def require_stdout() -> None:
+    """OutputError where standard output was closed."""
+    if process.STDOUT in process.closed:
+        raise OutputError("Standard output is closed, so there is nowhere to print to.")
+
+
+@contextmanager
+def _writing() -> Iterator[None]:
+    require_stdout()
+    try:
+        yield
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        process.silence_stdout()
+        raise OutputError(f"Standard output cannot be written: {error.strerror or error}.") from error
 
 
 _results: Any = None
@@ -39,15 +75,21 @@ def only_results_on_stdout() -> Iterator[None]:
 
 
 def result_json(record: dict[str, Any]) -> None:
-    """One JSON object on a line of stdout."""
-    result(json.dumps(record, ensure_ascii=False, allow_nan=False, default=str))
+    """One JSON object on a line of stdout; names of files that are no text are escaped, so that it is always JSON."""
+    line = json.dumps(record, ensure_ascii=False, allow_nan=False, default=str)
+    try:
+        line.encode(getattr(_results or sys.stdout, "encoding", None) or "utf-8")
+    except UnicodeEncodeError:
+        line = json.dumps(record, allow_nan=False, default=str)
+    result(line)
 
 
 def result_bytes(data: bytes) -> None:
     """A picture's bytes on stdout."""
     stream = (_results or sys.stdout).buffer
-    stream.write(data)
-    stream.flush()
+    with _writing():
+        stream.write(data)
+        stream.flush()
 
 
 def error(message: str) -> None:
@@ -91,7 +133,13 @@ def shows_detail() -> bool:
 def _to_stderr(label: str, message: str, color: str) -> None:
     if sys.stderr.isatty() and not os.environ.get("NO_COLOR"):
         label = f"\033[{color}m{label}\033[0m"
-    print(f"{label} {message}", file=sys.stderr, flush=True)
+    with suppress(OSError):  # whoever reads it has gone away
+        print(f"{label} {_on_one_line(message)}", file=sys.stderr, flush=True)
+
+
+def _on_one_line(message: str) -> str:
+    """A message with line breaks and control characters, as names of files may hold, escaped."""
+    return "".join(c if c.isprintable() or unicodedata.category(c) == "Zs" else ascii(c)[1:-1] for c in message)
 
 
 def shows_progress() -> bool:

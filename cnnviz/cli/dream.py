@@ -85,7 +85,7 @@ def register(app: typer.Typer) -> None:
         guide: Annotated[
             Path | None, typer.Option("--guide", help="See this picture's features instead.", metavar="IMG")
         ] = None,
-        octaves: Annotated[int, typer.Option("--octaves", min=1, help="Sizes, from small to large.")] = 4,
+        octaves: Annotated[int, typer.Option("--octaves", min=1, max=64, help="Sizes, from small to large.")] = 4,
         octave_scale: Annotated[float, typer.Option("--octave-scale", help="Ratio of one size to the next.")] = 1.4,
         steps: Annotated[int, typer.Option("--steps", min=1, help="Steps of each octave.")] = 20,
         strength: Annotated[float, typer.Option("--strength", min=0, help="How far each step goes.")] = 1.0,
@@ -97,9 +97,12 @@ def register(app: typer.Typer) -> None:
             bool, typer.Option("--average-pooling", help="Average where the network takes maxima: waves, like fur.")
         ] = False,
         zoom: Annotated[
-            int, typer.Option("--zoom", min=0, help="A film of so many frames falling into the dream.", metavar="N")
+            int,
+            typer.Option(
+                "--zoom", min=0, max=100_000, help="A film of so many frames falling into the dream.", metavar="N"
+            ),
         ] = 0,
-        zoom_factor: Annotated[float, typer.Option("--zoom-factor", min=1, help="Of each frame.")] = 1.05,
+        zoom_factor: Annotated[float, typer.Option("--zoom-factor", min=1, max=1000, help="Of each frame.")] = 1.05,
         rotate: Annotated[float, typer.Option("--rotate", help="Degrees each frame turns.")] = 0.0,
     ) -> None:
         """Dream of a photo: more of what the network sees in it, at every scale (Mordvintsev, Olah & Tyka 2015)."""

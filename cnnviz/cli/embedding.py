@@ -18,6 +18,7 @@ from cnnviz.cli.maps import percent
 from cnnviz.cli.options import StoreOptions
 from cnnviz.cli.survey import Survey, framing, home, survey
 from cnnviz.errors import UsageError
+from cnnviz.runtime.places import is_folder
 
 if TYPE_CHECKING:
     from cnnviz.features.collection import Aspect, Home
@@ -76,7 +77,7 @@ class Mapping:
             },
             image=chart.sheet(),
             companions={
-                ".html": chart.page().encode(),
+                ".html": chart.page().encode(errors="backslashreplace"),
                 coordinates_suffix(parquet): _parquet(table) if parquet else _csv(table),
             },
         )
@@ -236,7 +237,7 @@ def index(network: Network, album: Album, layer: str | None, half: bool, store: 
         looks_aspect(place, album.options.background),
     ]
     found = survey(album, network, aspects, store)
-    folders = [Path(name) for name in album.options.images or [] if Path(name).is_dir()]
+    folders = [Path(name) for name in album.options.images or [] if is_folder(name)]
     contents = Contents(place.folder, place.on_rebuilt)
     gone = sum(contents.forget_missing(folder) for folder in folders)
     size = sum(aspect.store.size() for aspect in aspects)

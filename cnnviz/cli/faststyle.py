@@ -12,9 +12,10 @@ import typer
 from cnnviz.cli import console
 from cnnviz.cli.command import command
 from cnnviz.cli.job import ImageJob, Picture, Result
-from cnnviz.cli.options import BatchOptions, OutputOptions, PictureOptions, option
+from cnnviz.cli.options import LARGEST_SIDE, BatchOptions, OutputOptions, PictureOptions, option, real, shortened
 from cnnviz.cli.videojob import VIDEO, VideoJob, has_any, run_all, split_videos
 from cnnviz.errors import UsageError
+from cnnviz.runtime.places import is_there
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -78,6 +79,7 @@ class PaintedOptions(PictureOptions):
             env="SIZE",
             panel="Input",
             min=16,
+            max=LARGEST_SIDE,
             help="Shorter side of the result in pixels; smaller makes larger strokes.",
             show_default="the photo's",
         ),
@@ -138,12 +140,9 @@ def parse_styles(text: str) -> dict[str, float]:
     found: dict[str, float] = {}
     for part in text.split(","):
         name, colon, weight = part.strip().partition(":")
-        try:
-            value = float(weight) if colon else 1.0
-        except ValueError:
-            value = math.nan
-        if not name or name in found or not math.isfinite(value) or value < 0:
-            raise UsageError(f"--style takes a name or weights, as in starry:0.7,ink:0.3, not '{text}'.")
+        value = real(weight) if colon else 1.0
+        if not name or name in found or value is None or value < 0:
+            raise UsageError(f"--style takes a name or weights, as in starry:0.7,ink:0.3, not '{shortened(text)}'.")
         found[name] = value
     return found
 
@@ -235,9 +234,9 @@ def _register_list(group: typer.Typer) -> None:
         rows = [(name, thumbnail(place, name)) for name in read_metadata(place)["styles"]]
         if json:
             for name, path in rows:
-                console.result_json({"style": name, "thumbnail": str(path) if path.exists() else None, "model": model})
+                console.result_json({"style": name, "thumbnail": str(path) if is_there(path) else None, "model": model})
             return
-        console.table(("style", "thumbnail"), [(name, str(path) if path.exists() else "-") for name, path in rows])
+        console.table(("style", "thumbnail"), [(name, str(path) if is_there(path) else "-") for name, path in rows])
 
 
 def _place(path: Path | None) -> Path:

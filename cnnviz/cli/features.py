@@ -12,7 +12,7 @@ from cnnviz.cli.folderjob import NetworkJob
 from cnnviz.cli.idle import idle
 from cnnviz.cli.job import ImageJob, Picture, Result
 from cnnviz.cli.maps import ColormapOption
-from cnnviz.cli.options import BatchOptions, InputOptions, NetworkOptions, OutputOptions, RunOptions
+from cnnviz.cli.options import BatchOptions, InputOptions, NetworkOptions, OutputOptions, RunOptions, index, shortened
 from cnnviz.errors import UsageError
 
 if TYPE_CHECKING:
@@ -29,6 +29,8 @@ ChannelsOption = Annotated[
 SharedScaleOption = Annotated[
     bool, typer.Option("--shared-scale", help="One scale for all tiles, so that weak ones look weak.")
 ]
+
+_MOST_CHANNELS = 100_000  # named at once; the widest layers have a few thousand
 
 
 def register(app: typer.Typer) -> None:
@@ -127,9 +129,12 @@ def channel_list(text: str) -> list[int]:
     found: list[int] = []
     for part in text.split(","):
         first, dash, last = part.strip().partition("-")
-        if not first.isdecimal() or (dash and not last.isdecimal()):
-            raise UsageError(f"--channels takes numbers from 0, as in 3,17,40-44, not '{text}'.")
-        found += range(int(first), int(last or first) + 1)
+        start, stop = index(first), index(last) if dash else index(first)
+        if start is None or stop is None:
+            raise UsageError(f"--channels takes numbers from 0, as in 3,17,40-44, not '{shortened(text)}'.")
+        if stop >= start + _MOST_CHANNELS:
+            raise UsageError(f"--channels {shortened(text)} names more channels than a layer has.")
+        found += range(start, stop + 1)
     return list(dict.fromkeys(found))
 
 

@@ -22,6 +22,7 @@ from cnnviz.cli.job import ImageJob, Result, about
 from cnnviz.cli.options import InputOptions, NetworkOptions, OutputOptions, RunOptions
 from cnnviz.cli.work import Item
 from cnnviz.errors import CnnvizError, UsageError
+from cnnviz.runtime.places import is_folder, is_there
 
 if TYPE_CHECKING:
     from cnnviz.cli.longjob import Watch
@@ -66,9 +67,9 @@ def _album_name(options: InputOptions) -> str:
     path = Path(first)
     if first == STDIN:
         return "pictures"
-    if path.is_dir():
+    if is_folder(path):
         return path.resolve().name or "pictures"
-    if glob.has_magic(first) and not path.exists():
+    if glob.has_magic(first) and not is_there(path):
         return path.parent.name if path.parent.name and not glob.has_magic(path.parent.name) else "pictures"
     return path.stem
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import replace
 from enum import Enum
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -16,6 +15,7 @@ from cnnviz.cli.idle import idle
 from cnnviz.cli.job import ImageJob, Picture, Result
 from cnnviz.cli.options import EngineOptions, InputOptions, NetworkOptions, OutputOptions, RunOptions, StoreOptions
 from cnnviz.errors import UsageError
+from cnnviz.runtime.places import is_folder, is_there
 
 if TYPE_CHECKING:
     from cnnviz.network import Network
@@ -153,9 +153,9 @@ def _split(options: InputOptions) -> tuple[Album, InputOptions]:
     if not images or (len(images) == 1 and options.files_from is None):
         raise UsageError("Name the pictures to look for and then the folder: cnnviz neighbors photo.jpg photos/.")
     *asked, folder = images
-    if not Path(folder).is_dir() and Path(folder).exists():
+    if not is_folder(folder) and is_there(folder):
         raise UsageError(f"The last argument is the folder to look in, but '{folder}' is a file.")
-    if not Path(folder).exists() and not any(sign in folder for sign in "*?["):
+    if not is_there(folder) and not any(sign in folder for sign in "*?["):
         raise UsageError(f"The last argument is the folder to look in, but there is no '{folder}'.")
     album = Album.of(replace(options, images=[folder], files_from=None))
     return album, replace(options, images=asked)

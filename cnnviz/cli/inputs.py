@@ -11,10 +11,15 @@ from pathlib import Path
 
 from cnnviz.cli import console
 from cnnviz.cli.options import PictureOptions
-from cnnviz.errors import UsageError
+from cnnviz.errors import ImageError, UsageError
 from cnnviz.runtime.batch.shard import WHOLE, Shard
+from cnnviz.runtime.places import UnfitFileError, encoding_of, is_file, is_folder, is_open_pipe, read_stream, read_whole
 
 STDIN = "-"
+_LARGEST_PICTURE = 3 << 29  # bytes, of one that comes through a pipe
+_LARGEST_LIST = 1 << 28  # bytes
+_LONGEST_NAME = 1 << 15  # bytes
+_NO_NAME = bytes(code for code in range(1, 32) if chr(code) not in "\t\n\r\f\x1b")
 
 
 @dataclass(frozen=True)
@@ -48,8 +53,17 @@ class Source:
         return str(self.path) if self.path else self.label or STDIN
 
     def content(self) -> Path | bytes:
-        """What the imaging room reads: the path, or all of standard input."""
-        return self.path if self.path else sys.stdin.buffer.read()
+        """What the imaging room reads: the path, or all of standard input, or of a pipe that the shell opened."""
+        try:
+            if not self.path:
+                return read_stream(sys.stdin.buffer, _LARGEST_PICTURE)
+            if not is_open_pipe(self.path):
+                return self.path
+            from cnnviz.imaging.opening import FileBytes
+
+            return FileBytes(read_whole(self.path, _LARGEST_PICTURE), str(self.path))
+        except UnfitFileError as error:
+            raise ImageError(f"{self.display} {error}: no picture is.") from error
 
 
 def expand(options: PictureOptions) -> list[Source]:
@@ -79,18 +93,33 @@ def shard(options: PictureOptions) -> Shard:
 
 def _read_list(place: str) -> list[str]:
     try:
-        data = sys.stdin.buffer.read() if place == STDIN else Path(place).read_bytes()
-    except OSError as error:
-        raise UsageError(f"The list of pictures '{place}' cannot be read: {error.strerror}.") from error
+        data = read_stream(sys.stdin.buffer, _LARGEST_LIST) if place == STDIN else read_whole(place, _LARGEST_LIST)
+        encoding = encoding_of(data)
+        if encoding is not None:
+            return _lines(data.decode(encoding).removeprefix("\ufeff").encode("utf-8", "surrogatepass"))
+    except UnfitFileError as error:
+        raise UsageError(f"The list of pictures '{place}' {error}.") from error
+    except UnicodeDecodeError as error:
+        raise UsageError(f"The list of pictures '{place}' begins as text in {encoding}, but is none.") from error
+    if data.translate(None, _NO_NAME) != data:
+        raise UsageError(f"The list of pictures '{place}' is no list: it holds control characters; is it a picture?")
+    return _lines(data)
+
+
+def _lines(data: bytes) -> list[str]:
     separator = b"\0" if b"\0" in data else b"\n"
-    return [os.fsdecode(line.rstrip(b"\r")) for line in data.split(separator) if line.strip()]
+    names = [line.rstrip(b"\r") for line in data.split(separator) if line.strip()]
+    longest = max(names, key=len, default=b"")
+    if len(longest) > _LONGEST_NAME:
+        raise UsageError(f"The list of pictures is no list of names: one of its lines has {len(longest):,} bytes.")
+    return [os.fsdecode(name) for name in names]
 
 
 def _expand_one(name: str, recursive: bool) -> Iterator[Source]:
     path = Path(name)
     if name == STDIN:
         yield Source(None)
-    elif path.is_dir():
+    elif is_folder(path):
         yield from _in_folder(path, recursive)
     elif not os.path.lexists(path) and glob.has_magic(name):
         yield from _matching(name, recursive)
@@ -102,8 +131,8 @@ def _in_folder(folder: Path, recursive: bool) -> Iterator[Source]:
     from cnnviz.imaging import SUFFIXES
     from cnnviz.imaging.kinds import UNREAD
 
-    found = sorted(folder.rglob("*") if recursive else folder.iterdir())
-    files = [p for p in found if not p.name.startswith(".") and p.is_file()]
+    found = sorted(_below(folder, recursive))
+    files = [p for p in found if not p.name.startswith(".") and is_file(p)]
     pictures = [p for p in files if p.suffix.lower() in SUFFIXES | UNREAD]
     if len(files) > len(pictures):
         console.detail(f"{len(files) - len(pictures)} files in '{folder}' are no pictures and are passed over.")
@@ -114,12 +143,27 @@ def _in_folder(folder: Path, recursive: bool) -> Iterator[Source]:
         yield Source(path, path.parent.relative_to(folder))
 
 
+def _below(folder: Path, recursive: bool) -> Iterator[Path]:
+    """What lies in a folder; a folder in it that may not be looked into is told of."""
+
+    def cannot(error: OSError) -> None:
+        message = f"The folder '{error.filename}' cannot be looked into: {error.strerror}."
+        if os.fspath(error.filename) == os.fspath(folder):
+            raise UsageError(message) from error
+        console.warn(message)
+
+    for place, folders, files in os.walk(folder, onerror=cannot):
+        yield from (Path(place, name) for name in files)
+        if not recursive:
+            folders.clear()
+
+
 def _matching(pattern: str, recursive: bool) -> Iterator[Source]:
     matches = sorted(glob.glob(pattern, recursive=True))
     if not matches:
         raise UsageError(f"Nothing matches '{pattern}'.")
     for match in matches:
-        if Path(match).is_dir():
+        if is_folder(match):
             if recursive:
                 yield from _in_folder(Path(match), recursive)
         else:

@@ -17,7 +17,7 @@ from cnnviz.cli import console
 from cnnviz.cli.command import command
 from cnnviz.cli.commandline import again
 from cnnviz.cli.idle import idle
-from cnnviz.cli.options import NetworkOptions, RunOptions
+from cnnviz.cli.options import LARGEST_SIDE, NetworkOptions, RunOptions
 
 if TYPE_CHECKING:
     from cnnviz.network import Layer
@@ -30,7 +30,9 @@ def register(app: typer.Typer) -> None:
     def layers(
         network: NetworkOptions,
         run: RunOptions,
-        size: Annotated[int | None, typer.Option("--size", "-s", min=1, help="Side of the picture, in pixels.")] = None,
+        size: Annotated[
+            int | None, typer.Option("--size", "-s", min=1, max=LARGEST_SIDE, help="Side of the picture, in pixels.")
+        ] = None,
         find: Annotated[str | None, typer.Option("--find", help="Only layers with this in a name.")] = None,
     ) -> None:
         """List a network's layers: names, papers' aliases, shapes, parameters, multiply-adds, receptive fields."""

@@ -21,8 +21,10 @@ from cnnviz.cli.idle import idle
 from cnnviz.cli.inputs import Source
 from cnnviz.cli.options import BatchOptions, EngineName, NetworkOptions, OutputOptions, PictureOptions, RunOptions
 from cnnviz.cli.outputs import COMPANION, MAIN, Destination
+from cnnviz.cli.process import signals
 from cnnviz.cli.work import Done, Failure, Item, Made, Named, Workbench, image_file
 from cnnviz.errors import ImageError, MemoryShortError
+from cnnviz.runtime.places import is_there
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -69,6 +71,7 @@ class Result:
     is_measured: bool = False
 
 
+_BESIDE = 8  # characters more than the picture's have the names of snapshots and states
 _TASKS = 16
 """So many tasks there are at least, so that some are read and some written while others compute."""
 
@@ -135,8 +138,11 @@ class ImageJob:
         if self.output is None:
             return [None] * len(sources)
         companions = [*self.companions, *(self.watch.companions if self.watch else ())]
+        beside = _BESIDE if self.watch else 0
         name = current.command.partition(" ")[0]  # 'fast-style' of 'fast-style apply'
-        return outputs.plan(sources, self.output, name, model, companions, self.suffix, inputs.shard(self.input))
+        return outputs.plan(
+            sources, self.output, name, model, companions, self.suffix, inputs.shard(self.input), beside
+        )
 
     def _is_done(self, destination: Destination | None) -> bool:
         return bool(
@@ -163,6 +169,7 @@ class ImageJob:
             f"on {network.device} in {network.precision}"
         )
         seed_everything(self.run.seed)
+        signals.at_stake = True
         return network
 
     @contextmanager
@@ -171,6 +178,7 @@ class ImageJob:
         if self.batch.engine is EngineName.ray:
             from cnnviz.cli.cluster import ray_bench
 
+            signals.at_stake = True
             with ray_bench(self, model, len(items)) as bench:
                 yield bench
             return
@@ -283,8 +291,8 @@ class ImageJob:
         path = item.destination.path(made.target)
         if self.output.skip_existing and outputs.is_done(path):
             return []
-        force = self.output.force or (self.output.skip_existing and path.exists())
-        if item.source.path and path.exists() and path.samefile(item.source.path):
+        force = self.output.force or (self.output.skip_existing and is_there(path))
+        if item.source.path and is_there(path) and path.samefile(item.source.path):
             raise ImageError(f"'{path}' is the input itself; nothing was written.")
         _make_folder(path.parent)
         files = {path: made.content} | {path.with_suffix(suffix): data for suffix, data in made.companions.items()}
@@ -311,8 +319,10 @@ class ImageJob:
                 }
             )
         else:
-            for line in (*made.written, *made.lines):
-                console.result(line)
+            for place in made.written:
+                console.told(place)
+            for line in made.lines:
+                console.result(line) if self.output is None else console.told(line)
 
 
 def _about_weights(network: Named) -> dict[str, Any]:
@@ -352,13 +362,14 @@ def read_picture(source: Source, network: Network, options: PictureOptions) -> P
 def framed(source: Source, photo: Image, network: Network, options: PictureOptions) -> Picture:
     """A photo at the size ``network`` is to see; MemoryShortError if that cannot be."""
     from cnnviz.imaging.pixels import center_square, planned_size, to_pixels
-    from cnnviz.runtime.memory import require_memory
+    from cnnviz.runtime.memory import require_memory, require_room
 
     spec, crop = network.spec, network.spec.crop if options.square else None
     size: int | tuple[int, int] = spec.size if spec.fixed else (options.size_of(photo) or spec.size)
     if spec.fixed and not crop:
         size = (spec.size, spec.size)
     height, width = planned_size(photo, size, crop or False)
+    require_room((height, width), network.device)
     require_memory(network, (min(height, options.piece or height), min(width, options.piece or width)))
     pixels = to_pixels(photo, size, crop=crop or False)
     return Picture(source, photo, center_square(photo, crop) if crop else photo, pixels)

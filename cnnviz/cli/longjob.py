@@ -17,6 +17,7 @@ from cnnviz.cli.idle import idle
 from cnnviz.cli.job import Result
 from cnnviz.cli.options import LongOptions
 from cnnviz.errors import ImageError
+from cnnviz.runtime.places import is_folder
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -85,7 +86,7 @@ class Watch:
             return
         pattern = re.compile(re.escape(self._path.stem) + r"-\d{4,}" + re.escape(self._path.suffix))
         folder = self._path.parent
-        for place in sorted(folder.iterdir()) if folder.is_dir() else []:
+        for place in sorted(folder.iterdir()) if is_folder(folder) else []:
             if pattern.fullmatch(place.name):
                 raise ImageError(f"'{place}' is a snapshot of an earlier run; --force replaces such files.")
 

@@ -56,6 +56,7 @@ BlurOption = Annotated[
     typer.Option(
         "--blur",
         min=0,
+        max=10_000,
         help="Smooth the shown map by a Gaussian of so many of the network's pixels.",
         show_default="0; gradients laid over the photo 2",
     ),

@@ -8,10 +8,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from cnnviz.cli import console
 from cnnviz.cli.inputs import Source
 from cnnviz.cli.options import OutputOptions
 from cnnviz.errors import UsageError
 from cnnviz.runtime.batch.shard import WHOLE, Shard
+from cnnviz.runtime.places import is_folder, is_there
 
 STDOUT = "-"
 PNG = ".png"
@@ -28,6 +30,9 @@ COMPANION, MAIN = "companion", "companion_of"
 
 SNAPSHOT = "snapshot"
 """Key in the recipe of a picture that a job wrote on its way."""
+
+_LONGEST_NAME = 255
+"""Bytes of a file's name, in every file system in use."""
 
 _FIELDS = ("stem", "name", "parent", "command", "model", "target")
 
@@ -49,7 +54,14 @@ class Destination:
         return "target" not in _fields_in(self.template)
 
     def path(self, target: str = "") -> Path:
-        return Path(self.template.format(**{**self.fields, "target": _as_file_name(target)}))
+        name = _as_file_name(target)
+        path = self._path(name)
+        excess = max(len(os.fsencode(part)) for part in path.parts) - _LONGEST_NAME if path.parts else 0
+        # A class's name may be longer than any file's.
+        return path if excess <= 0 else self._path(name.encode()[: -excess or None].decode(errors="ignore"))
+
+    def _path(self, target: str) -> Path:
+        return Path(self.template.format(**{**self.fields, "target": target}))
 
 
 def plan(
@@ -60,6 +72,7 @@ def plan(
     companions: Sequence[str] = (),
     suffix: str = PNG,
     shard: Shard = WHOLE,
+    beside: int = 0,
 ) -> list[Destination]:
     """A destination for each source, in their order.
 
@@ -68,12 +81,16 @@ def plan(
 
     ``companions`` are the suffixes of files that will be written beside each picture, as ``.html``; ``suffix`` is the
     picture's own where its name is not given: ``.gif`` for films and ``.html`` for pages, which no still format holds.
+    ``beside`` is how many characters more than the picture's the names of other files may have.
 
     Raises UsageError, before anything is computed, where two results would be one file, a result would overwrite
-    its input, a file is there already (without ``--force`` or ``--skip-existing``), or the format is unknown.
+    its input, a file is there already (without ``--force`` or ``--skip-existing``), or the format is unknown;
+    ImageError where nothing can be written.
     """
     destinations = [_destination(source, options, command, model, suffix) for source in sources]
     own = shard.of(list(zip(sources, destinations, strict=True)))
+    if options.output == STDOUT:
+        console.require_stdout()
     if options.output == STDOUT and len(own) > 1:
         raise UsageError(f"Standard output takes one picture, but there are {len(own)}; use -o FOLDER/.")
     _refuse_unknown_formats(destinations, suffix)
@@ -83,7 +100,25 @@ def plan(
     if not (options.force or options.skip_existing):
         paths = [path for _, path in _settled(own)]
         _refuse_existing([*paths, *(path.with_suffix(suffix) for path in paths for suffix in companions)])
+    longest = max((len(suffix) - len(Path(suffix).suffix) for suffix in companions), default=0)
+    written = [place for source, place in own if not (place.is_stdout or _is_missing(source))]
+    _refuse_where_nothing_can_be_written(written, max(beside, longest))
     return destinations
+
+
+def _is_missing(source: Source) -> bool:
+    return source.path is not None and not is_there(source.path)
+
+
+def _refuse_where_nothing_can_be_written(destinations: Sequence[Destination], beside: int) -> None:
+    from cnnviz.imaging.files import check_place
+
+    probed: set[Path] = set()
+    for destination in destinations:
+        path = destination.path("x")
+        if len(os.fsencode(path.name)) + beside > _LONGEST_NAME:
+            raise UsageError(f"The name of the output '{path}' is too long for a file; give a shorter one with -o.")
+        probed = check_place(path, probed)
 
 
 def _settled(pairs: Sequence[tuple[Source, Destination]]) -> list[tuple[Source, Path]]:
@@ -127,7 +162,7 @@ def suffix_of(options: OutputOptions, usual: str = PNG) -> str:
 
 
 def _is_folder(output: str) -> bool:
-    return output.endswith(("/", os.sep)) or Path(output).is_dir()
+    return output.endswith(("/", os.sep)) or is_folder(output)
 
 
 def _fields_in(template: str) -> list[str]:
@@ -196,7 +231,7 @@ def is_done(path: Path) -> bool:
     from cnnviz.errors import ImageError
     from cnnviz.imaging.recipe import read_recipe
 
-    if not path.exists():
+    if not is_there(path):
         return False
     try:
         return UNFINISHED not in read_recipe(path)

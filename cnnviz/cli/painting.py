@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
 
-from cnnviz.cli.options import numbers
+from cnnviz.cli.options import numbers, real, shortened
 from cnnviz.errors import UsageError
+from cnnviz.runtime.places import is_file
 
 _SWEPT = (
     *("content_weight", "style_weight", "palette_weight", "tv_weight", "lightness_weight"),
@@ -72,9 +72,14 @@ class StyleFile:
     @classmethod
     def parse(cls, text: str) -> StyleFile:
         name, colon, weight = text.rpartition(":")
-        if not colon or Path(text).is_file() or not re.fullmatch(r"\d*\.?\d+(e-?\d+)?", weight):
+        if not colon or is_file(text):
             return cls(Path(text))
-        return cls(Path(name), float(weight))
+        value = real(weight)
+        if value is None:
+            if is_file(name):
+                raise UsageError(f"'{shortened(weight)}' is no weight for the style '{name}'; give a number, as 2.")
+            return cls(Path(text))
+        return cls(Path(name), value)
 
     @property
     def named(self) -> str:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from cnnviz.cli.job import Picture, Result
 from cnnviz.cli.maps import Verdict, attribution_result, judge, judge_each, tell_if_blank
+from cnnviz.cli.options import position, shortened
 from cnnviz.cli.work import Technique
 from cnnviz.errors import UsageError
 
@@ -38,10 +39,10 @@ def chosen_neuron(layer: str | None, channel: int | None, at: str | None) -> Neu
         raise UsageError("Name the neuron's channel too: --layer fire5 --channel 17.")
     if at is None:
         return Neuron(layer, channel, None)
-    parts = at.split(",")
-    if len(parts) != 2 or not all(part.strip().isdecimal() for part in parts):
-        raise UsageError(f"--at takes a row and a column of the layer's map, as in 6,9, not '{at}'.")
-    return Neuron(layer, channel, (int(parts[0]), int(parts[1])))
+    found = position(at)
+    if found is None:
+        raise UsageError(f"--at takes a row and a column of the layer's map, as in 6,9, not '{shortened(at)}'.")
+    return Neuron(layer, channel, found)
 
 
 def technique(target: str | None, rule: str, percentile: float, raw: bool) -> Technique[tuple[Verdict, torch.Tensor]]:

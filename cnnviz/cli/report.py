@@ -89,7 +89,8 @@ def _page(network: Network, album: Album, plan: Plan, seed: int, title: str) -> 
     recipe = recipe_of(network, album.options.images or [], seed)
     recipe["parameters"] |= {"target": str(plan.target)} if plan.target is not None else {}
     recipe["parameters"] |= album.job.told() if album.job else {}
-    page = report_page(chapters, network, recipe, numbered(), title).encode()
+    # Names of files need be no text.
+    page = report_page(chapters, network, recipe, numbered(), title).encode(errors="backslashreplace")
     facts = {"bytes": len(page), "pictures": [_facts(chapter) for chapter in chapters]}
     return Result(facts=facts, image=page, recipe=recipe)
 

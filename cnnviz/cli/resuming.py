@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 from cnnviz.cli import console
 from cnnviz.cli.longjob import Watch
 from cnnviz.errors import CnnvizError, UsageError
+from cnnviz.runtime.places import is_file, is_there
 
 if TYPE_CHECKING:
     from cnnviz.runtime.progress import OnStep, Step
@@ -51,7 +52,7 @@ class Resuming:
     def run(self, job: Resumable[Made_co], on_step: OnStep | None = None) -> Made_co:
         """What is made by ``job``, gone on from where an earlier run stopped if that is wanted."""
         place = self.watch.path.with_suffix(SUFFIX) if self.watch.path else None
-        if self.wanted and place and place.exists():
+        if self.wanted and place and is_there(place):
             self._load(place, job)
         every = self.watch.options.save_every
 
@@ -89,6 +90,8 @@ class Resuming:
         console.detail(f"{place} holds what it takes to go on; --resume does.")
 
     def _load(self, place: Path, job: Resumable[Any]) -> None:
+        if not is_file(place):
+            raise UsageError(f"'{place}' is no state to go on from: it is no file; remove it to begin from the start.")
         try:
             found = _unpacked(place.read_bytes())
             same = found["settings"] == self._key()

@@ -82,8 +82,13 @@ class Painter:
     _photos: list[Image] = field(default_factory=list, init=False)
 
     def read(self) -> None:
-        """Read the style pictures, before any work is done for them."""
+        """Read the style pictures and look at all masks, before any work is done for them."""
         self._photos = [self._photo(style.path) for style in self.styles]
+        for path in (*self.masks, *self.style_masks):
+            if self._photo(path).convert("L").getextrema()[1] == 0:
+                raise UsageError(f"The mask '{path}' is black all over: it leaves nothing to paint.")
+        if self.init not in ("content", "noise"):
+            self._photo(Path(self.init))
 
     def __call__(self, net: Network, picture: Picture) -> Result:
         from cnnviz.imaging import to_photo

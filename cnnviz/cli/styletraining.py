@@ -51,10 +51,11 @@ class TrainingOptions:
     """How the network is built and trained."""
 
     steps: Annotated[int, _training("--steps", min=1, help="Updates.")] = 20_000
-    batch: Annotated[int, _training("--batch", min=1, help="Crops in each.")] = 4
-    crop: Annotated[int, _training("--crop", min=32, help="Their side in pixels, a multiple of 4.")] = 256
+    batch: Annotated[int, _training("--batch", min=1, max=4096, help="Crops in each.")] = 4
+    crop: Annotated[int, _training("--crop", min=32, max=16_384, help="Their side in pixels, a multiple of 4.")] = 256
     style_size: Annotated[
-        int, _training("--style-size", min=64, help="Shorter side of the styles; smaller makes finer strokes.")
+        int,
+        _training("--style-size", min=64, max=16_384, help="Shorter side of the styles; smaller makes finer strokes."),
     ] = 384
     fade: Annotated[
         float, _training("--fade", min=0, max=0.5, help="Outer share of a style that fades out, frame and all.")
@@ -62,7 +63,7 @@ class TrainingOptions:
     widths: Annotated[str, _training("--widths", help="Channels at full, half and quarter size.", metavar="A,B,C")] = (
         "16,32,64"
     )
-    blocks: Annotated[int, _training("--blocks", min=0, help="Residual blocks.")] = 5
+    blocks: Annotated[int, _training("--blocks", min=0, max=100, help="Residual blocks.")] = 5
     learning_rate: Annotated[float, _training("--learning-rate", help="Of Adam, at first.")] = 2e-3
     content_weight: Annotated[float, _training("--content-weight", min=0, help="Of the photo.")] = 4.0
     style_weight: Annotated[float, _training("--style-weight", min=0, help="Of the style.")] = 1.0

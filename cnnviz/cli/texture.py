@@ -15,12 +15,14 @@ from cnnviz.cli.idle import idle
 from cnnviz.cli.job import ImageJob, Picture, Result
 from cnnviz.cli.longjob import Watch
 from cnnviz.cli.options import (
+    LARGEST_SIDE,
     BatchOptions,
     LongOptions,
     NetworkOptions,
     OutputOptions,
     SampleOptions,
     numbers,
+    shortened,
     tile_side,
 )
 from cnnviz.cli.painting import StyleLossName
@@ -203,10 +205,10 @@ def parse_size(text: str | None, default: tuple[int, int]) -> tuple[int, int]:
     """(height, width) of ``512`` or ``768x512`` (width first, as everybody writes it); ``default`` for None."""
     if text is None:
         return default
-    found = re.fullmatch(r"(\d+)(?:[x×](\d+))?", text.strip())
+    found = re.fullmatch(r"([0-9]{1,12})(?:[x×]([0-9]{1,12}))?", text.strip())
     width, height = (int(found[1]), int(found[2] or found[1])) if found else (0, 0)
-    if min(width, height) < 1:
-        raise UsageError(f"--size takes a side in pixels or WIDTHxHEIGHT, as in 768x512, not '{text}'.")
+    if not 1 <= min(width, height) <= max(width, height) <= LARGEST_SIDE:
+        raise UsageError(f"--size takes a side in pixels or WIDTHxHEIGHT, as in 768x512, not '{shortened(text)}'.")
     return height, width
 
 

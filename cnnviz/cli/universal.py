@@ -22,6 +22,7 @@ from cnnviz.cli.maps import percent, prediction_json
 from cnnviz.cli.options import BatchOptions, EngineName, InputOptions, NetworkOptions, OutputOptions
 from cnnviz.cli.outputs import PNG, suffix_of
 from cnnviz.errors import CnnvizError, ModelError, UsageError
+from cnnviz.runtime.places import is_file
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -87,7 +88,7 @@ def register(app: typer.Typer) -> None:
         ] = 0.95,
         passes: Annotated[int, typer.Option("--passes", min=1, help="At most so many passes over the pictures.")] = 30,
         crops: Annotated[
-            int, typer.Option("--crops", min=0, help="Random squares taken of each picture; 0: its middle.")
+            int, typer.Option("--crops", min=0, max=10_000, help="Random squares taken of each picture; 0: its middle.")
         ] = 0,
         held_out: Annotated[
             float, typer.Option("--held-out", min=0, max=0.9, help="Share kept back to measure on.")
@@ -266,7 +267,7 @@ def load_perturbation(path: Path) -> Tensor:
     from cnnviz.network.weights import read_safetensors
 
     path = _exact_file(path)
-    if not path.is_file():
+    if not is_file(path):
         raise ModelError(
             f"The perturbation '{path}' does not exist; 'cnnviz universal FOLDER -o {path.stem}.png' makes it."
         )

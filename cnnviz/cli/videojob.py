@@ -18,6 +18,7 @@ from cnnviz.cli.options import EngineName, PictureOptions
 from cnnviz.cli.outputs import Destination
 from cnnviz.cli.work import Done, Failure, Item, Made, caught
 from cnnviz.errors import ImageError, UsageError
+from cnnviz.runtime.places import is_folder, is_there
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -34,7 +35,7 @@ def split_videos(options: Options) -> tuple[Options, Options]:
     from cnnviz.imaging.footage import FOOTAGE
 
     named = list(options.images or [])
-    videos = [name for name in named if Path(name).suffix.lower() in FOOTAGE and not Path(name).is_dir()]
+    videos = [name for name in named if Path(name).suffix.lower() in FOOTAGE and not is_folder(name)]
     photos = [name for name in named if name not in videos]
     return replace(options, images=photos), replace(options, images=videos, files_from=None)
 
@@ -82,7 +83,7 @@ class VideoJob(ImageJob):
         assert item.destination is not None and item.source.path is not None
         started = time.perf_counter()
         path, last = item.destination.path(), Result()
-        if path.exists() and path.samefile(item.source.path):
+        if is_there(path) and path.samefile(item.source.path):
             raise ImageError(f"'{path}' is the input itself; nothing was written.")
         _make_folder(path.parent)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -19,8 +20,19 @@ from cnnviz.cli.idle import idle
 from cnnviz.cli.job import Result, read_picture
 from cnnviz.cli.longjob import Watch
 from cnnviz.cli.maps import percent, prediction_json
-from cnnviz.cli.options import InputOptions, LongOptions, NetworkOptions, OutputOptions, RunOptions
+from cnnviz.cli.options import (
+    LARGEST_SIDE,
+    InputOptions,
+    LongOptions,
+    NetworkOptions,
+    OutputOptions,
+    RunOptions,
+    index,
+    position,
+    shortened,
+)
 from cnnviz.errors import UsageError
+from cnnviz.runtime.places import is_file, is_folder
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -29,6 +41,7 @@ if TYPE_CHECKING:
     from cnnviz.network import Network
     from cnnviz.synthesis.neurons import Subject
 
+_LARGEST_LATENT = 1 << 24  # numbers, of a generator's code
 _AT_ONCE = 16  # pictures in one batch
 _SHEET = 16  # pictures from which on they are small and quickly made
 _SMALL, _MEDIUM = 96, 160  # pixels, of a channel's picture on a sheet and by itself
@@ -101,9 +114,13 @@ def register(app: typer.Typer) -> None:
         steps: Annotated[int | None, typer.Option("--steps", min=1, help="Passes (default: 256; sheets 96).")] = None,
         size: Annotated[
             int | None,
-            typer.Option("--size", "-s", min=16, help="Side in pixels (classes: the network's; channels: 160)."),
+            typer.Option(
+                "--size", "-s", min=16, max=LARGEST_SIDE, help="Side in pixels (classes: the network's; channels: 160)."
+            ),
         ] = None,
-        facets: Annotated[int, typer.Option("--facets", min=1, help="So many different pictures of one class.")] = 1,
+        facets: Annotated[
+            int, typer.Option("--facets", min=1, max=1000, help="So many different pictures of one class.")
+        ] = 1,
         photos: Annotated[
             Path | None,
             typer.Option("--from", help="Start facets from clusters of the photos in here.", metavar="FOLDER"),
@@ -146,7 +163,7 @@ def _check(wish: Wish) -> None:
         raise UsageError("--facets shows several pictures of one thing: name one class, or one channel.")
     if wish.photos is not None and not (wish.facets > 1 and wish.classes):
         raise UsageError("--from gives the facets of a class their start: name one --class and --facets N.")
-    if wish.photos is not None and not wish.photos.is_dir():
+    if wish.photos is not None and not is_folder(wish.photos):
         raise UsageError(f"There is no folder '{wish.photos}'.")
     if wish.generator is not None and wish.method != "lucid":
         raise UsageError("A generator paints by a recipe of its own; leave --method out.")
@@ -234,24 +251,26 @@ def _width(network: Network, layer: str) -> int:
 def _position(text: str | None) -> tuple[int, int] | str | None:
     if text is None or text in {"centre", "center"}:
         return None if text is None else "centre"
-    parts = text.split(",")
-    if len(parts) != 2 or not all(part.strip().isdecimal() for part in parts):
-        raise UsageError(f"--neuron takes a row and a column of the layer's map, as in 6,9, or centre, not '{text}'.")
-    return int(parts[0]), int(parts[1])
+    found = position(text)
+    if found is None:
+        raise UsageError(
+            f"--neuron takes a row and a column of the layer's map, as in 6,9, or centre, not '{shortened(text)}'."
+        )
+    return found
 
 
 def _shape(text: str) -> tuple[int, ...]:
-    parts = text.split(",")
-    if not all(part.strip().isdecimal() and int(part) > 0 for part in parts):
-        raise UsageError(f"--latent takes a shape, as in 4096 or 128,1,1, not '{text}'.")
-    return tuple(int(part) for part in parts)
+    sides = [index(part) or 0 for part in text.split(",")]
+    if min(sides) < 1 or math.prod(sides) > _LARGEST_LATENT:
+        raise UsageError(f"--latent takes a shape, as in 4096 or 128,1,1, not '{shortened(text)}'.")
+    return tuple(sides)
 
 
 def load_generator(path: Path) -> nn.Module:
     """A TorchScript module: a program for torch's own interpreter, which cannot reach the rest of the machine."""
     import torch
 
-    if not path.is_file():
+    if not is_file(path):
         raise UsageError(f"There is no generator '{path}'.")
     try:
         with warnings.catch_warnings():

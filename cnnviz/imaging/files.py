@@ -161,6 +161,30 @@ def write_bytes(content: bytes, path: str | Path, *, force: bool = False) -> Pat
     return target
 
 
+def check_place(target: Path, probed: set[Path]) -> set[Path]:
+    """Find out before any work that a file could not be written; gives the folders known to take files.
+
+    Raises ImageError where the name is taken by something else than a file, or its folder, or the one it would be made
+    in, takes no new file. ``probed`` are folders that were tried already.
+    """
+    folder = target.parent
+    while not os.path.lexists(folder) and folder != folder.parent:
+        folder = folder.parent
+    if not os.path.isdir(folder):  # noqa: PTH112
+        raise ImageError(f"The folder {shown(target.parent)} cannot be made: {shown(folder)} is no folder.")
+    if folder == target.parent and os.path.lexists(target):
+        _check_target(target, force=True)
+    if folder in probed:
+        return probed
+    scrap = folder / f".cnnviz-{secrets.token_hex(6)}.tmp"
+    try:
+        scrap.open("xb").close()
+        scrap.unlink()
+    except OSError as error:
+        raise ImageError(f"{shown(target)} cannot be written: {reason(error)}.") from error
+    return probed | {folder}
+
+
 def _check_target(target: Path, force: bool) -> None:
     """Refuse early what would fail after the work: an existing file, a missing folder, a device."""
     if not os.path.isdir(target.parent):  # noqa: PTH112 (Path.is_dir raises where it may not look)

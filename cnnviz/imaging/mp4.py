@@ -25,6 +25,8 @@ def comment_arguments(comment: str) -> list[str]:
 
 def is_mp4(source: str | Path | bytes) -> bool:
     """Whether the file, or its bytes, begin as an MP4 does."""
+    if not isinstance(source, bytes) and not os.path.isfile(source):  # noqa: PTH113 (a pipe would be waited for)
+        return False
     with _reading(source) as film:
         return film.read(12)[4:8] == b"ftyp"
 

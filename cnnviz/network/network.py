@@ -439,7 +439,11 @@ class Network:
         return self._kept[key]
 
     def _check_pixels(self, pixels: Tensor) -> None:
-        height, width = pixels.shape[2:]
+        self.require_size((pixels.shape[2], pixels.shape[3]))
+
+    def require_size(self, size: tuple[int, int]) -> None:
+        """Raise ImageError where a picture of ``size`` (height, width) is none that the network takes."""
+        height, width = size
         side = self.spec.size
         if self.spec.fixed and (height, width) != (side, side):
             raise ImageError(f"{self.name} takes pictures of {side}×{side} pixels only, not {width}×{height}.")

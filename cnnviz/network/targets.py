@@ -16,6 +16,7 @@ from torch import Tensor
 
 from cnnviz.errors import UsageError
 from cnnviz.network.catalogue import BUNDLED
+from cnnviz.runtime.places import UnfitFileError, encoding_of, read_whole
 
 _LARGEST = 16 << 20
 """Bytes of a labels file: a million names."""
@@ -44,27 +45,18 @@ def read_labels(path: str | Path) -> tuple[str, ...]:
     """
     path = Path(path)
     try:
-        text = _content(path).decode("utf-8-sig")
-    except (OSError, UnicodeDecodeError) as error:
-        raise UsageError(f"The labels file '{path}' cannot be read: {_reason(error)}.") from error
+        content = read_whole(path, _LARGEST)
+        text = content.decode(encoding_of(content) or "utf-8").removeprefix("\ufeff")
+    except UnfitFileError as error:
+        raise UsageError(f"The labels file '{path}' {error}.") from error
+    except UnicodeDecodeError as error:
+        raise UsageError(f"The labels file '{path}' cannot be read: it is not text in UTF-8 or UTF-16.") from error
     labels = _labels_from_json(path, text) if path.suffix.lower() == ".json" else _labels_from_lines(text)
     if not labels:
         raise UsageError(f"The labels file '{path}' holds no class names; give one per line.")
     for index, label in enumerate(labels):
         _check_label(path, index, label)
     return labels
-
-
-def _content(path: Path) -> bytes:
-    with path.open("rb") as file:
-        content = file.read(_LARGEST + 1)
-    if len(content) > _LARGEST:
-        raise UsageError(f"The labels file '{path}' is larger than {_LARGEST >> 20} MiB: no list of class names is.")
-    return content
-
-
-def _reason(error: Exception) -> str:
-    return error.strerror or str(error) if isinstance(error, OSError) else "it is not text in UTF-8"
 
 
 def _labels_from_lines(text: str) -> tuple[str, ...]:
@@ -170,7 +162,7 @@ def _shown(value: object) -> str:
 
 
 def _is_integer(text: str) -> bool:
-    return text.lstrip("-").isdecimal()
+    return re.fullmatch(r"-?[0-9]{1,4000}", text) is not None  # Python makes a number of so many digits
 
 
 def _checked_index(labels: tuple[str, ...], index: int) -> int:

@@ -24,6 +24,7 @@ from cnnviz.errors import ModelError
 from cnnviz.network import checks
 from cnnviz.network.pickles import LARGEST_PICKLE, check_claims, damaged
 from cnnviz.runtime.memory import is_out_of_memory
+from cnnviz.runtime.places import is_file
 
 StateDict = dict[str, Tensor]
 
@@ -44,7 +45,7 @@ def read_state_dict(path: Path, *, own: bool = False) -> StateDict:
     Raises ModelError, naming the file and the remedy, where it is missing, truncated, holds code, no weights or ones
     of a kind that serves no network, or claims more than it holds.
     """
-    if not path.is_file():
+    if not is_file(path):
         raise ModelError(f"The weights file '{path}' does not exist or is not a file.")
     before = path.stat()
     if before.st_size == 0:

@@ -19,6 +19,9 @@ from cnnviz.errors import MemoryShortError
 _SMALL_PIXELS = 1 << 20
 """Pictures up to this many pixels are not worth an estimate: every network takes them in some 2 GiB."""
 
+_BYTES_PER_PIXEL = 3 * 4 * 3
+"""Of a picture in float32, in two sizes, and of what it is made of."""
+
 _BYTES_PER_ACTIVATION = 8
 """A float32 activation, and its gradient or a workspace of the same size."""
 
@@ -79,6 +82,18 @@ def require_memory(network: CountsActivations, size: tuple[int, int]) -> None:
     fitting = int(min(height, width) * math.sqrt(available / needed) * 0.95)
     raise MemoryShortError(
         f"A picture of {width}×{height} pixels needs about {needed / 2**30:.1f} GiB in this network and "
+        f"{available / 2**30:.1f} GiB are free; --size {fitting} would fit."
+    )
+
+
+def require_room(size: tuple[int, int], device: torch.device) -> None:
+    """Raise MemoryShortError if the pixels alone of a picture of ``size`` (height, width) cannot fit in memory."""
+    needed, available = size[0] * size[1] * _BYTES_PER_PIXEL, available_memory(device)
+    if needed <= _SMALL_PIXELS * _BYTES_PER_PIXEL or available is None or needed <= available:
+        return
+    fitting = int(min(size) * math.sqrt(available / needed) * 0.95)
+    raise MemoryShortError(
+        f"A picture of {size[1]}×{size[0]} pixels needs about {needed / 2**30:.1f} GiB and "
         f"{available / 2**30:.1f} GiB are free; --size {fitting} would fit."
     )
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cnnviz.errors import ModelError, UsageError
+from cnnviz.runtime.places import is_file, is_there
 
 if TYPE_CHECKING:
     import torch
@@ -71,6 +72,8 @@ def read_metadata(place: Path) -> dict[str, Any]:
 
     Imports neither torch nor safetensors, so that a misspelt style is told at once.
     """
+    if is_there(place) and not is_file(place):
+        raise ModelError(f"The fast style model '{place}' is a folder, pipe or device, not a file.")
     try:
         with place.open("rb") as file:
             length = int.from_bytes(file.read(8), "little")

@@ -34,6 +34,7 @@ from cnnviz.synthesis.stages import (
     RandomShift,
     Size,
     Stage,
+    fitting_scales,
     plan_stages,
     quasi_newton_run,
     resize,
@@ -120,9 +121,13 @@ class StyleTransfer:
         self.network = _altered(in_channels_last(with_weights_cast(network, self.layers)), settings)
         self.seed = seed
         self.content = require_in_range(content).to(network.device, network.pixel_dtype)
+        self.network.require_size(_size(self.content))
         self.regions = make_regions(len(styles), weights, masks)
         if style_masks is not None and len(style_masks) != len(styles):
             raise UsageError(f"{len(styles)} styles cannot have {len(style_masks)} masks.")
+        for number, mask in enumerate(style_masks or [], start=1):
+            if mask is not None and float(mask.max()) <= 0:
+                raise UsageError(f"The mask of style {number} is black all over: it leaves nothing of the style.")
         self.style_masks = list(style_masks) if style_masks is not None else [None] * len(styles)
         self.styles = [self._recolored(require_in_range(style).to(self.content)) for style in styles]
         whole = settings.smoothing == "softmax"
@@ -164,7 +169,7 @@ class StyleTransfer:
         size = _size(self.content)
         scales = self.settings.scales or scales_for(size, least=128)
         settings = self.settings
-        scales = min(scales, settings.steps)
+        scales = fitting_scales(min(scales, settings.steps), size, self.network.spec.min_size)
         stages = plan_stages(size, settings.steps, scales, settings.polish, settings.in_place)
         if settings.in_place and settings.optimizer == "lbfgs":
             stages[-1:] = _ending(stages[-1])

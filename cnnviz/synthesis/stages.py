@@ -74,6 +74,11 @@ def scales_for(size: Size, least: int) -> int:
     return 1 + max(0, int(math.log2(math.sqrt(size[0] * size[1]) / least) + 1e-6))
 
 
+def fitting_scales(scales: int, size: Size, least: int) -> int:
+    """``scales``, or as many of them as keep the shorter side, halved from each to the next, at ``least`` pixels."""
+    return min(scales, 1 + max(0, int(math.log2(min(size) / least) + 1e-6)))
+
+
 def resize(pixels: Tensor, size: Size, *, circular: bool = False) -> Tensor:
     """Pixels at another size, bicubic, antialiased where they become smaller, in [0, 1].
 

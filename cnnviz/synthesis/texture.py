@@ -28,6 +28,7 @@ from cnnviz.synthesis.stages import (
     RandomShift,
     Size,
     Stage,
+    fitting_scales,
     plan_stages,
     quasi_newton_run,
     resize,
@@ -149,12 +150,13 @@ class TextureSynthesis:
         self.network = with_average_pooling(network) if settings.average_pooling else with_lean_pooling(network)
         self.sample = require_in_range(sample).to(network.device, network.pixel_dtype)
         self.size = size or (sample.shape[2], sample.shape[3])
+        network.require_size(self.size)
         self.seed = seed
         if settings.layer_weights is not None and len(settings.layer_weights) != len(layers):
             raise UsageError(f"{len(layers)} layers cannot have {len(settings.layer_weights)} weights.")
         self.weights = dict(zip(layers, settings.layer_weights or [1.0] * len(layers), strict=True))
         self.tile = tile_for(self.network, layers, self.size, settings.tile)
-        stages = plan_texture(self.size, settings)
+        stages = plan_texture(self.size, settings, network.spec.min_size)
         self.painting = CoarseToFine(self._noise(stages[0].size), stages, self._prepare, settings.seamless)
 
     @property
@@ -240,11 +242,14 @@ class TextureSynthesis:
         return GreyPixels(start, bounded) if grey else Pixels(start, bounded)
 
 
-def plan_texture(size: Size, settings: TextureSettings) -> list[Stage]:
-    """The sizes and steps of a texture: coarse to fine, the last one gone over with Adam and then in place."""
+def plan_texture(size: Size, settings: TextureSettings, least: int = 1) -> list[Stage]:
+    """The sizes and steps of a texture: coarse to fine, the last one gone over with Adam and then in place.
+
+    ``least``: pixels of a side that the network needs.
+    """
     in_place = min(round(settings.steps * settings.in_place), settings.steps - 1)
     steps = settings.steps - in_place
-    stages = plan_stages(size, steps, min(settings.scales, steps))
+    stages = plan_stages(size, steps, fitting_scales(min(settings.scales, steps), size, least))
     last = stages.pop()
     polish = round(last.steps * settings.polish)
     for count, kind in ((last.steps - polish, ()), (polish, (True,)), (in_place, (True, True))):

@@ -10,6 +10,9 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
+from cnnviz.cli.app import app
+from cnnviz.cli.options.numeric import real, whole
+from cnnviz.cli.reference import commands
 from cnnviz.network import catalogue
 
 NET = ("-m", "squeezenet1_1")
@@ -84,7 +87,7 @@ def test_bad_pictures(run_cnnviz, kit, name, message):
     assert result.stdout == ""
     assert message in result.stderr
     assert len(result.stderr.splitlines()) == 1
-    assert "Traceback" not in result.stderr
+    assert "Traceback" not in result.stderr and "Internal error" not in result.stderr
     assert sorted(path.name for path in kit.iterdir()) == before
 
 
@@ -106,7 +109,7 @@ BAD_ARGUMENTS = [
     (("*.nothing",), 2, "Nothing matches"),
     (("--files-from", "list.txt"), 2, "is empty"),
     (("--files-from", "none.txt"), 2, "cannot be read"),
-    (("--files-from", "folder"), 2, "cannot be read"),
+    (("--files-from", "folder"), 2, "is a folder"),
     (("-", "--files-from", "-"), 2, "cannot be both"),
     (("ok.png", "--target", "zebu"), 2, "no class called 'zebu'"),
     (("ok.png", "--target", "1000"), 2, "0 to 999"),
@@ -214,3 +217,103 @@ def test_a_picture_for_which_memory_ends_is_one_of_several(run_cnnviz, samples, 
     assert result.exit_code == 4
     assert f"{large} is too large for this machine's memory." in result.stderr
     assert "starry.jpg" in result.stdout
+
+
+COMMANDS = [c for c in commands(app) if any(p.value in ("N", "X") for p in c.parameters)]
+
+
+@pytest.mark.parametrize("command", COMMANDS, ids=lambda command: command.name)
+def test_every_number_is_plain_digits(run_cnnviz, command):
+    """Python's own int and float take 1_000, and digits of every script."""
+    for option in {p.names[0]: p for p in command.parameters if p.value in ("N", "X")}.values():
+        result = run_cnnviz(*command.name.split(), f"{option.names[0]}=1_000")
+        said = " ".join(result.stderr.replace("│", " ").split())
+        assert result.exit_code == 2, option.names
+        assert "'1_000' is not a" in said and option.names[0] in said
+
+
+@pytest.mark.parametrize(
+    "word", ["nan", "inf", "1e400", "0x10", "\N{FULLWIDTH DIGIT ONE}6", "", "9" * 5000, "--", "1,5"]
+)
+def test_a_number_that_is_none_is_one_sentence(run_cnnviz, word):
+    result = run_cnnviz("saliency", f"--percentile={word}")
+    said = " ".join(result.stderr.replace("│", " ").split())
+    assert result.exit_code == 2
+    assert "is not a number, as 2, 0.5 or 1e-3" in said or "is not between" in said
+    assert len(said) < 600
+
+
+def test_numbers_spelled_in_plain_digits():
+    assert [whole(text) for text in ("16", "+16", "-0", " 7 ", "007")] == [16, 16, 0, 7, 7]
+    assert [real(text) for text in ("1e-3", ".5", "5.", "-2", "3E2")] == [0.001, 0.5, 5.0, -2.0, 300.0]
+    assert [whole(text) for text in ("1e3", "1.0", "1_0", "", "\N{ARABIC-INDIC DIGIT ONE}", "9" * 20)] == [None] * 6
+    assert [real(text) for text in ("nan", "-inf", "1e309", "1_0.5", "0x1p3", "1 2", "")] == [None] * 7
+
+
+FAR_NUMBERS = [
+    ("saliency ok.png --size 99999999999", 2, "between 1 and 1000000"),
+    ("saliency ok.png --size 1000000", 4, "would fit"),
+    ("style ok.png ok.png --size 1000000 -o x.png", 4, "would fit"),
+    ("saliency ok.png --seed -1", 2, "between 0 and 4294967295"),
+    ("saliency ok.png --seed 18446744073709551616", 2, "is not"),
+    ("saliency ok.png --blur 1e30", 2, "between 0 and 10000"),
+    ("saliency ok.png --mean nan,0,0", 2, "--mean takes numbers"),
+    ("saliency ok.png --std 1_0,1,1", 2, "--std takes numbers"),
+    ("saliency ok.png --target --5", 2, "no class called '--5'"),
+    ("saliency ok.png --shard 1/\N{FULLWIDTH DIGIT TWO}", 2, "--shard takes I/N"),
+    ("embed-index folder --batch 9223372036854775807", 2, "between 1 and 1000000000"),
+    ("dream ok.png --octaves 99999999999", 2, "between 1 and 64"),
+    ("dream ok.png --zoom 99999999999 -o x.gif", 2, "between 0 and 100000"),
+    ("universal folder --crops 99999999999", 2, "between 0 and 10000"),
+    ("activations ok.png --layer fire2 --channels 0-99999999999", 2, "more channels"),
+    ("activations ok.png --layer fire2 --channels 1_0", 2, "--channels takes numbers"),
+    ("visualize --latent 99999,99999,99999 --generator none.pt", 2, "--latent takes a shape"),
+    ("texture ok.png --size 1e3", 2, "--size takes a side"),
+    ("texture ok.png --size 9999999x9999999", 2, "--size takes a side"),
+    ("texture ok.png --tile 1_0", 2, "--tile takes"),
+    ("fool ok.png --epsilon nan", 2, "--epsilon takes"),
+    ("fool ok.png --epsilon 1e300/1e-300", 2, "finite"),
+    ("fool ok.png --epsilon 8/0", 2, "--epsilon takes"),
+    ("style ok.png ok.png:nan", 2, "no weight for the style 'ok.png'"),
+    ("style ok.png ok.png:-1", 2, "must not be negative"),
+    ("style ok.png ok.png --sweep steps=nan", 2, "--sweep takes numbers"),
+    ("fast-style apply ok.png --style mosaic:1_0", 2, "--style takes"),
+    ("layers --size 1e3", 2, "is not a whole number"),
+]
+
+
+@pytest.mark.parametrize(("line", "code", "message"), FAR_NUMBERS)
+def test_numbers_beyond_all_sense(run_cnnviz, kit, line, code, message):
+    net = () if line.startswith("fast-style") else NET
+    result = run_cnnviz(*line.split(), *net)
+    assert result.exit_code == code, result.stderr
+    said = " ".join(result.stderr.replace("│", " ").split())
+    assert message in said
+    assert "Internal error" not in said and "Traceback" not in said
+
+
+@pytest.mark.parametrize("size", [1, 2, 8, 16])
+@pytest.mark.parametrize("command", ["style ok.png ok.png --steps 2", "texture ok.png --steps 2"])
+def test_sizes_too_small_for_the_network(run_cnnviz, kit, command, size):
+    result = run_cnnviz(*command.split(), "--size", size, "-o", "x.png", *NET)
+    assert result.exit_code == 1
+    assert f"A picture of {size}×{size} pixels is too small for squeezenet1_1" in result.stderr
+    assert len(result.stderr.splitlines()) == 1
+
+
+@pytest.mark.parametrize("command", ["style ok.png ok.png", "texture ok.png"])
+def test_more_scales_than_fit_are_left_out(run_cnnviz, kit, command):
+    line = [*command.split(), "--steps", 4, "--size", 40, "--scales", 9, "-o", "x.png", *NET]
+    assert run_cnnviz(*line).exit_code == 0
+
+
+@pytest.mark.parametrize("option", ["--mask", "--style-mask"])
+def test_masks_that_leave_nothing_are_refused_before_any_work(run_cnnviz, kit, option):
+    Image.new("L", (9, 50)).save("black.png")
+    Image.new("1", (9, 50), 1).save("white.png")
+    line = ["style", "ok.png", "ok.png", "--size", 32, "--steps", 1, "-o", "x.png", option]
+    result = run_cnnviz(*line, "black.png", "-m", "vgg19")  # whose weights are not here
+    assert result.exit_code == 2
+    assert result.stderr == "error: The mask 'black.png' is black all over: it leaves nothing to paint.\n"
+    assert run_cnnviz(*line, "none.png", "-m", "vgg19").exit_code == 1
+    assert run_cnnviz(*line, "white.png", *NET).exit_code == 0

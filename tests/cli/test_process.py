@@ -9,8 +9,10 @@ import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import pytest
+from PIL import Image
 
 HEAVY = ("torch", "torchvision", "matplotlib", "captum", "cv2", "sklearn", "numpy")
 
@@ -103,8 +105,16 @@ def test_a_reader_that_goes_away_is_no_traceback(cnnviz_command):
 
 
 @pytest.mark.needs("posix")
-@pytest.mark.parametrize("how", [[signal.SIGINT], [signal.SIGTERM], [signal.SIGINT, signal.SIGINT, signal.SIGTERM]])
-def test_interrupting_keeps_what_was_finished(cnnviz_command, samples, tmp_path, how):
+@pytest.mark.parametrize(
+    ("how", "code", "word"),
+    [
+        ([signal.SIGINT], 130, "Interrupted"),
+        ([signal.SIGTERM], 143, "Terminated"),
+        ([getattr(signal, "SIGHUP", 1)], 129, "Hung up"),
+        ([signal.SIGINT, signal.SIGINT, signal.SIGTERM], 130, "Interrupted"),
+    ],
+)
+def test_interrupting_keeps_what_was_finished(cnnviz_command, samples, tmp_path, how, code, word):
     for i in range(200):
         shutil.copy(samples / "rocket.jpg", tmp_path / f"{i:03}.jpg")
     # A shell's background jobs ignore SIGINT and hand that on; what is tested here is a job in the foreground.
@@ -121,8 +131,8 @@ def test_interrupting_keeps_what_was_finished(cnnviz_command, samples, tmp_path,
         process.send_signal(one)
         time.sleep(0.01)
     rest, complaint = process.communicate(timeout=240)
-    assert process.returncode == 130
-    assert "Interrupted" in complaint
+    assert process.returncode == code
+    assert f"{word}; what was finished is kept." in complaint
     assert "Traceback" not in complaint
     told = {first, *rest.split()}
     there = {f"out/{path.name}" for path in (tmp_path / "out").iterdir()}
@@ -139,3 +149,94 @@ def test_a_full_disk_leaves_no_scrap(cnnviz_command, samples, tmp_path):
     assert run.returncode == 1
     assert "cannot be written" in run.stderr
     assert list(tmp_path.iterdir()) == []
+
+
+IMPORT_STOPPED = """
+import os, signal, sys
+
+class Stopper:
+    def find_spec(self, name, path=None, target=None):
+        if name == {module!r}:
+            sys.meta_path.remove(self)
+            os.kill(os.getpid(), signal.{signal})
+
+sys.meta_path.insert(0, Stopper())
+sys.argv = ["cnnviz", "saliency", "photo.jpg", "-m", "squeezenet1_1", "-s", "64"]
+from cnnviz.cli import main
+main()
+"""
+
+
+@pytest.mark.needs("posix")
+@pytest.mark.parametrize(
+    ("module", "how", "code"),
+    [
+        ("typer", "SIGINT", 130),
+        ("cnnviz.cli.app", "SIGTERM", 143),
+        ("torch", "SIGINT", 130),
+        ("torch.nn.functional", "SIGTERM", 143),
+        ("cnnviz.attribution.gradients", "SIGINT", 130),
+    ],
+)
+def test_a_signal_while_modules_are_loaded_is_no_traceback(samples, tmp_path, module, how, code):
+    shutil.copy(samples / "rocket.jpg", tmp_path / "photo.jpg")
+    script = IMPORT_STOPPED.format(module=module, signal=how)
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    run = subprocess.run(
+        [sys.executable, "-c", script], cwd=tmp_path, capture_output=True, text=True, timeout=60, check=False
+    )
+    assert run.returncode == code, run.stderr
+    assert run.stdout == ""
+    assert run.stderr.startswith("error: ") and len(run.stderr.splitlines()) == 1
+    assert [path.name for path in tmp_path.iterdir()] == ["photo.jpg"]
+
+
+@pytest.mark.needs("posix")
+def test_signals_that_are_ignored_stay_ignored():
+    """As under ``nohup``, and for the jobs a shell runs in the background."""
+    script = (
+        "import os, signal\nfrom cnnviz.cli.process import heed_signals\n"
+        "for one in (signal.SIGINT, signal.SIGHUP):\n    signal.signal(one, signal.SIG_IGN)\n"
+        "heed_signals()\n"
+        "assert all(signal.getsignal(one) == signal.SIG_IGN for one in (signal.SIGINT, signal.SIGHUP))\n"
+        "os.kill(os.getpid(), signal.SIGTERM)\n"
+    )
+    run = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=60, check=False)
+    assert (run.returncode, run.stderr) == (143, "error: Terminated.\n")
+
+
+PICTURE = "saliency photo.jpg -m squeezenet1_1 -s 64"
+
+
+@pytest.mark.needs("posix")
+@pytest.mark.parametrize(
+    ("line", "code", "printed"),
+    [
+        (f"{PICTURE} >&-", 0, ""),
+        (f"{PICTURE} <&- >&- 2>&-", 0, ""),
+        (f"{PICTURE} 2>&-", 0, "photo.saliency.png\n"),
+        (f"{PICTURE} -o - >&-", 1, "error: Standard output is closed, so there is nowhere to print to.\n"),
+        (f"{PICTURE} --json >&-", 1, "error: Standard output is closed, so there is nowhere to print to.\n"),
+        ("models >&-", 1, "error: Standard output is closed, so there is nowhere to print to.\n"),
+        ("models 2>&- >&-", 1, ""),
+        ("saliency gone.jpg -m squeezenet1_1 2>&-", 1, ""),
+        ("saliency - -m squeezenet1_1 <&-", 1, "error: <stdin> is empty (zero bytes).\n"),
+        ("saliency --files-from - <&-", 2, "error: The list of pictures in '-' is empty.\n"),
+        ("models > /dev/full", 1, "error: Standard output cannot be written: No space left on device.\n"),
+        ("--version > /dev/full", 1, "error: Standard output cannot be written: No space left on device.\n"),
+    ],
+)
+def test_standard_streams_that_are_closed_or_full(cnnviz_command, samples, tmp_path, line, code, printed):
+    if "/dev/full" in line and not Path("/dev/full").exists():
+        pytest.skip("there is no /dev/full here")
+    shutil.copy(samples / "rocket.jpg", tmp_path / "photo.jpg")
+    run = subprocess.run(
+        ["sh", "-c", f"{cnnviz_command[0]} {line}"],
+        cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=60, check=False,
+    )  # fmt: skip
+    assert (run.returncode, run.stdout) == (code, printed)
+    made = {path.name for path in tmp_path.iterdir()} - {"photo.jpg"}
+    # The picture is written whole, and nothing that was printed has gone into it.
+    assert made == ({"photo.saliency.png"} if "photo.jpg" in line and "-o" not in line else set())
+    for name in made:
+        Image.open(tmp_path / name).load()

@@ -166,7 +166,8 @@ def test_an_old_snapshot_is_found_before_the_work(run_cnnviz, samples):
 
 
 @pytest.mark.needs("posix")
-def test_an_interrupted_job_leaves_its_picture_and_is_done_again(cnnviz_command, samples, tmp_path):
+@pytest.mark.parametrize(("how", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_an_interrupted_job_leaves_its_picture_and_is_done_again(cnnviz_command, samples, tmp_path, how, code):
     # A shell's background jobs ignore SIGINT and hand that on; what is tested here is a job in the foreground.
     signal.signal(signal.SIGINT, signal.default_int_handler)
     line = [*cnnviz_command, "dream", str(samples / "rocket.jpg"), *NET, "--size", "64", "--save-every", "1", "-v"]
@@ -174,9 +175,9 @@ def test_an_interrupted_job_leaves_its_picture_and_is_done_again(cnnviz_command,
     for told in process.stderr:
         if "holds step 3" in told:
             break
-    process.send_signal(signal.SIGINT)
+    process.send_signal(how)
     complaint = process.communicate(timeout=240)[1]
-    assert process.returncode == 130
+    assert process.returncode == code
     assert "rocket.dream.png holds the picture so far" in complaint
     left = read_recipe(tmp_path / "rocket.dream.png")
     assert left["unfinished_at_step"] >= 3

@@ -83,7 +83,7 @@ def test_labels_files(tmp_path):
         ("form_feed.txt", b"cat\x0cdog"),
         ("next_line.txt", "cat\x85dog".encode()),
         ("latin.txt", b"caf\xe9"),
-        ("utf16.txt", "cat\ndog".encode("utf-16")),
+        ("cut16.txt", "cat".encode("utf-16")[:-1]),
         ("long.txt", b"x" * 501),
         ("large.txt", b"cat\n" * (5 << 20)),
     ],

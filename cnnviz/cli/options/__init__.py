@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from cnnviz.cli.options.declaring import numbers, option
 from cnnviz.cli.options.network import NetworkOptions, NetworksOptions, TargetOption
+from cnnviz.cli.options.numeric import LARGEST_SIDE, index, position, real, shortened, whole
 from cnnviz.cli.options.outputs import LongOptions, OutputOptions, PageOptions
 from cnnviz.cli.options.pictures import (
     CanvasOptions,
@@ -28,6 +29,7 @@ from cnnviz.cli.options.running import (
 )
 
 __all__ = [
+    "LARGEST_SIDE",
     "NOT_IN_PARAMETERS",
     "BatchOptions",
     "CanvasOptions",
@@ -45,7 +47,12 @@ __all__ = [
     "SampleOptions",
     "StoreOptions",
     "TargetOption",
+    "index",
     "numbers",
     "option",
+    "position",
+    "real",
+    "shortened",
     "tile_side",
+    "whole",
 ]

@@ -6,6 +6,7 @@ from typing import Any
 
 import typer
 
+from cnnviz.cli.options.numeric import real, shortened
 from cnnviz.errors import UsageError
 
 NETWORK, INPUT, OUTPUT, RUN, BATCH = "Network", "Input", "Output", "Run", "Many pictures"
@@ -21,9 +22,9 @@ def numbers(text: str | None, option: str) -> list[float] | None:
     """Numbers separated by commas; a UsageError that names ``option`` for anything else."""
     if text is None:
         return None
-    try:
-        return [float(part) for part in text.split(",")]
-    except ValueError:
+    found = [real(part) for part in text.split(",")]
+    if None in found:
         raise UsageError(
-            f"{option} takes numbers separated by commas, as in 0.485,0.456,0.406, not '{text}'."
-        ) from None
+            f"{option} takes numbers separated by commas, as in 0.485,0.456,0.406, not '{shortened(text)}'."
+        )
+    return [value for value in found if value is not None]

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from cnnviz.cli.options.declaring import INPUT, option
+from cnnviz.cli.options.numeric import LARGEST_SIDE, index, shortened
 from cnnviz.errors import UsageError
 
 if TYPE_CHECKING:
@@ -46,7 +47,9 @@ class PictureOptions:
     ] = "white"
     max_pixels: Annotated[
         int,
-        option("--max-pixels", panel=INPUT, min=1, help="Refuse larger pictures unread (decompression bombs)."),
+        option(
+            "--max-pixels", panel=INPUT, min=1, max=10**12, help="Refuse larger pictures unread (decompression bombs)."
+        ),
     ] = 178_956_970
 
     @property
@@ -81,6 +84,7 @@ class InputOptions(PictureOptions):
             env="SIZE",
             panel=INPUT,
             min=1,
+            max=LARGEST_SIDE,
             help="Shorter side the network sees, in pixels (default: what it was trained on).",
         ),
     ] = None
@@ -109,9 +113,10 @@ def tile_side(text: str) -> int | None:
     """``--tile``: a side in pixels, 0 for pictures shown whole, None for ``auto``; UsageError for anything else."""
     if text == "auto":
         return None
-    if not text.isdecimal():
-        raise UsageError(f"--tile takes auto, a side in pixels, or 0 for the whole picture, not '{text}'.")
-    return int(text)
+    side = index(text)
+    if side is None:
+        raise UsageError(f"--tile takes auto, a side in pixels, or 0 for the whole picture, not '{shortened(text)}'.")
+    return side
 
 
 _Tile = Annotated[
@@ -154,7 +159,13 @@ class SampleOptions(PictureOptions):
     ] = None
     sample_size: Annotated[
         int,
-        option("--sample-size", panel=INPUT, min=32, help="Shorter side at which the sample is looked at."),
+        option(
+            "--sample-size",
+            panel=INPUT,
+            min=32,
+            max=LARGEST_SIDE,
+            help="Shorter side at which the sample is looked at.",
+        ),
     ] = 256
     crop: Annotated[bool, option("--crop", panel=INPUT, help="Take the sample's central square only.")] = False
     tile: _Tile = "auto"
@@ -183,6 +194,7 @@ class CanvasOptions(PictureOptions):
             env="SIZE",
             panel=INPUT,
             min=32,
+            max=LARGEST_SIDE,
             help="Shorter side of the result in pixels.",
             show_default=f"the photo's, at most {_CANVAS}; any with --tile",
         ),

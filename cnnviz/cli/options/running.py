@@ -53,7 +53,9 @@ class RunOptions:
         bool,
         option("--json", env="JSON", panel=RUN, help="Print one JSON object per result on standard output."),
     ] = False
-    seed: Annotated[int, option("--seed", env="SEED", panel=RUN, help="Seed of everything random.")] = 0
+    seed: Annotated[
+        int, option("--seed", env="SEED", panel=RUN, min=0, max=2**32 - 1, help="Seed of everything random.")
+    ] = 0
     quiet: Annotated[bool, option("--quiet", "-q", panel=RUN, help="Print results and errors only.")] = False
     verbose: Annotated[bool, option("--verbose", "-v", panel=RUN, help="Say what is going on.")] = False
     debug: Annotated[bool, option("--debug", panel=RUN, help="Show the traceback of an error.")] = False
@@ -82,6 +84,7 @@ class EngineOptions(RunOptions):
             env="JOBS",
             panel=BATCH,
             min=1,
+            max=1024,
             help="Pictures in work at once, 1 to do one after another; with ray: workers.",
             show_default="by processors, or GPUs",
         ),

@@ -22,7 +22,7 @@ class Shard:
     @staticmethod
     def parse(text: str) -> Shard:
         """``2/4`` is the second of four; UsageError for anything else."""
-        found = re.fullmatch(r"\s*(\d{1,9})\s*/\s*(\d{1,9})\s*", text)
+        found = re.fullmatch(r"\s*([0-9]{1,9})\s*/\s*([0-9]{1,9})\s*", text)
         index, count = (int(found[1]), int(found[2])) if found else (0, 0)
         if not 1 <= index <= count:
             raise UsageError(f"--shard takes I/N with I from 1 to N, as in 1/4, not '{text}'.")
