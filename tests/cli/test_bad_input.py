@@ -13,6 +13,8 @@ from PIL import Image
 from cnnviz.cli.app import app
 from cnnviz.cli.options.numeric import real, whole
 from cnnviz.cli.reference import commands
+from cnnviz.cli.visualize import _shape
+from cnnviz.errors import UsageError
 from cnnviz.network import catalogue
 
 NET = ("-m", "squeezenet1_1")
@@ -267,7 +269,6 @@ FAR_NUMBERS = [
     ("universal folder --crops 99999999999", 2, "between 0 and 10000"),
     ("activations ok.png --layer fire2 --channels 0-99999999999", 2, "more channels"),
     ("activations ok.png --layer fire2 --channels 1_0", 2, "--channels takes numbers"),
-    ("visualize --latent 99999,99999,99999 --generator none.pt", 2, "--latent takes a shape"),
     ("texture ok.png --size 1e3", 2, "--size takes a side"),
     ("texture ok.png --size 9999999x9999999", 2, "--size takes a side"),
     ("texture ok.png --tile 1_0", 2, "--tile takes"),
@@ -317,3 +318,9 @@ def test_masks_that_leave_nothing_are_refused_before_any_work(run_cnnviz, kit, o
     assert result.stderr == "error: The mask 'black.png' is black all over: it leaves nothing to paint.\n"
     assert run_cnnviz(*line, "none.png", "-m", "vgg19").exit_code == 1
     assert run_cnnviz(*line, "white.png", *NET).exit_code == 0
+
+
+@pytest.mark.parametrize("text", ["99999,99999,99999", "1_0", "0", "", "4096,", "-1"])
+def test_shapes_of_a_code_that_make_no_sense(text):
+    with pytest.raises(UsageError, match="--latent takes a shape"):
+        _shape(text)
