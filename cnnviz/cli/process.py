@@ -135,7 +135,8 @@ def open_standard_streams() -> None:
     codecs.register_error(_ANY_NAME, _as_bytes)
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
-            stream.reconfigure(errors=_ANY_NAME if stream is sys.stdout else "backslashreplace")
+            # In UTF-8, for names and signs that the console's own code page lacks, as on Windows.
+            stream.reconfigure(encoding="utf-8", errors=_ANY_NAME if stream is sys.stdout else "backslashreplace")
 
 
 _ANY_NAME = "cnnviz.any_name"
