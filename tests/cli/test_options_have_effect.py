@@ -210,7 +210,7 @@ TRIALS: dict[str, dict[str, Trial]] = {
         "--stride": Try("--stride 8"),
         "--fill": Values(),
         "--score": Values(),
-        "--class-map": Try("--class-map", base="in/cat.png -s 64 --stride 16 -o out.png"),
+        "--class-map": Try("--class-map", base="in/cat.png -s 64 --patch 1 --stride 32 -o out.png"),
         "--algorithm": ROUNDING,
         "--approximate": Try("--approximate", within="--stride 4 --patch 8"),
         "--check": CHECK,
