@@ -531,3 +531,38 @@ def test_a_graph_is_compared_on_the_first_input_of_each_size():
     for size in (20, 20, 24, 24, 20):
         network.features(torch.rand(1, 3, size, size), ["fc"])
     assert {calls.count((20, 20)) - 3, calls.count((24, 24)) - 2} <= {1, 2}
+
+
+def test_a_network_moved_to_another_type_leaves_the_module_and_follows_it():
+    module, pixels = made("usual"), torch.rand(1, 3, 20, 20, dtype=torch.float64)
+    network = Network(module, spec=PLAIN).to(torch.float64)
+    assert {p.dtype for p in module.parameters()} == {torch.float32}
+    assert network(pixels).dtype == torch.float64
+    expected = copy.deepcopy(module).eval().double()(pixels)
+    torch.testing.assert_close(network(pixels), expected, rtol=0, atol=1e-12)
+    module.fc.bias.data += 1
+    torch.testing.assert_close(network(pixels), expected + 1, rtol=0, atol=1e-6)
+    torch.testing.assert_close(network.features(pixels, ["fc"])["fc"], expected + 1, rtol=0, atol=1e-6)
+
+
+def test_networks_of_ones_own_go_into_sets_and_copies():
+    network, pixels = Network(made("usual"), spec=PLAIN), torch.rand(1, 3, 20, 20)
+    other = copy.deepcopy(network)
+    assert len({network, other}) == 2
+    torch.testing.assert_close(other(pixels), network(pixels))
+    with torch.no_grad():
+        other.module.fc.bias.add_(1)
+    torch.testing.assert_close(other(pixels), network(pixels) + 1)
+    torch.testing.assert_close(other.features(pixels, ["fc"])["fc"], network(pixels) + 1)
+
+
+def test_wrapping_in_inference_mode_and_weights_made_in_it():
+    with torch.inference_mode():
+        module = made("usual")
+        network = Network(module, spec=PLAIN)
+    pixels = torch.rand(1, 3, 20, 20)
+    found = cnnviz.saliency(network, pixels, 0)
+    torch.testing.assert_close(found, cnnviz.saliency(Network(made("usual"), spec=PLAIN), pixels, 0))
+    with torch.inference_mode():
+        module.fc.weight.mul_(2)
+    torch.testing.assert_close(cnnviz.saliency(network, pixels, 0), found * 2)
