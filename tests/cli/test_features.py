@@ -24,7 +24,7 @@ def test_filters_are_named_after_the_network_and_carry_their_recipe(run_cnnviz, 
         [64, 3, 3, 3],
     )
     shown = run_cnnviz("info", "--command", "squeezenet1_1.filters.png")
-    assert shown.stdout == "cnnviz filters --model squeezenet1_1 --seed 0\n"
+    assert shown.stdout == "cnnviz filters --model squeezenet1_1 --seed 0 -o squeezenet1_1.filters.again.png\n"
     picture = np.asarray(Image.open(tmp_path / "squeezenet1_1.filters.png"))
     assert (np.ptp(picture.astype(int), axis=2) > 60).mean() > 0.2  # in colour
     again = run_cnnviz("filters", *NET)
@@ -67,7 +67,7 @@ def test_activations_of_the_strongest_and_of_chosen_channels(run_cnnviz, samples
 def test_activations_say_what_is_wrong(run_cnnviz, samples):
     photo = samples / "coffee.png"
     for options, sentence in (
-        (["--layer", "flatten"], "vector of 1000 numbers"),
+        (["--layer", "flatten"], "is no map (1000)"),
         (["--layer", "fire5", "--channels", "256"], "has no channel 256: it has channels 0 to 255"),
         (["--layer", "fire5", "--channels", "a-b"], "--channels takes numbers from 0"),
         (["--layer", "fire55"], "no layer called 'fire55'"),

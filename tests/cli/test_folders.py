@@ -105,7 +105,7 @@ def test_neighbors_finds_crops_of_the_same_photo(run_cnnviz, photos, tmp_path):
         assert distances == sorted(distances)
         assert (tmp_path / record["output"]).exists()
     shown = run_cnnviz("info", "--command", "coffee1.neighbors.png")
-    assert shown.stdout.startswith("cnnviz neighbors coffee1.png photos ")
+    assert shown.stdout.startswith("cnnviz neighbors photos/coffee/coffee1.png photos ")
 
 
 def test_neighbors_by_cosine_and_approximately(run_cnnviz, photos):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 
 import numpy as np
 import pytest
@@ -26,17 +27,19 @@ def test_paints_a_content_in_a_style_and_tells_what_it_did(run_cnnviz, samples):
     assert fact["styles"] == ["starry.jpg"]
     assert set(fact["losses"]) == {"loss", "content", "style", "palette", "tv", "lightness"}
     assert Image.open(fact["output"]).size == (72, 48)
-    assert read_recipe(fact["output"])["parameters"] == {"style": ["starry.jpg"], "size": 48, "steps": 4}
+    assert read_recipe(fact["output"])["parameters"] == {
+        "style": [str(samples / "starry.jpg")],
+        "size": 48,
+        "steps": 4,
+    }
 
 
 def test_the_recipe_makes_the_same_picture_again(run_cnnviz, samples, tmp_path):
     styles = (f"{samples / 'starry.jpg'}:2", samples / "mosaic.jpg")
     common = ("--size", 48, "--steps", 4, "--seed", 7)
     assert run_cnnviz("style", samples / "chelsea.png", *styles, *NET, *common, "-o", "a.png").exit_code == 0
-    line = json.loads(run_cnnviz("info", "a.png").stdout)["command_line"].split()
-    assert line[:3] == ["cnnviz", "style", "chelsea.png"]
-    for name in ("chelsea.png", "starry.jpg", "mosaic.jpg"):
-        (tmp_path / name).write_bytes((samples / name).read_bytes())
+    line = shlex.split(json.loads(run_cnnviz("info", "a.png").stdout)["command_line"])
+    assert line[:3] == ["cnnviz", "style", str(samples / "chelsea.png")]
     assert run_cnnviz(*line[1:], "-o", "b.png").exit_code == 0
     assert (tmp_path / "a.png").read_bytes() == (tmp_path / "b.png").read_bytes()
 
