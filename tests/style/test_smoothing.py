@@ -88,8 +88,10 @@ def test_paintings_are_those_of_a_network_that_has_the_softmax_as_layers(photo, 
             ((plain, plain[1:]), common),
         )
     ]
-    assert (made[0] - made[1]).abs().max() < 1e-3
-    assert (made[0] - made[2]).abs().max() > 1e-2
+    # On average: where a gradient is next to nothing, its last bit decides which way Adam's whole step goes.
+    same, other = (float((made[0] - picture).abs().mean()) for picture in made[1:])
+    assert same < 1e-3
+    assert other > 1e-2
 
 
 def test_smoothing_leaves_pixels_in_float32_where_weights_are_not(photo):
