@@ -46,6 +46,12 @@ _NO_CHANGE = {"requires_grad_", "retain_grad", "share_memory_", "rename_"}
 class Proxy(fx.Proxy):
     """A traced value whose augmented assignments (``y += x``) stay apart from its other operations."""
 
+    def __setitem__(self, index: Any, value: Any) -> None:
+        raise ModelError(
+            "assigning to a part of a tensor, as in 'y[:, 0] = 0', cannot be followed. "
+            "Write it with torch.where or torch.cat."
+        )
+
 
 def _augmented(target: Callable[..., Any]) -> Callable[[Proxy, Any], fx.Proxy]:
     def assign(self: Proxy, other: Any) -> fx.Proxy:
@@ -111,8 +117,13 @@ def _overwrites(node: fx.Node, root: nn.Module) -> bool:
         return name.endswith("_") and not name.endswith("__") and name not in _NO_CHANGE
     if node.op != "call_function":
         return False
-    name = getattr(node.target, "__name__", "")
-    return node.target in OPERATORS or (name.endswith("_") and not name.endswith("__")) or _argument(node, "inplace")
+    return node.target in OPERATORS or _is_named_in_place(node.target) or _argument(node, "inplace")
+
+
+def _is_named_in_place(function: Any) -> bool:
+    """Whether a function's name says so, as ``relu_``; Python's own ``and_`` and ``or_`` are named after keywords."""
+    name = getattr(function, "__name__", "")
+    return name.endswith("_") and not name.endswith("__") and function is not getattr(operator, name, None)
 
 
 def _argument(node: fx.Node, name: str) -> bool:

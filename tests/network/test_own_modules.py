@@ -385,9 +385,19 @@ def _zeroed(m, y):
     return z * y
 
 
+def _masks(m, y):
+    return y * ((y > 0) & (y < 1) | (y < -1))
+
+
+def _mask_in_place(m, y):
+    mask = y > 0
+    mask &= y < 1
+    return y * mask
+
+
 STATEMENTS = [
     _method, _sum, _function, _keyword, _positional, _module, _second_name, _read_again, _dropped, _halves,
-    _torch_function, _zeroed,
+    _torch_function, _zeroed, _masks, _mask_in_place,
 ]  # fmt: skip
 
 
@@ -408,6 +418,16 @@ def test_in_place_statements_are_followed(statement):
     torch.testing.assert_close(together["conv"], conv["out"], rtol=0, atol=1e-6)
     torch.testing.assert_close(together["fc"], expected, rtol=0, atol=1e-6)
     torch.testing.assert_close(network.logits(pixels), expected, rtol=0, atol=1e-6)
+
+
+def _part(m, y):
+    y[:, 0] = 0
+    return y
+
+
+def test_an_assignment_to_a_part_of_a_tensor_is_named():
+    with pytest.raises(ModelError, match="assigning to a part of a tensor"):
+        list(Network(InPlace(_part), spec=PLAIN).layers)
 
 
 class Defaults(nn.Module):
