@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from dataclasses import dataclass
 from pathlib import Path
@@ -73,6 +72,7 @@ class Resuming:
         return picture
 
     def _save(self, place: Path | None, job: Resumable[Any]) -> None:
+        import hashlib
         from io import BytesIO
 
         import torch
@@ -111,6 +111,7 @@ class Resuming:
 
 def _unpacked(content: bytes) -> Any:
     """What a state file holds, whose first 32 bytes are the SHA-256 of the rest; ValueError where they are not."""
+    import hashlib
     from io import BytesIO
 
     import torch

@@ -7,13 +7,12 @@ function, one of a subclass, or with weights made of others.
 from __future__ import annotations
 
 import functools
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
 import torch
 from torch import Tensor, fx, nn
 from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils.flop_counter import flop_registry
 
 from cnnviz.network.graph import depends_on_input
 from cnnviz.network.operations import names
@@ -62,6 +61,14 @@ class _CountingInterpreter(MetaInterpreter):
         return value
 
 
+@functools.cache
+def _formulas() -> Mapping[Any, Callable[..., int]]:
+    """PyTorch's own counts by operation; imported late, for triton comes with them."""
+    from torch.utils.flop_counter import flop_registry
+
+    return flop_registry
+
+
 class _Counter(TorchDispatchMode):
     """Counts the multiply-adds of every operation below it."""
 
@@ -73,8 +80,8 @@ class _Counter(TorchDispatchMode):
         kwargs = kwargs or {}
         out = func(*args, **kwargs)
         packet = func._overloadpacket
-        if packet in flop_registry:
-            self.macs += flop_registry[packet](*args, **kwargs, out_val=out) // 2
+        if packet in _formulas():
+            self.macs += _formulas()[packet](*args, **kwargs, out_val=out) // 2
         elif packet in (torch.ops.aten.mv, torch.ops.aten.dot):
             self.macs += args[0].numel()
         elif packet is torch.ops.aten.addmv:
