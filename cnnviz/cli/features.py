@@ -130,7 +130,7 @@ def channel_list(text: str) -> list[int]:
     for part in text.split(","):
         first, dash, last = part.strip().partition("-")
         start, stop = index(first), index(last) if dash else index(first)
-        if start is None or stop is None:
+        if start is None or stop is None or stop < start:
             raise UsageError(f"--channels takes numbers from 0, as in 3,17,40-44, not '{shortened(text)}'.")
         if stop >= start + _MOST_CHANNELS:
             raise UsageError(f"--channels {shortened(text)} names more channels than a layer has.")
