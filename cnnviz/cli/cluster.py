@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from cnnviz.cli.job import Bench, Explain, ImageJob
     from cnnviz.cli.options import EngineOptions
     from cnnviz.network import Network
-    from cnnviz.network.network import WeightsInfo
+    from cnnviz.network.spec import WeightsInfo
     from cnnviz.runtime.batch.outcome import Outcomes
     from cnnviz.runtime.batch.ray_engine import Cluster, Share, Workers
 

@@ -57,7 +57,7 @@ class StyleModelOptions:
     def load(self, name: str, seed: int, *, progress: bool) -> Any:
         """What ``ImageJob`` takes for its network: the painter."""
         from cnnviz.network.checksum import sha256
-        from cnnviz.network.network import WeightsInfo
+        from cnnviz.network.spec import WeightsInfo
         from cnnviz.runtime.device import choose_device
         from cnnviz.style.stylefile import load_fast_style
 
@@ -123,7 +123,7 @@ class Painter:
 
     @property
     def spec(self) -> Any:
-        from cnnviz.network.network import InputSpec
+        from cnnviz.network.spec import InputSpec
 
         return InputSpec(min_size=16)
 

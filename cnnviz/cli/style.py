@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import time
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
-from cnnviz.cli import console
 from cnnviz.cli.command import command, current
 from cnnviz.cli.idle import idle
-from cnnviz.cli.job import ImageJob, Picture, Result
+from cnnviz.cli.job import ImageJob
 from cnnviz.cli.longjob import Watch
 from cnnviz.cli.options import (
     BatchOptions,
@@ -23,6 +20,7 @@ from cnnviz.cli.options import (
     numbers,
     tile_side,
 )
+from cnnviz.cli.painter import Painter
 from cnnviz.cli.painting import (
     ContentTarget,
     KeepColor,
@@ -33,141 +31,11 @@ from cnnviz.cli.painting import (
     StyleLossName,
     Sweep,
 )
-from cnnviz.cli.resuming import Resuming
 from cnnviz.errors import UsageError
-
-if TYPE_CHECKING:
-    from PIL.Image import Image
-    from torch import Tensor
-
-    from cnnviz.imaging import Crop
-    from cnnviz.network import Network
-    from cnnviz.runtime.progress import Step
-    from cnnviz.style import StyleTransfer
 
 _SIZES = {"cuda": 512}
 _SIZE = 256
 """Pixels, the shorter side of a painting when nobody says so: by the device alone, never by a clock."""
-
-_LARGER = 512  # pixels, the size whose time is told
-
-
-@dataclass
-class Last:
-    """An ``on_step`` that hands on to ``watch`` and keeps the last losses."""
-
-    watch: Watch
-    terms: dict[str, float] = field(default_factory=dict)
-
-    def __call__(self, step: Step) -> None:
-        self.terms = dict(step.terms)
-        self.watch(step)
-
-
-@dataclass
-class Painter:
-    """Paints photo after photo in the same styles."""
-
-    styles: list[StyleFile]
-    masks: list[Path]
-    style_masks: list[Path]
-    init: str
-    settings: dict[str, Any]
-    input: PaintingOptions
-    seed: int
-    watch: Watch
-    resume: bool
-    sweep: Sweep | None
-    is_usual_size: bool = False
-    _photos: list[Image] = field(default_factory=list, init=False)
-
-    def read(self) -> None:
-        """Read the style pictures and look at all masks, before any work is done for them."""
-        self._photos = [self._photo(style.path) for style in self.styles]
-        for path in (*self.masks, *self.style_masks):
-            if self._photo(path).convert("L").getextrema()[1] == 0:
-                raise UsageError(f"The mask '{path}' is black all over: it leaves nothing to paint.")
-        if self.init not in ("content", "noise"):
-            self._photo(Path(self.init))
-
-    def __call__(self, net: Network, picture: Picture) -> Result:
-        from cnnviz.imaging import to_photo
-
-        if self.sweep is not None:
-            return self._sheet(net, picture, self.sweep)
-        transfer = self._transfer(net, picture)
-        if console.shows_detail():
-            console.detail(str(transfer.estimate()))
-        settings = {**current.parameters(), "seed": self.seed, "size": list(picture.pixels.shape[2:])}
-        last, started = Last(self.watch), time.perf_counter()
-        side = min(picture.pixels.shape[2:])
-        if self.is_usual_size:
-            console.warn(f"Painting at {side} px, the shorter side; --size N sets it.")
-        pixels = Resuming(self.watch, self.resume, settings).run(transfer, last)
-        if self.is_usual_size and side < _LARGER:
-            console.warn(_time_for_more(time.perf_counter() - started, side))
-        facts = {**self._facts(picture, last.terms), "precision": net.precision}
-        return Result(facts, to_photo(pixels, clamp=True), recipe={"precision": net.precision}, is_measured=True)
-
-    def _transfer(self, net: Network, picture: Picture, **changes: Any) -> StyleTransfer:
-        from cnnviz.imaging import to_pixels
-        from cnnviz.style import StyleSettings, StyleTransfer
-
-        settings = {**self.settings, **changes}
-        if self.init not in ("content", "noise"):
-            settings["init"] = to_pixels(self._photo(Path(self.init)))
-        height, width = picture.pixels.shape[2:]
-        crop = net.spec.crop.at(height) if self.input.crop else None
-        transfer = StyleTransfer(
-            net,
-            picture.pixels,
-            [to_pixels(photo) for photo in self._photos],
-            [style.weight for style in self.styles],
-            [mask_of(self._photo(path), (height, width), crop) for path in self.masks] or None,
-            [mask_of(self._photo(path)) for path in self.style_masks] or None,
-            StyleSettings(**settings),
-            self.seed,
-        )
-        _tell_idle_here(net, transfer)
-        return transfer
-
-    def _sheet(self, net: Network, picture: Picture, sweep: Sweep) -> Result:
-        """The same photo painted with each value of a setting, side by side."""
-        from cnnviz.imaging import grid, to_photo
-
-        photos: list[Image] = []
-        rows = []
-        name = sweep.name.replace("_", " ")
-        captions = [f"{name} {value:g}" for value in sweep.values]
-
-        def sheet(begun: Image | None) -> Image:
-            """What is done and, if any, what was begun."""
-            more = [] if begun is None else [begun]
-            named = [*captions[: len(photos)], *(f"{text}: unfinished" for text in captions[len(photos) :])]
-            shown = [*photos, *more]
-            return grid(shown, min(len(shown), 4), named[: len(shown)], tile=max(shown[0].size))
-
-        self.watch.sheet = sheet
-        for value in sweep.values:
-            setting: float | int = int(value) if sweep.name == "steps" else value
-            transfer, last = self._transfer(net, picture, **{sweep.name: setting}), Last(self.watch)
-            photos.append(to_photo(transfer.run(last), clamp=True))
-            rows.append({sweep.name: setting, **_rounded(last.terms)})
-            for remark in transfer.remarks:
-                console.warn(remark)
-            self.watch.part_is_done(captions[len(photos) - 1])
-        facts = {**self._facts(picture, {}), "sweep": rows}
-        return Result(facts, sheet(None))
-
-    def _facts(self, picture: Picture, terms: dict[str, float]) -> dict[str, Any]:
-        height, width = picture.pixels.shape[2:]
-        losses = {"losses": _rounded(terms)} if terms else {}
-        return {"styles": [str(style) for style in self.styles], "width": width, "height": height, **losses}
-
-    def _photo(self, path: Path) -> Image:
-        from cnnviz.imaging.files import read_photo
-
-        return read_photo(path, background=self.input.background, max_pixels=self.input.max_pixels)
 
 
 def register(app: typer.Typer) -> None:
@@ -377,27 +245,6 @@ def _tell_idle(settings: dict[str, Any], swept: str | None) -> None:
     idle("style_layer", "layer_weights", "style_loss", when=without_style, why="with --style-weight 0")
 
 
-def _tell_idle_here(net: Network, transfer: StyleTransfer) -> None:
-    """Say which options have no effect on this network."""
-    from cnnviz.network.variants import has_max_pooling
-    from cnnviz.style.smoothing import faintness
-
-    idle("pooling", when=not has_max_pooling(net), why=f"on {net.name}, which takes no maxima")
-    unscaled = all(faintness(layer) == 1 for layer in transfer.layer_weights)
-    if transfer.settings.smoothing == "scaled":
-        idle("smoothing", when=unscaled, why="as 'scaled' but on a ResNet's layer3 and layer4")
-
-
-def _time_for_more(seconds: float, side: int) -> str:
-    """What the painting took, and what twice the size would take by the number of pixels."""
-    longer = seconds * (_LARGER / side) ** 2
-    return f"It took {_span(seconds)} at {side} px; --size {_LARGER} would take about {_span(longer)} here."
-
-
-def _span(seconds: float) -> str:
-    return f"{seconds:.0f} s" if seconds < 90 else f"{seconds / 60:.0f} min"
-
-
 def _split(input: PaintingOptions, styles: list[str] | None) -> list[StyleFile]:
     """The styles; leaves the contents in ``input``, and tells the recipe which is which."""
     if styles is None:
@@ -411,14 +258,3 @@ def _split(input: PaintingOptions, styles: list[str] | None) -> list[StyleFile]:
     chosen = [StyleFile.parse(text) for text in styles]
     current.values["styles"] = [style.named for style in chosen]
     return chosen
-
-
-def mask_of(photo: Image, size: tuple[int, int] | None = None, crop: Crop | None = None) -> Tensor:
-    """The lightness of a picture, (1, 1, H, W) in [0, 1], at (H, W), or of what a ``crop`` shows of it."""
-    from cnnviz.imaging import to_pixels
-
-    return (to_pixels(photo, crop=crop) if crop else to_pixels(photo, size)).mean(1, keepdim=True)
-
-
-def _rounded(terms: dict[str, float]) -> dict[str, float]:
-    return {name: float(f"{value:.6g}") for name, value in terms.items()}

@@ -25,9 +25,9 @@ from cnnviz.cli.options import (
     shortened,
     tile_side,
 )
+from cnnviz.cli.painter import Last
 from cnnviz.cli.painting import StyleLossName
 from cnnviz.cli.resuming import Resuming
-from cnnviz.cli.style import Last
 from cnnviz.errors import UsageError
 
 if TYPE_CHECKING:

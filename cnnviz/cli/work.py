@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from cnnviz.cli.job import ImageJob, Picture, Result
     from cnnviz.network import Network
-    from cnnviz.network.network import WeightsInfo
+    from cnnviz.network.spec import WeightsInfo
     from cnnviz.runtime.batch.local import Compute
 
 Found = TypeVar("Found")

@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING
 from cnnviz._lazy import lazy_names
 
 _HOME_OF = {
-    "InputSpec": "cnnviz.network.network",
+    "InputSpec": "cnnviz.network.spec",
     "Layer": "cnnviz.network.layers",
     "LayerTable": "cnnviz.network.layers",
     "Network": "cnnviz.network.network",
-    "WeightsInfo": "cnnviz.network.network",
+    "WeightsInfo": "cnnviz.network.spec",
     "load_network": "cnnviz.network.loading",
 }
 
@@ -21,8 +21,8 @@ if TYPE_CHECKING:
     from cnnviz.network.layers import Layer as Layer
     from cnnviz.network.layers import LayerTable as LayerTable
     from cnnviz.network.loading import load_network as load_network
-    from cnnviz.network.network import InputSpec as InputSpec
     from cnnviz.network.network import Network as Network
-    from cnnviz.network.network import WeightsInfo as WeightsInfo
+    from cnnviz.network.spec import InputSpec as InputSpec
+    from cnnviz.network.spec import WeightsInfo as WeightsInfo
 
 __getattr__, __dir__ = lazy_names(__name__, _HOME_OF)

@@ -16,7 +16,8 @@ from cnnviz.network.catalogue import PublishedWeights
 from cnnviz.network.checks import wrong_number
 from cnnviz.network.checksum import sha256
 from cnnviz.network.choice import choose_model
-from cnnviz.network.network import InputSpec, Network, WeightsInfo
+from cnnviz.network.network import Network
+from cnnviz.network.spec import InputSpec, WeightsInfo
 from cnnviz.network.targets import imagenet_labels, numbered_labels, read_labels
 from cnnviz.network.weights import class_count, fit_names, load_into, read_state_dict
 from cnnviz.runtime.device import choose_device

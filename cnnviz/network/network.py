@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import SupportsIndex
@@ -14,17 +14,16 @@ from torch import Tensor, fx, nn
 
 from cnnviz.errors import ImageError, ModelError, UsageError
 from cnnviz.imaging.checks import require_pixels, warn_of_range
-from cnnviz.imaging.pixels import Crop
 from cnnviz.network import checks, graph
 from cnnviz.network.agreement import GraphCheck
 from cnnviz.network.aliases import aliases_for
 from cnnviz.network.averaging import slim_averages
-from cnnviz.network.catalogue import IMAGENET_MEAN, IMAGENET_STD
 from cnnviz.network.frozen import freeze_convolutions
 from cnnviz.network.graph import Tell
 from cnnviz.network.layers import Layer, LayerTable
 from cnnviz.network.replica import Replica, replicate
 from cnnviz.network.shapes import shapes_of_pass
+from cnnviz.network.spec import InputSpec, WeightsInfo
 from cnnviz.network.targets import Target, find_class, find_classes, numbered_labels
 from cnnviz.runtime.precision import convolving
 
@@ -35,67 +34,9 @@ Alteration = Callable[[nn.Module], None]
 """Changes a module tree in place; its tensors are shared and stay as they are."""
 
 LUMA = (0.299, 0.587, 0.114)
-"""ITU-R BT.601 weights, which PIL and torchvision also make grey from RGB with."""
+"""ITU-R BT.601 weights, by which PIL and torchvision also make RGB gray."""
 
 _AUTOCAST = {"fp32": None, "tf32": None, "bf16": torch.bfloat16, "fp16": torch.float16}
-
-
-@dataclass(frozen=True)
-class WeightsInfo:
-    """Where a network's weights came from: a label to show (a torchvision name, a file's name, ``embedded``,
-    ``random``), the SHA-256 of the file (None for random ones), a remark for the user if there is one, and whether the
-    module rescales its input (torchvision's ``transform_input``; None for networks that never do)."""
-
-    label: str
-    sha256: str | None = None
-    remark: str | None = None
-    transform_input: bool | None = None
-
-
-@dataclass(frozen=True)
-class InputSpec:
-    """What a network wants to see.
-
-    ``size``: the side of the square crop it was trained on (pixels); ``min_size``: the smallest side it can take;
-    ``fixed``: whether it takes exactly ``size`` × ``size`` only; ``resize``: the shorter side before the crop, if not
-    ``size * 256 / 224``; ``channels``: 3, or 1 for gray; ``mean`` and ``std``: of the normalization it was trained
-    with, a number for each channel; ``interpolation``: how pictures are resized before the crop, ``bilinear`` or
-    ``bicubic``. Raises UsageError where they do not fit each other.
-    """
-
-    size: int = 224
-    resize: int | None = None
-    min_size: int = 1
-    fixed: bool = False
-    channels: int = 3
-    mean: tuple[float, ...] = IMAGENET_MEAN
-    std: tuple[float, ...] = IMAGENET_STD
-    interpolation: str = "bilinear"
-
-    @property
-    def crop(self) -> Crop:
-        """How the pictures of its evaluation were brought to ``size`` × ``size``."""
-        return Crop(self.size, self.resize or Crop().at(self.size).resize, self.interpolation)
-
-    def __post_init__(self) -> None:
-        if self.channels not in (1, 3):
-            raise UsageError(f"A network of photos takes 3 channels, or 1 of gray ones, not {self.channels}.")
-        for name in ("mean", "std"):
-            object.__setattr__(self, name, _numbers(name, getattr(self, name), self.channels))
-        if min(self.std) <= 0:
-            raise UsageError(f"The std of a normalization must be positive, not {min(self.std):g}.")
-
-
-def _numbers(name: str, given: object, channels: int) -> tuple[float, ...]:
-    """The mean or std of an InputSpec as a tuple, having made sure that there is one for each channel."""
-    try:
-        found = tuple(float(value) for value in given)  # type: ignore[attr-defined]
-    except (TypeError, ValueError):
-        raise UsageError(f"The {name} must be numbers, one for each channel, not {given!r}.") from None
-    if len(found) != channels or not all(map(math.isfinite, found)):
-        needed = "one number, as (0.5,)," if channels == 1 else f"{channels} numbers"
-        raise UsageError(f"With channels={channels} the {name} needs {needed} and finite, not {found}.")
-    return found
 
 
 @dataclass(eq=False)
@@ -286,7 +227,7 @@ class Network:
         Raises ImageError where the picture is too small for the network, or not of the one size it takes.
         """
         pixels = require_pixels(pixels)
-        self._check_pixels(pixels)
+        self.require_size((pixels.shape[2], pixels.shape[3]))
         self._refresh()
         x = pixels.to(self.device, self.dtype)
         luma, mean, std = self._constants(x)
@@ -421,13 +362,12 @@ class Network:
         assert self.labels is not None
         return find_classes(self.labels, wanted, count)
 
-    def autocast(self) -> AbstractContextManager:
+    @contextmanager
+    def autocast(self) -> Iterator[None]:
         """The context convolutions run in for this network's precision."""
         lower, device = _AUTOCAST[self.precision], self.device
-        context = torch.autocast(device.type, lower) if lower else nullcontext()
-        if device.type != "cuda":
-            return context
-        return _both(convolving(self.precision, device), context)
+        with convolving(self.precision, device), torch.autocast(device.type, lower) if lower else nullcontext():
+            yield
 
     def _constants(self, like: Tensor) -> tuple[Tensor, ...]:
         """Luma, mean and deviation where ``like`` is, (1, C, 1, 1) each; kept there, so that no pass copies them."""
@@ -437,9 +377,6 @@ class Network:
             with torch.inference_mode(False):
                 self._kept[key] = tuple(like.new_tensor(values).view(1, -1, 1, 1) for values in numbers)
         return self._kept[key]
-
-    def _check_pixels(self, pixels: Tensor) -> None:
-        self.require_size((pixels.shape[2], pixels.shape[3]))
 
     def require_size(self, size: tuple[int, int]) -> None:
         """Raise ImageError where a picture of ``size`` (height, width) is none that the network takes."""
@@ -457,9 +394,3 @@ class Network:
 def widened(value: Tensor) -> Tensor:
     """A tensor in float32, or in float64 if it is in that."""
     return value if value.dtype == torch.float64 else value.float()
-
-
-@contextmanager
-def _both(outer: AbstractContextManager, inner: AbstractContextManager) -> Iterator[None]:
-    with outer, inner:
-        yield

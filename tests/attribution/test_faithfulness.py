@@ -18,7 +18,7 @@ from cnnviz.attribution.faithfulness import map_ssim, rank_correlation
 from cnnviz.attribution.patching import blurred
 from cnnviz.errors import UsageError
 from cnnviz.network import Network
-from cnnviz.network.network import InputSpec
+from cnnviz.network.spec import InputSpec
 
 NET = ("-m", "squeezenet1_1")
 

@@ -118,7 +118,8 @@ def test_style_says_at_what_size_it_paints_and_what_more_would_take(run_cnnviz, 
 
 
 def test_usual_sizes_are_by_device_alone():
-    from cnnviz.cli.style import _SIZE, _SIZES, _time_for_more
+    from cnnviz.cli.painter import _time_for_more
+    from cnnviz.cli.style import _SIZE, _SIZES
 
     assert (_SIZE, _SIZES) == (256, {"cuda": 512})
     assert _time_for_more(30, 256) == "It took 30 s at 256 px; --size 512 would take about 2 min here."

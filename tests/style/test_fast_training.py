@@ -11,7 +11,7 @@ from torch import nn
 from cnnviz.errors import DivergedError, ImageError, UsageError
 from cnnviz.imaging import read_image
 from cnnviz.network import Network
-from cnnviz.network.network import InputSpec
+from cnnviz.network.spec import InputSpec
 from cnnviz.style.crops import Crops, varied
 from cnnviz.style.fast import FastStyleNetwork
 from cnnviz.style.perception import PerceptualLoss
