@@ -37,3 +37,9 @@ class MemoryShortError(CnnvizError, MemoryError):
 
 class DivergedError(ImageError):
     """An optimisation ran away: its loss is no longer a number."""
+
+
+def shortened(text: str, length: int = 60) -> str:
+    """A text from outside as messages repeat it: odd characters escaped, and cut after so many."""
+    cut, rest = text[:length], "…" if len(text) > length else ""
+    return (cut if cut.isprintable() else ascii(cut)[1:-1]) + rest

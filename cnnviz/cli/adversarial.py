@@ -12,9 +12,9 @@ from cnnviz.cli.command import command
 from cnnviz.cli.idle import idle
 from cnnviz.cli.job import ImageJob, Picture, Result
 from cnnviz.cli.maps import percent, prediction_json
-from cnnviz.cli.options import BatchOptions, InputOptions, NetworkOptions, OutputOptions, real, shortened
+from cnnviz.cli.options import BatchOptions, InputOptions, NetworkOptions, OutputOptions, real
 from cnnviz.cli.outputs import PNG, suffix_of
-from cnnviz.errors import UsageError
+from cnnviz.errors import UsageError, shortened
 
 if TYPE_CHECKING:
     from PIL.Image import Image

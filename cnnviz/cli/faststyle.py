@@ -12,9 +12,9 @@ import typer
 from cnnviz.cli import console
 from cnnviz.cli.command import command
 from cnnviz.cli.job import ImageJob, Picture, Result
-from cnnviz.cli.options import LARGEST_SIDE, BatchOptions, OutputOptions, PictureOptions, option, real, shortened
+from cnnviz.cli.options import LARGEST_SIDE, BatchOptions, OutputOptions, PictureOptions, option, real
 from cnnviz.cli.videojob import VIDEO, VideoJob, has_any, run_all, split_videos
-from cnnviz.errors import UsageError
+from cnnviz.errors import UsageError, shortened
 from cnnviz.runtime.places import is_there
 
 if TYPE_CHECKING:

@@ -12,8 +12,8 @@ from cnnviz.cli.folderjob import NetworkJob
 from cnnviz.cli.idle import idle
 from cnnviz.cli.job import ImageJob, Picture, Result
 from cnnviz.cli.maps import ColormapOption
-from cnnviz.cli.options import BatchOptions, InputOptions, NetworkOptions, OutputOptions, RunOptions, index, shortened
-from cnnviz.errors import UsageError
+from cnnviz.cli.options import BatchOptions, InputOptions, NetworkOptions, OutputOptions, RunOptions, index
+from cnnviz.errors import UsageError, shortened
 
 if TYPE_CHECKING:
     from PIL.Image import Image

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
 
-from cnnviz.cli.options import numbers, real, shortened
-from cnnviz.errors import UsageError
+from cnnviz.cli.options import numbers, real
+from cnnviz.errors import UsageError, shortened
 from cnnviz.runtime.places import is_file
 
 _SWEPT = (

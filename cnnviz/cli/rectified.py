@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 from cnnviz.cli.job import Picture, Result
 from cnnviz.cli.maps import Verdict, attribution_result, judge, judge_each, tell_if_blank
-from cnnviz.cli.options import position, shortened
+from cnnviz.cli.options import position
 from cnnviz.cli.work import Technique
-from cnnviz.errors import UsageError
+from cnnviz.errors import UsageError, shortened
 
 if TYPE_CHECKING:
     import torch

@@ -22,13 +22,12 @@ from cnnviz.cli.options import (
     OutputOptions,
     SampleOptions,
     numbers,
-    shortened,
     tile_side,
 )
 from cnnviz.cli.painter import Last
 from cnnviz.cli.painting import StyleLossName
 from cnnviz.cli.resuming import Resuming
-from cnnviz.errors import UsageError
+from cnnviz.errors import UsageError, shortened
 
 if TYPE_CHECKING:
     from PIL.Image import Image

@@ -29,9 +29,8 @@ from cnnviz.cli.options import (
     RunOptions,
     index,
     position,
-    shortened,
 )
-from cnnviz.errors import UsageError
+from cnnviz.errors import UsageError, shortened
 from cnnviz.runtime.places import is_file, is_folder
 
 if TYPE_CHECKING:

@@ -20,7 +20,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from cnnviz.errors import ModelError
+from cnnviz.errors import ModelError, shortened
 from cnnviz.network import checks
 from cnnviz.network.pickles import LARGEST_PICKLE, check_claims, damaged
 from cnnviz.runtime.memory import is_out_of_memory
@@ -50,12 +50,14 @@ def read_state_dict(path: Path, *, own: bool = False) -> StateDict:
     before = path.stat()
     if before.st_size == 0:
         raise ModelError(f"The weights file '{path}' is empty.")
-    content = read_safetensors(path) if path.suffix.lower() == ".safetensors" else _read_pickle(path, copy=own)
+    is_safe = path.suffix.lower() == ".safetensors"
+    content = read_safetensors(path) if is_safe else _read_pickle(path, copy=own)
     tensors = _unwrap(content, path)
     for name, tensor in tensors.items():
         _check_kind(name, tensor, before.st_size, path)
     if own:
-        tensors = {name: tensor.clone() for name, tensor in tensors.items()}
+        if is_safe:  # which is mapped in any case
+            tensors = {name: tensor.clone() for name, tensor in tensors.items()}
         if _version(path.stat()) != _version(before):
             raise ModelError(f"The weights file '{path}' changed while it was read; try again when it is written.")
     return tensors
@@ -148,12 +150,6 @@ def _as_float(name: str, tensor: Tensor, source: str) -> Tensor:
             return tensor.float()
     kind = str(tensor.dtype).removeprefix("torch.")
     raise ModelError(f"{source} holds '{shortened(name)}' as {kind}, where the network needs floats.")
-
-
-def shortened(name: str, length: int = 60) -> str:
-    """A name from a file as messages show it: odd characters escaped, and cut where it is long."""
-    cut = name if len(name) <= length else name[: length - 1] + "…"
-    return cut if cut.isprintable() else ascii(cut)[1:-1]
 
 
 def fit_names(state: StateDict, expected: StateDict) -> StateDict:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from cnnviz.cli.options.declaring import numbers, option
 from cnnviz.cli.options.network import NetworkOptions, NetworksOptions, TargetOption
-from cnnviz.cli.options.numeric import LARGEST_SIDE, index, position, real, shortened, whole
+from cnnviz.cli.options.numeric import LARGEST_SIDE, index, position, real, whole
 from cnnviz.cli.options.outputs import LongOptions, OutputOptions, PageOptions
 from cnnviz.cli.options.pictures import (
     CanvasOptions,
@@ -52,7 +52,6 @@ __all__ = [
     "option",
     "position",
     "real",
-    "shortened",
     "tile_side",
     "whole",
 ]

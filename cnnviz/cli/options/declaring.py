@@ -6,8 +6,8 @@ from typing import Any
 
 import typer
 
-from cnnviz.cli.options.numeric import real, shortened
-from cnnviz.errors import UsageError
+from cnnviz.cli.options.numeric import real
+from cnnviz.errors import UsageError, shortened
 
 NETWORK, INPUT, OUTPUT, RUN, BATCH = "Network", "Input", "Output", "Run", "Many pictures"
 """The panels of the help."""

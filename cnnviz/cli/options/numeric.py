@@ -14,14 +14,14 @@ from typing import Annotated, Any, get_args
 import typer
 from typer.models import ParameterInfo
 
+from cnnviz.errors import shortened
+
 _WHOLE = re.compile(r"[+-]?[0-9]+")
 _REAL = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?")
 _DIGITS = 19  # more than any size, count or seed has
 _MOST = 1_000_000_000  # of anything that is counted
 LARGEST_SIDE = 1_000_000
 """Pixels of any side that may be asked for; long before, memory is short."""
-
-_SHOWN = 40  # characters of what was typed that a message repeats
 
 Number = int | float
 
@@ -92,9 +92,3 @@ def _range(least: float | None, most: float | None) -> str:
     if least is None:
         return f"at most {most}"
     return f"between {least} and {most}"
-
-
-def shortened(text: str) -> str:
-    """What was typed, as a message repeats it: printable, and not endless."""
-    text = text if text.isprintable() else ascii(text)[1:-1]
-    return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}…"

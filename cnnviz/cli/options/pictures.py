@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from cnnviz.cli.options.declaring import INPUT, option
-from cnnviz.cli.options.numeric import LARGEST_SIDE, index, shortened
-from cnnviz.errors import UsageError
+from cnnviz.cli.options.numeric import LARGEST_SIDE, index
+from cnnviz.errors import UsageError, shortened
 
 if TYPE_CHECKING:
     from PIL.Image import Image
