@@ -9,10 +9,13 @@ import unicodedata
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, redirect_stdout, suppress
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from cnnviz.cli import process
 from cnnviz.errors import CnnvizError
+
+if TYPE_CHECKING:
+    from cnnviz.imaging.files import Pieces
 
 _settings = {"quiet": False, "verbose": False}
 
@@ -84,11 +87,12 @@ def result_json(record: dict[str, Any]) -> None:
     result(line)
 
 
-def result_bytes(data: bytes) -> None:
-    """A picture's bytes on stdout."""
+def result_bytes(data: bytes | Pieces) -> None:
+    """A picture's bytes, or a page's pieces, on stdout."""
     stream = (_results or sys.stdout).buffer
     with _writing():
-        stream.write(data)
+        for piece in [data] if isinstance(data, bytes) else data:
+            stream.write(piece)
         stream.flush()
 
 

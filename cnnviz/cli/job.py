@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from cnnviz.cli.longjob import Watch
+    from cnnviz.imaging.files import Pieces
     from cnnviz.network import Network
     from cnnviz.runtime.batch.outcome import Engine
 
@@ -53,16 +54,16 @@ class Picture:
 class Result:
     """What a technique makes of one picture.
 
-    ``image``: what is written (a film's frames; a page's bytes; None for commands that only print); ``lines``: what is
-    printed without ``--json``, after the paths of what was written; ``facts``: what ``--json`` tells, all JSON-able;
-    ``target``: the class's name, for ``{target}`` in output templates; ``companions``: further files, written beside
-    the image under its name with the suffix that is the key: their contents, or pictures, which carry the recipe too;
-    ``quality``: of the image, where its format has one; the usual one if None; ``is_measured``: whether the facts tell
-    what was measured of the image, which a format that loses something changes.
+    ``image``: what is written (a film's frames; a page's bytes or pieces; None for commands that only print);
+    ``lines``: what is printed without ``--json``, after the paths of what was written; ``facts``: what ``--json``
+    tells, all JSON-able; ``target``: the class's name, for ``{target}`` in output templates; ``companions``: further
+    files, written beside the image under its name with the suffix that is the key: their contents, or pictures, which
+    carry the recipe too; ``quality``: of the image, where its format has one; the usual one if None; ``is_measured``:
+    whether the facts tell what was measured of the image, which a format that loses something changes.
     """
 
     facts: dict[str, Any] = field(default_factory=dict)
-    image: Image | list[Image] | bytes | None = None
+    image: Image | list[Image] | bytes | Pieces | None = None
     lines: Sequence[str] = ()
     target: str = ""
     recipe: dict[str, Any] = field(default_factory=dict)

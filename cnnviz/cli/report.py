@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -17,7 +17,7 @@ from cnnviz.errors import ImageError, MemoryShortError
 
 if TYPE_CHECKING:
     from cnnviz.network import Network
-    from cnnviz.report import Chapter, Plan
+    from cnnviz.report import Chapter, Page, Plan
 
 _FRAMING = ("size", "crop", "background", "weights", "labels", "mean", "std", "precision")
 """Parameters that every picture on the page has in common."""
@@ -83,36 +83,42 @@ def register(app: typer.Typer) -> None:
 def _page(network: Network, album: Album, plan: Plan, seed: int, title: str) -> Result:
     """The page about all pictures that could be read; ImageError where there is none."""
     from cnnviz.cli.commandline import numbered
-    from cnnviz.report import report_page
+    from cnnviz.imaging.files import Pieces
+    from cnnviz.report import Page
 
-    chapters = _chapters(network, album, plan, seed)
+    page = Page(network, numbered())
+    told = _chapters(page, network, album, plan, seed)
     recipe = recipe_of(network, album.options.images or [], seed)
     recipe["parameters"] |= {"target": str(plan.target)} if plan.target is not None else {}
     recipe["parameters"] |= album.job.told() if album.job else {}
     # Names of files need be no text.
-    page = report_page(chapters, network, recipe, numbered(), title).encode(errors="backslashreplace")
-    facts = {"bytes": len(page), "pictures": [_facts(chapter) for chapter in chapters]}
-    return Result(facts=facts, image=page, recipe=recipe)
+    html = page.html(recipe, title)
+    pieces = Pieces(lambda: (piece.encode(errors="backslashreplace") for piece in html()))
+    facts = {"bytes": sum(map(len, pieces)), "pictures": told}
+    return Result(facts=facts, image=pieces, recipe=recipe)
 
 
-def _chapters(network: Network, album: Album, plan: Plan, seed: int) -> Sequence[Chapter]:
+def _chapters(page: Page, network: Network, album: Album, plan: Plan, seed: int) -> Sequence[Mapping[str, Any]]:
+    """Put each picture's chapter on the page; gives what ``--json`` tells of them."""
     from cnnviz.report import picture_chapter
 
-    chapters = []
+    told = []
     with console.progress(len(album.sources), "pictures") as advance:
         for source in album.sources:
             try:
                 picture = read_picture(source, network, album.options)
-                chapters.append(picture_chapter(_study(network, picture, seed), plan))
-                for method, words in chapters[-1].maps.blank.items():
-                    whose = chapters[-1].target[1]
-                    console.warn(f"{source.display}: the map of {method} for {whose} is {words}.")
+                chapter = picture_chapter(_study(network, picture, seed), plan)
             except (ImageError, MemoryShortError) as error:
                 album.fail(source, error)
+            else:
+                for method, words in chapter.maps.blank.items():
+                    console.warn(f"{source.display}: the map of {method} for {chapter.target[1]} is {words}.")
+                page.add(chapter)
+                told.append(_facts(chapter))
             advance(source.name)
-    if not chapters:
+    if not told:
         raise ImageError(f"None of the {len(album.sources)} pictures could be read.")
-    return chapters
+    return told
 
 
 def _study(network: Network, picture: Picture, seed: int) -> Any:

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from cnnviz.cli.job import ImageJob, Picture, Result
+    from cnnviz.imaging.files import Pieces
     from cnnviz.network import Network
     from cnnviz.network.spec import WeightsInfo
     from cnnviz.runtime.batch.local import Compute
@@ -58,7 +59,7 @@ class Made:
     facts: dict[str, Any]
     lines: Sequence[str]
     target: str
-    content: bytes | None = None
+    content: bytes | Pieces | None = None
     companions: Mapping[str, bytes] = field(default_factory=dict)
     seconds: float = 0.0
     written: list[str] = field(default_factory=list)
@@ -227,13 +228,14 @@ def _of_one_size(pictures: Mapping[int, Picture]) -> list[list[int]]:
 
 
 def image_file(
-    image: Image | list[Image] | bytes, suffix: str, recipe: dict[str, Any], quality: int | None = None
-) -> bytes:
+    image: Image | list[Image] | bytes | Pieces, suffix: str, recipe: dict[str, Any], quality: int | None = None
+) -> bytes | Pieces:
     """A result's picture, film or page as the bytes of a file with this suffix, a still with this quality."""
     from cnnviz.imaging.encoding import QUALITY, encode
+    from cnnviz.imaging.files import Pieces
     from cnnviz.imaging.video import VIDEO, encode_video
 
-    if isinstance(image, bytes):
+    if isinstance(image, (bytes, Pieces)):
         return image
     if suffix.lower() == VIDEO:
         return encode_video(image if isinstance(image, list) else [image], recipe)

@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 import secrets
 import stat
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -25,6 +26,7 @@ __all__ = [
     "FORMATS",
     "MAX_PIXELS",
     "SUFFIXES",
+    "Pieces",
     "encode",
     "read_image",
     "read_photo",
@@ -145,7 +147,17 @@ def write_image(
     return write_bytes(encode(image, kind, recipe, quality, duration=duration), target, force=force)
 
 
-def write_bytes(content: bytes, path: str | Path, *, force: bool = False) -> Path:
+@dataclass(frozen=True)
+class Pieces:
+    """The contents of a file too large to be held: ``make`` gives them piece by piece, from the start each time."""
+
+    make: Callable[[], Iterator[bytes]]
+
+    def __iter__(self) -> Iterator[bytes]:
+        return self.make()
+
+
+def write_bytes(content: bytes | Pieces, path: str | Path, *, force: bool = False) -> Path:
     """Write any file whole or not at all, and return its path.
 
     Raises ImageError if it exists (without ``force``), its folder does not, or the disk refuses.
@@ -153,7 +165,7 @@ def write_bytes(content: bytes, path: str | Path, *, force: bool = False) -> Pat
     target = Path(path)
     _check_target(target, force)
     try:
-        _write_atomically(content, target, force)
+        _write_atomically([content] if isinstance(content, bytes) else content, target, force)
     except FileExistsError as error:
         raise _taken(target) from error
     except OSError as error:
@@ -209,12 +221,13 @@ def _taken(target: Path) -> ImageError:
     return ImageError(f"{shown(target)} exists already; --force replaces it.")
 
 
-def _write_atomically(content: bytes, target: Path, force: bool) -> None:
+def _write_atomically(pieces: Iterable[bytes], target: Path, force: bool) -> None:
     """Write under a hidden name in the same folder, then give it its own; no scrap is ever left."""
     scrap = target.with_name(f".cnnviz-{secrets.token_hex(6)}.tmp")
     try:
         with scrap.open("xb") as file:
-            file.write(content)
+            for piece in pieces:
+                file.write(piece)
         if force:
             scrap.replace(target)
         else:

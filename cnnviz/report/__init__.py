@@ -9,6 +9,7 @@ from cnnviz._lazy import lazy_names
 _HOME_OF = {
     "Chapter": "cnnviz.report.chapter",
     "Figure": "cnnviz.report.figures",
+    "Page": "cnnviz.report.page",
     "Plan": "cnnviz.report.chapter",
     "Study": "cnnviz.report.figures",
     "picture_chapter": "cnnviz.report.chapter",
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from cnnviz.report.chapter import picture_chapter as picture_chapter
     from cnnviz.report.figures import Figure as Figure
     from cnnviz.report.figures import Study as Study
+    from cnnviz.report.page import Page as Page
     from cnnviz.report.page import report_page as report_page
 
 __getattr__, __dir__ = lazy_names(__name__, _HOME_OF)

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import tracemalloc
 import weakref
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -163,6 +164,82 @@ def test_few_pictures_go_through_the_network_together_on_a_cpu(run_cnnviz, tmp_p
     seen.clear()
     assert run_cnnviz(command, *asked, *NET, *more, *here[:-1], "other", "--batch", 10, "--force").exit_code == 0
     assert max(seen) == 10
+
+
+def test_a_report_holds_only_the_chapter_it_works_on(run_cnnviz, tmp_path, monkeypatch):
+    import cnnviz.report.chapter
+    from cnnviz.imaging import files
+
+    make_photos(tmp_path / "photos", 6, size=(320, 240))
+    chapters, alive, held, writing = [], [], [], []
+    picture_chapter, write_bytes = cnnviz.report.picture_chapter, files.write_bytes
+
+    def watched(*arguments):
+        gc.collect()
+        held.append(tracemalloc.get_traced_memory()[0])
+        alive.append(sum(chapter() is not None for chapter in chapters))
+        chapter = picture_chapter(*arguments)
+        chapters.append(weakref.ref(chapter))
+        return chapter
+
+    def written(*arguments, **settings):
+        tracemalloc.reset_peak()
+        before, _ = tracemalloc.get_traced_memory()
+        path = write_bytes(*arguments, **settings)
+        writing.append(tracemalloc.get_traced_memory()[1] - before)
+        return path
+
+    monkeypatch.setattr(cnnviz.report, "picture_chapter", watched)
+    monkeypatch.setattr(files, "write_bytes", written)
+    monkeypatch.setattr(cnnviz.report.chapter, "_fooling", lambda study, plan: None)  # it takes its time
+    few = ("--methods", "saliency,gradcam", "--layers", "fire9", "--top", 2)
+    tracemalloc.start()
+    try:
+        made = run_cnnviz("report", "photos", *NET, "--size", 64, *few, "-o", "page.html")
+    finally:
+        tracemalloc.stop()
+    assert made.exit_code == 0, made.stderr
+    assert len(alive) == 6 and max(alive) <= 1  # the last one, until the next is there
+    assert held[5] - held[1] < 4 * A_PHOTO
+    size = (tmp_path / "page.html").stat().st_size
+    assert len(writing) == 1 and writing[0] < size / 2
+
+
+def test_a_page_is_the_same_each_time_and_in_pieces_of_a_chapter(squeezenet):
+    from cnnviz.cli.commandline import numbered
+    from cnnviz.report import Page, Plan, Study, picture_chapter, report_page
+
+    pixels = torch.rand(1, 3, 64, 64, generator=torch.Generator().manual_seed(0))
+    photo = Image.fromarray((pixels[0].permute(1, 2, 0) * 255).byte().numpy())
+    recipe = {"command": "report", "inputs": ["a.png"], "seed": 0}
+    plan = Plan(layers=["fire9"], channels=2, top=1, fool_into="goldfish")
+    first = picture_chapter(Study(squeezenet, "a", photo, pixels, recipe), plan)
+    chapters = [first, replace(first, name="b\udcff"), replace(first, name="<c>")]
+    page = Page(squeezenet, numbered())
+    for chapter in chapters:
+        page.add(chapter)
+    html = page.html(recipe, "title")
+    pieces = list(html())
+    assert "".join(pieces) == "".join(html()) == report_page(chapters, squeezenet, recipe, numbered(), "title")
+    assert len([piece for piece in pieces if "<article" in piece]) == 3
+    assert "b\udcff" in "".join(pieces) and "<c>" not in "".join(pieces)
+
+
+def test_a_page_on_a_full_disk_is_told_of(squeezenet, monkeypatch):
+    from cnnviz.report import Page
+
+    page = Page(squeezenet, str)
+
+    class Full:
+        def seek(self, *place):
+            return 0
+
+        def write(self, data):
+            raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(page, "_file", Full())
+    with pytest.raises(ImageError, match="No space left"):
+        page._keep("text")
 
 
 def peak_of(command, folder):
