@@ -87,7 +87,6 @@ def test_a_users_generator_paints(run_cnnviz):
         (("--layer", "fire5", "--channels", "256", "--size", "48"), "channels 0 to 255"),
         (("--layer", "fire5", "--channels", "1", "--neuron", "up"), "--neuron takes"),
         (("--class", "7", "--generator", "none.pt"), "no generator"),
-        (("--class", "7", "--latent", "x", "--size", "48"), "--latent takes"),
         (("--class", "martian"), "no class"),
     ],
 )
