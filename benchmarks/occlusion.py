@@ -21,13 +21,15 @@ import statistics
 from collections.abc import Callable, Sequence
 
 import torch
-from torch import Tensor, fx, nn
+from torch import Tensor, nn
 
 from benchmarks.memory_use import peak_beyond, told_by
 from benchmarks.row import Row
 from benchmarks.running import Setting, operations, parser, setting, show
 from benchmarks.timing import interleaved
 from cnnviz.attribution.positions import score_positions
+from cnnviz.network.graph import trace
+from cnnviz.network.replica import replicate
 
 SIZE, PATCH, STRIDE = 224, 32, 8
 NETWORKS = ("squeezenet1_1", "resnet18", "resnet50", "vgg16")
@@ -64,13 +66,13 @@ def contender(name: str, network: nn.Module, image: Tensor) -> tuple[Run, int]:
                 return occlusion.attribute(image, window, strides, target=0, perturbations_per_eval=batch)
 
         return captum, len(SPARSE) + 1  # one more for the picture itself
-    graph, positions = fx.symbolic_trace(network), GRID if name == "incremental" else SPARSE
+    graph, positions = trace(replicate(network)), GRID if name == "incremental" else SPARSE
     return lambda: score_positions(graph, image, positions, PATCH, grey, engine=name), len(positions)  # type: ignore[arg-type]
 
 
 def largest_difference(network: nn.Module, image: Tensor) -> float:
     """Between the incremental pass and the untouched network, relative to the largest score."""
-    graph, grey = fx.symbolic_trace(network), torch.zeros(1, 1, 1, 1, device=image.device)
+    graph, grey = trace(replicate(network)), torch.zeros(1, 1, 1, 1, device=image.device)
     positions = GRID[:: len(GRID) // 25]
     scores = score_positions(graph, image, positions, PATCH, grey, engine="incremental")
     pictures = image.repeat(len(positions), 1, 1, 1)

@@ -34,7 +34,8 @@ def score_positions(
     """Logits (P, classes) of ``image`` with one patch replaced, for each of P positions.
 
     Args:
-        graph_module: a frozen torch.fx graph in evaluation mode, (N, C, H, W) -> logits (N, classes).
+        graph_module: a frozen torch.fx graph in evaluation mode without in-place operations, as
+            ``cnnviz.network.graph.trace`` makes it: (N, C, H, W) -> logits (N, classes).
         image: the picture (1, C, H, W), as the graph takes it.
         positions: (top, left) of each patch in pixels. A patch may hang over the border; what hangs over is
             cut off.

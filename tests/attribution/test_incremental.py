@@ -17,6 +17,7 @@ from torch import Tensor, fx, nn
 from cnnviz.attribution.full import occlude
 from cnnviz.attribution.incremental import IncrementalEngine, NotIncremental, batches, cache, convolution
 from cnnviz.attribution.positions import score_positions
+from cnnviz.network.graph import trace
 
 
 @contextmanager
@@ -107,14 +108,14 @@ def test_incremental_is_full_on_torchvision_networks(name: str) -> None:
     image = picture(131, 117, torch.float64)
     network = calibrated(torchvision_network(name).double(), image)
     positions = border_positions(131, 117, 17, 5)
-    scores, expected = both(fx.symbolic_trace(network), image, (17, 17), positions)
+    scores, expected = both(trace(network), image, (17, 17), positions)
     assert expected.std(0).max() > 1e-3 * expected.abs().max(), "the patches must matter, or nothing is tested"
     assert relative_difference(scores, expected) < 1e-11
 
 
 @pytest.mark.parametrize("name", NETWORKS)
 def test_single_precision_loses_nothing(name: str) -> None:
-    network, image = fx.symbolic_trace(torchvision_network(name)), picture(131, 117)
+    network, image = trace(torchvision_network(name)), picture(131, 117)
     scores, expected = both(network, image, (17, 17), border_positions(131, 117, 17, 5)[::2])
     assert relative_difference(scores, expected) < 1e-5
 
@@ -122,7 +123,7 @@ def test_single_precision_loses_nothing(name: str) -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ["squeezenet1_1", "vgg16", "resnet18", "resnet50", "googlenet", "densenet121"])
 def test_incremental_is_full_at_231_by_317(name: str) -> None:
-    network, image = fx.symbolic_trace(torchvision_network(name)), picture(231, 317)
+    network, image = trace(torchvision_network(name)), picture(231, 317)
     scores, expected = both(network, image, (17, 17), border_positions(231, 317, 17, 5)[::2])
     assert relative_difference(scores, expected) < 1e-5
 
@@ -227,7 +228,7 @@ def test_incremental_is_full_on_random_graphs(data: st.DataObject) -> None:
     positions = data.draw(st.lists(st.tuples(tops, lefts), min_size=1, max_size=9), "positions")
     image = picture(height, width, torch.float64)
     with in_groups() if data.draw(st.booleans(), "in groups") else nullcontext():
-        engine_scores, scores = both(fx.symbolic_trace(network), image, patch, positions)
+        engine_scores, scores = both(trace(network), image, patch, positions)
     assert torch.allclose(engine_scores, scores, rtol=0, atol=1e-9 * float(scores.abs().max()))
 
 
@@ -242,7 +243,7 @@ def small_graph(*layers: nn.Module) -> fx.GraphModule:
         ]
         network = nn.Sequential(*head).double()
         network(torch.zeros(1, 3, 32, 32, dtype=torch.float64))
-    return fx.symbolic_trace(network.eval())
+    return trace(network.eval())
 
 
 PLACES = [(0, 0), (3, 20), (25, 29), (-2, 10)]
@@ -289,8 +290,20 @@ class Functional(nn.Module):
 
 def test_functional_operations_and_global_gates() -> None:
     with torch_seed(0):
-        graph = fx.symbolic_trace(Functional().double())
+        graph = trace(Functional().double())
     scores, expected = both(graph, picture(32, 32, torch.float64), (7, 5), PLACES)
+    torch.testing.assert_close(scores, expected)
+
+
+def test_a_graph_the_engine_cannot_follow_takes_the_full_pass() -> None:
+    """Its output is a map, not logits."""
+    with torch_seed(0):
+        graph = trace(nn.Sequential(nn.Conv2d(3, 6, 3), nn.AdaptiveAvgPool2d(1)))
+    image = picture(32, 32)
+    with pytest.raises(NotIncremental):
+        score_positions(graph, image, PLACES, 7, torch.zeros(1, 1, 1, 1), engine="incremental")
+    scores = score_positions(graph, image, PLACES, 7, torch.zeros(1, 1, 1, 1))
+    expected = torch.cat([graph(occluded(image, torch.zeros(1), place, (7, 7))) for place in PLACES])
     torch.testing.assert_close(scores, expected)
 
 
@@ -307,25 +320,35 @@ class OverwritesItsInput(nn.Module):
         return (x - 2 * y).mean((2, 3))
 
 
-def test_a_graph_the_engine_cannot_follow_takes_the_full_pass() -> None:
+def test_in_place_operations_are_followed() -> None:
     with torch_seed(0):
-        graph = fx.symbolic_trace(OverwritesItsInput())
-    image = picture(32, 32)
-    with pytest.raises(NotIncremental):
-        score_positions(graph, image, PLACES, 7, torch.zeros(1, 1, 1, 1), engine="incremental")
-    scores = score_positions(graph, image, PLACES, 7, torch.zeros(1, 1, 1, 1))
-    expected = torch.cat([graph(occluded(image, torch.zeros(1), place, (7, 7))) for place in PLACES])
+        network = OverwritesItsInput().double()
+    scores, expected = both(trace(network), picture(32, 32, torch.float64), (7, 5), PLACES)
     torch.testing.assert_close(scores, expected)
+    fill = torch.rand((1, 3, 32, 32), generator=torch.Generator().manual_seed(1)).double()
+    own = torch.cat([network(occluded(picture(32, 32, torch.float64), fill, place, (7, 5))) for place in PLACES])
+    torch.testing.assert_close(scores, own)
 
 
-def test_in_place_activations_are_followed_and_the_graph_is_left_as_it_was() -> None:
+def test_hooks_on_a_rectifier_and_before_one_are_run() -> None:
+    with torch_seed(0):
+        network = nn.Sequential(nn.Conv2d(3, 6, 3), nn.BatchNorm2d(6), nn.ReLU(), nn.Conv2d(6, 6, 3), nn.Flatten())
+    network.double().eval()
+    network[2].register_forward_hook(lambda module, args, output: output * 0.3 + 0.2)
+    kept = []
+    network[1].register_forward_hook(lambda module, args, output: kept.append(output))
+    scores, expected = both(trace(network), picture(32, 32, torch.float64), (7, 5), PLACES)
+    torch.testing.assert_close(scores, expected)
+    assert all(bool((output < 0).any()) for output in kept)
+
+
+def test_the_graph_is_left_as_it_was() -> None:
     graph = small_graph(nn.BatchNorm2d(4), nn.ReLU(inplace=True), nn.Conv2d(4, 4, 3), nn.Hardswish(inplace=True))
     before, code = {name: value.clone() for name, value in graph.state_dict().items()}, graph.code
     scores, expected = both(graph, picture(32, 32, torch.float64), (7, 5), PLACES)
     torch.testing.assert_close(scores, expected)
     assert graph.code == code
     assert all(torch.equal(value, before[name]) for name, value in graph.state_dict().items())
-    assert graph.get_submodule("2").inplace
 
 
 def test_occlude_replaces_the_patch_and_cuts_off_what_hangs_over() -> None:
@@ -357,7 +380,7 @@ def test_weights_in_slices_give_the_same_convolution(side: int, kernel: int) -> 
         nn.init.uniform_(network.get_buffer("1.running_var"), 0.5, 2)
         x = torch.randn(3, 40, side, side, dtype=torch.float64).contiguous(memory_format=torch.channels_last)
     network = network.double().eval().requires_grad_(False)
-    prepared = convolution.prepare_convolutions(fx.symbolic_trace(network))
+    prepared = convolution.prepare_convolutions(trace(network))
     with mock.patch.object(convolution, "_WEIGHTS_AT_ONCE", 1):
         torch.testing.assert_close(prepared(x), network(x))
 

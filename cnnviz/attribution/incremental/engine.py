@@ -16,7 +16,7 @@ from cnnviz.attribution.incremental.cache import WHOLE_SHARE, Cache, Group
 from cnnviz.attribution.incremental.convolution import prepare_convolutions
 from cnnviz.attribution.incremental.errors import NotIncremental
 from cnnviz.attribution.incremental.gather import as_maps, overlay
-from cnnviz.attribution.incremental.in_place import rectify_in_place, without_in_place
+from cnnviz.attribution.incremental.in_place import rectify_in_place
 from cnnviz.attribution.incremental.plan import AxisPlan, Window, whole_window
 from cnnviz.attribution.incremental.program import Program, Step
 from cnnviz.network.network import widened
@@ -40,7 +40,8 @@ class IncrementalEngine:
     """Scores of one picture with patches of it replaced.
 
     Args:
-        graph_module: a frozen graph in evaluation mode, (N, C, H, W) -> logits (N, classes).
+        graph_module: a frozen graph in evaluation mode without in-place operations, as ``cnnviz.network.graph.trace``
+            makes it: (N, C, H, W) -> logits (N, classes).
         image: the un-occluded picture (1, C, H, W), as the graph takes it.
         patch: height and width of the patches, in pixels.
         positions: every (top, left) that will be asked for; a patch may hang over the border of the picture.
@@ -66,7 +67,7 @@ class IncrementalEngine:
             AxisPlan([position[axis] for position in positions], patch[axis], image.shape[2 + axis], window_cap)
             for axis in (0, 1)
         )
-        prepared = rectify_in_place(without_in_place(prepare_convolutions(graph_module)))
+        prepared = rectify_in_place(prepare_convolutions(graph_module))
         self._patch = patch
         self._image = image.contiguous(memory_format=torch.channels_last)
         self._program = Program(prepared, self._image, (rows, cols))
