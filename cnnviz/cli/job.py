@@ -266,12 +266,13 @@ class ImageJob:
         if item.destination is None:
             return made
         from cnnviz.imaging.encoding import is_lossless
+        from cnnviz.imaging.files import Pieces
 
-        assert result.image is not None
-        recipe = self._recipe(result, item.source, network)
+        image, recipe = result.image, self._recipe(result, item.source, network)
+        assert image is not None
         path = None if item.destination.is_stdout else item.destination.path(result.target)
         suffix = path.suffix.lower() if path else self.suffix
-        made.content = image_file(result.image, suffix, recipe, result.quality)
+        made.content = image if isinstance(image, Pieces) else image_file(image, suffix, recipe, result.quality)
         if result.is_measured and not is_lossless(suffix):
             made.facts = {**made.facts, "measured": f"before encoding as {suffix}"}
         main = path.suffix if path else self.suffix

@@ -78,6 +78,7 @@ class VideoJob(ImageJob):
 
     def _changed(self, item: Item, network: Network, explain: Explain) -> Made:
         """The video with each frame changed, written frame by frame."""
+        from cnnviz.imaging.files import Pieces
         from cnnviz.imaging.footage import change_video
 
         assert item.destination is not None and item.source.path is not None
@@ -90,7 +91,7 @@ class VideoJob(ImageJob):
         def change(frame: Image) -> Image:
             nonlocal last
             last = explain(network, framed(item.source, frame, network, self.input))
-            assert not isinstance(last.image, list | bytes | None)
+            assert not isinstance(last.image, list | bytes | Pieces | None)
             return last.image
 
         count = change_video(item.source.path, path, change, self._recipe(Result(), item.source, network))

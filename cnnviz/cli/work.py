@@ -228,14 +228,13 @@ def _of_one_size(pictures: Mapping[int, Picture]) -> list[list[int]]:
 
 
 def image_file(
-    image: Image | list[Image] | bytes | Pieces, suffix: str, recipe: dict[str, Any], quality: int | None = None
-) -> bytes | Pieces:
+    image: Image | list[Image] | bytes, suffix: str, recipe: dict[str, Any], quality: int | None = None
+) -> bytes:
     """A result's picture, film or page as the bytes of a file with this suffix, a still with this quality."""
     from cnnviz.imaging.encoding import QUALITY, encode
-    from cnnviz.imaging.files import Pieces
     from cnnviz.imaging.video import VIDEO, encode_video
 
-    if isinstance(image, (bytes, Pieces)):
+    if isinstance(image, bytes):
         return image
     if suffix.lower() == VIDEO:
         return encode_video(image if isinstance(image, list) else [image], recipe)
