@@ -19,6 +19,8 @@ from cnnviz.imaging.checks import differentiable, gradients, require_pixels, war
 from cnnviz.network import Network, checks
 from cnnviz.network.graph import LAYER, ancestors
 from cnnviz.network.network import widened
+from cnnviz.network.operations import called
+from cnnviz.network.replica import has_hooks
 from cnnviz.runtime.precision import gradients_of
 
 RULES = ("guided", "deconvnet")
@@ -95,14 +97,32 @@ class _RuleInterpreter(fx.Interpreter):
             self._bent.add(n)
             self.rectifiers += 1
             source, bounds = found
+            self._refuse_hooks(n)
             return self.rectify.apply(self.env[source], *bounds)
+        if n in self._needed:
+            self._refuse_hooks(n)
         value = super().run_node(n)
         if n.op == "placeholder" or is_of_values(self.module, n, value, self._bent):
             self._bent.add(n)
             against = objection(self.module, n, self._bent) if n in self._needed else None
             if against is not None:
-                self.objections.setdefault(against, []).append(str(n.meta.get(LAYER, n.name)))
+                self._object(against, n)
         return value
+
+    def _refuse_hooks(self, n: fx.Node) -> None:
+        """Object where the hooks on a module make other values than it does: no rule is for what they do."""
+        module = self.module.get_submodule(str(n.target)) if n.op == "call_module" else None
+        if module is None or not has_hooks(module):
+            return
+        arguments, options = self.fetch_args_kwargs_from_env(n)
+        with torch.no_grad():
+            hooked = module(*arguments, **options)  # first: a hook may set the weight, as weight_norm's does
+            plain = module.forward(*arguments, **options)
+        if isinstance(plain, Tensor) and not (isinstance(hooked, Tensor) and torch.equal(plain, hooked)):
+            self._object(f"a hook on {called(self.module, n)}", n)
+
+    def _object(self, against: str, n: fx.Node) -> None:
+        self.objections.setdefault(against, []).append(str(n.meta.get(LAYER, n.name)))
 
     def check(self, name: str, layer: str | None) -> None:
         """Raise UsageError where the graph that ran is not made of rectifiers and what is linear between them."""

@@ -309,3 +309,29 @@ def test_attention_is_refused():
 
     with pytest.raises(UsageError, match=r"MultiheadAttention \(attention\)"):
         cnnviz.guided_backprop(network_of(Attending()), pixels(), 1)
+
+
+@pytest.mark.parametrize("place", ["one", "act"])
+def test_hooks_that_change_values_are_refused_and_others_are_not(place):
+    module = Acting(nn.ReLU())
+    expected = cnnviz.guided_backprop(network_of(module), pixels(), 1)
+    kept = []
+    part = getattr(module, place)
+    part.register_forward_hook(lambda module, args, output: kept.append(output.shape))
+    assert torch.equal(cnnviz.guided_backprop(network_of(module), pixels(), 1), expected)
+    assert kept
+    part.register_forward_hook(lambda module, args, output: output.sigmoid())
+    with pytest.raises(UsageError, match=rf"a hook on {type(part).__name__} \({place}"):
+        cnnviz.guided_backprop(network_of(module), pixels(), 1)
+
+
+@pytest.mark.filterwarnings("ignore:.*weight_norm:FutureWarning")
+def test_hooks_that_make_a_weight_are_followed():
+    module = Acting(nn.ReLU())
+    expected = cnnviz.guided_backprop(network_of(module), pixels(), 1)
+    nn.utils.weight_norm(module.one)
+    found = network_of(module)
+    torch.testing.assert_close(cnnviz.guided_backprop(found, pixels(), 1), expected)
+    with torch.no_grad():
+        module.one.weight_g *= 2
+    assert not torch.allclose(cnnviz.guided_backprop(found, pixels(), 1), expected)
