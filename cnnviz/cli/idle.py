@@ -1,4 +1,4 @@
-"""Options without effect beside others: told of, never passed over in silence."""
+"""Options without effect beside others: each is named in a note, none is ignored in silence."""
 
 from __future__ import annotations
 

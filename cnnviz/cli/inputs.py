@@ -144,7 +144,7 @@ def _in_folder(folder: Path, recursive: bool) -> Iterator[Source]:
 
 
 def _below(folder: Path, recursive: bool) -> Iterator[Path]:
-    """What lies in a folder; a folder in it that may not be looked into is told of."""
+    """What lies in a folder; for a folder in it that may not be read there is a warning."""
 
     def cannot(error: OSError) -> None:
         message = f"The folder '{error.filename}' cannot be looked into: {error.strerror}."

@@ -13,8 +13,8 @@ RAW = frozenset(
     | {".pef", ".srw", ".x3f", ".3fr", ".iiq", ".erf", ".kdc", ".mrw"}
 )
 UNREAD = RAW | {".heic", ".heif", ".hif", ".jxl", ".exr", ".hdr"}
-"""The extensions, in lower case, of pictures that are not read, or only with a plugin: in a folder they are told of,
-where other files are passed over."""
+"""The extensions, in lower case, of pictures that are not read, or only with a plugin: in a folder each of them is an
+error, where files of other kinds are passed over."""
 
 _HEIF = (b"heic", b"heix", b"hevc", b"hevx", b"heim", b"heis", b"mif1", b"msf1")
 _RAW_REMEDY = "develop it to JPEG, PNG or TIFF first"

@@ -33,8 +33,8 @@ def measured(
 ) -> tuple[dict[fx.Node, Any], dict[fx.Node, int | None]]:
     """Each node's output shape, and its multiply-adds (None where it cannot be told how many).
 
-    On shapes alone; a module that needs values for its shapes is shown an empty picture, and nothing is told of its
-    multiply-adds.
+    On shapes alone; a module that needs values for its shapes is shown an empty picture, and its multiply-adds
+    are unknown.
     """
     interpreter = _CountingInterpreter(graph_module)
     try:

@@ -177,14 +177,19 @@ def _copied(tensor: Tensor, source: Tensor, non_blocking: bool = False) -> Tenso
 _FILLING: dict[str, Callable[..., Tensor]] = {"copy": _copied, "zero": torch.zeros_like, "fill": torch.full_like}
 
 
+def asks_for_shape(node: fx.Node) -> bool:
+    """Whether a node asks a tensor for its shape, type or device, or for one number."""
+    if node.op == "call_method":
+        return node.target in _NUMBERS
+    return node.op == "call_function" and node.target is getattr and node.args[1] in _MEASURES
+
+
 def _is_number(node: fx.Node) -> bool:
     """Whether a node holds a size or another number, which nothing can change in place."""
-    if node.op == "call_method" and node.target in _NUMBERS:
+    if asks_for_shape(node):
         return True
-    if node.op != "call_function":
+    if node.op != "call_function" or node.target is getattr:
         return False
-    if node.target is getattr:
-        return node.args[1] in _MEASURES
     sources = node.all_input_nodes
     return bool(sources) and all(map(_is_number, sources))
 

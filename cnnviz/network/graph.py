@@ -18,7 +18,7 @@ from torch import Tensor, fx, nn
 
 from cnnviz.errors import ModelError
 from cnnviz.network import averaging, custom_gradients, frozen
-from cnnviz.network.functional import Proxy, make_functional, operation_name
+from cnnviz.network.functional import Proxy, asks_for_shape, make_functional, operation_name
 from cnnviz.network.replica import has_hooks, remove_hooks, unwrapped
 
 LAYER = "cnnviz_layer"
@@ -114,13 +114,7 @@ def layer_nodes(graph_module: fx.GraphModule) -> dict[str, fx.Node]:
     """Layer name -> node, in order of computation, of the nodes that can hold a tensor made of the picture."""
     made = depends_on_input(graph_module.graph)
     nodes = [node for node in graph_module.graph.nodes if LAYER in node.meta and node in made]
-    return {node.meta[LAYER]: node for node in nodes if not _asks_for_shape(node)}
-
-
-def _asks_for_shape(node: fx.Node) -> bool:
-    if node.op == "call_function" and node.target is getattr:
-        return node.args[1] in {"shape", "ndim", "dtype", "device"}
-    return node.op == "call_method" and node.target in {"size", "dim", "numel"}
+    return {node.meta[LAYER]: node for node in nodes if not asks_for_shape(node)}
 
 
 def depends_on_input(graph: fx.Graph) -> set[fx.Node]:

@@ -82,7 +82,7 @@ def load_network(
 
     Raises:
         UsageError: an unknown name, device, or labels or options that do not fit.
-        ModelError: weights that are not to be had, corrupt, unsafe, or of another network.
+        ModelError: weights that are not available, corrupt, unsafe, or of another network.
     """
     if name == "auto":
         if weights is not None and str(weights).lower() != "random":
