@@ -248,6 +248,7 @@ class Disk:
     def __init__(self, file): self.file = file
     def __enter__(self): return self
     def __exit__(self, *_): self.file.close()
+    def close(self): self.file.close()
     def write(self, data):
         room[0] -= len(data)
         if room[0] < 0:
