@@ -298,4 +298,5 @@ def _input_spec(name: str, loaded: _Loaded, mean: Sequence[float] | None, std: S
                 f"These weights of {name} take gray pictures: say how those were normalized, with one number for the "
                 "mean and one for the std (--mean 0.5 --std 0.5)."
             )
-    return replace(spec, channels=loaded.channels, mean=tuple(mean or spec.mean), std=tuple(std or spec.std))
+    mean, std = (tuple(known if own is None else own) for own, known in ((mean, spec.mean), (std, spec.std)))
+    return replace(spec, channels=loaded.channels, mean=mean, std=std)

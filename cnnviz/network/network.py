@@ -61,7 +61,7 @@ class Network:
         alterations: functions that change the copy of the module before it runs (``cnnviz.network.variants``).
 
     Raises:
-        ModelError: a TorchScript module, or one whose lazy layers have no weights yet.
+        UsageError: no module. ModelError: a TorchScript module, or one whose lazy layers have no weights yet.
     """
 
     module: nn.Module
@@ -74,6 +74,8 @@ class Network:
     alterations: tuple[Alteration, ...] = ()
 
     def __post_init__(self) -> None:
+        if not isinstance(self.module, nn.Module):
+            raise UsageError(f"A network is made of a torch.nn.Module, not of a {type(self.module).__name__}.")
         self._numbered = self.labels is None
         self._target: tuple[torch.device | torch.dtype | str, ...] = ()
         self._kept: dict[tuple[torch.device, torch.dtype], tuple[Tensor, ...]] = {}

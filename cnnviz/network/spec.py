@@ -63,6 +63,6 @@ def _numbers(name: str, given: object, channels: int) -> tuple[float, ...]:
     except (TypeError, ValueError):
         raise UsageError(f"The {name} must be numbers, one for each channel, not {given!r}.") from None
     if len(found) != channels or not all(map(math.isfinite, found)):
-        needed = "one number, as (0.5,)," if channels == 1 else f"{channels} numbers"
-        raise UsageError(f"With channels={channels} the {name} needs {needed} and finite, not {found}.")
+        needed = "one finite number, as (0.5,)" if channels == 1 else f"{channels} finite numbers"
+        raise UsageError(f"With channels={channels} the {name} needs {needed}, not {found}.")
     return found

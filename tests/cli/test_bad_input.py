@@ -129,7 +129,7 @@ BAD_ARGUMENTS = [
     (("ok.png", "--precision", "int8"), 2, "no precision 'int8'"),
     (("ok.png", "--background", "greenish"), 2, "no colour 'greenish'"),
     (("ok.png", "--mean", "a,b"), 2, "--mean takes numbers"),
-    (("ok.png", "--std", "1,1"), 2, "3 numbers"),
+    (("ok.png", "--std", "1,1"), 2, "3 finite numbers"),
     (("ok.png", "--labels", "none.txt"), 2, "cannot be read"),
     (("ok.png", "--labels", "labels.txt"), 2, "2 classes, but the network has 1000"),
     (("ok.png", "--nonsense"), 2, "--nonsense"),

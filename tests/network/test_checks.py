@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import OrderedDict, namedtuple
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
@@ -153,9 +154,9 @@ def test_curves_of_one_logit_are_of_its_sigmoid():
 @pytest.mark.parametrize(
     ("fields", "message"),
     [
-        ({"channels": 1}, "channels=1 the mean needs one number"),
-        ({"channels": 1, "mean": (0.5,)}, "channels=1 the std needs one number"),
-        ({"mean": (0.5,)}, "channels=3 the mean needs 3 numbers"),
+        ({"channels": 1}, "channels=1 the mean needs one finite number"),
+        ({"channels": 1, "mean": (0.5,)}, "channels=1 the std needs one finite number"),
+        ({"mean": (0.5,)}, "channels=3 the mean needs 3 finite numbers"),
         ({"mean": (0.5, 0.5, float("nan"))}, "finite"),
         ({"mean": 0.5}, "must be numbers, one for each channel"),
         ({"std": (1.0, 0.0, 1.0)}, "must be positive"),
@@ -165,6 +166,20 @@ def test_curves_of_one_logit_are_of_its_sigmoid():
 def test_a_normalization_that_does_not_fit_the_channels_is_refused(fields, message):
     with pytest.raises(UsageError, match=message):
         InputSpec(**fields)
+
+
+def test_a_normalization_may_be_a_numpy_array():
+    network = cnnviz.load_network(
+        "squeezenet1_1", device="cpu", mean=np.array([0.5, 0.4, 0.3]), std=torch.tensor([0.2, 0.3, 0.4])
+    )
+    assert network.spec.mean == pytest.approx((0.5, 0.4, 0.3))
+    assert network.spec.std == pytest.approx((0.2, 0.3, 0.4))
+
+
+@pytest.mark.parametrize("other", [None, lambda x: x, nn.Module])
+def test_what_is_no_module_is_refused_in_one_sentence(other):
+    with pytest.raises(UsageError, match="A network is made of"):
+        Network(other)
 
 
 def test_gray_networks_take_a_mean_of_their_own():
