@@ -6,6 +6,8 @@ Every message is one sentence that names the thing at fault, and the remedy wher
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 
 class CnnvizError(Exception):
     """Base of all errors that are somebody's mistake or bad luck rather than a bug."""
@@ -43,3 +45,8 @@ def shortened(text: str, length: int = 60) -> str:
     """A text from outside as messages repeat it: odd characters escaped, and cut after so many."""
     cut, rest = text[:length], "…" if len(text) > length else ""
     return (cut if cut.isprintable() else ascii(cut)[1:-1]) + rest
+
+
+def listed(words: Sequence[str]) -> str:
+    """``a, b and c``."""
+    return " and ".join([", ".join(words[:-1]), words[-1]]) if len(words) > 1 else "".join(words)

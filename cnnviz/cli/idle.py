@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from cnnviz.cli import console
 from cnnviz.cli.command import current
+from cnnviz.errors import listed
 
 
 def idle(*names: str, when: bool = True, why: str) -> None:
@@ -16,8 +17,7 @@ def idle(*names: str, when: bool = True, why: str) -> None:
     current.typed.difference_update(names if typed else ())
     if typed:
         verb = "has" if len(typed) == 1 else "have"
-        listed = ", ".join(typed[:-1]) + " and " + typed[-1] if len(typed) > 1 else typed[0]
-        console.warn(f"{listed} {verb} no effect {why}.")
+        console.warn(f"{listed(typed)} {verb} no effect {why}.")
 
 
 def _spelled(name: str) -> str:

@@ -19,9 +19,10 @@ error, where files of other kinds are passed over."""
 _HEIF = (b"heic", b"heix", b"hevc", b"hevx", b"heim", b"heis", b"mif1", b"msf1")
 _RAW_REMEDY = "develop it to JPEG, PNG or TIFF first"
 _DRAWING = "is a drawing ({}), not a picture of pixels; convert it to PNG first"
+_CR2 = rb"II\*\0....CR"
 _STARTS: tuple[tuple[bytes, str], ...] = (
     (rb"....ftypcrx ", f"is a raw photo (CR3); {_RAW_REMEDY}"),
-    (rb"II\*\0....CR", f"is a raw photo (CR2); {_RAW_REMEDY}"),
+    (_CR2, f"is a raw photo (CR2); {_RAW_REMEDY}"),
     (rb"FUJIFILMCCD-RAW", f"is a raw photo (RAF); {_RAW_REMEDY}"),
     (rb"II(RO|RS)|MMOR", f"is a raw photo (ORF); {_RAW_REMEDY}"),
     (rb"IIU\0", f"is a raw photo (RW2); {_RAW_REMEDY}"),
@@ -82,7 +83,7 @@ def raw_photo(picture: Image.Image, start: bytes) -> str | None:
     if 50706 in tags:  # DNGVersion
         return f"is a raw photo (DNG), of which only the preview could be read; {_RAW_REMEDY}"
     is_preview = tags.get(254) == 1 and 330 in tags  # NewSubfileType: reduced; SubIFDs: the photo itself
-    if is_preview or re.match(_STARTS[1][0], start, re.DOTALL):
+    if is_preview or re.match(_CR2, start, re.DOTALL):
         return f"is a raw photo, of which only the preview could be read; {_RAW_REMEDY}"
     return None
 
@@ -113,3 +114,4 @@ def described_tiff(file: BinaryIO) -> str | None:
 
 
 _COMPRESSIONS = (1, 2, 3, 4, 5, 6, 7, 8, 32773, 32946, 34676, 34677, 34925, 50000, 50001)
+"""Those that Pillow reads, by the numbers TIFF has for them."""

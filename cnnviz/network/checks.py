@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor, fx, nn
 
-from cnnviz.errors import DivergedError, ModelError, UsageError
+from cnnviz.errors import DivergedError, ModelError, UsageError, listed
 from cnnviz.imaging.checks import is_transformed
 from cnnviz.network.graph import LAYER
 
@@ -50,7 +50,8 @@ def described(output: object) -> str:
             return f"a map {shape}"
         return f"a tensor {shape}" if output.is_floating_point() else f"a tensor {shape} of the type {output.dtype}"
     if isinstance(output, Mapping):
-        return f"{_named(output)} with the keys {_listed([repr(key) for key in output])}"
+        keys = [repr(key) for key in output]
+        return f"{_named(output)} with the keys {listed([*keys[:6], '…'] if len(keys) > 6 else keys)}"
     if isinstance(output, list | tuple):
         kinds = [str(tuple(part.shape)) if isinstance(part, Tensor) else type(part).__name__ for part in output]
         shapes = "" if any(isinstance(part, fx.Node) for part in output) else f" ({', '.join(kinds)})"
@@ -73,11 +74,6 @@ def _remedy(output: object) -> str:
     if isinstance(output, Tensor) and output.ndim > 2:
         return "Wrap it in a module that flattens its output."
     return "Wrap it in a module that returns the logits alone."
-
-
-def _listed(words: Sequence[str]) -> str:
-    shown = [*words[:6], "…"] if len(words) > 6 else list(words)
-    return " and ".join([", ".join(shown[:-1]), shown[-1]]) if len(shown) > 1 else "".join(shown)
 
 
 def _counted(count: int, thing: str) -> str:
