@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import weakref
 from collections.abc import Iterator, Mapping
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Size, Tensor, fx
 
 from cnnviz.errors import ModelError
+from cnnviz.runtime.memory import is_out_of_memory
 
 if TYPE_CHECKING:
     from cnnviz.network.network import Network
@@ -43,13 +45,17 @@ class GraphCheck:
             shape, seen = self._last
             x = seen()
             self._last = None
-            self._compare(_noise(shape, self._network._like) if x is None else x, graph)
+            x = _noise(shape, self._network._like) if x is None else x
+            if not x.is_meta:
+                self._compare(x, graph)
 
     @torch.no_grad()
     def _compare(self, x: Tensor, graph: fx.GraphModule) -> None:
         network, x = self._network, x[:1].detach()
         with network.autocast():
-            expected, found = (list(_tensors(_seeded(run, x.clone()))) for run in (network._body, graph))
+            # The graph first: a pass of the module may change its weights, and the graph would be of those.
+            found = list(_tensors(_seeded(partial(self._run, graph), x.clone())))
+            expected = list(_tensors(_seeded(network._body, x.clone())))
         for one, other in zip(expected, found, strict=False):
             scale = float(one.abs().nan_to_num(0).max().clamp_min(1e-30)) if one.numel() else 1.0
             atol = scale * _TOLERANCE.get(torch.bfloat16 if network.precision in ("bf16", "fp16") else one.dtype, 1e-4)
@@ -61,6 +67,15 @@ class GraphCheck:
                 )
         if bool((x != x.mean((2, 3), keepdim=True)).any()):  # an image of one color proves little
             self._agreed.add(x.shape[1:])
+
+    def _run(self, graph: fx.GraphModule, x: Tensor) -> Any:
+        try:
+            return graph(x)
+        except Exception as error:  # whatever the module's own operations raise where they are called in another way
+            if is_out_of_memory(error):
+                raise
+            kind = type(self._network.module).__name__
+            raise ModelError(f"The layers of {kind} cannot be read: their graph does not run: {error}") from error
 
 
 def _noise(shape: Size, like: Tensor) -> Tensor:

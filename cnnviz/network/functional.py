@@ -86,8 +86,12 @@ def make_functional(graph: fx.Graph, root: nn.Module) -> None:
             )
         if not _overwrites(node, root):
             continue
+        source = _first(node)
+        if source is None:
+            raise ModelError(
+                f"The layers cannot be listed: it is unclear what '{operation_name(node)}' changes in place."
+            )
         _make_out_of_place(node)
-        source = node.args[0]
         if not isinstance(source, fx.Node) or _is_number(source):
             continue
         for other, place in order.items():
@@ -106,6 +110,11 @@ def make_functional(graph: fx.Graph, root: nn.Module) -> None:
     for module in root.modules():
         if getattr(module, "inplace", False) is True:
             module.inplace = False  # type: ignore[assignment]
+
+
+def _first(node: fx.Node) -> Any:
+    """What an operation is given first, by position or as PyTorch calls it; None where it is given nothing such."""
+    return node.args[0] if node.args else node.kwargs.get("input")
 
 
 def _overwrites(node: fx.Node, root: nn.Module) -> bool:
@@ -164,7 +173,7 @@ def _without_flag(node: fx.Node) -> None:
 
 def _counterpart(node: fx.Node, name: str) -> Any:
     homes = (Tensor,) if node.op == "call_method" else (F, torch)
-    home = next((home for home in homes if hasattr(home, name)), None)
+    home = next((home for home in homes if hasattr(home, name) and name not in _UNLIKE), None)
     if home is None:
         raise ModelError(f"The layers cannot be listed: '{name}_' changes a tensor in place and has no other form.")
     return name if home is Tensor else getattr(home, name)
@@ -173,6 +182,9 @@ def _counterpart(node: fx.Node, name: str) -> Any:
 def _copied(tensor: Tensor, source: Tensor, non_blocking: bool = False) -> Tensor:
     return source.to(tensor).expand_as(tensor)
 
+
+_UNLIKE = {"resize", "resize_as", "bernoulli", "map", "apply"}
+"""Operations that are another thing without the underscore."""
 
 _FILLING: dict[str, Callable[..., Tensor]] = {"copy": _copied, "zero": torch.zeros_like, "fill": torch.full_like}
 
@@ -196,20 +208,21 @@ def _is_number(node: fx.Node) -> bool:
 
 def _source(node: fx.Node, root: nn.Module) -> tuple[fx.Node | None, bool]:
     """The node whose memory a node's result may lie in, and whether it is the same tensor altogether."""
-    if not node.args or not isinstance(node.args[0], fx.Node):
+    first = _first(node)
+    if not isinstance(first, fx.Node):
         return None, False
     if node.op == "call_module":
         module = root.get_submodule(str(node.target))
         if isinstance(module, _SAME_MODULES):
-            return node.args[0], True
-        return (node.args[0], False) if isinstance(module, _VIEW_MODULES) else (None, False)
+            return first, True
+        return (first, False) if isinstance(module, _VIEW_MODULES) else (None, False)
     name = operation_name(node)
     if node.op == "call_function" and node.target is getattr:
         is_kept = node.args[1] in ("data", "T", "mT")
-        return (node.args[0] if is_kept else None, bool(node.args[1] == "data"))
+        return (first if is_kept else None, bool(node.args[1] == "data"))
     if name in _SAME or str(node.target) in _SAME:
-        return node.args[0], True
-    return (node.args[0], False) if name in _VIEWS else (None, False)
+        return first, True
+    return (first, False) if name in _VIEWS else (None, False)
 
 
 def _chain(node: fx.Node, root: nn.Module) -> list[fx.Node]:

@@ -18,8 +18,8 @@ from torch import Tensor, fx, nn
 
 from cnnviz.errors import ModelError
 from cnnviz.network import averaging, custom_gradients, frozen
+from cnnviz.network.copier import has_hooks, remove_hooks, unwrapped
 from cnnviz.network.functional import Proxy, asks_for_shape, make_functional, operation_name
-from cnnviz.network.replica import has_hooks, remove_hooks, unwrapped
 
 LAYER = "cnnviz_layer"
 """Key in ``node.meta``: the layer name of a graph node."""
@@ -83,6 +83,8 @@ def trace(module: nn.Module) -> fx.GraphModule:
     for: activation modules of ``module`` are set to work out of place, and hooks on modules with children are taken
     off. Raises ModelError where the forward pass branches on the data and so has no fixed graph.
     """
+    if any("quantized" in (path := type(child).__module__) and "dynamic" not in path for child in module.modules()):
+        raise ModelError("The layers of a quantized module hold integers; give the float module that it was made from.")
     try:
         tracer, graph = _traced(module, are_buffers_read=True)
     except Exception:  # the module's own code meets stand-ins for tensors, and may raise anything
@@ -99,8 +101,14 @@ def _traced(module: nn.Module, are_buffers_read: bool) -> tuple[fx.Tracer, fx.Gr
     for name, child in module.named_modules():
         if has_hooks(child) and any(True for _ in child.children()) and not tracer.is_leaf_module(child, name):
             remove_hooks(child)
-    with custom_gradients.kept_whole():
-        return tracer, tracer.trace(module)
+    tables = [table for child in module.modules() for table in (child._parameters, child._buffers)]
+    before = [dict(table) for table in tables]
+    try:
+        with custom_gradients.kept_whole():
+            return tracer, tracer.trace(module)
+    finally:
+        for table, tensors in zip(tables, before, strict=True):
+            table.update(tensors)  # type: ignore[arg-type]  # a forward pass may have set stand-ins in their place
 
 
 def remove_inplace(module: nn.Module) -> None:

@@ -18,10 +18,11 @@ from cnnviz.network import checks, graph
 from cnnviz.network.agreement import GraphCheck
 from cnnviz.network.aliases import aliases_for
 from cnnviz.network.averaging import slim_averages
+from cnnviz.network.copier import replicate
 from cnnviz.network.frozen import freeze_convolutions
 from cnnviz.network.graph import Tell
 from cnnviz.network.layers import Layer, LayerTable
-from cnnviz.network.replica import Replica, replicate
+from cnnviz.network.replica import Replica
 from cnnviz.network.shapes import shapes_of_pass
 from cnnviz.network.spec import InputSpec, WeightsInfo
 from cnnviz.network.targets import Target, find_class, find_classes, numbered_labels
@@ -267,6 +268,10 @@ class Network:
         names the first tensor that is not finite; UsageError where the labels name another number of classes.
         """
         logits = widened(checks.require_logits(output, len(pixels), self.name, self.labels))
+        if logits.is_meta:
+            raise ModelError(
+                f"{self.name} is on the meta device, where tensors have shapes and no values; load weights."
+            )
         return checks.require_finite(logits, "logits", self, pixels)
 
     def probabilities(self, logits: Tensor) -> Tensor:

@@ -2,181 +2,142 @@
 
 from __future__ import annotations
 
-import copy
-import functools
 import operator
 import types
-from collections import OrderedDict
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from cnnviz.errors import ModelError
+from cnnviz.network.copier import BACKWARD_HOOKS, FORWARD_HOOKS, Copier, slots_of, unwrapped
 
-_FORWARD_HOOKS = (
-    "_forward_pre_hooks", "_forward_pre_hooks_with_kwargs",
-    "_forward_hooks", "_forward_hooks_with_kwargs", "_forward_hooks_always_called",
-)  # fmt: skip
-_BACKWARD_HOOKS = ("_backward_pre_hooks", "_backward_hooks")
-_TABLES = ("_parameters", "_buffers", "_modules", *_FORWARD_HOOKS, *_BACKWARD_HOOKS)
-_NOT_COPIED = ("_kernels",)
-"""What the fast convolutions keep of their weights; a copy makes its own."""
+_TABLES = frozenset(("_parameters", "_buffers", "_modules", *FORWARD_HOOKS))
 
 
 class Replica:
     """A copy of a module tree in evaluation mode, whose parameters share the original's memory and take no gradient.
 
-    Training the original or writing to its weights in place is seen by the copy at once. ``is_current`` tells whether
-    anything of the original was replaced since: a module, a tensor, an attribute, a hook.
+    Training the original or writing to its weights in place is seen by the copy at once. Its buffers are its own, for
+    a forward pass may write to them: they are filled before each. ``is_current`` tells whether anything of the original
+    was replaced since: a module, a tensor, an attribute, a hook.
     """
 
     def __init__(self, original: nn.Module) -> None:
         self.original = unwrapped(original)
-        self.module = _Copier(is_aliased=True).module(self.original)
-        self._modules = list(self.original.modules())
-        self._state = [_state(module) for module in self._modules]
+        copier = Copier(self.original, is_aliased=True)
+        self.module = copier.module(self.original)
+        _evaluate(self.original, self.module)
+        self._pairs = copier.pairs
+        self._state = [_state(theirs) for theirs, _ in self._pairs]
+        self._held: list[tuple[Tensor, dict[str, Tensor | None], str, Tensor]] | None = None
 
     def is_current(self) -> bool:
         """Whether the original still consists of the same modules, tensors, attributes and hooks."""
-        return all(_is_same(_state(module), state) for module, state in zip(self._modules, self._state, strict=True))
+        return all(_is_same(_state(theirs), then) for (theirs, _), then in zip(self._pairs, self._state, strict=True))
 
     def copy_values(self) -> None:
-        """Bring the original's values over where the copy does not share its memory."""
-        for theirs, mine in zip(self._modules, self.module.modules(), strict=True):
-            for name, tensor in _tensors(theirs):
-                copied = mine._parameters.get(name, mine._buffers.get(name))
-                if copied is not None and _address(copied) != _address(tensor):
+        """Bring the original's values over where the copy does not share its memory, or has let go of its tensor."""
+        if self._held is None:  # by now the copy was moved and altered
+            self._held = [each for theirs, mine in self._pairs for each in _held(theirs, mine)]
+        for tensor, table, name, copied in self._held:
+            table[name] = copied
+            if _address(copied) != _address(tensor):
+                if copied.shape == tensor.shape:
                     copied.data.copy_(tensor.detach())
+                else:
+                    copied.data = tensor.detach().to(copied, copy=True)
 
 
-def unwrapped(module: nn.Module) -> nn.Module:
-    """The module inside wrappers that run or compile it: DataParallel, DistributedDataParallel, torch.compile."""
-    while True:
-        if isinstance(module, nn.DataParallel | nn.parallel.DistributedDataParallel):
-            module = module.module
-        elif type(module).__name__ == "OptimizedModule" and isinstance(module._orig_mod, nn.Module):
-            module = module._orig_mod
-        else:
-            return module
+def _evaluate(original: nn.Module, copied: nn.Module) -> None:
+    """Let modules whose ``train`` or ``eval`` is their own take evaluation mode in their way.
+
+    Raises ModelError where that would change weights (as those of a LoRA layer that merges them).
+    """
+    modules = list(original.modules())
+    if not any(module.training for module in modules) or not any(map(_has_own_modes, modules)):
+        return
+    trial = Copier(original, is_aliased=True).module(original)
+    for tensor in trial.parameters():
+        tensor.data = tensor.data.clone()
+    try:
+        trial.eval()
+    except Exception:  # one that has no modes, as what torch.export makes
+        return
+    before, after = (dict([*each.named_parameters(), *each.named_buffers()]) for each in (copied, trial))
+    if before.keys() != after.keys() or not all(_is_equal(before[name], after[name]) for name in before):
+        raise ModelError(
+            f"{type(original).__name__} changes its weights when it goes from training to evaluation mode: "
+            "call module.eval() first."
+        )
+    copied.eval()
 
 
-def replicate(module: nn.Module) -> nn.Module:
-    """A copy of a module tree around the very same tensors, in evaluation mode; hooks stay, backward hooks do not."""
-    return _Copier(is_aliased=False).module(module)
+def _has_own_modes(module: nn.Module) -> bool:
+    """Whether a module does more in ``train`` and ``eval`` than to note the mode."""
+    is_usual = type(module).train is nn.Module.train and type(module).eval is nn.Module.eval
+    return not is_usual or not {"train", "eval"}.isdisjoint(module.__dict__)
 
 
-def has_hooks(module: nn.Module) -> bool:
-    """Whether calling the module runs forward hooks as well."""
-    return any(module.__dict__.get(table) for table in _FORWARD_HOOKS)
-
-
-def remove_hooks(module: nn.Module) -> None:
-    """Take the forward hooks off one module of a copy."""
-    for table in _FORWARD_HOOKS:
-        module.__dict__[table] = OrderedDict()
-
-
-class _Copier:
-    """Copies modules and the plain containers that they keep modules and tensors in; everything else is shared."""
-
-    def __init__(self, is_aliased: bool) -> None:
-        self._is_aliased = is_aliased
-        self._made: dict[int, Any] = {}
-
-    def module(self, original: nn.Module) -> nn.Module:
-        if id(original) in self._made:
-            found: nn.Module = self._made[id(original)]
-            return found
-        if isinstance(original, torch.jit.ScriptModule):
-            raise ModelError(
-                "TorchScript modules cannot be looked into: their layers are compiled. "
-                "Give the nn.Module that it was made from."
-            )
-        made: nn.Module = object.__new__(type(original))
-        self._made[id(original)] = made
-        for name, value in original.__dict__.items():
-            if name not in _NOT_COPIED:
-                made.__dict__[name] = self._attribute(name, value)
-        made.__dict__["training"] = False
-        return made
-
-    def _attribute(self, name: str, value: Any) -> Any:
-        if name in ("_parameters", "_buffers"):
-            return {key: None if tensor is None else self._tensor(tensor) for key, tensor in value.items()}
-        if name in _BACKWARD_HOOKS:
-            return OrderedDict()
-        if name in _FORWARD_HOOKS:
-            return copy.copy(value)
-        return self._value(value)
-
-    def _tensor(self, tensor: Tensor) -> Tensor:
-        """The same values and memory as a tensor that takes no gradient; one object for one object."""
-        if not self._is_aliased:
-            return tensor
-        if id(tensor) not in self._made:
-            self._made[id(tensor)] = _alias(tensor)
-        found: Tensor = self._made[id(tensor)]
-        return found
-
-    def _value(self, value: Any) -> Any:
-        """A value with the modules and parameters in it replaced by their copies."""
-        if isinstance(value, nn.Module):
-            return value if isinstance(value, torch.jit.ScriptModule) else self.module(value)
-        if isinstance(value, nn.Parameter):
-            return self._tensor(value)
-        if isinstance(value, types.MethodType) and isinstance(value.__self__, nn.Module):
-            return types.MethodType(value.__func__, self._value(value.__self__))
-        if type(value) is functools.partial:
-            return functools.partial(
-                self._value(value.func), *map(self._value, value.args), **self._value(value.keywords)
-            )
-        return self._container(value)
-
-    def _container(self, value: Any) -> Any:
-        if type(value) not in (list, tuple, set, dict, OrderedDict):
-            return value
-        if id(value) in self._made:
-            return self._made[id(value)]
-        if type(value) in (tuple, set):
-            return type(value)(map(self._value, value))
-        made = self._made[id(value)] = type(value)()
-        if type(value) is list:
-            made.extend(map(self._value, value))
-        else:
-            made.update((key, self._value(item)) for key, item in value.items())
-        return made
-
-
-def _alias(tensor: Tensor) -> Tensor:
-    if isinstance(tensor, nn.UninitializedParameter | nn.UninitializedBuffer):
-        raise ModelError("The module has lazy layers without weights yet: run it once on a batch, then wrap it.")
-    with torch.inference_mode(False):
-        made = tensor.clone() if tensor.is_inference() else tensor.detach()
-    return nn.Parameter(made, requires_grad=False) if isinstance(tensor, nn.Parameter) else made
+def _is_equal(one: Tensor, other: Tensor) -> bool:
+    return one.shape == other.shape and torch.equal(
+        *(x.nan_to_num() if x.is_floating_point() else x for x in (one, other))
+    )
 
 
 def _state(module: nn.Module) -> list[Any]:
     """All that makes a module what it is, to be compared by identity: class, attributes, tensors and where they lie."""
-    found: list[Any] = [type(module)]
+    found: list[Any] = [type(module), type(module).forward]
+    others: list[Any] = []
     for name, value in module.__dict__.items():
         if name in _TABLES:
             found += value.values()
-        elif name != "training":
+        elif name not in _NO_MATTER:
             found.append(value)
-            if type(value) in (list, tuple):
-                found += [item for item in value if isinstance(item, nn.Module)]
-    found.append([(t.shape, t.dtype, t.device, _address(t)) for _, t in _tensors(module)])
+            if type(value) not in _ATOMS and not (type(value) is tuple and _ATOMS.issuperset(map(type, value))):
+                others.append(value)
+    others += [value for _, value in slots_of(module)]
+    if others:
+        found += _parts(others, set())
+    tensors = [each for each in found if isinstance(each, Tensor)]
+    found.append([(each.shape, each.dtype, each.device, _address(each)) for each in tensors])
     return found
 
 
-def _tensors(module: nn.Module) -> Iterator[tuple[str, Tensor]]:
-    """A module's own parameters and buffers by name."""
+_NO_MATTER = frozenset((
+    "training", "_state_dict_hooks", "_state_dict_pre_hooks", "_load_state_dict_pre_hooks",
+    "_load_state_dict_post_hooks", "_non_persistent_buffers_set", *BACKWARD_HOOKS,
+))  # fmt: skip
+"""Attributes of a module that have no part in a forward pass in evaluation mode."""
+
+_ATOMS = frozenset((bool, int, float, str, type(None)))
+_WHOLE = (nn.Module, Tensor, type, types.FunctionType, types.ModuleType)
+
+
+def _parts(values: Iterable[Any], seen: set[int]) -> Iterator[Any]:
+    """All values, and what is in them: the items of containers, and the attributes of other objects."""
+    for value in values:
+        yield value
+        if type(value) in _ATOMS or isinstance(value, _WHOLE) or id(value) in seen:
+            continue
+        seen.add(id(value))
+        if isinstance(value, list | tuple | set | frozenset):
+            yield from _parts(value, seen)
+        elif isinstance(value, Mapping):
+            yield from value
+            yield from _parts(value.values(), seen)
+        else:
+            yield from getattr(value, "__dict__", {}).values()
+
+
+def _held(theirs: nn.Module, mine: nn.Module) -> Iterator[tuple[Tensor, dict[str, Tensor | None], str, Tensor]]:
+    """Each tensor of a module, and where its copy is held: the table, the name, and the copy."""
     for table in ("_parameters", "_buffers"):
-        for name, tensor in module.__dict__[table].items():
-            if tensor is not None:
-                yield name, tensor
+        for name, tensor in theirs.__dict__[table].items():
+            copied = mine.__dict__[table].get(name)
+            if tensor is not None and copied is not None:
+                yield tensor, mine.__dict__[table], name, copied
 
 
 def _address(tensor: Tensor) -> int:

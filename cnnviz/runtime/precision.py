@@ -14,7 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from cnnviz.errors import UsageError
+from cnnviz.errors import ModelError, UsageError
 
 PRECISIONS = ("auto", "fp32", "tf32", "bf16", "fp16")
 
@@ -106,9 +106,27 @@ def as_forward() -> Iterator[None]:
 
 
 def gradients_of(*arguments: Any, **options: Any) -> tuple[Tensor, ...]:
-    """``torch.autograd.grad``, computed as the pass forward was."""
-    with as_forward():
-        return torch.autograd.grad(*arguments, **options)
+    """``torch.autograd.grad``, computed as the pass forward was.
+
+    Raises ModelError where what a module computes has no gradient.
+    """
+    try:
+        with as_forward():
+            return torch.autograd.grad(*arguments, **options)
+    except RuntimeError as error:
+        if not any(each in str(error) for each in _WITHOUT_GRADIENT):
+            raise
+        raise ModelError(
+            "There is no gradient to follow: on its way the module leaves it out (torch.no_grad, detach, integers, "
+            f"quantized layers) or stands in its way. PyTorch says: {str(error).splitlines()[0]}"
+        ) from error
+
+
+_WITHOUT_GRADIENT = (
+    "not require grad", "not have been used in the graph", "modified by an inplace operation", "is not implemented",
+    "torch.utils.checkpoint",
+)  # fmt: skip
+"""Parts of what PyTorch says where there is no gradient."""
 
 
 class _Setting:

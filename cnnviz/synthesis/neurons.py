@@ -15,8 +15,8 @@ from torch import Tensor, fx, nn
 
 from cnnviz.errors import UsageError
 from cnnviz.network import Network, frozen
+from cnnviz.network.copier import has_hooks
 from cnnviz.network.graph import is_max_pool, is_rectifier
-from cnnviz.network.replica import has_hooks
 
 Score = Callable[[Tensor], Tensor]
 """Pixels (N, 3, H, W) -> (N,): how strongly picture i shows what it is made for; differentiable."""

@@ -14,7 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor, fx, nn
 
 from cnnviz.network import frozen
-from cnnviz.network.replica import has_hooks
+from cnnviz.network.copier import has_hooks
 
 Convolution = Callable[[Tensor, Tensor, Tensor | None], Tensor]
 
@@ -109,6 +109,8 @@ def prepare_convolutions(graph_module: fx.GraphModule) -> fx.GraphModule:
         conv = prepared.get_submodule(str(node.target)) if node.op == "call_module" else None
         if not isinstance(conv, nn.Conv2d) or type(conv) not in _PLAIN or has_hooks(conv):
             continue
+        if any(str(each.target).startswith(f"{node.target}.") for each in prepared.graph.find_nodes(op="get_attr")):
+            continue  # its weights are also read by themselves
         after = next(iter(node.users), None) if _called_once(prepared, node.target) else None
         norm = _norm(prepared, after) if after and len(node.users) == 1 else None
         prepared.set_submodule(str(node.target), PreparedConv2d(conv, norm))

@@ -16,7 +16,7 @@ from cnnviz.attribution.incremental.convolution import PreparedConv2d
 from cnnviz.attribution.incremental.errors import NotIncremental
 from cnnviz.attribution.incremental.ops import RULES, Call, Local, Size, is_global_mean
 from cnnviz.attribution.incremental.plan import POINT, AxisPlan, hull
-from cnnviz.network.replica import has_hooks
+from cnnviz.network.copier import has_hooks
 
 _MEASURES = ("size", "dim", "shape", "ndim")
 """Methods and attributes that ask a map for its shape, not for its values."""

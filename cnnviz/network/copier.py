@@ -1,0 +1,221 @@
+"""Copies of module trees around the tensors of the trees themselves."""
+
+from __future__ import annotations
+
+import copy
+import functools
+import operator
+import types
+import weakref
+from collections import OrderedDict
+from collections.abc import Iterator
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from cnnviz.errors import ModelError
+
+FORWARD_HOOKS = (
+    "_forward_pre_hooks", "_forward_pre_hooks_with_kwargs",
+    "_forward_hooks", "_forward_hooks_with_kwargs", "_forward_hooks_always_called",
+)  # fmt: skip
+BACKWARD_HOOKS = ("_backward_pre_hooks", "_backward_hooks")
+_NOT_COPIED = ("_kernels",)
+"""What the fast convolutions keep of their weights; a copy makes its own."""
+
+
+def unwrapped(module: nn.Module) -> nn.Module:
+    """The module inside wrappers that run or compile it: DataParallel, DistributedDataParallel, torch.compile."""
+    while True:
+        if isinstance(module, nn.DataParallel | nn.parallel.DistributedDataParallel):
+            module = module.module
+        elif _is_compiled(module):
+            module = module._orig_mod  # type: ignore[assignment]
+        else:
+            return module
+
+
+def _is_compiled(module: nn.Module) -> bool:
+    return type(module).__name__ == "OptimizedModule" and isinstance(module._orig_mod, nn.Module)
+
+
+def replicate(module: nn.Module) -> nn.Module:
+    """A copy of a module tree around the very same tensors, in evaluation mode; hooks stay, backward hooks do not."""
+    return Copier(module, is_aliased=False).module(module)
+
+
+def has_hooks(module: nn.Module) -> bool:
+    """Whether calling the module runs forward hooks as well."""
+    return any(module.__dict__.get(table) for table in FORWARD_HOOKS)
+
+
+def remove_hooks(module: nn.Module) -> None:
+    """Take the forward hooks off one module of a copy."""
+    for table in FORWARD_HOOKS:
+        module.__dict__[table] = OrderedDict()
+
+
+class Copier:
+    """Copies modules and what leads to them: plain containers, bound methods and closures; all else is shared."""
+
+    def __init__(self, root: nn.Module, is_aliased: bool) -> None:
+        self.pairs: list[tuple[nn.Module, nn.Module]] = []
+        """Every module copied, and its copy."""
+        self._tree = {id(module) for module in root.modules()}
+        self._is_aliased = is_aliased
+        self._made: dict[int, Any] = {}
+
+    def module(self, original: nn.Module) -> nn.Module:
+        if id(original) in self._made:
+            found: nn.Module = self._made[id(original)]
+            return found
+        if _is_compiled(original):
+            return self.module(unwrapped(original))
+        if isinstance(original, torch.jit.ScriptModule):
+            raise ModelError(
+                "TorchScript modules cannot be looked into: their layers are compiled. "
+                "Give the nn.Module that it was made from."
+            )
+        made: nn.Module = object.__new__(type(original))
+        self._made[id(original)] = made
+        self.pairs.append((original, made))
+        for name, value in original.__dict__.items():
+            if name not in _NOT_COPIED:
+                made.__dict__[name] = self._attribute(name, value)
+        for name, value in slots_of(original):
+            object.__setattr__(made, name, self._value(value))
+        made.__dict__["training"] = False
+        return made
+
+    def _attribute(self, name: str, value: Any) -> Any:
+        if name in ("_parameters", "_buffers"):
+            return {key: None if tensor is None else self._tensor(tensor) for key, tensor in value.items()}
+        if name in BACKWARD_HOOKS:
+            return OrderedDict()
+        if name in FORWARD_HOOKS:
+            return type(value)((key, self._called(hook)) for key, hook in value.items())
+        if name == "_compiled_call_impl":  # what module.compile() made runs the original
+            return None
+        return self._value(value)
+
+    def _tensor(self, tensor: Tensor) -> Tensor:
+        """The same values as a tensor that takes no gradient, a weight in the same memory; one object for one."""
+        if not self._is_aliased:
+            return tensor
+        if id(tensor) not in self._made:
+            self._made[id(tensor)] = _alias(tensor)
+        found: Tensor = self._made[id(tensor)]
+        return found
+
+    def _value(self, value: Any) -> Any:
+        """A value with the modules and parameters in it replaced by their copies."""
+        if isinstance(value, nn.Module):
+            return _evaluated(value) if isinstance(value, torch.jit.ScriptModule) else self.module(value)
+        if isinstance(value, nn.Parameter):
+            return self._tensor(value)
+        if isinstance(value, types.MethodType) and isinstance(value.__self__, nn.Module):
+            return types.MethodType(value.__func__, self._value(value.__self__))
+        if type(value) is functools.partial:
+            return functools.partial(
+                self._value(value.func), *map(self._value, value.args), **self._value(value.keywords)
+            )
+        if isinstance(value, types.FunctionType | weakref.ref):
+            return self._called(value)
+        return self._object(value) if hasattr(value, "__dict__") else self._container(value)
+
+    def _is_inside(self, value: Any) -> bool:
+        return id(value) in self._tree
+
+    def _object(self, value: Any) -> Any:
+        """A helper that holds modules of the tree, as one that holds their copies."""
+        if not any(map(self._is_inside, vars(value).values())) or hasattr(value, "__del__"):
+            return value
+        if id(value) not in self._made:
+            made = self._made[id(value)] = copy.copy(value)
+            made.__dict__.update((key, self._called(each)) for key, each in vars(value).items())
+        return self._made[id(value)]
+
+    def _called(self, value: Any) -> Any:
+        """What leads to modules of the tree as what leads to their copies; the very same if it leads to none."""
+        if isinstance(value, weakref.ref):
+            return weakref.ref(self._value(value())) if self._is_inside(value()) else value
+        if isinstance(value, types.MethodType) and self._is_inside(value.__self__):
+            return types.MethodType(value.__func__, self._value(value.__self__))
+        if isinstance(value, nn.Module) and self._is_inside(value):
+            return self._value(value)
+        if type(value) is functools.partial:
+            return functools.partial(
+                self._called(value.func),
+                *map(self._called, value.args),
+                **{key: self._called(each) for key, each in value.keywords.items()},
+            )
+        if not isinstance(value, types.FunctionType) or not value.__closure__:
+            return value
+        if id(value) not in self._made:
+            self._made[id(value)] = value  # to itself, if it calls itself
+            self._made[id(value)] = self._closed(value, value.__closure__)
+        return self._made[id(value)]
+
+    def _closed(self, function: types.FunctionType, closure: tuple[types.CellType, ...]) -> types.FunctionType:
+        cells = tuple(self._cell(cell) for cell in closure)
+        if all(map(operator.is_, cells, closure)):
+            return function
+        made = types.FunctionType(
+            function.__code__, function.__globals__, function.__name__, function.__defaults__, cells
+        )
+        made.__kwdefaults__ = function.__kwdefaults__
+        made.__dict__.update(function.__dict__)
+        return made
+
+    def _cell(self, cell: types.CellType) -> types.CellType:
+        try:
+            content = cell.cell_contents
+        except ValueError:  # empty
+            return cell
+        made = self._called(content)
+        return cell if made is content else types.CellType(made)
+
+    def _container(self, value: Any) -> Any:
+        if type(value) not in (list, tuple, set, dict, OrderedDict):
+            return value
+        if id(value) in self._made:
+            return self._made[id(value)]
+        if type(value) in (tuple, set):
+            return type(value)(map(self._value, value))
+        made = self._made[id(value)] = type(value)()
+        if type(value) is list:
+            made.extend(map(self._value, value))
+        else:
+            made.update((key, self._value(item)) for key, item in value.items())
+        return made
+
+
+def _alias(tensor: Tensor) -> Tensor:
+    if isinstance(tensor, nn.UninitializedParameter | nn.UninitializedBuffer):
+        raise ModelError("The module has lazy layers without weights yet: run it once on a batch, then wrap it.")
+    is_weight = isinstance(tensor, nn.Parameter)
+    with torch.inference_mode(False):
+        made = tensor.detach() if is_weight and not tensor.is_inference() else tensor.detach().clone()
+    return nn.Parameter(made, requires_grad=False) if is_weight else made
+
+
+def slots_of(module: nn.Module) -> Iterator[tuple[str, Any]]:
+    """What a module keeps in ``__slots__``, by name."""
+    for name in _slot_names(type(module)):  # type: ignore[arg-type]
+        if hasattr(module, name):
+            yield name, getattr(module, name)
+
+
+@functools.lru_cache(maxsize=256)
+def _slot_names(kind: type) -> tuple[str, ...]:
+    held = (vars(each).get("__slots__", ()) for each in kind.__mro__)
+    names = [name for each in held for name in ((each,) if isinstance(each, str) else each)]
+    return tuple(name for name in names if name not in ("__dict__", "__weakref__"))
+
+
+def _evaluated(part: nn.Module) -> nn.Module:
+    """A compiled part of a module, which cannot be copied, having made sure that it is in evaluation mode."""
+    if any(module.training for module in part.modules()):
+        raise ModelError("A TorchScript part of the module is in training mode: call module.eval() first.")
+    return part
