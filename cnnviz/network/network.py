@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import SupportsIndex
+from typing import Any, SupportsIndex
 
 import torch
 from torch import Tensor, fx, nn
@@ -102,6 +102,21 @@ class Network:
         if self._numbered:
             self.labels = None
             self.labels = numbered_labels(self.classes)
+
+    def __getstate__(self) -> dict[str, Any]:
+        """What is saved or copied: the network without what is made of its module, which is made again."""
+        made = {"_graph", "_check", "_quick", "_layers", "_truncated", "_reporting"}
+        if self._replica is not None:
+            made |= {"_replica", "_body"}
+        return {name: value for name, value in self.__dict__.items() if name not in made}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+        if "_body" not in state:
+            self._build()
+        else:
+            self._graph, self._check = None, GraphCheck(self)
+            self._forget_graphs()
 
     def _own_body(self) -> nn.Module:
         """The module, or an altered copy of it, made quick: for good, since nobody else has it."""

@@ -41,13 +41,14 @@ class Replica:
         """Bring the original's values over where the copy does not share its memory, or has let go of its tensor."""
         if self._held is None:  # by now the copy was moved and altered
             self._held = [each for theirs, mine in self._pairs for each in _held(theirs, mine)]
-        for tensor, table, name, copied in self._held:
-            table[name] = copied
-            if _address(copied) != _address(tensor):
-                if copied.shape == tensor.shape:
-                    copied.data.copy_(tensor.detach())
-                else:
-                    copied.data = tensor.detach().to(copied, copy=True)
+        with torch._C._DisableFuncTorch():  # within torch.func too, whose own values these are not
+            for tensor, table, name, copied in self._held:
+                table[name] = copied
+                if _address(copied) != _address(tensor):
+                    if copied.shape == tensor.shape:
+                        copied.data.copy_(tensor.detach())
+                    else:
+                        copied.data = tensor.detach().to(copied, copy=True)
 
 
 def _evaluate(original: nn.Module, copied: nn.Module) -> None:

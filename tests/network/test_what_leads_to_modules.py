@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import functools
+import pickle
 import types
 import weakref
 
@@ -341,3 +342,29 @@ def test_a_module_without_values_is_refused():
     network = Network(made(Plain).to("meta"), spec=PLAIN, labels=("a", "b", "c", "d"))
     with pytest.raises(ModelError, match="meta"):
         network(torch.rand(1, 3, 20, 20))
+
+
+def test_buffers_follow_within_a_transform_of_torch_func():
+    module, pixels = made(Plain), torch.rand(1, 3, 20, 20)
+    network = Network(module, spec=PLAIN)
+
+    def slope():
+        return torch.func.grad(lambda x: network(x)[:, 0].sum())(pixels)
+
+    before = slope()
+    module.norm.running_var *= 4
+    after = slope()
+    expected = torch.func.grad(lambda x: copy.deepcopy(module).eval()(x)[:, 0].sum())(pixels)
+    torch.testing.assert_close(after, expected, rtol=0, atol=1e-6)
+    assert not torch.allclose(before, after)
+
+
+@pytest.mark.parametrize("again", [copy.deepcopy, lambda network: pickle.loads(pickle.dumps(network))])
+def test_a_network_is_copied_and_pickled_with_its_module(again):
+    pixels = torch.rand(1, 3, 20, 20)
+    network = Network(made(Plain), spec=PLAIN)
+    expected = network.features(pixels, ["fc"])["fc"]
+    other = again(network)
+    torch.testing.assert_close(other.features(pixels, ["fc"])["fc"], expected, rtol=0, atol=0)
+    other.module.fc = nn.Linear(6, 3)
+    assert (other(pixels).shape, network(pixels).shape) == ((1, 3), (1, 4))
