@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import weakref
 from collections.abc import Iterator, Mapping
 from functools import partial
@@ -54,7 +55,7 @@ class GraphCheck:
         network, x = self._network, x[:1].detach()
         with network.autocast():
             # The graph first: a pass of the module may change its weights, and the graph would be of those.
-            found = list(_tensors(_seeded(partial(self._run, graph), x.clone())))
+            found = list(_tensors(_seeded(partial(self._run, _needed(graph)), x.clone())))
             expected = list(_tensors(_seeded(network._body, x.clone())))
         for one, other in zip(expected, found, strict=False):
             scale = float(one.abs().nan_to_num(0).max().clamp_min(1e-30)) if one.numel() else 1.0
@@ -76,6 +77,16 @@ class GraphCheck:
                 raise
             kind = type(self._network.module).__name__
             raise ModelError(f"The layers of {kind} cannot be read: their graph does not run: {error}") from error
+
+
+def _needed(graph: fx.GraphModule) -> fx.GraphModule:
+    """The graph without what its output is not made of, as graphs that are cut from it: writing in place is lost."""
+    needed = fx.GraphModule(graph, copy.deepcopy(graph.graph))
+    for node in reversed(needed.graph.nodes):
+        if not node.users and node.op not in ("placeholder", "output"):
+            needed.graph.erase_node(node)
+    needed.recompile()
+    return needed
 
 
 def _noise(shape: Size, like: Tensor) -> Tensor:

@@ -278,7 +278,26 @@ class Gradient(Plain):
             return torch.autograd.grad((z**2).sum(), z)[0]
 
 
-@pytest.mark.parametrize("kind", [Rewriting, Clamping, Gradient])
+class Double(torch.autograd.Function):
+    """One that writes to what it is given."""
+
+    @staticmethod
+    def forward(ctx, x):
+        ctx.mark_dirty(x)
+        return x.mul_(2)
+
+    @staticmethod
+    def backward(ctx, slope):
+        return slope * 2
+
+
+class Dirty(Plain):
+    def middle(self, y):
+        Double.apply(y)
+        return y
+
+
+@pytest.mark.parametrize("kind", [Rewriting, Clamping, Gradient, Dirty])
 def test_what_a_graph_cannot_do_is_said(kind):
     module, pixels = made(kind), torch.rand(1, 3, 20, 20)
     network = Network(module, spec=PLAIN)
