@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import operator
 import re
+import threading
 from collections.abc import Callable, Collection, Container, Iterable, Mapping, Sequence
 from enum import Enum, auto
 from typing import Any
@@ -34,6 +35,7 @@ class _PathTracer(fx.Tracer):
     def __init__(self, are_buffers_read: bool) -> None:
         super().__init__()
         self._uses: dict[str, int] = {}
+        self._thread = threading.get_ident()
         self.proxy_buffer_attributes = are_buffers_read
 
     def is_leaf_module(self, m: nn.Module, module_qualified_name: str) -> bool:
@@ -72,8 +74,19 @@ class _PathTracer(fx.Tracer):
 
     def call_module(self, m: nn.Module, *rest: Any, **more: Any) -> Any:
         """The graph is of what a DataParallel holds: it asks where its input is, which a stand-in does not know."""
+        if threading.get_ident() != self._thread:  # torch.fx catches the calls of all threads meanwhile
+            return rest[0](*rest[1], **rest[2])
         inner = unwrapped(m)
         return super().call_module(m, *rest, **more) if inner is m else inner(*rest[1], **rest[2])
+
+    def getattr(self, attr: str, attr_val: Any, *rest: Any) -> Any:
+        if threading.get_ident() != self._thread:
+            return attr_val
+        return super().getattr(attr, attr_val, *rest)
+
+
+_tracing = threading.RLock()
+"""Held while torch.fx has its own functions in the place of PyTorch's."""
 
 
 def trace(module: nn.Module) -> fx.GraphModule:
@@ -104,7 +117,7 @@ def _traced(module: nn.Module, are_buffers_read: bool) -> tuple[fx.Tracer, fx.Gr
     tables = [table for child in module.modules() for table in (child._parameters, child._buffers)]
     before = [dict(table) for table in tables]
     try:
-        with custom_gradients.kept_whole():
+        with _tracing, custom_gradients.kept_whole():
             return tracer, tracer.trace(module)
     finally:
         for table, tensors in zip(tables, before, strict=True):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import functools
 import pickle
+import threading
 import types
 import weakref
 
@@ -387,3 +388,20 @@ def test_a_network_is_copied_and_pickled_with_its_module(again):
     torch.testing.assert_close(other.features(pixels, ["fc"])["fc"], expected, rtol=0, atol=0)
     other.module.fc = nn.Linear(6, 3)
     assert (other(pixels).shape, network(pixels).shape) == ((1, 3), (1, 4))
+
+
+def test_other_threads_call_modules_while_layers_are_listed():
+    other, found = made(Plain).eval(), []
+
+    class Threaded(Plain):
+        def middle(self, y):
+            thread = threading.Thread(target=lambda: found.append(other(torch.ones(1, 3, 20, 20))))
+            thread.start()
+            thread.join()
+            return super().middle(y)
+
+    network = Network(made(Threaded), spec=PLAIN)
+    assert len(found) == 1
+    network.features(torch.rand(1, 3, 20, 20), ["fc"])
+    assert len(found) > 1
+    assert all(torch.equal(each, found[0]) for each in found)
