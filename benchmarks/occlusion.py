@@ -28,8 +28,8 @@ from benchmarks.row import Row
 from benchmarks.running import Setting, operations, parser, setting, show
 from benchmarks.timing import interleaved
 from cnnviz.attribution.positions import score_positions
+from cnnviz.network.copier import replicate
 from cnnviz.network.graph import trace
-from cnnviz.network.replica import replicate
 
 SIZE, PATCH, STRIDE = 224, 32, 8
 NETWORKS = ("squeezenet1_1", "resnet18", "resnet50", "vgg16")

@@ -162,7 +162,8 @@ class Stopper:
             os.kill(os.getpid(), signal.{signal})
 
 sys.meta_path.insert(0, Stopper())
-sys.argv = ["cnnviz", "saliency", "photo.jpg", "-m", "squeezenet1_1", "-s", "64"]
+# Work that is not done before the signal, which waits until the module is loaded.
+sys.argv = "cnnviz saliency photo.jpg -m squeezenet1_1 -s 64 --method smoothgrad --samples 2000".split()
 from cnnviz.cli import main
 main()
 """
