@@ -78,6 +78,8 @@ def _gathered(
 class _Pad:
     """Stands where a store is expected: lacks what is due, and keeps what is added for the way home."""
 
+    rebuilt = 0  # times that it was begun again, which only a file can be
+
     def __init__(self, due: set[str]) -> None:
         self.due = due
         self.entries: list[Entry] = []
