@@ -18,7 +18,7 @@ Through = Callable[[Tensor], Tensor]
 """From the pixels that are changed to the pixels the network sees, differentiable: a resize, a crop, JPEG."""
 
 Label = Target
-"""A class for all pictures, a class for each, or None for what the network says of each.
+"""One class for all images, one class per image, or None for each image's predicted class.
 
 The one class of a network of one logit is 0; 1 is that it is not that.
 """

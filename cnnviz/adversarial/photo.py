@@ -132,7 +132,7 @@ def _judged(network: Network, written: Image.Image, attack: Attack, reading: Rea
 def _surer(
     network: Network, found: Fooled, confidence: float, reading: Reading, on_step: OnStep | None = None
 ) -> Fooled:
-    """The attack gone on with, within its bound, toward the class it is taken for; ``found`` where that is no surer."""
+    """The result of more steps toward the predicted class, within the bound; ``found`` if its confidence is higher."""
     first = found.attack
     if first.target is not None or found.after[2] >= confidence:
         return found

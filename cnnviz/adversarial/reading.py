@@ -102,7 +102,7 @@ class Reading:
 
 
 def _as_jpeg(photo: Image.Image, quality: int) -> Image.Image:
-    """The photo as others save it: Pillow's usual JPEG, with colors at half the resolution."""
+    """The photo encoded as Pillow encodes JPEG by default, with chroma at half the resolution."""
     file = BytesIO()
     photo.save(file, "JPEG", quality=quality)
     return Image.open(BytesIO(file.getvalue())).convert("RGB")

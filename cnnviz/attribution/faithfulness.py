@@ -212,7 +212,7 @@ def _explained_at_random(
 
 
 def _copy(network: Network) -> Network:
-    """The network with weights of its own."""
+    """A deep copy of the network, whose weights can be changed without changing the original's."""
     with torch.inference_mode(False):
         return replace(network, module=copy.deepcopy(network.body), alterations=(), optimize=True)
 

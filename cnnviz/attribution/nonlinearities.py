@@ -46,7 +46,7 @@ _LINEAR = names(
     roll flip fliplr flipud rot90 getattr T mT H mH
     """
 )
-"""What is linear, reorders, chooses the largest, or normalizes, whatever number of feature maps it is given."""
+"""Operations that are linear, reorder values, take a maximum, or normalize, with one or more feature maps as input."""
 
 _PRODUCTS = names(
     """
@@ -126,7 +126,7 @@ def _second(node: fx.Node) -> tuple[Any, ...]:
 
 
 def _is_last(root: nn.Module, node: fx.Node) -> bool:
-    """Whether nothing is computed of a node's output."""
+    """Whether no other operation uses a node's output."""
     return all(
         user.op == "output" or (operation(root, user) in _PASSING and _is_last(root, user)) for user in node.users
     )

@@ -149,7 +149,7 @@ def parse_epsilon(text: str, norm: str) -> float:
     value = whole / parts
     if not 0 <= value < float("inf"):
         raise UsageError(f"--epsilon must be at least 0, and finite, not '{shortened(text)}'.")
-    # From one on it can only be grey levels: the whole range of pixel values is 1.
+    # From one on it can only be gray levels: the whole range of pixel values is 1.
     return value / 255 if norm == "linf" and value >= 1 and not slash else value
 
 

@@ -79,7 +79,7 @@ topics.register(app)
 
 
 def run() -> int:
-    """Run the command line; its exit code."""
+    """Exit code of running the command line."""
     _heed_named_shell(sys.argv[1:])
     try:
         app()

@@ -1,4 +1,4 @@
-"""An option that has no effect beside the others is told of in a note; where it has one, or comes from the environment,
+"""A note names an option that has no effect beside the others; where it has one, or comes from the environment,
 nothing is said."""
 
 from __future__ import annotations
