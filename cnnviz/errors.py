@@ -1,18 +1,29 @@
 """The errors a user can cause or meet, each with the exit code the command line gives it.
 
-Every message is one sentence that names the thing at fault, and the remedy where there is one. Code outside
-``cnnviz.cli`` raises these; only the command line prints them and turns them into exit codes.
+Every message is one sentence that names the thing at fault. Code outside ``cnnviz.cli`` raises these and says nothing
+of options or commands; only the command line prints them, adds which option helps (``cnnviz.cli.hints``), and turns
+them into exit codes.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 
 class CnnvizError(Exception):
-    """Base of all errors that are somebody's mistake or bad luck rather than a bug."""
+    """Base class of expected errors, as bad input or missing files.
+
+    ``remedy`` names what would help, in a word that ``cnnviz.cli.hints`` knows the option for, as ``"overwrite"``;
+    ``values`` are the numbers and names in that hint.
+    """
 
     exit_code = 1
+
+    def __init__(self, message: str = "", *, remedy: str = "", **values: Any) -> None:
+        super().__init__(message)
+        self.remedy = remedy
+        self.values = values
 
 
 class ImageError(CnnvizError):

@@ -30,6 +30,7 @@ from cnnviz.cli import (
     universal,
     visualize,
 )
+from cnnviz.cli.hints import message_with_hint
 from cnnviz.cli.process import INTERRUPTED, PIPE_CLOSED, silence_stdout
 from cnnviz.errors import CnnvizError
 
@@ -91,7 +92,7 @@ def run() -> int:
         silence_stdout()
         return PIPE_CLOSED
     except CnnvizError as error:
-        console.error(str(error))
+        console.error(message_with_hint(error))
         return error.exit_code
     except OSError as error:  # help that cannot be printed
         console.error(f"Standard output cannot be written: {error.strerror or error}.")

@@ -17,6 +17,7 @@ from typing import Any, get_type_hints
 import typer
 
 from cnnviz.cli import console
+from cnnviz.cli.hints import message_with_hint
 from cnnviz.cli.options import NOT_IN_PARAMETERS
 from cnnviz.cli.options.numeric import checked
 from cnnviz.cli.process import INTERRUPTED, PIPE_CLOSED, signals, silence_stdout
@@ -159,7 +160,7 @@ def with_exit_codes(action: Callable[[], Any], *, debug: bool = False) -> None:
     except typer.Exit:
         raise
     except CnnvizError as error:
-        _fail(str(error), error.exit_code, debug)
+        _fail(message_with_hint(error), error.exit_code, debug)
     except KeyboardInterrupt as stop:
         word, code = getattr(stop, "word", "Interrupted"), getattr(stop, "exit_code", INTERRUPTED)
         _fail(f"{word}; what was finished is kept.", code, debug)

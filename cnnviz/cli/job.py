@@ -17,6 +17,7 @@ import typer
 from cnnviz import __version__
 from cnnviz.cli import console, inputs, outputs, replay
 from cnnviz.cli.command import current
+from cnnviz.cli.hints import message_with_hint
 from cnnviz.cli.idle import idle
 from cnnviz.cli.inputs import Source
 from cnnviz.cli.options import BatchOptions, EngineName, NetworkOptions, OutputOptions, PictureOptions, RunOptions
@@ -379,7 +380,7 @@ def framed(source: Source, photo: Image, network: Network, options: PictureOptio
 
 def about(source: Source, error: Exception) -> str:
     """The error's sentence, with the picture's path in front where it does not name it itself."""
-    message = str(error)
+    message = message_with_hint(error)
     return message if source.display in message else f"{source.display}: {message}"
 
 

@@ -218,7 +218,7 @@ def _check_target(target: Path, force: bool) -> None:
 
 
 def _taken(target: Path) -> ImageError:
-    return ImageError(f"{shown(target)} exists already; --force replaces it.")
+    return ImageError(f"{shown(target)} exists already.", remedy="overwrite")
 
 
 def _write_atomically(pieces: Iterable[bytes], target: Path, force: bool) -> None:
