@@ -4,7 +4,7 @@ Usage: python -m benchmarks.fast_style_quality [--model FILE] [--side N] [--step
 
 For each held-out photo (chelsea.png, coffee.png) and style: content and style loss, relative as everywhere in cnnviz
 and weighed as the model's training weighed them, of the untouched photo, of one pass, and of ``transfer_style`` after
-100 steps with the same losses. All are measured alike, by ``cnnviz.style.perception``.
+100 steps with the same losses. All are measured alike, by ``cnnviz.style.perceptual_loss``.
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ from torch import Tensor
 import cnnviz
 from benchmarks.row import Row
 from benchmarks.running import Setting, parser, setting, show
-from cnnviz.style.perception import PerceptualLoss
-from cnnviz.style.stylefile import BUNDLED_FILE, load_fast_style, read_metadata
+from cnnviz.style.model_file import BUNDLED_FILE, load_fast_style, read_metadata
+from cnnviz.style.perceptual_loss import PerceptualLoss
 from cnnviz.style.training import TrainingSettings
 
 SAMPLES = Path(__file__).parents[1] / "sample_images"

@@ -21,7 +21,7 @@ from benchmarks.memory_use import peak_beyond, told_by
 from benchmarks.row import Row
 from benchmarks.running import Setting, operations, parser, setting, show
 from cnnviz.style.fast import FastStyleNetwork
-from cnnviz.style.stylize import apply_fast_style
+from cnnviz.style.inference import apply_fast_style
 
 SIDES = (512, 1024)
 MODULE = "benchmarks.fast_style_speed"

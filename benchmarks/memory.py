@@ -23,7 +23,7 @@ from benchmarks.photos import photo
 from benchmarks.row import Row
 from benchmarks.running import Setting, parser, setting, show
 from cnnviz.network import Network
-from cnnviz.style.stylefile import BUNDLED_FILE, load_fast_style
+from cnnviz.style.model_file import BUNDLED_FILE, load_fast_style
 
 SIZES = (512, 1024, 2048)
 WARM = 128

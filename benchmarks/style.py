@@ -27,10 +27,10 @@ from benchmarks.timing import interleaved
 from cnnviz.imaging import to_photo, to_pixels
 from cnnviz.network.variants import with_average_pooling
 from cnnviz.style import StyleSettings, StyleTransfer
-from cnnviz.synthesis.ascent import Ascent
-from cnnviz.synthesis.moments import gram_distance, moments, relative_error
+from cnnviz.synthesis.feature_statistics import gram_distance, moments, relative_error
+from cnnviz.synthesis.multiscale import resize
+from cnnviz.synthesis.optimization import Ascent
 from cnnviz.synthesis.painting_layers import painting_layers
-from cnnviz.synthesis.stages import resize
 
 SAMPLES = Path(__file__).parents[1] / "sample_images"
 PASSES = 240

@@ -23,7 +23,7 @@ from benchmarks.running import Setting, installed, operations, parser, setting, 
 from cnnviz.network import Network
 from cnnviz.runtime.memory import keep_freed_memory
 from cnnviz.synthesis import Adam, Ascent, Channels, Classes
-from cnnviz.synthesis.neurons import score_of
+from cnnviz.synthesis.objectives import score_of
 from cnnviz.synthesis.recipes import Task, lucid
 
 STEPS = 12

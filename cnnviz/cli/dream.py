@@ -171,8 +171,8 @@ class _Dreamer:
 
     def _film(self, network: Network, pixels: Tensor, wanted: Sequence[Wanted]) -> list[Tensor]:
         """The first frame is dreamt in full, each further one a little on: it is the last frame's dream already."""
-        from cnnviz.synthesis.ascent import part_of
         from cnnviz.synthesis.deepdream import octave_sizes, zoom_film
+        from cnnviz.synthesis.optimization import part_of
 
         first, steps = self.sleep, max(1, self.sleep.steps // 5)
         size, least = (pixels.shape[2], pixels.shape[3]), max(network.spec.min_size, 32)

@@ -49,7 +49,7 @@ class StyleModelOptions:
 
     def choose(self, technique: str) -> tuple[str, str | None]:
         """The model's name for outputs, and no remark; ModelError where it is not there or something else."""
-        from cnnviz.style.stylefile import read_metadata
+        from cnnviz.style.model_file import read_metadata
 
         read_metadata(_place(self.path))
         return (self.path.stem if self.path else EMBEDDED), None
@@ -59,7 +59,7 @@ class StyleModelOptions:
         from cnnviz.network.checksum import sha256
         from cnnviz.network.spec import WeightsInfo
         from cnnviz.runtime.device import choose_device
-        from cnnviz.style.stylefile import load_fast_style
+        from cnnviz.style.model_file import load_fast_style
 
         device = choose_device(self.device)
         place = _place(self.path)
@@ -129,7 +129,7 @@ class Painter:
 
     def activation_count(self, size: tuple[int, int]) -> int:
         """In four-byte values: larger pictures are painted in pieces, and cost the photo and the painting only."""
-        from cnnviz.style.stylize import WHOLE
+        from cnnviz.style.inference import WHOLE
 
         pixels = math.prod(size)
         return (min(pixels, WHOLE) * _BYTES_PER_PIXEL + pixels * 60) // 8
@@ -183,7 +183,7 @@ def _register_apply(group: typer.Typer) -> None:
         ] = None,
     ) -> None:
         """Paint photos, or the frames of videos named, in a style in one pass."""
-        from cnnviz.style.stylefile import read_metadata
+        from cnnviz.style.model_file import read_metadata
 
         known = read_metadata(_place(network.path))["styles"]
         wanted = parse_styles(style or known[0])
@@ -201,7 +201,7 @@ def _register_apply(group: typer.Typer) -> None:
 
 def _painted(painter: Painter, picture: Picture, style: dict[str, float], tile: int | None, seed: int) -> Result:
     from cnnviz.imaging.pixels import to_photo
-    from cnnviz.style.stylize import apply_fast_style
+    from cnnviz.style.inference import apply_fast_style
 
     painted = apply_fast_style(painter.network, picture.pixels, style, tile=tile, seed=seed)
     total = sum(style.values())
@@ -228,7 +228,7 @@ def _register_list(group: typer.Typer) -> None:
         debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")] = False,
     ) -> None:
         """List the styles of a model, with the paths of their thumbnails."""
-        from cnnviz.style.stylefile import read_metadata, thumbnail
+        from cnnviz.style.model_file import read_metadata, thumbnail
 
         place = _place(None if model == EMBEDDED else Path(model))
         rows = [(name, thumbnail(place, name)) for name in read_metadata(place)["styles"]]
@@ -241,7 +241,7 @@ def _register_list(group: typer.Typer) -> None:
 
 def _place(path: Path | None) -> Path:
     from cnnviz.errors import ModelError
-    from cnnviz.style.stylefile import BUNDLED_FILE
+    from cnnviz.style.model_file import BUNDLED_FILE
 
     if path is None and not BUNDLED_FILE.exists():
         raise ModelError(

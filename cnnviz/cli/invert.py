@@ -108,8 +108,8 @@ def _inverted(network: Network, picture: Picture, plan: Inversion, watch: Watch)
     from cnnviz.imaging import to_photo, to_pixels
     from cnnviz.imaging.likeness import psnr
     from cnnviz.network.variants import in_full_precision
-    from cnnviz.synthesis.ascent import part_of
     from cnnviz.synthesis.inversion import feature_error, inversion_layers, invert
+    from cnnviz.synthesis.optimization import part_of
 
     layers = plan.layers or inversion_layers(network)
     for layer in layers:

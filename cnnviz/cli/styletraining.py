@@ -157,7 +157,7 @@ class _Base:
 
     def networks(self) -> dict[str, FastStyleNetwork]:
         """By what they are for; ModelError that names the file of one that cannot be read."""
-        from cnnviz.style.stylefile import load_fast_style
+        from cnnviz.style.model_file import load_fast_style
 
         return {use: load_fast_style(path) for use, path in vars(self).items() if path}
 
@@ -197,7 +197,7 @@ class _Trainer:
     def train(self, network: Network) -> Result:
         from cnnviz.imaging.files import read_photo
         from cnnviz.imaging.pixels import to_pixels
-        from cnnviz.style.stylefile import to_bytes
+        from cnnviz.style.model_file import to_bytes
         from cnnviz.style.training import FastStyleTraining, TrainingSettings
 
         photos = [read_photo(path) for path in self.styles]

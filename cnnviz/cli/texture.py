@@ -71,7 +71,7 @@ class Weaver:
             return self._strip(net, picture.pixels, size)
         last = Last(self.watch)
         if self.method is TextureMethod.efros_leung:
-            from cnnviz.synthesis.scanline import scanline_texture
+            from cnnviz.synthesis.efros_leung import scanline_texture
 
             made = scanline_texture(picture.pixels, size, window=self.window, seed=self.seed, on_step=last)
             return Result(_facts(size), to_photo(made, clamp=True))

@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
 
     from cnnviz.network import Network
-    from cnnviz.synthesis.neurons import Subject
+    from cnnviz.synthesis.objectives import Subject
 
 _LARGEST_LATENT = 1 << 24  # numbers, of a generator's code
 _AT_ONCE = 16  # pictures in one batch
@@ -194,7 +194,7 @@ def paint(network: Network, wish: Wish, watch: Watch) -> Result:
 def _ascend(
     network: Network, subject: Subject, wish: Wish, size: int, steps: int, watch: Watch, number: int, batches: int
 ) -> Tensor:
-    from cnnviz.synthesis.ascent import part_of
+    from cnnviz.synthesis.optimization import part_of
     from cnnviz.synthesis.visualization import visualize_subject
 
     alike = wish.facets > 1 and wish.photos is None
@@ -215,7 +215,7 @@ def _ascend(
 
 def _batches(network: Network, wish: Wish) -> Iterator[Subject]:
     """What is shown, a batch at a time."""
-    from cnnviz.synthesis.neurons import Channels, Classes
+    from cnnviz.synthesis.objectives import Channels, Classes
 
     if wish.classes:
         indices = [network.find_class(name) for name in wish.classes] * wish.facets
@@ -232,7 +232,7 @@ def _chunks(items: Sequence[int]) -> Iterator[Sequence[int]]:
 
 
 def _length(subject: Subject) -> int:
-    from cnnviz.synthesis.neurons import Classes
+    from cnnviz.synthesis.objectives import Classes
 
     return len(subject.indices if isinstance(subject, Classes) else subject.channels)
 
@@ -288,7 +288,7 @@ def _starts(network: Network, wish: Wish) -> Tensor:
     from cnnviz.errors import CnnvizError
     from cnnviz.features import embed_images
     from cnnviz.imaging import to_pixels
-    from cnnviz.synthesis.facets import facet_starts
+    from cnnviz.synthesis.facet_init import facet_starts
 
     options = InputOptions(images=[str(wish.photos)], recursive=True)
     photos, scores, vectors = [], [], []
@@ -318,7 +318,7 @@ def _judged(network: Network, subjects: Sequence[Subject], pictures: Tensor) -> 
 
     from cnnviz.imaging import to_photo, to_pixels
     from cnnviz.network.variants import in_full_precision
-    from cnnviz.synthesis.neurons import Channels, Classes, activation_of
+    from cnnviz.synthesis.objectives import Channels, Classes, activation_of
 
     network = in_full_precision(network)
     place = 0

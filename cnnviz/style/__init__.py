@@ -11,13 +11,13 @@ _HOME_OF = {
     "FastStyleNetwork": "cnnviz.style.fast",
     "FastStyleTraining": "cnnviz.style.training",
     "TrainingSettings": "cnnviz.style.training",
-    "apply_fast_style": "cnnviz.style.stylize",
-    "load_fast_style": "cnnviz.style.stylefile",
+    "apply_fast_style": "cnnviz.style.inference",
+    "load_fast_style": "cnnviz.style.model_file",
     "train_fast_style": "cnnviz.style.training",
     "StyleSettings": "cnnviz.style.settings",
     "StyleTransfer": "cnnviz.style.transfer",
     "transfer_style": "cnnviz.style.transfer",
-    "gram_matrix": "cnnviz.synthesis.moments",
+    "gram_matrix": "cnnviz.synthesis.feature_statistics",
     "match_colors": "cnnviz.style.color",
 }
 
@@ -27,14 +27,14 @@ if TYPE_CHECKING:
     from cnnviz.style.color import match_colors as match_colors
     from cnnviz.style.fast import FastStyleConfig as FastStyleConfig
     from cnnviz.style.fast import FastStyleNetwork as FastStyleNetwork
+    from cnnviz.style.inference import apply_fast_style as apply_fast_style
+    from cnnviz.style.model_file import load_fast_style as load_fast_style
     from cnnviz.style.settings import StyleSettings as StyleSettings
-    from cnnviz.style.stylefile import load_fast_style as load_fast_style
-    from cnnviz.style.stylize import apply_fast_style as apply_fast_style
     from cnnviz.style.training import FastStyleTraining as FastStyleTraining
     from cnnviz.style.training import TrainingSettings as TrainingSettings
     from cnnviz.style.training import train_fast_style as train_fast_style
     from cnnviz.style.transfer import StyleTransfer as StyleTransfer
     from cnnviz.style.transfer import transfer_style as transfer_style
-    from cnnviz.synthesis.moments import gram_matrix as gram_matrix
+    from cnnviz.synthesis.feature_statistics import gram_matrix as gram_matrix
 
 __getattr__, __dir__ = lazy_names(__name__, _HOME_OF)

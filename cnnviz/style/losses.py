@@ -8,13 +8,13 @@ from dataclasses import dataclass
 from torch import Tensor
 
 from cnnviz.network import Network
-from cnnviz.style.content import FeatureTarget, LightnessTarget
+from cnnviz.style.content_loss import FeatureTarget, LightnessTarget
 from cnnviz.style.regions import Region
-from cnnviz.synthesis.pieces import Piece, Sums, plan_pieces, summed
-from cnnviz.synthesis.piecewise import PiecewiseMoments
+from cnnviz.synthesis.multiscale import RandomShift
 from cnnviz.synthesis.regularizers import total_variation
-from cnnviz.synthesis.stages import RandomShift
 from cnnviz.synthesis.texture_target import TextureTarget, at
+from cnnviz.synthesis.tiled_moments import PiecewiseMoments
+from cnnviz.synthesis.tiling import Piece, Sums, plan_pieces, summed
 
 SCALE = 1e3
 """All losses are multiplied by it: they are relative, about 1, and L-BFGS stops at gradients below 1e-7."""
@@ -37,17 +37,17 @@ class StyleLoss:
     Gradients reach nothing but the pixels.
 
     Gatys, Ecker & Bethge, "Image Style Transfer Using Convolutional Neural Networks", CVPR 2016, arXiv:1508.06576.
-    Opposed to the paper, C and S_l are relative to their targets (``cnnviz.synthesis.moments``), so that the same
-    weights serve all networks and sizes; TV is the mean squared difference of neighbours; and the picture is seen at
+    Unlike the paper, C and S_l are relative to their targets (``cnnviz.synthesis.feature_statistics``), so that the
+    same weights serve all networks and sizes; TV is the mean squared difference of neighbors; and the image is seen at
     changing positions in the network's stride grid, with reflected borders, which leaves no grid and no frame. P is
     ours: the Wasserstein distance between the colours of the pixels, without which specks of foreign colours stay; and
     so is L, the photo's light and shade. C is of the photo's features as they are, or ``restyled``: see
-    ``cnnviz.style.content``.
+    ``cnnviz.style.content_loss``.
 
     With regions, the style term is the sum of theirs, each weighed by its share of the area.
 
     ``tile`` is the largest side the network is shown at once, for pictures larger than memory: the loss and its
-    gradient are those of the whole (``cnnviz.synthesis.pieces``). 0 shows it the whole.
+    gradient are those of the whole (``cnnviz.synthesis.tiling``). 0 shows it the whole.
     """
 
     def __init__(

@@ -9,8 +9,8 @@ import torch
 from torch import Tensor
 
 from cnnviz.errors import UsageError
+from cnnviz.synthesis.multiscale import Size
 from cnnviz.synthesis.parameterization import Pixels
-from cnnviz.synthesis.stages import Size
 
 
 @dataclass(frozen=True)

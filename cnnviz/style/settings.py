@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from torch import Tensor
 
 from cnnviz.errors import UsageError
-from cnnviz.synthesis.moments import distance
+from cnnviz.synthesis.feature_statistics import distance
 
 _SHIFT = 8
 """Pixels, the stride of the content's layers and half that of the deepest in use."""

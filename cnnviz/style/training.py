@@ -15,9 +15,9 @@ from cnnviz.errors import DivergedError, UsageError
 from cnnviz.network import Network
 from cnnviz.runtime.precision import as_forward, convolving
 from cnnviz.runtime.progress import OnStep, Step
-from cnnviz.style.crops import Crops
+from cnnviz.style.dataset import Crops
 from cnnviz.style.fast import FastStyleConfig, FastStyleNetwork, noise_field
-from cnnviz.style.perception import PerceptualLoss, any_place
+from cnnviz.style.perceptual_loss import PerceptualLoss, any_place
 
 if TYPE_CHECKING:
     from lightning_fabric import Fabric

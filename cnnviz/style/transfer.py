@@ -22,13 +22,9 @@ from cnnviz.style.losses import LossWeights, StyleLoss
 from cnnviz.style.regions import Covered, Region, cover, fading, make_regions
 from cnnviz.style.settings import StyleSettings
 from cnnviz.style.smoothing import faintness, with_softmax
-from cnnviz.synthesis.ascent import Ascent, cosine
-from cnnviz.synthesis.averaging import AveragedAscent
+from cnnviz.synthesis.ema import AveragedAscent
 from cnnviz.synthesis.estimate import Estimate, estimate_run, parts, tile_for
-from cnnviz.synthesis.optimizers import Adam
-from cnnviz.synthesis.painting_layers import painting_layers
-from cnnviz.synthesis.parameterization import Pixels
-from cnnviz.synthesis.stages import (
+from cnnviz.synthesis.multiscale import (
     RESTART,
     CoarseToFine,
     RandomShift,
@@ -40,6 +36,10 @@ from cnnviz.synthesis.stages import (
     resize,
     scales_for,
 )
+from cnnviz.synthesis.optimization import Ascent, cosine
+from cnnviz.synthesis.optimizers import Adam
+from cnnviz.synthesis.painting_layers import painting_layers
+from cnnviz.synthesis.parameterization import Pixels
 from cnnviz.synthesis.texture_target import TextureTarget, at, measure_texture
 from cnnviz.synthesis.transforms import gaussian_blur
 

@@ -8,21 +8,21 @@ from cnnviz._lazy import lazy_names
 
 _HOME_OF = {
     "Adam": "cnnviz.synthesis.optimizers",
-    "Ascent": "cnnviz.synthesis.ascent",
-    "Channels": "cnnviz.synthesis.neurons",
-    "Classes": "cnnviz.synthesis.neurons",
+    "Ascent": "cnnviz.synthesis.optimization",
+    "Channels": "cnnviz.synthesis.objectives",
+    "Classes": "cnnviz.synthesis.objectives",
     "Fourier": "cnnviz.synthesis.parameterization",
     "LBFGS": "cnnviz.synthesis.optimizers",
     "Latent": "cnnviz.synthesis.parameterization",
     "NormalizedGradient": "cnnviz.synthesis.optimizers",
     "Pixels": "cnnviz.synthesis.parameterization",
-    "cosine": "cnnviz.synthesis.ascent",
+    "cosine": "cnnviz.synthesis.optimization",
     "dream": "cnnviz.synthesis.deepdream",
-    "facet_starts": "cnnviz.synthesis.facets",
+    "facet_starts": "cnnviz.synthesis.facet_init",
     "feature_error": "cnnviz.synthesis.inversion",
     "invert": "cnnviz.synthesis.inversion",
-    "part_of": "cnnviz.synthesis.ascent",
-    "scanline_texture": "cnnviz.synthesis.scanline",
+    "part_of": "cnnviz.synthesis.optimization",
+    "scanline_texture": "cnnviz.synthesis.efros_leung",
     "synthesize_texture": "cnnviz.synthesis.texture",
     "visualize": "cnnviz.synthesis.visualization",
     "visualize_subject": "cnnviz.synthesis.visualization",
@@ -31,22 +31,22 @@ _HOME_OF = {
 __all__ = list(_HOME_OF)
 
 if TYPE_CHECKING:
-    from cnnviz.synthesis.ascent import Ascent as Ascent
-    from cnnviz.synthesis.ascent import cosine as cosine
-    from cnnviz.synthesis.ascent import part_of as part_of
     from cnnviz.synthesis.deepdream import dream as dream
-    from cnnviz.synthesis.facets import facet_starts as facet_starts
+    from cnnviz.synthesis.efros_leung import scanline_texture as scanline_texture
+    from cnnviz.synthesis.facet_init import facet_starts as facet_starts
     from cnnviz.synthesis.inversion import feature_error as feature_error
     from cnnviz.synthesis.inversion import invert as invert
-    from cnnviz.synthesis.neurons import Channels as Channels
-    from cnnviz.synthesis.neurons import Classes as Classes
+    from cnnviz.synthesis.objectives import Channels as Channels
+    from cnnviz.synthesis.objectives import Classes as Classes
+    from cnnviz.synthesis.optimization import Ascent as Ascent
+    from cnnviz.synthesis.optimization import cosine as cosine
+    from cnnviz.synthesis.optimization import part_of as part_of
     from cnnviz.synthesis.optimizers import LBFGS as LBFGS
     from cnnviz.synthesis.optimizers import Adam as Adam
     from cnnviz.synthesis.optimizers import NormalizedGradient as NormalizedGradient
     from cnnviz.synthesis.parameterization import Fourier as Fourier
     from cnnviz.synthesis.parameterization import Latent as Latent
     from cnnviz.synthesis.parameterization import Pixels as Pixels
-    from cnnviz.synthesis.scanline import scanline_texture as scanline_texture
     from cnnviz.synthesis.texture import synthesize_texture as synthesize_texture
     from cnnviz.synthesis.visualization import visualize as visualize
     from cnnviz.synthesis.visualization import visualize_subject as visualize_subject

@@ -14,10 +14,10 @@ from cnnviz.errors import UsageError
 from cnnviz.imaging.checks import require_in_range
 from cnnviz.network import Network
 from cnnviz.runtime.progress import OnStep
-from cnnviz.synthesis.ascent import Ascent, Terms, part_of
+from cnnviz.synthesis.optimization import Ascent, Terms, part_of
 from cnnviz.synthesis.optimizers import NormalizedGradient
 from cnnviz.synthesis.parameterization import Pixels
-from cnnviz.synthesis.tiles import Tiling, whole
+from cnnviz.synthesis.tiled_gradient import Tiling, whole
 from cnnviz.synthesis.transforms import random_offset, roll
 
 JITTER = 32

@@ -14,9 +14,9 @@ from cnnviz.errors import MemoryShortError
 from cnnviz.network import Network
 from cnnviz.network.shapes import output_shapes
 from cnnviz.runtime.memory import available_memory
-from cnnviz.synthesis.ascent import Ascent
-from cnnviz.synthesis.pieces import plan_pieces, smallest_piece
-from cnnviz.synthesis.stages import Size, Stage, history_for
+from cnnviz.synthesis.multiscale import Size, Stage, history_for
+from cnnviz.synthesis.optimization import Ascent
+from cnnviz.synthesis.tiling import plan_pieces, smallest_piece
 
 _HELD = 16
 """Float32 pictures held beside L-BFGS's: the picture, its gradient, what is shown of it, the content."""

@@ -11,8 +11,8 @@ from cnnviz.errors import UsageError
 from cnnviz.imaging.checks import require_pixels
 from cnnviz.network import Network
 from cnnviz.runtime.progress import OnStep
-from cnnviz.synthesis.ascent import Ascent, Parameterization, Schedule, Terms, cosine
-from cnnviz.synthesis.moments import relative_error
+from cnnviz.synthesis.feature_statistics import relative_error
+from cnnviz.synthesis.optimization import Ascent, Parameterization, Schedule, Terms, cosine
 from cnnviz.synthesis.optimizers import LBFGS, Adam, Optimizer
 from cnnviz.synthesis.painting_layers import painting_layers
 from cnnviz.synthesis.parameterization import Fourier, Pixels

@@ -14,8 +14,8 @@ from torch import Tensor
 
 from cnnviz.errors import UsageError
 from cnnviz.network import Network
-from cnnviz.synthesis.ascent import Ascent, Hook, Objective, Terms, cosine
-from cnnviz.synthesis.neurons import Score
+from cnnviz.synthesis.objectives import Score
+from cnnviz.synthesis.optimization import Ascent, Hook, Objective, Terms, cosine
 from cnnviz.synthesis.optimizers import Adam, NormalizedGradient
 from cnnviz.synthesis.parameterization import Fourier, Latent, Pixels
 from cnnviz.synthesis.regularizers import calmness, grey_distance, likeness

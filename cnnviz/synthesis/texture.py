@@ -16,14 +16,9 @@ from cnnviz.imaging.checks import require_in_range
 from cnnviz.network import Network
 from cnnviz.network.variants import in_channels_last, with_average_pooling, with_lean_pooling, with_weights_cast
 from cnnviz.runtime.progress import OnStep
-from cnnviz.synthesis.ascent import Ascent, cosine
 from cnnviz.synthesis.estimate import Estimate, estimate_run, parts, tile_for
-from cnnviz.synthesis.moments import distance
-from cnnviz.synthesis.optimizers import Adam
-from cnnviz.synthesis.painting_layers import painting_layers
-from cnnviz.synthesis.parameterization import Pixels
-from cnnviz.synthesis.sliced import SlicedDistance
-from cnnviz.synthesis.stages import (
+from cnnviz.synthesis.feature_statistics import distance
+from cnnviz.synthesis.multiscale import (
     CoarseToFine,
     RandomShift,
     Size,
@@ -33,6 +28,11 @@ from cnnviz.synthesis.stages import (
     quasi_newton_run,
     resize,
 )
+from cnnviz.synthesis.optimization import Ascent, cosine
+from cnnviz.synthesis.optimizers import Adam
+from cnnviz.synthesis.painting_layers import painting_layers
+from cnnviz.synthesis.parameterization import Pixels
+from cnnviz.synthesis.sliced_wasserstein import SlicedDistance
 from cnnviz.synthesis.texture_loss import BORDER, FRAME, STRIDE, TextureLoss, texture_of
 from cnnviz.synthesis.texture_target import TextureTarget
 from cnnviz.synthesis.transforms import gaussian_blur
@@ -105,10 +105,10 @@ def synthesize_texture(
     """Make a new texture like the sample, of any size.
 
     Gatys, Ecker & Bethge, "Texture Synthesis Using Convolutional Neural Networks", NIPS 2015, arXiv:1505.07376.
-    Opposed to the paper, distances are relative (``cnnviz.synthesis.moments``), the distributions of features are
-    compared as well (``cnnviz.synthesis.sliced``), the zeros that networks pad with are kept out of sample and picture,
-    the picture is painted coarse to fine, and L-BFGS starts anew every 25 steps with the picture moved in the
-    network's grid.
+    Unlike the paper, distances are relative (``cnnviz.synthesis.feature_statistics``), the distributions of features
+    are compared as well (``cnnviz.synthesis.sliced_wasserstein``), the zeros that networks pad with are kept out of
+    sample and image, the image is painted coarse to fine, and L-BFGS restarts every 25 steps with the image
+    moved in the network's grid.
 
     Args:
         network: any; gradients go to the picture alone.

@@ -10,12 +10,12 @@ from torch import Tensor
 
 from cnnviz.network import Network
 from cnnviz.network.network import widened
-from cnnviz.synthesis.moments import moments
-from cnnviz.synthesis.pieces import Piece, plan_pieces, smallest_piece, summed
-from cnnviz.synthesis.piecewise import PiecewiseMoments
-from cnnviz.synthesis.sliced import SlicedDistance
-from cnnviz.synthesis.stages import RandomShift, Size
+from cnnviz.synthesis.feature_statistics import moments
+from cnnviz.synthesis.multiscale import RandomShift, Size
+from cnnviz.synthesis.sliced_wasserstein import SlicedDistance
 from cnnviz.synthesis.texture_target import TextureTarget, framed
+from cnnviz.synthesis.tiled_moments import PiecewiseMoments
+from cnnviz.synthesis.tiling import Piece, plan_pieces, smallest_piece, summed
 
 STRIDE = 16
 """Pixels, of the deepest layers in use."""

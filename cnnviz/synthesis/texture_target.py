@@ -10,9 +10,9 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from cnnviz.network import Network
-from cnnviz.synthesis.moments import Moments, blend, distance, moments, wasserstein_distance
-from cnnviz.synthesis.pieces import plan_pieces, summed
-from cnnviz.synthesis.piecewise import PiecewiseMoments
+from cnnviz.synthesis.feature_statistics import Moments, blend, distance, moments, wasserstein_distance
+from cnnviz.synthesis.tiled_moments import PiecewiseMoments
+from cnnviz.synthesis.tiling import plan_pieces, summed
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ from cnnviz.errors import UsageError
 from cnnviz.network import Network, checks
 from cnnviz.network.targets import Target, plain
 from cnnviz.runtime.progress import OnStep
-from cnnviz.synthesis.neurons import Channels, Classes, Subject, score_of
+from cnnviz.synthesis.objectives import Channels, Classes, Subject, score_of
 from cnnviz.synthesis.parameterization import Latent
 from cnnviz.synthesis.recipes import Task, by_generator, recipe
 

@@ -16,7 +16,7 @@ from typer.testing import CliRunner
 from cnnviz.cli.app import app
 from cnnviz.cli.reference import Command, commands
 from cnnviz.cli.topics import topics
-from cnnviz.style.stylefile import BUNDLED_FILE
+from cnnviz.style.model_file import BUNDLED_FILE
 
 SMALL = {
     "--steps": "2",

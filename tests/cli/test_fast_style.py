@@ -19,7 +19,7 @@ import cnnviz
 from cnnviz.cli.faststyle import parse_styles
 from cnnviz.errors import UsageError
 from cnnviz.style.fast import FastStyleConfig, FastStyleNetwork
-from cnnviz.style.stylefile import to_bytes
+from cnnviz.style.model_file import to_bytes
 
 TRAIN = (
     *("-m", "squeezenet1_1", "--batch", 1, "--crop", 48, "--style-size", 64),

@@ -646,7 +646,7 @@ def _make_inputs(place: Path, samples: Path) -> None:
 
     from cnnviz.network.catalogue import entry
     from cnnviz.style.fast import FastStyleConfig, FastStyleNetwork
-    from cnnviz.style.stylefile import to_bytes
+    from cnnviz.style.model_file import to_bytes
 
     def small(name: str, to: str, size: tuple[int, int] = (96, 72)) -> None:
         (place / to).parent.mkdir(parents=True, exist_ok=True)

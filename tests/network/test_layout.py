@@ -15,8 +15,8 @@ from cnnviz.features.maps import map_layer
 from cnnviz.features.peaks import channel_peaks
 from cnnviz.features.vectors import embed_images
 from cnnviz.network import InputSpec, Network
-from cnnviz.synthesis.neurons import Channels, activation_of, score_of
-from cnnviz.synthesis.pieces import plan_pieces
+from cnnviz.synthesis.objectives import Channels, activation_of, score_of
+from cnnviz.synthesis.tiling import plan_pieces
 
 CHANNELS_LAST = ["norm", "wide", "act", "narrow"]
 

@@ -242,7 +242,7 @@ def test_what_mixes_or_moves_positions_has_no_field(name):
 
 def test_pieces_of_pictures_are_not_made_where_positions_see_elsewhere():
     from cnnviz.errors import UsageError
-    from cnnviz.synthesis.pieces import plan_pieces, smallest_piece
+    from cnnviz.synthesis.tiling import plan_pieces, smallest_piece
 
     network = wrapped(Then(lambda x: x.roll(5, 3)))
     assert smallest_piece(network, ["last"]) is None

@@ -127,7 +127,7 @@ PAINTINGS: dict[str, Callable[..., Tensor]] = {
 
 def merit(network: cnnviz.Network, technique: str, made: Tensor, photo: Tensor) -> float:
     """What each is after, in float32: an activation, a distance of features, or of their Gram matrices."""
-    from cnnviz.synthesis.moments import gram_distance, moments
+    from cnnviz.synthesis.feature_statistics import gram_distance, moments
 
     with torch.no_grad():
         if technique in ("visualize", "dream"):

@@ -10,8 +10,8 @@ import torch
 
 import cnnviz
 from cnnviz.imaging import read_image
-from cnnviz.style.perception import PerceptualLoss
-from cnnviz.style.stylefile import BUNDLED_FILE, load_fast_style, read_metadata, thumbnail
+from cnnviz.style.model_file import BUNDLED_FILE, load_fast_style, read_metadata, thumbnail
+from cnnviz.style.perceptual_loss import PerceptualLoss
 from cnnviz.style.training import TrainingSettings
 
 STYLES = ("starry", "mosaic", "ink")

@@ -17,7 +17,7 @@ from cnnviz.style.fast import (
     doubled_and_convolved,
     noise_field,
 )
-from cnnviz.style.stylefile import load_fast_style, read_metadata, to_bytes
+from cnnviz.style.model_file import load_fast_style, read_metadata, to_bytes
 
 TINY = FastStyleConfig((4, 6, 8), blocks=1, kernel=5)
 

@@ -12,9 +12,9 @@ from cnnviz.errors import DivergedError, ImageError, UsageError
 from cnnviz.imaging import read_image
 from cnnviz.network import Network
 from cnnviz.network.spec import InputSpec
-from cnnviz.style.crops import Crops, varied
+from cnnviz.style.dataset import Crops, varied
 from cnnviz.style.fast import FastStyleNetwork
-from cnnviz.style.perception import PerceptualLoss
+from cnnviz.style.perceptual_loss import PerceptualLoss
 from cnnviz.style.training import FastStyleTraining, TrainingSettings, train_fast_style
 
 SMALL = {"widths": (4, 6, 8), "blocks": 1, "batch": 2, "crop": 32, "style_size": 64, "steps": 6}

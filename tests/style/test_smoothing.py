@@ -11,7 +11,7 @@ from cnnviz.network import InputSpec
 from cnnviz.network.variants import with_average_pooling, with_weights_cast
 from cnnviz.style import StyleSettings, StyleTransfer, transfer_style
 from cnnviz.style.smoothing import softmax, with_softmax
-from cnnviz.synthesis.moments import moments
+from cnnviz.synthesis.feature_statistics import moments
 from cnnviz.synthesis.texture_target import layer_moments
 
 

@@ -13,8 +13,8 @@ from cnnviz.style import StyleSettings, StyleTransfer, match_colors, transfer_st
 from cnnviz.style.color import luminance, match_luminance, with_colors_of
 from cnnviz.style.losses import SCALE, LossWeights, StyleLoss
 from cnnviz.style.regions import make_regions
+from cnnviz.synthesis.multiscale import RandomShift
 from cnnviz.synthesis.regularizers import total_variation
-from cnnviz.synthesis.stages import RandomShift
 from cnnviz.synthesis.texture_target import measure_texture
 
 

@@ -22,7 +22,7 @@ from cnnviz.synthesis.deepdream import (
     zoom_film,
     zoom_in,
 )
-from cnnviz.synthesis.tiles import Tiling
+from cnnviz.synthesis.tiled_gradient import Tiling
 
 
 @pytest.fixture

@@ -7,7 +7,7 @@ import torch
 
 from cnnviz.errors import DivergedError
 from cnnviz.runtime.progress import Figures
-from cnnviz.synthesis.ascent import Ascent
+from cnnviz.synthesis.optimization import Ascent
 from cnnviz.synthesis.optimizers import LBFGS, Adam, NormalizedGradient
 from cnnviz.synthesis.parameterization import Pixels
 

@@ -12,10 +12,10 @@ from cnnviz.errors import UsageError
 from cnnviz.imaging import to_photo, to_pixels
 from cnnviz.network.variants import with_average_pooling
 from cnnviz.synthesis import scanline_texture, synthesize_texture
-from cnnviz.synthesis.moments import gram_distance, moments
+from cnnviz.synthesis.feature_statistics import gram_distance, moments
+from cnnviz.synthesis.multiscale import RandomShift
 from cnnviz.synthesis.painting_layers import painting_layers
-from cnnviz.synthesis.sliced import SlicedDistance
-from cnnviz.synthesis.stages import RandomShift
+from cnnviz.synthesis.sliced_wasserstein import SlicedDistance
 from cnnviz.synthesis.texture_loss import TextureLoss, texture_of
 from cnnviz.synthesis.texture_target import framed, layer_moments
 

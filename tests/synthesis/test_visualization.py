@@ -11,7 +11,7 @@ import cnnviz
 from cnnviz.errors import UsageError
 from cnnviz.imaging import to_photo, to_pixels
 from cnnviz.synthesis import Channels, Classes, facet_starts
-from cnnviz.synthesis.neurons import activation_of
+from cnnviz.synthesis.objectives import activation_of
 from cnnviz.synthesis.regularizers import likeness
 from cnnviz.synthesis.visualization import visualize_subject
 

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 import torch.nn.functional as F
 from torch import Tensor
 
-from cnnviz.synthesis.moments import Moments, moments
-from cnnviz.synthesis.pieces import Piece, Pieces, Size, Sums, region
+from cnnviz.synthesis.feature_statistics import Moments, moments
+from cnnviz.synthesis.tiling import Piece, Pieces, Size, Sums, region
 
 
 class PiecewiseMoments:

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from cnnviz.synthesis.ascent import Ascent, Terms
+from cnnviz.synthesis.optimization import Ascent, Terms
 
 
 @dataclass

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from cnnviz.errors import UsageError
 from cnnviz.runtime.progress import OnStep, Step
-from cnnviz.synthesis.stages import Size
+from cnnviz.synthesis.multiscale import Size
 
 
 def scanline_texture(

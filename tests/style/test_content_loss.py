@@ -7,12 +7,12 @@ import torch
 
 import cnnviz
 from cnnviz.style.color import luminance
-from cnnviz.style.content import FeatureTarget, LightnessTarget
+from cnnviz.style.content_loss import FeatureTarget, LightnessTarget
 from cnnviz.style.losses import LossWeights, StyleLoss
 from cnnviz.style.regions import make_regions
-from cnnviz.synthesis.moments import Moments, moments
-from cnnviz.synthesis.pieces import plan_pieces
+from cnnviz.synthesis.feature_statistics import Moments, moments
 from cnnviz.synthesis.texture_target import TextureTarget, measure_texture
+from cnnviz.synthesis.tiling import plan_pieces
 
 
 class Tiny(torch.nn.Module):

@@ -7,9 +7,9 @@ import torch
 import torch.nn.functional as F
 
 from cnnviz.errors import ImageError, UsageError
-from cnnviz.style import stylize
+from cnnviz.style import inference
 from cnnviz.style.fast import FastStyleConfig, FastStyleNetwork, noise_field
-from cnnviz.style.stylize import apply_fast_style
+from cnnviz.style.inference import apply_fast_style
 
 
 @pytest.fixture(scope="module")
@@ -38,7 +38,7 @@ def test_any_size_is_painted_and_kept(network, size):
 def test_what_is_painted_at_the_borders_is_cut_off(network):
     """A picture's borders look no different in the middle of a larger, mirrored one, but for the statistics."""
     pixels = photo(64, 64)
-    margin = stylize._MARGIN
+    margin = inference._MARGIN
     larger = F.pad(pixels, (margin,) * 4, mode="reflect")
     bare = network(larger, network.shares("a"), noise_field(*larger.shape[2:]))[..., margin:-margin, margin:-margin]
     assert torch.allclose(apply_fast_style(network, pixels, "a"), bare, atol=1e-6)
@@ -55,19 +55,19 @@ def test_tiles_are_the_whole_where_the_statistics_are_those_of_the_whole(network
 def test_statistics_of_a_small_version_change_little_and_leave_no_seam(network, monkeypatch):
     pixels = photo(304, 416)
     whole = apply_fast_style(network, pixels, "b")
-    monkeypatch.setattr(stylize, "_OVERVIEW", 152 * 208)
+    monkeypatch.setattr(inference, "_OVERVIEW", 152 * 208)
     tiled = apply_fast_style(network, pixels, "b", tile=104)
     assert (tiled - whole).abs().mean() < 0.05
     across = (tiled[..., 1:] - tiled[..., :-1]).abs().amax((0, 1, 2))
-    seams = torch.tensor([88 * k - 1 - stylize._MARGIN for k in (1, 2, 3, 4)])  # of five tiles
+    seams = torch.tensor([88 * k - 1 - inference._MARGIN for k in (1, 2, 3, 4)])  # of five tiles
     assert across[seams].max() <= across.max()
     assert across[seams].mean() < 1.5 * across.mean()
 
 
 def test_pictures_beyond_a_bound_are_painted_in_tiles(network, monkeypatch):
     told = []
-    monkeypatch.setattr(stylize, "WHOLE", 128 * 128)
-    monkeypatch.setattr(stylize, "TILE", 120)
+    monkeypatch.setattr(inference, "WHOLE", 128 * 128)
+    monkeypatch.setattr(inference, "TILE", 120)
     apply_fast_style(network, photo(96, 104), "a", on_step=lambda step: told.append(step.total))
     apply_fast_style(network, photo(160, 80), "a", on_step=lambda step: told.append(step.total))
     assert told == [1, 2, 2]

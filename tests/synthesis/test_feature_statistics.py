@@ -8,7 +8,7 @@ import torch
 from scipy.linalg import sqrtm
 
 from cnnviz.errors import UsageError
-from cnnviz.synthesis.moments import (
+from cnnviz.synthesis.feature_statistics import (
     DISTANCES,
     blend,
     covariance_distance,

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from cnnviz.errors import UsageError
-from cnnviz.synthesis.products import channel_products, mixed, position_sums
+from cnnviz.synthesis.gram_ops import channel_products, mixed, position_sums
 
 
 @dataclass(frozen=True)

@@ -13,8 +13,8 @@ from torch import Tensor
 
 from cnnviz.errors import DivergedError
 from cnnviz.runtime.progress import OnStep
-from cnnviz.synthesis.ascent import Ascent, Hook, Objective, Terms, part_of
-from cnnviz.synthesis.carrying import carry
+from cnnviz.synthesis.adam_state import carry
+from cnnviz.synthesis.optimization import Ascent, Hook, Objective, Terms, part_of
 from cnnviz.synthesis.optimizers import LBFGS, Adam, Optimizer
 from cnnviz.synthesis.parameterization import Pixels
 

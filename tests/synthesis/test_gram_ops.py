@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from cnnviz.synthesis.products import channel_products, mixed, position_sums
+from cnnviz.synthesis.gram_ops import channel_products, mixed, position_sums
 
 
 def _maps(count, channels, dtype, seed):

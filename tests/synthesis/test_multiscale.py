@@ -8,10 +8,10 @@ import pytest
 import torch
 
 from cnnviz.errors import DivergedError
-from cnnviz.synthesis.ascent import Ascent
+from cnnviz.synthesis.multiscale import CoarseToFine, RandomShift, plan_stages, quasi_newton_run, resize, scales_for
+from cnnviz.synthesis.optimization import Ascent
 from cnnviz.synthesis.optimizers import Adam
 from cnnviz.synthesis.parameterization import Pixels
-from cnnviz.synthesis.stages import CoarseToFine, RandomShift, plan_stages, quasi_newton_run, resize, scales_for
 
 
 def test_stages_double_and_share_the_steps():

@@ -12,10 +12,10 @@ from torch import Tensor
 from cnnviz.network import Network
 from cnnviz.network.variants import with_average_pooling
 from cnnviz.style.regions import fading
-from cnnviz.synthesis.moments import Moments, distance, relative_error
+from cnnviz.synthesis.feature_statistics import Moments, distance, relative_error
+from cnnviz.synthesis.multiscale import resize
 from cnnviz.synthesis.painting_layers import painting_layers
 from cnnviz.synthesis.regularizers import total_variation
-from cnnviz.synthesis.stages import resize
 from cnnviz.synthesis.texture_target import TextureTarget, measure_texture
 
 if TYPE_CHECKING:

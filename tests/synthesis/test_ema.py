@@ -5,12 +5,12 @@ from __future__ import annotations
 import pytest
 import torch
 
-from cnnviz.synthesis.ascent import Ascent
-from cnnviz.synthesis.averaging import AveragedAscent
-from cnnviz.synthesis.carrying import carry
+from cnnviz.synthesis.adam_state import carry
+from cnnviz.synthesis.ema import AveragedAscent
+from cnnviz.synthesis.multiscale import CoarseToFine, plan_stages
+from cnnviz.synthesis.optimization import Ascent
 from cnnviz.synthesis.optimizers import LBFGS, Adam
 from cnnviz.synthesis.parameterization import Pixels
-from cnnviz.synthesis.stages import CoarseToFine, plan_stages
 
 
 def _objective(pixels):

@@ -9,7 +9,7 @@ from torch import nn
 from cnnviz.errors import UsageError
 from cnnviz.network import Network
 from cnnviz.synthesis import Channels, Classes
-from cnnviz.synthesis.neurons import activation_of, score_of
+from cnnviz.synthesis.objectives import activation_of, score_of
 
 
 class Branches(nn.Module):

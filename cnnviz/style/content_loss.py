@@ -13,10 +13,10 @@ from cnnviz.network import Network
 from cnnviz.network.network import widened
 from cnnviz.style.color import LUMA
 from cnnviz.style.regions import Region
-from cnnviz.synthesis.moments import Moments
-from cnnviz.synthesis.pieces import Piece, Pieces, region, summed
-from cnnviz.synthesis.piecewise import PiecewiseMoments, at_size
+from cnnviz.synthesis.feature_statistics import Moments
 from cnnviz.synthesis.texture_target import TextureTarget
+from cnnviz.synthesis.tiled_moments import PiecewiseMoments, at_size
+from cnnviz.synthesis.tiling import Piece, Pieces, region, summed
 
 _FAINT = 0.1
 """Share of a layer's deviation that is added to each channel's: channels that see nothing in the photo stay faint."""

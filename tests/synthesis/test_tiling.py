@@ -9,10 +9,10 @@ import cnnviz
 from cnnviz.errors import UsageError
 from cnnviz.style.losses import LossWeights, StyleLoss
 from cnnviz.style.regions import make_regions
-from cnnviz.synthesis.moments import DISTANCES
-from cnnviz.synthesis.pieces import plan_pieces, smallest_piece, summed
-from cnnviz.synthesis.stages import RandomShift
+from cnnviz.synthesis.feature_statistics import DISTANCES
+from cnnviz.synthesis.multiscale import RandomShift
 from cnnviz.synthesis.texture_target import layer_moments, measure_texture
+from cnnviz.synthesis.tiling import plan_pieces, smallest_piece, summed
 
 
 class Tiny(torch.nn.Module):
