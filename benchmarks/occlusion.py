@@ -27,7 +27,7 @@ from benchmarks.memory_use import peak_beyond, told_by
 from benchmarks.row import Row
 from benchmarks.running import Setting, operations, parser, setting, show
 from benchmarks.timing import interleaved
-from cnnviz.attribution.positions import score_positions
+from cnnviz.attribution.occlusion_scores import score_positions
 from cnnviz.network.copier import replicate
 from cnnviz.network.graph import trace
 

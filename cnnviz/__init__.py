@@ -17,20 +17,20 @@ _HOME_OF = {
     "load_network": "cnnviz.network",
     "read_image": "cnnviz.imaging",
     "write_image": "cnnviz.imaging",
-    "deletion_curve": "cnnviz.attribution",
-    "insertion_curve": "cnnviz.attribution",
-    "randomization_check": "cnnviz.attribution",
-    "deconvnet": "cnnviz.attribution",
-    "grad_cam": "cnnviz.attribution",
-    "guided_backprop": "cnnviz.attribution",
-    "guided_grad_cam": "cnnviz.attribution",
-    "input_x_gradient": "cnnviz.attribution",
-    "integrated_gradients": "cnnviz.attribution",
-    "smoothgrad": "cnnviz.attribution",
-    "occlusion": "cnnviz.attribution",
-    "saliency": "cnnviz.attribution",
-    "object_map": "cnnviz.attribution",
-    "segment_foreground": "cnnviz.attribution",
+    "deletion_curve": "cnnviz.attribution.faithfulness",
+    "insertion_curve": "cnnviz.attribution.faithfulness",
+    "randomization_check": "cnnviz.attribution.faithfulness",
+    "deconvnet": "cnnviz.attribution.guided_backprop",
+    "grad_cam": "cnnviz.attribution.cam",
+    "guided_backprop": "cnnviz.attribution.guided_backprop",
+    "guided_grad_cam": "cnnviz.attribution.cam",
+    "input_x_gradient": "cnnviz.attribution.gradients",
+    "integrated_gradients": "cnnviz.attribution.integrated_gradients",
+    "smoothgrad": "cnnviz.attribution.smoothgrad",
+    "occlusion": "cnnviz.attribution.occlusion",
+    "saliency": "cnnviz.attribution.gradients",
+    "object_map": "cnnviz.attribution.segmentation",
+    "segment_foreground": "cnnviz.attribution.segmentation",
     "activation_grid": "cnnviz.features",
     "embed_images": "cnnviz.features",
     "filter_grid": "cnnviz.features",
@@ -63,20 +63,20 @@ if TYPE_CHECKING:
     from cnnviz.adversarial import fooling_rate as fooling_rate
     from cnnviz.adversarial import iterative_fgsm as iterative_fgsm
     from cnnviz.adversarial import universal_perturbation as universal_perturbation
-    from cnnviz.attribution import deconvnet as deconvnet
-    from cnnviz.attribution import deletion_curve as deletion_curve
-    from cnnviz.attribution import grad_cam as grad_cam
-    from cnnviz.attribution import guided_backprop as guided_backprop
-    from cnnviz.attribution import guided_grad_cam as guided_grad_cam
-    from cnnviz.attribution import input_x_gradient as input_x_gradient
-    from cnnviz.attribution import insertion_curve as insertion_curve
-    from cnnviz.attribution import integrated_gradients as integrated_gradients
-    from cnnviz.attribution import object_map as object_map
-    from cnnviz.attribution import occlusion as occlusion
-    from cnnviz.attribution import randomization_check as randomization_check
-    from cnnviz.attribution import saliency as saliency
-    from cnnviz.attribution import segment_foreground as segment_foreground
-    from cnnviz.attribution import smoothgrad as smoothgrad
+    from cnnviz.attribution.cam import grad_cam as grad_cam
+    from cnnviz.attribution.cam import guided_grad_cam as guided_grad_cam
+    from cnnviz.attribution.faithfulness import deletion_curve as deletion_curve
+    from cnnviz.attribution.faithfulness import insertion_curve as insertion_curve
+    from cnnviz.attribution.faithfulness import randomization_check as randomization_check
+    from cnnviz.attribution.gradients import input_x_gradient as input_x_gradient
+    from cnnviz.attribution.gradients import saliency as saliency
+    from cnnviz.attribution.guided_backprop import deconvnet as deconvnet
+    from cnnviz.attribution.guided_backprop import guided_backprop as guided_backprop
+    from cnnviz.attribution.integrated_gradients import integrated_gradients as integrated_gradients
+    from cnnviz.attribution.occlusion import occlusion as occlusion
+    from cnnviz.attribution.segmentation import object_map as object_map
+    from cnnviz.attribution.segmentation import segment_foreground as segment_foreground
+    from cnnviz.attribution.smoothgrad import smoothgrad as smoothgrad
     from cnnviz.features import activation_grid as activation_grid
     from cnnviz.features import embed_images as embed_images
     from cnnviz.features import filter_grid as filter_grid

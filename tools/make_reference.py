@@ -10,7 +10,6 @@ import argparse
 import sys
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from importlib import import_module
 from pathlib import Path
 
 import cnnviz
@@ -91,19 +90,18 @@ def api_page() -> str:
         "",
     ]
     homes: dict[str, list[str]] = {}
-    for name, room in cnnviz._HOME_OF.items():
-        homes.setdefault(room, []).append(name)
+    for name, home in cnnviz._HOME_OF.items():
+        homes.setdefault(".".join(home.split(".")[:2]), []).append(name)
     for room in sorted(homes, key=lambda room: list(_ROOMS).index(room) if room in _ROOMS else len(_ROOMS)):
         lines += [f"## {_ROOMS.get(room, room)}", ""]
         for name in homes[room]:
-            lines += [f"::: {_defined_in(room, name)}.{name}", ""]
+            lines += [f"::: {_defined_in(name)}.{name}", ""]
     return "\n".join(lines).rstrip() + "\n"
 
 
-def _defined_in(room: str, name: str) -> str:
+def _defined_in(name: str) -> str:
     """The module a public name is written in."""
-    found = getattr(import_module(room), name)
-    return str(getattr(found, "__module__", room))
+    return str(getattr(cnnviz, name).__module__)
 
 
 PAGES = {"commands.md": command_page, "api.md": api_page}

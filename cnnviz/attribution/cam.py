@@ -8,12 +8,12 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from cnnviz.attribution.rectifiers import guided_backprop
+from cnnviz.attribution.guided_backprop import guided_backprop
 from cnnviz.attribution.targets import Target, target_indices
 from cnnviz.errors import UsageError
 from cnnviz.imaging.checks import differentiable, gradients, require_pixels, warn_of_range
-from cnnviz.network import Network, checks
-from cnnviz.network.network import widened
+from cnnviz.network import checks
+from cnnviz.network.network import Network, widened
 from cnnviz.network.shapes import shapes_of_pass
 from cnnviz.runtime.precision import gradients_of
 

@@ -10,13 +10,14 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor, nn
 
-from cnnviz.attribution.patching import blurred
+from cnnviz.attribution.occlusion import blurred
 from cnnviz.attribution.targets import Target, target_indices
 from cnnviz.errors import UsageError
-from cnnviz.imaging import normalize, to_photo
 from cnnviz.imaging.checks import require_pixels
+from cnnviz.imaging.heatmap import normalize
 from cnnviz.imaging.likeness import ssim
-from cnnviz.network import Network
+from cnnviz.imaging.pixels import to_photo
+from cnnviz.network.network import Network
 
 Attribute = Callable[[Network, Tensor], Tensor]
 """A way to explain: network and pixels (N, 3, H, W) -> maps (N, 1, H, W)."""

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
+
 from torch import Tensor
 
 from cnnviz.attribution.targets import Target, target_scores
 from cnnviz.imaging.checks import differentiable, gradients, require_pixels, warn_of_range
-from cnnviz.network import Network, checks
+from cnnviz.network import checks
+from cnnviz.network.network import Network
+from cnnviz.runtime.memory import in_batches_that_fit, pictures_at_once
 from cnnviz.runtime.precision import gradients_of
 
 
@@ -62,3 +66,18 @@ def saliency(network: Network, pixels: Tensor, target: Target = None) -> Tensor:
 def strongest_channel(gradient: Tensor) -> Tensor:
     """The largest magnitude over the colour channels of gradients (N, 3, H, W), as maps (N, 1, H, W)."""
     return gradient.abs().amax(dim=1, keepdim=True)
+
+
+def input_x_gradient(network: Network, pixels: Tensor, target: Target = None) -> Tensor:
+    """Each pixel's value times its gradient: the first-order share of the score, (N, 3, H, W), signed.
+
+    Shrikumar, Greenside, Shcherbina & Kundaje, "Not Just a Black Box", arXiv:1605.01713 (2016). Pixels count from
+    black, which therefore explains nothing.
+    """
+    return require_pixels(pixels).to(network.device) * pixel_gradient(network, pixels, target)
+
+
+def in_batches(network: Network, picture: Tensor, count: int, run: Callable[[slice], Tensor]) -> Iterator[Tensor]:
+    """``run`` over ``count`` variants of a picture, as many at a time as are worth it and fit in memory."""
+    height, width = picture.shape[2:]
+    return in_batches_that_fit(run, count, pictures_at_once((height, width), network.spec.size, network.device))

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from cnnviz.errors import ImageError, UsageError
-from cnnviz.imaging import smooth, upsample
+from cnnviz.imaging.heatmap import smooth, upsample
 
 if TYPE_CHECKING:
     from cnnviz.attribution.targets import Target
@@ -69,7 +69,7 @@ def object_map(network: Network, pixels: Tensor, target: Target = None, *, seed:
 
 def _object_map(network: Network, image: Tensor, target: Target, layer: str, seed: int) -> Tensor:
     """The map (H, W) of one image (1, 3, H, W)."""
-    from cnnviz.attribution.smoothing import smoothgrad
+    from cnnviz.attribution.smoothgrad import smoothgrad
 
     size = (image.shape[2], image.shape[3])
     likeliest = [(target, 1.0)] if target is not None else [(i, p) for i, _, p in network.predict(image, _LIKELIEST)[0]]

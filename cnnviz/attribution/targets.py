@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from cnnviz.network import Network
+from cnnviz.network.network import Network
 from cnnviz.network.targets import Target
 
 __all__ = ["Target", "target_indices", "target_scores"]
@@ -23,3 +23,9 @@ def target_indices(network: Network, logits: Tensor, target: Target) -> Tensor:
 def target_scores(network: Network, logits: Tensor, target: Target) -> Tensor:
     """The unnormalised score of each picture's target class, (N,)."""
     return logits.gather(1, target_indices(network, logits, target)[:, None])[:, 0]
+
+
+@torch.no_grad()
+def predicted_indices(network: Network, pixels: Tensor, target: Target) -> list[int]:
+    """The class index of each image of ``pixels`` (N, 3, H, W): that of ``target``, or the network's prediction."""
+    return target_indices(network, network(pixels), target).tolist()

@@ -257,13 +257,13 @@ def _register_gradcam(app: typer.Typer) -> None:
         blur: BlurOption = None,
     ) -> None:
         """Show where the last feature maps speak for the class (Selvaraju et al. 2017)."""
-        from cnnviz import attribution
+        from cnnviz.attribution.cam import grad_cam, guided_grad_cam, last_spatial_layer
         from cnnviz.cli import rectified
 
         def attribute(net: Network, pixels: Tensor, index: int | list[int], name: str) -> Tensor:
             if not guided:
-                return attribution.grad_cam(net, pixels, index, layer=name)
-            return attribution.guided_grad_cam(net, pixels, index, layer=name)
+                return grad_cam(net, pixels, index, layer=name)
+            return guided_grad_cam(net, pixels, index, layer=name)
 
         def strength(found: Tensor) -> Tensor:
             """The map (N, 1, H, W) of what was found, (N, 3, H, W) in color for guided Grad-CAM."""
@@ -271,7 +271,7 @@ def _register_gradcam(app: typer.Typer) -> None:
 
         def find(net: Network, pixels: Tensor) -> list[Explained]:
             judged = judge_each(net, pixels, target)
-            name = layer or attribution.last_spatial_layer(net)
+            name = layer or last_spatial_layer(net)
             maps = attribute(net, pixels, [verdict.target[0] for verdict in judged], name)
             return [(verdict, found, {"layer": name}) for verdict, found in zip(judged, maps.split(1), strict=True)]
 
@@ -331,17 +331,19 @@ def _gradient_map(
     seed: int,
 ) -> tuple[Tensor, dict[str, float]]:
     """The map (1, 1, H, W) of a method, summed over colours where it is signed, and what there is to tell of it."""
-    from cnnviz import attribution
+    from cnnviz.attribution.gradients import input_x_gradient, saliency
+    from cnnviz.attribution.integrated_gradients import completeness_error, integrated_gradients
+    from cnnviz.attribution.smoothgrad import smoothgrad
 
     if method is Method.smoothgrad:
-        return attribution.smoothgrad(net, pixels, index, samples=samples, sigma=sigma, seed=seed), {}
+        return smoothgrad(net, pixels, index, samples=samples, sigma=sigma, seed=seed), {}
     if method is Method.input_x_gradient:
-        return attribution.input_x_gradient(net, pixels, index).sum(1, keepdim=True), {}
+        return input_x_gradient(net, pixels, index).sum(1, keepdim=True), {}
     if method is Method.integrated:
-        found = attribution.integrated_gradients(net, pixels, index, steps=steps, baseline=baseline)
-        error = attribution.completeness_error(net, pixels, found, index, baseline)
+        found = integrated_gradients(net, pixels, index, steps=steps, baseline=baseline)
+        error = completeness_error(net, pixels, found, index, baseline)
         return found.sum(1, keepdim=True), {"completeness_error": round(float(error), 6)}
-    return attribution.saliency(net, pixels, index), {}
+    return saliency(net, pixels, index), {}
 
 
 def _classification(network: Network, picture: Picture, predictions: Sequence[Prediction]) -> Result:

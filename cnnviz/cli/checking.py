@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from PIL.Image import Image
     from torch import Tensor
 
-    from cnnviz.attribution import FaithfulnessCurve, RandomizationStep
+    from cnnviz.attribution.faithfulness import FaithfulnessCurve, RandomizationStep
     from cnnviz.network import Network
 
 SUFFIX = ".check.png"
@@ -53,7 +53,7 @@ class _Curves:
 
     @classmethod
     def of(cls, net: Network, pixels: Tensor, found: Tensor, target: int) -> _Curves:
-        from cnnviz.attribution import deletion_curve, insertion_curve
+        from cnnviz.attribution.faithfulness import deletion_curve, insertion_curve
 
         return cls(deletion_curve(net, pixels, found, target), insertion_curve(net, pixels, found, target))
 
@@ -65,7 +65,7 @@ def checked(
     result: Result, net: Network, picture: Picture, verdict: Verdict, attribute: Callable[[Network], Tensor], seed: int
 ) -> Result:
     """``result`` with the check's facts, lines and figure; ``attribute`` makes a network's map (1, 1, H, W)."""
-    from cnnviz.attribution import randomization_check
+    from cnnviz.attribution.faithfulness import randomization_check
 
     pixels, target = picture.pixels, verdict.target[0]
     found = attribute(net)

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from cnnviz import attribution
+import cnnviz
 from cnnviz.errors import UsageError
 
 if TYPE_CHECKING:
@@ -43,28 +43,28 @@ def _sum(found: Tensor) -> Tensor:
 
 
 METHODS = {
-    "saliency": MapMethod("saliency", lambda net, x, index, seed: attribution.saliency(net, x, index)),
-    "smoothgrad": MapMethod("SmoothGrad", lambda net, x, index, seed: attribution.smoothgrad(net, x, index, seed=seed)),
+    "saliency": MapMethod("saliency", lambda net, x, index, seed: cnnviz.saliency(net, x, index)),
+    "smoothgrad": MapMethod("SmoothGrad", lambda net, x, index, seed: cnnviz.smoothgrad(net, x, index, seed=seed)),
     "integrated": MapMethod(
         "integrated gradients",
-        lambda net, x, index, seed: _sum(attribution.integrated_gradients(net, x, index)),
+        lambda net, x, index, seed: _sum(cnnviz.integrated_gradients(net, x, index)),
         signed=True,
     ),
     "input-x-gradient": MapMethod(
-        "input × gradient", lambda net, x, index, seed: _sum(attribution.input_x_gradient(net, x, index)), signed=True
+        "input × gradient", lambda net, x, index, seed: _sum(cnnviz.input_x_gradient(net, x, index)), signed=True
     ),
     "guided": MapMethod(
-        "guided backpropagation", lambda net, x, index, seed: _strength(attribution.guided_backprop(net, x, index))
+        "guided backpropagation", lambda net, x, index, seed: _strength(cnnviz.guided_backprop(net, x, index))
     ),
-    "deconvnet": MapMethod("deconvnet", lambda net, x, index, seed: _strength(attribution.deconvnet(net, x, index))),
+    "deconvnet": MapMethod("deconvnet", lambda net, x, index, seed: _strength(cnnviz.deconvnet(net, x, index))),
     "gradcam": MapMethod(
-        "Grad-CAM", lambda net, x, index, seed: attribution.grad_cam(net, x, index), percentile=100.0, blur=0.0
+        "Grad-CAM", lambda net, x, index, seed: cnnviz.grad_cam(net, x, index), percentile=100.0, blur=0.0
     ),
     "guided-gradcam": MapMethod(
-        "guided Grad-CAM", lambda net, x, index, seed: _strength(attribution.guided_grad_cam(net, x, index))
+        "guided Grad-CAM", lambda net, x, index, seed: _strength(cnnviz.guided_grad_cam(net, x, index))
     ),
     "occlusion": MapMethod(
-        "occlusion", lambda net, x, index, seed: attribution.occlusion(net, x, index), percentile=100.0, blur=0.0
+        "occlusion", lambda net, x, index, seed: cnnviz.occlusion(net, x, index), percentile=100.0, blur=0.0
     ),
 }
 

@@ -31,7 +31,8 @@ if TYPE_CHECKING:
     from PIL.Image import Image
     from torch import Tensor
 
-    from cnnviz.attribution import ApproximationError, OcclusionGrid
+    from cnnviz.attribution.approximate_occlusion import ApproximationError
+    from cnnviz.attribution.occlusion import OcclusionGrid
     from cnnviz.network import Network
 
 _COLORS = {
@@ -123,13 +124,11 @@ def register(app: typer.Typer) -> None:
         idle("class_map", when=view is not View.panel, why="without --view panel")
 
         def explain(net: Network, picture: Picture) -> Result:
-            from cnnviz import attribution
+            from cnnviz.attribution.occlusion import Sliding, occlusion_grids
 
             verdict = judge(net, picture.pixels, target)
-            sliding = attribution.Sliding(
-                patch, stride, fill.value, score.value, batch, algorithm.value, run.seed, approximate
-            )
-            (grid,) = attribution.occlusion_grids(net, picture.pixels, verdict.target[0], sliding)
+            sliding = Sliding(patch, stride, fill.value, score.value, batch, algorithm.value, run.seed, approximate)
+            (grid,) = occlusion_grids(net, picture.pixels, verdict.target[0], sliding)
             if grid.error:
                 console.warn(_error_in_words(grid.error))
             image = _image(grid, picture, net, verdict, style, score.value, class_map)
@@ -137,7 +136,7 @@ def register(app: typer.Typer) -> None:
             result = attribution_result(image, verdict, **_facts(grid), **blank)
 
             def attribute(other: Network) -> Tensor:
-                (drops,) = attribution.occlusion_grids(other, picture.pixels, verdict.target[0], sliding)
+                (drops,) = occlusion_grids(other, picture.pixels, verdict.target[0], sliding)
                 return drops.spread(*picture.pixels.shape[2:]).float()[None, None]
 
             return checked(result, net, picture, verdict, attribute, run.seed) if check else result

@@ -108,7 +108,7 @@ class _Cutter:
         """What of the picture raises the activation, on mid-grey; its colours are full within the window."""
         from PIL import Image
 
-        from cnnviz.attribution import rectified_gradient
+        from cnnviz.attribution.guided_backprop import rectified_gradient
         from cnnviz.cli.rectified import gradient_image
 
         found = rectified_gradient(

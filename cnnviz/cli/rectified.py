@@ -65,7 +65,7 @@ def explain(
     net: Network, picture: Picture, target: str | None, neuron: Neuron | None, rule: str, percentile: float, raw: bool
 ) -> Result:
     """The result of ``guided`` for one picture."""
-    from cnnviz.attribution import rectified_gradient
+    from cnnviz.attribution.guided_backprop import rectified_gradient
 
     if neuron is None:
         return technique(target, rule, percentile, raw)(net, picture)
@@ -122,7 +122,7 @@ def _outlined(net: Network, picture: Picture, neuron: Neuron, place: tuple[int, 
 
 def class_gradient(net: Network, pixels: torch.Tensor, index: int | list[int], rule: str) -> torch.Tensor:
     """The gradient image of a class, or of one for each picture, under a rule, (N, 3, H, W)."""
-    from cnnviz.attribution import rectified_gradient
+    from cnnviz.attribution.guided_backprop import rectified_gradient
     from cnnviz.attribution.targets import target_scores
 
     return rectified_gradient(net, pixels, lambda out: target_scores(net, out, index).sum(), rule)

@@ -8,8 +8,8 @@ from typing import Any, Protocol
 
 from torch import Tensor
 
-from cnnviz.attribution import grad_cam
 from cnnviz.attribution.blank import blankness
+from cnnviz.attribution.cam import grad_cam
 from cnnviz.errors import UsageError
 from cnnviz.imaging.heatmap import overlay, smooth
 from cnnviz.network import Network

@@ -9,7 +9,7 @@ import torch
 from captum.attr import LayerGradCam
 
 import cnnviz
-from cnnviz.attribution import last_spatial_layer
+from cnnviz.attribution.cam import last_spatial_layer
 from cnnviz.errors import UsageError
 from cnnviz.network.loading import load_blueprint
 

@@ -13,9 +13,8 @@ from scipy.stats import spearmanr
 from torch import nn
 
 import cnnviz
-from cnnviz.attribution import randomized
-from cnnviz.attribution.faithfulness import map_ssim, rank_correlation
-from cnnviz.attribution.patching import blurred
+from cnnviz.attribution.faithfulness import map_ssim, randomized, rank_correlation
+from cnnviz.attribution.occlusion import blurred
 from cnnviz.errors import UsageError
 from cnnviz.network import Network
 from cnnviz.network.spec import InputSpec

@@ -14,9 +14,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from torch import Tensor, fx, nn
 
-from cnnviz.attribution.full import occlude
-from cnnviz.attribution.incremental import IncrementalEngine, NotIncremental, batches, cache, convolution
-from cnnviz.attribution.positions import score_positions
+from cnnviz.attribution.full_pass import occlude
+from cnnviz.attribution.incremental import batches, cache, convolution
+from cnnviz.attribution.incremental.engine import IncrementalEngine
+from cnnviz.attribution.incremental.errors import NotIncremental
+from cnnviz.attribution.occlusion_scores import score_positions
 from cnnviz.network.graph import trace
 
 

@@ -11,7 +11,7 @@ from torch import nn
 from torch.overrides import TorchFunctionMode
 
 import cnnviz
-from cnnviz.attribution import rectified_gradient
+from cnnviz.attribution.guided_backprop import rectified_gradient
 from cnnviz.errors import UsageError
 from cnnviz.network import InputSpec, Network
 

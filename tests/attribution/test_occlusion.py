@@ -10,7 +10,7 @@ from captum.attr import Occlusion
 from PIL import Image
 
 import cnnviz
-from cnnviz.attribution import Sliding, occlusion_grids
+from cnnviz.attribution.occlusion import Sliding, occlusion_grids
 from cnnviz.errors import CnnvizError
 
 NET = ("-m", "squeezenet1_1")
@@ -50,7 +50,7 @@ def test_spread_is_the_mean_of_the_patches_over_a_pixel(squeezenet, chelsea):
 
 @pytest.mark.parametrize("fill", ["mean", "grey", "black", "blur", "noise"])
 def test_a_whole_picture_patch_shows_the_fill_alone(squeezenet, chelsea, fill):
-    from cnnviz.attribution.patching import fill_for
+    from cnnviz.attribution.occlusion import fill_for
 
     pixels = chelsea[..., :64, :64]
     (grid,) = occlusion_grids(squeezenet, pixels, 285, Sliding(64, fill=fill, score="logit", seed=4))
@@ -64,7 +64,7 @@ def test_a_whole_picture_patch_shows_the_fill_alone(squeezenet, chelsea, fill):
 
 
 def test_blur_of_a_flat_picture_is_flat(squeezenet):
-    from cnnviz.attribution.patching import fill_for
+    from cnnviz.attribution.occlusion import fill_for
 
     flat = torch.full((1, 3, 30, 40), 0.3)
     torch.testing.assert_close(fill_for(flat, "blur", 16, 0), flat)

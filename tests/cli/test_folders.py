@@ -267,7 +267,7 @@ def test_guided_rows_stand_under_the_patches(run_cnnviz, photos, tmp_path):
 
 def test_what_lies_outside_a_patch_does_not_matter_to_it(squeezenet, chelsea):
     """The guided gradient of an activation is zero beyond the window that is cut out."""
-    from cnnviz.attribution import rectified_gradient
+    from cnnviz.attribution.guided_backprop import rectified_gradient
     from cnnviz.features.maps import map_layer
     from cnnviz.features.peaks import channel_peaks
 

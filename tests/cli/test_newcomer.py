@@ -136,7 +136,7 @@ def test_a_layer_half_way_down_is_shown_if_none_is_named(run_cnnviz, photo, comm
 
 
 def test_the_class_map_is_shown_where_a_second_class_wins(run_cnnviz, photo, samples, monkeypatch):
-    from cnnviz.attribution.patching import OcclusionGrid
+    from cnnviz.attribution.occlusion import OcclusionGrid
     from cnnviz.cli import occlusion
 
     common = (*NET, "-s", 96, "--stride", 24)

@@ -83,16 +83,16 @@ def test_memory_that_runs_short_halves_the_batch():
 
 
 def test_smoothgrad_is_the_same_after_a_shortage(on_gpu, photo, monkeypatch):
-    from cnnviz.attribution import smoothing
+    import cnnviz.attribution.smoothgrad as module
 
-    expected, gradient = cnnviz.smoothgrad(on_gpu, photo, 285, samples=8), smoothing.pixel_gradient
+    expected, gradient = cnnviz.smoothgrad(on_gpu, photo, 285, samples=8), module.gradient_and_logits
 
     def narrow(network, pixels, *rest):
         if len(pixels) > 2:
             torch.empty(1 << 60, dtype=torch.uint8, device="cuda")
         return gradient(network, pixels, *rest)
 
-    monkeypatch.setattr(smoothing, "pixel_gradient", narrow)
+    monkeypatch.setattr(module, "gradient_and_logits", narrow)
     assert correlation(cnnviz.smoothgrad(on_gpu, photo, 285, samples=8), expected.cpu()) > 0.9995
 
 

@@ -8,7 +8,8 @@ import torch.nn.functional as F
 from torch import nn
 
 import cnnviz
-from cnnviz.attribution import last_spatial_layer, rectified_gradient
+from cnnviz.attribution.cam import last_spatial_layer
+from cnnviz.attribution.guided_backprop import rectified_gradient
 from cnnviz.errors import UsageError
 from cnnviz.features import activation_grid
 from cnnviz.features.maps import map_layer

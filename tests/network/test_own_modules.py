@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from torch import nn
 
 import cnnviz
-from cnnviz.attribution.patching import Sliding, occlusion_grids
+from cnnviz.attribution.occlusion import Sliding, occlusion_grids
 from cnnviz.errors import ModelError
 from cnnviz.network import InputSpec, Network
 from cnnviz.network.variants import with_average_pooling

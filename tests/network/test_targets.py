@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from cnnviz.adversarial import fgsm
-from cnnviz.attribution import saliency
+from cnnviz.attribution.gradients import saliency
 from cnnviz.errors import UsageError
 from cnnviz.network.targets import find_class, imagenet_labels, read_labels
 

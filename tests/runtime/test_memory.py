@@ -141,22 +141,22 @@ def refusing(function, most: int):
 @pytest.mark.parametrize("samples", [5, 8])
 def test_smoothgrad_draws_the_same_noise_again(squeezenet, chelsea, monkeypatch, samples):
     import cnnviz
-    from cnnviz.attribution import smoothing
+    import cnnviz.attribution.smoothgrad as module
 
     pixels = chelsea[:, :, :90, :91]  # an odd number of values
     expected = cnnviz.smoothgrad(squeezenet, pixels, 285, samples=samples)
-    monkeypatch.setattr(smoothing, "pixel_gradient", refusing(smoothing.pixel_gradient, 2))
+    monkeypatch.setattr(module, "gradient_and_logits", refusing(module.gradient_and_logits, 2))
     found = cnnviz.smoothgrad(squeezenet, pixels, 285, samples=samples)
     torch.testing.assert_close(found, expected, rtol=1e-3, atol=1e-5 * float(expected.max()))
 
 
 def test_integrated_gradients_go_every_step_of_the_way(squeezenet, chelsea, monkeypatch):
     import cnnviz
-    from cnnviz.attribution import smoothing
+    import cnnviz.attribution.integrated_gradients as module
 
     pixels = chelsea[:, :, :90, :90]
     expected = cnnviz.integrated_gradients(squeezenet, pixels, 285, steps=7)
-    monkeypatch.setattr(smoothing, "pixel_gradient", refusing(smoothing.pixel_gradient, 2))
+    monkeypatch.setattr(module, "gradient_and_logits", refusing(module.gradient_and_logits, 2))
     found = cnnviz.integrated_gradients(squeezenet, pixels, 285, steps=7)
     torch.testing.assert_close(found, expected, rtol=1e-3, atol=1e-5 * float(expected.abs().max()))
 

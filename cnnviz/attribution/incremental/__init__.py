@@ -6,6 +6,3 @@ cache. (Nakandala, Kumar & Papakonstantinou, "Incremental and Approximate Infere
 Deep CNN Explanations", SIGMOD 2019; their approximations are not used here: the scores are those of the full
 pass.)
 """
-
-from cnnviz.attribution.incremental.engine import IncrementalEngine as IncrementalEngine
-from cnnviz.attribution.incremental.errors import NotIncremental as NotIncremental

@@ -11,9 +11,9 @@ from typing import Any
 
 from torch import Tensor, fx
 
-from cnnviz.attribution.incremental.gather import CachedMap
-from cnnviz.attribution.incremental.plan import POINT, AxisPlan, Span
 from cnnviz.attribution.incremental.program import Program, Step
+from cnnviz.attribution.incremental.window_ops import CachedMap
+from cnnviz.attribution.incremental.windows import POINT, AxisPlan, Span
 from cnnviz.runtime.memory import return_freed_memory
 
 Group = tuple[int, int]

@@ -13,12 +13,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, fx, nn
 
-from cnnviz.network import frozen
 from cnnviz.network.copier import has_hooks
+from cnnviz.network.frozen import Conv2d as FrozenConv2d
 
 Convolution = Callable[[Tensor, Tensor, Tensor | None], Tensor]
 
-_PLAIN = (nn.Conv2d, frozen.Conv2d)
+_PLAIN = (nn.Conv2d, FrozenConv2d)
 
 _FAST_BATCH = 16
 """PyTorch gives 1×1 convolutions of smaller batches to a slower library when it has one thread of a processor."""

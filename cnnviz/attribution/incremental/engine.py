@@ -15,10 +15,10 @@ from cnnviz.attribution.incremental.batches import fitting_windows, slice_of
 from cnnviz.attribution.incremental.cache import WHOLE_SHARE, Cache, Group
 from cnnviz.attribution.incremental.convolution import prepare_convolutions
 from cnnviz.attribution.incremental.errors import NotIncremental
-from cnnviz.attribution.incremental.gather import as_maps, overlay
-from cnnviz.attribution.incremental.in_place import rectify_in_place
-from cnnviz.attribution.incremental.plan import AxisPlan, Window, whole_window
+from cnnviz.attribution.incremental.inplace_ops import rectify_in_place
 from cnnviz.attribution.incremental.program import Program, Step
+from cnnviz.attribution.incremental.window_ops import as_maps, overlay
+from cnnviz.attribution.incremental.windows import AxisPlan, Window, whole_window
 from cnnviz.network.network import widened
 from cnnviz.runtime.memory import keep_freed_memory
 

@@ -14,8 +14,8 @@ from torch import Tensor, fx
 
 from cnnviz.attribution.incremental.convolution import PreparedConv2d
 from cnnviz.attribution.incremental.errors import NotIncremental
-from cnnviz.attribution.incremental.ops import RULES, Call, Local, Size, is_global_mean
-from cnnviz.attribution.incremental.plan import POINT, AxisPlan, hull
+from cnnviz.attribution.incremental.layer_rules import RULES, Call, Local, Size, is_global_mean
+from cnnviz.attribution.incremental.windows import POINT, AxisPlan, hull
 from cnnviz.network.copier import has_hooks
 
 _MEASURES = ("size", "dim", "shape", "ndim")

@@ -16,10 +16,10 @@ from cnnviz.attribution.nonlinearities import is_of_values, objection, rectifier
 from cnnviz.attribution.targets import Target, target_scores
 from cnnviz.errors import UsageError
 from cnnviz.imaging.checks import differentiable, gradients, require_pixels, warn_of_range
-from cnnviz.network import Network, checks
+from cnnviz.network import checks
 from cnnviz.network.copier import has_hooks
 from cnnviz.network.graph import LAYER, ancestors
-from cnnviz.network.network import widened
+from cnnviz.network.network import Network, widened
 from cnnviz.network.operations import called
 from cnnviz.runtime.precision import gradients_of
 

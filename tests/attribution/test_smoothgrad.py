@@ -8,7 +8,7 @@ from captum.attr import InputXGradient, IntegratedGradients
 from torch import nn
 
 import cnnviz
-from cnnviz.attribution import completeness_error
+from cnnviz.attribution.integrated_gradients import completeness_error
 from cnnviz.errors import UsageError
 from cnnviz.network import InputSpec, Network
 

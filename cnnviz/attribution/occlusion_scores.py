@@ -8,8 +8,9 @@ from typing import Literal
 import torch
 from torch import Tensor, fx
 
-from cnnviz.attribution.full import FullPass
-from cnnviz.attribution.incremental import IncrementalEngine, NotIncremental
+from cnnviz.attribution.full_pass import FullPass
+from cnnviz.attribution.incremental.engine import IncrementalEngine
+from cnnviz.attribution.incremental.errors import NotIncremental
 
 Position = tuple[int, int]
 Engine = Literal["auto", "incremental", "full"]

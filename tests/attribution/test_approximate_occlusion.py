@@ -8,9 +8,9 @@ import pytest
 import torch
 
 import cnnviz
-from cnnviz.attribution import Sliding, occlusion_grids
-from cnnviz.attribution.drilldown import drill_down
-from cnnviz.attribution.positions import score_positions
+from cnnviz.attribution.approximate_occlusion import drill_down
+from cnnviz.attribution.occlusion import Sliding, occlusion_grids
+from cnnviz.attribution.occlusion_scores import score_positions
 
 NET = ("-m", "squeezenet1_1")
 

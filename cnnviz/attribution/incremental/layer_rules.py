@@ -18,7 +18,7 @@ import torch.nn.functional as F
 from torch import Tensor, fx, nn
 
 from cnnviz.attribution.incremental.convolution import PreparedConv2d
-from cnnviz.attribution.incremental.plan import POINT, Stencil
+from cnnviz.attribution.incremental.windows import POINT, Stencil
 
 Size = tuple[int, int]
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from cnnviz.attribution.incremental.plan import Span, Window
+from cnnviz.attribution.incremental.windows import Span, Window
 from cnnviz.network.network import widened
 
 

@@ -10,13 +10,13 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from cnnviz.attribution.drilldown import WINDOW_CAP, ApproximationError, drill_down, work
-from cnnviz.attribution.positions import Engine, score_positions
+from cnnviz.attribution.approximate_occlusion import WINDOW_CAP, ApproximationError, drill_down, work
+from cnnviz.attribution.occlusion_scores import Engine, score_positions
 from cnnviz.attribution.targets import Target, target_indices
 from cnnviz.errors import ImageError, UsageError
 from cnnviz.imaging.checks import require_pixels
-from cnnviz.network import Network, checks
-from cnnviz.network.network import widened
+from cnnviz.network import checks
+from cnnviz.network.network import Network, widened
 
 FILLS = ("mean", "grey", "black", "blur", "noise")
 SCORES = ("probability", "logit")
