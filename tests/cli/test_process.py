@@ -118,7 +118,7 @@ def test_a_reader_that_goes_away_is_no_traceback(cnnviz_command):
 def test_interrupting_keeps_what_was_finished(cnnviz_command, samples, tmp_path, how, code, word):
     for i in range(200):
         shutil.copy(samples / "rocket.jpg", tmp_path / f"{i:03}.jpg")
-    # A shell's background jobs ignore SIGINT, those under nohup SIGHUP, and hand that on: not so a job in the foreground.
+    # A shell's background jobs ignore SIGINT, those under nohup SIGHUP, and hand that on; a job in front does not.
     signal.signal(signal.SIGINT, signal.default_int_handler)
     signal.signal(how[0], signal.default_int_handler if how[0] == signal.SIGINT else signal.SIG_DFL)
     process = subprocess.Popen(
