@@ -31,7 +31,8 @@ from benchmarks.running import Setting, parser, setting, show
 from benchmarks.timing import interleaved
 from cnnviz.features.collection import Framing, Home, features_aspect, fill, looks_aspect
 from cnnviz.features.contents import Contents
-from cnnviz.imaging import read_photo, to_pixels
+from cnnviz.imaging.image_io import read_pil_image
+from cnnviz.imaging.pixels import to_pixels
 from cnnviz.network import Network
 
 SAMPLES = Path(__file__).parents[1] / "sample_images"
@@ -41,7 +42,7 @@ BATCH = 16
 def make_pictures(folder: Path, count: int) -> list[Path]:
     """JPEGs of 500×375, as the photos of ImageNet are large."""
     rng = random.Random(0)
-    photos = [read_photo(path) for path in sorted(SAMPLES.glob("*.[jp][pn]g"))]
+    photos = [read_pil_image(path) for path in sorted(SAMPLES.glob("*.[jp][pn]g"))]
     paths = []
     for number in range(count):
         photo = rng.choice(photos)
@@ -55,7 +56,7 @@ def make_pictures(folder: Path, count: int) -> list[Path]:
 
 
 def read(path: Path) -> tuple[Image.Image, Tensor]:
-    photo = read_photo(path)
+    photo = read_pil_image(path)
     return photo, to_pixels(photo, 224)
 
 

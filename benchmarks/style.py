@@ -24,7 +24,7 @@ from benchmarks.memory_use import peak_beyond, told_by
 from benchmarks.row import Row
 from benchmarks.running import Setting, operations, parser, setting, show
 from benchmarks.timing import interleaved
-from cnnviz.imaging import to_photo, to_pixels
+from cnnviz.imaging.pixels import to_pil_image, to_pixels
 from cnnviz.network.variants import with_average_pooling
 from cnnviz.style import StyleSettings, StyleTransfer
 from cnnviz.synthesis.feature_statistics import gram_distance, moments, relative_error
@@ -84,7 +84,7 @@ class Judge:
     def written(self, pixels: Tensor) -> tuple[float, float, float]:
         """Of a picture after rounding to eight bits: the loss, the content's part, and the style layers' mean."""
         with torch.no_grad():
-            content, style = self.parts(to_pixels(to_photo(pixels)).to(self.network.device))
+            content, style = self.parts(to_pixels(to_pil_image(pixels)).to(self.network.device))
         return float(0.3 * content + style), float(content), float(style) / len(self.targets)
 
 

@@ -17,7 +17,7 @@ from cnnviz.adversarial.gradient_sign import fgsm, iterative_fgsm
 from cnnviz.adversarial.objective import answers, verdicts
 from cnnviz.adversarial.reading import Reading
 from cnnviz.errors import ImageError, UsageError
-from cnnviz.imaging.pixels import to_photo, to_pixels
+from cnnviz.imaging.pixels import to_pil_image, to_pixels
 from cnnviz.network import Network
 from cnnviz.network.network import Prediction
 from cnnviz.runtime.progress import OnStep
@@ -189,7 +189,7 @@ def quantized(adversarial: Tensor, photo: Image.Image, attack: Attack) -> Image.
 
     An epsilon of under one grey level cannot be kept to in 8 bits; there rounding decides which pixels move by one.
     """
-    rounded = np.asarray(to_photo(adversarial), dtype=np.int16)
+    rounded = np.asarray(to_pil_image(adversarial), dtype=np.int16)
     if attack.norm == "linf" and attack.epsilon >= LEVEL:
         original = np.asarray(photo.convert("RGB"), dtype=np.int16)
         most = int(attack.epsilon * 255 + 1e-6)
@@ -263,4 +263,4 @@ def _settled(network: Network, attack: Attack, before: Prediction) -> Attack:
 def noise(size: tuple[int, int], seed: int) -> Image.Image:
     """A photo (width, height) of uniform noise about mid-grey to begin a fooling image from."""
     values = torch.rand((1, 3, size[1], size[0]), generator=torch.Generator().manual_seed(seed))
-    return to_photo(0.5 + 0.2 * (values - 0.5))
+    return to_pil_image(0.5 + 0.2 * (values - 0.5))

@@ -16,8 +16,8 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from cnnviz.imaging.encoding import QUALITY, encode, format_of, is_lossless
-from cnnviz.imaging.files import read_photo
-from cnnviz.imaging.pixels import Crop, crop_of, place_of_crop, planned_size, to_photo, to_pixels
+from cnnviz.imaging.image_io import read_pil_image
+from cnnviz.imaging.pixels import Crop, crop_box, resized_shape, resolve_crop, to_pil_image, to_pixels
 
 Size = int | tuple[int, int]
 
@@ -70,7 +70,7 @@ class Reading:
         if self.is_lossless:
             return photo
         content = encode(photo, self.format, quality=self.quality)
-        return read_photo(content, max_pixels=photo.width * photo.height)
+        return read_pil_image(content, max_pixels=photo.width * photo.height)
 
     def saved(self, photo: Image.Image) -> Image.Image:
         """The photo after all that happens to it: it is written, and perhaps saved as JPEG by others."""
@@ -86,17 +86,17 @@ class Reading:
         """
         smooth = self.smooth(pixels)
         with torch.no_grad():
-            real = self.seen(to_photo(pixels.detach())).to(pixels)
+            real = self.seen(to_pil_image(pixels.detach())).to(pixels)
         return smooth + (real - smooth).detach()
 
     def smooth(self, pixels: Tensor) -> Tensor:
         """The resize and crop alone, without rounding or JPEG; differs from PIL's by under 1/255."""
         height, width = pixels.shape[2:]
         if not self.crop:
-            target = planned_size(_Shape(width, height), self.size)  # type: ignore[arg-type]
+            target = resized_shape(_Shape(width, height), self.size)  # type: ignore[arg-type]
             return _resize(pixels, target)
-        crop = crop_of(self.size, self.crop)
-        wide, high, left, top = place_of_crop(width, height, crop)
+        crop = resolve_crop(self.size, self.crop)
+        wide, high, left, top = crop_box(width, height, crop)
         resized = _resize(pixels, (high, wide), crop.interpolation)
         return resized[:, :, top : top + crop.size, left : left + crop.size]
 

@@ -11,7 +11,7 @@ from torch.nn import functional as F
 from cnnviz.attribution.guided_backprop import guided_backprop
 from cnnviz.attribution.targets import Target, target_indices
 from cnnviz.errors import UsageError
-from cnnviz.imaging.checks import differentiable, gradients, require_pixels, warn_of_range
+from cnnviz.imaging.checks import differentiable, gradients, require_pixels, warn_if_out_of_range
 from cnnviz.network import checks
 from cnnviz.network.network import Network, widened
 from cnnviz.network.shapes import shapes_of_pass
@@ -39,7 +39,7 @@ def grad_cam(network: Network, pixels: Tensor, target: Target = None, *, layer: 
     name = layer or last_spatial_layer(network)
     network.layers.require_map(name)
     graph = network.truncated({"maps": name, "logits": None})
-    warn_of_range(require_pixels(pixels))
+    warn_if_out_of_range(require_pixels(pixels))
     with gradients(), network.autocast():
         pixels = differentiable(pixels, network.device)
         found = graph(network.normalize(pixels))

@@ -15,8 +15,8 @@ from cnnviz.attribution.targets import Target, target_indices
 from cnnviz.errors import UsageError
 from cnnviz.imaging.checks import require_pixels
 from cnnviz.imaging.heatmap import normalize
-from cnnviz.imaging.likeness import ssim
-from cnnviz.imaging.pixels import to_photo
+from cnnviz.imaging.image_metrics import ssim
+from cnnviz.imaging.pixels import to_pil_image
 from cnnviz.network.network import Network
 
 Attribute = Callable[[Network, Tensor], Tensor]
@@ -245,7 +245,7 @@ def map_ssim(one: Tensor, other: Tensor) -> float:
     """Structural similarity of two maps as they would be shown in grey: 1 where alike, near 0 where unrelated."""
     signed = bool((one < 0).any() or (other < 0).any())
     shown = [normalize(found, 99.0, signed) for found in (one, other)]
-    return ssim(*(to_photo((values + 1) / 2 if signed else values) for values in shown))
+    return ssim(*(to_pil_image((values + 1) / 2 if signed else values) for values in shown))
 
 
 def rank_correlation(one: Tensor, other: Tensor) -> float:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from torch import Tensor
 
 from cnnviz.attribution.targets import Target, target_scores
-from cnnviz.imaging.checks import differentiable, gradients, require_pixels, warn_of_range
+from cnnviz.imaging.checks import differentiable, gradients, require_pixels, warn_if_out_of_range
 from cnnviz.network import checks
 from cnnviz.network.network import Network
 from cnnviz.runtime.memory import in_batches_that_fit, pictures_at_once
@@ -25,7 +25,7 @@ def pixel_gradient(network: Network, pixels: Tensor, target: Target = None) -> T
     Returns:
         (N, 3, H, W), score per unit of pixel value.
     """
-    warn_of_range(require_pixels(pixels))
+    warn_if_out_of_range(require_pixels(pixels))
     return gradient_and_logits(network, pixels, target)[0]
 
 

@@ -15,7 +15,7 @@ from torch import Tensor, fx
 from cnnviz.attribution.nonlinearities import is_of_values, objection, rectifier
 from cnnviz.attribution.targets import Target, target_scores
 from cnnviz.errors import UsageError
-from cnnviz.imaging.checks import differentiable, gradients, require_pixels, warn_of_range
+from cnnviz.imaging.checks import differentiable, gradients, require_pixels, warn_if_out_of_range
 from cnnviz.network import checks
 from cnnviz.network.copier import has_hooks
 from cnnviz.network.graph import LAYER, ancestors
@@ -66,7 +66,7 @@ def rectified_gradient(
 
     Raises UsageError where the rule has no meaning for what lies between the pixels and the layer; it is named.
     """
-    warn_of_range(require_pixels(pixels))
+    warn_if_out_of_range(require_pixels(pixels))
     graph = network.graph if layer is None else network.truncated({"layer": layer})
     with gradients():
         pixels = differentiable(pixels, network.device)

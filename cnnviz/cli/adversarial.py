@@ -171,11 +171,11 @@ def _start(
     """The photo to be changed, and how the network will read it."""
     from cnnviz.adversarial import photo as fooling
     from cnnviz.adversarial.reading import Reading
-    from cnnviz.imaging import to_photo
+    from cnnviz.imaging.pixels import to_pil_image
 
     side = net.spec.size if net.spec.fixed else (options.size or net.spec.size)
     size = (side, side) if net.spec.fixed and not options.crop else side
-    start = to_photo(picture.pixels) if small else picture.whole
+    start = to_pil_image(picture.pixels) if small else picture.whole
     if noise:
         start = fooling.noise(start.size, seed)
     # A picture of the network's size is seen as it is; cutting its middle out again would show something else.
@@ -203,7 +203,7 @@ def _comment(picture: Picture, found: Fooled, strict: bool, reading: Reading) ->
 
 
 def _facts(found: Fooled, reading: Reading) -> dict[str, Any]:
-    from cnnviz.imaging.likeness import psnr, ssim
+    from cnnviz.imaging.image_metrics import psnr, ssim
 
     attack = found.attack
     return {
@@ -225,11 +225,12 @@ def _facts(found: Fooled, reading: Reading) -> dict[str, Any]:
 
 def _panel(net: Network, found: Fooled) -> Image:
     """Original, magnified perturbation, adversarial; each with what the network says."""
-    from cnnviz.imaging import panel, to_photo, to_pixels
+    from cnnviz.imaging.grid import panel
+    from cnnviz.imaging.pixels import to_pil_image, to_pixels
 
     change = to_pixels(found.photo) - to_pixels(found.original)
     factor = max(1, int(0.5 / found.linf)) if found.linf else 1
-    magnified = to_photo(0.5 + factor * change, clamp=True)
+    magnified = to_pil_image(0.5 + factor * change, clamp=True)
     captions = [
         f"{found.before[1]} {percent(found.before[2])}",
         f"perturbation × {factor} (at most {found.linf * 255:.0f}/255)",

@@ -113,8 +113,8 @@ def _figure(own: _Curves, other: _Curves, found: Tensor, step: RandomizationStep
     """The curves, the map, and the map of the randomised network, side by side; wide strips below the curves."""
     from PIL import Image
 
-    from cnnviz.imaging import colorize, panel, upsample
-    from cnnviz.imaging.stack import stack
+    from cnnviz.imaging.grid import panel, stack
+    from cnnviz.imaging.heatmap import colorize, upsample
 
     signed = bool((found < 0).any())
     aspect = found.shape[3] / found.shape[2]

@@ -55,21 +55,21 @@ class Carried(Source):
 
     @staticmethod
     def of(source: Source) -> Carried:
-        from cnnviz.imaging.opening import file_bytes
+        from cnnviz.imaging.image_reading import read_file_bytes
 
         data, problem = b"", ""
         try:
-            data = file_bytes(source.path) if source.path else source.content()  # type: ignore[assignment]
+            data = read_file_bytes(source.path) if source.path else source.content()  # type: ignore[assignment]
         except ImageError as error:
             problem = str(error)
         return Carried(source.path, source.folder, source.label, data, problem)
 
     def content(self) -> bytes:
-        from cnnviz.imaging.opening import FileBytes
+        from cnnviz.imaging.image_reading import NamedBytes
 
         if self.problem:
             raise ImageError(self.problem)
-        return FileBytes(self.data, str(self.path)) if self.path else self.data
+        return NamedBytes(self.data, str(self.path)) if self.path else self.data
 
 
 @dataclass(frozen=True)

@@ -118,7 +118,7 @@ def register(app: typer.Typer) -> None:
         ] = TileView.overlay,
     ) -> None:
         """Set attribution methods, and networks, side by side on one labelled sheet."""
-        from cnnviz.imaging.stack import stack
+        from cnnviz.imaging.grid import stack
 
         chosen = list(chosen_methods(methods).values())
 
@@ -154,7 +154,7 @@ def _row(
 
     ``blanks`` receives which methods' maps show nothing.
     """
-    from cnnviz.imaging import panel
+    from cnnviz.imaging.grid import panel
 
     tiles, captions = [picture.photo], ["photo"]
     blanks.append({})

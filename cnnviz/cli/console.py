@@ -15,7 +15,7 @@ from cnnviz.cli import process
 from cnnviz.errors import CnnvizError
 
 if TYPE_CHECKING:
-    from cnnviz.imaging.files import Pieces
+    from cnnviz.imaging.image_io import ByteChunks
 
 _settings = {"quiet": False, "verbose": False}
 
@@ -87,7 +87,7 @@ def result_json(record: dict[str, Any]) -> None:
     result(line)
 
 
-def result_bytes(data: bytes | Pieces) -> None:
+def result_bytes(data: bytes | ByteChunks) -> None:
     """A picture's bytes, or a page's pieces, on stdout."""
     stream = (_results or sys.stdout).buffer
     with _writing():

@@ -44,7 +44,7 @@ def cut_out(network: Network, picture: Picture, target: int | None, seed: int) -
     from PIL import Image
 
     from cnnviz.attribution.segmentation import doubt, object_map, segment_foreground
-    from cnnviz.imaging import to_photo, to_pixels
+    from cnnviz.imaging.pixels import to_pil_image, to_pixels
 
     mask = segment_foreground(
         to_pixels(picture.photo), object_map(network, picture.pixels, target, seed=seed), seed=seed
@@ -52,7 +52,7 @@ def cut_out(network: Network, picture: Picture, target: int | None, seed: int) -
     doubts = doubt(mask[0, 0])
     if doubts:
         console.warn(f"{picture.source.display}: the cut-out may not be the object: {doubts}. Name it with --target.")
-    binary = to_photo(mask[0, 0].float())
+    binary = to_pil_image(mask[0, 0].float())
     soft = _softened(binary)
     cut = picture.photo.convert("RGB")
     cut.putalpha(soft)

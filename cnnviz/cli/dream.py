@@ -190,18 +190,18 @@ class _Dreamer:
 
 
 def _read_guide(path: Path) -> Tensor:
-    from cnnviz.imaging import read_image
+    from cnnviz.imaging.image_io import read_image
 
     return read_image(path, 320)
 
 
 def _photos(frames: Sequence[Tensor]) -> list[Any]:
-    from cnnviz.imaging import to_photo
+    from cnnviz.imaging.pixels import to_pil_image
 
-    return [to_photo(frame, clamp=True) for frame in frames]
+    return [to_pil_image(frame, clamp=True) for frame in frames]
 
 
 def _eight_bit(image: Any) -> Tensor:
-    from cnnviz.imaging import to_pixels
+    from cnnviz.imaging.pixels import to_pixels
 
     return to_pixels(image)

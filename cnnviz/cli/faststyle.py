@@ -200,7 +200,7 @@ def _register_apply(group: typer.Typer) -> None:
 
 
 def _painted(painter: Painter, picture: Picture, style: dict[str, float], tile: int | None, seed: int) -> Result:
-    from cnnviz.imaging.pixels import to_photo
+    from cnnviz.imaging.pixels import to_pil_image
     from cnnviz.style.inference import apply_fast_style
 
     painted = apply_fast_style(painter.network, picture.pixels, style, tile=tile, seed=seed)
@@ -209,7 +209,7 @@ def _painted(painter: Painter, picture: Picture, style: dict[str, float], tile: 
         "style": {name: weight / total for name, weight in style.items()},
         "size": [int(painted.shape[3]), int(painted.shape[2])],
     }
-    return Result(facts, to_photo(painted, clamp=True))
+    return Result(facts, to_pil_image(painted, clamp=True))
 
 
 def _check_known(wanted: dict[str, float], known: list[str]) -> None:

@@ -146,18 +146,19 @@ def _known_channels(chosen: list[int], found: ActivationGrid) -> list[int]:
 
 
 def _filter_sheet(found: FilterGrid, network: Network, limit: int) -> Image:
-    from cnnviz.imaging import grid, to_photo
+    from cnnviz.imaging.grid import grid
+    from cnnviz.imaging.pixels import to_pil_image
 
     out, inputs, height, width = found.shape
     title = f"{network.name} {common_name(network, found.layer)}: {out}×{inputs}×{height}×{width}"
     if found.colour or inputs == 1:
-        tiles = [to_photo(tile, clamp=True) for tile in found.tiles]
+        tiles = [to_pil_image(tile, clamp=True) for tile in found.tiles]
         columns = math.ceil(math.sqrt(len(tiles)))
         return grid(tiles, columns, title=title, tile=max(8 * max(height, width), min(128, 480 // columns)))
     rows, columns = min(out, limit), min(inputs, limit)
     if (rows, columns) != (out, inputs):
         title += f" ({rows}×{columns} shown)"
-    tiles = [to_photo(found.tiles[o, i], clamp=True) for o in range(rows) for i in range(columns)]
+    tiles = [to_pil_image(found.tiles[o, i], clamp=True) for o in range(rows) for i in range(columns)]
     return grid(
         tiles,
         columns,
@@ -170,7 +171,8 @@ def _filter_sheet(found: FilterGrid, network: Network, limit: int) -> Image:
 
 def _head(found: ActivationGrid, picture: Picture, network: Network, colormap: str | None) -> Image:
     """Photo and mean strength side by side, under the title."""
-    from cnnviz.imaging import overlay, panel
+    from cnnviz.imaging.grid import panel
+    from cnnviz.imaging.heatmap import overlay
 
     shape = "×".join(map(str, found.maps.shape))
     heat = overlay(picture.photo, found.mean_strength.numpy(), colormap=colormap)
@@ -186,14 +188,14 @@ def _tile_sheet(
     shared_scale: bool,
     colormap: str | None,
 ) -> Image:
-    from cnnviz.imaging import grid, to_photo
-    from cnnviz.imaging.stack import stack
+    from cnnviz.imaging.grid import grid, stack
+    from cnnviz.imaging.pixels import to_pil_image
 
     maps = found.maps[which].float()
     largest = maps.abs().amax() if shared_scale else maps.abs().amax(dim=(1, 2), keepdim=True)
     levels: Any = maps / largest.clamp_min(1e-12)
     levels = levels / 2 + 0.5 if found.signed else levels
-    tiles = [to_photo(level, clamp=True) for level in levels]
+    tiles = [to_pil_image(level, clamp=True) for level in levels]
     captions = [f"{c}: {figure(float(found.strengths[c]))}" for c in which]
     sheet = grid(tiles, columns=min(8, len(tiles)), captions=captions, tile=128)
     return stack([_head(found, picture, network, colormap), sheet])
@@ -202,8 +204,8 @@ def _tile_sheet(
 def _overlay_sheet(
     found: ActivationGrid, which: list[int], picture: Picture, network: Network, colormap: str | None
 ) -> Image:
-    from cnnviz.imaging import grid, overlay
-    from cnnviz.imaging.stack import stack
+    from cnnviz.imaging.grid import grid, stack
+    from cnnviz.imaging.heatmap import overlay
 
     tiles = [overlay(picture.photo, found.maps[c].numpy(), colormap=colormap, signed=found.signed) for c in which]
     captions = [f"channel {c}: mean {figure(float(found.strengths[c]))}" for c in which]

@@ -59,9 +59,9 @@ class Source:
                 return read_stream(sys.stdin.buffer, _LARGEST_PICTURE)
             if not is_open_pipe(self.path):
                 return self.path
-            from cnnviz.imaging.opening import FileBytes
+            from cnnviz.imaging.image_reading import NamedBytes
 
-            return FileBytes(read_whole(self.path, _LARGEST_PICTURE), str(self.path))
+            return NamedBytes(read_whole(self.path, _LARGEST_PICTURE), str(self.path))
         except UnfitFileError as error:
             raise ImageError(f"{self.display} {error}: no picture is.") from error
 
@@ -128,12 +128,12 @@ def _expand_one(name: str, recursive: bool) -> Iterator[Source]:
 
 
 def _in_folder(folder: Path, recursive: bool) -> Iterator[Source]:
-    from cnnviz.imaging import SUFFIXES
-    from cnnviz.imaging.kinds import UNREAD
+    from cnnviz.imaging.file_types import UNREADABLE_SUFFIXES
+    from cnnviz.imaging.image_io import SUFFIXES
 
     found = sorted(_below(folder, recursive))
     files = [p for p in found if not p.name.startswith(".") and is_file(p)]
-    pictures = [p for p in files if p.suffix.lower() in SUFFIXES | UNREAD]
+    pictures = [p for p in files if p.suffix.lower() in SUFFIXES | UNREADABLE_SUFFIXES]
     if len(files) > len(pictures):
         console.detail(f"{len(files) - len(pictures)} files in '{folder}' are no pictures and are passed over.")
     if not pictures:

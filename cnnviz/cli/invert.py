@@ -105,8 +105,8 @@ def register(app: typer.Typer) -> None:
 
 
 def _inverted(network: Network, picture: Picture, plan: Inversion, watch: Watch) -> Result:
-    from cnnviz.imaging import to_photo, to_pixels
-    from cnnviz.imaging.likeness import psnr
+    from cnnviz.imaging.image_metrics import psnr
+    from cnnviz.imaging.pixels import to_pil_image, to_pixels
     from cnnviz.network.variants import in_full_precision
     from cnnviz.synthesis.inversion import feature_error, inversion_layers, invert
     from cnnviz.synthesis.optimization import part_of
@@ -132,10 +132,10 @@ def _inverted(network: Network, picture: Picture, plan: Inversion, watch: Watch)
             seed=plan.seed,
             on_step=part_of(watch, number * plan.steps, len(layers) * plan.steps),
         )
-        painted.append(to_photo(pixels, clamp=True))
+        painted.append(to_pil_image(pixels, clamp=True))
         seen = to_pixels(painted[-1])  # the eight bits that are written
         error = feature_error(in_full_precision(network), seen, picture.pixels, [layer])[layer]
-        likeness = psnr(painted[-1], to_photo(picture.pixels))
+        likeness = psnr(painted[-1], to_pil_image(picture.pixels))
         found.append({"layer": layer, "feature_error": round(error, 5), "psnr": round(likeness, 2)})
         watch.part_is_done(layer)
     image = painted[0] if plan.raw else _strip(network, picture, painted, found, layers)
@@ -150,9 +150,10 @@ def _strip(
     layers: Sequence[str],
 ) -> Image:
     """The photo and what was painted of it; the last may be unfinished, or None."""
-    from cnnviz.imaging import panel, to_photo
+    from cnnviz.imaging.grid import panel
+    from cnnviz.imaging.pixels import to_pil_image
 
-    shown = [to_photo(picture.pixels), *(image for image in painted if image is not None)]
+    shown = [to_pil_image(picture.pixels), *(image for image in painted if image is not None)]
     captions = ["photo", *(f"{fact['layer']}: error {figure(100 * fact['feature_error'])} %" for fact in found)]
     captions += [f"{layer}: unfinished" for layer in layers[len(found) :]]
     return panel(shown, captions[: len(shown)], title=f"{network.name}: painted from a layer's features")

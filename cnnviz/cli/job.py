@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from cnnviz.cli.longjob import Watch
-    from cnnviz.imaging.files import Pieces
+    from cnnviz.imaging.image_io import ByteChunks
     from cnnviz.network import Network
     from cnnviz.runtime.batch.outcome import Engine
 
@@ -64,7 +64,7 @@ class Result:
     """
 
     facts: dict[str, Any] = field(default_factory=dict)
-    image: Image | list[Image] | bytes | Pieces | None = None
+    image: Image | list[Image] | bytes | ByteChunks | None = None
     lines: Sequence[str] = ()
     target: str = ""
     recipe: dict[str, Any] = field(default_factory=dict)
@@ -267,13 +267,13 @@ class ImageJob:
         if item.destination is None:
             return made
         from cnnviz.imaging.encoding import is_lossless
-        from cnnviz.imaging.files import Pieces
+        from cnnviz.imaging.image_io import ByteChunks
 
         image, recipe = result.image, self._recipe(result, item.source, network)
         assert image is not None
         path = None if item.destination.is_stdout else item.destination.path(result.target)
         suffix = path.suffix.lower() if path else self.suffix
-        made.content = image if isinstance(image, Pieces) else image_file(image, suffix, recipe, result.quality)
+        made.content = image if isinstance(image, ByteChunks) else image_file(image, suffix, recipe, result.quality)
         if result.is_measured and not is_lossless(suffix):
             made.facts = {**made.facts, "measured": f"before encoding as {suffix}"}
         main = path.suffix if path else self.suffix
@@ -285,7 +285,7 @@ class ImageJob:
 
     def _write(self, made: Made, item: Item) -> list[str]:
         """The paths written, the picture's first; none if it went to standard output or is there already."""
-        from cnnviz.imaging.files import write_bytes
+        from cnnviz.imaging.image_io import write_bytes
 
         assert made.content is not None and self.output is not None and item.destination is not None
         if item.destination.is_stdout:
@@ -351,10 +351,10 @@ def recipe_of(network: Named, names: Sequence[str], seed: int) -> dict[str, Any]
 
 def read_picture(source: Source, network: Network, options: PictureOptions) -> Picture:
     """Read one picture and bring it to the size ``network`` is to see; ImageError or MemoryShortError if it cannot."""
-    from cnnviz.imaging.files import read_photo
+    from cnnviz.imaging.image_io import read_pil_image
 
     try:
-        photo = read_photo(source.content(), background=options.background, max_pixels=options.max_pixels)
+        photo = read_pil_image(source.content(), background=options.background, max_pixels=options.max_pixels)
         return framed(source, photo, network, options)
     except MemoryError as error:
         if isinstance(error, MemoryShortError):
@@ -364,14 +364,14 @@ def read_picture(source: Source, network: Network, options: PictureOptions) -> P
 
 def framed(source: Source, photo: Image, network: Network, options: PictureOptions) -> Picture:
     """A photo at the size ``network`` is to see; MemoryShortError if that cannot be."""
-    from cnnviz.imaging.pixels import center_square, planned_size, to_pixels
+    from cnnviz.imaging.pixels import center_square, resized_shape, to_pixels
     from cnnviz.runtime.memory import require_memory, require_room
 
     spec, crop = network.spec, network.spec.crop if options.square else None
     size: int | tuple[int, int] = spec.size if spec.fixed else (options.size_of(photo) or spec.size)
     if spec.fixed and not crop:
         size = (spec.size, spec.size)
-    height, width = planned_size(photo, size, crop or False)
+    height, width = resized_shape(photo, size, crop or False)
     require_room((height, width), network.device)
     require_memory(network, (min(height, options.piece or height), min(width, options.piece or width)))
     pixels = to_pixels(photo, size, crop=crop or False)

@@ -30,9 +30,10 @@ _FRAMES, _FRAME_SIDE, _FRAME_MS, _LAST_MS = 40, 256, 80, 1500
 
 
 def _as_photo(pixels: Tensor) -> Image:
-    from cnnviz.imaging import grid, to_photo
+    from cnnviz.imaging.grid import grid
+    from cnnviz.imaging.pixels import to_pil_image
 
-    photos = [to_photo(picture, clamp=True) for picture in pixels.split(1)]
+    photos = [to_pil_image(picture, clamp=True) for picture in pixels.split(1)]
     return photos[0] if len(photos) == 1 else grid(photos, tile=max(photos[0].size))
 
 
@@ -122,7 +123,7 @@ class Watch:
 
     def _save(self, step: Step) -> None:
         """A snapshot beside the picture to come: ``cat.dream-0040.png``."""
-        from cnnviz.imaging.files import write_image
+        from cnnviz.imaging.image_io import write_image
 
         if self._path is None or step.image is None:
             return

@@ -144,10 +144,11 @@ class MapStyle:
 
         ``colored`` is shown instead of the map's heat: a gradient image in color of its own.
         """
-        from cnnviz.imaging import grey, panel
+        from cnnviz.imaging.grid import panel
+        from cnnviz.imaging.heatmap import grayscale
 
         if self.view is View.raw:
-            return grey(self._smoothed(found, self.blur or 0.0), signed=self.signed)
+            return grayscale(self._smoothed(found, self.blur or 0.0), signed=self.signed)
         if self.view is View.overlay:
             return self._overlay(found, picture)
         heat = self._heat(found, picture) if colored is None or self.colormap else colored
@@ -162,7 +163,7 @@ class MapStyle:
         return panel([tile for tile, _ in tiles], captions=[words for _, words in tiles], title=caption)
 
     def _overlay(self, found: Tensor, picture: Picture) -> Image:
-        from cnnviz.imaging import overlay
+        from cnnviz.imaging.heatmap import overlay
 
         smoothed = self._smoothed(found, self.overlay_blur if self.blur is None else self.blur)
         return overlay(picture.photo, smoothed, **self._colors())
@@ -170,14 +171,14 @@ class MapStyle:
     def _heat(self, found: Tensor, picture: Picture) -> Image:
         from PIL import Image
 
-        from cnnviz.imaging import colorize, upsample
+        from cnnviz.imaging.heatmap import colorize, upsample
 
         width, height = picture.photo.size
         shown = upsample(self._smoothed(found, self.blur or 0.0), (height, width))
         return Image.fromarray(colorize(shown, **self._colors()))
 
     def _smoothed(self, found: Tensor, sigma: float) -> Any:
-        from cnnviz.imaging import smooth
+        from cnnviz.imaging.heatmap import smooth
 
         return smooth(found[0, 0].detach().cpu().numpy(), sigma)
 

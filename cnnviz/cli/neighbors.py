@@ -93,7 +93,7 @@ class Neighborhood:
         return [pair for pair in ranked if not _same_file(pair[0], source)][:k]
 
     def _draw(self, network: Network, picture: Picture, near: dict[str, Ranked], metric: str) -> Image:
-        from cnnviz.imaging import grid
+        from cnnviz.imaging.grid import grid
 
         tiles, captions = [], []
         for ranked in near.values():

@@ -111,14 +111,14 @@ def _is_missing(source: Source) -> bool:
 
 
 def _refuse_where_nothing_can_be_written(destinations: Sequence[Destination], beside: int) -> None:
-    from cnnviz.imaging.files import check_place
+    from cnnviz.imaging.image_io import check_writable
 
     probed: set[Path] = set()
     for destination in destinations:
         path = destination.path("x")
         if len(os.fsencode(path.name)) + beside > _LONGEST_NAME:
             raise UsageError(f"The name of the output '{path}' is too long for a file; give a shorter one with -o.")
-        probed = check_place(path, probed)
+        probed = check_writable(path, probed)
 
 
 def _settled(pairs: Sequence[tuple[Source, Destination]]) -> list[tuple[Source, Path]]:
@@ -185,7 +185,7 @@ def _as_file_name(text: str) -> str:
 
 
 def _refuse_unknown_formats(destinations: Sequence[Destination], usual: str) -> None:
-    from cnnviz.imaging import FORMATS
+    from cnnviz.imaging.encoding import FORMATS
 
     kinds = (("film", FILMS), ("page", PAGES), ("model", MODELS), ("", FORMATS))
     thing, known = next((t, f) for t, f in kinds if usual in f)

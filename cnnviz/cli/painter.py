@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from PIL.Image import Image
     from torch import Tensor
 
-    from cnnviz.imaging import Crop
+    from cnnviz.imaging.pixels import Crop
     from cnnviz.network import Network
     from cnnviz.runtime.progress import Step
     from cnnviz.style import StyleTransfer
@@ -68,7 +68,7 @@ class Painter:
             self._photo(Path(self.init))
 
     def __call__(self, net: Network, picture: Picture) -> Result:
-        from cnnviz.imaging import to_photo
+        from cnnviz.imaging.pixels import to_pil_image
 
         if self.sweep is not None:
             return self._sheet(net, picture, self.sweep)
@@ -84,10 +84,10 @@ class Painter:
         if self.is_usual_size and side < _LARGER and not self.resume:
             console.warn(_time_for_more(time.perf_counter() - started, side))
         facts = {**self._facts(picture, last.terms), "precision": net.precision}
-        return Result(facts, to_photo(pixels, clamp=True), recipe={"precision": net.precision}, is_measured=True)
+        return Result(facts, to_pil_image(pixels, clamp=True), recipe={"precision": net.precision}, is_measured=True)
 
     def _transfer(self, net: Network, picture: Picture, **changes: Any) -> StyleTransfer:
-        from cnnviz.imaging import to_pixels
+        from cnnviz.imaging.pixels import to_pixels
         from cnnviz.style import StyleSettings, StyleTransfer
 
         settings = {**self.settings, **changes}
@@ -110,7 +110,8 @@ class Painter:
 
     def _sheet(self, net: Network, picture: Picture, sweep: Sweep) -> Result:
         """The same photo painted with each value of a setting, side by side."""
-        from cnnviz.imaging import grid, to_photo
+        from cnnviz.imaging.grid import grid
+        from cnnviz.imaging.pixels import to_pil_image
 
         photos: list[Image] = []
         rows = []
@@ -128,7 +129,7 @@ class Painter:
         for value in sweep.values:
             setting: float | int = int(value) if sweep.name == "steps" else value
             transfer, last = self._transfer(net, picture, **{sweep.name: setting}), Last(self.watch)
-            photos.append(to_photo(transfer.run(last), clamp=True))
+            photos.append(to_pil_image(transfer.run(last), clamp=True))
             rows.append({sweep.name: setting, **_rounded(last.terms)})
             for remark in transfer.remarks:
                 console.warn(remark)
@@ -142,9 +143,9 @@ class Painter:
         return {"styles": [str(style) for style in self.styles], "width": width, "height": height, **losses}
 
     def _photo(self, path: Path) -> Image:
-        from cnnviz.imaging.files import read_photo
+        from cnnviz.imaging.image_io import read_pil_image
 
-        return read_photo(path, background=self.input.background, max_pixels=self.input.max_pixels)
+        return read_pil_image(path, background=self.input.background, max_pixels=self.input.max_pixels)
 
 
 def _tell_idle_here(net: Network, transfer: StyleTransfer) -> None:
@@ -170,7 +171,7 @@ def _span(seconds: float) -> str:
 
 def mask_of(photo: Image, size: tuple[int, int] | None = None, crop: Crop | None = None) -> Tensor:
     """The lightness of a picture, (1, 1, H, W) in [0, 1], at (H, W), or of what a ``crop`` shows of it."""
-    from cnnviz.imaging import to_pixels
+    from cnnviz.imaging.pixels import to_pixels
 
     return (to_pixels(photo, crop=crop) if crop else to_pixels(photo, size)).mean(1, keepdim=True)
 

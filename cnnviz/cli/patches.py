@@ -153,7 +153,7 @@ def _sheet(rows: dict[int, list[Patch]], title: str) -> Image:
     """One row for each channel, and under it, as in Springenberg et al.'s figures, one of gradients if there are."""
     from PIL import Image
 
-    from cnnviz.imaging import grid
+    from cnnviz.imaging.grid import grid
 
     columns = max(len(row) for row in rows.values())
     blank = Image.new("RGB", (_SIDE, _SIDE), "white")

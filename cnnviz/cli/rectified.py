@@ -137,16 +137,16 @@ def gradient_image(gradient: torch.Tensor, percentile: float, size: tuple[int, i
     """A gradient (3, H, W) in colour about mid-grey, clipped at a percentile of its magnitudes, at ``size``."""
     from PIL import Image
 
-    from cnnviz.imaging import to_photo
-    from cnnviz.imaging.heatmap import full_scale
+    from cnnviz.imaging.heatmap import scale_maximum
+    from cnnviz.imaging.pixels import to_pil_image
 
     values = gradient.detach().cpu().float().numpy()
-    top = full_scale(abs(values), percentile) or 1.0
-    return to_photo(0.5 + 0.5 * values / top, clamp=True).resize(size, Image.Resampling.BICUBIC)
+    top = scale_maximum(abs(values), percentile) or 1.0
+    return to_pil_image(0.5 + 0.5 * values / top, clamp=True).resize(size, Image.Resampling.BICUBIC)
 
 
 def _panel(photo: Image, shown: Image, rule: str, title: str) -> Any:
-    from cnnviz.imaging import panel
+    from cnnviz.imaging.grid import panel
 
     name = {"guided": "guided backpropagation", "deconvnet": "deconvnet"}[rule]
     return panel([photo, shown], captions=["photo", name], title=title)

@@ -83,7 +83,7 @@ def register(app: typer.Typer) -> None:
 def _page(network: Network, album: Album, plan: Plan, seed: int, title: str) -> Result:
     """The page about all pictures that could be read; ImageError where there is none."""
     from cnnviz.cli.commandline import numbered
-    from cnnviz.imaging.files import Pieces
+    from cnnviz.imaging.image_io import ByteChunks
     from cnnviz.report import Page
 
     page = Page(network, numbered())
@@ -93,7 +93,7 @@ def _page(network: Network, album: Album, plan: Plan, seed: int, title: str) -> 
     recipe["parameters"] |= album.job.told() if album.job else {}
     # Names of files need be no text.
     html = page.html(recipe, title)
-    pieces = Pieces(lambda: (piece.encode(errors="backslashreplace") for piece in html()))
+    pieces = ByteChunks(lambda: (piece.encode(errors="backslashreplace") for piece in html()))
     facts = {"bytes": sum(map(len, pieces)), "pictures": told}
     return Result(facts=facts, image=pieces, recipe=recipe)
 

@@ -77,7 +77,7 @@ class Resuming:
 
         import torch
 
-        from cnnviz.imaging.files import write_bytes
+        from cnnviz.imaging.image_io import write_bytes
 
         if place is None or not self.writes:
             return

@@ -195,12 +195,12 @@ class _Trainer:
             raise UsageError("Training reads its photos more than once: give files, not '-'.")
 
     def train(self, network: Network) -> Result:
-        from cnnviz.imaging.files import read_photo
+        from cnnviz.imaging.image_io import read_pil_image
         from cnnviz.imaging.pixels import to_pixels
         from cnnviz.style.model_file import to_bytes
         from cnnviz.style.training import FastStyleTraining, TrainingSettings
 
-        photos = [read_photo(path) for path in self.styles]
+        photos = [read_pil_image(path) for path in self.styles]
         pictures = {name: to_pixels(photo) for name, photo in zip(self.names, photos, strict=True)}
         paths = [photo.path for photo in self.photos if photo.path]
         if self.fabric:

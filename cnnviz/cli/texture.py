@@ -64,7 +64,7 @@ class Weaver:
     strip: bool
 
     def __call__(self, net: Network, picture: Picture) -> Result:
-        from cnnviz.imaging import to_photo
+        from cnnviz.imaging.pixels import to_pil_image
 
         size = parse_size(self.size, (picture.pixels.shape[2], picture.pixels.shape[3]))
         if self.strip:
@@ -74,11 +74,11 @@ class Weaver:
             from cnnviz.synthesis.efros_leung import scanline_texture
 
             made = scanline_texture(picture.pixels, size, window=self.window, seed=self.seed, on_step=last)
-            return Result(_facts(size), to_photo(made, clamp=True))
+            return Result(_facts(size), to_pil_image(made, clamp=True))
         made = self._run(net, picture.pixels, size, last)
         precision = {"precision": net.precision}
         return Result(
-            {**_facts(size, last), **precision}, to_photo(made, clamp=True), recipe=precision, is_measured=True
+            {**_facts(size, last), **precision}, to_pil_image(made, clamp=True), recipe=precision, is_measured=True
         )
 
     def _run(self, net: Network, sample: Tensor, size: tuple[int, int], last: Last) -> Tensor:
@@ -94,13 +94,14 @@ class Weaver:
 
     def _strip(self, net: Network, sample: Tensor, size: tuple[int, int]) -> Result:
         """The texture that the first layer sees, the first two, and so on, beside the sample."""
-        from cnnviz.imaging import panel, to_photo
+        from cnnviz.imaging.grid import panel
+        from cnnviz.imaging.pixels import to_pil_image
         from cnnviz.synthesis.painting_layers import painting_layers
         from cnnviz.synthesis.texture import TextureSettings, TextureSynthesis
 
         layers = list(self.settings["layers"] or painting_layers(net).style)
         weights = self.settings["layer_weights"]
-        tiles, captions = [to_photo(sample)], ["sample"]
+        tiles, captions = [to_pil_image(sample)], ["sample"]
 
         def sheet(begun: Image | None) -> Image:
             """What is done and, if any, what was begun."""
@@ -112,7 +113,7 @@ class Weaver:
         for count in range(1, len(layers) + 1):
             some = {"layers": layers[:count], "layer_weights": weights[:count] if weights else None}
             settings = TextureSettings(**{**self.settings, **some})
-            tiles.append(to_photo(TextureSynthesis(net, sample, size, settings, self.seed).run(self.watch)))
+            tiles.append(to_pil_image(TextureSynthesis(net, sample, size, settings, self.seed).run(self.watch)))
             captions.append(f"up to {layers[count - 1]}")
             self.watch.part_is_done(captions[-1])
         return Result({"layers": layers, **_facts(size)}, sheet(None))

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from cnnviz.adversarial.universal import Computed
-    from cnnviz.imaging.shelf import Shelf
+    from cnnviz.imaging.disk_images import DiskImages
     from cnnviz.network import Network
 
 EXACT = ".safetensors"
@@ -128,7 +128,7 @@ def _learn(net: Network, album: Album, lesson: Lesson) -> Result:
     pictures = _squares(net, album, lesson)
     kept_back = int(len(pictures) * lesson.held_out)
     order = torch.randperm(len(pictures), generator=torch.Generator().manual_seed(lesson.seed))
-    learn, judge = pictures.chosen(order[kept_back:]), pictures.chosen(order[:kept_back])
+    learn, judge = pictures.subset(order[kept_back:]), pictures.subset(order[:kept_back])
     with console.progress(lesson.passes, "passes") as advance, _place(net, album) as computed:
         found = universal_perturbation(
             net,
@@ -157,9 +157,9 @@ def _learn(net: Network, album: Album, lesson: Lesson) -> Result:
     return Result(facts, image, companions={EXACT: _encoded(found, net, facts)}, recipe={"fooling": rates})
 
 
-def _examples(groups: Sequence[tuple[Shelf, Any]]) -> list[Tensor]:
+def _examples(groups: Sequence[tuple[DiskImages, Any]]) -> list[Tensor]:
     """Pictures that are fooled, those kept back first; where there are none, some that are not."""
-    wanted = [group.chosen(fooled.nonzero()[:, 0]) for group, fooled in groups]
+    wanted = [group.subset(fooled.nonzero()[:, 0]) for group, fooled in groups]
     if not any(len(group) for group in wanted):
         wanted = [groups[0][0]]
     found = [group[n : n + 1] for group in wanted for n in range(min(len(group), _EXAMPLES))]
@@ -198,22 +198,22 @@ def _place(net: Network, album: Album) -> AbstractContextManager[Computed | None
     return parts_elsewhere(album.job, net, MOST_PARTS)
 
 
-def _squares(net: Network, album: Album, lesson: Lesson) -> Shelf:
+def _squares(net: Network, album: Album, lesson: Lesson) -> DiskImages:
     """The squares (N, 3, S, S) to learn from: the middle of each picture, or random ones, some of them mirrored."""
-    from cnnviz.imaging.files import read_photo
-    from cnnviz.imaging.shelf import Shelf
+    from cnnviz.imaging.disk_images import DiskImages
+    from cnnviz.imaging.image_io import read_pil_image
 
     chance, options = random.Random(lesson.seed), album.options
     side = net.spec.size if net.spec.fixed else options.size or net.spec.size
-    squares = Shelf(side, side)
+    squares = DiskImages(side, side)
     for source in album.sources:
         try:
-            photo = read_photo(source.content(), background=options.background, max_pixels=options.max_pixels)
+            photo = read_pil_image(source.content(), background=options.background, max_pixels=options.max_pixels)
         except CnnvizError as error:
             album.fail(source, error)
             continue
         for square in _of_photo(photo, net, side, lesson.crops, chance):
-            squares.add(square)
+            squares.append(square)
     if not len(squares):
         raise UsageError("None of the pictures could be read; there is nothing to learn from.")
     return squares
@@ -221,7 +221,7 @@ def _squares(net: Network, album: Album, lesson: Lesson) -> Shelf:
 
 def _of_photo(photo: Image, net: Network, side: int, crops: int, chance: random.Random) -> Iterator[Tensor]:
     """The squares (1, 3, S, S) of one photo, ``side`` pixels wide."""
-    from cnnviz.imaging import to_pixels
+    from cnnviz.imaging.pixels import to_pixels
 
     if crops == 0:
         yield to_pixels(photo, side, crop=net.spec.crop)
@@ -235,14 +235,15 @@ def _of_photo(photo: Image, net: Network, side: int, crops: int, chance: random.
 def _figure(net: Network, pictures: Sequence[Tensor], found: Tensor, rates: dict[str, float | None]) -> Any:
     """The perturbation magnified, and what it does to a few pictures."""
     from cnnviz.adversarial.objective import verdicts
-    from cnnviz.imaging import panel, to_photo
+    from cnnviz.imaging.grid import panel
+    from cnnviz.imaging.pixels import to_pil_image
 
     largest = float(found.abs().max())
     factor = max(1, int(0.5 / largest)) if largest else 1
-    tiles, captions = [to_photo(0.5 + factor * found, clamp=True)], [f"perturbation × {factor}"]
+    tiles, captions = [to_pil_image(0.5 + factor * found, clamp=True)], [f"perturbation × {factor}"]
     for picture in pictures:
         after = (picture + found).clamp(0, 1)
-        tiles.append(to_photo(after, clamp=True))
+        tiles.append(to_pil_image(after, clamp=True))
         before, now = (verdicts(net, seen)[0][1] for seen in (picture, after))
         captions.append(f"{before} → {now}")
     held = rates["held_out_fooling_rate"]
@@ -296,9 +297,9 @@ class _Applied:
         from cnnviz.adversarial.objective import verdicts
         from cnnviz.adversarial.reading import Reading
         from cnnviz.adversarial.universal import lay_over
-        from cnnviz.imaging import to_photo, to_pixels
+        from cnnviz.imaging.pixels import to_pil_image, to_pixels
 
-        changed = to_photo(lay_over(self.perturbation, picture.pixels))
+        changed = to_pil_image(lay_over(self.perturbation, picture.pixels))
         height, width = picture.pixels.shape[2:]
         written = to_pixels(Reading((height, width), format=self.format).file(changed))
         before, after = (verdicts(net, pixels)[0] for pixels in (picture.pixels, written))
@@ -314,7 +315,8 @@ class _Applied:
         return Result(facts, image, target=after[1])
 
     def _panel(self, picture: Picture, changed: Any, before: Any, after: Any) -> Any:
-        from cnnviz.imaging import panel, to_photo
+        from cnnviz.imaging.grid import panel
+        from cnnviz.imaging.pixels import to_pil_image
 
         captions = [f"{before[1]} {percent(before[2])}", f"{after[1]} {percent(after[2])}"]
-        return panel([to_photo(picture.pixels), changed], captions=captions, title="A universal perturbation")
+        return panel([to_pil_image(picture.pixels), changed], captions=captions, title="A universal perturbation")

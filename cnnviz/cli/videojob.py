@@ -32,10 +32,10 @@ Options = TypeVar("Options", bound=PictureOptions)
 
 def split_videos(options: Options) -> tuple[Options, Options]:
     """The inputs named that are not videos, and those that are, by their extensions."""
-    from cnnviz.imaging.footage import FOOTAGE
+    from cnnviz.imaging.video_io import VIDEO_SUFFIXES
 
     named = list(options.images or [])
-    videos = [name for name in named if Path(name).suffix.lower() in FOOTAGE and not is_folder(name)]
+    videos = [name for name in named if Path(name).suffix.lower() in VIDEO_SUFFIXES and not is_folder(name)]
     photos = [name for name in named if name not in videos]
     return replace(options, images=photos), replace(options, images=videos, files_from=None)
 
@@ -45,7 +45,7 @@ class VideoJob(ImageJob):
     """A command over videos, frame by frame: ``VideoJob(..., suffix=".mp4")``."""
 
     def __call__(self, explain: Explain) -> None:
-        from cnnviz.imaging.footage import require_ffmpeg
+        from cnnviz.imaging.video_io import require_ffmpeg
 
         if self.batch.engine is EngineName.ray:
             raise UsageError("A video is changed here, frame by frame: leave out --engine ray.")
@@ -78,8 +78,8 @@ class VideoJob(ImageJob):
 
     def _changed(self, item: Item, network: Network, explain: Explain) -> Made:
         """The video with each frame changed, written frame by frame."""
-        from cnnviz.imaging.files import Pieces
-        from cnnviz.imaging.footage import change_video
+        from cnnviz.imaging.image_io import ByteChunks
+        from cnnviz.imaging.video_io import transform_video
 
         assert item.destination is not None and item.source.path is not None
         started = time.perf_counter()
@@ -91,10 +91,10 @@ class VideoJob(ImageJob):
         def change(frame: Image) -> Image:
             nonlocal last
             last = explain(network, framed(item.source, frame, network, self.input))
-            assert not isinstance(last.image, list | bytes | Pieces | None)
+            assert not isinstance(last.image, list | bytes | ByteChunks | None)
             return last.image
 
-        count = change_video(item.source.path, path, change, self._recipe(Result(), item.source, network))
+        count = transform_video(item.source.path, path, change, self._recipe(Result(), item.source, network))
         console.detail(f"{path}: {count} frames.")
         facts = {**last.facts, "frames": count}
         return Made(facts, last.lines, last.target, seconds=time.perf_counter() - started, written=[str(path)])

@@ -287,7 +287,7 @@ def _starts(network: Network, wish: Wish) -> Tensor:
 
     from cnnviz.errors import CnnvizError
     from cnnviz.features import embed_images
-    from cnnviz.imaging import to_pixels
+    from cnnviz.imaging.pixels import to_pixels
     from cnnviz.synthesis.facet_init import facet_starts
 
     options = InputOptions(images=[str(wish.photos)], recursive=True)
@@ -316,7 +316,7 @@ def _judged(network: Network, subjects: Sequence[Subject], pictures: Tensor) -> 
     """Each picture's caption and facts, by the network, of the eight-bit picture that is written."""
     import torch
 
-    from cnnviz.imaging import to_photo, to_pixels
+    from cnnviz.imaging.pixels import to_pil_image, to_pixels
     from cnnviz.network.variants import in_full_precision
     from cnnviz.synthesis.objectives import Channels, Classes, activation_of
 
@@ -324,7 +324,7 @@ def _judged(network: Network, subjects: Sequence[Subject], pictures: Tensor) -> 
     place = 0
     for subject in subjects:
         part = torch.cat(
-            [to_pixels(to_photo(one, clamp=True)) for one in pictures[place : place + _length(subject)].split(1)]
+            [to_pixels(to_pil_image(one, clamp=True)) for one in pictures[place : place + _length(subject)].split(1)]
         )
         place += len(part)
         if isinstance(subject, Classes):
@@ -343,9 +343,10 @@ def _judged(network: Network, subjects: Sequence[Subject], pictures: Tensor) -> 
 
 
 def _sheet(network: Network, wish: Wish, pictures: Tensor, captions: list[str]) -> Image:
-    from cnnviz.imaging import grid, panel, to_photo
+    from cnnviz.imaging.grid import grid, panel
+    from cnnviz.imaging.pixels import to_pil_image
 
-    photos = [to_photo(picture, clamp=True) for picture in pictures.split(1)]
+    photos = [to_pil_image(picture, clamp=True) for picture in pictures.split(1)]
     if len(photos) == 1 and wish.raw:
         return photos[0]
     if wish.raw:

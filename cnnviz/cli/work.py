@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from cnnviz.cli.job import ImageJob, Picture, Result
-    from cnnviz.imaging.files import Pieces
+    from cnnviz.imaging.image_io import ByteChunks
     from cnnviz.network import Network
     from cnnviz.network.spec import WeightsInfo
     from cnnviz.runtime.batch.local import Compute
@@ -59,7 +59,7 @@ class Made:
     facts: dict[str, Any]
     lines: Sequence[str]
     target: str
-    content: bytes | Pieces | None = None
+    content: bytes | ByteChunks | None = None
     companions: Mapping[str, bytes] = field(default_factory=dict)
     seconds: float = 0.0
     written: list[str] = field(default_factory=list)
@@ -232,10 +232,10 @@ def image_file(
 ) -> bytes:
     """A result's picture, film or page as the bytes of a file with this suffix, a still with this quality."""
     from cnnviz.imaging.encoding import QUALITY, encode
-    from cnnviz.imaging.video import VIDEO, encode_video
+    from cnnviz.imaging.video_io import MP4, encode_video
 
     if isinstance(image, bytes):
         return image
-    if suffix.lower() == VIDEO:
+    if suffix.lower() == MP4:
         return encode_video(image if isinstance(image, list) else [image], recipe)
     return encode(image, suffix.rpartition(".")[2], recipe, quality or QUALITY)

@@ -6,11 +6,11 @@ This room knows nothing of networks. Importing it imports neither torch nor matp
 from __future__ import annotations
 
 from cnnviz.imaging.encoding import FORMATS, encode
-from cnnviz.imaging.files import SUFFIXES, read_image, read_photo, write_image
 from cnnviz.imaging.grid import grid, panel
-from cnnviz.imaging.heatmap import colorize, grey, normalize, overlay, smooth, upsample
-from cnnviz.imaging.opening import MAX_PIXELS
-from cnnviz.imaging.pixels import Crop, to_photo, to_pixels
+from cnnviz.imaging.heatmap import colorize, grayscale, normalize, overlay, smooth, upsample
+from cnnviz.imaging.image_io import SUFFIXES, read_image, read_pil_image, write_image
+from cnnviz.imaging.image_reading import MAX_PIXELS
+from cnnviz.imaging.pixels import Crop, to_pil_image, to_pixels
 from cnnviz.imaging.recipe import read_recipe
 
 __all__ = [
@@ -20,16 +20,16 @@ __all__ = [
     "Crop",
     "colorize",
     "encode",
-    "grey",
+    "grayscale",
     "grid",
     "normalize",
     "overlay",
     "panel",
     "read_image",
-    "read_photo",
+    "read_pil_image",
     "read_recipe",
     "smooth",
-    "to_photo",
+    "to_pil_image",
     "to_pixels",
     "upsample",
     "write_image",

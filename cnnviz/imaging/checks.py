@@ -75,14 +75,14 @@ def require_in_range(pixels: object) -> Tensor:
     return found
 
 
-def warn_of_range(pixels: Tensor) -> None:
+def warn_if_out_of_range(pixels: Tensor) -> None:
     """A UserWarning, for the caller's line, where ``pixels`` are not between 0 and 1; UsageError where one is NaN."""
     outside = _outside(pixels)
     if outside:
         warnings.warn(f"{outside} The network is shown them as they are.", stacklevel=_levels_to_caller())
 
 
-def outside_range(low: float, high: float, whose: str = "Pixels") -> str | None:
+def range_problem(low: float, high: float, whose: str = "Pixels") -> str | None:
     """A sentence on values from ``low`` to ``high`` if those are not in [0, 1], to half a level of eight bits."""
     if low >= -_HALF_A_LEVEL and high <= 1 + _HALF_A_LEVEL:
         return None
@@ -91,15 +91,15 @@ def outside_range(low: float, high: float, whose: str = "Pixels") -> str | None:
 
 
 def _outside(pixels: Tensor) -> str | None:
-    if pixels.numel() == 0 or pixels.is_meta or is_transformed():
+    if pixels.numel() == 0 or pixels.is_meta or is_functorch_active():
         return None
     low, high = (float(value) for value in pixels.detach().aminmax())
     if not (abs(low) < float("inf") and abs(high) < float("inf")):
         raise UsageError("The pixels hold NaN or infinite values.")
-    return outside_range(low, high)
+    return range_problem(low, high)
 
 
-def is_transformed() -> bool:
+def is_functorch_active() -> bool:
     """Whether ``torch.func`` is at work, under which no value can be looked at."""
     import torch
 
@@ -145,7 +145,7 @@ def _ends_in_channels(shape: Any) -> bool:
 
 
 def _levels_to_caller() -> int:
-    """The ``stacklevel`` of the nearest line outside of this package and torch, for ``warn_of_range``."""
+    """The ``stacklevel`` of the nearest line outside of this package and torch, for ``warn_if_out_of_range``."""
     import torch
 
     passed = _PACKAGE, str(Path(torch.__file__).parent) + os.sep

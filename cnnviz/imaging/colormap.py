@@ -17,7 +17,7 @@ DIVERGING = "RdBu_r"
 
 # The defaults are drawn through these colours in even steps, to 2/255 of matplotlib's own, so that a plain
 # run need not import matplotlib. Inferno is by Smith and van der Walt (CC0), RdBu by Brewer.
-_DRAWN = {
+_COLOR_STOPS = {
     SEQUENTIAL: """
     000004 040312 0b0724 150b37 210c4a 2e0a5a 3c0965 4a0c6b 57106d 63146e 70196e
     7d1e6d 89226a 962766 a32b61 af315c bb3755 c63e4d d14644 db4f3b e35932 eb6528
@@ -33,12 +33,12 @@ def color_table(name: str) -> NDArray[np.uint8]:
 
     Raises UsageError, with the nearest names, if there is none of that name.
     """
-    table = _drawn(_DRAWN[name].split()) if name in _DRAWN else _from_matplotlib(name)
+    table = _interpolated(_COLOR_STOPS[name].split()) if name in _COLOR_STOPS else _from_matplotlib(name)
     table.flags.writeable = False  # the cache hands the same array to everyone
     return table
 
 
-def _drawn(codes: list[str]) -> NDArray[np.uint8]:
+def _interpolated(codes: list[str]) -> NDArray[np.uint8]:
     knots = np.array([list(bytes.fromhex(code)) for code in codes])
     at, steps = np.linspace(0, len(codes) - 1, 256), np.arange(len(codes))
     return np.rint(np.stack([np.interp(at, steps, channel) for channel in knots.T], axis=1)).astype(np.uint8)

@@ -10,9 +10,9 @@ from typing import Any
 from PIL import Image
 
 from cnnviz.errors import ImageError, UsageError
-from cnnviz.imaging.pixels import to_photo
+from cnnviz.imaging.pixels import to_pil_image
 from cnnviz.imaging.png import encode_png
-from cnnviz.imaging.recipe import embed
+from cnnviz.imaging.recipe import recipe_metadata
 
 FORMATS = {
     ".png": "PNG",
@@ -58,7 +58,7 @@ def encode(
     """A picture as the bytes of a file; the same picture and recipe give the same bytes.
 
     Args:
-        image: A photo; pixels as ``to_photo`` takes them; or a list of either, the frames of a moving
+        image: A photo; pixels as ``to_pil_image`` takes them; or a list of either, the frames of a moving
             picture.
         format: ``png``, ``jpg``, ``webp``, ``tiff``, ``gif``, with or without a dot, in any case.
         recipe: What made the picture, to be carried in its metadata; None adds none.
@@ -73,8 +73,8 @@ def encode(
         raise UsageError(f"The quality must be between 1 and 100, not {quality}.")
     frames = _frames(image, kind)
     if kind == "PNG" and min(frames[0].size) > 0:
-        return encode_png(frames[0], embed(recipe, kind).get("pnginfo") if recipe is not None else None)
-    options = _options(kind, quality) | (embed(recipe, kind) if recipe is not None else {})
+        return encode_png(frames[0], recipe_metadata(recipe, kind).get("pnginfo") if recipe is not None else None)
+    options = _options(kind, quality) | (recipe_metadata(recipe, kind) if recipe is not None else {})
     if len(frames) > 1:
         options |= {"save_all": True, "append_images": frames[1:], "duration": duration, "loop": 0}
     buffer = BytesIO()
@@ -93,7 +93,7 @@ def _frames(image: Any, kind: str) -> list[Image.Image]:
         raise UsageError("A moving picture needs at least one frame.")
     if len(frames) > 1 and kind not in _MOVING:
         raise UsageError(f"{kind} holds one picture, not {len(frames)} frames; write a .gif or .webp.")
-    return [_fit_mode(frame if isinstance(frame, Image.Image) else to_photo(frame), kind) for frame in frames]
+    return [_fit_mode(frame if isinstance(frame, Image.Image) else to_pil_image(frame), kind) for frame in frames]
 
 
 def _fit_mode(photo: Image.Image, kind: str) -> Image.Image:

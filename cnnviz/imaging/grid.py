@@ -89,6 +89,17 @@ def grid(
     return sheet.draw()
 
 
+def stack(figures: Sequence[Image.Image], gap: int = 0, paper: str = "white") -> Image.Image:
+    """Figures in one column, flush left, on white; ``gap`` is the room between them in pixels."""
+    height = sum(figure.height for figure in figures) + gap * (len(figures) - 1)
+    sheet = Image.new("RGB", (max(figure.width for figure in figures), height), paper)
+    top = 0
+    for figure in figures:
+        sheet.paste(figure, (0, top))
+        top += figure.height + gap
+    return sheet
+
+
 def _check_count(tiles: Sequence[Image.Image], captions: Sequence[str] | None) -> None:
     if not tiles:
         raise UsageError("A figure needs at least one picture.")
@@ -156,7 +167,7 @@ class _Sheet:
         """The corners of all columns and rows, and from them the size of the sheet."""
         size, line = self.type_size, self._leading
         font = self.face.font(size)
-        longest = max((font.getlength(self.face.drawable(label)) for label in self.row_labels), default=0)
+        longest = max((font.getlength(self.face.to_supported(label)) for label in self.row_labels), default=0)
         self.label_width = min(math.ceil(longest), 10 * size)
         left = self.margin + (self.label_width + self.gap if self.row_labels else 0)
         self.lefts = []

@@ -38,13 +38,13 @@ def normalize(map2d: Any, percentile: float = 99.0, signed: bool | None = None) 
     if not signed:
         values = np.maximum(values, 0)
     magnitude = np.abs(values)
-    top = full_scale(magnitude, percentile)
+    top = scale_maximum(magnitude, percentile)
     if top == 0:
         return values.astype(np.float32)
     return np.clip(values / top, -1, 1).astype(np.float32)
 
 
-def full_scale(magnitude: NDArray[np.floating], percentile: float) -> np.floating:
+def scale_maximum(magnitude: NDArray[np.floating], percentile: float) -> np.floating:
     """The value at a percentile in (0, 100] of magnitudes of any shape, or the largest where that one is zero."""
     return _percentile(magnitude, percentile) or magnitude.max()
 
@@ -104,7 +104,7 @@ def _blur_down(values: NDArray[np.float32], sigma: float) -> NDArray[np.float32]
     return blurred
 
 
-def grey(map2d: Any, signed: bool = False) -> Image.Image:
+def grayscale(map2d: Any, signed: bool = False) -> Image.Image:
     """A map in grey at its own resolution, unclipped: zero is black and the largest value white.
 
     If signed, zero is mid-grey, and the largest magnitude black or white.
@@ -169,7 +169,7 @@ def overlay(
     table = color_table(colormap or (DIVERGING if signed else SEQUENTIAL))
     levels = Image.fromarray(_levels(map2d, signed, percentile)).resize(photo.size, Image.Resampling.BICUBIC)
     mask = levels.point(_opacity(signed, alpha))
-    return Image.composite(_tinted(levels, table), _subdued(photo), mask)
+    return Image.composite(_tinted(levels, table), _desaturate(photo), mask)
 
 
 def _opacity(signed: bool, alpha: float) -> list[int]:
@@ -179,6 +179,6 @@ def _opacity(signed: bool, alpha: float) -> list[int]:
     return [int(value) for value in np.rint(255 * alpha * strength)]
 
 
-def _subdued(photo: Image.Image) -> Image.Image:
+def _desaturate(photo: Image.Image) -> Image.Image:
     pale = ImageEnhance.Color(photo.convert("RGB")).enhance(_SATURATION)
     return ImageEnhance.Brightness(pale).enhance(_BRIGHTNESS)

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from cnnviz.errors import UsageError
-from cnnviz.imaging.checks import outside_range
+from cnnviz.imaging.checks import range_problem
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -67,14 +67,14 @@ def to_pixels(photo: Image.Image, size: int | tuple[int, int] | None = None, cro
     return samples[None].contiguous().float() / 255
 
 
-def planned_size(photo: Image.Image, size: int | tuple[int, int], crop: bool | Crop = False) -> tuple[int, int]:
+def resized_shape(photo: Image.Image, size: int | tuple[int, int], crop: bool | Crop = False) -> tuple[int, int]:
     """Height and width that ``to_pixels`` will give a photo, without doing it."""
     if isinstance(size, tuple):
         return size
     return (size, size) if crop else _fit(photo, size)
 
 
-def crop_of(size: int | tuple[int, int] | None, crop: bool | Crop) -> Crop:
+def resolve_crop(size: int | tuple[int, int] | None, crop: bool | Crop) -> Crop:
     """What ``size`` and ``crop`` of ``to_pixels`` mean together."""
     plan = crop if isinstance(crop, Crop) else Crop()
     if size is None and plan is crop:
@@ -86,7 +86,7 @@ def crop_of(size: int | tuple[int, int] | None, crop: bool | Crop) -> Crop:
 
 def _resize(photo: Image.Image, size: int | tuple[int, int] | None, crop: bool | Crop) -> Image.Image:
     if crop:
-        return _center_crop(photo, crop_of(size, crop))
+        return _center_crop(photo, resolve_crop(size, crop))
     if size is None:
         return photo
     height, width = size if isinstance(size, tuple) else _fit(photo, _positive(size))
@@ -111,7 +111,7 @@ def _fit(photo: Image.Image, size: int) -> tuple[int, int]:
     return (near, far) if photo.width >= photo.height else (far, near)
 
 
-def place_of_crop(width: int, height: int, crop: Crop) -> tuple[int, int, int, int]:
+def crop_box(width: int, height: int, crop: Crop) -> tuple[int, int, int, int]:
     """Width and height that a picture is resized to, and left and top of the square in that, rounded as by torchvision.
 
     torchvision pads what is smaller than the square, which the ``Crop`` rules out.
@@ -123,7 +123,7 @@ def place_of_crop(width: int, height: int, crop: Crop) -> tuple[int, int, int, i
 
 def _center_crop(photo: Image.Image, crop: Crop) -> Image.Image:
     """Resize, then cut, bit for bit as torchvision; of an endless strip only the square is ever computed."""
-    width, height, left, top = place_of_crop(*photo.size, crop)
+    width, height, left, top = crop_box(*photo.size, crop)
     size, kind = crop.size, _FILTERS[crop.interpolation]
     if width * height <= _MOST_PIXELS:
         return photo.resize((width, height), kind).crop((left, top, left + size, top + size))
@@ -156,7 +156,7 @@ def to_array(values: Any) -> NDArray[Any]:
     return np.asarray(values)
 
 
-def to_photo(pixels: Any, *, clamp: bool = False) -> Image.Image:
+def to_pil_image(pixels: Any, *, clamp: bool = False) -> Image.Image:
     """Pixels as a photo of eight bits, rounded to nearest; gray (mode ``L``) where there is one channel.
 
     Args:
@@ -190,7 +190,7 @@ def _require_range(values: NDArray[Any]) -> None:
     low, high = float(values.min()), float(values.max())
     if not (math.isfinite(low) and math.isfinite(high)):
         raise UsageError("Pixels to be written hold NaN or infinite values.")
-    outside = outside_range(low, high, "Pixels to be written")
+    outside = range_problem(low, high, "Pixels to be written")
     if outside:
         raise UsageError(outside)
 

@@ -87,8 +87,8 @@ class _Plot:
             pen.text((left - self.type / 2, y), f"{part * self.top:g}", _SOFT_INK, self.font, anchor="rm")
             pen.text((x, bottom + self.type / 2), f"{part:.0%}", _SOFT_INK, self.font, anchor="ma")
         middle, low = (left + right) / 2, bottom + 1.8 * self.type
-        pen.text((middle, low), self.face.drawable(self.x_label), _INK, self.font, anchor="ma")
-        pen.text((left, top - self.type), self.face.drawable(self.y_label), _INK, self.font, anchor="lb")
+        pen.text((middle, low), self.face.to_supported(self.x_label), _INK, self.font, anchor="ma")
+        pen.text((left, top - self.type), self.face.to_supported(self.y_label), _INK, self.font, anchor="lb")
 
     def _draw_name(self, pen: ImageDraw.ImageDraw, row: int, line: Series) -> None:
         left, _, right, _ = self.box

@@ -16,8 +16,8 @@ from PIL.PngImagePlugin import PngInfo
 
 from cnnviz import __version__
 from cnnviz.errors import ImageError, UsageError
+from cnnviz.imaging.image_reading import FileSource, display_name, open_image
 from cnnviz.imaging.mp4 import is_mp4, read_comment
-from cnnviz.imaging.opening import Source, opened, shown
 
 SOFTWARE = f"cnnviz {__version__}"
 
@@ -28,7 +28,7 @@ _LARGEST = 16 << 20  # characters of a recipe that is read
 _DEEPEST = 20  # lists in lists
 
 
-def embed(recipe: dict[str, Any], format: str) -> dict[str, Any]:
+def recipe_metadata(recipe: dict[str, Any], format: str) -> dict[str, Any]:
     """What to pass to ``Image.save`` so that a file of this format carries the recipe.
 
     Args:
@@ -41,7 +41,7 @@ def embed(recipe: dict[str, Any], format: str) -> dict[str, Any]:
     if format == "PNG":
         return {"pnginfo": _png_text(text)}
     if format == "GIF":
-        return {"comment": as_comment(recipe).encode("ascii")}
+        return {"comment": to_comment(recipe).encode("ascii")}
     if len(text) > _EXIF_ROOM:
         raise UsageError(f"A recipe of {len(text):,} characters does not fit in {format}; write a PNG.")
     exif = Image.Exif()
@@ -50,7 +50,7 @@ def embed(recipe: dict[str, Any], format: str) -> dict[str, Any]:
     return {"exif": exif.tobytes() if format != "TIFF" else exif}
 
 
-def as_comment(recipe: dict[str, Any]) -> str:
+def to_comment(recipe: dict[str, Any]) -> str:
     """The recipe as formats with nothing but a comment carry it, behind the program's name; ASCII."""
     return f"{SOFTWARE} {_text(recipe)}"
 
@@ -69,7 +69,7 @@ def _png_text(text: str) -> PngInfo:
     return chunks
 
 
-def read_recipe(source: Source) -> dict[str, Any]:
+def read_recipe(source: FileSource) -> dict[str, Any]:
     """The recipe that a picture or film written by cnnviz carries.
 
     Args:
@@ -80,14 +80,14 @@ def read_recipe(source: Source) -> dict[str, Any]:
     if _is_film(source):
         text = _of_comment(read_comment(source))
     else:
-        with opened(source) as picture:
+        with open_image(source) as picture:
             text = _find(picture)
     try:
         recipe = json.loads(text) if len(text) <= _LARGEST else None
     except (ValueError, RecursionError):
         recipe = None
     if not isinstance(recipe, dict) or not _is_shallow(recipe):
-        raise ImageError(f"{shown(source)} carries no cnnviz recipe.")
+        raise ImageError(f"{display_name(source)} carries no cnnviz recipe.")
     return recipe
 
 
@@ -101,7 +101,7 @@ def _is_shallow(value: Any) -> bool:
     return False
 
 
-def require_command(recipe: dict[str, Any], source: Source) -> None:
+def require_command(recipe: dict[str, Any], source: FileSource) -> None:
     """Raise ImageError unless a recipe tells a command as cnnviz writes it, so that nothing else is typed again."""
     facts = {"inputs": [], "parameters": {}, "model": "", "seed": 0, "target": {"index": 0}, **recipe}
     sound = (
@@ -120,7 +120,7 @@ def require_command(recipe: dict[str, Any], source: Source) -> None:
     )
     if not sound:
         raise ImageError(
-            f"{shown(source)} carries a recipe that tells no command; another program may have written it."
+            f"{display_name(source)} carries a recipe that tells no command; another program may have written it."
         )
 
 
@@ -154,7 +154,7 @@ def _of_comment(comment: str) -> str:
     return comment[comment.find("{") :] if comment.startswith(f"{_KEYWORD} ") else ""
 
 
-def _is_film(source: Source) -> bool:
+def _is_film(source: FileSource) -> bool:
     try:
         return is_mp4(source)
     except OSError:

@@ -11,7 +11,7 @@ from typing import Any
 from PIL import ImageFont
 
 _NO_GLYPH = "\uffff"  # a code point no typeface has: drawn as its box for missing glyphs
-_SPELLED = str.maketrans(
+_ASCII_FALLBACK = str.maketrans(
     {
         "×": "x",
         "−": "-",
@@ -52,14 +52,14 @@ class Typeface:
         """The typeface at a size in pixels, as ``PIL.ImageDraw`` takes it."""
         return _font(self._path, size)
 
-    def drawable(self, text: str) -> str:
+    def to_supported(self, text: str) -> str:
         """The text in one line, with what the typeface lacks replaced."""
         line = " ".join(text.split())
         missing = _missing(line, self._path)
         return "".join(self._replace(char) if char in missing else char for char in line)
 
     def _replace(self, char: str) -> str:
-        for attempt in (char.translate(_SPELLED), unicodedata.normalize("NFKD", char)):
+        for attempt in (char.translate(_ASCII_FALLBACK), unicodedata.normalize("NFKD", char)):
             kept = "".join(part for part in attempt if not unicodedata.combining(part))
             if kept and not _missing(kept, self._path):
                 return kept
@@ -67,7 +67,7 @@ class Typeface:
 
     def fit(self, text: str, size: int, width: float, lines: int = 1) -> list[str]:
         """The text broken at spaces into lines of ``width`` pixels, so many at most; cut ends get dots."""
-        font, rest = self.font(size), self.drawable(text)
+        font, rest = self.font(size), self.to_supported(text)
         done: list[str] = []
         while rest and len(done) < lines - 1:
             line, rest = _split(rest, font, width)

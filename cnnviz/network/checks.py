@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, fx, nn
 
 from cnnviz.errors import DivergedError, ModelError, UsageError, listed
-from cnnviz.imaging.checks import is_transformed
+from cnnviz.imaging.checks import is_functorch_active
 from cnnviz.network.graph import LAYER
 
 if TYPE_CHECKING:
@@ -82,7 +82,8 @@ def _counted(count: int, thing: str) -> str:
 
 def is_finite(value: Tensor) -> bool:
     """Whether no number in ``value`` is infinite or NaN; what has no values, or is being traced, passes."""
-    if value.is_meta or value.numel() == 0 or not (value.is_floating_point() or value.is_complex()) or is_transformed():
+    has_values = value.numel() > 0 and (value.is_floating_point() or value.is_complex())
+    if value.is_meta or not has_values or is_functorch_active():
         return True
     value = value.detach()
     # A sum takes no memory, and is finite only where all is; one of large numbers may overflow.

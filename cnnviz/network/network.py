@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, fx, nn
 
 from cnnviz.errors import ImageError, ModelError, UsageError
-from cnnviz.imaging.checks import require_pixels, warn_of_range
+from cnnviz.imaging.checks import require_pixels, warn_if_out_of_range
 from cnnviz.network import checks, graph
 from cnnviz.network.agreement import GraphCheck
 from cnnviz.network.aliases import aliases_for
@@ -265,7 +265,7 @@ class Network:
         with self.autocast():
             output = self.body(self.normalize(pixels))
         if not pixels.requires_grad:  # what an optimization changes is its own affair
-            warn_of_range(pixels)
+            warn_if_out_of_range(pixels)
         return self.answer(output, pixels)
 
     def logits(self, pixels: Tensor) -> Tensor:
@@ -309,7 +309,7 @@ class Network:
         if raw:
             return dict(found)
         if not pixels.requires_grad:  # those of an optimization are many, and its loss is watched
-            warn_of_range(pixels)
+            warn_if_out_of_range(pixels)
             for name, value in found.items():
                 checks.require_finite(value, f"output of layer '{name}'", self, pixels)
         return {name: widened(value) for name, value in found.items()}

@@ -10,7 +10,7 @@ from PIL import Image
 from cnnviz.adversarial.objective import scores_of
 from cnnviz.adversarial.photo import Attack, fool
 from cnnviz.adversarial.reading import Reading
-from cnnviz.imaging.pixels import to_photo, to_pixels
+from cnnviz.imaging.pixels import to_pil_image, to_pixels
 from cnnviz.network.network import Prediction
 from cnnviz.report.figures import Figure, Study
 
@@ -38,7 +38,7 @@ def fooling_example(study: Study, target: int | None = None) -> Fooling:
     The iterative least-likely class method (Kurakin, Goodfellow & Bengio, ICLR workshop 2017, arXiv:1607.02533) with
     the least epsilon of 2, 4 and 8 grey levels that works; where none does, the largest is shown as it failed.
     """
-    start = to_photo(study.pixels)
+    start = to_pil_image(study.pixels)
     height, width = study.pixels.shape[2:]
     goal = _least_likely(study) if target is None else target
     for epsilon in _EPSILONS:
@@ -68,4 +68,4 @@ def _least_likely(study: Study) -> int:
 
 
 def _magnified(before: Image.Image, after: Image.Image, factor: int) -> Image.Image:
-    return to_photo(0.5 + factor * (to_pixels(after) - to_pixels(before)), clamp=True)
+    return to_pil_image(0.5 + factor * (to_pixels(after) - to_pixels(before)), clamp=True)

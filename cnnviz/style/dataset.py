@@ -69,7 +69,7 @@ class Crops:
         return self._kept[index]
 
     def _read(self, index: int) -> Tensor:
-        from cnnviz.imaging.files import read_image
+        from cnnviz.imaging.image_io import read_image
 
         found = self.photos[index]
         pixels = found if isinstance(found, Tensor) else read_image(found)

@@ -14,8 +14,9 @@ from cnnviz.adversarial.photo import Attack, fool, quantized
 from cnnviz.adversarial.reading import Reading
 from cnnviz.cli.adversarial import parse_epsilon
 from cnnviz.errors import UsageError
-from cnnviz.imaging import Crop, read_photo, to_photo, to_pixels
-from cnnviz.imaging.likeness import psnr, ssim
+from cnnviz.imaging.image_io import read_pil_image
+from cnnviz.imaging.image_metrics import psnr, ssim
+from cnnviz.imaging.pixels import Crop, to_pil_image, to_pixels
 
 NET = ("-m", "squeezenet1_1")
 PHOTOS = ("chelsea.png", "coffee.png", "rocket.jpg", "astronaut.png")
@@ -33,7 +34,7 @@ def test_one_grey_level_fools_at_the_photos_own_size(run_cnnviz, samples, tmp_pa
     )
     assert result.exit_code == 0, result.stderr
     record = json.loads(result.stdout)
-    original, written = read_photo(samples / photo), Image.open(tmp_path / "out.png")
+    original, written = read_pil_image(samples / photo), Image.open(tmp_path / "out.png")
     assert written.size == original.size
     change = np.asarray(written, dtype=int) - np.asarray(original, dtype=int)
     assert np.abs(change).max() == 1
@@ -61,14 +62,14 @@ def test_the_least_epsilon_is_gone_on_with_too(squeezenet, chelsea):
     from cnnviz.adversarial.photo import fool_with_least
 
     attack = Attack(epsilon=8 / 255, confidence=0.99)
-    found = fool_with_least(squeezenet, to_photo(chelsea), attack, Reading((224, 336)))
+    found = fool_with_least(squeezenet, to_pil_image(chelsea), attack, Reading((224, 336)))
     assert found.after[2] >= 0.99
     assert found.linf == pytest.approx(1 / 255, abs=1e-6)
     assert found.tried == pytest.approx([1 / 255])
 
 
 def test_where_one_step_does_not_fool_many_go_on(squeezenet, samples):
-    photo = to_photo(to_pixels(read_photo(samples / "coffee.png"), 160))
+    photo = to_pil_image(to_pixels(read_pil_image(samples / "coffee.png"), 160))
     one_step = fool(squeezenet, photo, Attack(epsilon=1 / 255), Reading(160))
     gone_on = fool(squeezenet, photo, Attack(epsilon=1 / 255, confidence=0.99), Reading(160))
     assert (one_step.success, gone_on.success) == (False, True)
@@ -157,7 +158,7 @@ def test_epsilon_of_nothing_changes_nothing(run_cnnviz, samples, tmp_path):
     result = run_cnnviz("fool", samples / "rocket.jpg", *NET, "--epsilon", 0, "--raw", "-o", "out.png")
     assert result.exit_code == 0
     assert "was not fooled" in result.stderr
-    assert Image.open(tmp_path / "out.png").tobytes() == read_photo(samples / "rocket.jpg").tobytes()
+    assert Image.open(tmp_path / "out.png").tobytes() == read_pil_image(samples / "rocket.jpg").tobytes()
     assert run_cnnviz("fool", samples / "rocket.jpg", *NET, "-e", 0, "--strict").exit_code == 1
 
 
@@ -211,7 +212,7 @@ def test_units_of_epsilon(text, norm, value):
 
 
 def test_reading_through_is_the_reading_path_forward_and_has_its_gradient(samples):
-    photo = read_photo(samples / "chelsea.png")
+    photo = read_pil_image(samples / "chelsea.png")
     cut = Reading(64, crop=Crop(224, 230, "bicubic"))
     for reading in (Reading(64), Reading((40, 70)), Reading(64, crop=True), Reading(64, jpeg=60), cut):
         pixels = to_pixels(photo).requires_grad_()
@@ -225,14 +226,14 @@ def test_reading_through_is_the_reading_path_forward_and_has_its_gradient(sample
 
 
 def test_rounding_keeps_to_epsilon():
-    photo = to_photo(torch.full((1, 3, 4, 4), 0.5))
+    photo = to_pil_image(torch.full((1, 3, 4, 4), 0.5))
     attack = Attack(epsilon=2.4 / 255)
     rounded = quantized(to_pixels(photo) + 2.6 / 255, photo, attack)
     assert np.asarray(rounded).max() - np.asarray(photo).max() == 2
 
 
 def test_the_same_seed_gives_the_same_photo(squeezenet, samples):
-    photo = read_photo(samples / "coffee.png").resize((120, 80))
+    photo = read_pil_image(samples / "coffee.png").resize((120, 80))
     attack = Attack("iterative", 4 / 255, random_start=True, steps=3, seed=5)
     one, two = (fool(squeezenet, photo, attack, Reading(80)) for _ in range(2))
     assert one.photo.tobytes() == two.photo.tobytes()
@@ -245,7 +246,7 @@ def test_likeness():
     assert ssim(one, other) == pytest.approx((2 * 100 * 110 + c1) / (100**2 + 110**2 + c1))
     assert ssim(one, one) == pytest.approx(1)
     assert psnr(one, one) == float("inf")
-    noisy = to_photo(torch.rand(1, 3, 32, 32, generator=torch.Generator().manual_seed(0)))
+    noisy = to_pil_image(torch.rand(1, 3, 32, 32, generator=torch.Generator().manual_seed(0)))
     from skimage.metrics import structural_similarity
 
     blurred = noisy.resize((16, 16)).resize((32, 32))

@@ -12,7 +12,9 @@ from PIL import Image
 
 from cnnviz.adversarial.photo import Attack, fool
 from cnnviz.adversarial.reading import Reading
-from cnnviz.imaging import encode, read_photo, to_photo
+from cnnviz.imaging.encoding import encode
+from cnnviz.imaging.image_io import read_pil_image
+from cnnviz.imaging.pixels import to_pil_image
 
 NET = ("-m", "squeezenet1_1", "-s", 96)
 FORMATS = (".png", ".tif", ".jpg", ".jpeg", ".webp", ".gif")
@@ -22,7 +24,7 @@ FORMATS = (".png", ".tif", ".jpg", ".jpeg", ".webp", ".gif")
 def cup(samples, tmp_path):
     """A small photo: fewer pixels, fewer seconds."""
     path = tmp_path / "cup.png"
-    read_photo(samples / "coffee.png").resize((144, 96)).save(path)
+    read_pil_image(samples / "coffee.png").resize((144, 96)).save(path)
     return path
 
 
@@ -31,7 +33,7 @@ def verdict(run_cnnviz, path) -> dict:
 
 
 def change(path, original) -> float:
-    both = [np.asarray(read_photo(each), dtype=int) for each in (path, original)]
+    both = [np.asarray(read_pil_image(each), dtype=int) for each in (path, original)]
     return float(np.abs(both[0] - both[1]).max()) / 255
 
 
@@ -73,10 +75,10 @@ def test_standard_output_is_judged_as_the_png_it_is(run_cnnviz, cup, tmp_path):
 
 
 def test_a_file_that_is_to_survive_jpeg_does_it_itself_too(squeezenet, cup):
-    found = fool(squeezenet, read_photo(cup), Attack("iterative", 8 / 255), Reading(96, jpeg=70, format=".webp"))
+    found = fool(squeezenet, read_pil_image(cup), Attack("iterative", 8 / 255), Reading(96, jpeg=70, format=".webp"))
     assert found.success
-    for content in (encode(found.photo, "webp"), _jpeg(read_photo(encode(found.photo, "webp")), 70)):
-        seen = Reading(96).looked_at(read_photo(content))
+    for content in (encode(found.photo, "webp"), _jpeg(read_pil_image(encode(found.photo, "webp")), 70)):
+        seen = Reading(96).looked_at(read_pil_image(content))
         assert squeezenet.predict(seen, 1)[0][0][0] != found.before[0]
 
 
@@ -87,10 +89,10 @@ def _jpeg(photo, quality: int) -> bytes:
 
 
 def test_reading_is_what_the_file_holds():
-    noise = to_photo(torch.rand(1, 3, 24, 32, generator=torch.Generator().manual_seed(0)))
+    noise = to_pil_image(torch.rand(1, 3, 24, 32, generator=torch.Generator().manual_seed(0)))
     for suffix in FORMATS:
         reading = Reading(24, format=suffix, jpeg=55 if suffix == ".jpg" else None)
-        written = read_photo(encode(noise, suffix, {"a": "recipe"}, reading.quality))
+        written = read_pil_image(encode(noise, suffix, {"a": "recipe"}, reading.quality))
         assert reading.file(noise).tobytes() == written.tobytes()
         assert reading.is_lossless == (written.tobytes() == noise.tobytes())
 

@@ -14,7 +14,8 @@ from PIL import Image
 import cnnviz
 from cnnviz.attribution.segmentation import doubt
 from cnnviz.errors import ImageError, UsageError
-from cnnviz.imaging import read_recipe, to_photo
+from cnnviz.imaging.pixels import to_pil_image
+from cnnviz.imaging.recipe import read_recipe
 
 NET = ("-m", "squeezenet1_1")
 
@@ -191,5 +192,5 @@ def test_without_opencv_only_grabcut_is_lost(run_cnnviz, tmp_path, monkeypatch):
 
 def _png(side: int) -> bytes:
     buffer = BytesIO()
-    to_photo(torch.rand(3, side, side, generator=torch.Generator().manual_seed(0))).save(buffer, "png")
+    to_pil_image(torch.rand(3, side, side, generator=torch.Generator().manual_seed(0))).save(buffer, "png")
     return buffer.getvalue()

@@ -17,7 +17,7 @@ import torch
 from PIL import Image
 
 from cnnviz.errors import ImageError
-from cnnviz.imaging.shelf import Shelf
+from cnnviz.imaging.disk_images import DiskImages
 
 NET = ("-m", "squeezenet1_1")
 A_PHOTO = 50_000  # bytes
@@ -62,21 +62,21 @@ def test_universal_holds_only_the_photos_it_works_on(run_cnnviz, tmp_path, monke
 
 def test_a_shelf_gives_what_was_put_on_it():
     pictures = (torch.rand(9, 3, 5, 7, generator=torch.Generator().manual_seed(0)) * 255).round() / 255
-    shelf = Shelf(5, 7)
-    shelf.add(pictures[:4])
-    shelf.add(pictures[4:])
+    shelf = DiskImages(5, 7)
+    shelf.append(pictures[:4])
+    shelf.append(pictures[4:])
     assert shelf.shape == pictures.shape
     assert torch.equal(shelf[2:6], pictures[2:6])
     order = torch.tensor([7, 0, 3])
     assert torch.equal(shelf[order], pictures[order])
-    some = shelf.chosen(order)
+    some = shelf.subset(order)
     assert torch.equal(some[:], pictures[order])
-    assert torch.equal(some.chosen(torch.tensor([1]))[:], pictures[:1])
+    assert torch.equal(some.subset(torch.tensor([1]))[:], pictures[:1])
     assert shelf[3:3].shape == (0, 3, 5, 7)
 
 
 def test_a_full_disk_is_told_of(monkeypatch):
-    shelf = Shelf(4, 4)
+    shelf = DiskImages(4, 4)
 
     class Full:
         def seek(self, place):
@@ -87,15 +87,15 @@ def test_a_full_disk_is_told_of(monkeypatch):
 
     monkeypatch.setattr(shelf, "_file", Full())
     with pytest.raises(ImageError, match="No space left"):
-        shelf.add(torch.zeros(1, 3, 4, 4))
+        shelf.append(torch.zeros(1, 3, 4, 4))
 
 
 def test_a_perturbation_learned_from_a_shelf_is_that_of_the_tensor(squeezenet):
     from cnnviz.adversarial.universal import fooled_by, universal_perturbation
 
     pictures = (torch.rand(3, 3, 64, 64, generator=torch.Generator().manual_seed(0)) * 255).round() / 255
-    shelf = Shelf(64, 64)
-    shelf.add(pictures)
+    shelf = DiskImages(64, 64)
+    shelf.append(pictures)
     for method in ("gradient", "deepfool"):
         of_tensor, of_shelf = (
             universal_perturbation(squeezenet, some, method=method, passes=1) for some in (pictures, shelf)
@@ -173,11 +173,11 @@ def test_few_pictures_go_through_the_network_together_on_a_cpu(run_cnnviz, tmp_p
 
 def test_a_report_holds_only_the_chapter_it_works_on(run_cnnviz, tmp_path, monkeypatch):
     import cnnviz.report.chapter
-    from cnnviz.imaging import files
+    from cnnviz.imaging import image_io
 
     make_photos(tmp_path / "photos", 6, size=(320, 240))
     chapters, alive, held, writing = [], [], [], []
-    picture_chapter, write_bytes = cnnviz.report.picture_chapter, files.write_bytes
+    picture_chapter, write_bytes = cnnviz.report.picture_chapter, image_io.write_bytes
 
     def watched(*arguments):
         gc.collect()
@@ -195,7 +195,7 @@ def test_a_report_holds_only_the_chapter_it_works_on(run_cnnviz, tmp_path, monke
         return path
 
     monkeypatch.setattr(cnnviz.report, "picture_chapter", watched)
-    monkeypatch.setattr(files, "write_bytes", written)
+    monkeypatch.setattr(image_io, "write_bytes", written)
     monkeypatch.setattr(cnnviz.report.chapter, "_fooling", lambda study, plan: None)  # it takes its time
     few = ("--methods", "saliency,gradcam", "--layers", "fire9", "--top", 2)
     tracemalloc.start()

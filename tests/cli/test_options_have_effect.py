@@ -633,7 +633,7 @@ def bench(tmp_path_factory: pytest.TempPathFactory, samples: Path):
         _make_inputs(home / "in", samples)
         patch.setattr(ImageDraw.ImageDraw, "text", lambda *args, **more: None)
         patch.setattr(Typeface, "fit", lambda *args, **more: [""])
-        patch.setattr(Typeface, "drawable", lambda *args, **more: "")
+        patch.setattr(Typeface, "to_supported", lambda *args, **more: "")
         found = Bench(home)
         _make_with(found)
         yield found

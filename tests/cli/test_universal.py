@@ -9,7 +9,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from cnnviz.imaging import read_photo
+from cnnviz.imaging.image_io import read_pil_image
 
 NET = ("-m", "squeezenet1_1")
 
@@ -57,7 +57,7 @@ def test_bad_files_are_left_out_and_resuming_goes_on(run_cnnviz, photos, tmp_pat
     assert (one - two).abs().max() > 0.2 * one.abs().max()
     panel = run_cnnviz("universal", "--apply", "two.png", "photos/chelsea.png", *NET)
     assert panel.stdout.split() == ["chelsea.universal.png"]
-    assert read_photo(tmp_path / "chelsea.universal.png").width > 500
+    assert read_pil_image(tmp_path / "chelsea.universal.png").width > 500
 
 
 @pytest.mark.parametrize(
@@ -102,17 +102,17 @@ def test_at_its_bound_epsilon_is_to_be_raised():
 
 def test_the_examples_are_pictures_that_are_fooled():
     from cnnviz.cli.universal import _examples
-    from cnnviz.imaging.shelf import Shelf
+    from cnnviz.imaging.disk_images import DiskImages
 
-    def shelf(levels):
-        made = Shelf(2, 2)
-        made.add(torch.stack([torch.full((3, 2, 2), level / 255) for level in levels]))
+    def images(levels):
+        made = DiskImages(2, 2)
+        made.append(torch.stack([torch.full((3, 2, 2), level / 255) for level in levels]))
         return made
 
     def levels(*groups):
         return [round(float(picture.mean()) * 255) for picture in _examples(list(groups))]
 
-    unseen, learned = shelf([1, 2, 3, 4]), shelf([11, 12, 13])
+    unseen, learned = images([1, 2, 3, 4]), images([11, 12, 13])
     none, some = torch.zeros(4, dtype=torch.bool), torch.tensor([False, True, False, True])
     late = torch.tensor([False, False, True])
     assert levels((unseen, some), (learned, late)) == [2, 4, 13]

@@ -27,7 +27,8 @@ from cnnviz.features.filling import Batches
 from cnnviz.features.looks import open_thumbnail, pixel_vector
 from cnnviz.features.maps import map_layer
 from cnnviz.features.peaks import Peaks
-from cnnviz.imaging import read_photo, to_pixels
+from cnnviz.imaging.image_io import read_pil_image
+from cnnviz.imaging.pixels import to_pixels
 from cnnviz.runtime.prefetch import prefetch
 
 SIZE = 64
@@ -53,7 +54,7 @@ class Reader:
         if path in self._broken:
             raise ImageError(f"'{path}' is broken.")
         self.read.append(path)
-        photo = read_photo(path)
+        photo = read_pil_image(path)
         return photo, to_pixels(photo, SIZE)
 
 
@@ -65,14 +66,14 @@ def test_vectors_and_predictions_are_the_networks(squeezenet, files, tmp_path):
     assert (filling.computed, filling.kept, filling.failed) == (len(files), 0, {})
     assert steps[-1].step == steps[-1].total == len(files)
     keys = list(files)
-    pixels = torch.cat([to_pixels(read_photo(path), SIZE) for path in files.values()])
+    pixels = torch.cat([to_pixels(read_pil_image(path), SIZE) for path in files.values()])
     expected = cnnviz.embed_images(squeezenet, pixels)
     np.testing.assert_allclose(features.store.vectors(keys), expected.numpy(), rtol=1e-4, atol=1e-3)
     top = squeezenet(pixels).softmax(1).max(1)
     guesses = predictions(features, keys)
     assert [index for index, _ in guesses] == top.indices.tolist()
     assert [p for _, p in guesses] == pytest.approx(top.values.tolist(), abs=1e-4)
-    first = read_photo(files[keys[0]])
+    first = read_pil_image(files[keys[0]])
     np.testing.assert_array_equal(looks.store.vectors(keys[:1])[0], pixel_vector(first))
     thumb = np.asarray(open_thumbnail(looks.store.notes(keys[:1])[0]), dtype=float)
     assert np.abs(thumb - np.asarray(first, dtype=float)).mean() < 8  # a JPEG of the same picture
@@ -84,7 +85,7 @@ def test_peaks_are_kept_as_they_are_found(squeezenet, files, tmp_path):
     fill(files, [aspect], Reader())
     key, path = next(iter(files.items()))
     kept = Peaks.unpack(aspect.store.vectors([key]))
-    maps = squeezenet.features(to_pixels(read_photo(path), SIZE), ["fire5"])["fire5"][0]
+    maps = squeezenet.features(to_pixels(read_pil_image(path), SIZE), ["fire5"])["fire5"][0]
     for channel in (0, 17, 255):
         assert kept.values[0, channel] == pytest.approx(float(maps[channel].max()), rel=1e-4, abs=1e-3)
         at = maps[channel, kept.rows[0, channel], kept.columns[0, channel]]

@@ -11,8 +11,8 @@ from PIL import Image
 
 import cnnviz
 from cnnviz.errors import UsageError
-from cnnviz.imaging import to_photo
 from cnnviz.imaging.checks import require_pixels
+from cnnviz.imaging.pixels import to_pil_image
 
 GOOD = torch.rand(1, 3, 64, 64, generator=torch.Generator().manual_seed(0))
 BYTES = (GOOD * 255).byte()
@@ -131,6 +131,6 @@ def test_pixels_to_be_written_are_never_cut_off_in_silence(tmp_path, pixels, mes
 
 
 def test_what_rounds_to_black_or_white_is_written():
-    photo = to_photo(torch.tensor([-0.0019, 1.0019]).view(1, 1, 1, 2))
+    photo = to_pil_image(torch.tensor([-0.0019, 1.0019]).view(1, 1, 1, 2))
     assert list(photo.tobytes()) == [0, 255]
-    assert list(to_photo(torch.tensor([-3.0, 7.0]).view(1, 1, 1, 2), clamp=True).tobytes()) == [0, 255]
+    assert list(to_pil_image(torch.tensor([-3.0, 7.0]).view(1, 1, 1, 2), clamp=True).tobytes()) == [0, 255]

@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from cnnviz.errors import UsageError
-from cnnviz.imaging import grid, panel
+from cnnviz.imaging.grid import grid, panel
 from cnnviz.imaging.text import Typeface, _dejavu, _missing
 
 LONG = "a caption far too long for any tile, that goes on and on until nobody could wish to read any more of it"
@@ -111,7 +111,7 @@ def test_figures_of_plain_and_of_foreign_names_have_one_typeface():
     left = (0, 300, one.width // 2, one.height)
     assert one.crop(left).tobytes() == other.crop(left).tobytes()
     text = "é × σ — кот ≥"
-    assert not _dejavu() or Typeface().drawable(text) == text
+    assert not _dejavu() or Typeface().to_supported(text) == text
 
 
 def test_a_panel_wraps_into_columns():
@@ -123,16 +123,16 @@ def test_a_panel_wraps_into_columns():
 @pytest.mark.parametrize("text", ["é × σ — … ß ł", "日本", "кот", "a\tb\nc", "\u200b\x07", "🐈", "e\u0301", ""])
 def test_no_empty_boxes_are_drawn(text: str, monkeypatch: pytest.MonkeyPatch):
     rich = Typeface()
-    assert not _missing(rich.drawable(text), rich._path)
+    assert not _missing(rich.to_supported(text), rich._path)
     monkeypatch.setattr("cnnviz.imaging.text._dejavu", lambda: None)
     plain = Typeface()
-    assert not _missing(plain.drawable(text), None)
+    assert not _missing(plain.to_supported(text), None)
     panel([tile(99, 99)], [text], text)
 
 
 def test_without_the_rich_face_signs_are_spelled_out(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr("cnnviz.imaging.text._dejavu", lambda: None)
-    assert Typeface().drawable("é × σ — ß → 日") == "e x sigma - ss -> ?"
+    assert Typeface().to_supported("é × σ — ß → 日") == "e x sigma - ss -> ?"
 
 
 @pytest.mark.parametrize("lines", [1, 2, 3])

@@ -10,9 +10,8 @@ import torch
 from PIL import Image
 
 from cnnviz.errors import UsageError
-from cnnviz.imaging import colorize, normalize, overlay, upsample
 from cnnviz.imaging.colormap import DIVERGING, SEQUENTIAL, color_table
-from cnnviz.imaging.heatmap import grey, smooth
+from cnnviz.imaging.heatmap import colorize, grayscale, normalize, overlay, smooth, upsample
 
 
 @pytest.fixture(autouse=True)
@@ -120,8 +119,8 @@ def test_smoothing_is_a_gaussian(sigma: float):
 
 
 def test_grey_maps_are_unclipped():
-    assert np.asarray(grey(np.array([[0.0, 1.0, 2.0]]))).tolist() == [[0, 128, 255]]
-    assert np.asarray(grey(np.array([[-2.0, 0.0, 2.0]]), signed=True)).tolist() == [[0, 128, 255]]
+    assert np.asarray(grayscale(np.array([[0.0, 1.0, 2.0]]))).tolist() == [[0, 128, 255]]
+    assert np.asarray(grayscale(np.array([[-2.0, 0.0, 2.0]]), signed=True)).tolist() == [[0, 128, 255]]
 
 
 def test_an_overlay_shows_the_photo_where_the_map_is_weak_and_heat_where_it_is_strong():

@@ -8,8 +8,7 @@ import torch
 from PIL import Image
 
 from cnnviz.errors import UsageError
-from cnnviz.imaging import Crop, to_photo, to_pixels
-from cnnviz.imaging.pixels import center_square
+from cnnviz.imaging.pixels import Crop, center_square, to_pil_image, to_pixels
 
 SIZES = [(320, 240), (240, 320), (501, 333), (97, 97), (224, 224), (1000, 150)]
 
@@ -101,33 +100,33 @@ def test_no_bomb_is_seen_in_a_photo_that_was_admitted(monkeypatch: pytest.Monkey
 
 def test_there_and_back_is_exact():
     original = photo(31, 17)
-    assert to_photo(to_pixels(original)).tobytes() == original.tobytes()
+    assert to_pil_image(to_pixels(original)).tobytes() == original.tobytes()
 
 
 @pytest.mark.parametrize("shape", [(1, 3, 4, 5), (3, 4, 5), (1, 1, 4, 5), (1, 4, 5), (4, 5)])
 def test_every_layout_becomes_a_photo(shape: tuple[int, ...]):
     values = torch.rand(shape, requires_grad=True)
-    result = to_photo(values)
+    result = to_pil_image(values)
     assert result.size == (5, 4)
     assert result.mode == ("RGB" if 3 in shape else "L")
-    assert result.tobytes() == to_photo(values.detach().numpy()).tobytes()
-    assert to_photo(values.bfloat16()).size == (5, 4)
+    assert result.tobytes() == to_pil_image(values.detach().numpy()).tobytes()
+    assert to_pil_image(values.bfloat16()).size == (5, 4)
 
 
 def test_values_are_clamped_and_rounded_to_nearest():
     values = np.array([[-1.0, 0.0, 0.5 / 255 + 1e-6, 1.49 / 255, 1.0, 7.0, np.nan, np.inf]])
-    assert np.asarray(to_photo(values, clamp=True)).tolist() == [[0, 0, 1, 1, 255, 255, 0, 255]]
+    assert np.asarray(to_pil_image(values, clamp=True)).tolist() == [[0, 0, 1, 1, 255, 255, 0, 255]]
 
 
 def test_bytes_pass_through():
     array = np.random.default_rng(0).integers(0, 256, (4, 5, 3), dtype=np.uint8)
-    assert (np.asarray(to_photo(array)) == array).all()
+    assert (np.asarray(to_pil_image(array)) == array).all()
 
 
 @pytest.mark.parametrize("shape", [(2, 3, 4, 5), (2, 4, 5), (5,), (1, 3, 0, 5)])
 def test_other_shapes_are_refused(shape: tuple[int, ...]):
     with pytest.raises(UsageError, match="no picture"):
-        to_photo(np.zeros(shape))
+        to_pil_image(np.zeros(shape))
 
 
 @pytest.mark.nightly

@@ -14,8 +14,8 @@ import numpy as np
 import pytest
 from PIL import Image, ImageCms
 
-from cnnviz.imaging import read_photo
-from cnnviz.imaging.opening import MAX_PIXELS
+from cnnviz.imaging.image_io import read_pil_image
+from cnnviz.imaging.image_reading import MAX_PIXELS
 
 
 def encoded(picture: Image.Image, format: str = "PNG", **options) -> bytes:
@@ -27,7 +27,7 @@ def encoded(picture: Image.Image, format: str = "PNG", **options) -> bytes:
 def read(content: bytes, **options) -> np.ndarray:
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        photo = read_photo(content, **options)
+        photo = read_pil_image(content, **options)
     assert photo.mode == "RGB"
     return np.asarray(photo).astype(int)
 
@@ -196,12 +196,12 @@ def test_broken_exif_is_passed_over(photo: Image.Image, format: str, exif: bytes
 def test_many_threads_read_at_once_and_leave_no_trace(photo: Image.Image):
     content, filters, limit = encoded(photo), list(warnings.filters), Image.MAX_IMAGE_PIXELS
     with ThreadPoolExecutor(8) as pool:
-        sizes = list(pool.map(lambda n: read_photo(content, max_pixels=MAX_PIXELS + n).size, range(64)))
+        sizes = list(pool.map(lambda n: read_pil_image(content, max_pixels=MAX_PIXELS + n).size, range(64)))
     assert set(sizes) == {(64, 48)}
     assert (list(warnings.filters), Image.MAX_IMAGE_PIXELS) == (filters, limit)
 
 
 def test_importing_the_room_imports_neither_torch_nor_matplotlib():
-    code = "import sys, cnnviz.imaging.files; print({'torch', 'matplotlib'} & set(sys.modules))"
+    code = "import sys, cnnviz.imaging.image_io; print({'torch', 'matplotlib'} & set(sys.modules))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "set()"

@@ -14,8 +14,8 @@ import pytest
 from PIL import Image
 
 from cnnviz.errors import ImageError, UsageError
-from cnnviz.imaging import read_photo
-from cnnviz.imaging.opening import shown
+from cnnviz.imaging.image_io import read_pil_image
+from cnnviz.imaging.image_reading import display_name
 
 CUTS = (0.1, 0.5, 0.95)
 
@@ -99,9 +99,9 @@ def refusal(source, **options) -> str:
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         with pytest.raises(ImageError) as caught:
-            read_photo(source, **options)
+            read_pil_image(source, **options)
     message = str(caught.value)
-    assert message.startswith(shown(source))
+    assert message.startswith(display_name(source))
     assert message.endswith(".")
     assert message.isprintable()
     assert "object at 0x" not in message
@@ -112,16 +112,16 @@ def refusal(source, **options) -> str:
 def test_bad_content_is_refused_from_file_and_from_memory(tmp_path: Path, kind: str):
     path = tmp_path / "photo.png"
     path.write_bytes(CONTENTS[kind])
-    assert refusal(path).removeprefix(shown(path)) == refusal(CONTENTS[kind]).removeprefix("<stdin>")
+    assert refusal(path).removeprefix(display_name(path)) == refusal(CONTENTS[kind]).removeprefix("<stdin>")
 
 
 @pytest.mark.parametrize("format", ["PNG", "JPEG", "WEBP", "GIF", "TIFF"])
 def test_a_cut_picture_is_whole_or_refused(format: str):
     whole = saved(format)
-    pixels = read_photo(whole).tobytes()
+    pixels = read_pil_image(whole).tobytes()
     for cut in range(1, len(whole), max(1, len(whole) // 60)):
         try:
-            assert read_photo(whole[:cut]).tobytes() == pixels
+            assert read_pil_image(whole[:cut]).tobytes() == pixels
         except ImageError:
             continue
 
@@ -172,7 +172,7 @@ def test_the_limit_on_pixels_is_checked_before_decoding():
     assert "50 × 40 = 2,000 pixels" in message
     assert "1,999" in message
     assert "--max-pixels" in message
-    assert read_photo(saved("PNG"), max_pixels=2000).size == (50, 40)
+    assert read_pil_image(saved("PNG"), max_pixels=2000).size == (50, 40)
     assert "3,600,000,000 pixels" in refusal(CONTENTS["png bomb"])
     assert "60000 × 60000" in refusal(CONTENTS["png bomb"], max_pixels=3_599_999_999)
 
@@ -182,7 +182,7 @@ def test_pillows_own_limit_gives_way_for_one_reading_only(monkeypatch: pytest.Mo
     filters = list(warnings.filters)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        assert read_photo(saved("PNG")).size == (50, 40)
+        assert read_pil_image(saved("PNG")).size == (50, 40)
     assert Image.MAX_IMAGE_PIXELS == 500
     assert warnings.filters == filters
     with pytest.raises(Image.DecompressionBombError):
@@ -191,6 +191,6 @@ def test_pillows_own_limit_gives_way_for_one_reading_only(monkeypatch: pytest.Mo
 
 def test_arguments_that_make_no_sense():
     with pytest.raises(UsageError, match="no colour 'whiet'"):
-        read_photo(saved("PNG"), background="whiet")
+        read_pil_image(saved("PNG"), background="whiet")
     with pytest.raises(UsageError, match="positive"):
-        read_photo(saved("PNG"), max_pixels=0)
+        read_pil_image(saved("PNG"), max_pixels=0)

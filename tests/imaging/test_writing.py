@@ -14,7 +14,9 @@ from PIL import Image
 
 from cnnviz import __version__
 from cnnviz.errors import ImageError, UsageError
-from cnnviz.imaging import FORMATS, encode, read_photo, read_recipe, write_image
+from cnnviz.imaging.encoding import FORMATS, encode
+from cnnviz.imaging.image_io import read_pil_image, write_image
+from cnnviz.imaging.recipe import read_recipe
 
 RECIPE = {
     "command": "saliency",
@@ -39,7 +41,7 @@ def test_every_format_keeps_picture_and_recipe(tmp_path: Path, photo: Image.Imag
     path = write_image(photo, tmp_path / f"out{suffix}", RECIPE)
     assert read_recipe(path) == RECIPE
     assert read_recipe(path.read_bytes()) == RECIPE
-    error = np.abs(np.asarray(read_photo(path)).astype(int) - np.asarray(photo))
+    error = np.abs(np.asarray(read_pil_image(path)).astype(int) - np.asarray(photo))
     assert error.mean() <= (0 if suffix.lower() in {".png", ".tif", ".tiff"} else 8)
     assert names(tmp_path) == [path.name]
     with Image.open(path) as picture:
@@ -89,7 +91,7 @@ def test_no_metadata_of_the_photo_slips_through(photo: Image.Image):
 
 def test_pixels_and_transparency(tmp_path: Path, photo: Image.Image):
     path = write_image(np.full((3, 4, 5), 0.5, np.float32), tmp_path / "grey.png")
-    assert read_photo(path).getpixel((0, 0)) == (128, 128, 128)
+    assert read_pil_image(path).getpixel((0, 0)) == (128, 128, 128)
     clear = photo.convert("RGBA")
     for format, mode in (("png", "RGBA"), ("jpg", "RGB")):
         with Image.open(BytesIO(encode(clear, format))) as picture:
@@ -99,7 +101,7 @@ def test_pixels_and_transparency(tmp_path: Path, photo: Image.Image):
 def test_jpeg_keeps_fine_colour():
     red = np.zeros((16, 16, 3), np.uint8)
     red[:, ::2, 0] = 255
-    error = np.abs(np.asarray(read_photo(encode(Image.fromarray(red), "jpg"))).astype(int) - red)
+    error = np.abs(np.asarray(read_pil_image(encode(Image.fromarray(red), "jpg"))).astype(int) - red)
     assert error.mean() < 4
 
 
@@ -125,7 +127,7 @@ def test_nothing_is_overwritten_unasked(tmp_path: Path, photo: Image.Image):
         write_image(photo, path)
     assert path.read_bytes() == b"precious"
     write_image(photo, path, force=True)
-    assert read_photo(path).size == photo.size
+    assert read_pil_image(path).size == photo.size
     link = tmp_path / "link.png"
     link.symlink_to(tmp_path / "gone.png")
     with pytest.raises(ImageError, match="exists already"):
@@ -162,7 +164,7 @@ def test_file_systems_without_hard_links_work_too(tmp_path: Path, photo: Image.I
         raise OSError(95, "Operation not supported")
 
     monkeypatch.setattr(os, "link", refuse)
-    assert read_photo(write_image(photo, tmp_path / "out.png")).size == photo.size
+    assert read_pil_image(write_image(photo, tmp_path / "out.png")).size == photo.size
     assert names(tmp_path) == ["out.png"]
 
     monkeypatch.setattr(Path, "replace", refuse)
@@ -222,7 +224,7 @@ def test_unknown_extensions_list_what_there_is(tmp_path: Path, photo: Image.Imag
     with pytest.raises(UsageError, match=r"\.png, \.jpg, \.webp, \.tif, \.gif"):
         write_image(photo, tmp_path / name)
     assert names(tmp_path) == []
-    assert read_photo(write_image(photo, tmp_path / name, format="png")).size == photo.size
+    assert read_pil_image(write_image(photo, tmp_path / name, format="png")).size == photo.size
 
 
 def test_senseless_settings(photo: Image.Image):

@@ -10,7 +10,7 @@ import torch
 from PIL import Image
 
 import cnnviz
-from cnnviz.imaging import to_pixels
+from cnnviz.imaging.pixels import to_pixels
 from cnnviz.network import architecture, catalogue, loading
 
 models = pytest.importorskip("torchvision.models")

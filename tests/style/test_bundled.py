@@ -9,7 +9,7 @@ import pytest
 import torch
 
 import cnnviz
-from cnnviz.imaging import read_image
+from cnnviz.imaging.image_io import read_image
 from cnnviz.style.model_file import BUNDLED_FILE, load_fast_style, read_metadata, thumbnail
 from cnnviz.style.perceptual_loss import PerceptualLoss
 from cnnviz.style.training import TrainingSettings

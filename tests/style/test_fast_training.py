@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from cnnviz.errors import DivergedError, ImageError, UsageError
-from cnnviz.imaging import read_image
+from cnnviz.imaging.image_io import read_image
 from cnnviz.network import Network
 from cnnviz.network.spec import InputSpec
 from cnnviz.style.dataset import Crops, varied

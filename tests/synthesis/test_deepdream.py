@@ -9,7 +9,7 @@ from torch import nn
 
 import cnnviz
 from cnnviz.errors import UsageError
-from cnnviz.imaging import to_photo, to_pixels
+from cnnviz.imaging.pixels import to_pil_image, to_pixels
 from cnnviz.network import Network
 from cnnviz.synthesis.deepdream import (
     Objective,
@@ -173,7 +173,7 @@ def test_every_family_has_layers_to_dream_of(name, layer):
 @pytest.mark.parametrize("name", ["astronaut.png", "rocket.jpg"])
 def test_a_dream_at_defaults_raises_its_layer_threefold_on_the_written_picture(squeezenet, samples, name):
     photo = cnnviz.read_image(samples / name, 512)
-    written = to_pixels(to_photo(dream(squeezenet, photo, keep_color=0.3)))
+    written = to_pixels(to_pil_image(dream(squeezenet, photo, keep_color=0.3)))
     assert written.shape == photo.shape
     assert activation_gain(squeezenet, photo, written, ["fire7"]) >= 3
     change = (written - photo).abs().mean((0, 1))

@@ -6,8 +6,8 @@ import pytest
 import torch
 
 from cnnviz.errors import UsageError
-from cnnviz.imaging import to_photo, to_pixels
-from cnnviz.imaging.likeness import psnr
+from cnnviz.imaging.image_metrics import psnr
+from cnnviz.imaging.pixels import to_pil_image, to_pixels
 from cnnviz.synthesis.inversion import feature_error, inversion_layers, invert
 
 
@@ -65,6 +65,6 @@ def test_every_family_has_a_strip(name):
 def test_a_photo_comes_back_from_its_features(squeezenet, chelsea, layer, error, decibel):
     """The bounds are those of 400 passes; fewer do."""
     photo = invert(squeezenet, chelsea, layer, steps=150)
-    written = to_photo(photo)
+    written = to_pil_image(photo)
     assert feature_error(squeezenet, to_pixels(written), chelsea, [layer])[layer] <= error
-    assert psnr(written, to_photo(chelsea)) >= decibel
+    assert psnr(written, to_pil_image(chelsea)) >= decibel

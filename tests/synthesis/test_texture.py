@@ -9,7 +9,7 @@ import torch.nn.functional as F
 
 import cnnviz
 from cnnviz.errors import UsageError
-from cnnviz.imaging import to_photo, to_pixels
+from cnnviz.imaging.pixels import to_pil_image, to_pixels
 from cnnviz.network.variants import with_average_pooling
 from cnnviz.synthesis import scanline_texture, synthesize_texture
 from cnnviz.synthesis.feature_statistics import gram_distance, moments
@@ -75,7 +75,7 @@ def _apart(squeezenet, found, sample):
 @pytest.mark.slow
 def test_larger_than_the_sample_it_keeps_the_statistics(squeezenet, gravel):
     """Eight-bit, three times the sample's area; the quarters of a photo of gravel are farther apart than this."""
-    made = to_pixels(to_photo(synthesize_texture(squeezenet, gravel, (96, 128), steps=100)))
+    made = to_pixels(to_pil_image(synthesize_texture(squeezenet, gravel, (96, 128), steps=100)))
     assert _apart(squeezenet, made, gravel) < 0.03
     # No copy: wherever the sample is laid, the picture is another.
     nearest = min(

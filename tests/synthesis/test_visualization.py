@@ -9,7 +9,7 @@ from torch import nn
 
 import cnnviz
 from cnnviz.errors import UsageError
-from cnnviz.imaging import to_photo, to_pixels
+from cnnviz.imaging.pixels import to_pil_image, to_pixels
 from cnnviz.synthesis import Channels, Classes, facet_starts
 from cnnviz.synthesis.objectives import activation_of
 from cnnviz.synthesis.regularizers import likeness
@@ -17,7 +17,7 @@ from cnnviz.synthesis.visualization import visualize_subject
 
 
 def _written(pixels):
-    return torch.cat([to_pixels(to_photo(one)) for one in pixels.split(1)])
+    return torch.cat([to_pixels(to_pil_image(one)) for one in pixels.split(1)])
 
 
 @pytest.mark.slow

@@ -15,9 +15,9 @@ from PIL import Image
 from cnnviz.errors import ImageError
 from cnnviz.imaging.color import parse_color, to_srgb
 from cnnviz.imaging.encoding import FORMATS, encode, format_of
-from cnnviz.imaging.opening import MAX_PIXELS, Source, opened, reason, shown
-from cnnviz.imaging.pixels import Crop, to_photo, to_pixels
-from cnnviz.imaging.video import VIDEO, encode_video
+from cnnviz.imaging.image_reading import MAX_PIXELS, FileSource, display_name, open_image, os_error_text
+from cnnviz.imaging.pixels import Crop, to_pil_image, to_pixels
+from cnnviz.imaging.video_io import MP4, encode_video
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -26,11 +26,11 @@ __all__ = [
     "FORMATS",
     "MAX_PIXELS",
     "SUFFIXES",
-    "Pieces",
+    "ByteChunks",
     "encode",
     "read_image",
-    "read_photo",
-    "to_photo",
+    "read_pil_image",
+    "to_pil_image",
     "to_pixels",
     "write_bytes",
     "write_image",
@@ -54,7 +54,7 @@ _UPRIGHT = {
 }
 
 
-def read_photo(source: Source, *, background: str = "white", max_pixels: int = MAX_PIXELS) -> Image.Image:
+def read_pil_image(source: FileSource, *, background: str = "white", max_pixels: int = MAX_PIXELS) -> Image.Image:
     """Read a picture whole, upright, in sRGB, as eight-bit ``RGB``.
 
     The EXIF orientation is applied, the ICC profile converted, transparency filled, sixteen bits scaled to
@@ -70,7 +70,7 @@ def read_photo(source: Source, *, background: str = "white", max_pixels: int = M
     damaged, or too large; UsageError if there is no such colour.
     """
     fill = parse_color(background)
-    with opened(source, max_pixels) as picture:
+    with open_image(source, max_pixels) as picture:
         picture.load()
         return _upright(to_srgb(picture, fill), _orientation(picture))
 
@@ -88,7 +88,7 @@ def _upright(photo: Image.Image, orientation: int) -> Image.Image:
 
 
 def read_image(
-    source: Source,
+    source: FileSource,
     size: int | tuple[int, int] | None = None,
     crop: bool | Crop = False,
     *,
@@ -106,10 +106,10 @@ def read_image(
         background: The colour seen through transparent pixels.
         max_pixels: Larger pictures are refused before they are decoded.
 
-    Raises ImageError if the picture cannot be read whole (see ``read_photo``), UsageError for a senseless
+    Raises ImageError if the picture cannot be read whole (see ``read_pil_image``), UsageError for a senseless
     size or colour.
     """
-    return to_pixels(read_photo(source, background=background, max_pixels=max_pixels), size, crop)
+    return to_pixels(read_pil_image(source, background=background, max_pixels=max_pixels), size, crop)
 
 
 def write_image(
@@ -125,7 +125,7 @@ def write_image(
     """Write a picture to a file, whole or not at all, and return its path.
 
     Args:
-        image: A photo; pixels (1, 3, H, W) in [0, 1] as ``to_photo`` takes them; or a list of either, the
+        image: A photo; pixels (1, 3, H, W) in [0, 1] as ``to_pil_image`` takes them; or a list of either, the
             frames of a moving picture (.gif, .webp, .mp4).
         path: Its extension gives the format: .png, .jpg, .webp, .tif, .gif or .mp4.
         recipe: What made the picture, carried in its metadata; see ``read_recipe``.
@@ -138,7 +138,7 @@ def write_image(
     UsageError for an unknown extension.
     """
     target = Path(path)
-    if target.suffix.lower() == VIDEO and format is None:
+    if target.suffix.lower() == MP4 and format is None:
         _check_target(target, force)
         frames = list(image) if isinstance(image, Sequence) else [image]
         return write_bytes(encode_video(frames, recipe, duration=duration, quality=quality), target, force=force)
@@ -148,7 +148,7 @@ def write_image(
 
 
 @dataclass(frozen=True)
-class Pieces:
+class ByteChunks:
     """The contents of a file too large to be held: ``make`` gives them piece by piece, from the start each time."""
 
     make: Callable[[], Iterator[bytes]]
@@ -157,7 +157,7 @@ class Pieces:
         return self.make()
 
 
-def write_bytes(content: bytes | Pieces, path: str | Path, *, force: bool = False) -> Path:
+def write_bytes(content: bytes | ByteChunks, path: str | Path, *, force: bool = False) -> Path:
     """Write any file whole or not at all, and return its path.
 
     Raises ImageError if it exists (without ``force``), its folder does not, or the disk refuses.
@@ -169,11 +169,11 @@ def write_bytes(content: bytes | Pieces, path: str | Path, *, force: bool = Fals
     except FileExistsError as error:
         raise _taken(target) from error
     except OSError as error:
-        raise ImageError(f"{shown(target)} cannot be written: {reason(error)}.") from error
+        raise ImageError(f"{display_name(target)} cannot be written: {os_error_text(error)}.") from error
     return target
 
 
-def check_place(target: Path, probed: set[Path]) -> set[Path]:
+def check_writable(target: Path, probed: set[Path]) -> set[Path]:
     """Find out before any work that a file could not be written; gives the folders known to take files.
 
     Raises ImageError where the name is taken by something else than a file, or its folder, or the one it would be made
@@ -183,7 +183,9 @@ def check_place(target: Path, probed: set[Path]) -> set[Path]:
     while not os.path.lexists(folder) and folder != folder.parent:
         folder = folder.parent
     if not os.path.isdir(folder):  # noqa: PTH112
-        raise ImageError(f"The folder {shown(target.parent)} cannot be made: {shown(folder)} is no folder.")
+        raise ImageError(
+            f"The folder {display_name(target.parent)} cannot be made: {display_name(folder)} is no folder."
+        )
     if folder == target.parent and os.path.lexists(target):
         _check_target(target, force=True)
     if folder in probed:
@@ -193,32 +195,31 @@ def check_place(target: Path, probed: set[Path]) -> set[Path]:
         scrap.open("xb").close()
         scrap.unlink()
     except OSError as error:
-        raise ImageError(f"{shown(target)} cannot be written: {reason(error)}.") from error
+        raise ImageError(f"{display_name(target)} cannot be written: {os_error_text(error)}.") from error
     return probed | {folder}
 
 
 def _check_target(target: Path, force: bool) -> None:
     """Refuse early what would fail after the work: an existing file, a missing folder, a device."""
     if not os.path.isdir(target.parent):  # noqa: PTH112 (Path.is_dir raises where it may not look)
-        raise ImageError(
-            f"{shown(target)} cannot be written: there is no folder {shown(target.parent)}; make it first."
-        )
+        folder = display_name(target.parent)
+        raise ImageError(f"{display_name(target)} cannot be written: there is no folder {folder}; make it first.")
     try:
         mode = target.lstat().st_mode
     except OSError:
         return  # nothing there yet; if the name itself is impossible, writing will say so
     except ValueError as error:
-        raise ImageError(f"{shown(target)} cannot be the name of a file.") from error
+        raise ImageError(f"{display_name(target)} cannot be the name of a file.") from error
     if stat.S_ISDIR(mode):
-        raise ImageError(f"{shown(target)} is a folder; name a file in it.")
+        raise ImageError(f"{display_name(target)} is a folder; name a file in it.")
     if not stat.S_ISREG(mode) and not stat.S_ISLNK(mode):
-        raise ImageError(f"{shown(target)} is a pipe or device, not a file; '-' writes to standard output.")
+        raise ImageError(f"{display_name(target)} is a pipe or device, not a file; '-' writes to standard output.")
     if not force:
         raise _taken(target)
 
 
 def _taken(target: Path) -> ImageError:
-    return ImageError(f"{shown(target)} exists already.", remedy="overwrite")
+    return ImageError(f"{display_name(target)} exists already.", remedy="overwrite")
 
 
 def _write_atomically(pieces: Iterable[bytes], target: Path, force: bool) -> None:

@@ -11,10 +11,10 @@ from torch import Tensor
 from cnnviz.errors import ImageError
 
 
-class Shelf:
+class DiskImages:
     """Many pictures (N, 3, H, W) of 8 bits: taken by a slice or by indices (K,), they come as pixels in [0, 1].
 
-    The file has no name and goes with the process (``TMPDIR`` says where). ``chosen`` gives some of the pictures
+    The file has no name and goes with the process (``TMPDIR`` says where). ``subset`` gives some of the pictures
     without copying them; only a whole shelf can be added to.
     """
 
@@ -34,7 +34,7 @@ class Shelf:
     def __len__(self) -> int:
         return len(self._places)
 
-    def add(self, pixels: Tensor) -> None:
+    def append(self, pixels: Tensor) -> None:
         """Keep pictures (N, 3, H, W) in [0, 1], rounded to 8 bits. ImageError where the disk has no room for them."""
         values = (pixels.detach().cpu().clamp(0, 1) * 255).round().to(torch.uint8)
         place = len(self)
@@ -55,8 +55,8 @@ class Shelf:
             self._file.readinto(row)  # type: ignore[attr-defined,arg-type]
         return torch.from_numpy(found).view(-1, 3, *self._size).float() / 255
 
-    def chosen(self, order: Tensor) -> Shelf:
+    def subset(self, order: Tensor) -> DiskImages:
         """Those pictures alone, in that order."""
-        some = object.__new__(Shelf)
+        some = object.__new__(DiskImages)
         some.__dict__ = {**self.__dict__, "_places": [self._places[n] for n in order.tolist()]}
         return some

@@ -14,8 +14,9 @@ import pytest
 from PIL import Image, PngImagePlugin
 
 from cnnviz.errors import ImageError
-from cnnviz.imaging import kinds, opening, read_photo
+from cnnviz.imaging import file_types, image_reading
 from cnnviz.imaging.color import to_srgb
+from cnnviz.imaging.image_io import read_pil_image
 
 RAMP = np.linspace(0, 1, 20 * 30).reshape(20, 30)
 WIDTH, HEIGHT = 30, 20
@@ -23,7 +24,7 @@ WIDTH, HEIGHT = 30, 20
 
 def refusal(content: bytes) -> str:
     with pytest.raises(ImageError) as caught:
-        read_photo(content)
+        read_pil_image(content)
     assert str(caught.value).isprintable()
     return str(caught.value)
 
@@ -79,7 +80,7 @@ STARTS = {
 def test_a_file_is_named_for_what_it_is(monkeypatch: pytest.MonkeyPatch, kind: str):
     monkeypatch.setitem(sys.modules, "pillow_heif", None)
     monkeypatch.setitem(sys.modules, "pillow_jxl", None)
-    monkeypatch.setattr(kinds, "find_spec", lambda name: None)
+    monkeypatch.setattr(file_types, "find_spec", lambda name: None)
     assert kind in refusal(STARTS[kind] + bytes(300))
 
 
@@ -104,7 +105,7 @@ def test_a_tiff_that_is_not_read_is_described(content: bytes, words: str):
 
 def test_twelve_bits_reach_white():
     """Pillow hands out 0 to 4095, which would be all but black if taken as sixteen bits."""
-    photo = np.asarray(read_photo(tiff(packed(np.rint(RAMP * 4095)), 12)))
+    photo = np.asarray(read_pil_image(tiff(packed(np.rint(RAMP * 4095)), 12)))
     assert np.abs(photo[..., 0] - RAMP * 255).max() <= 1
 
 
@@ -112,9 +113,9 @@ def test_twelve_bits_reach_white():
 def test_floats_are_scaled_as_documented(scale: float, offset: float):
     """Within [0, 1] as they are, else from the least to the largest; no number at all is black."""
     values = (RAMP * scale + offset).astype("<f4")
-    photo = np.asarray(read_photo(tiff(values.tobytes(), 32, t339=3)))
+    photo = np.asarray(read_pil_image(tiff(values.tobytes(), 32, t339=3)))
     assert np.abs(photo[..., 0] - RAMP * 255).max() <= 1
-    dark = np.asarray(read_photo(tiff((RAMP.astype("<f4") * np.nan).tobytes(), 32, t339=3)))
+    dark = np.asarray(read_pil_image(tiff((RAMP.astype("<f4") * np.nan).tobytes(), 32, t339=3)))
     assert dark.max() == 0
 
 
@@ -131,13 +132,13 @@ def test_texts_of_many_megabytes_do_no_harm(zipped: bool):
         info.add_text(f"text{number}", "abcdefg " * 300_000, zip=zipped)
         info.add_itxt(f"more{number}", "abcdefg " * 300_000, zip=zipped)
     limits = PngImagePlugin.MAX_TEXT_CHUNK, PngImagePlugin.MAX_TEXT_MEMORY
-    assert read_photo(png(info)).tobytes() == read_photo(png()).tobytes()
+    assert read_pil_image(png(info)).tobytes() == read_pil_image(png()).tobytes()
     assert limits == (PngImagePlugin.MAX_TEXT_CHUNK, PngImagePlugin.MAX_TEXT_MEMORY)
 
 
 def test_a_color_profile_of_megabytes_does_no_harm():
     noise = np.random.default_rng(0).bytes(3 << 20)
-    assert read_photo(png(icc_profile=noise)).tobytes() == read_photo(png()).tobytes()
+    assert read_pil_image(png(icc_profile=noise)).tobytes() == read_pil_image(png()).tobytes()
 
 
 def test_a_text_that_is_a_bomb_is_named():
@@ -161,9 +162,9 @@ def test_a_plugin_that_is_installed_is_used(monkeypatch: pytest.MonkeyPatch):
         Image.register_open("HEIC-TEST", read, accept)  # type: ignore[arg-type]
 
     monkeypatch.setitem(sys.modules, "pillow_heif", types.SimpleNamespace(register_heif_opener=register))
-    monkeypatch.setattr(opening, "_tried", set())
+    monkeypatch.setattr(image_reading, "_tried", set())
     try:
-        assert read_photo(STARTS["HEIC"] + bytes(300)).getpixel((0, 0)) == (255, 0, 0)
+        assert read_pil_image(STARTS["HEIC"] + bytes(300)).getpixel((0, 0)) == (255, 0, 0)
     finally:
         Image.OPEN.pop("HEIC-TEST", None)
         Image.ID.remove("HEIC-TEST")

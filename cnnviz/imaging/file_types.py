@@ -12,7 +12,7 @@ RAW = frozenset(
     {".dng", ".nef", ".nrw", ".cr2", ".cr3", ".crw", ".arw", ".srf", ".sr2", ".raf", ".orf", ".rw2"}
     | {".pef", ".srw", ".x3f", ".3fr", ".iiq", ".erf", ".kdc", ".mrw"}
 )
-UNREAD = RAW | {".heic", ".heif", ".hif", ".jxl", ".exr", ".hdr"}
+UNREADABLE_SUFFIXES = RAW | {".heic", ".heif", ".hif", ".jxl", ".exr", ".hdr"}
 """The extensions, in lower case, of pictures that are not read, or only with a plugin: in a folder each of them is an
 error, where files of other kinds are passed over."""
 
@@ -67,7 +67,7 @@ def load_plugin(kind: str) -> bool:
     return True
 
 
-def described(start: bytes) -> str | None:
+def describe_file(start: bytes) -> str | None:
     """What a file is, to stand behind its name, by its first bytes (a few hundred); None if they tell nothing."""
     kind = plugin_for(start)
     if kind is not None and find_spec(_PLUGINS[kind][0]):
@@ -77,7 +77,7 @@ def described(start: bytes) -> str | None:
     return next((words for pattern, words in _STARTS if re.match(pattern, start, re.DOTALL | re.IGNORECASE)), None)
 
 
-def raw_photo(picture: Image.Image, start: bytes) -> str | None:
+def describe_raw_preview(picture: Image.Image, start: bytes) -> str | None:
     """What an opened TIFF is if it is the preview inside a camera's raw photo; None if it is not."""
     tags: Any = getattr(picture, "tag_v2", {})
     if 50706 in tags:  # DNGVersion
@@ -92,7 +92,7 @@ _SAMPLES = {1: "whole numbers", 2: "signed numbers", 3: "floats", 5: "complex nu
 _SENSORS = (32803, 34892)  # photometric interpretations: a color filter array, and the same in linear light
 
 
-def described_tiff(file: BinaryIO) -> str | None:
+def describe_tiff(file: BinaryIO) -> str | None:
     """What a TIFF is that Pillow does not read, to stand behind its name; None if its tags cannot be read either."""
     from PIL.TiffImagePlugin import ImageFileDirectory_v2
 

@@ -15,9 +15,9 @@ from typing import Any, BinaryIO
 from PIL import Image, PngImagePlugin
 
 from cnnviz.errors import CnnvizError, ImageError, UsageError
-from cnnviz.imaging import kinds
+from cnnviz.imaging.file_types import describe_file, describe_raw_preview, describe_tiff, load_plugin, plugin_for
 
-Source = str | Path | bytes
+FileSource = str | Path | bytes
 """Where a picture comes from: a path, or the bytes of the file itself (as read from standard input)."""
 
 MAX_PIXELS = 178_956_970
@@ -33,7 +33,7 @@ _HEAD = 512  # bytes that tell what a file is
 _SIGNATURES = (b"\x89PNG", b"\xff\xd8\xff", b"GIF8", b"II*\0", b"MM\0*", b"RIFF", b"BM")
 
 
-class _PillowHush:
+class PillowLimits:
     """While pictures are read: no warnings from Pillow, and its own limits at least as high as ours.
 
     Pillow knows them only as settings of the whole process. They are changed when the first reader enters and
@@ -82,46 +82,46 @@ def _limit_text(chunk: int, total: int) -> None:
     PngImagePlugin.MAX_TEXT_CHUNK, PngImagePlugin.MAX_TEXT_MEMORY = chunk, total
 
 
-_hush = _PillowHush()
+_pillow_limits = PillowLimits()
 
 
-class FileBytes(bytes):
+class NamedBytes(bytes):
     """The bytes of a file that lies elsewhere, with the name messages are to call it by."""
 
     name: str
 
-    def __new__(cls, content: bytes, name: str) -> FileBytes:
+    def __new__(cls, content: bytes, name: str) -> NamedBytes:
         found = super().__new__(cls, content)
         found.name = name
         return found
 
 
-def file_bytes(path: Path) -> bytes:
+def read_file_bytes(path: Path) -> bytes:
     """All of a picture's file, unread; ImageError if there is none, it is empty, or it cannot be read."""
-    name = shown(path)
+    name = display_name(path)
     _check_file(path, name)
     try:
         return path.read_bytes()
     except OSError as error:
-        raise ImageError(f"{name} cannot be read: {reason(error)}.") from error
+        raise ImageError(f"{name} cannot be read: {os_error_text(error)}.") from error
 
 
-def shown(source: Source) -> str:
+def display_name(source: FileSource) -> str:
     """How messages name a source: its path in quotes, odd characters escaped; ``<stdin>`` for bytes of no file."""
-    if isinstance(source, bytes) and not isinstance(source, FileBytes):
+    if isinstance(source, bytes) and not isinstance(source, NamedBytes):
         return "<stdin>"
-    name = source.name if isinstance(source, FileBytes) else str(source)
+    name = source.name if isinstance(source, NamedBytes) else str(source)
     return f"'{name}'" if name.isprintable() else f"'{ascii(name)[1:-1]}'"
 
 
-def reason(error: OSError) -> str:
+def os_error_text(error: OSError) -> str:
     """The operating system's word for what went wrong, to stand inside a sentence."""
     word = error.strerror or str(error) or type(error).__name__
     return word[:1].lower() + word[1:]
 
 
 @contextmanager
-def opened(source: Source, max_pixels: int = MAX_PIXELS) -> Iterator[Image.Image]:
+def open_image(source: FileSource, max_pixels: int = MAX_PIXELS) -> Iterator[Image.Image]:
     """Open a picture for the length of a ``with`` block; only its header has been read on entry.
 
     Raises ImageError for all that can be wrong with the file, also when it shows only inside the block, as
@@ -129,9 +129,9 @@ def opened(source: Source, max_pixels: int = MAX_PIXELS) -> Iterator[Image.Image
     """
     if max_pixels < 1:
         raise UsageError(f"The largest number of pixels must be positive, not {max_pixels}.")
-    name = shown(source)
+    name = display_name(source)
     _check_file(source, name)
-    with _hush(max_pixels):
+    with _pillow_limits(max_pixels):
         try:
             with _open(source, name) as picture:
                 _check_header(picture, name, max_pixels)
@@ -149,7 +149,7 @@ def opened(source: Source, max_pixels: int = MAX_PIXELS) -> Iterator[Image.Image
             raise ImageError(_damaged(error, name)) from error
 
 
-def _check_file(source: Source, name: str) -> None:
+def _check_file(source: FileSource, name: str) -> None:
     """Refuse what is no file with something in it. Nothing is opened yet: a pipe would wait forever."""
     size = len(source) if isinstance(source, bytes) else _size_of_file(source, name)
     if size == 0:
@@ -162,7 +162,7 @@ def _size_of_file(path: str | Path, name: str) -> int:
     except (FileNotFoundError, NotADirectoryError) as error:
         raise ImageError(f"{name} does not exist.") from error
     except OSError as error:
-        raise ImageError(f"{name} cannot be read: {reason(error)}.") from error
+        raise ImageError(f"{name} cannot be read: {os_error_text(error)}.") from error
     except (ValueError, RuntimeError) as error:
         raise ImageError(f"{name} cannot be the name of a file.") from error
     if stat.S_ISDIR(status.st_mode):
@@ -172,47 +172,47 @@ def _size_of_file(path: str | Path, name: str) -> int:
     return status.st_size
 
 
-def _open(source: Source, name: str) -> Image.Image:
+def _open(source: FileSource, name: str) -> Image.Image:
     try:
         return Image.open(BytesIO(source) if isinstance(source, bytes) else source)
     except Image.UnidentifiedImageError as error:
-        kind = kinds.plugin_for(_start(source))
+        kind = plugin_for(_start(source))
         if kind is not None and kind not in _tried:
             _tried.add(kind)
-            if kinds.load_plugin(kind):
+            if load_plugin(kind):
                 return _open(source, name)
         raise ImageError(_unidentified(source, name)) from error
     except PermissionError as error:
-        raise ImageError(f"{name} cannot be read: {reason(error)}.") from error
+        raise ImageError(f"{name} cannot be read: {os_error_text(error)}.") from error
 
 
 _tried: set[str] = set()
 """The formats whose plugin has been looked for: once loaded, Pillow knows them."""
 
 
-def _start(source: Source) -> bytes:
+def _start(source: FileSource) -> bytes:
     with _stream(source) as file:
         return file.read(_HEAD)
 
 
-def _stream(source: Source) -> BinaryIO:
+def _stream(source: FileSource) -> BinaryIO:
     return BytesIO(source) if isinstance(source, bytes) else Path(source).open("rb")
 
 
-def _check_kind(picture: Image.Image, source: Source, name: str) -> None:
+def _check_kind(picture: Image.Image, source: FileSource, name: str) -> None:
     """Refuse what opens as a picture and is none: a file of measurements, or the preview in a raw photo."""
     start = _start(source) if picture.format in {"TIFF", *_MEASUREMENTS} else b""
-    words = kinds.raw_photo(picture, start) if picture.format == "TIFF" else kinds.described(start)
+    words = describe_raw_preview(picture, start) if picture.format == "TIFF" else describe_file(start)
     if words is not None:
         raise ImageError(f"{name} {words}.")
 
 
-def _unidentified(source: Source, name: str) -> str:
+def _unidentified(source: FileSource, name: str) -> str:
     start = _start(source)
-    words = kinds.described(start)
+    words = describe_file(start)
     if words is None and start.startswith((b"II", b"MM")):
         with _stream(source) as file:
-            words = kinds.described_tiff(file)
+            words = describe_tiff(file)
     if words is not None:
         return f"{name} {words}."
     if start.startswith(_SIGNATURES):
@@ -235,7 +235,7 @@ def _check_header(picture: Image.Image, name: str, max_pixels: int) -> None:
         )
 
 
-def _verify(source: Source) -> None:
+def _verify(source: FileSource) -> None:
     """Check the sums of a PNG's chunks: decoding alone does not, and shows damage as wrong pixels."""
     with Image.open(BytesIO(source) if isinstance(source, bytes) else source) as picture:
         picture.verify()
@@ -252,7 +252,7 @@ def _bomb(error: Exception, name: str, max_pixels: int) -> ImageError:
 
 def _damaged(error: Exception, name: str) -> str:
     if isinstance(error, OSError) and error.errno is not None:
-        return f"{name} cannot be read: {reason(error)}."
+        return f"{name} cannot be read: {os_error_text(error)}."
     if "MAX_TEXT" in str(error):
         return f"{name} holds more than {_TEXT_CHUNK >> 20} MiB of text or color profile; save it without."
     spoken = isinstance(error, OSError | SyntaxError | ValueError) and str(error).isprintable()

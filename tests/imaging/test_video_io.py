@@ -9,8 +9,9 @@ import pytest
 from PIL import Image
 
 from cnnviz.errors import ImageError
-from cnnviz.imaging import read_recipe, write_image
+from cnnviz.imaging.image_io import write_image
 from cnnviz.imaging.mp4 import is_mp4, read_comment
+from cnnviz.imaging.recipe import read_recipe
 
 RECIPE = {"command": "dream", "seed": 7, "model": "réseau—σ×", "options": {"size": [224, 224], "note": "a=b;#\\\n"}}
 FRAMES = [Image.new("RGB", (32, 24), (shade, 80, 40)) for shade in (0, 100, 200)]
