@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor, fx
 
-from cnnviz.attribution.incremental.batches import fitting_batch
+from cnnviz.attribution.incremental.batches import batch_of_maps
 from cnnviz.attribution.incremental.convolution import prepare_convolutions
 from cnnviz.runtime.memory import in_batches_that_fit
 
@@ -45,7 +45,7 @@ class FullPass:
         """Positions at a time that keep the working set small."""
         meter = _Meter(self._graph_module)
         meter.run(self._image)
-        return fitting_batch(meter.largest, self._image.device)
+        return batch_of_maps(meter.largest, self._image.device)
 
 
 class _Meter(fx.Interpreter):

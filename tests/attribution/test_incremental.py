@@ -78,7 +78,7 @@ def in_groups() -> Iterator[None]:
 
     And as for means of large maps, which positions go through one by one.
     """
-    single = mock.patch.object(batches, "SLICE", {"cpu": 0})
+    single = mock.patch.object(batches, "SLICE_BYTES", {"cpu": 0})
     with mock.patch.multiple(cache, ROOM={"cpu": 0}, POSITIONS_FOR_A_PASS=1), single:
         yield
 

@@ -1,7 +1,7 @@
-"""The un-occluded feature maps that windows are read from, cut to what a group of positions can reach.
+"""Cache: the clean image's feature maps, cropped to what a group of patch positions reads.
 
-The largest maps are the first ones, where windows are small: a quarter of the positions sees little more than a quarter
-of them. One more pass over the picture for each group costs less than keeping the rest in memory.
+The first maps are the largest, and windows there are small: a quarter of the positions reads little more than a quarter
+of the map. One more pass over the image for each group costs less than keeping the rest in memory.
 """
 
 from __future__ import annotations
@@ -11,31 +11,31 @@ from typing import Any
 
 from torch import Tensor, fx
 
-from cnnviz.attribution.incremental.program import Program, Step
+from cnnviz.attribution.incremental.program import Program, ProgramStep
 from cnnviz.attribution.incremental.window_ops import CachedMap
-from cnnviz.attribution.incremental.windows import POINT, AxisPlan, Span
+from cnnviz.attribution.incremental.windows import IDENTITY, AxisWindows, Span
 from cnnviz.runtime.memory import return_freed_memory
 
 Group = tuple[int, int]
-"""Which part of the rows and of the columns of positions."""
+"""Index of the part of the positions' rows, and of their columns."""
 
 WHOLE_SHARE = 0.9
-"""A window that covers this share of its map is widened to the whole map, which needs no cutting out."""
+"""A window that covers this fraction of its map is widened to the whole map, so that no crop is needed."""
 
 ROOM = {"cpu": 12 << 20, "cuda": 2 << 30}
-"""Bytes of maps that need no groups."""
+"""Bytes of cached maps up to which all positions form one group."""
 
 POSITIONS_FOR_A_PASS = 150
-"""A group has at least so many positions, next to which a pass over the picture costs little."""
+"""Smallest number of positions in a group, so that its extra pass over the image costs little in comparison."""
 
 
 class Cache:
-    """The maps of one picture for the group of positions at hand.
+    """The feature maps of one image, for one group of positions at a time.
 
     Args:
         program: the steps of the graph.
-        image: the un-occluded picture (1, C, H, W).
-        count: how many positions there are.
+        image: the clean image (1, C, H, W).
+        count: number of positions.
     """
 
     def __init__(self, program: Program, image: Tensor, count: int) -> None:
@@ -48,24 +48,24 @@ class Cache:
             self.parts += 1
 
     def group(self, position: tuple[int, int]) -> Group:
-        """The group of a (top, left)."""
+        """The group that a position (top, left) belongs to."""
         row, col = (axis.part(offset, self.parts) for axis, offset in zip(self._program.axes, position, strict=True))
         return row, col
 
     def nbytes(self) -> int:
-        """Bytes of the largest group's maps."""
+        """Size of the largest group's maps in bytes."""
         return max(self._bytes_of((row, col)) for row in range(self.parts) for col in range(self.parts))
 
     def __getitem__(self, node: fx.Node) -> CachedMap:
         return self._maps[node]
 
-    def hold(self, group: Group) -> None:
-        """Keep the maps of this group, and no others."""
+    def load(self, group: Group) -> None:
+        """Compute and keep the maps of ``group``; drop those of any other."""
         if group == self._held:
             return
         self._maps.clear()
         if self._held is not None:
-            return_freed_memory(self._image.device)  # the picture's maps are larger than the holes that windows leave
+            return_freed_memory(self._image.device)  # the new maps do not fit in the gaps left by windows
         self._held, regions = group, self._regions(group)
         clean: dict[fx.Node, Any] = {}
         for step in self._program.steps:
@@ -75,7 +75,7 @@ class Cache:
                 if source in regions:
                     self._maps[source] = CachedMap(value, *regions[source])
 
-    def _value(self, step: Step, clean: dict[fx.Node, Any]) -> Any:
+    def _value(self, step: ProgramStep, clean: dict[fx.Node, Any]) -> Any:
         return self._program.run(step.node, {**self._program.constants, **clean}.__getitem__)
 
     def _bytes_of(self, group: Group) -> int:
@@ -87,32 +87,32 @@ class Cache:
         return sum(cells) * self._image.element_size()
 
     def _regions(self, group: Group) -> dict[fx.Node, tuple[Span, Span]]:
-        """Rows and columns of every kept map that windows of the group's positions may read."""
+        """Node -> the rows and columns of its map that the group's windows may read."""
         found: dict[fx.Node, tuple[Span, Span]] = {}
         for step in self._program.steps:
-            # The picture, into whose windows the patches are laid, is read by its own step.
+            # The image itself is read by its own step, which pastes the patches into windows of it.
             inputs = [step.node] if step.node.op == "placeholder" else step.node.all_input_nodes
             for source in self._program.variable(inputs):
-                if source in self._program.kept and not step.measures:
+                if source in self._program.kept and not step.shape_only:
                     needed = self._read(step, source, group)
                     found[source] = _both(found[source], needed) if source in found else needed
         return found
 
-    def _read(self, step: Step, source: fx.Node, group: Group) -> tuple[Span, Span]:
-        """What one step may read of a map."""
+    def _read(self, step: ProgramStep, source: fx.Node, group: Group) -> tuple[Span, Span]:
+        """Rows and columns of ``source``'s map that ``step`` may read."""
         program = self._program
         height, width = program.map_size(source)
         if (step.local is None and step.node is not source) or self._may_be_whole(step.node, group):
             return (0, height), (0, width)
-        stencils = step.local.stencils if step.local else (POINT, POINT)
+        stencils = step.local.stencils if step.local else (IDENTITY, IDENTITY)
         rows, cols = (
-            axis.extent_read(step.node, stencil, part, self.parts, length)
+            axis.cells_read(step.node, stencil, part, self.parts, length)
             for axis, stencil, part, length in zip(program.axes, stencils, group, (height, width), strict=True)
         )
         return rows, cols
 
     def _may_be_whole(self, node: fx.Node, group: Group) -> bool:
-        axes: Sequence[AxisPlan] = self._program.axes
+        axes: Sequence[AxisWindows] = self._program.axes
         while node in axes[0].readers:
             node = axes[0].readers[node][0]
         height, width = (axis.largest(node, part, self.parts) for axis, part in zip(axes, group, strict=True))

@@ -1,4 +1,4 @@
-"""Convolutions made ready for many forward passes: batch normalisation folded in, small batches not slowed down.
+"""Convolutions prepared for many forward passes: batch normalization folded in, no slow path for small batches.
 
 The prepared graph shares its parameters with the original.
 """
@@ -21,21 +21,20 @@ Convolution = Callable[[Tensor, Tensor, Tensor | None], Tensor]
 _PLAIN = (nn.Conv2d, FrozenConv2d)
 
 _FAST_BATCH = 16
-"""PyTorch gives 1×1 convolutions of smaller batches to a slower library when it has one thread of a processor."""
+"""Below this batch size PyTorch runs 1×1 convolutions in a slower library if it has one CPU thread."""
 
 _WEIGHTS_AT_ONCE = 9 << 18
-"""Bytes of weights in one convolution. A processor's library lays them out anew in each, in a block beside them."""
+"""Bytes of weights in one call. On a CPU each call reorders them, into a second block of this size."""
 
 _CHANNELS_AT_ONCE = 64
-"""Channels of which the library makes a whole number of vectors, whatever the processor."""
+"""A multiple of every CPU's vector width, in channels."""
 
 
 class PreparedConv2d(nn.Module):
-    """A convolution, with the batch normalisation after it in evaluation mode if there is one, as one convolution.
+    """A convolution and the batch normalization after it (if any, in evaluation mode) as one operation.
 
-    y = γ (Wx + b − μ) / √(σ² + ε) + β is a convolution with scaled weights, or a convolution whose output is scaled:
-    whichever of the two is smaller is scaled, when it runs. A second copy of all weights would outweigh the feature
-    maps.
+    y = γ (Wx + b − μ) / √(σ² + ε) + β is a convolution with scaled weights, or one whose output is scaled: at run
+    time the smaller of the two is scaled. Keeping scaled weights would take more memory than the feature maps.
     """
 
     def __init__(self, conv: nn.Conv2d, norm: nn.BatchNorm2d | None = None) -> None:
@@ -48,11 +47,11 @@ class PreparedConv2d(nn.Module):
         self._is_pointwise = plain and conv.kernel_size == (1, 1)
 
     def forward(self, x: Tensor) -> Tensor:
-        """The normalised convolution of ``x`` (N, C, H, W)."""
+        """The convolution of ``x`` (N, C, H, W), normalized."""
         return self.convolve(x, self.conv._conv_forward)
 
     def convolve(self, x: Tensor, convolution: Convolution) -> Tensor:
-        """The same by a ``convolution`` of an input, weights and a bias, which pads as it likes."""
+        """The same with another ``convolution`` (input, weights, bias), which does its own padding."""
         weight = self.conv.weight
         if self._is_pointwise and x.device.type == "cpu" and len(x) < _FAST_BATCH:
             convolution = _by_rows
@@ -69,7 +68,7 @@ class PreparedConv2d(nn.Module):
         return result
 
     def _channels(self, x: Tensor, channels: slice, convolution: Convolution) -> Tensor:
-        """Some of the output's channels."""
+        """The output's ``channels`` alone."""
         weight = self.conv.weight[channels]
         scale, shift = (None if values is None else values[channels] for values in (self.scale, self.shift))
         if scale is None:
@@ -83,7 +82,7 @@ class PreparedConv2d(nn.Module):
 
 
 def _scale_and_shift(conv: nn.Conv2d, norm: nn.BatchNorm2d) -> tuple[Tensor, Tensor]:
-    """What the normalisation multiplies the bare convolution by, and then adds, for each channel (C,)."""
+    """Factor and summand (C,) by which the normalization changes the convolution without bias."""
     assert norm.running_mean is not None and norm.running_var is not None
     scale = (norm.running_var + norm.eps).rsqrt() * (1 if norm.weight is None else norm.weight)
     shift = (-norm.running_mean if conv.bias is None else conv.bias - norm.running_mean) * scale
@@ -91,7 +90,7 @@ def _scale_and_shift(conv: nn.Conv2d, norm: nn.BatchNorm2d) -> tuple[Tensor, Ten
 
 
 def _by_rows(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
-    """A 1×1 convolution of ``x`` (N, C, H, W), channels last in memory, as one of N·H pictures of a row each."""
+    """A 1×1 convolution of ``x`` (N, C, H, W) (channels last), computed as a batch of N·H one-row images."""
     count, channels, height, width = x.shape
     rows = x.permute(0, 2, 3, 1).reshape(count * height, 1, width, channels).permute(0, 3, 1, 2)
     result = F.conv2d(rows, weight, bias)
@@ -100,9 +99,9 @@ def _by_rows(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
 
 @torch.no_grad()
 def prepare_convolutions(graph_module: fx.GraphModule) -> fx.GraphModule:
-    """A copy of the graph in which every convolution, and a batch normalisation after it, is a PreparedConv2d.
+    """A copy of the graph in which each convolution, with the batch normalization after it, is a PreparedConv2d.
 
-    The original is not touched. A normalisation of what is also read elsewhere stays as it is.
+    The original is unchanged. A normalization stays separate where other nodes read the convolution's output too.
     """
     prepared = fx.GraphModule(graph_module, copy.deepcopy(graph_module.graph))
     for node in list(prepared.graph.nodes):
@@ -110,7 +109,7 @@ def prepare_convolutions(graph_module: fx.GraphModule) -> fx.GraphModule:
         if not isinstance(conv, nn.Conv2d) or type(conv) not in _PLAIN or has_hooks(conv):
             continue
         if any(str(each.target).startswith(f"{node.target}.") for each in prepared.graph.find_nodes(op="get_attr")):
-            continue  # its weights are also read by themselves
+            continue  # its weights are also read directly
         after = next(iter(node.users), None) if _called_once(prepared, node.target) else None
         norm = _norm(prepared, after) if after and len(node.users) == 1 else None
         prepared.set_submodule(str(node.target), PreparedConv2d(conv, norm))
@@ -123,7 +122,7 @@ def prepare_convolutions(graph_module: fx.GraphModule) -> fx.GraphModule:
 
 
 def _norm(graph_module: fx.GraphModule, node: fx.Node) -> nn.BatchNorm2d | None:
-    """The batch normalisation that the node calls, if it does and that is in evaluation mode."""
+    """The batch normalization in evaluation mode that the node calls; None for other nodes."""
     norm = graph_module.get_submodule(str(node.target)) if node.op == "call_module" else None
     if type(norm) is not nn.BatchNorm2d or norm.training or norm.running_var is None or has_hooks(norm):
         return None

@@ -1,4 +1,4 @@
-"""Occluded scores from a cache of the un-occluded picture's feature maps."""
+"""IncrementalEngine: occluded scores, computed from a cache of the clean image's feature maps."""
 
 from __future__ import annotations
 
@@ -11,44 +11,44 @@ from typing import Any
 import torch
 from torch import Tensor, fx
 
-from cnnviz.attribution.incremental.batches import fitting_windows, slice_of
+from cnnviz.attribution.incremental.batches import batch_of_windows, positions_per_slice
 from cnnviz.attribution.incremental.cache import WHOLE_SHARE, Cache, Group
 from cnnviz.attribution.incremental.convolution import prepare_convolutions
 from cnnviz.attribution.incremental.errors import NotIncremental
-from cnnviz.attribution.incremental.inplace_ops import rectify_in_place
-from cnnviz.attribution.incremental.program import Program, Step
-from cnnviz.attribution.incremental.window_ops import as_maps, overlay
-from cnnviz.attribution.incremental.windows import AxisPlan, Window, whole_window
+from cnnviz.attribution.incremental.inplace_ops import relu_in_place
+from cnnviz.attribution.incremental.program import Program, ProgramStep
+from cnnviz.attribution.incremental.window_ops import as_maps, paste
+from cnnviz.attribution.incremental.windows import AxisWindows, Window, whole_window
 from cnnviz.network.network import widened
 from cnnviz.runtime.memory import keep_freed_memory
 
 Position = tuple[int, int]
 
 TILE = 4
-"""Rows and columns of positions, alike in window sizes, that are taken together."""
+"""Side, in positions, of the tiles of positions with similar window sizes that are computed together."""
 
 
 @dataclass(frozen=True)
-class Patch:
-    """What an occlusion changed in one feature map: ``values`` (B, C, h, w) at ``window``."""
+class WindowUpdate:
+    """The part of one feature map that an occlusion changed: ``values`` (B, C, h, w) at ``window``."""
 
     values: Tensor
     window: Window
 
 
 class IncrementalEngine:
-    """Scores of one picture with patches of it replaced.
+    """Scores of one image with patches of it replaced.
 
     Args:
         graph_module: a frozen graph in evaluation mode without in-place operations, as ``cnnviz.network.graph.trace``
             makes it: (N, C, H, W) -> logits (N, classes).
-        image: the un-occluded picture (1, C, H, W), as the graph takes it.
+        image: the clean image (1, C, H, W), normalized as the graph expects it.
         patch: height and width of the patches, in pixels.
-        positions: every (top, left) that will be asked for; a patch may hang over the border of the picture.
-        window_cap: no window is followed over more than this share of a map's height and width: what a patch changes
-            further from its middle is taken as unchanged. Exact from 1 on, and for a patch of most of the picture.
+        positions: every (top, left) that ``scores`` will be called with; patches may extend past the image's border.
+        window_cap: largest window, as a fraction of a map's height and width: changes further from the patch's center
+            are ignored. Exact from 1 on, and for a patch that covers most of the image.
 
-    Raises NotIncremental where the graph is not one tensor in, one tensor out.
+    Raises NotIncremental if the graph does not map one tensor to one tensor.
     """
 
     @torch.no_grad()
@@ -61,13 +61,13 @@ class IncrementalEngine:
         window_cap: float = 1.0,
     ) -> None:
         if image.ndim != 4 or len(image) != 1:
-            raise NotIncremental("the engine takes one picture (1, C, H, W) at a time")
+            raise NotIncremental("the engine takes one image (1, C, H, W) at a time")
         keep_freed_memory(image.device)
         rows, cols = (
-            AxisPlan([position[axis] for position in positions], patch[axis], image.shape[2 + axis], window_cap)
+            AxisWindows([position[axis] for position in positions], patch[axis], image.shape[2 + axis], window_cap)
             for axis in (0, 1)
         )
-        prepared = rectify_in_place(prepare_convolutions(graph_module))
+        prepared = relu_in_place(prepare_convolutions(graph_module))
         self._patch = patch
         self._image = image.contiguous(memory_format=torch.channels_last)
         self._program = Program(prepared, self._image, (rows, cols))
@@ -75,10 +75,10 @@ class IncrementalEngine:
         self._tail = self._first_tail_step()
 
     def order(self, positions: Sequence[Position]) -> list[int]:
-        """Indices of ``positions`` in an order in which a batch's windows are of like size.
+        """Indices of ``positions``, ordered so that the windows of a batch have similar sizes.
 
         All windows of a batch are computed at the size of its largest. So the positions of a group, which share a
-        cache, are taken tile by tile of the grid in which rows and columns stand by the size of their windows.
+        cache, are taken tile by tile from the grid whose rows and columns are sorted by window size.
         """
         row_rank, col_rank = (axis.ranks() for axis in self._program.axes)
 
@@ -89,23 +89,23 @@ class IncrementalEngine:
         return sorted(range(len(positions)), key=key)
 
     def batch_size(self) -> int:
-        """Positions at a time that keep the working set of every operation small."""
+        """Number of positions at a time that keeps every operation's working set small."""
         program = self._program
-        largest = max(program.work_of(step) for step in program.steps if not step.waits)
-        return fitting_windows(largest * self._image.element_size(), self._image.device, self.cache.nbytes())
+        largest = max(program.largest_operation(step) for step in program.steps if not step.deferred)
+        return batch_of_windows(largest * self._image.element_size(), self._image.device, self.cache.nbytes())
 
     @torch.no_grad()
     def scores(self, positions: Sequence[Position], patches: Tensor, batch: int) -> Tensor:
-        """Logits (P, classes) of the picture with ``patches`` (P, C, h, w) put at ``positions`` (P) in turn.
+        """Logits (P, classes) of the image with each of ``patches`` (P, C, h, w) at its position in turn.
 
-        ``batch`` positions are followed through the feature maps at a time; the classifier, whose weights are
-        many and maps few, takes all P at once.
+        The feature maps are computed for ``batch`` positions at a time; the classifier, which has large weights and
+        small inputs, takes all P at once.
         """
         program, tail = self._program, self._tail
         bridge = program.steps[tail - 1].node
-        vectors = None  # made at once: blocks that stay, taken between those that go, leave holes in memory
+        vectors = None  # allocated once, so that memory does not fragment
         for chunk in self._chunks(positions, batch):
-            self.cache.hold(self.cache.group(positions[chunk.start]))
+            self.cache.load(self.cache.group(positions[chunk.start]))
             run = _Run(program, self.cache, positions[chunk], patches[chunk], self._patch)
             value = run.value_of(bridge, program.steps[:tail])
             vectors = value.new_empty(len(positions), *value.shape[1:]) if vectors is None else vectors
@@ -116,7 +116,7 @@ class IncrementalEngine:
         return values[program.result]
 
     def _chunks(self, positions: Sequence[Position], batch: int) -> Iterator[slice]:
-        """Parts of ``positions`` of at most ``batch``, each of one group."""
+        """Slices of ``positions`` of at most ``batch``, each within one group."""
         start = 0
         for _, members in itertools.groupby(positions, self.cache.group):
             end = start + len(list(members))
@@ -124,7 +124,7 @@ class IncrementalEngine:
             start = end
 
     def _first_tail_step(self) -> int:
-        """The first step of the classifier: from there on one value at a time is read, and none is a map."""
+        """Index of the classifier's first step: from there on every step reads one vector, and no map."""
         steps = self._program.steps
         place = {step.node: index for index, step in enumerate(steps)}
         first = len(steps)
@@ -139,7 +139,7 @@ class IncrementalEngine:
 
 
 class _Run:
-    """One batch of positions on its way through the graph."""
+    """The forward pass of one batch of positions."""
 
     def __init__(
         self, program: Program, cache: Cache, positions: Sequence[Position], patches: Tensor, size: tuple[int, int]
@@ -149,78 +149,78 @@ class _Run:
         self.batch = len(positions)
         self.values: dict[fx.Node, Any] = {}
         self.windows = _windows(program, tops, lefts)
-        self.patch = Patch(patches, Window(torch.tensor(tops), torch.tensor(lefts), *size))
+        self.patch = WindowUpdate(patches, Window(torch.tensor(tops), torch.tensor(lefts), *size))
 
-    def value_of(self, result: fx.Node, steps: Iterable[Step]) -> Tensor:
-        """The value (B, …) of the last node of ``steps`` for the whole picture."""
+    def value_of(self, result: fx.Node, steps: Iterable[ProgramStep]) -> Tensor:
+        """The value (B, …) of node ``result`` for the whole image, after running ``steps``."""
         for step in steps:
-            if not step.waits:
+            if not step.deferred:
                 self.values[step.node] = self._value(step)
                 self._release(step)
         value: Tensor = self._whole(result)
         return value
 
-    def _value(self, step: Step) -> Any:
-        """The step's result: a Patch of a windowed node, else the value for the whole picture."""
+    def _value(self, step: ProgramStep) -> Any:
+        """The step's result: a WindowUpdate for a windowed node, else the whole value."""
         program, node = self.program, step.node
         if node.op == "placeholder":
-            return Patch(self._lay(node, self.patch, self.windows[node]), self.windows[node])
-        if step.measures:
-            return program.run(node, self._shaped)
+            return WindowUpdate(self._paste(node, self.patch, self.windows[node]), self.windows[node])
+        if step.shape_only:
+            return program.run(node, self._with_whole_shape)
         if step.mean is not None:
             return self._mean(step, step.mean)
         if step.local is None:
             return program.run(node, self._whole)
         window = self.windows[node]
         values = program.run(node, self._whole) if self._is_whole(node) else self._window(step)
-        return Patch(values, window)
+        return WindowUpdate(values, window)
 
-    def _window(self, step: Step) -> Tensor:
-        """The window (B, C, h, w) of a local step."""
+    def _window(self, step: ProgramStep) -> Tensor:
+        """The values (B, C, h, w) of a local step in its window."""
         node, local = step.node, step.local
         assert local is not None
         window, sources = self.windows[node], self.program.variable(node.all_input_nodes)
         if local.run is None:
-            around = {s: self._lay(s, self.values[s], window) for s in sources}
+            around = {s: self._paste(s, self.values[s], window) for s in sources}
             self._release(step)
             return self.program.run(node, {**self.program.constants, **around}.__getitem__)
         (source,) = sources
-        crop = self._lay(source, self.values[source], window.read_by(local.stencils), local.fill)
+        crop = self._paste(source, self.values[source], window.read_by(local.stencils), local.fill)
         self._release(step)
         result = local.run(crop)
         return result if local.scale is None else result * _scale(local.scale, window).to(result)
 
-    def _lay(self, node: fx.Node, patch: Patch, window: Window, fill: float = 0.0) -> Tensor:
-        """The map of ``node`` at ``window``, with ``patch`` over the un-occluded values: (B, C, h, w)."""
+    def _paste(self, node: fx.Node, patch: WindowUpdate, window: Window, fill: float = 0.0) -> Tensor:
+        """The map of ``node`` at ``window``: ``patch`` pasted over the clean values, (B, C, h, w)."""
         if patch.window.same(window):
             return patch.values
         cells = self.cache[node].read(window, fill)
-        overlay(cells, window, patch.values, patch.window)
+        paste(cells, window, patch.values, patch.window)
         return as_maps(cells, window)
 
-    def _release(self, step: Step) -> None:
-        """Let go of what nobody reads after this step."""
+    def _release(self, step: ProgramStep) -> None:
+        """Drop the values that no later step reads."""
         for node in step.finished:
             self.values.pop(node, None)
 
-    def _mean(self, step: Step, clean: Tensor) -> Tensor:
-        """Means of whole maps from the change inside the windows."""
+    def _mean(self, step: ProgramStep, clean: Tensor) -> Tensor:
+        """Means of the whole maps: the clean mean plus the change inside the windows."""
         (node,) = self.program.variable(step.node.all_input_nodes)
-        (source,) = self.program.variable((step.leading or [step])[0].node.all_input_nodes)
+        (source,) = self.program.variable((step.fused or [step])[0].node.all_input_nodes)
         window, cells = self.windows[node], math.prod(self.program.map_size(node))
-        values = self._lay(source, self.values[source], window)
-        at_once = slice_of(self.program.work_of(*step.leading) * values.element_size(), values.device)
-        led = (self._led(step.leading, source, part) for part in values.split(at_once))
-        sums = torch.cat([widened(part).sum((2, 3)) for part in led])
-        for each in step.leading:
+        values = self._paste(source, self.values[source], window)
+        bytes_each = self.program.largest_operation(*step.fused) * values.element_size()
+        parts = values.split(positions_per_slice(bytes_each, values.device))
+        sums = torch.cat([widened(self._run_fused(step.fused, source, part)).sum((2, 3)) for part in parts])
+        for each in step.fused:
             self._release(each)
         if self._is_whole(node):
-            return _as_before((sums / cells).reshape(self.batch, *clean.shape[1:]), clean)
+            return _cast_like((sums / cells).reshape(self.batch, *clean.shape[1:]), clean)
         change = (sums - self.cache[node].sums(window)) / cells
-        return _as_before(clean + change.reshape(self.batch, *clean.shape[1:]), clean)
+        return _cast_like(clean + change.reshape(self.batch, *clean.shape[1:]), clean)
 
-    def _led(self, steps: Iterable[Step], source: fx.Node, values: Tensor) -> Tensor:
-        """What ``steps``, each of one cell to one cell, make of some positions' ``values`` of ``source``."""
+    def _run_fused(self, steps: Iterable[ProgramStep], source: fx.Node, values: Tensor) -> Tensor:
+        """The result of the elementwise ``steps``, run in turn on ``values`` of ``source``."""
         for step in steps:
             read = {**self.program.constants, source: values}
             run = step.local.run if step.local else None
@@ -232,26 +232,26 @@ class _Run:
         return _fills(self.windows[node], self.program.map_size(node))
 
     def _whole(self, node: fx.Node) -> Any:
-        """The value of a node for the whole picture."""
+        """The whole value of a node, not only its window."""
         if node in self.program.constants:
             return self.program.constants[node]
         value = self.values[node]
-        if not isinstance(value, Patch):
+        if not isinstance(value, WindowUpdate):
             return value
         window = whole_window(self.batch, *self.program.map_size(node))
-        self.values[node] = whole = Patch(self._lay(node, value, window), window)
+        self.values[node] = whole = WindowUpdate(self._paste(node, value, window), window)
         return whole.values
 
-    def _shaped(self, node: fx.Node) -> Any:
-        """Something of the shape that the whole value of ``node`` has."""
+    def _with_whole_shape(self, node: fx.Node) -> Any:
+        """A tensor of the shape that the whole value of ``node`` has; its values mean nothing."""
         if node in self.program.constants:
             return self.program.constants[node]
         return self.patch.values.new_empty(()).expand(self.batch, *self.program.shapes[node][1:])
 
 
 def _windows(program: Program, tops: Sequence[int], lefts: Sequence[int]) -> dict[fx.Node, Window]:
-    """The windows of a batch of patches in every windowed node; all of the map where they cover most of it."""
-    rows, cols = (axis.place(places) for axis, places in zip(program.axes, (tops, lefts), strict=True))
+    """Windowed node -> the windows of a batch of patches, widened to the whole map where they cover most of it."""
+    rows, cols = (axis.windows_for(places) for axis, places in zip(program.axes, (tops, lefts), strict=True))
     readers = program.axes[0].readers
     windows: dict[fx.Node, Window] = {}
     for node, (top, height) in reversed(rows.items()):
@@ -266,17 +266,17 @@ def _windows(program: Program, tops: Sequence[int], lefts: Sequence[int]) -> dic
 
 
 def _fills(window: Window, size: tuple[int, int]) -> bool:
-    """Whether the window is all of a map of ``size``."""
+    """Whether the window covers all of a map of ``size``."""
     return (window.height, window.width) == size
 
 
-def _as_before(value: Tensor, clean: Tensor) -> Tensor:
-    """A ``value`` that was worked out in float32 in the type of ``clean``, unless autocast sees to it."""
+def _cast_like(value: Tensor, clean: Tensor) -> Tensor:
+    """``value``, computed in float32, cast to the dtype of ``clean`` unless autocast does so."""
     return value if torch.is_autocast_enabled(value.device.type) else value.to(clean.dtype)
 
 
 def _scale(scale: tuple[Tensor, Tensor], window: Window) -> Tensor:
-    """Factors (B, 1, h, w) of the cells of ``window``."""
+    """The factors (B, 1, h, w) at the cells of ``window``."""
     rows = scale[0][window.rows[:, None] + torch.arange(window.height)]
     cols = scale[1][window.cols[:, None] + torch.arange(window.width)]
     return (rows[:, :, None] * cols[:, None, :])[:, None]

@@ -1,5 +1,5 @@
-"""The one error of the incremental engine."""
+"""The error of the incremental engine."""
 
 
-class NotIncremental(Exception):  # noqa: N818 (it tells the caller to take the full pass)
-    """The engine cannot follow this graph; the batched full pass can."""
+class NotIncremental(Exception):  # noqa: N818 (a signal to use the full pass, not a fault)
+    """The graph has a structure that the incremental engine does not support; use the full pass."""

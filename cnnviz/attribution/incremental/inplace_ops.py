@@ -1,4 +1,4 @@
-"""Overwriting, where it is safe and saves memory."""
+"""In-place ReLUs, where that is safe and saves memory."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from cnnviz.network.copier import has_hooks
 
 _RECTIFIERS = (nn.ReLU, F.relu, torch.relu, "relu")
 _NEW = (PreparedConv2d, nn.BatchNorm2d, operator.add, torch.add)
-"""Operations whose result is nobody else's."""
+"""Operations that return a new tensor, never a view of their input."""
 
 
-def rectify_in_place(graph_module: fx.GraphModule) -> fx.GraphModule:
-    """The graph with each ReLU overwriting what it alone reads, where that is new; changes the graph it is given.
+def relu_in_place(graph_module: fx.GraphModule) -> fx.GraphModule:
+    """The given graph, changed: ReLUs overwrite their input where it is a new tensor that nothing else reads.
 
-    Modules with hooks stay as they are: a hook may change the ReLU's output, or keep what would be overwritten.
+    Modules with hooks stay as they are: a hook may change the ReLU's output, or keep its input.
     """
     for node in graph_module.graph.nodes:
         if _kind(graph_module, node) not in _RECTIFIERS:

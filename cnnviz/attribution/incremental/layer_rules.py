@@ -1,8 +1,7 @@
-"""The rule for each kind of operation: how far it reaches, and how to run it on windows of its inputs.
+"""Rules for each kind of layer: its receptive field, and how to run it on windows of its inputs.
 
-A rule is data: ``RULES`` maps a module type, a function or a method's name to a function that reads the
-call's options and returns a ``Local``, or None where this call is not local after all. What has no rule is
-not local, and is computed on whole maps.
+``RULES`` maps a module type, a function or a method's name to a function that reads the call's options and returns a
+``LocalOp``, or None if this call is not local. Operations without a rule are computed on whole maps.
 """
 
 from __future__ import annotations
@@ -18,14 +17,14 @@ import torch.nn.functional as F
 from torch import Tensor, fx, nn
 
 from cnnviz.attribution.incremental.convolution import PreparedConv2d
-from cnnviz.attribution.incremental.windows import POINT, Stencil
+from cnnviz.attribution.incremental.windows import IDENTITY, Stencil
 
 Size = tuple[int, int]
 
 
 @dataclass(frozen=True)
-class Call:
-    """One call of the graph: its node, its module if it calls one, and the map sizes before and after it."""
+class OpCall:
+    """One operation of the graph: its node, the module it calls (if any), and the map sizes before and after it."""
 
     node: fx.Node
     module: nn.Module | None
@@ -33,7 +32,7 @@ class Call:
     after: Size
 
     def options(self, **defaults: Any) -> dict[str, Any]:
-        """The call's options by name: the module's attributes, or arguments after the first in this order."""
+        """The call's options by name: the module's attributes, or the arguments after the first, in this order."""
         if self.module is not None:
             return {name: getattr(self.module, name, default) for name, default in defaults.items()}
         given = dict(zip(defaults, self.node.args[1:], strict=False)) | dict(self.node.kwargs)
@@ -41,46 +40,45 @@ class Call:
 
 
 @dataclass(frozen=True)
-class Local:
-    """A local operation: output cell o reads only the cells under its stencil, vertical and horizontal.
+class LocalOp:
+    """A local operation: each output cell reads only the cells under its vertical and horizontal stencils.
 
-    ``run`` computes a window (B, C, h, w) from an input window that already holds the halo and the padding,
-    whose value is ``fill``; None for an elementwise operation, which runs as it stands in the graph.
-    ``scale`` are the factors of output rows and columns that differ from cell to cell (average pooling over a
-    padded border).
+    ``run`` computes a window (B, C, h, w) from an input window that already includes halo and padding, the latter
+    filled with ``fill``; None for an elementwise operation, which runs as it is in the graph. ``scale`` holds factors
+    for each output row and column (average pooling over a padded border).
     """
 
-    stencils: tuple[Stencil, Stencil] = (POINT, POINT)
+    stencils: tuple[Stencil, Stencil] = (IDENTITY, IDENTITY)
     run: Callable[[Tensor], Tensor] | None = None
     fill: float = 0.0
     scale: tuple[Tensor, Tensor] | None = None
 
 
-ELEMENTWISE = Local()
+ELEMENTWISE = LocalOp()
 
 
 def pair(value: Any) -> Size:
-    """An option given once for both axes, or for each."""
+    """An option as (vertical, horizontal), whether given as one number or two."""
     return (value, value) if isinstance(value, int) else (int(value[0]), int(value[-1]))
 
 
-def _elementwise(call: Call) -> Local | None:
+def _elementwise(call: OpCall) -> LocalOp | None:
     return ELEMENTWISE if call.before == call.after else None
 
 
-def _concatenation(call: Call) -> Local | None:
+def _concatenation(call: OpCall) -> LocalOp | None:
     options = call.options(dim=0)
     return ELEMENTWISE if options["dim"] in (1, -3) else None
 
 
-def _convolution(call: Call) -> Local | None:
+def _convolution(call: OpCall) -> LocalOp | None:
     module = call.module
     assert isinstance(module, PreparedConv2d)
     conv = module.conv
     if conv.padding_mode != "zeros":
         return None
     kernel, dilation = pair(conv.kernel_size), pair(conv.dilation)
-    if conv.padding == "same":  # an even kernel's odd cell of padding comes after the map
+    if conv.padding == "same":  # an even kernel's extra cell of padding is at the end
         padding = tuple(d * (k - 1) // 2 for d, k in zip(dilation, kernel, strict=True))
     else:
         padding = (0, 0) if conv.padding == "valid" else pair(conv.padding)
@@ -88,10 +86,11 @@ def _convolution(call: Call) -> Local | None:
     def convolve(crop: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
         return F.conv2d(crop, weight, bias, conv.stride, 0, conv.dilation, conv.groups)
 
-    return Local(_stencils(kernel, pair(conv.stride), padding, dilation), lambda crop: module.convolve(crop, convolve))
+    stencils = _stencils(kernel, pair(conv.stride), padding, dilation)
+    return LocalOp(stencils, lambda crop: module.convolve(crop, convolve))
 
 
-def _max_pool(call: Call) -> Local | None:
+def _max_pool(call: OpCall) -> LocalOp | None:
     options = call.options(kernel_size=1, stride=None, padding=0, dilation=1, ceil_mode=False, return_indices=False)
     if options["return_indices"]:
         return None
@@ -101,10 +100,10 @@ def _max_pool(call: Call) -> Local | None:
     def run(crop: Tensor) -> Tensor:
         return F.max_pool2d(crop, kernel, stride, 0, dilation)
 
-    return Local(_stencils(kernel, stride, pair(options["padding"]), dilation), run, fill=-math.inf)
+    return LocalOp(_stencils(kernel, stride, pair(options["padding"]), dilation), run, fill=-math.inf)
 
 
-def _average_pool(call: Call) -> Local | None:
+def _average_pool(call: OpCall) -> LocalOp | None:
     options = call.options(
         kernel_size=1, stride=None, padding=0, ceil_mode=False, count_include_pad=True, divisor_override=None
     )
@@ -113,12 +112,12 @@ def _average_pool(call: Call) -> Local | None:
     stencils = _stencils(kernel, stride, padding)
     if options["divisor_override"]:
         divisor = int(options["divisor_override"])
-        return Local(stencils, lambda crop: F.avg_pool2d(crop, kernel, stride, divisor_override=divisor))
+        return LocalOp(stencils, lambda crop: F.avg_pool2d(crop, kernel, stride, divisor_override=divisor))
     rim = padding if options["count_include_pad"] else (0, 0)
     counts = [_cells_averaged(*axis) for axis in zip(stencils, call.before, call.after, rim, strict=True)]
     if all(bool((count == k).all()) for count, k in zip(counts, kernel, strict=True)):
-        return Local(stencils, lambda crop: F.avg_pool2d(crop, kernel, stride))
-    return Local(
+        return LocalOp(stencils, lambda crop: F.avg_pool2d(crop, kernel, stride))
+    return LocalOp(
         stencils,
         lambda crop: F.avg_pool2d(crop, kernel, stride, divisor_override=1),
         scale=(1 / counts[0], 1 / counts[1]),
@@ -126,21 +125,21 @@ def _average_pool(call: Call) -> Local | None:
 
 
 def _cells_averaged(stencil: Stencil, before: int, after: int, rim: int) -> Tensor:
-    """How many cells each output cell averages over, those in the ``rim`` of padding that counts included."""
+    """Number of cells averaged by each output cell (after,), counting those in the ``rim`` of padding."""
     first = torch.arange(after) * stencil.stride - stencil.padding
     last = (first + stencil.kernel).clamp(max=before + rim)
     return (last - first.clamp(min=-rim)).double()
 
 
-def _adaptive_pool(pool: Callable[..., Tensor]) -> Callable[[Call], Local | None]:
-    """Adaptive pooling whose output divides its input is plain pooling; other sizes are not local."""
+def _adaptive_pool(pool: Callable[..., Tensor]) -> Callable[[OpCall], LocalOp | None]:
+    """The rule for adaptive pooling: plain pooling if the input is a multiple of the output, else not local."""
 
-    def rule(call: Call) -> Local | None:
+    def rule(call: OpCall) -> LocalOp | None:
         if any(before % after for before, after in zip(call.before, call.after, strict=True)):
             return None
         rows, cols = (before // after for before, after in zip(call.before, call.after, strict=True))
         kernel = (rows, cols)
-        return Local(_stencils(kernel, kernel), lambda crop: pool(crop, kernel))
+        return LocalOp(_stencils(kernel, kernel), lambda crop: pool(crop, kernel))
 
     return rule
 
@@ -152,8 +151,8 @@ def _stencils(
     return rows, cols
 
 
-def is_global_mean(call: Call) -> bool:
-    """Whether the call averages each channel over the whole map."""
+def is_global_mean(call: OpCall) -> bool:
+    """Whether the operation averages each channel over the whole map."""
     name = getattr(call.node.target, "__name__", call.node.target)
     if isinstance(call.module, nn.AdaptiveAvgPool2d) or name == "adaptive_avg_pool2d":
         return call.after == (1, 1)
@@ -189,7 +188,7 @@ _ELEMENTWISE_METHODS = (
     "contiguous",
 )
 
-Rule = Callable[[Call], Local | None]
+Rule = Callable[[OpCall], LocalOp | None]
 
 RULES: dict[Any, Rule] = {
     **dict.fromkeys((*_ELEMENTWISE_MODULES, *_ELEMENTWISE_FUNCTIONS, *_ELEMENTWISE_METHODS), _elementwise),

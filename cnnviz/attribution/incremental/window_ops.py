@@ -1,7 +1,7 @@
-"""Reading windows out of a cached feature map and laying recomputed windows over it.
+"""Reads windows from a cached feature map and pastes recomputed windows over them.
 
-Positions of a batch differ, so windows are read by index arithmetic: one selection of rows of a table in
-which each row is the channels of one cell. The same code runs on every device without waiting for it.
+Each position of a batch has another window, so windows are gathered by index from a table whose rows hold the channels
+of one cell. The same code runs on every device without synchronization.
 """
 
 from __future__ import annotations
@@ -14,9 +14,9 @@ from cnnviz.network.network import widened
 
 
 class CachedMap:
-    """``rows`` and ``cols`` of a feature map (1, C, H, W) of the un-occluded picture as a table of cells (h·w, C).
+    """``rows`` and ``cols`` of a clean feature map (1, C, H, W), as a table of cells (h·w, C).
 
-    A map that lies in memory channels last and is kept as a whole is such a table already and is not copied.
+    A whole map that is channels last in memory already is such a table and is not copied.
     """
 
     def __init__(self, feature_map: Tensor, rows: Span, cols: Span) -> None:
@@ -27,7 +27,7 @@ class CachedMap:
         self.cells = self.cells.reshape(-1, channels)
 
     def read(self, window: Window, fill: float = 0.0) -> Tensor:
-        """The cells of ``window``, flat: (B·h·w, C); ``fill`` where it hangs over the map."""
+        """The cells of ``window``, flat: (B·h·w, C); ``fill`` outside the map."""
         rows, cols = window.cells()
         beyond = None
         if not window.within(self.height, self.width):
@@ -40,9 +40,9 @@ class CachedMap:
         return cells if beyond is None else cells.index_fill_(0, beyond.to(device, non_blocking=True), fill)
 
     def sums(self, window: Window) -> Tensor:
-        """The sums (B, C) of the cells of each rectangle of ``window``, which lies within what is kept of the map.
+        """The sums (B, C) over each rectangle of ``window``, which must lie within the cached part of the map.
 
-        In float32 at least: of a sum of many, little is meant to be left over.
+        In float32 at least, since differences of these sums are small.
         """
         cells = widened(self.cells)
         inside_rows, inside_cols = (
@@ -58,7 +58,7 @@ class CachedMap:
 
 
 def _clamped(places: Tensor, length: int) -> tuple[Tensor, Tensor]:
-    """Rows or columns moved into a map of ``length`` of them, and which ones that moved."""
+    """Row or column indices clamped to a map of ``length``, and a mask of those that changed."""
     inside = places.clamp(0, length - 1)
     return inside, inside != places
 
@@ -68,10 +68,10 @@ def as_maps(cells: Tensor, window: Window) -> Tensor:
     return cells.view(len(window.rows), window.height, window.width, -1).permute(0, 3, 1, 2)
 
 
-def overlay(cells: Tensor, window: Window, patch: Tensor, place: Window) -> None:
-    """Write ``patch`` (B, C, h', w'), which lies at ``place``, over the ``cells`` of ``window``, in place.
+def paste(cells: Tensor, window: Window, patch: Tensor, place: Window) -> None:
+    """Write ``patch`` (B, C, h', w') at ``place`` into the ``cells`` of ``window``, in place.
 
-    Both windows are in the coordinates of one map; what lies outside ``window`` is dropped.
+    Both windows are in the coordinates of the same map; values outside ``window`` are dropped.
     """
     shifted = Window(place.rows - window.rows, place.cols - window.cols, place.height, place.width)
     inside = shifted.within(window.height, window.width)

@@ -1,8 +1,8 @@
-"""Window arithmetic: which cells of each feature map an occluded patch can reach.
+"""Window arithmetic: which cells of each feature map change with an occluded patch.
 
-Everything local in a network works on rows and columns alike and apart, so a window is two spans, and all the
-arithmetic is done once for each axis. A span is a half-open interval ``[first, last)`` of cells; the spans of
-K patch offsets stand in one long tensor (K, 2).
+Local layers treat rows and columns the same and separately, so a window is two spans, and the arithmetic is done for
+each axis by itself. A span is a half-open interval ``[first, last)`` of cells; the spans of K patch offsets are one
+int64 tensor (K, 2).
 """
 
 from __future__ import annotations
@@ -48,28 +48,28 @@ class Stencil:
 
 
 _ROOM = 1.5
-"""A cap on windows leaves a patch this many times its own share of the picture."""
+"""A capped window still has at least this many times the patch's fraction of the map."""
 
-LEVELS = 7
-"""Sizes a node's windows can have along an axis. At 224 pixels the last maps are of 7 and 14 cells, in which this many
-round up nothing or a single cell."""
+SIZE_BUCKETS = 7
+"""Number of sizes that a node's windows can have along an axis. At 224 pixels the last maps have 7 and 14 cells, which
+this many sizes round up by at most one cell."""
 
-POINT = Stencil()
-"""An elementwise operation."""
+IDENTITY = Stencil()
+"""The stencil of an elementwise operation."""
 
 
 def inside(spans: Tensor, length: int) -> Tensor:
     """Spans (K, 2) clipped to a map of ``length`` cells, each of at least one cell.
 
-    A patch that no output cell reads keeps one cell, which is then recomputed to what it was.
+    A patch that no output cell reads keeps one cell, which is recomputed to the same value.
     """
     first = spans[:, 0].clamp(0, length - 1)
     last = torch.maximum(spans[:, 1].clamp(max=length), first + 1)
     return torch.stack([first, last], dim=1)
 
 
-def hull(spans: Sequence[Tensor]) -> Tensor:
-    """The smallest spans (K, 2) that hold all of ``spans``."""
+def union(spans: Sequence[Tensor]) -> Tensor:
+    """The smallest spans (K, 2) that contain all of ``spans``."""
     stack = torch.stack(list(spans))
     return torch.stack([stack[..., 0].amin(0), stack[..., 1].amax(0)], dim=1)
 
@@ -87,28 +87,28 @@ class Window:
     width: int
 
     def read_by(self, stencils: tuple[Stencil, Stencil]) -> Window:
-        """The window of the input from which this window is computed."""
+        """The window of the input that this window is computed from, halo and padding included."""
         rows, height = stencils[0].read(self.rows, self.height)
         cols, width = stencils[1].read(self.cols, self.width)
         return Window(rows, cols, height, width)
 
     def cells(self) -> tuple[Tensor, Tensor]:
-        """The rows (B, height) and columns (B, width) of the map that it covers."""
+        """The indices of its rows (B, height) and columns (B, width)."""
         return self.rows[:, None] + torch.arange(self.height), self.cols[:, None] + torch.arange(self.width)
 
     def within(self, height: int, width: int) -> bool:
-        """Whether no rectangle hangs over a map of this size."""
+        """Whether all rectangles lie within a map of this size."""
         return all(
             int(first.min()) >= 0 and int(first.max()) + size <= length
             for first, size, length in ((self.rows, self.height, height), (self.cols, self.width, width))
         )
 
     def aligned(self) -> bool:
-        """Whether all rectangles are the same one."""
+        """Whether all rectangles are at the same place."""
         return all(bool((first == first[0]).all()) for first in (self.rows, self.cols))
 
     def same(self, other: Window) -> bool:
-        """Whether both windows are the same cells."""
+        """Whether both windows cover the same cells."""
         return (
             (self.height, self.width) == (other.height, other.width)
             and torch.equal(self.rows, other.rows)
@@ -117,13 +117,13 @@ class Window:
 
 
 def whole_window(batch: int, height: int, width: int) -> Window:
-    """The window that is all of the map, for each position of a batch."""
+    """The window that covers the whole map, for each position of a batch."""
     start = torch.zeros(batch, dtype=torch.long)
     return Window(start, start, height, width)
 
 
-class AxisPlan:
-    """The spans of every windowed node along one axis, for all offsets a patch can have there."""
+class AxisWindows:
+    """The spans of every windowed node along one axis, for all offsets that a patch has there."""
 
     def __init__(self, offsets: Sequence[int], extent: int, length: int, cap: float = 1.0) -> None:
         self.cap = max(cap, _ROOM * extent / length)
@@ -137,7 +137,7 @@ class AxisPlan:
     def add(self, node: fx.Node, spans: Tensor, length: int) -> None:
         """Register the spans (K, 2) of ``node``, whose map has ``length`` cells along this axis.
 
-        Spans longer than the capped share of the map lose what is furthest from their middle.
+        Spans longer than the cap are shortened at both ends.
         """
         longest = max(1, math.ceil(self.cap * length))
         cut = (spans[:, 1] - spans[:, 0] - longest).clamp_min(0)
@@ -145,24 +145,24 @@ class AxisPlan:
         self.lengths[node] = length
 
     def fit_to_reader(self, node: fx.Node, reader: fx.Node, stencil: Stencil) -> None:
-        """Make the spans of ``node`` those that ``reader`` reads, for good: whatever window that will have."""
+        """Set the spans of ``node`` to those that ``reader`` reads, whatever its window will be."""
         first, last = self.spans[reader].unbind(1)
         self.spans[node] = torch.stack([first * stencil.stride, (last - 1) * stencil.stride + stencil.reach + 1], dim=1)
         self.readers[node] = reader, stencil
 
     def ranks(self) -> dict[int, int]:
-        """Offset -> its rank among all by the sizes of its windows: neighbours in rank have windows alike.
+        """Offset -> its rank by the sizes of its windows: neighbors in rank have similar windows.
 
-        Sizes differ near the border of the picture, where windows are cut off, and with the offset's
-        remainder by the strides. The largest come first: what memory they take serves the smaller ones after them.
+        Sizes differ near the border, where windows are clipped, and with the offset modulo the strides. The largest
+        come first, so that the smaller ones reuse their memory.
         """
-        sizes = self._levelled(torch.stack([spans[:, 1] - spans[:, 0] for spans in self.spans.values()])).T.tolist()
+        sizes = self._bucketed(torch.stack([spans[:, 1] - spans[:, 0] for spans in self.spans.values()])).T.tolist()
         by_size = {offset: (sum(sizes[index]), sizes[index]) for offset, index in self.offsets.items()}
-        alike = sorted(by_size, key=by_size.__getitem__, reverse=True)
-        return {offset: rank for rank, offset in enumerate(alike)}
+        ordered = sorted(by_size, key=by_size.__getitem__, reverse=True)
+        return {offset: rank for rank, offset in enumerate(ordered)}
 
     def part(self, offset: int, parts: int) -> int:
-        """In which of so many parts of the offsets, one after the other, this one is."""
+        """The index of the part that an offset is in, if the offsets are divided into ``parts`` in order."""
         return self.offsets[offset] * parts // len(self.offsets)
 
     def largest(self, node: fx.Node, part: int, parts: int) -> int:
@@ -172,19 +172,19 @@ class AxisPlan:
             return stencil.read_in_all(self.largest(reader, part, parts))
         sizes = (self.spans[node][:, 1] - self.spans[node][:, 0]).amax()
         here = self._spans_in(node, part, parts)
-        return int(_levelled((here[:, 1] - here[:, 0]).amax(), sizes))
+        return int(_bucketed((here[:, 1] - here[:, 0]).amax(), sizes))
 
-    def extent_read(self, node: fx.Node, stencil: Stencil, part: int, parts: int, length: int) -> Span:
-        """The cells that the node's windows in a part of the offsets read of a map of ``length`` cells."""
-        first, last = self._extent(node, part, parts)
+    def cells_read(self, node: fx.Node, stencil: Stencil, part: int, parts: int, length: int) -> Span:
+        """The span of a map of ``length`` cells that the node's windows read, for a part of the offsets."""
+        first, last = self._cells_covered(node, part, parts)
         first, last = first * stencil.stride - stencil.padding, (last - 1) * stencil.stride - stencil.padding
         return max(0, min(first, length - 1)), max(1, min(last + stencil.reach + 1, length))
 
-    def _extent(self, node: fx.Node, part: int, parts: int) -> Span:
-        """From the first to the last cell that windows of the node may cover."""
+    def _cells_covered(self, node: fx.Node, part: int, parts: int) -> Span:
+        """The span that the node's windows may cover, for a part of the offsets."""
         if node in self.readers:
             reader, stencil = self.readers[node]
-            first, last = self._extent(reader, part, parts)
+            first, last = self._cells_covered(reader, part, parts)
             return first * stencil.stride, (last - 1) * stencil.stride + stencil.reach + 1
         here, largest, length = self._spans_in(node, part, parts), self.largest(node, part, parts), self.lengths[node]
         return min(int(here[:, 0].min()), length - largest), min(int(here[:, 0].max()) + largest, length)
@@ -193,16 +193,15 @@ class AxisPlan:
         inside = torch.arange(len(self.offsets)) * parts // len(self.offsets) == part
         return self.spans[node][inside]
 
-    def place(self, offsets: Sequence[int]) -> dict[fx.Node, tuple[Tensor, int]]:
+    def windows_for(self, offsets: Sequence[int]) -> dict[fx.Node, tuple[Tensor, int]]:
         """Node -> first cells (B,) and size of the batch's windows.
 
-        All windows of a batch get the size of the largest, rounded up to a level. Where that would hang over the end
-        of the map the window is shifted back inside, so that the border's padding is never part of a window, only of
-        its halo.
+        All windows of a batch get the size of the largest, rounded up to a bucket. A window that would extend past the
+        end of the map is shifted back inside, so that padding is only ever part of a window's halo.
         """
         batch = torch.tensor([self.offsets[offset] for offset in offsets])
         spans = torch.stack(list(self.spans.values()))[:, batch]
-        sizes = self._levelled(spans[..., 1] - spans[..., 0]).amax(1)
+        sizes = self._bucketed(spans[..., 1] - spans[..., 0]).amax(1)
         lengths = torch.tensor(list(self.lengths.values()))
         starts = torch.minimum(spans[..., 0], (lengths - sizes)[:, None])
         placed = dict(zip(self.spans, zip(starts, sizes.tolist(), strict=True), strict=True))
@@ -210,15 +209,15 @@ class AxisPlan:
             placed[node] = stencil.read(*placed[reader])
         return placed
 
-    def _levelled(self, sizes: Tensor) -> Tensor:
-        """``sizes`` (nodes, …) of windows rounded up to one of ``LEVELS`` for each node, the largest being its largest.
+    def _bucketed(self, sizes: Tensor) -> Tensor:
+        """Window sizes (nodes, …) rounded up to one of ``SIZE_BUCKETS`` sizes for each node.
 
-        A convolution of a new shape is compiled when it first runs, and kept: few shapes take less time and memory.
+        oneDNN compiles and keeps a convolution for each new shape, so that few shapes take less time and memory.
         """
         largest = torch.stack([(spans[:, 1] - spans[:, 0]).amax() for spans in self.spans.values()])[:, None]
-        return _levelled(sizes, largest)
+        return _bucketed(sizes, largest)
 
 
-def _levelled(sizes: Tensor, largest: Tensor) -> Tensor:
-    level = -(-sizes * LEVELS // largest)
-    return -(-level * largest // LEVELS)
+def _bucketed(sizes: Tensor, largest: Tensor) -> Tensor:
+    bucket = -(-sizes * SIZE_BUCKETS // largest)
+    return -(-bucket * largest // SIZE_BUCKETS)
