@@ -21,10 +21,10 @@ import cnnviz
 from benchmarks.row import Row
 from benchmarks.running import Setting, installed, operations, parser, setting, show
 from cnnviz.network import Network
-from cnnviz.runtime.memory import keep_freed_memory
-from cnnviz.synthesis import Adam, Channels, Classes, ImageOptimizer
-from cnnviz.synthesis.objectives import make_score
-from cnnviz.synthesis.recipes import VisualizationObjective, lucid
+from cnnviz.runtime.memory import tune_malloc
+from cnnviz.synthesis import Adam, Ascent, Channels, Classes
+from cnnviz.synthesis.objectives import score_of
+from cnnviz.synthesis.recipes import Task, lucid
 
 STEPS = 12
 
@@ -59,9 +59,7 @@ def cases(size: int) -> tuple[Case, ...]:
 def ours(network: Network, case: Case) -> Callable[[], None]:
     """Steps of the default recipe."""
     size = (case.size, case.size)
-    ascent: ImageOptimizer = lucid(
-        VisualizationObjective(network, make_score(network, case.subject()), 1, size, 10_000, torch.Generator())
-    )
+    ascent: Ascent = lucid(Task(network, score_of(network, case.subject()), 1, size, 10_000, torch.Generator()))
 
     def run() -> None:
         for _ in range(STEPS):
@@ -72,7 +70,7 @@ def ours(network: Network, case: Case) -> Callable[[], None]:
 
 def bare(network: Network, case: Case) -> Callable[[], None]:
     """The score and its gradient by our own convolutions, and Adam's update of the pixels."""
-    score = make_score(network, case.subject())
+    score = score_of(network, case.subject())
     pixels = torch.rand(1, 3, case.size, case.size, device=network.device, requires_grad=True)
     adam = Adam(1e-6)
 
@@ -131,7 +129,7 @@ def peer(network: Network, case: Case, seen: int | None) -> Callable[[], None]:
 def rows(setting: Setting, size: int = 128) -> list[Row]:
     """A row for each case: milliseconds of a step."""
     warnings.filterwarnings("ignore")
-    keep_freed_memory(setting.device)  # as a run of ours does before its first step; the others have it too
+    tune_malloc(setting.device)  # as a run of ours does before its first step; the others have it too
     found = []
     for case in cases(size)[: 1 if setting.quick else None]:
         weights = None if case.name == "squeezenet1_1" else "random"

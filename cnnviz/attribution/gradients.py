@@ -10,7 +10,7 @@ from cnnviz.attribution.targets import Target, target_scores
 from cnnviz.imaging.checks import differentiable, gradients, require_pixels, warn_if_out_of_range
 from cnnviz.network import checks
 from cnnviz.network.network import Network
-from cnnviz.runtime.memory import in_batches_that_fit, pictures_at_once
+from cnnviz.runtime.memory import in_batches_that_fit, max_batch_size
 from cnnviz.runtime.precision import gradients_of
 
 
@@ -80,4 +80,4 @@ def input_x_gradient(network: Network, pixels: Tensor, target: Target = None) ->
 def in_batches(network: Network, picture: Tensor, count: int, run: Callable[[slice], Tensor]) -> Iterator[Tensor]:
     """``run`` over ``count`` variants of a picture, as many at a time as are worth it and fit in memory."""
     height, width = picture.shape[2:]
-    return in_batches_that_fit(run, count, pictures_at_once((height, width), network.spec.size, network.device))
+    return in_batches_that_fit(run, count, max_batch_size((height, width), network.spec.size, network.device))

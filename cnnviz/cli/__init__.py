@@ -7,9 +7,9 @@ __all__ = ["main"]
 
 def main() -> NoReturn:
     """Run the command line and leave with its exit code."""
-    from cnnviz.cli.process import heed_signals, leave, open_standard_streams
+    from cnnviz.cli.process import install_signal_handlers, leave, open_standard_streams
 
-    heed_signals()  # before anything that takes time is imported
+    install_signal_handlers()  # before anything that takes time is imported
     open_standard_streams()
     from cnnviz.cli.app import run
 

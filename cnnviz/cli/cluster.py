@@ -25,8 +25,8 @@ if TYPE_CHECKING:
     from cnnviz.cli.options import EngineOptions
     from cnnviz.network import Network
     from cnnviz.network.spec import WeightsInfo
-    from cnnviz.runtime.batch.outcome import Outcomes
-    from cnnviz.runtime.batch.ray_engine import Cluster, Share, Workers
+    from cnnviz.runtime.executors.ray import Cluster, WorkerResources, Workers
+    from cnnviz.runtime.executors.task_result import TaskResults
 
 _HANDED_ON = ("CNNVIZ_OFFLINE", "TORCH_HOME", "OMP_NUM_THREADS")
 _GPU_TASKS = 4
@@ -123,14 +123,14 @@ class _Desk:
     def __init__(self, bench: Workbench, threads: int) -> None:
         import torch
 
-        from cnnviz.runtime.batch.lanes import Lanes
+        from cnnviz.runtime.executors.cancellable_pool import CancellablePool
 
         torch.set_num_threads(threads)
         self._bench = bench
         self._open = ExitStack()  # for good: a worker does nothing else
         self._open.enter_context(bench.threads())
         bench.prepare()
-        self._lanes = Lanes(1)
+        self._lanes = CancellablePool(1)
 
     def __call__(self, items: Sequence[Item]) -> list[Made | Failure]:
         with console.collected() as notes:
@@ -146,19 +146,19 @@ class _RayEngine:
 
     workers: Workers[Card, Sequence[Item], list[Made | Failure]]
 
-    def run(self, tasks: Sequence[Sequence[Item]], *, ordered: bool = True) -> Outcomes[Sequence[Item], list[Done]]:
-        from cnnviz.runtime.batch.outcome import Outcome
-        from cnnviz.runtime.batch.ray_engine import WorkerLostError
+    def run(self, tasks: Sequence[Sequence[Item]], *, ordered: bool = True) -> TaskResults[Sequence[Item], list[Done]]:
+        from cnnviz.runtime.executors.ray import WorkerLostError
+        from cnnviz.runtime.executors.task_result import TaskResult
 
         for outcome in self.workers.run(tasks, ordered=ordered):
             if isinstance(outcome.error, WorkerLostError):
                 lost = ImageError(str(outcome.error))
-                yield Outcome(outcome.task, [(item, lost) for item in outcome.task])
+                yield TaskResult(outcome.task, [(item, lost) for item in outcome.task])
                 continue
             values = outcome.get()
             for note in getattr(values[0], "notes", []):
                 console.warn(note)
-            yield Outcome(outcome.task, list(zip(outcome.task, values, strict=True)))
+            yield TaskResult(outcome.task, list(zip(outcome.task, values, strict=True)))
 
 
 def _packed(items: Sequence[Item]) -> list[Item]:
@@ -186,7 +186,7 @@ def hired(
     pack: Callable[[Any], Any],
 ) -> Iterator[Workers]:
     """At most ``count`` workers of a cluster, not yet started; ``setup`` is told how many threads each is to use."""
-    from cnnviz.runtime.batch.ray_engine import Cluster, Workers
+    from cnnviz.runtime.executors.ray import Cluster, Workers
 
     threads = _threads()
     with ExitStack() as stack:
@@ -213,12 +213,12 @@ def _threads() -> int:
     return index(os.environ.get("OMP_NUM_THREADS", "1")) or 1
 
 
-def _share(device: str, cluster: Cluster, threads: int) -> Share:
-    from cnnviz.runtime.batch.ray_engine import Share
+def _share(device: str, cluster: Cluster, threads: int) -> WorkerResources:
+    from cnnviz.runtime.executors.ray import WorkerResources
 
     if cluster.gpus and device.startswith(("auto", "cuda")):
-        return Share(threads, 1, _GPU_TASKS)
-    return Share(threads)
+        return WorkerResources(threads, 1, _GPU_TASKS)
+    return WorkerResources(threads)
 
 
 def _tell(card: Card, count: int) -> None:

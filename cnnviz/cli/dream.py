@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from cnnviz.network import Network
     from cnnviz.runtime.progress import OnStep
-    from cnnviz.synthesis.deepdream import DreamTarget
+    from cnnviz.synthesis.deepdream import Wanted
 
 
 @dataclass(frozen=True)
@@ -45,14 +45,14 @@ class Sleep:
     average_pooling: bool
     seed: int
 
-    def wanted(self, network: Network) -> list[DreamTarget]:
+    def wanted(self, network: Network) -> list[Wanted]:
         """Layers and channels that are to be seen more of."""
-        from cnnviz.synthesis.deepdream import DreamTarget, dream_layers
+        from cnnviz.synthesis.deepdream import Wanted, dream_layers
 
         layers = self.layers or dream_layers(network)
         if self.channels is None:
-            return [DreamTarget(layer) for layer in layers]
-        return [DreamTarget(layer, channel) for layer in layers for channel in channel_list(self.channels)]
+            return [Wanted(layer) for layer in layers]
+        return [Wanted(layer, channel) for layer in layers for channel in channel_list(self.channels)]
 
 
 def register(app: typer.Typer) -> None:
@@ -147,12 +147,7 @@ class _Dreamer:
         return Result(facts, image, is_measured="activation_gain" in facts)
 
     def _dream(
-        self,
-        network: Network,
-        pixels: Tensor,
-        wanted: Sequence[DreamTarget],
-        on_step: OnStep,
-        sleep: Sleep | None = None,
+        self, network: Network, pixels: Tensor, wanted: Sequence[Wanted], on_step: OnStep, sleep: Sleep | None = None
     ) -> Tensor:
         from cnnviz.network.variants import with_average_pooling
         from cnnviz.synthesis.deepdream import dream
@@ -174,10 +169,10 @@ class _Dreamer:
             on_step=on_step,
         )
 
-    def _film(self, network: Network, pixels: Tensor, wanted: Sequence[DreamTarget]) -> list[Tensor]:
+    def _film(self, network: Network, pixels: Tensor, wanted: Sequence[Wanted]) -> list[Tensor]:
         """The first frame is dreamt in full, each further one a little on: it is the last frame's dream already."""
-        from cnnviz.synthesis.deepdream import octave_sizes, zoom_frames
-        from cnnviz.synthesis.optimization import offset_steps
+        from cnnviz.synthesis.deepdream import octave_sizes, zoom_film
+        from cnnviz.synthesis.optimization import part_of
 
         first, steps = self.sleep, max(1, self.sleep.steps // 5)
         size, least = (pixels.shape[2], pixels.shape[3]), max(network.spec.min_size, 32)
@@ -188,10 +183,10 @@ class _Dreamer:
         def paint(start: Tensor, number: int) -> Tensor:
             before = of_first + of_later * (number - 1) if number else 0
             later = replace(first, steps=steps, octaves=min(2, first.octaves), keep_color=0.0, seed=first.seed + number)
-            tell = offset_steps(self.watch, before, total) or self.watch
+            tell = part_of(self.watch, before, total) or self.watch
             return self._dream(network, start, wanted, tell, later if number else first)
 
-        return zoom_frames(network, pixels, first.zoom, paint, factor=first.zoom_factor, degrees=first.rotate)
+        return zoom_film(network, pixels, first.zoom, paint, factor=first.zoom_factor, degrees=first.rotate)
 
 
 def _read_guide(path: Path) -> Tensor:

@@ -18,7 +18,7 @@ from cnnviz.cli.maps import percent
 from cnnviz.cli.options import StoreOptions
 from cnnviz.cli.survey import Survey, framing, home, survey
 from cnnviz.errors import UsageError
-from cnnviz.runtime.places import is_folder
+from cnnviz.runtime.paths import is_folder
 
 if TYPE_CHECKING:
     from cnnviz.features.collection import Aspect, Home

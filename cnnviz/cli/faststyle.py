@@ -15,7 +15,7 @@ from cnnviz.cli.job import ImageJob, Picture, Result
 from cnnviz.cli.options import LARGEST_SIDE, BatchOptions, OutputOptions, PictureOptions, option, real
 from cnnviz.cli.videojob import VIDEO, VideoJob, has_any, run_all, split_videos
 from cnnviz.errors import UsageError, shortened
-from cnnviz.runtime.places import is_there
+from cnnviz.runtime.paths import path_exists
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -234,9 +234,11 @@ def _register_list(group: typer.Typer) -> None:
         rows = [(name, thumbnail(place, name)) for name in read_metadata(place)["styles"]]
         if json:
             for name, path in rows:
-                console.result_json({"style": name, "thumbnail": str(path) if is_there(path) else None, "model": model})
+                console.result_json(
+                    {"style": name, "thumbnail": str(path) if path_exists(path) else None, "model": model}
+                )
             return
-        console.table(("style", "thumbnail"), [(name, str(path) if is_there(path) else "-") for name, path in rows])
+        console.table(("style", "thumbnail"), [(name, str(path) if path_exists(path) else "-") for name, path in rows])
 
 
 def _place(path: Path | None) -> Path:

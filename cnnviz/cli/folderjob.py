@@ -22,7 +22,7 @@ from cnnviz.cli.job import ImageJob, Result, about
 from cnnviz.cli.options import InputOptions, NetworkOptions, OutputOptions, RunOptions
 from cnnviz.cli.work import Item
 from cnnviz.errors import CnnvizError, UsageError
-from cnnviz.runtime.places import is_folder, is_there
+from cnnviz.runtime.paths import is_folder, path_exists
 
 if TYPE_CHECKING:
     from cnnviz.cli.longjob import Watch
@@ -69,7 +69,7 @@ def _album_name(options: InputOptions) -> str:
         return "pictures"
     if is_folder(path):
         return path.resolve().name or "pictures"
-    if glob.has_magic(first) and not is_there(path):
+    if glob.has_magic(first) and not path_exists(path):
         return path.parent.name if path.parent.name and not glob.has_magic(path.parent.name) else "pictures"
     return path.stem
 
@@ -106,10 +106,10 @@ class NetworkJob(ImageJob):
         if remark:
             console.warn(remark)
         network = self.load(model)
-        from cnnviz.runtime.memory import clear_error_when_short
+        from cnnviz.runtime.memory import translate_memory_errors
 
         started, item = time.perf_counter(), Item(subject, destination)
-        with clear_error_when_short(self.input.side or network.spec.size):
+        with translate_memory_errors(self.input.side or network.spec.size):
             result = self.watched(lambda: make(network), item, network)
         made = self.encoded(result, item, network)
         made.written = self._write(made, item) if destination else []

@@ -15,7 +15,7 @@ from cnnviz.cli.idle import idle
 from cnnviz.cli.job import ImageJob, Picture, Result
 from cnnviz.cli.options import EngineOptions, InputOptions, NetworkOptions, OutputOptions, RunOptions, StoreOptions
 from cnnviz.errors import UsageError
-from cnnviz.runtime.places import is_folder, is_there
+from cnnviz.runtime.paths import is_folder, path_exists
 
 if TYPE_CHECKING:
     from cnnviz.network import Network
@@ -153,9 +153,9 @@ def _split(options: InputOptions) -> tuple[Album, InputOptions]:
     if not images or (len(images) == 1 and options.files_from is None):
         raise UsageError("Name the pictures to look for and then the folder: cnnviz neighbors photo.jpg photos/.")
     *asked, folder = images
-    if not is_folder(folder) and is_there(folder):
+    if not is_folder(folder) and path_exists(folder):
         raise UsageError(f"The last argument is the folder to look in, but '{folder}' is a file.")
-    if not is_there(folder) and not any(sign in folder for sign in "*?["):
+    if not path_exists(folder) and not any(sign in folder for sign in "*?["):
         raise UsageError(f"The last argument is the folder to look in, but there is no '{folder}'.")
     album = Album.of(replace(options, images=[folder], files_from=None))
     return album, replace(options, images=asked)

@@ -12,8 +12,16 @@ from pathlib import Path
 from cnnviz.cli import console
 from cnnviz.cli.options import PictureOptions
 from cnnviz.errors import ImageError, UsageError
-from cnnviz.runtime.batch.shard import WHOLE, Shard
-from cnnviz.runtime.places import UnfitFileError, encoding_of, is_file, is_folder, is_open_pipe, read_stream, read_whole
+from cnnviz.runtime.executors.shard import WHOLE, Shard
+from cnnviz.runtime.paths import (
+    UnreadableFileError,
+    detect_encoding,
+    is_file,
+    is_folder,
+    is_open_pipe,
+    read_file,
+    read_stream,
+)
 
 STDIN = "-"
 _LARGEST_PICTURE = 3 << 29  # bytes, of one that comes through a pipe
@@ -61,8 +69,8 @@ class Source:
                 return self.path
             from cnnviz.imaging.image_reading import NamedBytes
 
-            return NamedBytes(read_whole(self.path, _LARGEST_PICTURE), str(self.path))
-        except UnfitFileError as error:
+            return NamedBytes(read_file(self.path, _LARGEST_PICTURE), str(self.path))
+        except UnreadableFileError as error:
             raise ImageError(f"{self.display} {error}: no picture is.") from error
 
 
@@ -93,11 +101,11 @@ def shard(options: PictureOptions) -> Shard:
 
 def _read_list(place: str) -> list[str]:
     try:
-        data = read_stream(sys.stdin.buffer, _LARGEST_LIST) if place == STDIN else read_whole(place, _LARGEST_LIST)
-        encoding = encoding_of(data)
+        data = read_stream(sys.stdin.buffer, _LARGEST_LIST) if place == STDIN else read_file(place, _LARGEST_LIST)
+        encoding = detect_encoding(data)
         if encoding is not None:
             return _lines(data.decode(encoding).removeprefix("\ufeff").encode("utf-8", "surrogatepass"))
-    except UnfitFileError as error:
+    except UnreadableFileError as error:
         raise UsageError(f"The list of pictures '{place}' {error}.") from error
     except UnicodeDecodeError as error:
         raise UsageError(f"The list of pictures '{place}' begins as text in {encoding}, but is none.") from error

@@ -25,7 +25,7 @@ from cnnviz.cli.outputs import COMPANION, MAIN, Destination
 from cnnviz.cli.process import signals
 from cnnviz.cli.work import Done, Failure, Item, Made, Named, Workbench, image_file
 from cnnviz.errors import ImageError, MemoryShortError
-from cnnviz.runtime.places import is_there
+from cnnviz.runtime.paths import path_exists
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from cnnviz.cli.longjob import Watch
     from cnnviz.imaging.image_io import ByteChunks
     from cnnviz.network import Network
-    from cnnviz.runtime.batch.outcome import Engine
+    from cnnviz.runtime.executors.task_result import Compute, Executor
 
 
 @dataclass
@@ -85,7 +85,7 @@ Explain = Callable[["Network", Picture], Result]
 class Bench:
     """An engine ready to work, what is known of its network, and how many pictures make a task."""
 
-    engine: Engine[Sequence[Item], list[Done]]
+    engine: Executor[Sequence[Item], list[Done]]
     network: Named
     at_once: int = 1
     is_remote: bool = False
@@ -171,7 +171,7 @@ class ImageJob:
             f"on {network.device} in {network.precision}"
         )
         seed_everything(self.run.seed)
-        signals.at_stake = True
+        signals.work_started = True
         return network
 
     @contextmanager
@@ -180,7 +180,7 @@ class ImageJob:
         if self.batch.engine is EngineName.ray:
             from cnnviz.cli.cluster import ray_bench
 
-            signals.at_stake = True
+            signals.work_started = True
             with ray_bench(self, model, len(items)) as bench:
                 yield bench
             return
@@ -190,19 +190,20 @@ class ImageJob:
             yield self._local_bench(workbench, lanes, len(items))
 
     def _local_bench(self, workbench: Workbench, lanes: int, count: int) -> Bench:
-        from cnnviz.runtime.batch import local
+        from cnnviz.runtime.executors.serial import SerialExecutor
+        from cnnviz.runtime.executors.threads import ThreadExecutor, thread_count
 
-        def work(items: Sequence[Item], compute: local.Compute) -> list[Done]:
+        def work(items: Sequence[Item], compute: Compute) -> list[Done]:
             return [(item, self._kept(item, made)) for item, made in workbench(items, compute)]
 
         jobs, network = self.batch.jobs, workbench.network
         if jobs == 1 or count == 1 or self.watch is not None:  # a long job has one picture, one bar, one film
-            return Bench(local.Inline(work), network)
+            return Bench(SerialExecutor(work), network)
         workbench.prepare()
-        threads = jobs or local.thread_count(lanes)
+        threads = jobs or thread_count(lanes)
         # To know takes a pass, in this thread; of few pictures none share one anyway.
         at_once = workbench.pictures_at_once if count >= 2 * _TASKS else 1
-        return Bench(local.Threads(work, threads, lanes), network, at_once)
+        return Bench(ThreadExecutor(work, threads, lanes), network, at_once)
 
     def _work_through(self, bench: Bench, items: Sequence[Item]) -> list[int]:
         """Exit codes of the pictures that failed; each failure is told as it happens, and the rest goes on."""
@@ -294,8 +295,8 @@ class ImageJob:
         path = item.destination.path(made.target)
         if self.output.skip_existing and outputs.is_done(path):
             return []
-        force = self.output.force or (self.output.skip_existing and is_there(path))
-        if item.source.path and is_there(path) and path.samefile(item.source.path):
+        force = self.output.force or (self.output.skip_existing and path_exists(path))
+        if item.source.path and path_exists(path) and path.samefile(item.source.path):
             raise ImageError(f"'{path}' is the input itself; nothing was written.")
         _make_folder(path.parent)
         files = {path: made.content} | {path.with_suffix(suffix): data for suffix, data in made.companions.items()}
@@ -365,14 +366,14 @@ def read_picture(source: Source, network: Network, options: PictureOptions) -> P
 def framed(source: Source, photo: Image, network: Network, options: PictureOptions) -> Picture:
     """A photo at the size ``network`` is to see; MemoryShortError if that cannot be."""
     from cnnviz.imaging.pixels import center_square, resized_shape, to_pixels
-    from cnnviz.runtime.memory import require_memory, require_room
+    from cnnviz.runtime.memory import require_memory, require_memory_for_pixels
 
     spec, crop = network.spec, network.spec.crop if options.square else None
     size: int | tuple[int, int] = spec.size if spec.fixed else (options.size_of(photo) or spec.size)
     if spec.fixed and not crop:
         size = (spec.size, spec.size)
     height, width = resized_shape(photo, size, crop or False)
-    require_room((height, width), network.device)
+    require_memory_for_pixels((height, width), network.device)
     require_memory(network, (min(height, options.piece or height), min(width, options.piece or width)))
     pixels = to_pixels(photo, size, crop=crop or False)
     return Picture(source, photo, center_square(photo, crop) if crop else photo, pixels)

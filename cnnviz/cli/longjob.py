@@ -17,7 +17,8 @@ from cnnviz.cli.idle import idle
 from cnnviz.cli.job import Result
 from cnnviz.cli.options import LongOptions
 from cnnviz.errors import ImageError
-from cnnviz.runtime.places import is_folder
+from cnnviz.runtime.cancellation import check_cancelled
+from cnnviz.runtime.paths import is_folder
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -93,6 +94,7 @@ class Watch:
 
     def __call__(self, step: Step) -> None:
         """Called by the technique after every step."""
+        check_cancelled()
         self._last = step
         self._tell(step)
         if step.image is None:

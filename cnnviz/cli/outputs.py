@@ -12,8 +12,8 @@ from cnnviz.cli import console
 from cnnviz.cli.inputs import Source
 from cnnviz.cli.options import OutputOptions
 from cnnviz.errors import UsageError
-from cnnviz.runtime.batch.shard import WHOLE, Shard
-from cnnviz.runtime.places import is_folder, is_there
+from cnnviz.runtime.executors.shard import WHOLE, Shard
+from cnnviz.runtime.paths import is_folder, path_exists
 
 STDOUT = "-"
 PNG = ".png"
@@ -107,7 +107,7 @@ def plan(
 
 
 def _is_missing(source: Source) -> bool:
-    return source.path is not None and not is_there(source.path)
+    return source.path is not None and not path_exists(source.path)
 
 
 def _refuse_where_nothing_can_be_written(destinations: Sequence[Destination], beside: int) -> None:
@@ -231,7 +231,7 @@ def is_done(path: Path) -> bool:
     from cnnviz.errors import ImageError
     from cnnviz.imaging.recipe import read_recipe
 
-    if not is_there(path):
+    if not path_exists(path):
         return False
     try:
         return UNFINISHED not in read_recipe(path)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from cnnviz.cli.options import numbers, real
 from cnnviz.errors import UsageError, shortened
-from cnnviz.runtime.places import is_file
+from cnnviz.runtime.paths import is_file
 
 _SWEPT = (
     *("content_weight", "style_weight", "palette_weight", "tv_weight", "lightness_weight"),

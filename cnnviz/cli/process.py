@@ -50,7 +50,7 @@ class _Signals:
     def __init__(self) -> None:
         self._raises = False
         self._heard = -math.inf
-        self.at_stake = False
+        self.work_started = False
 
     @contextmanager
     def raising(self) -> Iterator[None]:
@@ -63,7 +63,7 @@ class _Signals:
     def __call__(self, signum: int, frame: FrameType | None) -> None:
         if time.monotonic() - self._heard <= _MOMENT:
             return
-        if not self._raises or (not self.at_stake and _is_importing(frame)):
+        if not self._raises or (not self.work_started and _is_importing(frame)):
             _leave_at_once(signum)
         if _is_importing(frame) or _is_clearing_up(frame):
             # A module broken off while it is loaded, or an exception in __del__, is no way to stop.
@@ -98,7 +98,7 @@ def _leave_at_once(signum: int) -> NoReturn:
 signals = _Signals()
 
 
-def heed_signals() -> None:
+def install_signal_handlers() -> None:
     """Let Ctrl-C, a polite kill (SIGTERM) and a closed terminal (SIGHUP) end the run alike.
 
     A signal that whoever began us ignores, as shells do for jobs in the background and ``nohup`` does, stays ignored.

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 from cnnviz.cli import console
 from cnnviz.cli.longjob import Watch
 from cnnviz.errors import CnnvizError, UsageError
-from cnnviz.runtime.places import is_file, is_there
+from cnnviz.runtime.paths import is_file, path_exists
 
 if TYPE_CHECKING:
     from cnnviz.runtime.progress import OnStep, Step
@@ -51,7 +51,7 @@ class Resuming:
     def run(self, job: Resumable[Made_co], on_step: OnStep | None = None) -> Made_co:
         """What is made by ``job``, gone on from where an earlier run stopped if that is wanted."""
         place = self.watch.path.with_suffix(SUFFIX) if self.watch.path else None
-        if self.wanted and place and is_there(place):
+        if self.wanted and place and path_exists(place):
             self._load(place, job)
         every = self.watch.options.save_every
 

@@ -88,7 +88,7 @@ def _filled(
 ) -> Filling:
     """What is missing of the files is computed, here or by the workers of a cluster."""
     from cnnviz.features.collection import fill
-    from cnnviz.runtime.memory import share_freed_memory
+    from cnnviz.runtime.memory import use_single_arena
 
     job = album.job
     if job is not None and isinstance(job.run, EngineOptions) and job.run.engine is EngineName.ray:
@@ -97,7 +97,7 @@ def _filled(
         return remote_fill(job, network, files, aspects, on_step, store)
     paths = {key: _path(source) for key, source in files.items()}
     reader = _reader(network, album.options)
-    share_freed_memory(network.device)  # the threads that read would each keep what they freed
+    use_single_arena(network.device)  # the threads that read would each keep what they freed
     return fill(paths, aspects, reader, on_step, batch=store.at_once(network.device), device=network.device)
 
 

@@ -22,7 +22,7 @@ from cnnviz.cli.maps import percent, prediction_json
 from cnnviz.cli.options import BatchOptions, EngineName, InputOptions, NetworkOptions, OutputOptions
 from cnnviz.cli.outputs import PNG, suffix_of
 from cnnviz.errors import CnnvizError, ModelError, UsageError
-from cnnviz.runtime.places import is_file
+from cnnviz.runtime.paths import is_file
 
 if TYPE_CHECKING:
     from PIL.Image import Image

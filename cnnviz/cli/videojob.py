@@ -18,12 +18,13 @@ from cnnviz.cli.options import EngineName, PictureOptions
 from cnnviz.cli.outputs import Destination
 from cnnviz.cli.work import Done, Failure, Item, Made, caught
 from cnnviz.errors import ImageError, UsageError
-from cnnviz.runtime.places import is_folder, is_there
+from cnnviz.runtime.paths import is_folder, path_exists
 
 if TYPE_CHECKING:
     from PIL.Image import Image
 
     from cnnviz.network import Network
+    from cnnviz.runtime.executors.task_result import Compute
 
 VIDEO = ".mp4"
 
@@ -64,14 +65,14 @@ class VideoJob(ImageJob):
     @contextmanager
     def _bench(self, model: str, explain: Explain, items: Sequence[Item]) -> Iterator[Bench]:
         """One video after another, here: a video is no picture that could be sent to a worker."""
-        from cnnviz.runtime.batch.local import Compute, Inline
+        from cnnviz.runtime.executors.serial import SerialExecutor
 
         network = self.load(model)
 
         def work(some: Sequence[Item], compute: Compute) -> list[Done]:
             return [(item, caught(lambda i=item: self._changed(i, network, explain))) for item in some]  # type: ignore
 
-        yield Bench(Inline(work), network)
+        yield Bench(SerialExecutor(work), network)
 
     def _kept(self, item: Item, made: Made | Failure) -> Made | Failure:
         return made
@@ -84,7 +85,7 @@ class VideoJob(ImageJob):
         assert item.destination is not None and item.source.path is not None
         started = time.perf_counter()
         path, last = item.destination.path(), Result()
-        if is_there(path) and path.samefile(item.source.path):
+        if path_exists(path) and path.samefile(item.source.path):
             raise ImageError(f"'{path}' is the input itself; nothing was written.")
         _make_folder(path.parent)
 

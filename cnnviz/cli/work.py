@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from cnnviz.imaging.image_io import ByteChunks
     from cnnviz.network import Network
     from cnnviz.network.spec import WeightsInfo
-    from cnnviz.runtime.batch.local import Compute
+    from cnnviz.runtime.executors.task_result import Compute
 
 Found = TypeVar("Found")
 
@@ -108,7 +108,7 @@ class Workbench:
     @contextmanager
     def threads(self) -> Iterator[int]:
         """Share torch's threads out for as long as the block lasts; gives how many pictures may compute at once."""
-        from cnnviz.runtime.batch.local import torch_threads
+        from cnnviz.runtime.executors.threads import torch_threads
 
         if not self.is_light or self.network.device.type != "cpu":
             yield 1
@@ -121,9 +121,9 @@ class Workbench:
 
         Tracing the network changes how modules are called in all threads while it lasts.
         """
-        from cnnviz.runtime.memory import share_freed_memory
+        from cnnviz.runtime.memory import use_single_arena
 
-        share_freed_memory(self.network.device)
+        use_single_arena(self.network.device)
         getattr(self.network, "graph", None)
 
     @cached_property
@@ -132,14 +132,14 @@ class Workbench:
 
         The free memory has no say: the last bits of a result follow the batch, and are to be the same tomorrow.
         """
-        from cnnviz.runtime.memory import pictures_at_once, pictures_together
+        from cnnviz.runtime.memory import max_batch_size, small_batch_size
 
         if not self.is_light:
             return 1
         side = self.network.spec.size
         if self.network.device.type == "cpu":
-            return pictures_together(self.network, side)
-        return pictures_at_once((side, side), side, self.network.device)
+            return small_batch_size(self.network, side)
+        return max_batch_size((side, side), side, self.network.device)
 
     def _share_a_pass(self, size: Sequence[int]) -> int:
         """The same for pictures of ``size`` (height, width): fewer from twice the network's own area on.
@@ -188,20 +188,20 @@ class Workbench:
                 yield caught(lambda p=picture, a=answers[place]: self.explain.draw(self.network, p, a))  # type: ignore
 
     def _explained(self, picture: Picture, item: Item) -> Result:
-        from cnnviz.runtime.memory import clear_error_when_short
+        from cnnviz.runtime.memory import translate_memory_errors
 
-        with clear_error_when_short(min(picture.pixels.shape[2:])):
+        with translate_memory_errors(min(picture.pixels.shape[2:])):
             return self.job.watched(lambda: self.explain(self.network, picture), item, self.network)
 
     def _found(self, pictures: Sequence[Picture]) -> Sequence[Any]:
         """The network's answer for each picture; fewer at a time where all together do not fit in memory."""
         import torch
 
-        from cnnviz.runtime.memory import clear_error_when_short, in_batches_that_fit
+        from cnnviz.runtime.memory import in_batches_that_fit, translate_memory_errors
 
         assert isinstance(self.explain, Technique)
         find, pixels = self.explain.find, torch.cat([picture.pixels for picture in pictures])
-        with clear_error_when_short(min(pixels.shape[2:])):
+        with translate_memory_errors(min(pixels.shape[2:])):
             most = self._share_a_pass(pixels.shape[2:]) if len(pixels) > 1 else 1
             parts = in_batches_that_fit(lambda part: find(self.network, pixels[part]), len(pixels), most)
             return [answer for part in parts for answer in part]

@@ -22,7 +22,7 @@ from cnnviz.network.targets import imagenet_labels, numbered_labels, read_labels
 from cnnviz.network.weights import class_count, fit_names, load_into, read_state_dict
 from cnnviz.runtime.device import choose_device
 from cnnviz.runtime.memory import available_memory, is_out_of_memory
-from cnnviz.runtime.places import is_there
+from cnnviz.runtime.paths import path_exists
 from cnnviz.runtime.precision import choose_precision
 
 _WEIGHTS_SUFFIXES = (".pth", ".pt", ".safetensors", ".ckpt", ".bin", ".tar")
@@ -181,7 +181,10 @@ def looks_like_file(weights: str | Path) -> bool:
     """Whether weights are meant as a file, there or not, rather than as the name of published ones."""
     path = Path(weights)
     return (
-        isinstance(weights, Path) or is_there(path) or path.suffix.lower() in _WEIGHTS_SUFFIXES or path.name != weights
+        isinstance(weights, Path)
+        or path_exists(path)
+        or path.suffix.lower() in _WEIGHTS_SUFFIXES
+        or path.name != weights
     )
 
 

@@ -26,7 +26,8 @@ from cnnviz.network.replica import Replica
 from cnnviz.network.shapes import shapes_of_pass
 from cnnviz.network.spec import InputSpec, WeightsInfo
 from cnnviz.network.targets import Target, find_class, find_classes, numbered_labels
-from cnnviz.runtime.precision import convolving
+from cnnviz.runtime.cancellation import check_cancelled
+from cnnviz.runtime.precision import conv_precision
 
 Prediction = tuple[int, str, float]
 """Class index, class name, probability."""
@@ -387,8 +388,9 @@ class Network:
     @contextmanager
     def autocast(self) -> Iterator[None]:
         """The context convolutions run in for this network's precision."""
+        check_cancelled()
         lower, device = _AUTOCAST[self.precision], self.device
-        with convolving(self.precision, device), torch.autocast(device.type, lower) if lower else nullcontext():
+        with conv_precision(self.precision, device), torch.autocast(device.type, lower) if lower else nullcontext():
             yield
 
     def _constants(self, like: Tensor) -> tuple[Tensor, ...]:

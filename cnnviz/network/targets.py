@@ -16,7 +16,7 @@ from torch import Tensor
 
 from cnnviz.errors import UsageError
 from cnnviz.network.catalogue import BUNDLED
-from cnnviz.runtime.places import UnfitFileError, encoding_of, read_whole
+from cnnviz.runtime.paths import UnreadableFileError, detect_encoding, read_file
 
 _LARGEST = 16 << 20
 """Bytes of a labels file: a million names."""
@@ -45,9 +45,9 @@ def read_labels(path: str | Path) -> tuple[str, ...]:
     """
     path = Path(path)
     try:
-        content = read_whole(path, _LARGEST)
-        text = content.decode(encoding_of(content) or "utf-8").removeprefix("\ufeff")
-    except UnfitFileError as error:
+        content = read_file(path, _LARGEST)
+        text = content.decode(detect_encoding(content) or "utf-8").removeprefix("\ufeff")
+    except UnreadableFileError as error:
         raise UsageError(f"The labels file '{path}' {error}.") from error
     except UnicodeDecodeError as error:
         raise UsageError(f"The labels file '{path}' cannot be read: it is not text in UTF-8 or UTF-16.") from error

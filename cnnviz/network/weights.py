@@ -24,7 +24,7 @@ from cnnviz.errors import ModelError, shortened
 from cnnviz.network import checks
 from cnnviz.network.pickles import LARGEST_PICKLE, check_claims, damaged
 from cnnviz.runtime.memory import is_out_of_memory
-from cnnviz.runtime.places import is_file
+from cnnviz.runtime.paths import is_file
 
 StateDict = dict[str, Tensor]
 

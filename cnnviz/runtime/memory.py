@@ -15,6 +15,7 @@ from typing import Protocol, TypeVar
 import torch
 
 from cnnviz.errors import MemoryShortError
+from cnnviz.runtime.cancellation import check_cancelled
 
 _SMALL_PIXELS = 1 << 20
 """Pictures up to this many pixels are not worth an estimate: every network takes them in some 2 GiB."""
@@ -40,7 +41,7 @@ _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD, _M_ARENA_MAX = -1, -3, -8
 Value = TypeVar("Value")
 
 
-class CountsActivations(Protocol):
+class SupportsActivationCount(Protocol):
     """What the estimate needs to know of a network."""
 
     @property
@@ -62,12 +63,12 @@ def available_memory(device: torch.device) -> int | None:
     return int(found[1]) * 1024 if found else None
 
 
-def activation_bytes(network: CountsActivations, size: tuple[int, int]) -> int:
+def activation_bytes(network: SupportsActivationCount, size: tuple[int, int]) -> int:
     """Bytes that a pass forward and back over one picture of ``size`` (height, width) takes."""
     return network.activation_count(size) * _BYTES_PER_ACTIVATION
 
 
-def require_memory(network: CountsActivations, size: tuple[int, int]) -> None:
+def require_memory(network: SupportsActivationCount, size: tuple[int, int]) -> None:
     """Raise MemoryShortError if a pass forward and back over one picture cannot fit in memory.
 
     ``size`` is the picture's (height, width); the message says which shorter side would fit.
@@ -86,7 +87,7 @@ def require_memory(network: CountsActivations, size: tuple[int, int]) -> None:
     )
 
 
-def require_room(size: tuple[int, int], device: torch.device) -> None:
+def require_memory_for_pixels(size: tuple[int, int], device: torch.device) -> None:
     """Raise MemoryShortError if the pixels alone of a picture of ``size`` (height, width) cannot fit in memory."""
     needed, available = size[0] * size[1] * _BYTES_PER_PIXEL, available_memory(device)
     if needed <= _SMALL_PIXELS * _BYTES_PER_PIXEL or available is None or needed <= available:
@@ -99,7 +100,7 @@ def require_room(size: tuple[int, int], device: torch.device) -> None:
 
 
 @contextmanager
-def clear_error_when_short(size: int) -> Iterator[None]:
+def translate_memory_errors(size: int) -> Iterator[None]:
     """Turn an allocator's failure inside the block into MemoryShortError with a smaller ``--size`` to try."""
     try:
         yield
@@ -116,7 +117,7 @@ def is_out_of_memory(error: BaseException) -> bool:
     return isinstance(error, MemoryError | torch.OutOfMemoryError) or "can't allocate memory" in str(error)
 
 
-def pictures_at_once(size: tuple[int, int], side: int, device: torch.device) -> int:
+def max_batch_size(size: tuple[int, int], side: int, device: torch.device) -> int:
     """How many pictures of ``size`` (height, width) to run forward and back together in a network of square ``side``.
 
     Together they have no more pixels than a full batch at up to twice the network's own area, so that memory does not
@@ -127,7 +128,7 @@ def pictures_at_once(size: tuple[int, int], side: int, device: torch.device) -> 
     return max(1, min(most, most * 2 * side * side // (size[0] * size[1])))
 
 
-def pictures_together(network: CountsActivations, side: int) -> int:
+def small_batch_size(network: SupportsActivationCount, side: int) -> int:
     """How many pictures ``side`` pixels high and wide share a pass through ``network`` on one processor of a CPU.
 
     What one operation after another costs besides its arithmetic is then shared too: a fifth of SqueezeNet's time. In
@@ -144,6 +145,7 @@ def in_batches_that_fit(run: Callable[[slice], Value], count: int, batch: int) -
     """
     start, batch = 0, max(1, batch)
     while start < count:
+        check_cancelled()
         part = slice(start, min(start + batch, count))
         try:
             value = run(part)
@@ -165,7 +167,7 @@ def release_memory() -> None:
         torch.cuda.empty_cache()
 
 
-def return_freed_memory(device: torch.device) -> None:
+def trim_malloc(device: torch.device) -> None:
     """Give blocks that are free back to the system, where the C library can.
 
     For between two phases of a work whose blocks have other sizes: those of the first, kept, would not serve the
@@ -175,7 +177,7 @@ def return_freed_memory(device: torch.device) -> None:
         _glibc("malloc_trim", 0)
 
 
-def share_freed_memory(device: torch.device) -> None:
+def use_single_arena(device: torch.device) -> None:
     """Let all threads take their blocks from one heap, which gives nothing back before half a gibibyte is free.
 
     For several threads that take turns at the same work. By itself glibc gives each a heap of its own, and fetches the
@@ -195,7 +197,7 @@ def _glibc(name: str, *values: int) -> None:
             function(*values)
 
 
-def keep_freed_memory(device: torch.device) -> None:
+def tune_malloc(device: torch.device) -> None:
     """Let the C library reuse freed blocks of up to 31 MiB rather than give each back to the system.
 
     glibc learns so from the largest block it has seen freed. Fetching the pages anew for each operation takes

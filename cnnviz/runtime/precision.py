@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from cnnviz.errors import ModelError, UsageError
+from cnnviz.runtime.cancellation import check_cancelled
 
 PRECISIONS = ("auto", "fp32", "tf32", "bf16", "fp16")
 
@@ -80,7 +81,7 @@ def _cpu_computes_bf16() -> bool:
 
 
 @contextmanager
-def convolving(precision: str, device: torch.device) -> Iterator[None]:
+def conv_precision(precision: str, device: torch.device) -> Iterator[None]:
     """A pass forward on CUDA: float32 convolutions use TF32 for ``tf32``, and no shorter type for all else.
 
     PyTorch lets cuDNN use TF32 by default, which changes a gradient map as much as fp16 does. The process's setting is
@@ -95,7 +96,7 @@ def convolving(precision: str, device: torch.device) -> Iterator[None]:
 
 
 @contextmanager
-def as_forward() -> Iterator[None]:
+def backward_precision() -> Iterator[None]:
     """A pass backward, with convolutions as in this thread's last pass forward of a network on CUDA."""
     wanted = getattr(_this_thread, "wanted", None)
     if wanted is None:
@@ -110,8 +111,9 @@ def gradients_of(*arguments: Any, **options: Any) -> tuple[Tensor, ...]:
 
     Raises ModelError where what a module computes has no gradient.
     """
+    check_cancelled()
     try:
-        with as_forward():
+        with backward_precision():
             return torch.autograd.grad(*arguments, **options)
     except RuntimeError as error:
         if not any(each in str(error) for each in _WITHOUT_GRADIENT):

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 
-class Figures(Mapping[str, float]):
+class LazyFloats(Mapping[str, float]):
     """Named figures that become numbers when they are read.
 
     A figure may still be on its way on a GPU; who reads it waits, and who does not, does not.

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cnnviz.errors import ModelError, UsageError
-from cnnviz.runtime.places import is_file, is_there
+from cnnviz.runtime.paths import is_file, path_exists
 
 if TYPE_CHECKING:
     import torch
@@ -72,7 +72,7 @@ def read_metadata(place: Path) -> dict[str, Any]:
 
     Imports neither torch nor safetensors, so that a misspelt style is told at once.
     """
-    if is_there(place) and not is_file(place):
+    if path_exists(place) and not is_file(place):
         raise ModelError(f"The fast style model '{place}' is a folder, pipe or device, not a file.")
     try:
         with place.open("rb") as file:

@@ -11,7 +11,7 @@ from cnnviz.runtime.progress import OnStep, Step
 from cnnviz.synthesis.multiscale import Size
 
 
-def efros_leung_texture(
+def scanline_texture(
     sample: Tensor,
     size: Size | None = None,
     *,

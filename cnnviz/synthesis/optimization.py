@@ -15,9 +15,8 @@ import torch
 from torch import Tensor
 
 from cnnviz.errors import DivergedError
-from cnnviz.runtime.memory import keep_freed_memory
 from cnnviz.runtime.precision import gradients_of
-from cnnviz.runtime.progress import Figures, OnStep, Step
+from cnnviz.runtime.progress import LazyFloats, OnStep, Step
 from cnnviz.synthesis.optimizers import Optimizer
 
 Terms = Mapping[str, Tensor | float]
@@ -53,7 +52,7 @@ class Parameterization(Protocol):
 
 
 @dataclass
-class ImageOptimizer:
+class Ascent:
     """A run of ``steps`` optimisation steps over a picture.
 
     It can be stopped at any moment, by an exception from a hook or by Ctrl-C: the parameter is changed by a single
@@ -93,11 +92,10 @@ class ImageOptimizer:
 
         Raises DivergedError where the loss is no longer a number.
         """
-        keep_freed_memory(self.picture.parameter.device)
         while self.done < self.steps:
             terms = self._step()
             if on_step is not None:
-                on_step(Step(self.done, self.steps, Figures(terms), self.image))
+                on_step(Step(self.done, self.steps, LazyFloats(terms), self.image))
         return self.image()
 
     def image(self) -> Tensor:
@@ -171,7 +169,7 @@ def cosine(share: float) -> float:
     return 0.5 * (1 + math.cos(math.pi * share))
 
 
-def offset_steps(on_step: OnStep | None, before: int, total: int) -> OnStep | None:
+def part_of(on_step: OnStep | None, before: int, total: int) -> OnStep | None:
     """``on_step`` for one run among several: its steps count on from ``before``, towards ``total``."""
     if on_step is None:
         return None

@@ -14,7 +14,7 @@ from cnnviz.cli import outputs
 from cnnviz.cli.inputs import expand
 from cnnviz.cli.options import OutputOptions, PictureOptions
 from cnnviz.errors import UsageError
-from cnnviz.runtime import places
+from cnnviz.runtime import paths
 
 NET = ("-m", "squeezenet1_1", "-s", "64")
 LONG = "x" * 300
@@ -123,8 +123,8 @@ def test_what_never_ends_is_not_read_to_its_end(run_cnnviz, photo, monkeypatch, 
     result = run_cnnviz(*line.split(), stdin=b"x" * (2 << 20))
     assert result.exit_code == (2 if "list" in result.stderr else 1)
     assert "is larger than 1 MiB" in result.stderr and len(result.stderr.splitlines()) == 1
-    with Path("/dev/zero").open("rb") as endless, pytest.raises(places.UnfitFileError):
-        places.read_stream(endless, 1 << 20)
+    with Path("/dev/zero").open("rb") as endless, pytest.raises(paths.UnreadableFileError):
+        paths.read_stream(endless, 1 << 20)
 
 
 NAMES = ["a.png", "b c.png", "größe.png"]

@@ -198,9 +198,9 @@ def test_a_signal_while_modules_are_loaded_is_no_traceback(samples, tmp_path, mo
 def test_signals_that_are_ignored_stay_ignored():
     """As under ``nohup``, and for the jobs a shell runs in the background."""
     script = (
-        "import os, signal\nfrom cnnviz.cli.process import heed_signals\n"
+        "import os, signal\nfrom cnnviz.cli.process import install_signal_handlers\n"
         "for one in (signal.SIGINT, signal.SIGHUP):\n    signal.signal(one, signal.SIG_IGN)\n"
-        "heed_signals()\n"
+        "install_signal_handlers()\n"
         "assert all(signal.getsignal(one) == signal.SIG_IGN for one in (signal.SIGINT, signal.SIGHUP))\n"
         "os.kill(os.getpid(), signal.SIGTERM)\n"
     )

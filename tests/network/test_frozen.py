@@ -11,7 +11,7 @@ from torch import fx, nn
 
 from cnnviz.network import frozen
 from cnnviz.network.frozen import freeze_convolutions
-from cnnviz.runtime.batch.local import torch_threads
+from cnnviz.runtime.executors.threads import torch_threads
 
 CASES = [
     # inputs, kernel, stride, padding, size: 1×1 and small pictures (oneDNN), first layers (phases), all else (torch's)

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from cnnviz.errors import MemoryShortError
-from cnnviz.runtime.memory import clear_error_when_short, in_batches_that_fit, pictures_at_once, pictures_together
+from cnnviz.runtime.memory import in_batches_that_fit, max_batch_size, small_batch_size, translate_memory_errors
 
 CPU, GPU = torch.device("cpu"), torch.device("cuda")
 SHORT = [
@@ -49,7 +49,7 @@ def test_what_fits_is_done_once_in_whole_batches():
 
 
 def test_one_item_that_does_not_fit_is_the_callers_affair():
-    with pytest.raises(MemoryShortError, match="--size 64"), clear_error_when_short(128):
+    with pytest.raises(MemoryShortError, match="--size 64"), translate_memory_errors(128):
         list(in_batches_that_fit(Narrow(0, SHORT[0]), 3, 4))
 
 
@@ -83,15 +83,15 @@ def test_the_failed_pass_is_let_go_before_the_next_try():
 
 
 def test_a_batch_has_as_many_pixels_at_every_size():
-    assert pictures_at_once((224, 336), 224, CPU) == pictures_at_once((224, 224), 224, CPU) == 8
-    assert [pictures_at_once((s, s), 224, CPU) for s in (448, 896, 4096)] == [4, 1, 1]
-    assert pictures_at_once((224, 224), 224, GPU) > pictures_at_once((224, 224), 224, CPU)
+    assert max_batch_size((224, 336), 224, CPU) == max_batch_size((224, 224), 224, CPU) == 8
+    assert [max_batch_size((s, s), 224, CPU) for s in (448, 896, 4096)] == [4, 1, 1]
+    assert max_batch_size((224, 224), 224, GPU) > max_batch_size((224, 224), 224, CPU)
 
 
 @pytest.mark.parametrize(("activations", "expected"), [(1 << 20, 4), (1 << 23, 4), (1 << 24, 2), (1 << 26, 1)])
 def test_small_networks_take_a_few_pictures_together(activations, expected):
     network = SimpleNamespace(device=CPU, activation_count=lambda size: activations * size[0] // 224)
-    assert pictures_together(network, 224) == expected
+    assert small_batch_size(network, 224) == expected
 
 
 @pytest.mark.needs("posix")
@@ -99,8 +99,8 @@ def test_threads_that_share_a_heap_reuse_what_the_others_freed():
     """In a process of its own, since it cannot be undone."""
     script = """
 import resource, threading, torch
-from cnnviz.runtime.memory import share_freed_memory
-share_freed_memory(torch.device("cpu"))
+from cnnviz.runtime.memory import use_single_arena
+use_single_arena(torch.device("cpu"))
 faults = []
 def work(count):
     before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt

@@ -19,7 +19,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 import cnnviz
 from cnnviz.errors import UsageError
 from cnnviz.runtime import precision
-from cnnviz.runtime.precision import as_forward, choose_precision, convolving, gradients_of, quick_precision
+from cnnviz.runtime.precision import backward_precision, choose_precision, conv_precision, gradients_of, quick_precision
 
 CPU, GPU = torch.device("cpu"), torch.device("cuda")
 CONVOLUTIONS = {
@@ -280,7 +280,7 @@ def test_both_passes_run_as_the_network_is_meant_and_the_process_stays_as_it_was
     x = torch.ones(1, requires_grad=True)
 
     def passes():
-        with convolving(wanted, GPU):
+        with conv_precision(wanted, GPU):
             seen.append(cudnn_setting())
             y = Witness.apply(x, seen)
         assert cudnn_setting() == process
@@ -293,9 +293,9 @@ def test_both_passes_run_as_the_network_is_meant_and_the_process_stays_as_it_was
 
 def test_the_processor_has_no_part_in_it(process, on_a_thread):
     def passes():
-        with convolving("fp32", CPU):
+        with conv_precision("fp32", CPU):
             assert cudnn_setting() == process
-        with as_forward():
+        with backward_precision():
             assert cudnn_setting() == process
 
     on_a_thread(passes)
@@ -303,7 +303,7 @@ def test_the_processor_has_no_part_in_it(process, on_a_thread):
 
 def test_a_pass_that_fails_or_holds_another_leaves_nothing_behind(process, on_a_thread):
     def passes():
-        with pytest.raises(RuntimeError), convolving("fp32", GPU), convolving("tf32", GPU):
+        with pytest.raises(RuntimeError), conv_precision("fp32", GPU), conv_precision("tf32", GPU):
             assert cudnn_setting() == "tf32"
             raise RuntimeError
         assert cudnn_setting() == process
@@ -313,7 +313,7 @@ def test_a_pass_that_fails_or_holds_another_leaves_nothing_behind(process, on_a_
 
 def test_passes_that_overlap_leave_nothing_behind(process, on_a_thread):
     def passes():
-        first, second = convolving("fp32", GPU), convolving("tf32", GPU)
+        first, second = conv_precision("fp32", GPU), conv_precision("tf32", GPU)
         first.__enter__()
         second.__enter__()
         first.__exit__(None, None, None)
@@ -331,7 +331,7 @@ def test_a_host_that_uses_the_newer_setting_meets_no_error(on_a_thread):
     try:
 
         def passes():
-            with convolving("tf32", GPU):
+            with conv_precision("tf32", GPU):
                 assert torch.backends.cudnn.conv.fp32_precision == "tf32"
 
         on_a_thread(passes)

@@ -20,7 +20,7 @@ from cnnviz.attribution.incremental.program import Program, ProgramStep
 from cnnviz.attribution.incremental.window_ops import as_maps, paste
 from cnnviz.attribution.incremental.windows import AxisWindows, Window, whole_window
 from cnnviz.network.network import widened
-from cnnviz.runtime.memory import keep_freed_memory
+from cnnviz.runtime.cancellation import check_cancelled
 
 Position = tuple[int, int]
 
@@ -62,7 +62,6 @@ class IncrementalEngine:
     ) -> None:
         if image.ndim != 4 or len(image) != 1:
             raise NotIncremental("the engine takes one image (1, C, H, W) at a time")
-        keep_freed_memory(image.device)
         rows, cols = (
             AxisWindows([position[axis] for position in positions], patch[axis], image.shape[2 + axis], window_cap)
             for axis in (0, 1)
@@ -105,6 +104,7 @@ class IncrementalEngine:
         bridge = program.steps[tail - 1].node
         vectors = None  # allocated once, so that memory does not fragment
         for chunk in self._chunks(positions, batch):
+            check_cancelled()
             self.cache.load(self.cache.group(positions[chunk.start]))
             run = _Run(program, self.cache, positions[chunk], patches[chunk], self._patch)
             value = run.value_of(bridge, program.steps[:tail])

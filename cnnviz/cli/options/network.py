@@ -79,7 +79,7 @@ class NetworkOptions:
         """The network these options describe, under the name that ``auto`` came down to."""
         from cnnviz.cli.command import current
         from cnnviz.network import load_network
-        from cnnviz.runtime.memory import keep_freed_memory
+        from cnnviz.runtime.memory import tune_malloc
 
         network = load_network(
             name,
@@ -94,7 +94,7 @@ class NetworkOptions:
             seed=seed,
             progress=progress,
         )
-        keep_freed_memory(network.device)
+        tune_malloc(network.device)
         return network
 
     def prepare(self) -> None:

@@ -18,7 +18,7 @@ _read: dict[str, bytes] = {}
 """What came through pipes, by their names: a second look at one would find nothing."""
 
 
-class UnfitFileError(Exception):
+class UnreadableFileError(Exception):
     """A file cannot be read; the message goes on from its name: ``is a folder``."""
 
 
@@ -32,7 +32,7 @@ def is_file(path: str | Path) -> bool:
     return os.path.isfile(path)  # noqa: PTH113
 
 
-def is_there(path: str | Path) -> bool:
+def path_exists(path: str | Path) -> bool:
     """Whether anything goes by this name; False where that cannot be found out."""
     return os.path.exists(path)  # noqa: PTH110
 
@@ -46,36 +46,36 @@ def is_open_pipe(path: str | Path) -> bool:
     return os.fspath(path).startswith(_OPEN_ALREADY) and (stat.S_ISFIFO(mode) or stat.S_ISSOCK(mode))
 
 
-def read_whole(path: str | Path, most: int) -> bytes:
+def read_file(path: str | Path, most: int) -> bytes:
     """All of a file, or of a pipe that the shell has opened; at most ``most`` bytes.
 
-    Raises UnfitFileError for anything else, before it is opened.
+    Raises UnreadableFileError for anything else, before it is opened.
     """
     try:
         mode = os.stat(path).st_mode  # noqa: PTH116
         if stat.S_ISDIR(mode):
-            raise UnfitFileError("is a folder")
+            raise UnreadableFileError("is a folder")
         if stat.S_ISREG(mode):
             with open(path, "rb") as file:  # noqa: PTH123
                 return read_stream(file, most)
         if not is_open_pipe(path):
-            raise UnfitFileError("is a pipe or device, not a file")
+            raise UnreadableFileError("is a pipe or device, not a file")
         name = os.fspath(path)
         if name not in _read:
             with open(path, "rb") as file:  # noqa: PTH123
                 _read[name] = read_stream(file, most)
         return _read[name]
     except OSError as error:
-        raise UnfitFileError(f"cannot be read: {error.strerror or error}") from error
+        raise UnreadableFileError(f"cannot be read: {error.strerror or error}") from error
     except ValueError as error:
-        raise UnfitFileError("cannot be the name of a file") from error
+        raise UnreadableFileError("cannot be the name of a file") from error
 
 
 def read_stream(stream: BinaryIO, most: int) -> bytes:
-    """All that comes from a stream; UnfitFileError beyond ``most`` bytes."""
+    """All that comes from a stream; UnreadableFileError beyond ``most`` bytes."""
     content = stream.read(most + 1)
     if len(content) > most:
-        raise UnfitFileError(f"is larger than {most >> 20:,} MiB")
+        raise UnreadableFileError(f"is larger than {most >> 20:,} MiB")
     return content
 
 
@@ -88,7 +88,7 @@ _MARKS = {
 }
 
 
-def encoding_of(content: bytes) -> str | None:
+def detect_encoding(content: bytes) -> str | None:
     """The encoding that a text begins by declaring, or that its zeros give away; None for text without either."""
     for mark, name in sorted(_MARKS.items(), key=lambda pair: -len(pair[0])):
         if content.startswith(mark):

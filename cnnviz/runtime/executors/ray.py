@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from typing import Any, Generic, TypeVar
 
 from cnnviz.errors import CnnvizError, UsageError
-from cnnviz.runtime.batch.outcome import Outcome, Outcomes, Task, Value
+from cnnviz.runtime.executors.task_result import Task, TaskResult, TaskResults, Value
 
 Card = TypeVar("Card")
 
@@ -26,7 +26,7 @@ Setup = Callable[[], tuple[Card, Callable[[Any], Value]]]
 _ATTEMPTS = 3
 _WAKE_UP = 1.0  # seconds between looks at whether anything has happened
 _STORE = 256 << 20  # bytes; what is in flight, no more
-_PATIENCE = 30  # looks in vain before saying what is waited for
+_WAIT_NOTICE = 30  # looks in vain before saying what is waited for
 
 
 class WorkerLostError(CnnvizError):
@@ -34,7 +34,7 @@ class WorkerLostError(CnnvizError):
 
 
 @dataclass(frozen=True)
-class Share:
+class WorkerResources:
     """What a worker takes of its machine; ``at_once``: tasks it does at a time, one computing, others read or drawn."""
 
     processors: int = 1
@@ -80,7 +80,7 @@ def _ray() -> Any:
 
 def _init(ray: Any, address: str | None, processors: int | None) -> None:
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # nothing is told to anybody
-    _knock(address)
+    _check_reachable(address)
     on_termination = signal.getsignal(signal.SIGTERM)
     own = {"num_cpus": processors, "object_store_memory": _STORE, "include_dashboard": False}
     try:
@@ -99,7 +99,7 @@ def _init(ray: Any, address: str | None, processors: int | None) -> None:
             signal.signal(signal.SIGTERM, on_termination)  # Ray puts its own there
 
 
-def _knock(address: str | None) -> None:
+def _check_reachable(address: str | None) -> None:
     """Find out at once whether anybody listens at HOST:PORT; Ray itself tries for minutes. UsageError if not."""
     host, _, port = (address or "").removeprefix("ray://").rpartition(":")
     if not host or not port.isdecimal():
@@ -118,11 +118,11 @@ class _Worker:
         self._ready: tuple[Any, Callable[[Any], Any]] | None = None
         self._lock = threading.Lock()
 
-    def start(self) -> Outcome:
+    def start(self) -> TaskResult:
         """Load what is needed; gives the card and this process's number."""
         return _attempted(lambda: (self._loaded()[0], os.getpid()))
 
-    def do(self, payload: Any) -> Outcome:
+    def do(self, payload: Any) -> TaskResult:
         return _attempted(lambda: self._loaded()[1](payload))
 
     def _loaded(self) -> tuple[Any, Callable[[Any], Any]]:
@@ -131,11 +131,11 @@ class _Worker:
             return self._ready
 
 
-def _attempted(action: Callable[[], Any]) -> Outcome:
+def _attempted(action: Callable[[], Any]) -> TaskResult:
     try:
-        return Outcome(None, action())
+        return TaskResult(None, action())
     except Exception as error:
-        return Outcome(None, error=_portable(error))
+        return TaskResult(None, error=_portable(error))
 
 
 def _portable(error: Exception) -> Exception:
@@ -146,7 +146,7 @@ def _portable(error: Exception) -> Exception:
 
 
 @dataclass
-class _Hand:
+class _WorkerHandle:
     """A worker as the driver sees it."""
 
     actor: Any
@@ -155,13 +155,13 @@ class _Hand:
 
 
 @dataclass
-class _Flight(Generic[Task]):
+class _PendingTask(Generic[Task]):
     """A task that is still to come back."""
 
     index: int
     task: Task
     losses: int = 0
-    hand: _Hand | None = None
+    hand: _WorkerHandle | None = None
 
 
 @dataclass
@@ -173,15 +173,15 @@ class Workers(Generic[Card, Task, Value]):
         count: how many.
         share: what each takes of its machine.
         pack: from a task to what travels; called shortly before it goes.
-        tell: told, in a sentence, of workers that were lost or are waited for.
+        on_event: told, in a sentence, of workers that were lost or are waited for.
     """
 
     setup: Setup
     count: int
-    share: Share
+    share: WorkerResources
     pack: Callable[[Task], Any]
-    tell: Callable[[str], None]
-    hands: list[_Hand] = field(default_factory=list)
+    on_event: Callable[[str], None]
+    hands: list[_WorkerHandle] = field(default_factory=list)
 
     def start(self) -> Card:
         """Bring up the workers; what the first says of itself. Raises what its setup raised."""
@@ -192,18 +192,18 @@ class Workers(Generic[Card, Task, Value]):
         """A new worker, told to start; what it will answer."""
         options = {"num_cpus": self.share.processors, "num_gpus": self.share.gpus}
         actor = _ray().remote(_Worker).options(max_concurrency=self.share.at_once, **options).remote(self.setup)
-        hand = _Hand(actor)
+        hand = _WorkerHandle(actor)
         self.hands.append(hand)
         return hand, actor.start.remote()
 
-    def _started(self, start: tuple[_Hand, Any]) -> Card:
+    def _started(self, start: tuple[_WorkerHandle, Any]) -> Card:
         ray = _ray()
         hand, answer = start
         for look in range(1, 1_000_000):
             if ray.wait([answer], timeout=_WAKE_UP)[0]:
                 break
-            if look == _PATIENCE:
-                self.tell("Still waiting for the cluster to give a first worker the room it needs.")
+            if look == _WAIT_NOTICE:
+                self.on_event("Still waiting for the cluster to give a first worker the room it needs.")
         card, hand.process = ray.get(answer).get()
         return card
 
@@ -213,13 +213,13 @@ class Workers(Generic[Card, Task, Value]):
             _ray().kill(hand.actor)
         self.hands.clear()
 
-    def run(self, tasks: Sequence[Task], *, ordered: bool = True) -> Outcomes[Task, Value]:
+    def run(self, tasks: Sequence[Task], *, ordered: bool = True) -> TaskResults[Task, Value]:
         """Each task's outcome; at most a few tasks for each worker are in flight or done and not yet asked for."""
         ray = _ray()
-        flights = [_Flight(index, task) for index, task in enumerate(tasks)]
+        flights = [_PendingTask(index, task) for index, task in enumerate(tasks)]
         waiting = deque(flights)
-        flying: dict[Any, _Flight[Task]] = {}
-        done: dict[int, Outcome[Task, Value]] = {}
+        flying: dict[Any, _PendingTask[Task]] = {}
+        done: dict[int, TaskResult[Task, Value]] = {}
         told = 0
         while waiting or flying or done:
             while waiting and (hand := self._free_hand(waiting[0])) and waiting[0].index < told + self._window:
@@ -240,18 +240,18 @@ class Workers(Generic[Card, Task, Value]):
     def _window(self) -> int:
         return 4 * self.count * (self.share.at_once + 1)
 
-    def _free_hand(self, flight: _Flight[Task]) -> _Hand | None:
+    def _free_hand(self, flight: _PendingTask[Task]) -> _WorkerHandle | None:
         """The least busy worker that may have one task more; a task that saw its worker die is given to an idle one."""
         hand = min(self.hands, key=lambda hand: hand.busy)
         most = 1 if flight.losses else self.share.at_once + 1
         return hand if hand.busy < most else None
 
-    def _send(self, flight: _Flight[Task], hand: _Hand) -> Any:
+    def _send(self, flight: _PendingTask[Task], hand: _WorkerHandle) -> Any:
         hand.busy += 1
         flight.hand = hand
         return hand.actor.do.remote(self.pack(flight.task))
 
-    def _received(self, flight: _Flight[Task], answer: Any) -> Outcome[Task, Value] | None:
+    def _received(self, flight: _PendingTask[Task], answer: Any) -> TaskResult[Task, Value] | None:
         """What became of a task; None if its worker was lost and it is to be tried again."""
         ray = _ray()
         assert flight.hand is not None
@@ -264,13 +264,13 @@ class Workers(Generic[Card, Task, Value]):
             if flight.losses < _ATTEMPTS:
                 return None
             why = str(error).strip().splitlines()[0]
-            return Outcome(flight.task, error=WorkerLostError(f"{flight.losses} workers were lost over it: {why}"))
-        return Outcome(flight.task, outcome.value, outcome.error)
+            return TaskResult(flight.task, error=WorkerLostError(f"{flight.losses} workers were lost over it: {why}"))
+        return TaskResult(flight.task, outcome.value, outcome.error)
 
-    def _replace(self, hand: _Hand) -> None:
+    def _replace(self, hand: _WorkerHandle) -> None:
         if hand in self.hands:
             self.hands.remove(hand)
-            self.tell("A worker was lost; another takes its place.")
+            self.on_event("A worker was lost; another takes its place.")
             self._bring_up()
 
 

@@ -15,7 +15,7 @@ import torch
 from safetensors.torch import load_file
 
 from cnnviz.errors import UsageError
-from cnnviz.runtime.batch.ray_engine import Cluster, Share, WorkerLostError, Workers
+from cnnviz.runtime.executors.ray import Cluster, WorkerLostError, WorkerResources, Workers
 
 pytestmark = pytest.mark.slow
 
@@ -48,7 +48,9 @@ class Squares:
 
 
 def workers(setup, told=None, count=2):
-    return Workers(setup, count, Share(), pack=lambda task: task, tell=(told if told is not None else []).append)
+    return Workers(
+        setup, count, WorkerResources(), pack=lambda task: task, on_event=(told if told is not None else []).append
+    )
 
 
 @pytest.fixture
