@@ -29,7 +29,7 @@ from cnnviz.network.variants import with_average_pooling
 from cnnviz.style import StyleSettings, StyleTransfer
 from cnnviz.synthesis.feature_statistics import gram_distance, moments, relative_error
 from cnnviz.synthesis.multiscale import resize
-from cnnviz.synthesis.optimization import Ascent
+from cnnviz.synthesis.optimization import ImageOptimizer
 from cnnviz.synthesis.painting_layers import painting_layers
 
 SAMPLES = Path(__file__).parents[1] / "sample_images"
@@ -198,7 +198,7 @@ def neural_style_loop(features: nn.Sequential, content: Tensor, style: Tensor) -
         yield float(optimizer.step(closure).detach())
 
 
-def our_ascent(network: cnnviz.Network, content: Tensor, style: Tensor, steps: int, shift: int) -> Ascent:
+def our_ascent(network: cnnviz.Network, content: Tensor, style: Tensor, steps: int, shift: int) -> ImageOptimizer:
     """Our run over one scale, of L-BFGS alone, with the peer's layers, losses and pooling."""
     settings = StyleSettings(
         steps=steps, scales=1, polish=0.0, style_loss="gram", palette_weight=0.0, average_pooling=False, shift=shift

@@ -22,9 +22,9 @@ from benchmarks.row import Row
 from benchmarks.running import Setting, installed, operations, parser, setting, show
 from cnnviz.network import Network
 from cnnviz.runtime.memory import tune_malloc
-from cnnviz.synthesis import Adam, Ascent, Channels, Classes
-from cnnviz.synthesis.objectives import score_of
-from cnnviz.synthesis.recipes import Task, lucid
+from cnnviz.synthesis import Adam, Channels, Classes, ImageOptimizer
+from cnnviz.synthesis.objectives import make_score
+from cnnviz.synthesis.recipes import VisualizationObjective, lucid
 
 STEPS = 12
 
@@ -59,7 +59,9 @@ def cases(size: int) -> tuple[Case, ...]:
 def ours(network: Network, case: Case) -> Callable[[], None]:
     """Steps of the default recipe."""
     size = (case.size, case.size)
-    ascent: Ascent = lucid(Task(network, score_of(network, case.subject()), 1, size, 10_000, torch.Generator()))
+    ascent: ImageOptimizer = lucid(
+        VisualizationObjective(network, make_score(network, case.subject()), 1, size, 10_000, torch.Generator())
+    )
 
     def run() -> None:
         for _ in range(STEPS):
@@ -70,7 +72,7 @@ def ours(network: Network, case: Case) -> Callable[[], None]:
 
 def bare(network: Network, case: Case) -> Callable[[], None]:
     """The score and its gradient by our own convolutions, and Adam's update of the pixels."""
-    score = score_of(network, case.subject())
+    score = make_score(network, case.subject())
     pixels = torch.rand(1, 3, case.size, case.size, device=network.device, requires_grad=True)
     adam = Adam(1e-6)
 

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from cnnviz.network import Network
     from cnnviz.runtime.progress import OnStep
-    from cnnviz.synthesis.deepdream import Wanted
+    from cnnviz.synthesis.deepdream import DreamTarget
 
 
 @dataclass(frozen=True)
@@ -45,14 +45,14 @@ class Sleep:
     average_pooling: bool
     seed: int
 
-    def wanted(self, network: Network) -> list[Wanted]:
+    def wanted(self, network: Network) -> list[DreamTarget]:
         """Layers and channels that are to be seen more of."""
-        from cnnviz.synthesis.deepdream import Wanted, dream_layers
+        from cnnviz.synthesis.deepdream import DreamTarget, dream_layers
 
         layers = self.layers or dream_layers(network)
         if self.channels is None:
-            return [Wanted(layer) for layer in layers]
-        return [Wanted(layer, channel) for layer in layers for channel in channel_list(self.channels)]
+            return [DreamTarget(layer) for layer in layers]
+        return [DreamTarget(layer, channel) for layer in layers for channel in channel_list(self.channels)]
 
 
 def register(app: typer.Typer) -> None:
@@ -147,7 +147,12 @@ class _Dreamer:
         return Result(facts, image, is_measured="activation_gain" in facts)
 
     def _dream(
-        self, network: Network, pixels: Tensor, wanted: Sequence[Wanted], on_step: OnStep, sleep: Sleep | None = None
+        self,
+        network: Network,
+        pixels: Tensor,
+        wanted: Sequence[DreamTarget],
+        on_step: OnStep,
+        sleep: Sleep | None = None,
     ) -> Tensor:
         from cnnviz.network.variants import with_average_pooling
         from cnnviz.synthesis.deepdream import dream
@@ -169,10 +174,10 @@ class _Dreamer:
             on_step=on_step,
         )
 
-    def _film(self, network: Network, pixels: Tensor, wanted: Sequence[Wanted]) -> list[Tensor]:
+    def _film(self, network: Network, pixels: Tensor, wanted: Sequence[DreamTarget]) -> list[Tensor]:
         """The first frame is dreamt in full, each further one a little on: it is the last frame's dream already."""
-        from cnnviz.synthesis.deepdream import octave_sizes, zoom_film
-        from cnnviz.synthesis.optimization import part_of
+        from cnnviz.synthesis.deepdream import octave_sizes, zoom_frames
+        from cnnviz.synthesis.optimization import offset_steps
 
         first, steps = self.sleep, max(1, self.sleep.steps // 5)
         size, least = (pixels.shape[2], pixels.shape[3]), max(network.spec.min_size, 32)
@@ -183,10 +188,10 @@ class _Dreamer:
         def paint(start: Tensor, number: int) -> Tensor:
             before = of_first + of_later * (number - 1) if number else 0
             later = replace(first, steps=steps, octaves=min(2, first.octaves), keep_color=0.0, seed=first.seed + number)
-            tell = part_of(self.watch, before, total) or self.watch
+            tell = offset_steps(self.watch, before, total) or self.watch
             return self._dream(network, start, wanted, tell, later if number else first)
 
-        return zoom_film(network, pixels, first.zoom, paint, factor=first.zoom_factor, degrees=first.rotate)
+        return zoom_frames(network, pixels, first.zoom, paint, factor=first.zoom_factor, degrees=first.rotate)
 
 
 def _read_guide(path: Path) -> Tensor:

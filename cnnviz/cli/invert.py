@@ -109,7 +109,7 @@ def _inverted(network: Network, picture: Picture, plan: Inversion, watch: Watch)
     from cnnviz.imaging.pixels import to_pil_image, to_pixels
     from cnnviz.network.variants import in_full_precision
     from cnnviz.synthesis.inversion import feature_error, inversion_layers, invert
-    from cnnviz.synthesis.optimization import part_of
+    from cnnviz.synthesis.optimization import offset_steps
 
     layers = plan.layers or inversion_layers(network)
     for layer in layers:
@@ -130,7 +130,7 @@ def _inverted(network: Network, picture: Picture, plan: Inversion, watch: Watch)
             tv_weight=plan.tv_weight,
             tv_beta=plan.tv_beta,
             seed=plan.seed,
-            on_step=part_of(watch, number * plan.steps, len(layers) * plan.steps),
+            on_step=offset_steps(watch, number * plan.steps, len(layers) * plan.steps),
         )
         painted.append(to_pil_image(pixels, clamp=True))
         seen = to_pixels(painted[-1])  # the eight bits that are written

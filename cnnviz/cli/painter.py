@@ -151,10 +151,10 @@ class Painter:
 def _tell_idle_here(net: Network, transfer: StyleTransfer) -> None:
     """Say which options have no effect on this network."""
     from cnnviz.network.variants import has_max_pooling
-    from cnnviz.style.smoothing import faintness
+    from cnnviz.style.smoothing import resnet_layer_scale
 
     idle("pooling", when=not has_max_pooling(net), why=f"on {net.name}, which takes no maxima")
-    unscaled = all(faintness(layer) == 1 for layer in transfer.layer_weights)
+    unscaled = all(resnet_layer_scale(layer) == 1 for layer in transfer.layer_weights)
     if transfer.settings.smoothing == "scaled":
         idle("smoothing", when=unscaled, why="as 'scaled' but on a ResNet's layer3 and layer4")
 

@@ -71,9 +71,9 @@ class Weaver:
             return self._strip(net, picture.pixels, size)
         last = Last(self.watch)
         if self.method is TextureMethod.efros_leung:
-            from cnnviz.synthesis.efros_leung import scanline_texture
+            from cnnviz.synthesis.efros_leung import efros_leung_texture
 
-            made = scanline_texture(picture.pixels, size, window=self.window, seed=self.seed, on_step=last)
+            made = efros_leung_texture(picture.pixels, size, window=self.window, seed=self.seed, on_step=last)
             return Result(_facts(size), to_pil_image(made, clamp=True))
         made = self._run(net, picture.pixels, size, last)
         precision = {"precision": net.precision}

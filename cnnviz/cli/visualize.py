@@ -194,7 +194,7 @@ def paint(network: Network, wish: Wish, watch: Watch) -> Result:
 def _ascend(
     network: Network, subject: Subject, wish: Wish, size: int, steps: int, watch: Watch, number: int, batches: int
 ) -> Tensor:
-    from cnnviz.synthesis.optimization import part_of
+    from cnnviz.synthesis.optimization import offset_steps
     from cnnviz.synthesis.visualization import visualize_subject
 
     alike = wish.facets > 1 and wish.photos is None
@@ -209,7 +209,7 @@ def _ascend(
         generator=load_generator(wish.generator) if wish.generator else None,
         latent=_shape(wish.latent),
         seed=wish.seed + number,
-        on_step=part_of(watch, number * steps, batches * steps),
+        on_step=offset_steps(watch, number * steps, batches * steps),
     ).cpu()
 
 
@@ -318,7 +318,7 @@ def _judged(network: Network, subjects: Sequence[Subject], pictures: Tensor) -> 
 
     from cnnviz.imaging.pixels import to_pil_image, to_pixels
     from cnnviz.network.variants import in_full_precision
-    from cnnviz.synthesis.objectives import Channels, Classes, activation_of
+    from cnnviz.synthesis.objectives import Channels, Classes, make_activation
 
     network = in_full_precision(network)
     place = 0
@@ -336,7 +336,7 @@ def _judged(network: Network, subjects: Sequence[Subject], pictures: Tensor) -> 
             continue
         assert isinstance(subject, Channels)
         with torch.no_grad():
-            values = activation_of(network, subject)(part).tolist()
+            values = make_activation(network, subject)(part).tolist()
         for channel, value in zip(subject.channels, values, strict=True):
             facts = {"layer": subject.layer, "channel": channel, "activation": round(value, 4)}
             yield f"{channel}: {figure(value)}", facts

@@ -15,8 +15,8 @@ from cnnviz.style.color import LUMA
 from cnnviz.style.regions import Region
 from cnnviz.synthesis.feature_statistics import Moments
 from cnnviz.synthesis.texture_target import TextureTarget
-from cnnviz.synthesis.tiled_moments import PiecewiseMoments, at_size
-from cnnviz.synthesis.tiling import Piece, Pieces, region, summed
+from cnnviz.synthesis.tiled_moments import TiledMoments, at_size
+from cnnviz.synthesis.tiling import Tile, TileGrid, crop_window, tiled_sum
 
 _FAINT = 0.1
 """Share of a layer's deviation that is added to each channel's: channels that see nothing in the photo stay faint."""
@@ -31,7 +31,7 @@ _LIGHTNESS_SIDE = 64
 class FeatureTarget:
     """Features of the photo by layer, wherever the picture lies, whole or in pieces.
 
-    As they are, as in Gatys, Ecker & Bethge 2016; or ``restyled``, each channel with the mean and deviation it has in
+    As they are, as in Gatys, Ecker & Bethge 2016; or ``adain``, each channel with the mean and deviation it has in
     the style (AdaIN: Huang & Belongie, "Arbitrary Style Transfer in Real-time with Adaptive Instance Normalization",
     ICCV 2017, arXiv:1703.06868, who train towards such features). Features as they are ask for the photo's contrasts
     as well, against which the style term works: a face is kept at the price of the style. What is restyled asks for
@@ -46,45 +46,45 @@ class FeatureTarget:
         network: Network,
         photo: Tensor,
         layers: Sequence[str],
-        pieces: Pieces,
+        tiles: TileGrid,
         regions: Sequence[tuple[Region, TextureTarget]],
-        restyled: bool,
+        adain: bool,
     ) -> None:
-        self.network, self.layers, self.pieces = network, list(layers), pieces
-        self.restyled = restyled and bool(self.layers)
+        self.network, self.layers, self.tiles = network, list(layers), tiles
+        self.adain = adain and bool(self.layers)
         self.wanted: dict[tuple[str, int], Tensor] = {}
-        if self.restyled:
-            measured = PiecewiseMoments(pieces, self.layers)
+        if self.adain:
+            measured = TiledMoments(tiles, self.layers)
             with torch.no_grad():
-                found = measured.whole(summed(network, photo, self.layers, pieces, measured.of_piece))
+                found = measured.whole(tiled_sum(network, photo, self.layers, tiles, measured.of_tile))
             self.lines = {
                 layer: [_line(found[layer], target.layers[layer]) for _, target in regions] for layer in self.layers
             }
 
     def look(self, photo: Tensor, masks: Sequence[Tensor | None]) -> None:
         """See the photo, and the regions' masks, from where the picture now lies."""
-        lines = {layer: self._combined(layer, masks) for layer in self.layers} if self.restyled else {}
+        lines = {layer: self._combined(layer, masks) for layer in self.layers} if self.adain else {}
 
-        def keep(layer: str, maps: Tensor, piece: Piece) -> list[Tensor]:
+        def keep(layer: str, maps: Tensor, tile: Tile) -> list[Tensor]:
             kept = widened(maps)
-            if not self.restyled:
-                self.wanted[layer, piece.number] = kept
+            if not self.adain:
+                self.wanted[layer, tile.number] = kept
                 return [kept.square().sum()]
-            gain, shift, mean = (_part(line, piece, layer) for line in lines[layer])
-            self.wanted[layer, piece.number] = kept = kept * gain + shift
+            gain, shift, mean = (_part(line, tile, layer) for line in lines[layer])
+            self.wanted[layer, tile.number] = kept = kept * gain + shift
             # Where the style hardly varies, as a share of all there is: cf. ``covariance_distance``.
             return [(kept - mean).square().sum() + _FLAT * kept.square().sum()]
 
         self.wanted.clear()
         with torch.no_grad():
-            energies = summed(self.network, photo, self.layers, self.pieces, keep)
+            energies = tiled_sum(self.network, photo, self.layers, self.tiles, keep)
         self.energies = {layer: energy for layer, (energy,) in energies.items()}
 
-    def of_piece(self, layer: str, maps: Tensor, piece: Piece) -> list[Tensor]:
+    def of_tile(self, layer: str, maps: Tensor, tile: Tile) -> list[Tensor]:
         """The error of a piece, to be summed over pieces; nothing where the layer is none of these."""
         if layer not in self.layers:
             return []
-        wanted = self.wanted[layer, piece.number]
+        wanted = self.wanted[layer, tile.number]
         return [F.mse_loss(widened(maps), wanted, reduction="sum") / self.energies[layer].clamp_min(1e-12)]
 
     def _combined(self, layer: str, masks: Sequence[Tensor | None]) -> list[Tensor]:
@@ -92,7 +92,7 @@ class FeatureTarget:
         lines = self.lines[layer]
         if len(lines) == 1:
             return list(lines[0])
-        return _blended(lines, [at_size(mask, self.pieces.sizes[layer]) for mask in masks])
+        return _blended(lines, [at_size(mask, self.tiles.sizes[layer]) for mask in masks])
 
 
 class LightnessTarget:
@@ -156,5 +156,5 @@ def _blended(lines: Sequence[tuple[Tensor, Tensor, Tensor]], masks: Sequence[Ten
     ]
 
 
-def _part(maps: Tensor, piece: Piece, layer: str) -> Tensor:
-    return maps if maps.shape[2:] == (1, 1) else region(maps, piece.places[layer])
+def _part(maps: Tensor, tile: Tile, layer: str) -> Tensor:
+    return maps if maps.shape[2:] == (1, 1) else crop_window(maps, tile.targets[layer])

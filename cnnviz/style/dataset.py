@@ -20,7 +20,7 @@ _LARGEST_ZOOM = 2.5
 """The largest shorter side a photo is seen at, relative to the crop's."""
 
 
-class Crops:
+class CropDataset:
     """Square crops (N, 3, side, side) in [0, 1], drawn from photos with a generator.
 
     Args:
@@ -49,7 +49,7 @@ class Crops:
                 break
         crop = _crop(photo, self.side, generator).float() / 255
         crop = F.interpolate(crop, (self.side, self.side), mode="bilinear", antialias=True, align_corners=False)
-        return varied(crop, generator) if self.augment else crop.clamp(0, 1)
+        return random_augment(crop, generator) if self.augment else crop.clamp(0, 1)
 
     def _photo(self, index: int) -> Tensor | None:
         """Photo ``index`` as uint8 (1, 3, H, W), kept for next time; None if it cannot be read."""
@@ -97,7 +97,7 @@ def _crop(photo: Tensor, side: int, generator: torch.Generator) -> Tensor:
     return square.flip(3) if _uniform(generator, 0, 1) < 0.5 else square
 
 
-def varied(pixels: Tensor, generator: torch.Generator) -> Tensor:
+def random_augment(pixels: Tensor, generator: torch.Generator) -> Tensor:
     """Pixels (1, 3, H, W) in other light: gamma, contrast, brightness, saturation, hue, and now and then a blur."""
     pixels = pixels.clamp(0, 1).pow(math.exp(_uniform(generator, -0.5, 0.5)))
     grey = pixels.mean(1, keepdim=True)

@@ -106,12 +106,12 @@ class Layer(nn.Module):
 
     def forward(self, x: Tensor, shares: Tensor, statistics: Statistics | None) -> Tensor:
         if self.enlarges:
-            return self.norm(doubled_and_convolved(x, self.conv.weight), shares, statistics)
+            return self.norm(upsample_conv(x, self.conv.weight), shares, statistics)
         border = self.border
         return self.norm(self.conv(F.pad(x, (border, border, border, border), mode="reflect")), shares, statistics)
 
 
-def doubled_and_convolved(x: Tensor, weight: Tensor) -> Tensor:
+def upsample_conv(x: Tensor, weight: Tensor) -> Tensor:
     """Features (N, C, H, W) repeated to twice their size, their border reflected, convolved 3×3: (N, D, 2H, 2W).
 
     Of three neighbours in the doubled rows two are one row of the original, so each of the four places in a cell is a
@@ -178,11 +178,11 @@ class FastStyleNetwork(nn.Module):
     ) -> Tensor:
         """Pixels (N, 3, H, W), RGB in [0, 1], H and W multiples of 4 -> painted pixels of that shape, in (0, 1).
 
-        ``shares`` (N, S) mix the styles; ``noise`` (N or 1, 3, H, W) is ``noise_field``'s, drawn if None.
+        ``shares`` (N, S) mix the styles; ``noise`` (N or 1, 3, H, W) is ``noise_map``'s, drawn if None.
         """
         x = (pixels - 0.5) * 4  # about one deviation of natural pictures
         if self.config.noise:
-            field = noise_field(pixels.shape[2], pixels.shape[3]).to(pixels) if noise is None else noise.to(pixels)
+            field = noise_map(pixels.shape[2], pixels.shape[3]).to(pixels) if noise is None else noise.to(pixels)
             x = torch.cat([x, field.expand(len(x), -1, -1, -1)], dim=1)
         x = x.contiguous(memory_format=torch.channels_last)
         seen = []
@@ -228,7 +228,7 @@ def _sum(own: Tensor, other: Tensor) -> Tensor:
     return own + other if torch.is_grad_enabled() else own.add_(other)
 
 
-def noise_field(height: int, width: int, seed: int = 0, *, generator: torch.Generator | None = None) -> Tensor:
+def noise_map(height: int, width: int, seed: int = 0, *, generator: torch.Generator | None = None) -> Tensor:
     """Noise (1, 3, height, width) of deviation about 1, with values every 1, 4 and 16 pixels and smooth between.
 
     Nothing but the size and the seed (or the generator's state) decides it.

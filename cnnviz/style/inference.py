@@ -12,7 +12,7 @@ from torch import Tensor
 from cnnviz.errors import ImageError, UsageError
 from cnnviz.imaging.checks import require_in_range
 from cnnviz.runtime.progress import OnStep, Step
-from cnnviz.style.fast import FastStyleNetwork, Statistics, noise_field
+from cnnviz.style.fast import FastStyleNetwork, Statistics, noise_map
 
 WHOLE = 2072 * 2072
 """Pixels up to which a picture, with its margin, is painted whole: some 1.2 GB in the embedded network."""
@@ -66,7 +66,7 @@ def apply_fast_style(
     shares = network.shares(style)
     with torch.inference_mode():
         photo, top, left = _with_margin(pixels)
-        noise = noise_field(photo.shape[2], photo.shape[3], seed) if network.config.noise else None
+        noise = noise_map(photo.shape[2], photo.shape[3], seed) if network.config.noise else None
         if max(photo.shape[2:]) <= tile if tile else photo[0, 0].numel() <= WHOLE:
             painted = network(photo.to(network.device), shares, noise).to(pixels)
             _tell(on_step, 1, 1)

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from cnnviz.network import Network
 from cnnviz.network.variants import with_average_pooling
-from cnnviz.style.regions import fading
+from cnnviz.style.regions import border_weight
 from cnnviz.synthesis.feature_statistics import Moments, distance, relative_error
 from cnnviz.synthesis.multiscale import resize
 from cnnviz.synthesis.painting_layers import painting_layers
@@ -70,7 +70,11 @@ class PerceptualLoss:
         scale = self.settings.style_size / min(style.shape[2:])
         style = resize(style, (round(style.shape[2] * scale), round(style.shape[3] * scale)))
         weights = dict.fromkeys(self.style_layers, 1.0)
-        mask = fading((style.shape[2], style.shape[3]), self.settings.fade).to(style) if self.settings.fade else None
+        mask = (
+            border_weight((style.shape[2], style.shape[3]), self.settings.fade).to(style)
+            if self.settings.fade
+            else None
+        )
         return measure_texture(
             self.network,
             [style],
@@ -92,7 +96,7 @@ def _stacked(parts: Sequence[Moments]) -> Moments:
     return Moments(torch.cat([part.mean for part in parts]), torch.cat([part.gram for part in parts]))
 
 
-def any_place(generator: torch.Generator) -> tuple[int, int]:
+def random_padding(generator: torch.Generator) -> tuple[int, int]:
     """A random place for pictures in the network's grid."""
     down, right = torch.randint(_MARGIN + 1, (2,), generator=generator).tolist()
     return down, right

@@ -56,7 +56,7 @@ def make_regions(
     return [Region((i,), (1.0,), mask) for i, mask in enumerate(masks)]
 
 
-def cover(regions: Sequence[Region], size: Size) -> Tensor | None:
+def union_mask(regions: Sequence[Region], size: Size) -> Tensor | None:
     """Where anything is painted, (1, 1, H, W) in [0, 1] at ``size``; None where that is everywhere."""
     if any(region.mask is None for region in regions):
         return None
@@ -65,7 +65,7 @@ def cover(regions: Sequence[Region], size: Size) -> Tensor | None:
     return None if float(union.min()) >= 1 else union
 
 
-def fading(size: Size, share: float) -> Tensor:
+def border_weight(size: Size, share: float) -> Tensor:
     """A mask (1, 1, H, W) that rises from 0 at the borders to 1 within ``share`` of each side."""
     sides = []
     for side in size:
@@ -74,7 +74,7 @@ def fading(size: Size, share: float) -> Tensor:
     return (sides[0][:, None] * sides[1])[None, None]
 
 
-class Covered(Pixels):
+class MaskedPixels(Pixels):
     """Pixels that show only where ``covering`` (1, 1, H, W) is 1; elsewhere ``under`` (1, 3, H, W) is seen."""
 
     def __init__(self, start: Tensor, under: Tensor, covering: Tensor, bounded: bool = True) -> None:

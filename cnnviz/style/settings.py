@@ -24,7 +24,7 @@ class StyleSettings:
         palette_weight: of the distance between the colours of picture and style, which keeps foreign colours out.
         tv_weight: more makes smoother pictures; of the mean squared difference of neighbouring pixels.
         lightness_weight: of the photo's light and shade, coarsely, with the style's contrast.
-        content_target: ``restyled`` asks for the photo's features with the style's contrasts; ``photo`` for the
+        content_target: ``adain`` asks for the photo's features with the style's contrasts; ``photo`` for the
             features as they are (Gatys 2016).
         content_layers: None takes the network's default, as do
         style_layers: where the style is read from.

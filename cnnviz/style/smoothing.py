@@ -55,6 +55,6 @@ def softmax(features: Tensor) -> Tensor:
     return features.flatten(1).softmax(1).view(features.shape) * count
 
 
-def faintness(layer: str) -> float:
+def resnet_layer_scale(layer: str) -> float:
     """What a layer's features are multiplied by in the code released with the paper, instead of the softmax."""
     return _FAINT if layer.partition(".")[0] in _FAINT_LAYERS else 1.0

@@ -15,9 +15,9 @@ from cnnviz.errors import DivergedError, UsageError
 from cnnviz.network import Network
 from cnnviz.runtime.precision import backward_precision, conv_precision
 from cnnviz.runtime.progress import OnStep, Step
-from cnnviz.style.dataset import Crops
-from cnnviz.style.fast import FastStyleConfig, FastStyleNetwork, noise_field
-from cnnviz.style.perceptual_loss import PerceptualLoss, any_place
+from cnnviz.style.dataset import CropDataset
+from cnnviz.style.fast import FastStyleConfig, FastStyleNetwork, noise_map
+from cnnviz.style.perceptual_loss import PerceptualLoss, random_padding
 
 if TYPE_CHECKING:
     from lightning_fabric import Fabric
@@ -132,7 +132,7 @@ class FastStyleTraining:
 
     def __init__(
         self,
-        perceiver: Network,
+        loss_network: Network,
         styles: Mapping[str, Tensor],
         photos: Sequence[Path | str | Tensor],
         settings: TrainingSettings | None = None,
@@ -147,15 +147,15 @@ class FastStyleTraining:
         if settings.batch % self.processes:
             raise UsageError(f"{self.processes} processes cannot share a batch of {settings.batch} evenly.")
         self.seed, self.done = seed, 0
-        self.crops = Crops(photos, settings.crop, settings.augment)
-        self.loss = PerceptualLoss(perceiver, list(styles.values()), settings)
+        self.crops = CropDataset(photos, settings.crop, settings.augment)
+        self.loss = PerceptualLoss(loss_network, list(styles.values()), settings)
         self.generator = torch.Generator().manual_seed(seed)
         self.names, self.extended = list(styles), extend is not None
         network = self._like(start) if start else self._network(extend)
-        self.network = network.to(perceiver.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.network = network.to(loss_network.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         parts = self.network.style_parameters() if self.extended else list(self.network.parameters())
         self.optimizer = torch.optim.Adam(parts, lr=settings.learning_rate)
-        self.scaler = torch.amp.GradScaler(perceiver.device.type, enabled=settings.precision == "fp16")
+        self.scaler = torch.amp.GradScaler(loss_network.device.type, enabled=settings.precision == "fp16")
         self._module = fabric.setup_module(self.network) if fabric else self.network
         self._previews: Tensor | None = None
 
@@ -182,7 +182,7 @@ class FastStyleTraining:
     def step(self) -> dict[str, float]:
         """One update; the losses before it, per picture of the batch."""
         settings, device = self.settings, self.network.device
-        place = any_place(self.generator)
+        place = random_padding(self.generator)
         photos, noise, which = self._batch()
         for group in self.optimizer.param_groups:
             group["lr"] = settings.learning_rate * self._pace()
@@ -280,7 +280,7 @@ class FastStyleTraining:
         which = (torch.arange(settings.batch) + self.done * settings.batch) % len(self.names)
         own = [torch.Generator().manual_seed(seed) for seed in seeds[self.rank :: self.processes]]
         crops = torch.cat([self.crops.draw(1, generator) for generator in own])
-        noise = torch.cat([noise_field(settings.crop, settings.crop, generator=generator) for generator in own])
+        noise = torch.cat([noise_map(settings.crop, settings.crop, generator=generator) for generator in own])
         return crops, noise, which[self.rank :: self.processes]
 
     def _means(self, values: Tensor) -> list[float]:

@@ -19,24 +19,24 @@ from cnnviz.network.variants import in_channels_last, with_average_pooling, with
 from cnnviz.runtime.progress import OnStep
 from cnnviz.style.color import match_colors, match_luminance, with_colors_of
 from cnnviz.style.losses import LossWeights, StyleLoss
-from cnnviz.style.regions import Covered, Region, cover, fading, make_regions
+from cnnviz.style.regions import MaskedPixels, Region, border_weight, make_regions, union_mask
 from cnnviz.style.settings import StyleSettings
-from cnnviz.style.smoothing import faintness, with_softmax
-from cnnviz.synthesis.ema import AveragedAscent
-from cnnviz.synthesis.estimate import Estimate, estimate_run, parts, tile_for
+from cnnviz.style.smoothing import resnet_layer_scale, with_softmax
+from cnnviz.synthesis.ema import EMAOptimizer
+from cnnviz.synthesis.estimate import Estimate, choose_tile, estimate_run, parts
 from cnnviz.synthesis.multiscale import (
     RESTART,
-    CoarseToFine,
-    RandomShift,
+    GridShift,
+    MultiscaleOptimizer,
     Size,
     Stage,
     fitting_scales,
+    lbfgs_run,
     plan_stages,
-    quasi_newton_run,
     resize,
     scales_for,
 )
-from cnnviz.synthesis.optimization import Ascent, cosine
+from cnnviz.synthesis.optimization import ImageOptimizer, cosine
 from cnnviz.synthesis.optimizers import Adam
 from cnnviz.synthesis.painting_layers import painting_layers
 from cnnviz.synthesis.parameterization import Pixels
@@ -114,7 +114,7 @@ class StyleTransfer:
         defaults = painting_layers(network)
         self.layer_weights = _weighted(settings.style_layers or defaults.style, settings.layer_weights)
         if settings.smoothing == "scaled":  # Gram matrices and covariances, squared: the fourth power
-            self.layer_weights = {layer: w * faintness(layer) ** 4 for layer, w in self.layer_weights.items()}
+            self.layer_weights = {layer: w * resnet_layer_scale(layer) ** 4 for layer, w in self.layer_weights.items()}
         arrangement = defaults.arrangement if settings.content_target == "restyled" else ()
         self.content_layers = list(settings.content_layers or arrangement or defaults.content)
         self.layers = list(dict.fromkeys([*self.layer_weights, *self.content_layers]))
@@ -131,8 +131,10 @@ class StyleTransfer:
         self.style_masks = list(style_masks) if style_masks is not None else [None] * len(styles)
         self.styles = [self._recolored(require_in_range(style).to(self.content)) for style in styles]
         whole = settings.smoothing == "softmax"
-        self.tile = 0 if whole else tile_for(self.network, self.layers, _size(self.content), settings.tile)
-        self.painting = CoarseToFine(self._first(), self._stages(), self._prepare, carries=settings.carry)
+        self.tile = 0 if whole else choose_tile(self.network, self.layers, _size(self.content), settings.tile)
+        self.painting = MultiscaleOptimizer(
+            self._first(), self._stages(), self._prepare, keep_adam_state=settings.carry
+        )
 
     @property
     def remarks(self) -> list[str]:
@@ -186,12 +188,12 @@ class StyleTransfer:
         mean, deviation = self.content.mean((2, 3), keepdim=True), self.content.std((2, 3), keepdim=True)
         return (mean + deviation * noise).clamp(0, 1)
 
-    def _prepare(self, stage: Stage, start: Tensor) -> Ascent:
+    def _prepare(self, stage: Stage, start: Tensor) -> ImageOptimizer:
         content, settings = resize(self.content, stage.size), self.settings
         quasi_newton = settings.optimizer == "lbfgs" and not stage.polish
         every = RESTART if quasi_newton else 1 if stage.polish else 5
         largest = 0 if stage.in_place else settings.shift
-        shift = RandomShift(largest, every, self.seed * 101 + stage.number)
+        shift = GridShift(largest, every, self.seed * 101 + stage.number)
         loss = StyleLoss(
             self.network,
             content,
@@ -207,18 +209,18 @@ class StyleTransfer:
         picture = self._picture(start, content, bounded=not quasi_newton)
         if quasi_newton:
             restart = RESTART if largest else stage.steps  # where nothing moves, nothing need be forgotten
-            return quasi_newton_run(picture, loss, stage.steps, loss.before_step, restart)
+            return lbfgs_run(picture, loss, stage.steps, loss.before_step, restart)
         rate = settings.learning_rate
         if stage.polish:
             rate = _CAREFUL_RATE if stage.in_place else _POLISH_RATE
-        run = partial(AveragedAscent, decay=settings.average) if settings.average else Ascent
+        run = partial(EMAOptimizer, decay=settings.average) if settings.average else ImageOptimizer
         return run(picture, loss, Adam(rate), stage.steps, schedule=cosine, before_step=loss.before_step)
 
     def _picture(self, start: Tensor, content: Tensor, bounded: bool) -> Pixels:
-        covering = cover(self.regions, _size(content))
+        covering = union_mask(self.regions, _size(content))
         if covering is None:
             return Pixels(start, bounded)
-        return Covered(start, content, covering.to(content), bounded)
+        return MaskedPixels(start, content, covering.to(content), bounded)
 
     def _targets(self, size: Size, margin: int) -> list[tuple[Region, TextureTarget]]:
         side = self.settings.style_scale * math.sqrt(size[0] * size[1])
@@ -249,7 +251,7 @@ class StyleTransfer:
         mask = at(mask, style)
         if not self.settings.fade:
             return mask
-        window = fading(_size(style), self.settings.fade).to(style)
+        window = border_weight(_size(style), self.settings.fade).to(style)
         return window if mask is None else mask * window
 
     def _weights(self) -> LossWeights:

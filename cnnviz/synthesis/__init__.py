@@ -8,7 +8,7 @@ from cnnviz._lazy import lazy_names
 
 _HOME_OF = {
     "Adam": "cnnviz.synthesis.optimizers",
-    "Ascent": "cnnviz.synthesis.optimization",
+    "ImageOptimizer": "cnnviz.synthesis.optimization",
     "Channels": "cnnviz.synthesis.objectives",
     "Classes": "cnnviz.synthesis.objectives",
     "Fourier": "cnnviz.synthesis.parameterization",
@@ -21,8 +21,8 @@ _HOME_OF = {
     "facet_starts": "cnnviz.synthesis.facet_init",
     "feature_error": "cnnviz.synthesis.inversion",
     "invert": "cnnviz.synthesis.inversion",
-    "part_of": "cnnviz.synthesis.optimization",
-    "scanline_texture": "cnnviz.synthesis.efros_leung",
+    "offset_steps": "cnnviz.synthesis.optimization",
+    "efros_leung_texture": "cnnviz.synthesis.efros_leung",
     "synthesize_texture": "cnnviz.synthesis.texture",
     "visualize": "cnnviz.synthesis.visualization",
     "visualize_subject": "cnnviz.synthesis.visualization",
@@ -32,15 +32,15 @@ __all__ = list(_HOME_OF)
 
 if TYPE_CHECKING:
     from cnnviz.synthesis.deepdream import dream as dream
-    from cnnviz.synthesis.efros_leung import scanline_texture as scanline_texture
+    from cnnviz.synthesis.efros_leung import efros_leung_texture as efros_leung_texture
     from cnnviz.synthesis.facet_init import facet_starts as facet_starts
     from cnnviz.synthesis.inversion import feature_error as feature_error
     from cnnviz.synthesis.inversion import invert as invert
     from cnnviz.synthesis.objectives import Channels as Channels
     from cnnviz.synthesis.objectives import Classes as Classes
-    from cnnviz.synthesis.optimization import Ascent as Ascent
+    from cnnviz.synthesis.optimization import ImageOptimizer as ImageOptimizer
     from cnnviz.synthesis.optimization import cosine as cosine
-    from cnnviz.synthesis.optimization import part_of as part_of
+    from cnnviz.synthesis.optimization import offset_steps as offset_steps
     from cnnviz.synthesis.optimizers import LBFGS as LBFGS
     from cnnviz.synthesis.optimizers import Adam as Adam
     from cnnviz.synthesis.optimizers import NormalizedGradient as NormalizedGradient

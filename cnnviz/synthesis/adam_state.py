@@ -8,7 +8,7 @@ from torch import Tensor
 from cnnviz.synthesis.optimizers import Adam, Optimizer
 
 
-def carry(past: Optimizer | None, to: Optimizer, size: tuple[int, int]) -> None:
+def transfer_adam_state(past: Optimizer | None, to: Optimizer, size: tuple[int, int]) -> None:
     """Give ``to`` the moments of ``past``, resampled to ``size``, if both are Adam and there are any.
 
     As in Crowson's style-transfer-pytorch. Opposed to it they are scaled: a loss that is a mean over positions has

@@ -14,10 +14,10 @@ from cnnviz.errors import UsageError
 from cnnviz.imaging.checks import require_in_range
 from cnnviz.network import Network
 from cnnviz.runtime.progress import OnStep
-from cnnviz.synthesis.optimization import Ascent, Terms, part_of
+from cnnviz.synthesis.optimization import ImageOptimizer, Terms, offset_steps
 from cnnviz.synthesis.optimizers import NormalizedGradient
 from cnnviz.synthesis.parameterization import Pixels
-from cnnviz.synthesis.tiled_gradient import Tiling, whole
+from cnnviz.synthesis.tiled_gradient import TiledGradient, whole
 from cnnviz.synthesis.transforms import random_offset, roll
 
 JITTER = 32
@@ -37,7 +37,7 @@ _DREAMING = {
 
 
 @dataclass(frozen=True)
-class Wanted:
+class DreamTarget:
     """What is to be seen more of: whole layers, or one channel of a layer; weights are equal."""
 
     layer: str
@@ -59,7 +59,7 @@ def dream_layers(network: Network) -> tuple[str, ...]:
 def dream(
     network: Network,
     pixels: Tensor,
-    layers: Sequence[str | Wanted] | None = None,
+    layers: Sequence[str | DreamTarget] | None = None,
     *,
     guide: Tensor | None = None,
     octaves: int = 4,
@@ -82,7 +82,7 @@ def dream(
     Args:
         network: the dreamer.
         pixels: the photo (1, 3, H, W) in [0, 1].
-        layers: layers by name, or ``Wanted`` for single channels; None takes ``dream_layers``.
+        layers: layers by name, or ``DreamTarget`` for single channels; None takes ``dream_layers``.
         guide: another photo (1, 3, h, w), whose features are to be found: each position is drawn to the guide's
             feature it is most like (by dot product, as in Google's notebook).
         octaves: how many sizes.
@@ -104,9 +104,9 @@ def dream(
     """
     if octaves < 1 or octave_scale <= 1:
         raise UsageError("A dream needs at least one octave, and an octave scale above 1.")
-    wanted = [Wanted(name) if isinstance(name, str) else name for name in layers or dream_layers(network)]
+    wanted = [DreamTarget(name) if isinstance(name, str) else name for name in layers or dream_layers(network)]
     chance = torch.Generator().manual_seed(seed)
-    objective = Objective(network, wanted, guide)
+    objective = DreamObjective(network, wanted, guide)
     photo = require_in_range(pixels).to(network.device)
     sizes = octave_sizes((photo.shape[2], photo.shape[3]), octaves, octave_scale, max(network.spec.min_size, 32))
     detail, current = torch.zeros_like(resize(photo, sizes[0])), photo
@@ -115,7 +115,7 @@ def dream(
         # Its own detail, so that the dream of a smaller octave is laid over the sharp photo, not over a blurred one.
         current = (base + resize(detail, size)).clamp(0, 1)
         run = _octave(objective, current, steps, 0.005 * strength, jitter, tile, chance)
-        current = run.run(part_of(on_step, number * steps, len(sizes) * steps))
+        current = run.run(offset_steps(on_step, number * steps, len(sizes) * steps))
         detail = current - base
     return with_color_of(photo, current, keep_color)
 
@@ -135,18 +135,18 @@ def resize(pixels: Tensor, size: tuple[int, int]) -> Tensor:
 
 
 def _octave(
-    objective: Objective,
+    objective: DreamObjective,
     start: Tensor,
     steps: int,
     lr: float,
     jitter: int,
     tile: int | None,
     chance: torch.Generator,
-) -> Ascent:
+) -> ImageOptimizer:
     picture = Pixels(start)
     height, width = start.shape[2:]
     reach = min(jitter, height // 4, width // 4)
-    tiling = Tiling(tile, chance) if tile and max(height, width) > tile else whole
+    tiling = TiledGradient(tile, chance) if tile and max(height, width) > tile else whole
     offset = (0, 0)
 
     def draw(step: int) -> None:
@@ -157,13 +157,13 @@ def _octave(
         value = tiling(roll(image, offset), objective)
         return -value, {"activation": value.detach()}
 
-    return Ascent(picture, loss, NormalizedGradient(lr), steps, before_step=draw, generator=chance)
+    return ImageOptimizer(picture, loss, NormalizedGradient(lr), steps, before_step=draw, generator=chance)
 
 
-class Objective:
+class DreamObjective:
     """Half the mean square of the wanted features, or their match with a guide's; pixels -> a value to be large."""
 
-    def __init__(self, network: Network, wanted: Sequence[Wanted], guide: Tensor | None = None) -> None:
+    def __init__(self, network: Network, wanted: Sequence[DreamTarget], guide: Tensor | None = None) -> None:
         self.network = network
         self.wanted = list(wanted)
         self.layers = list(dict.fromkeys(want.layer for want in wanted))
@@ -175,7 +175,7 @@ class Objective:
         values = [self._value(want, features[want.layer]) for want in self.wanted]
         return torch.stack(values).sum()
 
-    def _value(self, want: Wanted, features: Tensor) -> Tensor:
+    def _value(self, want: DreamTarget, features: Tensor) -> Tensor:
         if want.layer in self.guides:
             return self._match(features, self.guides[want.layer])
         if want.channel is not None:
@@ -243,7 +243,7 @@ def zoom_in(pixels: Tensor, factor: float, degrees: float = 0.0) -> Tensor:
     return F.grid_sample(pixels, field, mode="bicubic", padding_mode="reflection", align_corners=False).clamp(0, 1)
 
 
-def zoom_film(
+def zoom_frames(
     network: Network,
     pixels: Tensor,
     frames: int,

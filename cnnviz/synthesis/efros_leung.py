@@ -11,7 +11,7 @@ from cnnviz.runtime.progress import OnStep, Step
 from cnnviz.synthesis.multiscale import Size
 
 
-def scanline_texture(
+def efros_leung_texture(
     sample: Tensor,
     size: Size | None = None,
     *,

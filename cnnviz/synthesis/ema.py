@@ -9,12 +9,12 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from cnnviz.synthesis.optimization import Ascent, Terms
+from cnnviz.synthesis.optimization import ImageOptimizer, Terms
 
 
 @dataclass
-class AveragedAscent(Ascent):
-    """An ``Ascent`` that shows the exponential average of its pictures; what is optimised is untouched.
+class EMAOptimizer(ImageOptimizer):
+    """An ``ImageOptimizer`` that shows the exponential average of its pictures; what is optimised is untouched.
 
     ``m_t = d · m_{t-1} + (1 - d) · x_t``, shown as ``m_t / (1 - d^t)``, as Adam corrects its moments (Kingma & Ba,
     ICLR 2015, section 3), so that the first steps count as well. As in Crowson's style-transfer-pytorch, whose

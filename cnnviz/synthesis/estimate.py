@@ -14,9 +14,9 @@ from cnnviz.errors import MemoryShortError
 from cnnviz.network import Network
 from cnnviz.network.shapes import output_shapes
 from cnnviz.runtime.memory import available_memory
-from cnnviz.synthesis.multiscale import Size, Stage, history_for
-from cnnviz.synthesis.optimization import Ascent
-from cnnviz.synthesis.tiling import plan_pieces, smallest_piece
+from cnnviz.synthesis.multiscale import Size, Stage, lbfgs_history
+from cnnviz.synthesis.optimization import ImageOptimizer
+from cnnviz.synthesis.tiling import plan_tiles, smallest_tile
 
 _HELD = 16
 """Float32 pictures held beside L-BFGS's: the picture, its gradient, what is shown of it, the content."""
@@ -40,15 +40,19 @@ class Estimate:
 
     def __str__(self) -> str:
         sizes = ", ".join(f"{width}×{height}" for height, width in self.sizes)
-        pieces = f", the network shown pieces of {self.tile} px," if self.tile else ""
+        tiles = f", the network shown pieces of {self.tile} px," if self.tile else ""
         return (
-            f"{self.steps} steps at {sizes}{pieces} will take about {self.seconds:.0f} s "
+            f"{self.steps} steps at {sizes}{tiles} will take about {self.seconds:.0f} s "
             f"and {self.bytes / 2**30:.1f} GiB of memory."
         )
 
 
 def estimate_run(
-    network: Network, layers: Sequence[str], stages: Sequence[Stage], prepare: Callable[[Stage], Ascent], tile: int = 0
+    network: Network,
+    layers: Sequence[str],
+    stages: Sequence[Stage],
+    prepare: Callable[[Stage], ImageOptimizer],
+    tile: int = 0,
 ) -> Estimate:
     """Measure two steps at the smallest size and reckon with the number of pixels from there."""
     ascent = prepare(stages[0])
@@ -69,14 +73,14 @@ def estimate_run(
 
 
 def parts(size: Size, tile: int) -> bool:
-    """Whether a picture of ``size`` is shown in pieces where these are as large as ``tile``."""
+    """Whether a picture of ``size`` is shown in tiles where these are as large as ``tile``."""
     return bool(tile) and max(size) > tile and _area(size) > tile * tile
 
 
 def held_bytes(size: Size) -> int:
     """Bytes of what is kept of pictures from step to step, L-BFGS's past above all."""
     values = 3 * _area(size)
-    return 4 * values * (_HELD + 2 * history_for(values))
+    return 4 * values * (_HELD + 2 * lbfgs_history(values))
 
 
 def pass_bytes(network: Network, layers: Sequence[str], size: Size, tile: int = 0) -> float:
@@ -87,7 +91,7 @@ def pass_bytes(network: Network, layers: Sequence[str], size: Size, tile: int = 
     return _BYTES_PER_VALUE * sum(math.prod(shape) for shape in shapes.values() if isinstance(shape, Shape))
 
 
-def tile_for(
+def choose_tile(
     network: Network, layers: Sequence[str], size: Size, wanted: int | None = None, free: int | None = None
 ) -> int:
     """The largest side the network is to be shown of a picture of ``size``; 0 for the whole.
@@ -101,7 +105,7 @@ def tile_for(
         UsageError: pieces of ``wanted`` are too small for this network.
     """
     if wanted:
-        plan_pieces(network, layers, (2 * wanted, 2 * wanted), wanted)
+        plan_tiles(network, layers, (2 * wanted, 2 * wanted), wanted)
         return wanted
     free = available_memory(network.device) if free is None else free
     if free is None:
@@ -109,7 +113,7 @@ def tile_for(
     room = _IN_USE * free - held_bytes(size)
     if pass_bytes(network, layers, size) <= room:
         return 0
-    least = smallest_piece(network, layers) if wanted is None else None
+    least = smallest_tile(network, layers) if wanted is None else None
     if least is not None:
         side = int(least * math.sqrt(max(0.0, room) / pass_bytes(network, layers, (least, least)))) // 16 * 16
         if side >= least:
@@ -139,8 +143,8 @@ def _shown(network: Network, layers: Sequence[str], size: Size, tile: int) -> fl
     """Pixels the network is shown in a step, a pass forward and back; pieces are shown forward once more."""
     if not parts(size, tile):
         return float(_area(size))
-    pieces = plan_pieces(network, layers, size, tile)
-    spans = [[window.stop - window.start for window in piece.window] for piece in pieces]
+    tiles = plan_tiles(network, layers, size, tile)
+    spans = [[window.stop - window.start for window in tile.window] for tile in tiles]
     return 4 / 3 * sum(height * width for height, width in spans)
 
 

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from cnnviz.errors import UsageError
-from cnnviz.synthesis.gram_ops import channel_products, mixed, position_sums
+from cnnviz.synthesis.gram_ops import apply_channel_matrix, gram, spatial_sum
 
 
 @dataclass(frozen=True)
@@ -74,12 +74,12 @@ class _Moments(torch.autograd.Function):
         counted = maps.new_ones(()).expand(1, 1, *maps.shape[2:]) if weights is None else weights
         total = counted.sum((1, 2, 3), dtype=exact).clamp_min(1e-8).reshape(-1, 1)
         ctx.save_for_backward(maps, weights, total)
-        return position_sums(weighed) / total, channel_products(weighed, maps) / total[..., None]
+        return spatial_sum(weighed) / total, gram(weighed, maps) / total[..., None]
 
     @staticmethod
     def backward(ctx: Any, mean: Tensor, gram: Tensor) -> tuple[Tensor, None]:  # type: ignore[override]
         maps, weights, total = ctx.saved_tensors
-        found = mixed(maps, (gram + gram.transpose(1, 2)) / total[..., None], mean / total)
+        found = apply_channel_matrix(maps, (gram + gram.transpose(1, 2)) / total[..., None], mean / total)
         return (found if weights is None else found.mul_(weights)), None
 
 

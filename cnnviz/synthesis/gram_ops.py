@@ -18,7 +18,7 @@ _TO_ONEDNN = (2, 2)
 """A dilation, which a kernel of one pixel does not feel: undilated ones torch gives to the library for matrices."""
 
 
-def channel_products(one: Tensor, other: Tensor) -> Tensor:
+def gram(one: Tensor, other: Tensor) -> Tensor:
     """``G_ij = sum_p one_ip other_jp`` of maps (N, C, H, W), summed over positions: (N, C, C), in float32 at least.
 
     Maps in bfloat16 are multiplied in it, which sums in float32 and rounds in the end: over some slices of the
@@ -32,7 +32,7 @@ def channel_products(one: Tensor, other: Tensor) -> Tensor:
     return total
 
 
-def position_sums(maps: Tensor) -> Tensor:
+def spatial_sum(maps: Tensor) -> Tensor:
     """Maps (N, C, H, W) summed over positions: (N, C), in float32 at least.
 
     A slice at a time, for torch copies what it sums in another type.
@@ -45,7 +45,7 @@ def position_sums(maps: Tensor) -> Tensor:
     return total
 
 
-def mixed(maps: Tensor, matrices: Tensor, shift: Tensor) -> Tensor:
+def apply_channel_matrix(maps: Tensor, matrices: Tensor, shift: Tensor) -> Tensor:
     """``M x_p + s`` at each position p of maps (N, C, H, W): matrices (N, D, C) and shift (N, D) -> (N, D, H, W)."""
     matrices, shift = matrices.to(maps), shift.to(maps)
     if _is_for_onednn(maps):

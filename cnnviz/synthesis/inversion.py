@@ -12,7 +12,7 @@ from cnnviz.imaging.checks import require_pixels
 from cnnviz.network import Network
 from cnnviz.runtime.progress import OnStep
 from cnnviz.synthesis.feature_statistics import relative_error
-from cnnviz.synthesis.optimization import Ascent, Parameterization, Schedule, Terms, cosine
+from cnnviz.synthesis.optimization import ImageOptimizer, Parameterization, Schedule, Terms, cosine
 from cnnviz.synthesis.optimizers import LBFGS, Adam, Optimizer
 from cnnviz.synthesis.painting_layers import painting_layers
 from cnnviz.synthesis.parameterization import Fourier, Pixels
@@ -90,7 +90,7 @@ def invert(
         return _SCALE * loss, {"error": error.detach(), "variation": calm.detach()}
 
     mover, schedule = _optimizer(optimizer)
-    return Ascent(picture, objective, mover, steps, schedule, generator=chance).run(on_step)
+    return ImageOptimizer(picture, objective, mover, steps, schedule, generator=chance).run(on_step)
 
 
 def feature_error(network: Network, pixels: Tensor, photo: Tensor, layers: Sequence[str]) -> dict[str, float]:

@@ -13,8 +13,8 @@ from torch import Tensor
 
 from cnnviz.errors import DivergedError
 from cnnviz.runtime.progress import OnStep
-from cnnviz.synthesis.adam_state import carry
-from cnnviz.synthesis.optimization import Ascent, Hook, Objective, Terms, part_of
+from cnnviz.synthesis.adam_state import transfer_adam_state
+from cnnviz.synthesis.optimization import Hook, ImageOptimizer, Objective, Terms, offset_steps
 from cnnviz.synthesis.optimizers import LBFGS, Adam, Optimizer
 from cnnviz.synthesis.parameterization import Pixels
 
@@ -45,7 +45,7 @@ class Stage:
     in_place: bool = False
 
 
-Prepare = Callable[[Stage, Tensor], Ascent]
+Prepare = Callable[[Stage, Tensor], ImageOptimizer]
 """A stage and the picture it begins with (1, 3, H, W) -> the run. Asked twice, it gives the same run."""
 
 
@@ -109,9 +109,9 @@ def _resize_circular(pixels: Tensor, size: Size) -> Tensor:
     return found[:, :, size[0] : 2 * size[0], size[1] : 2 * size[1]].contiguous()
 
 
-def quasi_newton_run(
+def lbfgs_run(
     picture: Pixels, objective: Objective, steps: int, before_step: Hook, restart: int = RESTART
-) -> Ascent:
+) -> ImageOptimizer:
     """A run of L-BFGS that starts anew every ``restart`` steps and is only then brought back to [0, 1].
 
     A loss a thousand times the first raises DivergedError: without a line search, L-BFGS can run away long before its
@@ -134,17 +134,17 @@ def quasi_newton_run(
             raise DivergedError(f"The optimisation ran away: its loss grew from {first[0]:.4g} to {value:.4g}.")
         return loss, terms
 
-    optimizer = LBFGS(history=min(restart, history_for(picture.parameter.numel())), first=_FIRST)
-    return Ascent(picture, watched, optimizer, steps, restart_every=restart, before_step=before)
+    optimizer = LBFGS(history=min(restart, lbfgs_history(picture.parameter.numel())), first=_FIRST)
+    return ImageOptimizer(picture, watched, optimizer, steps, restart_every=restart, before_step=before)
 
 
-def history_for(values: int) -> int:
+def lbfgs_history(values: int) -> int:
     """How many steps L-BFGS remembers for a picture of so many values: as many as help, in a GiB if they can."""
     return max(_LEAST_PAIRS, min(_MOST_PAIRS, _PAIRS_BYTES // (2 * 4 * values)))
 
 
 @dataclass
-class CoarseToFine:
+class MultiscaleOptimizer:
     """A run over ``stages``; can be stopped at any moment, saved, and gone on with.
 
     Where a stage diverges (its loss is no number any more), what it has painted is dropped and it is run again with
@@ -163,12 +163,12 @@ class CoarseToFine:
     stages: Sequence[Stage]
     prepare: Prepare
     circular: bool = False
-    rescue_rate: float = 0.02
-    carries: bool = False
+    fallback_lr: float = 0.02
+    keep_adam_state: bool = False
     remarks: list[str] = field(default_factory=list, init=False)
     number: int = field(default=0, init=False)
     rescued: bool = field(default=False, init=False)
-    ascent: Ascent | None = field(default=None, init=False, repr=False)
+    ascent: ImageOptimizer | None = field(default=None, init=False, repr=False)
     past: Optimizer | None = field(default=None, init=False, repr=False)
     """Of the stage before."""
 
@@ -189,7 +189,7 @@ class CoarseToFine:
         while self.number < len(self.stages):
             self._run_stage(on_step)
             assert self.ascent is not None
-            self.past = self.ascent.optimizer if self.carries else None
+            self.past = self.ascent.optimizer if self.keep_adam_state else None
             self.start, self.ascent, self.rescued = self.ascent.image(), None, False
             self.number += 1
         return self.start
@@ -201,7 +201,7 @@ class CoarseToFine:
     def _run_stage(self, on_step: OnStep | None) -> None:
         stage = self.stages[self.number]
         before = sum(other.steps for other in self.stages[: self.number])
-        tell = part_of(on_step, before, self.total)
+        tell = offset_steps(on_step, before, self.total)
         self.ascent = self.ascent or self._begin(stage)
         try:
             self.ascent.run(tell)
@@ -213,12 +213,12 @@ class CoarseToFine:
             self.ascent = self._begin(stage)
             self.ascent.run(tell)
 
-    def _begin(self, stage: Stage) -> Ascent:
+    def _begin(self, stage: Stage) -> ImageOptimizer:
         ascent = self.prepare(stage, resize(self.start, stage.size, circular=self.circular))
         if self.rescued:
-            ascent.optimizer, ascent.restart_every = Adam(self.rescue_rate), 0
+            ascent.optimizer, ascent.restart_every = Adam(self.fallback_lr), 0
         else:
-            carry(self.past, ascent.optimizer, stage.size)
+            transfer_adam_state(self.past, ascent.optimizer, stage.size)
         return ascent
 
     def state_dict(self) -> dict[str, Any]:
@@ -240,7 +240,7 @@ class CoarseToFine:
 
 
 @dataclass
-class RandomShift:
+class GridShift:
     """Where the picture lies in the network's stride grid: drawn anew each ``every`` steps.
 
     A network of stride 16 treats each 16th pixel apart, and a picture made for it shows that grid. Painted at many

@@ -49,8 +49,8 @@ class Classes:
 Subject = Channels | Classes
 
 
-def activation_of(network: Network, subject: Channels) -> Score:
-    """What the layer says: the channel's mean, or the neuron's value. ``score_of`` climbs the same, but leaks."""
+def make_activation(network: Network, subject: Channels) -> Score:
+    """What the layer says: the channel's mean, or the neuron's value. ``make_score`` climbs the same, but leaks."""
 
     def score(pixels: Tensor) -> Tensor:
         found = network.features(pixels, [subject.layer])[subject.layer]
@@ -60,7 +60,7 @@ def activation_of(network: Network, subject: Channels) -> Score:
     return score
 
 
-def score_of(network: Network, subject: Subject) -> Score:
+def make_score(network: Network, subject: Subject) -> Score:
     """The score of ``subject``: a class's score before the softmax, a channel's mean, or a neuron's value.
 
     Where a network scores classes by a last convolution (SqueezeNet), the score is that convolution's mean *before*

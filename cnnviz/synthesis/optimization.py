@@ -52,7 +52,7 @@ class Parameterization(Protocol):
 
 
 @dataclass
-class Ascent:
+class ImageOptimizer:
     """A run of ``steps`` optimisation steps over a picture.
 
     It can be stopped at any moment, by an exception from a hook or by Ctrl-C: the parameter is changed by a single
@@ -169,7 +169,7 @@ def cosine(share: float) -> float:
     return 0.5 * (1 + math.cos(math.pi * share))
 
 
-def part_of(on_step: OnStep | None, before: int, total: int) -> OnStep | None:
+def offset_steps(on_step: OnStep | None, before: int, total: int) -> OnStep | None:
     """``on_step`` for one run among several: its steps count on from ``before``, towards ``total``."""
     if on_step is None:
         return None

@@ -15,15 +15,15 @@ from torch import Tensor
 from cnnviz.errors import UsageError
 from cnnviz.network import Network
 from cnnviz.synthesis.objectives import Score
-from cnnviz.synthesis.optimization import Ascent, Hook, Objective, Terms, cosine
+from cnnviz.synthesis.optimization import Hook, ImageOptimizer, Objective, Terms, cosine
 from cnnviz.synthesis.optimizers import Adam, NormalizedGradient
 from cnnviz.synthesis.parameterization import Fourier, Latent, Pixels
-from cnnviz.synthesis.regularizers import calmness, grey_distance, likeness
+from cnnviz.synthesis.regularizers import batch_similarity, gray_distance, smoothness_penalty
 from cnnviz.synthesis.transforms import RandomView, gaussian_blur, random_offset, roll
 
 
 @dataclass
-class Task:
+class VisualizationObjective:
     """What a recipe works on.
 
     ``size`` is (H, W); ``start`` pixels (1 or N, 3, H, W) to begin with, or None; ``diversity`` weighs the likeness
@@ -48,7 +48,7 @@ class Task:
         loss = (weight * penalty - score).sum()
         if self.diversity and self.diversity_layer:
             features = self.network.features(view, [self.diversity_layer])[self.diversity_layer]
-            loss = loss + self.diversity * weight.sum() * likeness(features)
+            loss = loss + self.diversity * weight.sum() * batch_similarity(features)
         return loss, {"score": score.detach().mean()}
 
     def first(self) -> Tensor:
@@ -61,7 +61,7 @@ class Task:
         return (color.view(1, 3, 1, 1) + noise).to(self.network.device)
 
 
-def lucid(task: Task) -> Ascent:
+def lucid(task: VisualizationObjective) -> ImageOptimizer:
     """Fourier spectrum, decorrelated colour, random views: Olah, Mordvintsev & Schubert, "Feature Visualization".
 
     Distill 2017, doi:10.23915/distill.00007. Beside the article: the penalties on contrast and total variation, which
@@ -72,26 +72,26 @@ def lucid(task: Task) -> Ascent:
     view = RandomView(shift=min(16, *task.size) if min(task.size) > 96 else 8, scale=(0.8, 1.2), degrees=10)
 
     def objective(pixels: Tensor) -> tuple[Tensor, Terms]:
-        return task.loss(pixels, _calm, view(pixels, task.generator))
+        return task.loss(pixels, _penalty, view(pixels, task.generator))
 
-    return Ascent(picture, objective, Adam(0.05), task.steps, cosine, generator=task.generator)
-
-
-def _calm(pixels: Tensor) -> Tensor:
-    return calmness(pixels, grey=10, variation=150)
+    return ImageOptimizer(picture, objective, Adam(0.05), task.steps, cosine, generator=task.generator)
 
 
-def simonyan(task: Task) -> Ascent:
+def _penalty(pixels: Tensor) -> Tensor:
+    return smoothness_penalty(pixels, grey=10, variation=150)
+
+
+def simonyan(task: VisualizationObjective) -> ImageOptimizer:
     """Gradient ascent from the mean picture with an L2 penalty.
 
     Simonyan, Vedaldi & Zisserman, "Deep Inside Convolutional Networks", ICLR workshop 2014, arXiv:1312.6034. Beside
     the paper: steps of one length, a shift around the borders before each, and now and then a slight blur (as in
     Stanford's CS231n), without which the result is noise to the eye.
     """
-    return _on_pixels(task, lambda x: 2 * grey_distance(x), [(lambda step: step % 10 == 0, _blur(0.5))])
+    return _on_pixels(task, lambda x: 2 * gray_distance(x), [(lambda step: step % 10 == 0, _blur(0.5))])
 
 
-def yosinski(task: Task) -> Ascent:
+def yosinski(task: VisualizationObjective) -> ImageOptimizer:
     """Gradient ascent with L2 decay, blur, and pixels of small norm or contribution cleared.
 
     Yosinski, Clune, Nguyen, Fuchs & Lipson, "Understanding Neural Networks Through Deep Visualization", ICML workshop
@@ -124,32 +124,37 @@ Rule = tuple[Callable[[int], bool], Callable[[Pixels, Tensor], None]]
 
 
 def _on_pixels(
-    task: Task, penalties: Callable[[Tensor], Tensor], rules: list[Rule], view: RandomView | None = None
-) -> Ascent:
+    task: VisualizationObjective,
+    penalties: Callable[[Tensor], Tensor],
+    rules: list[Rule],
+    view: RandomView | None = None,
+) -> ImageOptimizer:
     """Ascent on the pixels themselves by steps of one length, shifted around the borders and seen as by ``view``."""
     picture = Pixels(task.first())
     objective, draw = _shifted(task, penalties, view)
 
-    def discipline(step: int) -> None:
+    def apply_rules(step: int) -> None:
         assert ascent.gradient is not None
         for due, act in rules:
             if due(step):
                 act(picture, ascent.gradient)
 
-    ascent = Ascent(
+    ascent = ImageOptimizer(
         picture,
         objective,
         NormalizedGradient(0.012),
         task.steps,
         lambda share: 1 - 0.8 * share,
         before_step=draw,
-        after_step=discipline,
+        after_step=apply_rules,
         generator=task.generator,
     )
     return ascent
 
 
-def _shifted(task: Task, penalties: Callable[[Tensor], Tensor], view: RandomView | None) -> tuple[Objective, Hook]:
+def _shifted(
+    task: VisualizationObjective, penalties: Callable[[Tensor], Tensor], view: RandomView | None
+) -> tuple[Objective, Hook]:
     offset = (0, 0)
 
     def draw(step: int) -> None:
@@ -176,10 +181,14 @@ def _clear_below(picture: Pixels, mean: Tensor, values: Tensor, share: float) ->
     picture.parameter.copy_(torch.where(values > limit, picture.parameter, mean))
 
 
-RECIPES: dict[str, Callable[[Task], Ascent]] = {"lucid": lucid, "simonyan": simonyan, "yosinski": yosinski}
+RECIPES: dict[str, Callable[[VisualizationObjective], ImageOptimizer]] = {
+    "lucid": lucid,
+    "simonyan": simonyan,
+    "yosinski": yosinski,
+}
 
 
-def by_generator(task: Task, latent: Latent) -> Ascent:
+def deep_generator(task: VisualizationObjective, latent: Latent) -> ImageOptimizer:
     """Ascent on a generator's latent code: Nguyen et al., NIPS 2016, arXiv:1605.09304; the paper's L2 decay of it."""
     view = RandomView(shift=8, scale=(0.95, 1.05), degrees=0)
 
@@ -187,10 +196,10 @@ def by_generator(task: Task, latent: Latent) -> Ascent:
         loss, terms = task.loss(pixels, lambda x: torch.zeros(len(x), device=x.device), view(pixels, task.generator))
         return loss + 1e-3 * latent.parameter.square().sum(), terms
 
-    return Ascent(latent, objective, Adam(0.05), task.steps, cosine, generator=task.generator)
+    return ImageOptimizer(latent, objective, Adam(0.05), task.steps, cosine, generator=task.generator)
 
 
-def recipe(name: str) -> Callable[[Task], Ascent]:
+def recipe(name: str) -> Callable[[VisualizationObjective], ImageOptimizer]:
     """The recipe of that name; UsageError lists those there are."""
     if name not in RECIPES:
         raise UsageError(f"There is no method '{name}'; there are {', '.join(RECIPES)}.")

@@ -14,29 +14,29 @@ def total_variation(pixels: Tensor, beta: float = 2.0) -> Tensor:
     mean makes one weight serve pictures of all sizes.
     """
     if beta == 2.0:
-        return calmness(pixels, 0.0, 1.0)
+        return smoothness_penalty(pixels, 0.0, 1.0)
     across = pixels[..., :-1, 1:] - pixels[..., :-1, :-1]
     down = pixels[..., 1:, :-1] - pixels[..., :-1, :-1]
     energy = (across.square() + down.square() + 1e-8).pow(beta / 2)  # the root of zero has no slope
     return energy.mean((1, 2, 3))
 
 
-def grey_distance(pixels: Tensor) -> Tensor:
+def gray_distance(pixels: Tensor) -> Tensor:
     """Mean squared distance from middle grey: Simonyan's L2 penalty, in pixel units."""
     return (pixels - 0.5).square().mean((1, 2, 3))
 
 
-def calmness(pixels: Tensor, grey: float, variation: float) -> Tensor:
-    """``grey * grey_distance + variation * total_variation`` (of beta 2), and their slope with it, in few passes.
+def smoothness_penalty(pixels: Tensor, grey: float, variation: float) -> Tensor:
+    """``grey * gray_distance + variation * total_variation`` (of beta 2), and their slope with it, in few passes.
 
     A picture of a small network is as much work for its penalties as a layer is; autograd would go over it thrice as
     often, and pad the slope of each slice with zeros.
     """
-    found: Tensor = _Calmness.apply(pixels, grey, variation)
+    found: Tensor = _SmoothnessPenalty.apply(pixels, grey, variation)
     return found
 
 
-class _Calmness(torch.autograd.Function):
+class _SmoothnessPenalty(torch.autograd.Function):
     """A quadratic form of the distance from grey, which is half the product of that and its slope."""
 
     @staticmethod
@@ -72,7 +72,7 @@ def out_of_range(pixels: Tensor) -> Tensor:
     return (pixels - pixels.clamp(0, 1)).square().mean((1, 2, 3))
 
 
-def likeness(features: Tensor) -> Tensor:
+def batch_similarity(features: Tensor) -> Tensor:
     """How alike the pictures of a batch are: mean cosine between the Gram matrices of each pair, a scalar.
 
     Features (N, C, H, W). The diversity term of Olah, Mordvintsev & Schubert 2017, to be made small. Zero for one

@@ -20,7 +20,7 @@ _POSITIONS = 1 << 13
 """Of larger maps only each second, third, … row and column is sorted, another one for other lines."""
 
 
-class SlicedDistance:
+class SlicedWasserstein:
     """How far the features of a picture are from a sample's, as distributions in the space of their channels.
 
     Heitz, Vanhoey, Chambon & Belcour, "A Sliced Wasserstein Loss for Neural Texture Synthesis", CVPR 2021,
@@ -35,7 +35,7 @@ class SlicedDistance:
 
     def __init__(self, features: Mapping[str, Tensor]) -> None:
         self.samples = {layer: _rows(maps.detach()) for layer, maps in features.items()}
-        self.lines: dict[str, Tensor] = {}
+        self.projections: dict[str, Tensor] = {}
         self.wanted: dict[str, Tensor] = {}
         self.scales: dict[str, Tensor] = {}
         self.phase = 0
@@ -47,14 +47,16 @@ class SlicedDistance:
         for layer, rows in self.samples.items():
             positions, channels = rows.shape
             count = min(channels, max(_LEAST, _VALUES // positions))
-            lines = torch.linalg.qr(torch.randn(channels, count, generator=chance, dtype=torch.float64)).Q.to(rows)
-            ranked = (rows @ lines).T.contiguous().sort(1).values
-            self.lines[layer], self.wanted[layer] = lines, ranked
+            projections = torch.linalg.qr(torch.randn(channels, count, generator=chance, dtype=torch.float64)).Q.to(
+                rows
+            )
+            ranked = (rows @ projections).T.contiguous().sort(1).values
+            self.projections[layer], self.wanted[layer] = projections, ranked
             self.scales[layer] = ranked.var(1, unbiased=False).mean().clamp_min(1e-12)
 
     def __call__(self, layer: str, features: Tensor) -> Tensor:
         """The relative distance of features (1, C, h, w), a scalar: 0 for the same distribution."""
-        ranked = (_rows(self._thinned(features)) @ self.lines[layer]).T.contiguous().sort(1).values
+        ranked = (_rows(self._thinned(features)) @ self.projections[layer]).T.contiguous().sort(1).values
         wanted = self.wanted[layer]
         if ranked.shape[1] != wanted.shape[1]:
             wanted = F.interpolate(wanted[None], ranked.shape[1], mode="linear", align_corners=False)[0]

@@ -16,23 +16,23 @@ from cnnviz.imaging.checks import require_in_range
 from cnnviz.network import Network
 from cnnviz.network.variants import in_channels_last, with_average_pooling, with_lean_pooling, with_weights_cast
 from cnnviz.runtime.progress import OnStep
-from cnnviz.synthesis.estimate import Estimate, estimate_run, parts, tile_for
+from cnnviz.synthesis.estimate import Estimate, choose_tile, estimate_run, parts
 from cnnviz.synthesis.feature_statistics import distance
 from cnnviz.synthesis.multiscale import (
-    CoarseToFine,
-    RandomShift,
+    GridShift,
+    MultiscaleOptimizer,
     Size,
     Stage,
     fitting_scales,
+    lbfgs_run,
     plan_stages,
-    quasi_newton_run,
     resize,
 )
-from cnnviz.synthesis.optimization import Ascent, cosine
+from cnnviz.synthesis.optimization import ImageOptimizer, cosine
 from cnnviz.synthesis.optimizers import Adam
 from cnnviz.synthesis.painting_layers import painting_layers
 from cnnviz.synthesis.parameterization import Pixels
-from cnnviz.synthesis.sliced_wasserstein import SlicedDistance
+from cnnviz.synthesis.sliced_wasserstein import SlicedWasserstein
 from cnnviz.synthesis.texture_loss import BORDER, FRAME, STRIDE, TextureLoss, texture_of
 from cnnviz.synthesis.texture_target import TextureTarget
 from cnnviz.synthesis.transforms import gaussian_blur
@@ -52,7 +52,7 @@ class TextureSettings:
         layers: whose features are matched; None takes the network's default.
         layer_weights: one for each layer; all 1 if None.
         statistic: ``gram`` (Gatys 2015), ``covariance`` (and mean, apart) or ``wasserstein`` (of Gaussians).
-        distribution_weight: of the distance between the distributions of features (``SlicedDistance``), which keeps
+        distribution_weight: of the distance between the distributions of features (``SlicedWasserstein``), which keeps
             the texture even where it is larger than its sample.
         palette_weight: of the distance between the colours.
         steps: evaluations of the network, forward and backward, shared among the scales.
@@ -155,9 +155,9 @@ class TextureSynthesis:
         if settings.layer_weights is not None and len(settings.layer_weights) != len(layers):
             raise UsageError(f"{len(layers)} layers cannot have {len(settings.layer_weights)} weights.")
         self.weights = dict(zip(layers, settings.layer_weights or [1.0] * len(layers), strict=True))
-        self.tile = tile_for(self.network, layers, self.size, settings.tile)
+        self.tile = choose_tile(self.network, layers, self.size, settings.tile)
         stages = plan_texture(self.size, settings, network.spec.min_size)
-        self.painting = CoarseToFine(self._noise(stages[0].size), stages, self._prepare, settings.seamless)
+        self.painting = MultiscaleOptimizer(self._noise(stages[0].size), stages, self._prepare, settings.seamless)
 
     @property
     def remarks(self) -> list[str]:
@@ -193,7 +193,7 @@ class TextureSynthesis:
         mean, deviation = self.sample.mean((2, 3), keepdim=True), self.sample.std((2, 3), keepdim=True)
         return (mean + deviation * noise).clamp(0, 1)
 
-    def _prepare(self, stage: Stage, start: Tensor) -> Ascent:
+    def _prepare(self, stage: Stage, start: Tensor) -> ImageOptimizer:
         shift = self._shift(stage)
         target, distributions = self._target(stage)
         settings = self.settings
@@ -209,20 +209,22 @@ class TextureSynthesis:
             FRAME if stage.in_place else BORDER,
         )
         if stage.in_place:
-            return quasi_newton_run(self._pixels(start, bounded=True), loss, stage.steps, loss.before_step, stage.steps)
+            return lbfgs_run(self._pixels(start, bounded=True), loss, stage.steps, loss.before_step, stage.steps)
         if not stage.polish:
-            return quasi_newton_run(self._pixels(start, bounded=False), loss, stage.steps, loss.before_step, _ERA)
+            return lbfgs_run(self._pixels(start, bounded=False), loss, stage.steps, loss.before_step, _ERA)
         picture = self._pixels(self._softened(start), bounded=True)
-        return Ascent(picture, loss, Adam(_POLISH_RATE), stage.steps, schedule=cosine, before_step=loss.before_step)
+        return ImageOptimizer(
+            picture, loss, Adam(_POLISH_RATE), stage.steps, schedule=cosine, before_step=loss.before_step
+        )
 
-    def _shift(self, stage: Stage) -> RandomShift:
+    def _shift(self, stage: Stage) -> GridShift:
         seed, seamless = self.seed * 101 + stage.number, self.settings.seamless
         if not stage.in_place:
-            return RandomShift(STRIDE, 1 if stage.polish else _ERA, seed, circular=seamless)
+            return GridShift(STRIDE, 1 if stage.polish else _ERA, seed, circular=seamless)
         # Seen from one place in the network's grid; but what tiles may begin anywhere, lest its border be the view's.
-        return RandomShift(STRIDE if seamless else 0, stage.steps, seed, circular=seamless, step=STRIDE)
+        return GridShift(STRIDE if seamless else 0, stage.steps, seed, circular=seamless, step=STRIDE)
 
-    def _target(self, stage: Stage) -> tuple[TextureTarget, SlicedDistance | None]:
+    def _target(self, stage: Stage) -> tuple[TextureTarget, SlicedWasserstein | None]:
         """What is wanted at a size: moments, and, but in place, distributions."""
         factor = stage.size[0] / self.size[0]
         least = self.network.spec.min_size

@@ -11,11 +11,11 @@ from torch import Tensor
 from cnnviz.network import Network
 from cnnviz.network.network import widened
 from cnnviz.synthesis.feature_statistics import moments
-from cnnviz.synthesis.multiscale import RandomShift, Size
-from cnnviz.synthesis.sliced_wasserstein import SlicedDistance
+from cnnviz.synthesis.multiscale import GridShift, Size
+from cnnviz.synthesis.sliced_wasserstein import SlicedWasserstein
 from cnnviz.synthesis.texture_target import TextureTarget, framed
-from cnnviz.synthesis.tiled_moments import PiecewiseMoments
-from cnnviz.synthesis.tiling import Piece, plan_pieces, smallest_piece, summed
+from cnnviz.synthesis.tiled_moments import TiledMoments
+from cnnviz.synthesis.tiling import Tile, plan_tiles, smallest_tile, tiled_sum
 
 STRIDE = 16
 """Pixels, of the deepest layers in use."""
@@ -46,8 +46,8 @@ class TextureLoss:
         target: TextureTarget,
         size: Size,
         palette_weight: float,
-        shift: RandomShift,
-        distributions: SlicedDistance | None = None,
+        shift: GridShift,
+        distributions: SlicedWasserstein | None = None,
         distribution_weight: float = 0.0,
         tile: int = 0,
         border: int = BORDER,
@@ -58,18 +58,18 @@ class TextureLoss:
         self.layers = list(target.weights)
         self.border = border_for(network, self.layers, size, border)
         height, width = self._view(torch.zeros(1, 1, *size)).shape[2:]
-        self.pieces = plan_pieces(network, self.layers, (height, width), tile, self.border)
-        self.measured = PiecewiseMoments(self.pieces, self.layers)
+        self.tiles = plan_tiles(network, self.layers, (height, width), tile, self.border)
+        self.measured = TiledMoments(self.tiles, self.layers)
 
     def before_step(self, step: int) -> None:
-        """Move on to the position of ``step``, and to other lines; a hook of ``Ascent``."""
+        """Move on to the position of ``step``, and to other projections; a hook of ``ImageOptimizer``."""
         fresh = self.shift.draw(step)
-        if self.distributions is not None and (fresh or not self.distributions.lines):
+        if self.distributions is not None and (fresh or not self.distributions.projections):
             self.distributions.draw(self.shift.offset[0])
 
     def __call__(self, pixels: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
         """The loss of pixels (1, 3, H, W), and its parts before their weights."""
-        sums = summed(self.network, self._view(pixels), self.layers, self.pieces, self._of_piece)
+        sums = tiled_sum(self.network, self._view(pixels), self.layers, self.tiles, self._of_tile)
         distribution = sum((parts[0] for parts in sums.values()), pixels.new_zeros(()))
         texture = self.target.distance_of(self.measured.whole(sums, 1))
         palette = self.target.palette_distance(pixels)
@@ -80,13 +80,13 @@ class TextureLoss:
             name: part.detach() for name, part in parts.items() if self.distributions or name != "distribution"
         }
 
-    def _of_piece(self, layer: str, maps: Tensor, piece: Piece) -> list[Tensor]:
+    def _of_tile(self, layer: str, maps: Tensor, tile: Tile) -> list[Tensor]:
         """What a piece adds to the distance of a layer's distributions, and to its moments."""
         distance = self.target.palette.mean.new_zeros(())
-        share = self.measured.shares[layer][piece.number]
+        share = self.measured.shares[layer][tile.number]
         if self.distributions is not None and share:
             distance = self.target.weights[layer] * share * self.distributions(layer, widened(maps))
-        return [distance, *self.measured.of_piece(layer, maps, piece)]
+        return [distance, *self.measured.of_tile(layer, maps, tile)]
 
     def _view(self, pixels: Tensor) -> Tensor:
         """The picture where it lies, within its border of what is on the other side, or of its reflection."""
@@ -101,7 +101,7 @@ class TextureLoss:
 def border_for(network: Network, layers: Sequence[str], size: Size, wanted: int) -> int:
     """The widest border around pictures of ``size``, in whole strides, that need not count; 0 where there is none."""
     border = min(wanted, *size) // STRIDE * STRIDE
-    if border and smallest_piece(network, layers) is None:
+    if border and smallest_tile(network, layers) is None:
         return 0  # positions see the whole picture, its border included
     return border
 
@@ -109,14 +109,14 @@ def border_for(network: Network, layers: Sequence[str], size: Size, wanted: int)
 @torch.no_grad()
 def texture_of(
     network: Network, sample: Tensor, weights: Mapping[str, float], statistic: str
-) -> tuple[TextureTarget, SlicedDistance]:
+) -> tuple[TextureTarget, SlicedWasserstein]:
     """What a sample (1, 3, h, w) sets: moments by layer and of the colours, and the distributions of features."""
     layers = list(weights)
     size = (int(sample.shape[2]), int(sample.shape[3]))
     border = border_for(network, layers, (size[0] - 1, size[1] - 1), FRAME)
     seen = framed(sample, border or STRIDE // 2)
-    pieces = plan_pieces(network, layers, (int(seen.shape[2]), int(seen.shape[3])), border=border)
-    (piece,) = pieces
-    features = {layer: piece.cut(layer, maps) for layer, maps in network.features(seen, layers).items()}
+    tiles = plan_tiles(network, layers, (int(seen.shape[2]), int(seen.shape[3])), border=border)
+    (tile,) = tiles
+    features = {layer: tile.crop(layer, maps) for layer, maps in network.features(seen, layers).items()}
     found = {layer: moments(maps) for layer, maps in features.items()}
-    return TextureTarget(found, dict(weights), moments(sample), statistic), SlicedDistance(features)
+    return TextureTarget(found, dict(weights), moments(sample), statistic), SlicedWasserstein(features)

@@ -11,8 +11,8 @@ from torch import Tensor
 
 from cnnviz.network import Network
 from cnnviz.synthesis.feature_statistics import Moments, blend, distance, moments, wasserstein_distance
-from cnnviz.synthesis.tiled_moments import PiecewiseMoments
-from cnnviz.synthesis.tiling import plan_pieces, summed
+from cnnviz.synthesis.tiled_moments import TiledMoments
+from cnnviz.synthesis.tiling import plan_tiles, tiled_sum
 
 
 @dataclass(frozen=True)
@@ -93,9 +93,9 @@ def layer_moments(
 
     ``tile``: the largest side shown at once, 0 for the whole; ``border``: pixels whose positions do not count.
     """
-    pieces = plan_pieces(network, layers, (pixels.shape[2], pixels.shape[3]), tile, border)
-    measured = PiecewiseMoments(pieces, layers, mask)
-    return measured.whole(summed(network, pixels, layers, pieces, measured.of_piece))
+    tiles = plan_tiles(network, layers, (pixels.shape[2], pixels.shape[3]), tile, border)
+    measured = TiledMoments(tiles, layers, mask)
+    return measured.whole(tiled_sum(network, pixels, layers, tiles, measured.of_tile))
 
 
 def at(mask: Tensor | None, features: Tensor) -> Tensor | None:

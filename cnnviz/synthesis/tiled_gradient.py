@@ -23,7 +23,7 @@ def whole(pixels: Tensor, objective: Value) -> Tensor:
 
 
 @dataclass
-class Tiling:
+class TiledGradient:
     """The objective as the mean over pieces of at most ``side`` pixels, each weighed by its area.
 
     The gradient of each piece is computed and added at once, so only one piece's activations are ever in memory. Where
@@ -38,8 +38,8 @@ class Tiling:
         """A scalar whose gradient with respect to ``pixels`` (1, 3, H, W) is that of the mean."""
         rows, columns = (_spans(length, self.side) for length in pixels.shape[2:])
         down, right = (int(torch.randint(spans[0].stop, (1,), generator=self.generator)) for spans in (rows, columns))
-        pieces = [(row, column) for row in rows for column in columns]
-        return _Tiled.apply(roll(pixels, (down, right)), objective, pieces)
+        tiles = [(row, column) for row in rows for column in columns]
+        return _Tiled.apply(roll(pixels, (down, right)), objective, tiles)
 
 
 def _spans(length: int, side: int) -> list[slice]:
@@ -52,16 +52,16 @@ class _Tiled(torch.autograd.Function):
     """The mean of an objective over pieces, its gradient computed in the forward pass, piece by piece."""
 
     @staticmethod
-    def forward(ctx, pixels, objective, pieces):  # type: ignore[no-untyped-def]
+    def forward(ctx, pixels, objective, tiles):  # type: ignore[no-untyped-def]
         gradient = torch.zeros_like(pixels)
         total = pixels.new_zeros(())
         area = pixels.shape[2] * pixels.shape[3]
-        for rows, columns in pieces:
-            piece = pixels[..., rows, columns].detach().requires_grad_()
-            share = piece.shape[2] * piece.shape[3] / area
+        for rows, columns in tiles:
+            tile = pixels[..., rows, columns].detach().requires_grad_()
+            share = tile.shape[2] * tile.shape[3] / area
             with torch.enable_grad():
-                value = objective(piece) * share
-                gradient[..., rows, columns] = gradients_of(value, piece)[0]
+                value = objective(tile) * share
+                gradient[..., rows, columns] = gradients_of(value, tile)[0]
             total += value.detach()
         ctx.save_for_backward(gradient)
         return total

@@ -11,9 +11,9 @@ from cnnviz.errors import UsageError
 from cnnviz.network import Network, checks
 from cnnviz.network.targets import Target, plain
 from cnnviz.runtime.progress import OnStep
-from cnnviz.synthesis.objectives import Channels, Classes, Subject, score_of
+from cnnviz.synthesis.objectives import Channels, Classes, Subject, make_score
 from cnnviz.synthesis.parameterization import Latent
-from cnnviz.synthesis.recipes import Task, by_generator, recipe
+from cnnviz.synthesis.recipes import VisualizationObjective, deep_generator, recipe
 
 STEPS = {"lucid": 256, "simonyan": 256, "yosinski": 256}
 """How many steps each recipe takes by default."""
@@ -61,9 +61,9 @@ def visualize_subject(
     chance = torch.Generator().manual_seed(seed)
     height_width = _size(network, size)
     count = len(subject.indices if isinstance(subject, Classes) else subject.channels)
-    task = Task(
+    task = VisualizationObjective(
         network,
-        score_of(network, subject),
+        make_score(network, subject),
         count,
         height_width,
         STEPS.get(method, 256) if steps is None else steps,
@@ -72,7 +72,7 @@ def visualize_subject(
         diversity,
         _diversity_layer(network, subject) if diversity else None,
     )
-    ascent = recipe(method)(task) if generator is None else by_generator(task, _latent(task, generator, latent))
+    ascent = recipe(method)(task) if generator is None else deep_generator(task, _latent(task, generator, latent))
     with checks.numbers_of(network, torch.full((1, 3, *height_width), 0.5)):
         return ascent.run(on_step)
 
@@ -139,7 +139,7 @@ def _module(network: Network, layer: str) -> nn.Module | None:
     return network.graph.get_submodule(str(node.target)) if node.op == "call_module" else None
 
 
-def _latent(task: Task, generator: nn.Module, shape: Sequence[int]) -> Latent:
+def _latent(task: VisualizationObjective, generator: nn.Module, shape: Sequence[int]) -> Latent:
     device = task.network.device
     start = 0.1 * torch.randn(task.count, *shape, generator=task.generator)
     try:

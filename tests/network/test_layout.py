@@ -16,8 +16,8 @@ from cnnviz.features.maps import map_layer
 from cnnviz.features.peaks import channel_peaks
 from cnnviz.features.vectors import embed_images
 from cnnviz.network import InputSpec, Network
-from cnnviz.synthesis.objectives import Channels, activation_of, score_of
-from cnnviz.synthesis.tiling import plan_pieces
+from cnnviz.synthesis.objectives import Channels, make_activation, make_score
+from cnnviz.synthesis.tiling import plan_tiles
 
 CHANNELS_LAST = ["norm", "wide", "act", "narrow"]
 
@@ -112,10 +112,10 @@ def test_the_table_and_the_commands_work_see_channels_as_channels(network):
     subject = Channels("one.narrow", (3, 5))
     narrow = outputs(network, x)["one.narrow"].permute(0, 3, 1, 2)
     torch.testing.assert_close(
-        activation_of(network, subject)(x), torch.stack([narrow[0, 3], narrow[1, 5]]).mean((1, 2))
+        make_activation(network, subject)(x), torch.stack([narrow[0, 3], narrow[1, 5]]).mean((1, 2))
     )
-    torch.testing.assert_close(score_of(network, subject)(x), torch.stack([narrow[0, 3], narrow[1, 5]]).mean((1, 2)))
-    assert plan_pieces(network, ["one.act"], (64, 64), side=24).sizes == {"one.act": (32, 32)}
+    torch.testing.assert_close(make_score(network, subject)(x), torch.stack([narrow[0, 3], narrow[1, 5]]).mean((1, 2)))
+    assert plan_tiles(network, ["one.act"], (64, 64), side=24).sizes == {"one.act": (32, 32)}
 
 
 def test_grad_cam_where_channels_come_last(network):
@@ -192,8 +192,8 @@ def test_tokens_and_vectors_are_no_maps_and_the_nearest_map_is_named():
             activation_grid: (x[:1], layer),
             channel_peaks: (x, layer),
             map_layer: (layer,),
-            score_of: (Channels(layer, (0, 1)),),
-            plan_pieces: ([layer], (64, 64)),
+            make_score: (Channels(layer, (0, 1)),),
+            plan_tiles: ([layer], (64, 64)),
         }.items():
             named = {"layer": layer} if ask is cnnviz.grad_cam else {}
             with pytest.raises(UsageError, match=f"'{layer}' is no map .*nearest that is one is 'relu'"):

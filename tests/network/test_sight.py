@@ -242,12 +242,12 @@ def test_what_mixes_or_moves_positions_has_no_field(name):
 
 def test_pieces_of_pictures_are_not_made_where_positions_see_elsewhere():
     from cnnviz.errors import UsageError
-    from cnnviz.synthesis.tiling import plan_pieces, smallest_piece
+    from cnnviz.synthesis.tiling import plan_tiles, smallest_tile
 
     network = wrapped(Then(lambda x: x.roll(5, 3)))
-    assert smallest_piece(network, ["last"]) is None
+    assert smallest_tile(network, ["last"]) is None
     with pytest.raises(UsageError, match="no window"):
-        plan_pieces(network, ["last"], (64, 64), side=40)
+        plan_tiles(network, ["last"], (64, 64), side=40)
 
 
 def test_a_transposed_convolution_by_hand():

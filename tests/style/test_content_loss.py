@@ -12,7 +12,7 @@ from cnnviz.style.losses import LossWeights, StyleLoss
 from cnnviz.style.regions import make_regions
 from cnnviz.synthesis.feature_statistics import Moments, moments
 from cnnviz.synthesis.texture_target import TextureTarget, measure_texture
-from cnnviz.synthesis.tiling import plan_pieces
+from cnnviz.synthesis.tiling import plan_tiles
 
 
 class Tiny(torch.nn.Module):
@@ -49,7 +49,7 @@ def test_restyled_features_are_adains_and_the_error_is_relative_to_their_varianc
     photo, style, picture = _noise(1), _noise(2, 20, 20) ** 2, _noise(3)
     target = measure_texture(tiny, [style], {"second": 1.0})
     weights = LossWeights(content=1.0, style=0.0, palette=0.0, tv=0.0)
-    loss = StyleLoss(tiny, photo, ["second"], [(make_regions(1)[0], target)], weights, restyled=True)
+    loss = StyleLoss(tiny, photo, ["second"], [(make_regions(1)[0], target)], weights, adain=True)
     seen = {name: tiny.features(x, ["second"])["second"] for name, x in (("p", photo), ("s", style), ("x", picture))}
     wanted, mean = _restyled(seen["p"], seen["s"])
     energy = (wanted - mean).square().sum() + 1e-3 * wanted.square().sum()
@@ -60,7 +60,7 @@ def test_restyled_features_are_adains_and_the_error_is_relative_to_their_varianc
 def test_a_photo_restyled_to_its_own_contrasts_is_itself_but_for_faint_channels(tiny):
     photo = _noise(4)
     target = measure_texture(tiny, [photo], {"second": 1.0})
-    loss = StyleLoss(tiny, photo, ["second"], [(make_regions(1)[0], target)], LossWeights(1, 0, 0, 0), restyled=True)
+    loss = StyleLoss(tiny, photo, ["second"], [(make_regions(1)[0], target)], LossWeights(1, 0, 0, 0), adain=True)
     assert float(loss(photo)[1]["content"]) < 0.02
 
 
@@ -75,7 +75,7 @@ def test_restyled_in_pieces_is_restyled_whole(tiny, masked):
         StyleLoss(
             *(tiny, photo, ["second"], list(zip(regions, targets, strict=True)), LossWeights(1, 1, 1, 1, 1)),
             tile=tile,
-            restyled=True,
+            adain=True,
         )(picture)[0]
         for tile in (0, 24)
     ]
@@ -91,11 +91,11 @@ def test_each_region_is_restyled_to_its_own_style(tiny):
         measure_texture(tiny, [_noise(9)], {"first": 1.0}),
         measure_texture(tiny, [_noise(10) ** 3], {"first": 1}),
     ]
-    pieces = plan_pieces(tiny, ["first"], (24, 30), 0)
-    both = FeatureTarget(tiny, photo, ["first"], pieces, list(zip(regions, targets, strict=True)), True)
+    tiles = plan_tiles(tiny, ["first"], (24, 30), 0)
+    both = FeatureTarget(tiny, photo, ["first"], tiles, list(zip(regions, targets, strict=True)), True)
     both.look(photo, [region.mask for region in regions])
     for target, columns in zip(targets, (slice(0, 10), slice(18, 28)), strict=True):
-        alone = FeatureTarget(tiny, photo, ["first"], pieces, [(make_regions(1)[0], target)], True)
+        alone = FeatureTarget(tiny, photo, ["first"], tiles, [(make_regions(1)[0], target)], True)
         alone.look(photo, [None])
         assert torch.allclose(both.wanted["first", 0][..., columns], alone.wanted["first", 0][..., columns], atol=1e-4)
 

@@ -14,8 +14,8 @@ from cnnviz.style.fast import (
     FastStyleConfig,
     FastStyleNetwork,
     Statistics,
-    doubled_and_convolved,
-    noise_field,
+    noise_map,
+    upsample_conv,
 )
 from cnnviz.style.model_file import load_fast_style, read_metadata, to_bytes
 
@@ -62,7 +62,7 @@ def test_four_small_convolutions_are_one_of_the_doubled_features():
     x = torch.randn(2, 3, 5, 7, dtype=torch.float64, requires_grad=True)
     weight = torch.randn(4, 3, 3, 3, dtype=torch.float64, requires_grad=True)
     doubled = F.pad(x.repeat_interleave(2, 2).repeat_interleave(2, 3), (1, 1, 1, 1), mode="reflect")
-    expected, found = F.conv2d(doubled, weight), doubled_and_convolved(x, weight)
+    expected, found = F.conv2d(doubled, weight), upsample_conv(x, weight)
     torch.testing.assert_close(found, expected)
     ours, theirs = (torch.autograd.grad(y.cos().sum(), (x, weight)) for y in (found, expected))
     for one, other in zip(ours, theirs, strict=True):
@@ -90,7 +90,7 @@ def test_blends_lie_between_their_styles():
 def test_a_pixel_depends_on_nothing_beyond_the_reach():
     network = tiny(("one",)).double()
     photo, shares = torch.rand(1, 3, 128, 128, dtype=torch.float64), torch.ones(1, 1, dtype=torch.float64)
-    noise, statistics = noise_field(128, 128), Statistics()
+    noise, statistics = noise_map(128, 128), Statistics()
     before = network(photo, shares, noise, statistics)
     changed = photo.clone()
     changed[..., 62, 66] += 0.5
@@ -100,10 +100,10 @@ def test_a_pixel_depends_on_nothing_beyond_the_reach():
 
 
 def test_noise_is_the_seeds_and_of_deviation_about_one():
-    field = noise_field(200, 301, seed=3)
+    field = noise_map(200, 301, seed=3)
     assert field.shape == (1, 3, 200, 301)
-    assert torch.equal(field, noise_field(200, 301, seed=3))
-    assert (field - noise_field(200, 301, seed=4)).abs().mean() > 0.5
+    assert torch.equal(field, noise_map(200, 301, seed=3))
+    assert (field - noise_map(200, 301, seed=4)).abs().mean() > 0.5
     assert ((field.std((0, 2, 3)) - 1).abs() < 0.2).all()
     steps = (field[..., 1:] - field[..., :-1]).square().mean((0, 2, 3))
     assert steps[0] > 4 * steps[1] > 16 * steps[2]

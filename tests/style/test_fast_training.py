@@ -12,7 +12,7 @@ from cnnviz.errors import DivergedError, ImageError, UsageError
 from cnnviz.imaging.image_io import read_image
 from cnnviz.network import Network
 from cnnviz.network.spec import InputSpec
-from cnnviz.style.dataset import Crops, varied
+from cnnviz.style.dataset import CropDataset, random_augment
 from cnnviz.style.fast import FastStyleNetwork
 from cnnviz.style.perceptual_loss import PerceptualLoss
 from cnnviz.style.training import FastStyleTraining, TrainingSettings, train_fast_style
@@ -22,7 +22,7 @@ LAYERS = {"content_layers": ["2"], "style_layers": ["0", "2"]}
 
 
 @pytest.fixture(scope="module")
-def perceiver() -> Network:
+def loss_network() -> Network:
     torch.manual_seed(5)
     module = nn.Sequential(
         nn.Conv2d(3, 6, 3), nn.ReLU(), nn.Conv2d(6, 8, 3), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten()
@@ -64,10 +64,10 @@ def test_the_loss_falls_by_half_in_200_steps(squeezenet, samples):
     assert last < first / 2
 
 
-def test_gone_on_with_from_a_checkpoint_it_ends_with_the_same_bits(perceiver, pictures, photos):
-    through = FastStyleTraining(perceiver, pictures, photos, settings(), seed=3)
+def test_gone_on_with_from_a_checkpoint_it_ends_with_the_same_bits(loss_network, pictures, photos):
+    through = FastStyleTraining(loss_network, pictures, photos, settings(), seed=3)
     expected = parameters(through.run())
-    stopped = FastStyleTraining(perceiver, pictures, photos, settings(), seed=3)
+    stopped = FastStyleTraining(loss_network, pictures, photos, settings(), seed=3)
     for _ in range(3):
         stopped.step()
         stopped.preview()  # looking changes nothing
@@ -75,53 +75,53 @@ def test_gone_on_with_from_a_checkpoint_it_ends_with_the_same_bits(perceiver, pi
     torch.save(stopped.state_dict(), kept)
     kept.seek(0)
     torch.manual_seed(99)
-    again = FastStyleTraining(perceiver, pictures, photos, settings(), seed=3)
+    again = FastStyleTraining(loss_network, pictures, photos, settings(), seed=3)
     again.load_state_dict(torch.load(kept, weights_only=True))
     assert again.done == 3
     assert torch.equal(parameters(again.run()), expected)
-    other = FastStyleTraining(perceiver, pictures, photos, settings(), seed=4)
+    other = FastStyleTraining(loss_network, pictures, photos, settings(), seed=4)
     assert (parameters(other.run()) - expected).abs().max() > 0.01
 
 
-def test_a_checkpoint_of_another_training_is_refused_but_may_be_made_longer(perceiver, pictures, photos):
-    state = FastStyleTraining(perceiver, pictures, photos, settings()).state_dict()
+def test_a_checkpoint_of_another_training_is_refused_but_may_be_made_longer(loss_network, pictures, photos):
+    state = FastStyleTraining(loss_network, pictures, photos, settings()).state_dict()
     with pytest.raises(UsageError, match="crop 32, not 48"):
-        FastStyleTraining(perceiver, pictures, photos, settings(crop=48)).load_state_dict(state)
+        FastStyleTraining(loss_network, pictures, photos, settings(crop=48)).load_state_dict(state)
     with pytest.raises(UsageError, match="seed 0, not 1"):
-        FastStyleTraining(perceiver, pictures, photos, settings(), seed=1).load_state_dict(state)
-    longer = FastStyleTraining(perceiver, pictures, photos, settings(steps=9))
+        FastStyleTraining(loss_network, pictures, photos, settings(), seed=1).load_state_dict(state)
+    longer = FastStyleTraining(loss_network, pictures, photos, settings(steps=9))
     longer.load_state_dict(state)
     longer.run()
     assert longer.done == 9
 
 
-def test_an_added_style_leaves_the_old_ones_and_the_perceiving_network_as_they_were(perceiver, pictures, photos):
-    before = torch.cat([p.flatten().clone() for p in perceiver.module.parameters()])
-    base = train_fast_style(perceiver, {"ink": pictures["ink"]}, photos, **SMALL, **LAYERS)
-    wider = train_fast_style(perceiver, {"starry": pictures["starry"]}, photos, extend=base, **SMALL, **LAYERS)
+def test_an_added_style_leaves_the_old_ones_and_the_perceiving_network_as_they_were(loss_network, pictures, photos):
+    before = torch.cat([p.flatten().clone() for p in loss_network.module.parameters()])
+    base = train_fast_style(loss_network, {"ink": pictures["ink"]}, photos, **SMALL, **LAYERS)
+    wider = train_fast_style(loss_network, {"starry": pictures["starry"]}, photos, extend=base, **SMALL, **LAYERS)
     photo = photos[0][:, :, :64, :64]
     old, same = base(photo, base.shares("ink")), wider(photo, wider.shares("ink"))
     torch.testing.assert_close(same, old)
     assert (wider(photo, wider.shares("starry")) - same).abs().max() > 1e-3
     for name, part in wider.state_dict().items():
         assert torch.equal(part if "conv" in name else part[:1], base.state_dict()[name])
-    assert torch.equal(torch.cat([p.flatten() for p in perceiver.module.parameters()]), before)
+    assert torch.equal(torch.cat([p.flatten() for p in loss_network.module.parameters()]), before)
 
 
-def test_a_training_begun_with_another_goes_on_from_there_and_leaves_it_alone(perceiver, pictures, photos):
-    base = train_fast_style(perceiver, pictures, photos, **SMALL, **LAYERS)
+def test_a_training_begun_with_another_goes_on_from_there_and_leaves_it_alone(loss_network, pictures, photos):
+    base = train_fast_style(loss_network, pictures, photos, **SMALL, **LAYERS)
     before = parameters(base)
-    begun = FastStyleTraining(perceiver, pictures, photos, settings(steps=1, learning_rate=1e-12), start=base)
+    begun = FastStyleTraining(loss_network, pictures, photos, settings(steps=1, learning_rate=1e-12), start=base)
     assert torch.equal(parameters(begun.network), before)
     torch.testing.assert_close(parameters(begun.run()), before, rtol=0, atol=1e-9)
     assert torch.equal(parameters(base), before)
     with pytest.raises(UsageError, match="widths and blocks"):
-        FastStyleTraining(perceiver, pictures, photos, settings(blocks=2), start=base)
+        FastStyleTraining(loss_network, pictures, photos, settings(blocks=2), start=base)
     with pytest.raises(UsageError, match="not both"):
-        FastStyleTraining(perceiver, {"new": pictures["ink"]}, photos, settings(), start=base, extend=base)
+        FastStyleTraining(loss_network, {"new": pictures["ink"]}, photos, settings(), start=base, extend=base)
 
 
-def test_what_a_style_shows_at_its_borders_counts_for_less(perceiver, pictures):
+def test_what_a_style_shows_at_its_borders_counts_for_less(loss_network, pictures):
     framed = pictures["ink"].clone()
     for side in (framed[..., :3, :], framed[..., -3:, :], framed[..., :3], framed[..., -3:]):
         side.zero_()
@@ -129,15 +129,15 @@ def test_what_a_style_shows_at_its_borders_counts_for_less(perceiver, pictures):
 
     def change(fade: float) -> float:
         """Of the style loss, by the frame."""
-        loss = PerceptualLoss(perceiver, [pictures["ink"], framed], settings(fade=fade))
+        loss = PerceptualLoss(loss_network, [pictures["ink"], framed], settings(fade=fade))
         without, with_frame = (loss(painted, painted, torch.tensor([i]))[1]["style"] for i in range(2))
         return abs(float(with_frame - without))
 
     assert change(0.08) < 0.5 * change(0.0)
 
 
-def test_losses_of_a_batch_are_the_mean_of_each_alone_and_none_for_the_style_itself(perceiver, pictures, photos):
-    loss = PerceptualLoss(perceiver, list(pictures.values()), settings(average_pooling=False, fade=0.0))
+def test_losses_of_a_batch_are_the_mean_of_each_alone_and_none_for_the_style_itself(loss_network, pictures, photos):
+    loss = PerceptualLoss(loss_network, list(pictures.values()), settings(average_pooling=False, fade=0.0))
     painted = torch.cat([photo[:, :, :64, :64] for photo in photos])
     content = painted.flip(3)
     both, terms = loss(painted, content, torch.tensor([0, 1]))
@@ -154,28 +154,28 @@ def test_losses_of_a_batch_are_the_mean_of_each_alone_and_none_for_the_style_its
 def test_damaged_photos_are_skipped_and_counted(tmp_path, samples):
     (tmp_path / "bad.jpg").write_bytes((samples / "rocket.jpg").read_bytes()[:3000])
     (tmp_path / "empty.png").write_bytes(b"")
-    crops = Crops([tmp_path / "bad.jpg", samples / "astronaut.png", tmp_path / "empty.png"], 32)
+    crops = CropDataset([tmp_path / "bad.jpg", samples / "astronaut.png", tmp_path / "empty.png"], 32)
     drawn = crops.draw(12, torch.Generator().manual_seed(0))
     assert drawn.shape == (12, 3, 32, 32)
     assert 0 <= drawn.min() < drawn.max() <= 1
     assert sorted(crops.skipped) == [0, 2]
     with pytest.raises(ImageError, match="None of the 1 photos can be read"):
-        Crops([tmp_path / "empty.png"], 32).draw(1, torch.Generator())
+        CropDataset([tmp_path / "empty.png"], 32).draw(1, torch.Generator())
 
 
 def test_crops_are_parts_of_the_photo_where_nothing_is_varied():
     ramp = torch.linspace(0, 1, 128).view(1, 1, 1, 128).expand(1, 3, 96, 128)
-    crops = Crops([ramp], 32, augment=False).draw(40, torch.Generator().manual_seed(0))
+    crops = CropDataset([ramp], 32, augment=False).draw(40, torch.Generator().manual_seed(0))
     slopes = (crops[..., 20] - crops[..., 10]).mean((1, 2)) * 127 / 10  # source pixels for each of the crop's
     assert 0.9 < slopes.abs().min() < 1.5
     assert 2.5 < slopes.abs().max() < 3.1
     assert (slopes < 0).any() and (slopes > 0).any()
-    seen = torch.stack([varied(crops[:1], torch.Generator().manual_seed(i)) for i in range(8)])
+    seen = torch.stack([random_augment(crops[:1], torch.Generator().manual_seed(i)) for i in range(8)])
     assert seen.mean((1, 2, 3, 4)).std() > 0.05
 
 
-def test_a_training_that_runs_away_says_so(perceiver, pictures, photos):
-    training = FastStyleTraining(perceiver, pictures, photos, settings())
+def test_a_training_that_runs_away_says_so(loss_network, pictures, photos):
+    training = FastStyleTraining(loss_network, pictures, photos, settings())
     with torch.no_grad():
         training.network.last.norm.scale.fill_(float("nan"))
     with pytest.raises(DivergedError, match="ran away at step 1"):

@@ -8,7 +8,7 @@ import torch.nn.functional as F
 
 from cnnviz.errors import ImageError, UsageError
 from cnnviz.style import inference
-from cnnviz.style.fast import FastStyleConfig, FastStyleNetwork, noise_field
+from cnnviz.style.fast import FastStyleConfig, FastStyleNetwork, noise_map
 from cnnviz.style.inference import apply_fast_style
 
 
@@ -40,7 +40,7 @@ def test_what_is_painted_at_the_borders_is_cut_off(network):
     pixels = photo(64, 64)
     margin = inference._MARGIN
     larger = F.pad(pixels, (margin,) * 4, mode="reflect")
-    bare = network(larger, network.shares("a"), noise_field(*larger.shape[2:]))[..., margin:-margin, margin:-margin]
+    bare = network(larger, network.shares("a"), noise_map(*larger.shape[2:]))[..., margin:-margin, margin:-margin]
     assert torch.allclose(apply_fast_style(network, pixels, "a"), bare, atol=1e-6)
 
 

@@ -13,7 +13,7 @@ from cnnviz.style import StyleSettings, StyleTransfer, match_colors, transfer_st
 from cnnviz.style.color import luminance, match_luminance, with_colors_of
 from cnnviz.style.losses import SCALE, LossWeights, StyleLoss
 from cnnviz.style.regions import make_regions
-from cnnviz.synthesis.multiscale import RandomShift
+from cnnviz.synthesis.multiscale import GridShift
 from cnnviz.synthesis.regularizers import total_variation
 from cnnviz.synthesis.texture_target import measure_texture
 
@@ -82,7 +82,7 @@ def test_the_loss_is_gatys_formulas_each_over_its_value_for_nothing(tiny):
 
 def test_the_content_itself_has_no_content_loss_wherever_it_lies(squeezenet, content, starry):
     target = measure_texture(squeezenet, [starry], {"relu1": 1.0})
-    shift = RandomShift(16, 25, seed=2)
+    shift = GridShift(16, 25, seed=2)
     loss = StyleLoss(squeezenet, content, ["fire5"], [(make_regions(1)[0], target)], LossWeights(1, 1, 1, 0), shift)
     for step in (1, 26, 51):
         loss.before_step(step)
@@ -135,7 +135,7 @@ def test_a_mask_of_ones_is_no_mask(tiny):
     for masks, style_masks in ((None, None), ([ones[0]], [ones[1]])):
         target = measure_texture(tiny, [style], {"relu": 1.0, "relu_1": 1.0}, masks=style_masks)
         region = make_regions(1, None, masks)[0]
-        shift = RandomShift(4, 1, seed=1)
+        shift = GridShift(4, 1, seed=1)
         shift.draw(1)
         losses.append(StyleLoss(tiny, content, ["relu_1"], [(region, target)], LossWeights(1, 1, 1, 1), shift)(picture))
     assert float(losses[0][0]) == pytest.approx(float(losses[1][0]), rel=1e-12)

@@ -12,17 +12,17 @@ from cnnviz.errors import UsageError
 from cnnviz.imaging.pixels import to_pil_image, to_pixels
 from cnnviz.network import Network
 from cnnviz.synthesis.deepdream import (
-    Objective,
-    Wanted,
+    DreamObjective,
+    DreamTarget,
     activation_gain,
     dream,
     dream_layers,
     octave_sizes,
     with_color_of,
-    zoom_film,
+    zoom_frames,
     zoom_in,
 )
-from cnnviz.synthesis.tiled_gradient import Tiling
+from cnnviz.synthesis.tiled_gradient import TiledGradient
 
 
 @pytest.fixture
@@ -83,17 +83,17 @@ def test_octaves_too_small_for_the_network_are_left_out():
 
 
 def test_a_tiled_gradient_is_that_of_the_mean_over_the_pieces(net, photo):
-    objective = Objective(net, [Wanted("2")])
+    objective = DreamObjective(net, [DreamTarget("2")])
     x = photo.clone().requires_grad_()
-    value = Tiling(40, torch.Generator().manual_seed(0))(x, objective)
+    value = TiledGradient(40, torch.Generator().manual_seed(0))(x, objective)
     (slope,) = torch.autograd.grad(value, x)
 
     chance = torch.Generator().manual_seed(0)
     down, right = int(torch.randint(35, (1,), generator=chance)), int(torch.randint(30, (1,), generator=chance))
     y = photo.clone().requires_grad_()
     moved = y.roll((down, right), (2, 3))
-    pieces = [moved[..., a:b, c:d] for a, b in ((0, 35), (35, 70)) for c, d in ((0, 30), (30, 61), (61, 91))]
-    total = sum(objective(piece) * piece[0, 0].numel() for piece in pieces) / (70 * 91)
+    tiles = [moved[..., a:b, c:d] for a, b in ((0, 35), (35, 70)) for c, d in ((0, 30), (30, 61), (61, 91))]
+    total = sum(objective(tile) * tile[0, 0].numel() for tile in tiles) / (70 * 91)
     torch.testing.assert_close(value, total)
     torch.testing.assert_close(slope, torch.autograd.grad(total, y)[0])
 
@@ -101,7 +101,7 @@ def test_a_tiled_gradient_is_that_of_the_mean_over_the_pieces(net, photo):
 def test_one_channel_only(net, photo):
     gains = {}
     for channel in range(2):
-        found = dream(net, photo, [Wanted("2", channel)], octaves=1, steps=12)
+        found = dream(net, photo, [DreamTarget("2", channel)], octaves=1, steps=12)
         maps = [net.features(x, ["2"])["2"][0].square().mean((1, 2)) for x in (photo, found)]
         gains[channel] = (maps[1] / maps[0])[channel]
     assert min(gains.values()) > 1
@@ -109,7 +109,7 @@ def test_one_channel_only(net, photo):
 
 def test_a_guide_draws_features_to_its_own(net, photo):
     guide = torch.rand(1, 3, 40, 40, generator=torch.Generator().manual_seed(8), dtype=torch.float64)
-    match = Objective(net, [Wanted("2")], guide)
+    match = DreamObjective(net, [DreamTarget("2")], guide)
     rows = net.features(photo, ["2"])["2"].flatten(2)[0].T
     wanted = net.features(guide, ["2"])["2"].flatten(2)[0].T
     torch.testing.assert_close(match(photo), (rows @ wanted.T).max(1).values.mean())
@@ -137,7 +137,7 @@ def test_a_film_falls_into_the_middle():
     enlarged = zoom_in(picture, 2.0)
     expected = F.interpolate(picture[..., 10:30, 15:45], (40, 60), mode="bicubic")
     torch.testing.assert_close(enlarged[..., 5:-5, 5:-5], expected[..., 5:-5, 5:-5], atol=5e-3, rtol=0)
-    shown = zoom_film(Network(nn.Conv2d(3, 2, 1), labels=("a", "b")), picture, 3, lambda x, n: x * 0.5, factor=1.1)
+    shown = zoom_frames(Network(nn.Conv2d(3, 2, 1), labels=("a", "b")), picture, 3, lambda x, n: x * 0.5, factor=1.1)
     assert len(shown) == 3
     assert float(shown[2].max()) < float(shown[0].max()) / 2
 
@@ -146,7 +146,7 @@ def test_a_film_falls_into_the_middle():
     ("arguments", "message"),
     [
         ({"layers": ["7"]}, "no layer"),
-        ({"layers": [Wanted("2", 4)]}, "channels 0 to 3"),
+        ({"layers": [DreamTarget("2", 4)]}, "channels 0 to 3"),
         ({"octaves": 0}, "at least one octave"),
         ({"octave_scale": 1.0}, "above 1"),
     ],

@@ -5,10 +5,10 @@ from __future__ import annotations
 import pytest
 import torch
 
-from cnnviz.synthesis.adam_state import carry
-from cnnviz.synthesis.ema import AveragedAscent
-from cnnviz.synthesis.multiscale import CoarseToFine, plan_stages
-from cnnviz.synthesis.optimization import Ascent
+from cnnviz.synthesis.adam_state import transfer_adam_state
+from cnnviz.synthesis.ema import EMAOptimizer
+from cnnviz.synthesis.multiscale import MultiscaleOptimizer, plan_stages
+from cnnviz.synthesis.optimization import ImageOptimizer
 from cnnviz.synthesis.optimizers import LBFGS, Adam
 from cnnviz.synthesis.parameterization import Pixels
 
@@ -19,7 +19,7 @@ def _objective(pixels):
 
 def _run(steps=9, decay=0.9):
     start = torch.full((1, 3, 4, 5), 0.2, dtype=torch.float64)
-    return AveragedAscent(Pixels(start), _objective, Adam(0.05), steps, decay=decay)
+    return EMAOptimizer(Pixels(start), _objective, Adam(0.05), steps, decay=decay)
 
 
 def test_what_is_shown_is_the_corrected_exponential_average_of_the_pictures():
@@ -32,7 +32,7 @@ def test_what_is_shown_is_the_corrected_exponential_average_of_the_pictures():
 
 
 def test_the_run_itself_is_that_without_an_average():
-    plain = Ascent(_run().picture, _objective, Adam(0.05), 9)
+    plain = ImageOptimizer(_run().picture, _objective, Adam(0.05), 9)
     plain.run()
     averaged = _run()
     averaged.run()
@@ -59,11 +59,11 @@ def test_moments_at_another_size_are_what_adam_would_have_found_there():
         rows = torch.linspace(0, 1, 2 * height + 1, dtype=torch.float64)[1::2]
         start = (rows[:, None] * torch.ones(width, dtype=torch.float64)).expand(1, 3, -1, -1).contiguous()
         adam = Adam(1e-9)
-        Ascent(Pixels(start, bounded=False), _objective, adam, 5).run()
+        ImageOptimizer(Pixels(start, bounded=False), _objective, adam, 5).run()
         return adam
 
     small, large, found = moments(16, 12), moments(32, 24), Adam()
-    carry(small, found, (32, 24))
+    transfer_adam_state(small, found, (32, 24))
     assert found.steps == 5
     inside = (..., slice(2, -2), slice(2, -2))
     assert torch.allclose(found.mean[inside], large.mean[inside], rtol=1e-6)
@@ -73,19 +73,21 @@ def test_moments_at_another_size_are_what_adam_would_have_found_there():
 
 def test_only_adam_has_moments_to_carry():
     for past, to in ((LBFGS(), Adam()), (Adam(), LBFGS()), (Adam(), Adam()), (None, Adam())):
-        carry(past, to, (8, 8))
+        transfer_adam_state(past, to, (8, 8))
         assert to.steps == 0
 
 
-@pytest.mark.parametrize("carries", [False, True])
-def test_a_run_over_sizes_carries_adams_moments_when_told_to(carries):
+@pytest.mark.parametrize("keep_adam_state", [False, True])
+def test_a_run_over_sizes_carries_adams_moments_when_told_to(keep_adam_state):
     seen = []
 
     def prepare(stage, start):
-        ascent = Ascent(Pixels(start), _objective, Adam(0.01), stage.steps)
+        ascent = ImageOptimizer(Pixels(start), _objective, Adam(0.01), stage.steps)
         seen.append(ascent)
         return ascent
 
-    CoarseToFine(torch.full((1, 3, 8, 8), 0.2), plan_stages((8, 8), 10, 2), prepare, carries=carries).run()
-    assert seen[1].optimizer.steps == (10 if carries else 6)
+    MultiscaleOptimizer(
+        torch.full((1, 3, 8, 8), 0.2), plan_stages((8, 8), 10, 2), prepare, keep_adam_state=keep_adam_state
+    ).run()
+    assert seen[1].optimizer.steps == (10 if keep_adam_state else 6)
     assert seen[1].optimizer.mean.shape == (1, 3, 8, 8)

@@ -10,7 +10,7 @@ import cnnviz
 from cnnviz.errors import MemoryShortError, UsageError
 from cnnviz.style import StyleSettings, StyleTransfer
 from cnnviz.synthesis import estimate
-from cnnviz.synthesis.estimate import held_bytes, parts, pass_bytes, tile_for
+from cnnviz.synthesis.estimate import choose_tile, held_bytes, parts, pass_bytes
 from cnnviz.synthesis.painting_layers import painting_layers
 
 BIG = (1024, 1536)
@@ -23,9 +23,9 @@ def layers(squeezenet):
 
 def test_whole_where_it_fits_and_otherwise_as_large_pieces_as_do(squeezenet, layers):
     whole = held_bytes(BIG) + pass_bytes(squeezenet, layers, BIG)
-    assert tile_for(squeezenet, layers, BIG, free=round(2 * whole)) == 0
+    assert choose_tile(squeezenet, layers, BIG, free=round(2 * whole)) == 0
     free = round(held_bytes(BIG) / 0.85 + 0.3 * pass_bytes(squeezenet, layers, BIG))
-    tile = tile_for(squeezenet, layers, BIG, free=free)
+    tile = choose_tile(squeezenet, layers, BIG, free=free)
     assert 192 <= tile < 1024
     assert held_bytes(BIG) + pass_bytes(squeezenet, layers, BIG, tile) <= free
     assert parts(BIG, tile)
@@ -35,19 +35,19 @@ def test_whole_where_it_fits_and_otherwise_as_large_pieces_as_do(squeezenet, lay
 def test_the_size_that_is_named_fits_and_a_larger_one_does_not(squeezenet, layers):
     free = 200 << 20
     with pytest.raises(MemoryShortError, match="GiB") as told:
-        tile_for(squeezenet, layers, BIG, free=free)
+        choose_tile(squeezenet, layers, BIG, free=free)
     side = int(re.search(r"--size (\d+)", str(told.value))[1])
-    assert tile_for(squeezenet, layers, (side, side * 3 // 2), free=free) >= 0
+    assert choose_tile(squeezenet, layers, (side, side * 3 // 2), free=free) >= 0
     with pytest.raises(MemoryShortError):
-        tile_for(squeezenet, layers, (round(side * 1.2), round(side * 1.8)), free=free)
+        choose_tile(squeezenet, layers, (round(side * 1.2), round(side * 1.8)), free=free)
 
 
 def test_what_is_asked_for_is_done_or_refused(squeezenet, layers):
-    assert tile_for(squeezenet, layers, BIG, 256, free=1) == 256
+    assert choose_tile(squeezenet, layers, BIG, 256, free=1) == 256
     with pytest.raises(UsageError, match="192"):
-        tile_for(squeezenet, layers, BIG, 100)
+        choose_tile(squeezenet, layers, BIG, 100)
     with pytest.raises(MemoryShortError):
-        tile_for(squeezenet, layers, BIG, 0, free=1 << 20)
+        choose_tile(squeezenet, layers, BIG, 0, free=1 << 20)
 
 
 @pytest.mark.slow
@@ -68,6 +68,6 @@ def test_a_painting_in_pieces_is_the_same_and_its_estimate_tells_of_them(squeeze
 
 def test_by_itself_it_asks_the_device(squeezenet, layers, monkeypatch):
     monkeypatch.setattr(estimate, "available_memory", lambda device: 1800 << 20)
-    assert 0 < tile_for(squeezenet, layers, (1024, 1024)) < 1024
+    assert 0 < choose_tile(squeezenet, layers, (1024, 1024)) < 1024
     monkeypatch.setattr(estimate, "available_memory", lambda device: None)
-    assert tile_for(squeezenet, layers, (1 << 14, 1 << 14)) == 0
+    assert choose_tile(squeezenet, layers, (1 << 14, 1 << 14)) == 0

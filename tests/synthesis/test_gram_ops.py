@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from cnnviz.synthesis.gram_ops import channel_products, mixed, position_sums
+from cnnviz.synthesis.gram_ops import apply_channel_matrix, gram, spatial_sum
 
 
 def _maps(count, channels, dtype, seed):
@@ -24,23 +24,28 @@ def test_products_are_einsums(dtype, count, bound):
     matrices, shift = torch.randn(count, 4, 5, dtype=torch.float64), torch.randn(count, 4, dtype=torch.float64)
     high, low = one.double(), other.double()
     pairs = [
-        (channel_products(one, other), torch.einsum("nihw,njhw->nij", high, low)),
-        (position_sums(one), high.sum((2, 3))),
-        (mixed(one, matrices, shift), torch.einsum("ndc,nchw->ndhw", matrices, high) + shift[:, :, None, None]),
+        (gram(one, other), torch.einsum("nihw,njhw->nij", high, low)),
+        (spatial_sum(one), high.sum((2, 3))),
+        (
+            apply_channel_matrix(one, matrices, shift),
+            torch.einsum("ndc,nchw->ndhw", matrices, high) + shift[:, :, None, None],
+        ),
     ]
     for found, wanted in pairs:
         assert found.shape == wanted.shape
         assert float((found.double() - wanted).abs().max()) <= bound * float(wanted.abs().max())
-    assert channel_products(one, other).dtype == (torch.float64 if dtype == torch.float64 else torch.float32)
+    assert gram(one, other).dtype == (torch.float64 if dtype == torch.float64 else torch.float32)
 
 
 def test_mixed_maps_lie_in_memory_as_the_features_do():
     """Otherwise adding them to another gradient would take a copy."""
     one = _maps(1, 5, torch.float32, 0)
-    assert mixed(one, torch.ones(1, 5, 5), torch.zeros(1, 5)).is_contiguous(memory_format=torch.channels_last)
+    assert apply_channel_matrix(one, torch.ones(1, 5, 5), torch.zeros(1, 5)).is_contiguous(
+        memory_format=torch.channels_last
+    )
 
 
 def test_a_piece_too_narrow_for_a_layer_adds_nothing():
     maps = torch.zeros(1, 4, 0, 5).contiguous(memory_format=torch.channels_last)
-    assert torch.equal(channel_products(maps, maps), torch.zeros(1, 4, 4))
-    assert mixed(maps, torch.ones(1, 4, 4), torch.ones(1, 4)).shape == (1, 4, 0, 5)
+    assert torch.equal(gram(maps, maps), torch.zeros(1, 4, 4))
+    assert apply_channel_matrix(maps, torch.ones(1, 4, 4), torch.ones(1, 4)).shape == (1, 4, 0, 5)

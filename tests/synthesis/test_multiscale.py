@@ -8,8 +8,8 @@ import pytest
 import torch
 
 from cnnviz.errors import DivergedError
-from cnnviz.synthesis.multiscale import CoarseToFine, RandomShift, plan_stages, quasi_newton_run, resize, scales_for
-from cnnviz.synthesis.optimization import Ascent
+from cnnviz.synthesis.multiscale import GridShift, MultiscaleOptimizer, lbfgs_run, plan_stages, resize, scales_for
+from cnnviz.synthesis.optimization import ImageOptimizer
 from cnnviz.synthesis.optimizers import Adam
 from cnnviz.synthesis.parameterization import Pixels
 
@@ -54,9 +54,9 @@ def _run(steps=30, fail_at=None, optimizer=None):
             loss, terms = _towards(0.8)(pixels)
             return (loss * float("nan") if broken and not run.rescued else loss), terms
 
-        return quasi_newton_run(Pixels(start, bounded=False), objective, stage.steps, lambda step: None)
+        return lbfgs_run(Pixels(start, bounded=False), objective, stage.steps, lambda step: None)
 
-    run = CoarseToFine(torch.full((1, 3, 8, 12), 0.2), stages, prepare)
+    run = MultiscaleOptimizer(torch.full((1, 3, 8, 12), 0.2), stages, prepare)
     return run
 
 
@@ -104,9 +104,9 @@ def test_pixels_that_are_no_numbers_count_as_divergence():
             broken = pixels * (1 if run.rescued else float("nan"))
             return torch.linalg.eigvalsh(torch.cov(broken[0].flatten(1)) + torch.eye(3)).sum(), {}
 
-        return Ascent(Pixels(start), objective, Adam(), stage.steps)
+        return ImageOptimizer(Pixels(start), objective, Adam(), stage.steps)
 
-    run = CoarseToFine(torch.rand(1, 3, 8, 8), plan_stages((8, 8), 4, 1), prepare)
+    run = MultiscaleOptimizer(torch.rand(1, 3, 8, 8), plan_stages((8, 8), 4, 1), prepare)
     assert torch.isfinite(run.run()).all()
     assert "diverged" in run.remarks[0]
 
@@ -116,10 +116,10 @@ def test_divergence_with_adam_too_is_an_error():
         def objective(pixels):
             return pixels.sum() * float("nan"), {}
 
-        return Ascent(Pixels(start), objective, Adam(), stage.steps)
+        return ImageOptimizer(Pixels(start), objective, Adam(), stage.steps)
 
     with pytest.raises(DivergedError):
-        CoarseToFine(torch.zeros(1, 3, 8, 8), plan_stages((8, 8), 5, 1), prepare).run()
+        MultiscaleOptimizer(torch.zeros(1, 3, 8, 8), plan_stages((8, 8), 5, 1), prepare).run()
 
 
 def test_a_loss_that_runs_away_counts_as_divergence():
@@ -133,15 +133,15 @@ def test_a_loss_that_runs_away_counts_as_divergence():
             loss = (pixels - 0.8).square().sum()
             return loss * (1e9 if len(calls) > 1 and not run.rescued else 1), {}
 
-        return quasi_newton_run(Pixels(start, bounded=False), objective, stage.steps, lambda step: None)
+        return lbfgs_run(Pixels(start, bounded=False), objective, stage.steps, lambda step: None)
 
-    run = CoarseToFine(torch.full((1, 3, 8, 8), 0.2), plan_stages((8, 8), 30, 1), prepare)
+    run = MultiscaleOptimizer(torch.full((1, 3, 8, 8), 0.2), plan_stages((8, 8), 30, 1), prepare)
     assert torch.isfinite(run.run()).all()
     assert run.remarks
 
 
 def test_shifts_depend_on_seed_and_step_alone_and_change_with_each_era():
-    one, two = RandomShift(16, 25, seed=1), RandomShift(16, 25, seed=1)
+    one, two = GridShift(16, 25, seed=1), GridShift(16, 25, seed=1)
     assert one.draw(1)
     assert not one.draw(25)
     assert one.draw(26)
@@ -152,7 +152,7 @@ def test_shifts_depend_on_seed_and_step_alone_and_change_with_each_era():
 @pytest.mark.parametrize("circular", [False, True])
 def test_shifted_pictures_hold_the_whole_picture(circular):
     pixels = torch.arange(20 * 24.0).view(1, 1, 20, 24)
-    shift = RandomShift(6, 1, seed=3, circular=circular)
+    shift = GridShift(6, 1, seed=3, circular=circular)
     shift.draw(2)
     moved = shift(pixels)
     assert moved.shape == (1, 1, 26, 30)

@@ -9,7 +9,7 @@ from torch import nn
 from cnnviz.errors import UsageError
 from cnnviz.network import Network
 from cnnviz.synthesis import Channels, Classes
-from cnnviz.synthesis.objectives import activation_of, score_of
+from cnnviz.synthesis.objectives import make_activation, make_score
 
 
 class Branches(nn.Module):
@@ -40,19 +40,19 @@ def pixels():
 
 
 def test_a_class_score_of_a_linear_classifier_is_its_logit(net, pixels):
-    found = score_of(net, Classes((5, 0, 2)))(pixels)
+    found = make_score(net, Classes((5, 0, 2)))(pixels)
     torch.testing.assert_close(found, net(pixels)[[0, 1, 2], [5, 0, 2]])
 
 
 def test_squeezenet_scores_by_its_last_convolution_before_the_relu(squeezenet, chelsea):
-    found = score_of(squeezenet, Classes((282, 7)))(chelsea.repeat(2, 1, 1, 1))
+    found = make_score(squeezenet, Classes((282, 7)))(chelsea.repeat(2, 1, 1, 1))
     maps = squeezenet.features(chelsea, ["classifier.1"])["classifier.1"]
     torch.testing.assert_close(found, maps[0, [282, 7]].mean((1, 2)), rtol=1e-4, atol=1e-4)
 
 
 @pytest.mark.parametrize("at", [None, (3, 2), "centre"])
 def test_a_sliced_convolution_is_the_whole_one(net, pixels, at):
-    found = score_of(net, Channels("right", (1, 0, 1), at))(pixels)
+    found = make_score(net, Channels("right", (1, 0, 1), at))(pixels)
     maps = net.features(pixels, ["right"])["right"][[0, 1, 2], [1, 0, 1]]
     y, x = (maps.shape[1] // 2, maps.shape[2] // 2) if at == "centre" else at or (0, 0)
     expected = maps.mean((1, 2)) if at is None else maps[:, y, x]
@@ -60,7 +60,7 @@ def test_a_sliced_convolution_is_the_whole_one(net, pixels, at):
 
 
 def test_a_first_convolution_is_sliced_too(net, pixels):
-    found = score_of(net, Channels("stem", (3,)))(pixels)
+    found = make_score(net, Channels("stem", (3,)))(pixels)
     torch.testing.assert_close(found, net.features(pixels, ["stem"])["stem"][:, 3].mean((1, 2)))
 
 
@@ -68,7 +68,7 @@ def test_final_relus_leak_and_those_before_do_not(net, pixels):
     raw = net.features(pixels, ["left", "right"])
     expected = torch.nn.functional.leaky_relu(torch.cat([raw["left"], raw["right"]], 1), 0.1)
     for channel in range(5):
-        found = score_of(net, Channels("cat", (channel,)))(pixels)
+        found = make_score(net, Channels("cat", (channel,)))(pixels)
         torch.testing.assert_close(found, expected[:, channel].mean((1, 2)))
 
 
@@ -84,12 +84,12 @@ def test_relus_before_a_final_pooling_leak(net, pixels):
     raw = pooled.features(pixels, ["left"])["left"]
     expected = nn.functional.max_pool2d(nn.functional.leaky_relu(raw, 0.1), 2)
     for channel in range(3):
-        found = score_of(pooled, Channels("max_pool2d", (channel,)))(pixels)
+        found = make_score(pooled, Channels("max_pool2d", (channel,)))(pixels)
         torch.testing.assert_close(found, expected[:, channel].mean((1, 2)))
 
 
 def test_what_is_told_of_a_channel_does_not_leak(net, pixels):
-    found = activation_of(net, Channels("cat", (4, 4, 0)))(pixels)
+    found = make_activation(net, Channels("cat", (4, 4, 0)))(pixels)
     expected = net.features(pixels, ["cat"])["cat"][[0, 1, 2], [4, 4, 0]].mean((1, 2))
     torch.testing.assert_close(found, expected)
 
@@ -99,8 +99,8 @@ def test_a_channel_that_noise_leaves_dead_still_has_a_gradient(squeezenet, layer
     """fire5's channel 13 is zero on grey, and 275 on the picture made for it; the others lie behind a pooling."""
     grey = torch.full((1, 3, 96, 96), 0.5, requires_grad=True)
     subject = Channels(layer, (channel,))
-    assert float(activation_of(squeezenet, subject)(grey.detach())) == 0
-    (slope,) = torch.autograd.grad(score_of(squeezenet, subject)(grey).sum(), grey)
+    assert float(make_activation(squeezenet, subject)(grey.detach())) == 0
+    (slope,) = torch.autograd.grad(make_score(squeezenet, subject)(grey).sum(), grey)
     assert float(slope.abs().max()) > 0
 
 
@@ -114,9 +114,9 @@ def test_a_channel_that_noise_leaves_dead_still_has_a_gradient(squeezenet, layer
 )
 def test_what_is_not_there_is_refused(net, subject, message):
     with pytest.raises(UsageError, match=message):
-        score_of(net, subject)
+        make_score(net, subject)
 
 
 def test_a_position_outside_the_map_is_refused(net, pixels):
     with pytest.raises(UsageError, match="10 rows and 8 columns"):
-        score_of(net, Channels("left", (0,), (10, 0)))(pixels)
+        make_score(net, Channels("left", (0,), (10, 0)))(pixels)

@@ -7,7 +7,7 @@ import torch
 
 from cnnviz.errors import DivergedError
 from cnnviz.runtime.progress import LazyFloats
-from cnnviz.synthesis.optimization import Ascent
+from cnnviz.synthesis.optimization import ImageOptimizer
 from cnnviz.synthesis.optimizers import LBFGS, Adam, NormalizedGradient
 from cnnviz.synthesis.parameterization import Pixels
 
@@ -108,7 +108,7 @@ def test_a_resumed_run_ends_where_an_unbroken_one_does(make):
             noise = 0.01 * torch.randn(image.shape, generator=chance, dtype=image.dtype)
             return _valley(image + noise), {}
 
-        return Ascent(Pixels(_start(), bounded=False), objective, make(), 12, generator=chance)
+        return ImageOptimizer(Pixels(_start(), bounded=False), objective, make(), 12, generator=chance)
 
     whole = ascent().run()
     first = ascent()
@@ -123,7 +123,9 @@ def test_a_resumed_run_ends_where_an_unbroken_one_does(make):
 @pytest.mark.parametrize(("every", "caught"), [(None, 2), (3, 3), (100, 5)])
 def test_a_loss_that_is_no_number_is_found_at_the_next_look_or_at_the_end(every, caught):
     """By default a CPU looks at every step; a device that would have to wait looks now and then."""
-    ascent = Ascent(Pixels(_start(), bounded=False), lambda image: (image.sum(), {}), Adam(0.1), 5, check_every=every)
+    ascent = ImageOptimizer(
+        Pixels(_start(), bounded=False), lambda image: (image.sum(), {}), Adam(0.1), 5, check_every=every
+    )
 
     def objective(image):
         return (image * (float("nan") if ascent.done else 1.0)).sum(), {}
@@ -154,7 +156,7 @@ def test_figures_become_numbers_when_read():
 
     seen = []
     objective = lambda image: (_valley(image), {"late": Late()})  # noqa: E731
-    Ascent(Pixels(_start(), bounded=False), objective, Adam(0.1), 3).run(seen.append)
+    ImageOptimizer(Pixels(_start(), bounded=False), objective, Adam(0.1), 3).run(seen.append)
     assert Late.read == 0
     assert dict(seen[-1].terms)["late"] == 1.5
     assert list(seen[0].terms) == ["loss", "late"] and len(seen[0].terms) == 2

@@ -11,11 +11,11 @@ import cnnviz
 from cnnviz.errors import UsageError
 from cnnviz.imaging.pixels import to_pil_image, to_pixels
 from cnnviz.network.variants import with_average_pooling
-from cnnviz.synthesis import scanline_texture, synthesize_texture
+from cnnviz.synthesis import efros_leung_texture, synthesize_texture
 from cnnviz.synthesis.feature_statistics import gram_distance, moments
-from cnnviz.synthesis.multiscale import RandomShift
+from cnnviz.synthesis.multiscale import GridShift
 from cnnviz.synthesis.painting_layers import painting_layers
-from cnnviz.synthesis.sliced_wasserstein import SlicedDistance
+from cnnviz.synthesis.sliced_wasserstein import SlicedWasserstein
 from cnnviz.synthesis.texture_loss import TextureLoss, texture_of
 from cnnviz.synthesis.texture_target import framed, layer_moments
 
@@ -93,7 +93,7 @@ def test_distributions_know_an_even_texture_from_a_patchy_one():
     patchy = even.clone()
     patchy[:, :, :20] *= 2**0.5
     patchy[:, :, 20:] *= 1e-3
-    distance = SlicedDistance({"a": even})
+    distance = SlicedWasserstein({"a": even})
     distance.draw(1)
     assert float(distance("a", even)) == 0
     assert float(distance("a", even.flip(3))) == pytest.approx(0, abs=1e-20)
@@ -105,11 +105,11 @@ def test_the_sliced_distance_is_that_of_sorted_projections():
     """Heitz et al. 2021, equation 8, on all lines of an orthogonal basis, over the variance along them."""
     chance = torch.Generator().manual_seed(1)
     found, wanted = (torch.randn(1, 4, 5, 6, generator=chance, dtype=torch.float64) for _ in range(2))
-    distance = SlicedDistance({"a": wanted})
+    distance = SlicedWasserstein({"a": wanted})
     distance.draw(7)
-    lines = distance.lines["a"].numpy()
-    assert np.allclose(lines.T @ lines, np.eye(4))
-    a, b = (np.sort(x[0].flatten(1).numpy().T @ lines, axis=0) for x in (found, wanted))
+    projections = distance.projections["a"].numpy()
+    assert np.allclose(projections.T @ projections, np.eye(4))
+    a, b = (np.sort(x[0].flatten(1).numpy().T @ projections, axis=0) for x in (found, wanted))
     assert float(distance("a", found)) == pytest.approx(((a - b) ** 2).mean() / b.var(axis=0).mean(), rel=1e-10)
 
 
@@ -119,15 +119,15 @@ def test_in_pieces_the_statistics_are_the_wholes(squeezenet, gravel):
     picture = torch.rand(1, 3, 160, 224, generator=torch.Generator().manual_seed(2))
     found = []
     for tile in (0, 192):
-        loss = TextureLoss(squeezenet, target, (160, 224), 1.0, RandomShift(16, 1, 0, circular=True), tile=tile)
+        loss = TextureLoss(squeezenet, target, (160, 224), 1.0, GridShift(16, 1, 0, circular=True), tile=tile)
         loss.before_step(1)
         pixels = picture.clone().requires_grad_()
         value, _ = loss(pixels)
-        found.append((float(value.detach()), torch.autograd.grad(value, pixels)[0], len(loss.pieces)))
+        found.append((float(value.detach()), torch.autograd.grad(value, pixels)[0], len(loss.tiles)))
     assert found[0][2] == 1 < found[1][2]
     assert found[1][0] == pytest.approx(found[0][0], rel=1e-5)
     assert torch.allclose(found[1][1], found[0][1], atol=1e-4 * float(found[0][1].abs().max()))
-    shift = RandomShift(16, 1, 0, circular=True)
+    shift = GridShift(16, 1, 0, circular=True)
     apart = TextureLoss(squeezenet, target, (160, 224), 1.0, shift, distributions, 1.0, tile=192)
     apart.before_step(1)
     assert float(apart(picture)[1]["distribution"]) > 0
@@ -163,7 +163,7 @@ def test_scanline_texture_copies_colours_and_continues_a_pattern():
     """Stripes of period 4 are the only neighbourhoods there are: what grows must be stripes too."""
     across = torch.arange(32) % 4 < 2
     sample = across.float().expand(1, 3, 32, 32).contiguous()
-    made = scanline_texture(sample, (24, 40), window=9, seed=1)
+    made = efros_leung_texture(sample, (24, 40), window=9, seed=1)
     assert made.shape == (1, 3, 24, 40)
     assert set(made.flatten().tolist()) == {0.0, 1.0}
     below = made[0, 0, 8:, 8:-8]
@@ -174,7 +174,7 @@ def test_scanline_texture_copies_colours_and_continues_a_pattern():
 
 def test_scanline_texture_is_repeatable_and_checks_its_window(mosaic):
     small = mosaic[..., :24, :24]
-    assert torch.equal(scanline_texture(small, (12, 16), seed=5), scanline_texture(small, (12, 16), seed=5))
+    assert torch.equal(efros_leung_texture(small, (12, 16), seed=5), efros_leung_texture(small, (12, 16), seed=5))
     for window in (4, 1, 31):
         with pytest.raises(UsageError):
-            scanline_texture(small, window=window)
+            efros_leung_texture(small, window=window)

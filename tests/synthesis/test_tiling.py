@@ -10,9 +10,9 @@ from cnnviz.errors import UsageError
 from cnnviz.style.losses import LossWeights, StyleLoss
 from cnnviz.style.regions import make_regions
 from cnnviz.synthesis.feature_statistics import DISTANCES
-from cnnviz.synthesis.multiscale import RandomShift
+from cnnviz.synthesis.multiscale import GridShift
 from cnnviz.synthesis.texture_target import layer_moments, measure_texture
-from cnnviz.synthesis.tiling import plan_pieces, smallest_piece, summed
+from cnnviz.synthesis.tiling import plan_tiles, smallest_tile, tiled_sum
 
 
 class Tiny(torch.nn.Module):
@@ -48,26 +48,26 @@ def _noise(seed, height=75, width=62, channels=3):
 
 @pytest.mark.parametrize("size", [(75, 62), (40, 81), (47, 47), (96, 64)])
 def test_each_position_counts_once(tiny, size):
-    for side in (smallest_piece(tiny, LAYERS), 37):
-        pieces = plan_pieces(tiny, LAYERS, size, side)
-        assert len(pieces) > 1
-        for layer, (height, width) in pieces.sizes.items():
+    for side in (smallest_tile(tiny, LAYERS), 37):
+        tiles = plan_tiles(tiny, LAYERS, size, side)
+        assert len(tiles) > 1
+        for layer, (height, width) in tiles.sizes.items():
             counts = torch.zeros(height, width)
-            for piece in pieces:
-                counts[piece.places[layer]] += 1
+            for tile in tiles:
+                counts[tile.targets[layer]] += 1
             assert (counts == 1).all()
-        assert all(max(w.stop - w.start for w in piece.window) <= side for piece in pieces)
+        assert all(max(w.stop - w.start for w in tile.window) <= side for tile in tiles)
 
 
 def test_features_in_pieces_are_those_of_the_whole(tiny):
     pixels = _noise(1)
     whole = tiny.features(pixels, LAYERS)
-    pieces = plan_pieces(tiny, LAYERS, (75, 62), 36)
-    for piece in pieces:
-        shown = tiny.features(pixels[(..., *piece.window)], LAYERS)
-        found = {layer: piece.cut(layer, maps) for layer, maps in shown.items()}
+    tiles = plan_tiles(tiny, LAYERS, (75, 62), 36)
+    for tile in tiles:
+        shown = tiny.features(pixels[(..., *tile.window)], LAYERS)
+        found = {layer: tile.crop(layer, maps) for layer, maps in shown.items()}
         for layer in LAYERS:
-            assert torch.allclose(found[layer], whole[layer][(..., *piece.places[layer])], atol=1e-13)
+            assert torch.allclose(found[layer], whole[layer][(..., *tile.targets[layer])], atol=1e-13)
 
 
 def test_a_border_that_does_not_count_keeps_the_networks_zeros_away(tiny):
@@ -94,11 +94,11 @@ def test_a_style_loss_and_its_gradient_do_not_depend_on_the_pieces(tiny, statist
     for tile in (0, 44):
         regions = make_regions(2 if masked else 1, None, masks)
         target = measure_texture(tiny, [style], dict.fromkeys(LAYERS, 1.0), statistic=statistic, margin=4, tile=tile)
-        shift = RandomShift(4, 1, seed=1)
+        shift = GridShift(4, 1, seed=1)
         shift.draw(1)
         weights = LossWeights(content=0.7, style=1.5, palette=2.0, tv=0.1)
         loss = StyleLoss(tiny, content, ["relu_1"], [(region, target) for region in regions], weights, shift, tile)
-        assert (len(loss.pieces) > 1) == bool(tile)
+        assert (len(loss.tiles) > 1) == bool(tile)
         shift.draw(2)
         loss.look()
         pixels = picture.clone().requires_grad_()
@@ -143,21 +143,21 @@ def test_only_one_pieces_activations_are_kept(tiny):
             tiny.report(pixels, layers, tell)
 
     pixels = _noise(10).requires_grad_()
-    pieces = plan_pieces(tiny, LAYERS, (75, 62), 40)
-    sums = summed(Watched(), pixels, LAYERS, pieces, lambda layer, maps, _: [maps.sum()])
+    tiles = plan_tiles(tiny, LAYERS, (75, 62), 40)
+    sums = tiled_sum(Watched(), pixels, LAYERS, tiles, lambda layer, maps, _: [maps.sum()])
     torch.autograd.grad(sum(part for parts in sums.values() for part in parts), pixels)
-    assert len(seen) == 2 * len(pieces)
+    assert len(seen) == 2 * len(tiles)
     assert max(max(shape) for shape, _ in seen) <= 40
-    assert [keeps for _, keeps in seen] == [False] * len(pieces) + [True] * len(pieces)
+    assert [keeps for _, keeps in seen] == [False] * len(tiles) + [True] * len(tiles)
 
 
 def test_pieces_that_cannot_be_are_refused(tiny):
-    least = smallest_piece(tiny, LAYERS)
+    least = smallest_tile(tiny, LAYERS)
     assert least is not None
     with pytest.raises(UsageError, match=str(least)):
-        plan_pieces(tiny, LAYERS, (75, 62), least - 1)
+        plan_tiles(tiny, LAYERS, (75, 62), least - 1)
     with pytest.raises(UsageError, match="too small"):
-        plan_pieces(tiny, LAYERS, (16, 16), border=8)
+        plan_tiles(tiny, LAYERS, (16, 16), border=8)
 
     class Squeezing(Tiny):
         def forward(self, x):
@@ -165,7 +165,7 @@ def test_pieces_that_cannot_be_are_refused(tiny):
             return self.head(self.third(self.pool(self.second(x * x.mean((2, 3), keepdim=True)))).mean((2, 3)))
 
     excited = cnnviz.Network(Squeezing(), labels=("a", "b")).to(torch.float64)
-    assert smallest_piece(excited, ["third"]) is None
-    assert len(plan_pieces(excited, ["third"], (75, 62))) == 1
+    assert smallest_tile(excited, ["third"]) is None
+    assert len(plan_tiles(excited, ["third"], (75, 62))) == 1
     with pytest.raises(UsageError, match="whole picture"):
-        plan_pieces(excited, ["third"], (75, 62), 40)
+        plan_tiles(excited, ["third"], (75, 62), 40)

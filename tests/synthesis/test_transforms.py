@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from scipy import ndimage
 
-from cnnviz.synthesis.regularizers import grey_distance, likeness, out_of_range, total_variation
+from cnnviz.synthesis.regularizers import batch_similarity, gray_distance, out_of_range, total_variation
 from cnnviz.synthesis.transforms import RandomView, _inverted, affine_field, gaussian_blur, random_offset, roll, unroll
 
 
@@ -120,18 +120,18 @@ def test_total_variation_has_the_right_slope(beta):
 def test_penalties_are_zero_where_nothing_is_amiss():
     grey = torch.full((2, 3, 4, 4), 0.5)
     assert total_variation(grey).tolist() == [0, 0]
-    assert grey_distance(grey).tolist() == [0, 0]
+    assert gray_distance(grey).tolist() == [0, 0]
     assert out_of_range(grey * 2).tolist() == [0, 0]
     assert out_of_range(grey * 4).tolist() == [1, 1]
 
 
 def test_likeness_is_one_for_copies_and_less_for_others():
     features = torch.rand(1, 5, 6, 6)
-    assert float(likeness(features)) == 0
-    assert float(likeness(features.repeat(3, 1, 1, 1))) == pytest.approx(1, abs=1e-6)
+    assert float(batch_similarity(features)) == 0
+    assert float(batch_similarity(features.repeat(3, 1, 1, 1))) == pytest.approx(1, abs=1e-6)
     apart = torch.zeros(2, 2, 3, 3)
     apart[0, 0], apart[1, 1] = 1, 1
-    assert float(likeness(apart)) == pytest.approx(0, abs=1e-6)
+    assert float(batch_similarity(apart)) == pytest.approx(0, abs=1e-6)
 
 
 def test_the_field_of_a_view_is_that_of_torch() -> None:

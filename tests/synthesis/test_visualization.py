@@ -11,8 +11,8 @@ import cnnviz
 from cnnviz.errors import UsageError
 from cnnviz.imaging.pixels import to_pil_image, to_pixels
 from cnnviz.synthesis import Channels, Classes, facet_starts
-from cnnviz.synthesis.objectives import activation_of
-from cnnviz.synthesis.regularizers import likeness
+from cnnviz.synthesis.objectives import make_activation
+from cnnviz.synthesis.regularizers import batch_similarity
 from cnnviz.synthesis.visualization import visualize_subject
 
 
@@ -46,7 +46,7 @@ def test_pictures_by_yosinskis_method_stay_what_they_are_when_scaled(squeezenet)
 def test_a_channel_answers_its_picture_more_than_any_photo(squeezenet, chelsea):
     subject = Channels("fire5", (11,))
     picture = cnnviz.visualize(squeezenet, layer="fire5", channel=11, size=96, steps=40)
-    values = [float(activation_of(squeezenet, subject)(x)) for x in (_written(picture), chelsea)]
+    values = [float(make_activation(squeezenet, subject)(x)) for x in (_written(picture), chelsea)]
     assert values[0] > 3 * values[1]
 
 
@@ -72,7 +72,7 @@ def test_diversity_keeps_facets_apart(squeezenet):
         pictures = visualize_subject(
             squeezenet, Channels("fire5", (8, 8, 8)), size=80, steps=40, diversity=weight, seed=1
         )
-        alike[weight] = float(likeness(squeezenet.features(pictures, ["fire5"])["fire5"]))
+        alike[weight] = float(batch_similarity(squeezenet.features(pictures, ["fire5"])["fire5"]))
     assert alike[2.0] < alike[0.0]
 
 
