@@ -28,8 +28,8 @@ from benchmarks.row import Row
 from benchmarks.running import Setting, operations, parser, setting, show
 from benchmarks.timing import interleaved
 from cnnviz.attribution.occlusion_scores import score_positions
-from cnnviz.network.copier import replicate
 from cnnviz.network.graph import trace
+from cnnviz.network.module_copy import copy_module
 
 SIZE, PATCH, STRIDE = 224, 32, 8
 NETWORKS = ("squeezenet1_1", "resnet18", "resnet50", "vgg16")
@@ -66,13 +66,13 @@ def contender(name: str, network: nn.Module, image: Tensor) -> tuple[Run, int]:
                 return occlusion.attribute(image, window, strides, target=0, perturbations_per_eval=batch)
 
         return captum, len(SPARSE) + 1  # one more for the picture itself
-    graph, positions = trace(replicate(network)), GRID if name == "incremental" else SPARSE
+    graph, positions = trace(copy_module(network)), GRID if name == "incremental" else SPARSE
     return lambda: score_positions(graph, image, positions, PATCH, grey, engine=name), len(positions)  # type: ignore[arg-type]
 
 
 def largest_difference(network: nn.Module, image: Tensor) -> float:
     """Between the incremental pass and the untouched network, relative to the largest score."""
-    graph, grey = trace(replicate(network)), torch.zeros(1, 1, 1, 1, device=image.device)
+    graph, grey = trace(copy_module(network)), torch.zeros(1, 1, 1, 1, device=image.device)
     positions = GRID[:: len(GRID) // 25]
     scores = score_positions(graph, image, positions, PATCH, grey, engine="incremental")
     pictures = image.repeat(len(positions), 1, 1, 1)

@@ -25,7 +25,7 @@ from benchmarks.row import Row
 from benchmarks.running import Setting, operations, parser, setting, show
 from benchmarks.timing import interleaved
 from cnnviz.imaging.pixels import to_pil_image, to_pixels
-from cnnviz.network.variants import with_average_pooling
+from cnnviz.network.network_transforms import with_average_pooling
 from cnnviz.style import StyleSettings, StyleTransfer
 from cnnviz.synthesis.feature_statistics import gram_distance, moments, relative_error
 from cnnviz.synthesis.multiscale import resize

@@ -25,12 +25,12 @@ def lacking(what: str) -> str | None:
     """Why a test that needs ``what`` cannot run here, or None if it can."""
     import torch
 
-    from cnnviz.network import kernels
+    from cnnviz.runtime import private_torch
 
-    onednn = torch.backends.mkldnn.is_available() and torch.backends.mkldnn.enabled
+    onednn = private_torch.has_onednn()
     reasons = {
         "onednn": None if onednn else "this PyTorch is without oneDNN",
-        "packing": None if onednn and kernels._can_pack() else "this PyTorch cannot pack kernels",
+        "packing": None if onednn and private_torch.can_pack_weights() else "this PyTorch cannot pack weights",
         "avx2": None if torch.backends.cpu.get_cpu_capability() != "DEFAULT" else "oneDNN below AVX2 sums as it likes",
         "posix": None if os.name == "posix" else "signals, pipes, devices and permissions as POSIX has them",
         "bash": None if os.name == "posix" and shutil.which("bash") else "the lines are for bash",

@@ -13,8 +13,8 @@ from cnnviz.attribution.targets import Target, target_indices
 from cnnviz.errors import UsageError
 from cnnviz.imaging.checks import differentiable, gradients, require_pixels, warn_if_out_of_range
 from cnnviz.network import checks
-from cnnviz.network.network import Network, widened
-from cnnviz.network.shapes import shapes_of_pass
+from cnnviz.network.network import Network, at_least_float32
+from cnnviz.network.shapes import shapes_by_forward
 from cnnviz.runtime.precision import gradients_of
 
 
@@ -43,7 +43,7 @@ def grad_cam(network: Network, pixels: Tensor, target: Target = None, *, layer: 
     with gradients(), network.autocast():
         pixels = differentiable(pixels, network.device)
         found = graph(network.normalize(pixels))
-        maps, logits = widened(found["maps"]), network.answer(found["logits"], pixels)
+        maps, logits = at_least_float32(found["maps"]), network.answer(found["logits"], pixels)
         score = logits.gather(1, target_indices(network, logits, target)[:, None]).sum()
         gradient = gradients_of(score, found["maps"])[0].to(maps)
     checks.require_finite(gradient, f"gradient at layer '{name}'", network, pixels)
@@ -63,7 +63,7 @@ def guided_grad_cam(network: Network, pixels: Tensor, target: Target = None, *, 
 def last_spatial_layer(network: Network) -> str:
     """The last layer whose output is a map of more than one position and not part of the classifier."""
     empty = torch.zeros(1, 3, network.spec.size, network.spec.size)
-    shapes = shapes_of_pass(network.graph, network.normalize(empty))
+    shapes = shapes_by_forward(network.graph, network.normalize(empty))
     for name in reversed(list(network.layers)):
         if not network.layers.in_head(name) and math.prod(network.layers.map_size(name, shapes) or (0,)) > 1:
             return name

@@ -17,9 +17,9 @@ from cnnviz.attribution.targets import Target, target_scores
 from cnnviz.errors import UsageError
 from cnnviz.imaging.checks import differentiable, gradients, require_pixels, warn_if_out_of_range
 from cnnviz.network import checks
-from cnnviz.network.copier import has_hooks
 from cnnviz.network.graph import LAYER, ancestors
-from cnnviz.network.network import Network, widened
+from cnnviz.network.module_copy import has_hooks
+from cnnviz.network.network import Network, at_least_float32
 from cnnviz.network.operations import called
 from cnnviz.runtime.precision import gradients_of
 
@@ -73,7 +73,7 @@ def rectified_gradient(
         with network.autocast():
             run = _RuleInterpreter(graph, rule)
             output = run.run(network.normalize(pixels))
-        found = network.answer(output, pixels) if layer is None else widened(output["layer"])
+        found = network.answer(output, pixels) if layer is None else at_least_float32(output["layer"])
         run.check(network.name, layer)
         score = objective(found)
         gradient = gradients_of(score, pixels)[0]

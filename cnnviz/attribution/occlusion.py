@@ -16,7 +16,7 @@ from cnnviz.attribution.targets import Target, target_indices
 from cnnviz.errors import ImageError, UsageError
 from cnnviz.imaging.checks import require_pixels
 from cnnviz.network import checks
-from cnnviz.network.network import Network, widened
+from cnnviz.network.network import Network, at_least_float32
 
 FILLS = ("mean", "grey", "black", "blur", "noise")
 SCORES = ("probability", "logit")
@@ -212,7 +212,7 @@ class _Occlusion:
                 engine=sliding.engine,
                 window_cap=1.0 if exact else WINDOW_CAP,
             )
-        logits = checks.require_finite(widened(output), "logits under the patches", network, self.picture)
+        logits = checks.require_finite(at_least_float32(output), "logits under the patches", network, self.picture)
         self.done += len(chosen)
         return self.before - _score(network, logits, self.target, sliding.score), logits.argmax(1)
 

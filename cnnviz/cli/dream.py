@@ -131,7 +131,7 @@ class _Dreamer:
         self.guide = _read_guide(sleep.guide) if sleep.guide else None
 
     def __call__(self, network: Network, picture: Picture) -> Result:
-        from cnnviz.network.variants import has_max_pooling
+        from cnnviz.network.network_transforms import has_max_pooling
         from cnnviz.synthesis.deepdream import activation_gain
 
         idle("average_pooling", when=not has_max_pooling(network), why=f"on {network.name}, which takes no maxima")
@@ -154,7 +154,7 @@ class _Dreamer:
         on_step: OnStep,
         sleep: Sleep | None = None,
     ) -> Tensor:
-        from cnnviz.network.variants import with_average_pooling
+        from cnnviz.network.network_transforms import with_average_pooling
         from cnnviz.synthesis.deepdream import dream
 
         sleep = sleep or self.sleep

@@ -56,7 +56,7 @@ class StyleModelOptions:
 
     def load(self, name: str, seed: int, *, progress: bool) -> Any:
         """What ``ImageJob`` takes for its network: the painter."""
-        from cnnviz.network.checksum import sha256
+        from cnnviz.network.hashing import sha256
         from cnnviz.network.spec import WeightsInfo
         from cnnviz.runtime.device import choose_device
         from cnnviz.style.model_file import load_fast_style

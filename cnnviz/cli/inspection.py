@@ -86,12 +86,12 @@ def _blueprint_or_network(options: NetworkOptions, name: str, seed: int) -> Any:
 
     Nothing is downloaded or computed: shapes need no values.
     """
-    from cnnviz.network.loading import load_blueprint, looks_like_file
+    from cnnviz.network.loading import load_meta_network, looks_like_file
 
     named = options.weights if options.weights and options.weights.lower() not in ("random", "embedded") else None
     if named and looks_like_file(named):
         return options.load(name, seed, progress=False)
-    return load_blueprint(name, named)
+    return load_meta_network(name, named)
 
 
 def _layer_row(row: Layer) -> tuple[str, ...]:
@@ -129,7 +129,7 @@ def _health() -> Iterator[tuple[str, Any]]:
     import torch
 
     from cnnviz.network import catalogue, download
-    from cnnviz.network.checksum import sha256
+    from cnnviz.network.hashing import sha256
     from cnnviz.network.loading import load_network
     from cnnviz.runtime.memory import available_memory
 

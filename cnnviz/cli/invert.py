@@ -107,7 +107,7 @@ def register(app: typer.Typer) -> None:
 def _inverted(network: Network, picture: Picture, plan: Inversion, watch: Watch) -> Result:
     from cnnviz.imaging.image_metrics import psnr
     from cnnviz.imaging.pixels import to_pil_image, to_pixels
-    from cnnviz.network.variants import in_full_precision
+    from cnnviz.network.network_transforms import in_full_precision
     from cnnviz.synthesis.inversion import feature_error, inversion_layers, invert
     from cnnviz.synthesis.optimization import offset_steps
 

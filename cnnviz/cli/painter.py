@@ -150,7 +150,7 @@ class Painter:
 
 def _tell_idle_here(net: Network, transfer: StyleTransfer) -> None:
     """Say which options have no effect on this network."""
-    from cnnviz.network.variants import has_max_pooling
+    from cnnviz.network.network_transforms import has_max_pooling
     from cnnviz.style.smoothing import resnet_layer_scale
 
     idle("pooling", when=not has_max_pooling(net), why=f"on {net.name}, which takes no maxima")

@@ -82,7 +82,7 @@ class Weaver:
         )
 
     def _run(self, net: Network, sample: Tensor, size: tuple[int, int], last: Last) -> Tensor:
-        from cnnviz.network.variants import has_max_pooling
+        from cnnviz.network.network_transforms import has_max_pooling
         from cnnviz.synthesis.texture import TextureSettings, TextureSynthesis
 
         idle("pooling", when=not has_max_pooling(net), why=f"on {net.name}, which takes no maxima")

@@ -317,7 +317,7 @@ def _judged(network: Network, subjects: Sequence[Subject], pictures: Tensor) -> 
     import torch
 
     from cnnviz.imaging.pixels import to_pil_image, to_pixels
-    from cnnviz.network.variants import in_full_precision
+    from cnnviz.network.network_transforms import in_full_precision
     from cnnviz.synthesis.objectives import Channels, Classes, make_activation
 
     network = in_full_precision(network)

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from cnnviz.features.database import Database
-from cnnviz.network.checksum import sha256
+from cnnviz.network.hashing import sha256
 
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS files (path BLOB PRIMARY KEY, size INTEGER, modified INTEGER, hashed INTEGER, key TEXT);

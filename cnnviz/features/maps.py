@@ -9,8 +9,8 @@ import torch
 
 from cnnviz.network import Network
 from cnnviz.network.geometry import ReceptiveField
-from cnnviz.network.shapes import shapes_of_pass
-from cnnviz.network.sight import receptive_fields
+from cnnviz.network.receptive_fields import receptive_fields
+from cnnviz.network.shapes import shapes_by_forward
 
 
 @dataclass(frozen=True)
@@ -34,7 +34,7 @@ def map_layer(network: Network, layer: str) -> MapLayer:
     network.layers.require_map(layer)
     part = network.truncated({layer: layer})
     empty = torch.zeros(1, 3, network.spec.size, network.spec.size)
-    shapes = shapes_of_pass(part, network.normalize(empty))
+    shapes = shapes_by_forward(part, network.normalize(empty))
     copy: Any = part.graph.output_node().args[0]
     field = receptive_fields(part, shapes)[copy[layer]]
     return MapLayer(network.layers.name_of(network.layers.node(layer)), shapes[copy[layer]][1], field)

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from cnnviz.errors import UsageError
-from cnnviz.network.checksum import sha256
+from cnnviz.network.hashing import sha256
 
 MANY = 50_000
 """From so many vectors on an approximate index takes the place of exact search, where usearch is installed."""

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 
 from torch import nn
 
-from cnnviz.network.families import find_core
+from cnnviz.network.families import find_architecture
 
 
 class Aliases(dict[str, str]):
@@ -25,12 +25,12 @@ class Aliases(dict[str, str]):
     path: str = ""
 
 
-_POOLING = (nn.MaxPool2d, nn.AvgPool2d)  # averaging stands in for the maximum in cnnviz.network.variants
+_POOLING = (nn.MaxPool2d, nn.AvgPool2d)  # averaging stands in for the maximum in cnnviz.network.network_transforms
 
 
 def aliases_for(architecture: str, module: nn.Module) -> Aliases:
     """Alias -> layer name for the families the papers named, in wrappers too; none for the others."""
-    core = find_core(architecture, module)
+    core = find_architecture(architecture, module)
     found = Aliases()
     if core.is_known:
         names: dict[str, str] = next(

@@ -93,7 +93,7 @@ _SENTINEL_CLASSES = 10_007
 """A class count that no other dimension of any network equals, so that the classifier shows itself by it."""
 
 
-def blueprint(name: str) -> tuple[dict[str, Tensor], str]:
+def parameter_shapes(name: str) -> tuple[dict[str, Tensor], str]:
     """The state dict's names and shapes, and which entry is the classifier's weight (a row for each class)."""
     shapes = build_on_meta(name, _SENTINEL_CLASSES).state_dict()
     classifier = next((key for key, tensor in shapes.items() if tensor.shape[:1] == (_SENTINEL_CLASSES,)), None)

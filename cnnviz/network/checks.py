@@ -28,21 +28,23 @@ def require_logits(output: object, count: int, name: str, labels: Sequence[str] 
     Raises ModelError that says what came instead, and UsageError where ``labels`` name another number of classes.
     """
     if not isinstance(output, Tensor) or output.ndim != 2 or output.shape[1] == 0 or not output.is_floating_point():
-        raise ModelError(f"{name} gives {described(output)}, not logits of the shape (N, classes). {_remedy(output)}")
+        raise ModelError(
+            f"{name} gives {describe_output(output)}, not logits of the shape (N, classes). {_remedy(output)}"
+        )
     if len(output) != count:
         raise ModelError(f"{name} gives logits for {len(output)} pictures where {count} were shown.")
     if labels is not None and len(labels) != output.shape[1]:
-        raise UsageError(wrong_number(len(labels), output.shape[1]))
+        raise UsageError(label_count_message(len(labels), output.shape[1]))
     return output
 
 
-def wrong_number(labels: int, classes: int) -> str:
+def label_count_message(labels: int, classes: int) -> str:
     """A sentence on labels of which there are too many or too few."""
     ending = " (one logit, whose sigmoid is the probability of one class: name that)" if classes == 1 else ""
     return f"The labels name {_counted(labels, 'class')}, but the network has {classes}{ending}."
 
 
-def described(output: object) -> str:
+def describe_output(output: object) -> str:
     """What a module gave, in words: ``a dict with the keys 'out' and 'aux'``."""
     if isinstance(output, Tensor):
         shape = f"of the shape {tuple(output.shape)}"
@@ -90,7 +92,7 @@ def is_finite(value: Tensor) -> bool:
     return bool(value.sum().isfinite()) or bool(value.isfinite().all())
 
 
-def ailment(value: Tensor) -> str | None:
+def nonfinite_kind(value: Tensor) -> str | None:
     """``NaN`` or ``infinite values`` if that is what a tensor holds; None where all is finite."""
     if is_finite(value):
         return None
@@ -109,30 +111,30 @@ def require_finite_weights(module: nn.Module, source: str) -> None:
 
 def _first_bad_weight(module: nn.Module) -> tuple[str, str] | None:
     for name, value in module.named_parameters():
-        found = _ailment_of_weight(value)
+        found = _nonfinite_weight_kind(value)
         if found:
             return name, found
     for name, buffer in module.named_buffers():
-        found = _ailment_of_weight(buffer)
+        found = _nonfinite_weight_kind(buffer)
         if found == "NaN" or (found and name.endswith(_STATISTICS)):
             return name, found
     return None
 
 
-def _ailment_of_weight(value: Tensor) -> str | None:
-    return None if value.is_quantized or value.layout is not torch.strided else ailment(value)
+def _nonfinite_weight_kind(value: Tensor) -> str | None:
+    return None if value.is_quantized or value.layout is not torch.strided else nonfinite_kind(value)
 
 
 def require_finite(value: Tensor, what: str, network: Network, pixels: Tensor) -> Tensor:
     """``value``, which is ``what`` the network made of ``pixels``; where it is not finite a ModelError says why."""
     if is_finite(value):
         return value
-    raise not_finite(what, ailment(value) or "NaN", network, pixels)
+    raise not_finite_error(what, nonfinite_kind(value) or "NaN", network, pixels)
 
 
-def not_finite(what: str, holds: str, network: Network, pixels: Tensor) -> ModelError | UsageError:
+def not_finite_error(what: str, holds: str, network: Network, pixels: Tensor) -> ModelError | UsageError:
     """The error that names the first tensor that is not finite: of the pixels, the weights, or the layers' outputs."""
-    bad_pixels = ailment(pixels)
+    bad_pixels = nonfinite_kind(pixels)
     if bad_pixels:
         return UsageError(f"The pixels hold {bad_pixels}.")
     try:
@@ -162,7 +164,7 @@ def _overflow(network: Network) -> str:
 
 
 @contextmanager
-def numbers_of(network: Network, pixels: Tensor) -> Iterator[None]:
+def explain_divergence(network: Network, pixels: Tensor) -> Iterator[None]:
     """Where what is done in the block diverges because the network's own numbers do, say so.
 
     ``pixels`` (N, 3, H, W) are what it began from; a DivergedError becomes a ModelError where the network's weights or
@@ -201,7 +203,7 @@ class _Finder(fx.Interpreter):
     def run_node(self, n: fx.Node) -> Any:
         value = super().run_node(n)
         if self.worst is None and LAYER in n.meta and isinstance(value, Tensor):
-            holds = ailment(value)
+            holds = nonfinite_kind(value)
             if holds:
                 self.first = self.first or (n.meta[LAYER], holds)
                 if holds == "NaN" or bool(value.isposinf().any()):

@@ -16,7 +16,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from cnnviz.network.graph import depends_on_input
 from cnnviz.network.operations import names
-from cnnviz.network.shapes import MetaInterpreter, meta_input, shapes_of_pass
+from cnnviz.network.shapes import MetaInterpreter, meta_input, shapes_by_forward
 
 _UNTOLD = names(
     """
@@ -28,7 +28,7 @@ _UNTOLD = names(
 """PyTorch's operations that multiply and add in numbers that depend on how they are done."""
 
 
-def measured(
+def shapes_and_macs(
     graph_module: fx.GraphModule, input_shape: tuple[int, ...]
 ) -> tuple[dict[fx.Node, Any], dict[fx.Node, int | None]]:
     """Each node's output shape, and its multiply-adds (None where it cannot be told how many).
@@ -44,7 +44,9 @@ def measured(
         parameter = next(graph_module.parameters(), torch.empty(0))
         if parameter.is_meta:
             raise
-        shapes = shapes_of_pass(graph_module, torch.zeros(input_shape, dtype=parameter.dtype, device=parameter.device))
+        shapes = shapes_by_forward(
+            graph_module, torch.zeros(input_shape, dtype=parameter.dtype, device=parameter.device)
+        )
         return shapes, dict.fromkeys(graph_module.graph.nodes)
     return interpreter.shapes, interpreter.macs
 
@@ -90,7 +92,7 @@ class _Counter(TorchDispatchMode):
         return out
 
 
-def gathered(
+def costs_by_layer(
     graph_module: fx.GraphModule, rows: Collection[fx.Node], macs: Mapping[fx.Node, int | None]
 ) -> tuple[dict[fx.Node, int], dict[fx.Node, int | None]]:
     """The parameters and multiply-adds of ``rows``, with those of the nodes that are no rows at the next that is one.

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from cnnviz.errors import ModelError
 from cnnviz.network.catalogue import PublishedWeights
-from cnnviz.network.checksum import sha256
+from cnnviz.network.hashing import sha256
 
 _REACH_SECONDS = 3.0
 

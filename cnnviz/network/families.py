@@ -28,12 +28,12 @@ class Core:
     is_known: bool
 
 
-def find_core(name: str, module: nn.Module) -> Core:
+def find_architecture(name: str, module: nn.Module) -> Core:
     """The outermost part of ``module`` that is built as a known architecture; of several the largest.
 
     Where there is none, what is left when wrappers are taken off that have no parameters of their own.
     """
-    found = [(path, part, family) for path, part in module.named_modules() if (family := family_of(part))]
+    found = [(path, part, family) for path, part in module.named_modules() if (family := detect_family(part))]
     if found:
         path, part, family = min(found, key=lambda one: (_depth(one[0]), -_size(one[1])))
         return Core(family, path and f"{path}.", part, True)
@@ -41,7 +41,7 @@ def find_core(name: str, module: nn.Module) -> Core:
     return Core(name, path and f"{path}.", module.get_submodule(path), False)
 
 
-def family_of(module: nn.Module) -> str | None:
+def detect_family(module: nn.Module) -> str | None:
     """The architecture that a module is built as, by the names and kinds of its parts; None for any other."""
     parts = dict(module.named_children())
     if {"layer1", "layer2", "layer3", "layer4"} <= parts.keys():

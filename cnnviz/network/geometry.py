@@ -1,8 +1,8 @@
 """Receptive fields: which input pixels one position of a feature map sees.
 
 The arithmetic of Dumoulin & Visin, "A guide to convolution arithmetic for deep learning", arXiv:1603.07285, carried
-through the torch.fx graph (``cnnviz.network.sight``); where paths meet (residual sums, concatenations) the field is
-the union of theirs.
+through the torch.fx graph (``cnnviz.network.receptive_fields``). Where paths meet (residual sums, concatenations) the
+field is the union of theirs.
 """
 
 from __future__ import annotations
@@ -70,14 +70,14 @@ class ReceptiveField:
         )
 
 
-class Sight(Enum):
+class Coverage(Enum):
     """What a position sees, where that is no window of its own."""
 
     WHOLE = "all"
     UNKNOWN = "unknown"
 
 
-Seen = ReceptiveField | Sight
+Region = ReceptiveField | Coverage
 
 
 PIXEL = ReceptiveField(stride=(1, 1), low=(0, 0), high=(0, 0))
@@ -101,7 +101,7 @@ def _pair(value: Any) -> Pair:
     return (value, value) if isinstance(value, int) else (int(value[0]), int(value[-1]))
 
 
-def window_of(kernel: Any, stride: Any, padding: Any, dilation: Any) -> Window:
+def conv_window(kernel: Any, stride: Any, padding: Any, dilation: Any) -> Window:
     """A window of the arguments that PyTorch's layers take."""
     kernel, dilation = _pair(kernel), _pair(dilation)
     if padding == "valid":
@@ -112,14 +112,14 @@ def window_of(kernel: Any, stride: Any, padding: Any, dilation: Any) -> Window:
     return Window(kernel, _pair(stride), _pair(padding), dilation)
 
 
-def union(seen: Iterable[Seen]) -> Seen:
+def union(seen: Iterable[Region]) -> Region:
     """What is seen by those who see one or the other."""
-    found: Seen | None = None
+    found: Region | None = None
     for each in seen:
-        if found is None or each is Sight.WHOLE or found is Sight.WHOLE:
-            found = Sight.WHOLE if found is Sight.WHOLE else each
-        elif isinstance(found, Sight) or isinstance(each, Sight):
-            found = Sight.UNKNOWN
+        if found is None or each is Coverage.WHOLE or found is Coverage.WHOLE:
+            found = Coverage.WHOLE if found is Coverage.WHOLE else each
+        elif isinstance(found, Coverage) or isinstance(each, Coverage):
+            found = Coverage.UNKNOWN
         else:
-            found = found.joined(each) or Sight.UNKNOWN
-    return Sight.UNKNOWN if found is None else found
+            found = found.joined(each) or Coverage.UNKNOWN
+    return Coverage.UNKNOWN if found is None else found

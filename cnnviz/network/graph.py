@@ -11,16 +11,17 @@ import re
 import threading
 from collections.abc import Callable, Collection, Container, Iterable, Mapping, Sequence
 from enum import Enum, auto
-from typing import Any
+from typing import Any, TypeGuard
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, fx, nn
 
 from cnnviz.errors import ModelError
-from cnnviz.network import averaging, custom_gradients, frozen
-from cnnviz.network.copier import has_hooks, remove_hooks, unwrapped
-from cnnviz.network.functional import Proxy, asks_for_shape, make_functional, operation_name
+from cnnviz.network import custom_gradients
+from cnnviz.network.fast import conv, pooling
+from cnnviz.network.functionalize import Proxy, asks_for_shape, make_functional, operation_name
+from cnnviz.network.module_copy import has_hooks, remove_hooks, unwrap
 
 LAYER = "cnnviz_layer"
 """Key in ``node.meta``: the layer name of a graph node."""
@@ -39,7 +40,7 @@ class _PathTracer(fx.Tracer):
         self.proxy_buffer_attributes = are_buffers_read
 
     def is_leaf_module(self, m: nn.Module, module_qualified_name: str) -> bool:
-        ours = (frozen.Conv2d, averaging.AdaptiveAvgPool2d, nn.MaxPool2d)
+        ours = (conv.Conv2d, pooling.AdaptiveAvgPool2d, nn.MaxPool2d)
         if isinstance(m, ours) or super().is_leaf_module(m, module_qualified_name):
             return True
         return has_hooks(m) and not any(True for _ in m.children())
@@ -76,7 +77,7 @@ class _PathTracer(fx.Tracer):
         """The graph is of what a DataParallel holds: it asks where its input is, which a stand-in does not know."""
         if threading.get_ident() != self._thread:  # torch.fx catches the calls of all threads meanwhile
             return rest[0](*rest[1], **rest[2])
-        inner = unwrapped(m)
+        inner = unwrap(m)
         return super().call_module(m, *rest, **more) if inner is m else inner(*rest[1], **rest[2])
 
     def getattr(self, attr: str, attr_val: Any, *rest: Any) -> Any:
@@ -180,7 +181,7 @@ def truncate(
     return fx.GraphModule(graph_module, graph)
 
 
-def quickened(graph_module: fx.GraphModule) -> fx.GraphModule:
+def fuse_inplace_relu(graph_module: fx.GraphModule) -> fx.GraphModule:
     """The same graph with less to write: its values and gradients are the same to the last bit.
 
     A ReLU overwrites what it reads where nothing else does, for no gradient needs that; and one that a max pooling
@@ -195,7 +196,7 @@ def quickened(graph_module: fx.GraphModule) -> fx.GraphModule:
     return fx.GraphModule(graph_module, graph)
 
 
-class _Way(Enum):
+class _Rewrite(Enum):
     """How a quick graph has a node of the plain one."""
 
     WAITING = auto()
@@ -208,17 +209,17 @@ class _Way(Enum):
     """A ReLU in place."""
 
 
-def _rectifying(root: nn.Module, needed: Collection[fx.Node], kept: Container[fx.Node]) -> dict[fx.Node, _Way]:
+def _rectifying(root: nn.Module, needed: Collection[fx.Node], kept: Container[fx.Node]) -> dict[fx.Node, _Rewrite]:
     """The ways of ReLUs among the nodes ``needed``, and of poolings behind them; what is ``kept`` stays as it is."""
     ways = {}
     for node in needed:
-        if not is_rectifier(root, node):
+        if not is_relu(root, node):
             continue
         users = [user for user in node.users if user in needed]
         if node not in kept and len(users) == 1 and is_max_pool(root, users[0]):
-            ways[node], ways[users[0]] = _Way.WAITING, _Way.RECTIFYING
+            ways[node], ways[users[0]] = _Rewrite.WAITING, _Rewrite.RECTIFYING
         elif _may_overwrite(root, node, needed, kept):
-            ways[node] = _Way.OVERWRITING
+            ways[node] = _Rewrite.OVERWRITING
     return ways
 
 
@@ -229,21 +230,28 @@ def _may_overwrite(root: nn.Module, node: fx.Node, needed: Container[fx.Node], k
     module = _module_of(root, source)
     if module is not None and has_hooks(module):
         return False  # a hook may keep what would be overwritten
-    return alone and (isinstance(module, _FORGETFUL) or (source.op, source.target) in _SUMS)
+    return alone and (isinstance(module, _NO_OUTPUT_GRAD) or (source.op, source.target) in _SUMS)
 
 
-def _copy(graph: fx.Graph, node: fx.Node, copies: Mapping[fx.Node, fx.Node], ways: Mapping[fx.Node, _Way]) -> fx.Node:
+def _copy(
+    graph: fx.Graph, node: fx.Node, copies: Mapping[fx.Node, fx.Node], ways: Mapping[fx.Node, _Rewrite]
+) -> fx.Node:
     """``node`` in another graph, in the way it is to go."""
     way = ways.get(node)
-    if way is _Way.WAITING:
+    if way is _Rewrite.WAITING:
         return copies[node.all_input_nodes[0]]
-    if way is _Way.OVERWRITING:
+    if way is _Rewrite.OVERWRITING:
         return graph.call_function(F.relu, (copies[node.all_input_nodes[0]],), {"inplace": True})
     copied = graph.node_copy(node, copies.__getitem__)
-    return graph.call_function(F.relu, (copied,), {"inplace": True}) if way is _Way.RECTIFYING else copied
+    return graph.call_function(F.relu, (copied,), {"inplace": True}) if way is _Rewrite.RECTIFYING else copied
 
 
-def is_rectifier(root: nn.Module, node: fx.Node) -> bool:
+def is_plain_conv(module: nn.Module) -> TypeGuard[nn.Conv2d]:
+    """Whether a module is ``nn.Conv2d`` itself, or cnnviz's faster one, not a subclass that may do more."""
+    return type(module) in (nn.Conv2d, conv.Conv2d)
+
+
+def is_relu(root: nn.Module, node: fx.Node) -> bool:
     """Whether a node of the graph of ``root`` is a ReLU, as a module or a function."""
     module = _module_of(root, node)
     return (type(module) is nn.ReLU and not has_hooks(module)) or (node.op, node.target) in _RECTIFIERS
@@ -264,21 +272,21 @@ def _gives_indices(node: fx.Node) -> bool:
 
 _RECTIFIERS = {("call_function", F.relu), ("call_function", torch.relu), ("call_method", "relu")}
 _MAX_POOLS = {("call_function", F.max_pool2d), ("call_function", torch.max_pool2d)}
-_FORGETFUL = (nn.Conv2d, nn.BatchNorm2d)
+_NO_OUTPUT_GRAD = (nn.Conv2d, nn.BatchNorm2d)
 _SUMS = {("call_function", operator.add), ("call_function", torch.add)}
 
 
-Tell = Callable[[str, Tensor], object]
-"""A node's key and its value."""
+FeatureCallback = Callable[[str, Tensor], object]
+"""Called with a layer's name and its output."""
 
 
-def reporting(
+def with_callback(
     graph_module: fx.GraphModule, nodes: Mapping[str, fx.Node], turns: Mapping[fx.Node, Sequence[int]] | None = None
 ) -> fx.GraphModule:
-    """A graph of the input and of ``tell``, a ``Tell``, that computes what ``nodes`` need and returns nothing.
+    """A graph of the input and a ``FeatureCallback`` that computes what ``nodes`` need and returns nothing.
 
-    ``tell`` is called with each node's value as soon as there is one, its axes in the order ``turns`` has for it. What
-    nothing deeper needs is freed then, and ReLUs write as in ``quickened``.
+    The callback gets each node's value as soon as it is computed, its axes in the order that ``turns`` has for it. A
+    value that nothing deeper needs is freed then, and ReLUs write as in ``fuse_inplace_relu``.
     """
     needed = ancestors(nodes.values())
     graph = fx.Graph()
@@ -291,10 +299,10 @@ def reporting(
         if node in needed:
             copies[node] = _copy(graph, node, copies, ways)
             if node.op == "placeholder":
-                tell = graph.placeholder("tell")
+                callback = graph.placeholder("callback")
             for key in keys.get(node, []):
                 turned = graph.call_method("permute", (copies[node], *turns[node])) if turns and node in turns else None
-                graph.call_function(_call, (tell, key, turned or copies[node]))
+                graph.call_function(_call, (callback, key, turned or copies[node]))
     graph.output(None)
     return fx.GraphModule(graph_module, graph)
 
@@ -303,8 +311,8 @@ def _module_of(root: nn.Module, node: fx.Node) -> nn.Module | None:
     return root.get_submodule(str(node.target)) if node.op == "call_module" else None
 
 
-def _call(tell: Tell, key: str, value: Tensor) -> None:
-    tell(key, value)
+def _call(callback: FeatureCallback, key: str, value: Tensor) -> None:
+    callback(key, value)
 
 
 def ancestors(nodes: Iterable[fx.Node]) -> set[fx.Node]:

@@ -10,11 +10,11 @@ from typing import Any
 from torch import Size, fx
 
 from cnnviz.errors import UsageError
-from cnnviz.network.costs import gathered, measured
-from cnnviz.network.geometry import ReceptiveField, Seen, Sight
+from cnnviz.network.costs import costs_by_layer, shapes_and_macs
+from cnnviz.network.geometry import Coverage, ReceptiveField, Region
 from cnnviz.network.graph import block_nodes, layer_nodes, natural_order
 from cnnviz.network.layout import MAP, Layouts
-from cnnviz.network.sight import sights
+from cnnviz.network.receptive_fields import visible_regions
 
 
 @dataclass(frozen=True)
@@ -155,17 +155,17 @@ class LayerTable:
 
     def table(self, channels: int, size: tuple[int, int]) -> list[Layer]:
         """Every layer's facts for pictures of ``size`` (height, width), worked out without computing any value."""
-        shapes, macs = measured(self._graph_module, (1, channels, *size))
-        seen = sights(self._graph_module, shapes, self._layouts)
+        shapes, macs = shapes_and_macs(self._graph_module, (1, channels, *size))
+        seen = visible_regions(self._graph_module, shapes, self._layouts)
         # Several tensors on their way into the next operation are no row; what they cost is the next one's.
         rows = {name: node for name, node in self._layers.items() if isinstance(shapes[node], Size)}
-        parameters, macs = gathered(self._graph_module, set(rows.values()), macs)
+        parameters, macs = costs_by_layer(self._graph_module, set(rows.values()), macs)
         return [
-            self._row(name, node, shapes[node], parameters[node], macs[node], seen.get(node, Sight.UNKNOWN))
+            self._row(name, node, shapes[node], parameters[node], macs[node], seen.get(node, Coverage.UNKNOWN))
             for name, node in rows.items()
         ]
 
-    def _row(self, name: str, node: fx.Node, shape: Size, parameters: int, macs: int | None, seen: Seen) -> Layer:
+    def _row(self, name: str, node: fx.Node, shape: Size, parameters: int, macs: int | None, seen: Region) -> Layer:
         module = self._graph_module.get_submodule(str(node.target)) if node.op == "call_module" else None
         turn = self._layouts.turn(node) or range(len(shape))
         return Layer(

@@ -15,7 +15,7 @@ from torch import Size, fx, nn
 
 from cnnviz.network.graph import depends_on_input
 from cnnviz.network.operations import POINTWISE, given, names, operation
-from cnnviz.network.shapes import shapes_as_far
+from cnnviz.network.shapes import partial_output_shapes
 
 MAP = "NCHW"
 
@@ -140,11 +140,11 @@ def _common(sources: Sequence[str]) -> str | None:
 def _grown(graph_module: fx.GraphModule, input_shape: tuple[int, ...]) -> dict[fx.Node, str]:
     """The letters of every node's axes, by which of them are longer for more, higher, or wider pictures."""
     channels, height, width = input_shape
-    first = shapes_as_far(graph_module, (2, channels, height, width))
+    first = partial_output_shapes(graph_module, (2, channels, height, width))
     others = {
-        "N": shapes_as_far(graph_module, (3, channels, height, width)),
-        "H": shapes_as_far(graph_module, (2, channels, 2 * height, width)),
-        "W": shapes_as_far(graph_module, (2, channels, height, 2 * width)),
+        "N": partial_output_shapes(graph_module, (3, channels, height, width)),
+        "H": partial_output_shapes(graph_module, (2, channels, 2 * height, width)),
+        "W": partial_output_shapes(graph_module, (2, channels, height, 2 * width)),
     }
     found = {}
     for node, shape in first.items():

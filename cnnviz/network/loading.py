@@ -13,9 +13,9 @@ from torch import nn
 from cnnviz.errors import MemoryShortError, ModelError, UsageError
 from cnnviz.network import architecture, catalogue, download
 from cnnviz.network.catalogue import PublishedWeights
-from cnnviz.network.checks import wrong_number
-from cnnviz.network.checksum import sha256
-from cnnviz.network.choice import choose_model
+from cnnviz.network.checks import label_count_message
+from cnnviz.network.default_model import choose_model
+from cnnviz.network.hashing import sha256
 from cnnviz.network.network import Network
 from cnnviz.network.spec import InputSpec, WeightsInfo
 from cnnviz.network.targets import imagenet_labels, numbered_labels, read_labels
@@ -108,7 +108,7 @@ def load_network(
     )
 
 
-def load_blueprint(name: str, weights: str | None = None) -> Network:
+def load_meta_network(name: str, weights: str | None = None) -> Network:
     """The network without weights: its layers can be listed and measured, but it cannot look at pictures.
 
     ``weights`` names the published ones whose picture size it has; the first published if None.
@@ -227,7 +227,7 @@ def _fill(name: str, path: Path, source: str, *, own: bool = False, part: str = 
     ``part`` is the submodule that must have values; all if empty.
     """
     raw = read_state_dict(path, own=own)
-    shapes, classifier = architecture.blueprint(name)
+    shapes, classifier = architecture.parameter_shapes(name)
     state = fit_names(raw, shapes)
     classes = class_count(state, classifier)
     if classes is None:
@@ -274,11 +274,11 @@ def _resolve_labels(labels: str | Path | Sequence[str] | None, classes: int) -> 
         return imagenet_labels() if classes == 1000 else numbered_labels(classes)
     found = _as_labels(labels)
     if len(found) != classes:
-        raise UsageError(wrong_number(len(found), classes))
+        raise UsageError(label_count_message(len(found), classes))
     return found
 
 
-def spec_of(weights: PublishedWeights) -> InputSpec:
+def input_spec_of(weights: PublishedWeights) -> InputSpec:
     """What pictures published weights were evaluated on."""
     return InputSpec(
         weights.crop,
@@ -295,7 +295,7 @@ def _input_spec(name: str, loaded: _Loaded, mean: Sequence[float] | None, std: S
         channels = loaded.channels
         spec = InputSpec(32, 32, 32, fixed=True, channels=channels, mean=(0.0,) * channels, std=(1.0,) * channels)
     else:
-        spec = spec_of(loaded.published or catalogue.entry(name).default)
+        spec = input_spec_of(loaded.published or catalogue.entry(name).default)
         if loaded.channels == 1 and (mean is None or std is None):
             raise UsageError(
                 f"These weights of {name} take gray pictures: say how those were normalized, with one number for the "

@@ -15,15 +15,15 @@ from torch import Tensor, fx, nn
 from cnnviz.errors import ImageError, ModelError, UsageError
 from cnnviz.imaging.checks import require_pixels, warn_if_out_of_range
 from cnnviz.network import checks, graph
-from cnnviz.network.agreement import GraphCheck
 from cnnviz.network.aliases import aliases_for
-from cnnviz.network.averaging import slim_averages
-from cnnviz.network.copier import replicate
-from cnnviz.network.frozen import freeze_convolutions
-from cnnviz.network.graph import Tell
+from cnnviz.network.fast.conv import use_fast_convs
+from cnnviz.network.fast.pooling import use_fast_pooling
+from cnnviz.network.graph import FeatureCallback
+from cnnviz.network.graph_check import GraphCheck
 from cnnviz.network.layers import Layer, LayerTable
-from cnnviz.network.replica import Replica
-from cnnviz.network.shapes import shapes_of_pass
+from cnnviz.network.module_copy import copy_module
+from cnnviz.network.shapes import shapes_by_forward
+from cnnviz.network.shared_copy import SharedCopy
 from cnnviz.network.spec import InputSpec, WeightsInfo
 from cnnviz.network.targets import Target, find_class, find_classes, numbered_labels
 from cnnviz.runtime.cancellation import check_cancelled
@@ -60,7 +60,8 @@ class Network:
             autocast); logits and features are returned as float32 in any case.
         optimize: take ``module`` over and alter it for speed: for modules that nobody else trains, saves or changes.
             ``load_network`` does so with the modules it builds.
-        alterations: functions that change the copy of the module before it runs (``cnnviz.network.variants``).
+        alterations: functions that change the copy of the module before it runs (see
+            ``cnnviz.network.network_transforms``).
 
     Raises:
         UsageError: no module. ModelError: a TorchScript module, or one whose lazy layers have no weights yet.
@@ -86,10 +87,10 @@ class Network:
     def _build(self) -> None:
         """Make the body, and forget all that was made of an earlier one."""
         if self.optimize:
-            self._replica, self._body = None, self._own_body()
+            self._shared_copy, self._body = None, self._own_body()
         else:
-            self._replica = Replica(self.module)
-            self._body = self._replica.module
+            self._shared_copy = SharedCopy(self.module)
+            self._body = self._shared_copy.module
             if self._target:
                 self._body.to(*self._target)  # type: ignore[call-overload]
             for alter in self.alterations:
@@ -106,9 +107,9 @@ class Network:
 
     def __getstate__(self) -> dict[str, Any]:
         """What is saved or copied: the network without what is made of its module, which is made again."""
-        made = {"_graph", "_check", "_quick", "_layers", "_truncated", "_reporting"}
-        if self._replica is not None:
-            made |= {"_replica", "_body"}
+        made = {"_graph", "_check", "_quick", "_layers", "_truncated", "_streaming"}
+        if self._shared_copy is not None:
+            made |= {"_shared_copy", "_body"}
         return {name: value for name, value in self.__dict__.items() if name not in made}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
@@ -121,13 +122,13 @@ class Network:
 
     def _own_body(self) -> nn.Module:
         """The module, or an altered copy of it, made quick: for good, since nobody else has it."""
-        body = replicate(self.module) if self.alterations else self.module
+        body = copy_module(self.module) if self.alterations else self.module
         for alter in self.alterations:
             alter(body)
         body.eval().requires_grad_(False)
         graph.remove_inplace(body)
-        freeze_convolutions(body)
-        slim_averages(body)
+        use_fast_convs(body)
+        use_fast_pooling(body)
         # Channels side by side in memory: convolutions forward and back take a third less time on the CPU, and
         # tensor cores want it so. Values and shapes are the same.
         return body.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
@@ -136,15 +137,15 @@ class Network:
         for name in ("_quick", "_layers"):
             self.__dict__.pop(name, None)
         self._truncated: dict[tuple[tuple[tuple[str, str | None], ...], bool], fx.GraphModule] = {}
-        self._reporting: dict[tuple[str, ...], fx.GraphModule] = {}
+        self._streaming: dict[tuple[str, ...], fx.GraphModule] = {}
 
     def _refresh(self) -> None:
         """Follow the module where something in it was replaced since the last call."""
-        if self._replica is None:
+        if self._shared_copy is None:
             return
-        if not self._replica.is_current():
+        if not self._shared_copy.is_current():
             self._build()
-        self._replica.copy_values()
+        self._shared_copy.copy_values()
 
     @property
     def body(self) -> nn.Module:
@@ -176,7 +177,7 @@ class Network:
 
         A module of your own stays where it is: a copy of its weights moves, brought up to date at each call.
         """
-        if self._replica is None:
+        if self._shared_copy is None:
             self._body.to(*target)  # type: ignore[call-overload]
             self._graph = None
             self._forget_graphs()
@@ -205,14 +206,14 @@ class Network:
     def _trace(self) -> fx.GraphModule:
         """The graph of the body as it is."""
         if self._graph is None:
-            self._graph = graph.trace(self._body if self._replica is None else replicate(self._body))
+            self._graph = graph.trace(self._body if self._shared_copy is None else copy_module(self._body))
             self._check.last_input(self._graph)
         return self._graph
 
     @cached_property
     def _quick(self) -> fx.GraphModule:
         """The graph for passes of which only the logits are wanted."""
-        return graph.quickened(self._trace())
+        return graph.fuse_inplace_relu(self._trace())
 
     @property
     def layers(self) -> LayerTable:
@@ -236,7 +237,7 @@ class Network:
         """
         if math.prod(size) > self.spec.size**2:
             return sum(math.prod(layer.shape) for layer in self.layer_table(size))
-        shapes = shapes_of_pass(self.graph, self.normalize(torch.zeros(1, 3, *size)))
+        shapes = shapes_by_forward(self.graph, self.normalize(torch.zeros(1, 3, *size)))
         made = (shapes[node] for node in graph.layer_nodes(self.graph).values())
         return sum(shape[1:].numel() for shape in made if isinstance(shape, torch.Size))
 
@@ -253,7 +254,7 @@ class Network:
         if self.spec.channels == 1:
             x = (x * luma).sum(1, keepdim=True)
         x = (x - mean).div_(std)
-        if self._replica is not None:
+        if self._shared_copy is not None:
             x = x.contiguous()  # as the module is used to; ``x.view(x.size(0), -1)`` needs it
             self._check.input(x, self._graph)
         return x
@@ -272,7 +273,7 @@ class Network:
     def logits(self, pixels: Tensor) -> Tensor:
         """The same by the quickest way there is, which does not call every module: hooks on them may not be met."""
         self._refresh()
-        run = self._body if self._graph is None or self._replica is not None else self._quick
+        run = self._body if self._graph is None or self._shared_copy is not None else self._quick
         with self.autocast():
             output = run(self.normalize(pixels))
         return self.answer(output, pixels)
@@ -283,7 +284,7 @@ class Network:
         In float32, or float64 if the network is in that. Raises ModelError that says what came instead of logits, or
         names the first tensor that is not finite; UsageError where the labels name another number of classes.
         """
-        logits = widened(checks.require_logits(output, len(pixels), self.name, self.labels))
+        logits = at_least_float32(checks.require_logits(output, len(pixels), self.name, self.labels))
         if logits.is_meta:
             raise ModelError(
                 f"{self.name} is on the meta device, where tensors have shapes and no values; load weights."
@@ -313,22 +314,22 @@ class Network:
             warn_if_out_of_range(pixels)
             for name, value in found.items():
                 checks.require_finite(value, f"output of layer '{name}'", self, pixels)
-        return {name: widened(value) for name, value in found.items()}
+        return {name: at_least_float32(value) for name, value in found.items()}
 
-    def report(self, pixels: Tensor, layers: Sequence[str], tell: Tell) -> None:
-        """Tell the outputs of ``layers`` by name, each as soon as it is computed and in the type it was computed in.
+    def stream_features(self, pixels: Tensor, layers: Sequence[str], callback: FeatureCallback) -> None:
+        """Call ``callback(name, output)`` for each of ``layers`` as soon as it is computed, in the type it has then.
 
-        As ``features``, for those who need not have them all at once: what nobody keeps is freed, and going back,
-        what was made of a layer comes just before the layer itself.
+        Like ``features``, without holding all outputs at once: what the callback does not keep is freed, and in the
+        backward pass the gradient of what was made of a layer comes just before that of the layer.
         """
         x = self.normalize(pixels)
         key = tuple(layers)
-        if key not in self._reporting:
+        if key not in self._streaming:
             nodes = {name: self._layers.node(name) for name in layers}
-            self._reporting[key] = graph.reporting(self._trace(), nodes, self._layers.turns(nodes.values()))
-        run = self._reporting[key]
+            self._streaming[key] = graph.with_callback(self._trace(), nodes, self._layers.turns(nodes.values()))
+        run = self._streaming[key]
         with self.autocast():
-            run(x, tell)
+            run(x, callback)
 
     def truncated(self, layers: Mapping[str, str | None], *, quick: bool = False) -> fx.GraphModule:
         """The graph cut down to what ``layers`` need: normalised input -> ``{key: output of the layer}``.
@@ -342,7 +343,7 @@ class Network:
             whole = self._trace()
             nodes = {name: self._layers.node(layer) if layer else self._output(whole) for name, layer in layers.items()}
             cut = graph.truncate(whole, nodes, self._layers.turns(nodes.values()))
-            self._truncated[key] = graph.quickened(cut) if quick else cut
+            self._truncated[key] = graph.fuse_inplace_relu(cut) if quick else cut
         return self._truncated[key]
 
     @property
@@ -353,7 +354,9 @@ class Network:
     def _output(self, whole: fx.GraphModule) -> fx.Node:
         found = whole.graph.output_node().args[0]
         if not isinstance(found, fx.Node):
-            raise ModelError(f"{self.name} gives {checks.described(found)}, not logits of the shape (N, classes).")
+            raise ModelError(
+                f"{self.name} gives {checks.describe_output(found)}, not logits of the shape (N, classes)."
+            )
         return found
 
     def predict(self, pixels: Tensor, k: int = 5) -> list[list[Prediction]]:
@@ -415,6 +418,6 @@ class Network:
             )
 
 
-def widened(value: Tensor) -> Tensor:
+def at_least_float32(value: Tensor) -> Tensor:
     """A tensor in float32, or in float64 if it is in that."""
     return value if value.dtype == torch.float64 else value.float()

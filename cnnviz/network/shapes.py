@@ -58,7 +58,7 @@ def output_shapes(graph_module: fx.GraphModule, input_shape: tuple[int, ...]) ->
     return interpreter.shapes
 
 
-def shapes_as_far(graph_module: fx.GraphModule, input_shape: tuple[int, ...]) -> dict[fx.Node, Any]:
+def partial_output_shapes(graph_module: fx.GraphModule, input_shape: tuple[int, ...]) -> dict[fx.Node, Any]:
     """The same, up to the first node that does not take a picture of this shape."""
     interpreter = MetaInterpreter(graph_module)
     with torch.no_grad():
@@ -69,7 +69,7 @@ def shapes_as_far(graph_module: fx.GraphModule, input_shape: tuple[int, ...]) ->
     return interpreter.shapes
 
 
-def shapes_of_pass(graph_module: fx.GraphModule, inputs: Tensor) -> dict[fx.Node, Any]:
+def shapes_by_forward(graph_module: fx.GraphModule, inputs: Tensor) -> dict[fx.Node, Any]:
     """The output shape of every node of one real pass over ``inputs``.
 
     For a small picture this is quicker than ``output_shapes``, whose first use imports torch's compiler stack.

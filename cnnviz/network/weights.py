@@ -22,7 +22,7 @@ from torch import Tensor, nn
 
 from cnnviz.errors import ModelError, shortened
 from cnnviz.network import checks
-from cnnviz.network.pickles import LARGEST_PICKLE, check_claims, damaged
+from cnnviz.network.pickle_check import LARGEST_PICKLE, check_pickle, damaged
 from cnnviz.runtime.memory import is_out_of_memory
 from cnnviz.runtime.paths import is_file
 
@@ -85,7 +85,7 @@ def read_safetensors(path: Path, name: str = "The weights file") -> StateDict:
 
 
 def _read_pickle(path: Path, *, copy: bool) -> Any:
-    check_claims(path)
+    check_pickle(path)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # what torch would warn of is an error below, or harmless

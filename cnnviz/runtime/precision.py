@@ -16,6 +16,7 @@ from torch import Tensor
 
 from cnnviz.errors import ModelError, UsageError
 from cnnviz.runtime.cancellation import check_cancelled
+from cnnviz.runtime.private_torch import cpu_computes_bf16
 
 PRECISIONS = ("auto", "fp32", "tf32", "bf16", "fp16")
 
@@ -62,22 +63,8 @@ def quick_precision(device: torch.device) -> str:
             return "bf16"
         return "fp16" if torch.cuda.get_device_capability(device) >= _TENSOR_CORES else "fp32"
     if device.type == "cpu":
-        return "bf16" if _cpu_computes_bf16() else "fp32"
+        return "bf16" if cpu_computes_bf16() else "fp32"
     return "fp32"
-
-
-def _cpu_computes_bf16() -> bool:
-    """Whether this CPU has units for bf16 and this PyTorch uses them; what asks it has no public name."""
-    if not (torch.backends.mkldnn.is_available() and torch.backends.mkldnn.enabled):
-        return False
-    try:
-        return (
-            torch.backends.cpu.get_cpu_capability().startswith("AVX512")
-            and torch.ops.mkldnn._is_mkldnn_bf16_supported()
-            and torch.cpu._is_avx512_bf16_supported()
-        )
-    except (AttributeError, RuntimeError):
-        return False
 
 
 @contextmanager

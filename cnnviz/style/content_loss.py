@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from cnnviz.network import Network
-from cnnviz.network.network import widened
+from cnnviz.network.network import at_least_float32
 from cnnviz.style.color import LUMA
 from cnnviz.style.regions import Region
 from cnnviz.synthesis.feature_statistics import Moments
@@ -66,7 +66,7 @@ class FeatureTarget:
         lines = {layer: self._combined(layer, masks) for layer in self.layers} if self.adain else {}
 
         def keep(layer: str, maps: Tensor, tile: Tile) -> list[Tensor]:
-            kept = widened(maps)
+            kept = at_least_float32(maps)
             if not self.adain:
                 self.wanted[layer, tile.number] = kept
                 return [kept.square().sum()]
@@ -85,7 +85,7 @@ class FeatureTarget:
         if layer not in self.layers:
             return []
         wanted = self.wanted[layer, tile.number]
-        return [F.mse_loss(widened(maps), wanted, reduction="sum") / self.energies[layer].clamp_min(1e-12)]
+        return [F.mse_loss(at_least_float32(maps), wanted, reduction="sum") / self.energies[layer].clamp_min(1e-12)]
 
     def _combined(self, layer: str, masks: Sequence[Tensor | None]) -> list[Tensor]:
         """Gain, shift and mean of each channel (1, C, 1, 1); at each position (1, C, h, w) where regions differ."""

@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from cnnviz.network import Network
-from cnnviz.network.variants import with_average_pooling
+from cnnviz.network.network_transforms import with_average_pooling
 from cnnviz.style.regions import border_weight
 from cnnviz.synthesis.feature_statistics import Moments, distance, relative_error
 from cnnviz.synthesis.multiscale import resize

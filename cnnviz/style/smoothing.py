@@ -12,9 +12,9 @@ from dataclasses import fields
 from torch import Tensor
 
 from cnnviz.network import Network
-from cnnviz.network.graph import Tell
-from cnnviz.network.network import widened
-from cnnviz.network.variants import LowWeights
+from cnnviz.network.graph import FeatureCallback
+from cnnviz.network.network import at_least_float32
+from cnnviz.network.network_transforms import LowPrecisionNetwork
 
 _FAINT = 1e-3
 """What the released code multiplies the features of layer3 and layer4 by."""
@@ -33,19 +33,21 @@ class SoftmaxNetwork(Network):
         """The smoothed features by layer, (N, C, H, W); as float32 or longer, ``raw`` or not."""
         return {layer: softmax(found) for layer, found in super().features(pixels, layers).items()}
 
-    def report(self, pixels: Tensor, layers: Sequence[str], tell: Tell) -> None:
-        """Tell the smoothed features of ``layers`` by name, (N, C, H, W), each as soon as it is computed; as float32
-        or longer."""
-        super().report(pixels, layers, lambda layer, maps: tell(layer, softmax(widened(maps))))
+    def stream_features(self, pixels: Tensor, layers: Sequence[str], callback: FeatureCallback) -> None:
+        """Call ``callback(name, features)`` for each of ``layers``: its smoothed features (N, C, H, W), once computed.
+
+        As float32 or longer.
+        """
+        super().stream_features(pixels, layers, lambda layer, maps: callback(layer, softmax(at_least_float32(maps))))
 
 
-class _SoftmaxLowWeights(SoftmaxNetwork, LowWeights):
+class _SoftmaxLowWeights(SoftmaxNetwork, LowPrecisionNetwork):
     """The same of a network that keeps its weights in the type it computes in: pixels stay in float32."""
 
 
 def with_softmax(network: Network) -> SoftmaxNetwork:
     """The network, sharing every parameter, with its features smoothed."""
-    kind = _SoftmaxLowWeights if isinstance(network, LowWeights) else SoftmaxNetwork
+    kind = _SoftmaxLowWeights if isinstance(network, LowPrecisionNetwork) else SoftmaxNetwork
     return kind(**{part.name: getattr(network, part.name) for part in fields(network) if part.init})
 
 

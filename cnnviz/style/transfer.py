@@ -15,7 +15,12 @@ from torch import Tensor
 from cnnviz.errors import UsageError
 from cnnviz.imaging.checks import require_in_range
 from cnnviz.network import Network, checks
-from cnnviz.network.variants import in_channels_last, with_average_pooling, with_lean_pooling, with_weights_cast
+from cnnviz.network.network_transforms import (
+    in_channels_last,
+    with_average_pooling,
+    with_recomputed_pooling,
+    with_weights_cast,
+)
 from cnnviz.runtime.progress import OnStep
 from cnnviz.style.color import match_colors, match_luminance, with_colors_of
 from cnnviz.style.losses import LossWeights, StyleLoss
@@ -143,7 +148,7 @@ class StyleTransfer:
 
     def run(self, on_step: OnStep | None = None) -> Tensor:
         """Take the steps that remain and return the picture (1, 3, H, W), in [0, 1]."""
-        with checks.numbers_of(self.network, self.content):
+        with checks.explain_divergence(self.network, self.content):
             return self._finished(self.painting.run(on_step))
 
     def image(self) -> Tensor:
@@ -290,7 +295,7 @@ def _ending(stage: Stage) -> list[Stage]:
 def _altered(network: Network, settings: StyleSettings) -> Network:
     """The network as it looks at paintings."""
     average = settings.average_pooling
-    network = with_average_pooling(network, settings.rescale_pooling) if average else with_lean_pooling(network)
+    network = with_average_pooling(network, settings.rescale_pooling) if average else with_recomputed_pooling(network)
     return with_softmax(network) if settings.smoothing == "softmax" else network
 
 

@@ -11,6 +11,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from cnnviz.runtime.private_torch import conv2d_weight_gradient
+
 _SLICES = 2
 """Parts of the positions that are summed in bfloat16's own products, which round each part's sum."""
 
@@ -57,11 +59,7 @@ def apply_channel_matrix(maps: Tensor, matrices: Tensor, shift: Tensor) -> Tenso
 def _summed(one: Tensor, other: Tensor) -> Tensor:
     if not _is_for_onednn(one):
         return _rows(one).transpose(1, 2) @ _rows(other)
-    kernel = other.new_empty(1).expand(one.shape[1], other.shape[1], 1, 1)  # only its shape is looked at
-    found = torch.ops.aten.convolution_backward(
-        one, other, kernel, None, [1, 1], [0, 0], _TO_ONEDNN, False, [0, 0], 1, [False, True, False]
-    )
-    return found[1].flatten(1)[None]
+    return conv2d_weight_gradient(other, one, _TO_ONEDNN).flatten(1)[None]
 
 
 def _is_for_onednn(maps: Tensor) -> bool:

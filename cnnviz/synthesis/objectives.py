@@ -14,9 +14,9 @@ import torch.nn.functional as F
 from torch import Tensor, fx, nn
 
 from cnnviz.errors import UsageError
-from cnnviz.network import Network, frozen
-from cnnviz.network.copier import has_hooks
-from cnnviz.network.graph import is_max_pool, is_rectifier
+from cnnviz.network.graph import is_max_pool, is_plain_conv, is_relu
+from cnnviz.network.module_copy import has_hooks
+from cnnviz.network.network import Network
 
 Score = Callable[[Tensor], Tensor]
 """Pixels (N, 3, H, W) -> (N,): how strongly picture i shows what it is made for; differentiable."""
@@ -127,7 +127,7 @@ def _leaky(layer: fx.GraphModule) -> fx.GraphModule:
     waiting = [next(node for node in graph.nodes if node.op == "output").all_input_nodes[0]]
     while waiting:
         node = waiting.pop()
-        if is_rectifier(layer, node):
+        if is_relu(layer, node):
             with graph.inserting_after(node):
                 leaking = graph.call_function(F.leaky_relu, (node.all_input_nodes[0], _LEAK))
             node.replace_all_uses_with(leaking)
@@ -139,7 +139,7 @@ def _leaky(layer: fx.GraphModule) -> fx.GraphModule:
 
 def is_sliceable(module: nn.Module | None) -> bool:
     """Whether the channels of a layer can be computed apart, with the matching rows of its weights."""
-    if not isinstance(module, nn.Conv2d) or type(module) not in (nn.Conv2d, frozen.Conv2d) or has_hooks(module):
+    if module is None or not is_plain_conv(module) or has_hooks(module):
         return False
     return module.groups == 1 and module.padding_mode == "zeros"
 

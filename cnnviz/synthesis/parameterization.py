@@ -7,6 +7,8 @@ import math
 import torch
 from torch import Tensor, nn
 
+from cnnviz.runtime.private_torch import sigmoid_gradient
+
 COLOR_BASIS = ((0.26, 0.09, 0.02), (0.27, 0.00, -0.05), (0.27, -0.09, 0.03))
 """Square root of the covariance of RGB in ImageNet photos, red, green and blue by row (lucid's figures)."""
 
@@ -105,7 +107,7 @@ class _Synthesis(torch.autograd.Function):
     @staticmethod
     def backward(ctx, slope):  # type: ignore[no-untyped-def]
         (pixels,) = ctx.saved_tensors
-        maps = _recolored(torch.ops.aten.sigmoid_backward(slope, pixels), ctx.picture.basis.T)
+        maps = _recolored(sigmoid_gradient(slope, pixels), ctx.picture.basis.T)
         return torch.view_as_real(torch.fft.rfft2(maps)).mul_(ctx.picture.adjoint_scale), None
 
 

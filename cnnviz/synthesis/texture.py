@@ -14,7 +14,12 @@ from torch import Tensor
 from cnnviz.errors import UsageError
 from cnnviz.imaging.checks import require_in_range
 from cnnviz.network import Network
-from cnnviz.network.variants import in_channels_last, with_average_pooling, with_lean_pooling, with_weights_cast
+from cnnviz.network.network_transforms import (
+    in_channels_last,
+    with_average_pooling,
+    with_recomputed_pooling,
+    with_weights_cast,
+)
 from cnnviz.runtime.progress import OnStep
 from cnnviz.synthesis.estimate import Estimate, choose_tile, estimate_run, parts
 from cnnviz.synthesis.feature_statistics import distance
@@ -147,7 +152,7 @@ class TextureSynthesis:
         self.settings = settings = settings or TextureSettings()
         layers = list(settings.layers or painting_layers(network).style)
         network = in_channels_last(with_weights_cast(network, layers))
-        self.network = with_average_pooling(network) if settings.average_pooling else with_lean_pooling(network)
+        self.network = with_average_pooling(network) if settings.average_pooling else with_recomputed_pooling(network)
         self.sample = require_in_range(sample).to(network.device, network.pixel_dtype)
         self.size = size or (sample.shape[2], sample.shape[3])
         network.require_size(self.size)

@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from cnnviz.network import Network
-from cnnviz.network.network import widened
+from cnnviz.network.network import at_least_float32
 from cnnviz.synthesis.feature_statistics import moments
 from cnnviz.synthesis.multiscale import GridShift, Size
 from cnnviz.synthesis.sliced_wasserstein import SlicedWasserstein
@@ -85,7 +85,7 @@ class TextureLoss:
         distance = self.target.palette.mean.new_zeros(())
         share = self.measured.shares[layer][tile.number]
         if self.distributions is not None and share:
-            distance = self.target.weights[layer] * share * self.distributions(layer, widened(maps))
+            distance = self.target.weights[layer] * share * self.distributions(layer, at_least_float32(maps))
         return [distance, *self.measured.of_tile(layer, maps, tile)]
 
     def _view(self, pixels: Tensor) -> Tensor:

@@ -21,8 +21,8 @@ from torch import Tensor, fx
 from cnnviz.errors import UsageError
 from cnnviz.network import Network
 from cnnviz.network.geometry import ReceptiveField
+from cnnviz.network.receptive_fields import receptive_fields
 from cnnviz.network.shapes import output_shapes
-from cnnviz.network.sight import receptive_fields
 from cnnviz.runtime.precision import gradients_of
 
 Size = tuple[int, int]
@@ -94,7 +94,7 @@ def tiled_sum(
         def tell(layer: str, maps: Tensor) -> None:
             found[layer] = summary(layer, tile.crop(layer, maps), tile)
 
-        network.report(shown, layers, tell)
+        network.stream_features(shown, layers, tell)
         counts.update({layer: len(found[layer]) for layer in layers})
         return [part for layer in layers for part in found[layer]]
 

@@ -73,7 +73,7 @@ def visualize_subject(
         _diversity_layer(network, subject) if diversity else None,
     )
     ascent = recipe(method)(task) if generator is None else deep_generator(task, _latent(task, generator, latent))
-    with checks.numbers_of(network, torch.full((1, 3, *height_width), 0.5)):
+    with checks.explain_divergence(network, torch.full((1, 3, *height_width), 0.5)):
         return ascent.run(on_step)
 
 

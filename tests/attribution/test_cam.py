@@ -11,7 +11,7 @@ from captum.attr import LayerGradCam
 import cnnviz
 from cnnviz.attribution.cam import last_spatial_layer
 from cnnviz.errors import UsageError
-from cnnviz.network.loading import load_blueprint
+from cnnviz.network.loading import load_meta_network
 
 NET = ("-m", "squeezenet1_1")
 
@@ -42,7 +42,7 @@ def test_grad_cam_is_captums(model, layer, chelsea):
     ],
 )
 def test_default_layer_is_the_last_map(model, layer):
-    assert last_spatial_layer(load_blueprint(model)) == layer
+    assert last_spatial_layer(load_meta_network(model)) == layer
 
 
 def test_guided_grad_cam_is_the_product(squeezenet, chelsea):

@@ -15,7 +15,7 @@ from benchmarks.peak import measured_peaks
 from benchmarks.row import Row
 from benchmarks.running import Setting, operations
 from benchmarks.timing import interleaved
-from cnnviz.network.kernels import convolved, packed
+from cnnviz.runtime.private_torch import onednn_conv2d, pack_weight
 
 CPU = Setting(torch.device("cpu"))
 
@@ -109,10 +109,10 @@ def test_every_topic_names_a_function():
 @pytest.mark.needs("packing")
 def test_a_convolution_is_counted_whoever_computes_it():
     pixels, kernel = torch.rand(1, 16, 20, 20), torch.rand(8, 16, 3, 3)
-    ready = packed(kernel, (1, 1), pixels.shape)
+    ready = pack_weight(kernel, (1, 1), pixels.shape)
     runs = (
         lambda: torch.conv2d(pixels, kernel, padding=1),
         lambda: torch.mkldnn_convolution(pixels, kernel, None, (1, 1), (1, 1), (1, 1), 1),
-        lambda: convolved(pixels, ready, None, (1, 1)),
+        lambda: onednn_conv2d(pixels, ready, None, (1, 1)),
     )
     assert [operations(run) for run in runs] == [2 * 8 * 16 * 9 * 400] * 3

@@ -10,7 +10,7 @@ import cnnviz
 from cnnviz.errors import UsageError
 from cnnviz.features.filters import first_convolution
 from cnnviz.network import Network
-from cnnviz.network.loading import load_blueprint
+from cnnviz.network.loading import load_meta_network
 
 
 def test_first_layer_kernels_in_colour_about_grey(squeezenet):
@@ -55,7 +55,7 @@ def test_what_has_no_kernels_names_what_has(squeezenet):
     ("name", "layer"), [("alexnet", "features.0"), ("resnet18", "conv1"), ("lenet5", "features.conv1")]
 )
 def test_the_first_convolution(name, layer):
-    assert first_convolution(load_blueprint(name)) == layer
+    assert first_convolution(load_meta_network(name)) == layer
 
 
 def test_maps_ranked_by_mean_magnitude(squeezenet, chelsea):

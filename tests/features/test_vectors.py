@@ -10,7 +10,7 @@ import cnnviz
 from cnnviz.errors import UsageError
 from cnnviz.features.vectors import feature_layer
 from cnnviz.network import InputSpec, Network
-from cnnviz.network.loading import load_blueprint
+from cnnviz.network.loading import load_meta_network
 
 
 @pytest.mark.parametrize(
@@ -26,7 +26,7 @@ from cnnviz.network.loading import load_blueprint
     ],
 )
 def test_the_layer_before_the_classifier(name: str, layer: str):
-    assert feature_layer(load_blueprint(name)) == layer
+    assert feature_layer(load_meta_network(name)) == layer
 
 
 class Classifier(nn.Module):

@@ -12,7 +12,7 @@ from torch import nn
 import cnnviz
 from cnnviz.errors import UsageError
 from cnnviz.network import architecture, catalogue, loading
-from cnnviz.network.loading import load_blueprint
+from cnnviz.network.loading import load_meta_network
 from cnnviz.network.weights import load_into
 
 pytest.importorskip("torchvision")
@@ -85,7 +85,7 @@ def test_weights_fit_and_layers_are_listed_on_meta_tensors(name: str, run_cnnviz
     load_into(module, state, "The file")
     assert all(tensor.shape == state[key].shape for key, tensor in module.state_dict().items())
     least = catalogue.entry(name).min_size
-    network = load_blueprint(name)
+    network = load_meta_network(name)
     assert network.layer_table((least, least))[-1].shape == (1000,)
     listed = run_cnnviz("layers", "-m", name, "--json")
     assert listed.exit_code == 0, listed.output

@@ -24,9 +24,9 @@ def test_the_catalogues_networks_have_the_published_sums(name):
     """As torchvision publishes them with its weights: counted by fvcore, of everything but the heads of training."""
     from torchvision.models import get_model_weights
 
-    from cnnviz.network.loading import load_blueprint
+    from cnnviz.network.loading import load_meta_network
 
-    network, weights = load_blueprint(name), get_model_weights(name).DEFAULT
+    network, weights = load_meta_network(name), get_model_weights(name).DEFAULT
     side = weights.transforms.keywords["crop_size"]
     rows = network.layer_table((side, side))
     used = sum(p.numel() for n, p in network.module.named_parameters() if not n.startswith(("aux1", "aux2", "AuxLog")))

@@ -30,7 +30,7 @@ def preset(weights: catalogue.PublishedWeights):
 
 def seen(weights: catalogue.PublishedWeights, photo: Image.Image) -> torch.Tensor:
     """What cnnviz shows the module, (3, H, W)."""
-    spec = loading.spec_of(weights)
+    spec = loading.input_spec_of(weights)
     mean, std = (torch.tensor(values).view(1, 3, 1, 1) for values in (spec.mean, spec.std))
     return ((to_pixels(photo, crop=spec.crop) - mean) / std)[0]
 
@@ -40,7 +40,7 @@ def test_every_published_weight_has_torchvisions_protocol():
     random, met = np.random.default_rng(0), set()
     photos = [Image.fromarray(random.integers(0, 256, (h, w, 3), dtype=np.uint8)) for w, h in SIZES]
     for weights in published():
-        protocol = loading.spec_of(weights).crop, weights.mean
+        protocol = loading.input_spec_of(weights).crop, weights.mean
         for photo in photos[:1] if protocol in met else photos:
             assert torch.equal(seen(weights, photo), preset(weights)(photo)), (weights.model, weights.name, photo.size)
         met.add(protocol)
@@ -79,7 +79,7 @@ def test_a_file_of_weights_is_looked_at_as_the_networks_first(tmp_path):
     torch.save(architecture.build_random("convnext_tiny", 3, seed=0).state_dict(), tmp_path / "my.pth")
     spec = cnnviz.load_network("convnext_tiny", weights=tmp_path / "my.pth", device="cpu").spec
     assert (spec.size, spec.resize, spec.interpolation) == (224, 236, "bilinear")
-    assert loading.load_blueprint("efficientnet_b2").spec.crop == cnnviz.imaging.Crop(288, 288, "bicubic")
+    assert loading.load_meta_network("efficientnet_b2").spec.crop == cnnviz.imaging.Crop(288, 288, "bicubic")
 
 
 def test_layers_are_listed_at_the_size_of_the_weights_named(run_cnnviz):

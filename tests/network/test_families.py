@@ -10,7 +10,7 @@ import cnnviz
 from cnnviz.attribution.cam import last_spatial_layer
 from cnnviz.network import InputSpec, Network, architecture
 from cnnviz.network.catalogue import IMAGENET_MEAN, IMAGENET_STD
-from cnnviz.network.families import find_core
+from cnnviz.network.families import find_architecture
 from cnnviz.report.layers import usual_layers
 from cnnviz.synthesis.deepdream import dream_layers
 from cnnviz.synthesis.inversion import inversion_layers
@@ -98,12 +98,12 @@ def test_a_wrapper_changes_no_default(name: str, path: str):
 
 def test_the_network_is_found_by_its_build_not_its_name():
     alexnet = architecture.build_on_meta("alexnet", 10)
-    assert find_core("custom", alexnet).family == "alexnet"
-    assert find_core("custom", nn.Sequential(Normalize(), alexnet)).path == "1."
-    assert find_core("alexnet", nn.Sequential(nn.Conv2d(3, 8, 3), nn.ReLU())).family == "alexnet"
-    assert not find_core("alexnet", nn.Sequential(nn.Conv2d(3, 8, 3), nn.ReLU())).is_known
+    assert find_architecture("custom", alexnet).family == "alexnet"
+    assert find_architecture("custom", nn.Sequential(Normalize(), alexnet)).path == "1."
+    assert find_architecture("alexnet", nn.Sequential(nn.Conv2d(3, 8, 3), nn.ReLU())).family == "alexnet"
+    assert not find_architecture("alexnet", nn.Sequential(nn.Conv2d(3, 8, 3), nn.ReLU())).is_known
     for name in ("vgg16_bn", "googlenet", "inception_v3", "densenet169", "squeezenet1_0", "wide_resnet50_2"):
-        family = find_core("custom", Lightning(architecture.build_on_meta(name, 10))).family
+        family = find_architecture("custom", Lightning(architecture.build_on_meta(name, 10))).family
         assert name.endswith(family) or name.startswith(family) or family == "resnet"
 
 

@@ -90,7 +90,7 @@ def test_features_are_what_hooks_see_with_the_channels_second(network):
         torch.testing.assert_close(value, expected)
         assert value.shape[2:] == (8, 12)
     told = {}
-    network.report(pixels(), list(found), told.__setitem__)
+    network.stream_features(pixels(), list(found), told.__setitem__)
     for name, value in found.items():
         torch.testing.assert_close(told[name], value)
 

@@ -12,7 +12,7 @@ from safetensors.torch import save_file
 
 import cnnviz
 from cnnviz.errors import ModelError, UsageError
-from cnnviz.network import architecture, catalogue, checksum, choice, download
+from cnnviz.network import architecture, catalogue, default_model, download, hashing
 
 
 @pytest.fixture
@@ -180,7 +180,7 @@ def test_published_weights_from_the_cache(cache):
     assert network.weights.label == "IMAGENET1K_V1"
     assert network.labels[967] == "espresso"
     assert "not the file that torchvision publishes" in network.weights.remark
-    assert network.weights.sha256 == checksum.sha256(published.path)
+    assert network.weights.sha256 == hashing.sha256(published.path)
 
 
 def test_truncated_cached_file_is_named_with_its_repair(cache):
@@ -261,11 +261,11 @@ def test_a_download_lands_checked_under_its_name(tmp_path, cache, monkeypatch):
 
 
 def test_auto_prefers_the_best_network_when_its_weights_are_here(cache):
-    assert choice.choose_model("attribution").name == "squeezenet1_1"
-    assert "models fetch resnet50" in choice.choose_model("attribution").remark
+    assert default_model.choose_model("attribution").name == "squeezenet1_1"
+    assert "models fetch resnet50" in default_model.choose_model("attribution").remark
     catalogue.entry("resnet50").default.path.touch()
-    assert choice.choose_model("attribution") == choice.Choice("resnet50")
-    assert choice.choose_model("style").name == "squeezenet1_1"
+    assert default_model.choose_model("attribution") == default_model.ModelChoice("resnet50")
+    assert default_model.choose_model("style").name == "squeezenet1_1"
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ from torch import nn
 import cnnviz
 from cnnviz.errors import ImageError, UsageError
 from cnnviz.network import InputSpec, Network
-from cnnviz.network.variants import with_average_pooling
+from cnnviz.network.network_transforms import with_average_pooling
 
 
 class Tiny(nn.Module):
@@ -80,9 +80,9 @@ def test_features_come_under_the_names_asked_for(squeezenet, chelsea):
     ],
 )
 def test_papers_names(model, alias, path):
-    from cnnviz.network.loading import load_blueprint
+    from cnnviz.network.loading import load_meta_network
 
-    layers = load_blueprint(model).layers
+    layers = load_meta_network(model).layers
     assert layers.name_of(layers.node(alias)) == path
 
 

@@ -18,7 +18,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 import cnnviz
 from cnnviz.errors import UsageError
-from cnnviz.runtime import precision
+from cnnviz.runtime import precision, private_torch
 from cnnviz.runtime.precision import backward_precision, choose_precision, conv_precision, gradients_of, quick_precision
 
 CPU, GPU = torch.device("cpu"), torch.device("cuda")
@@ -208,7 +208,7 @@ def a_quick_cpu(monkeypatch):
     monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda: True, raising=False)
     monkeypatch.setattr(torch.backends.mkldnn, "is_available", lambda: True)
     mkldnn = SimpleNamespace(_is_mkldnn_bf16_supported=lambda: True)
-    monkeypatch.setattr(precision, "torch", Other(torch, ops=SimpleNamespace(mkldnn=mkldnn)))
+    monkeypatch.setattr(private_torch, "torch", Other(torch, ops=SimpleNamespace(mkldnn=mkldnn)))
     return mkldnn
 
 
@@ -364,7 +364,7 @@ def on_a_thread():
 
 
 def test_what_is_said_of_a_picture_is_said_in_float32(squeezenet):
-    from cnnviz.network.variants import in_full_precision
+    from cnnviz.network.network_transforms import in_full_precision
 
     assert in_full_precision(squeezenet) is squeezenet
     assert in_full_precision(replace(squeezenet, precision="bf16")).precision == "fp32"

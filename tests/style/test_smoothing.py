@@ -8,7 +8,7 @@ import torch
 import cnnviz
 from cnnviz.errors import UsageError
 from cnnviz.network import InputSpec
-from cnnviz.network.variants import with_average_pooling, with_weights_cast
+from cnnviz.network.network_transforms import with_average_pooling, with_weights_cast
 from cnnviz.style import StyleSettings, StyleTransfer, transfer_style
 from cnnviz.style.smoothing import softmax, with_softmax
 from cnnviz.synthesis.feature_statistics import moments

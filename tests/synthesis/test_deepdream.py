@@ -161,9 +161,9 @@ def test_senseless_wishes_are_refused(net, photo, arguments, message):
     [("squeezenet1_1", "fire7"), ("googlenet", "inception4c"), ("vgg11", "relu4_2"), ("resnet18", "layer3")],
 )
 def test_every_family_has_layers_to_dream_of(name, layer):
-    from cnnviz.network.loading import load_blueprint
+    from cnnviz.network.loading import load_meta_network
 
-    network = load_blueprint(name)
+    network = load_meta_network(name)
     found = dream_layers(network)
     assert found == (layer,) or name == "vgg11"
     network.layers.node(found[0])

@@ -51,9 +51,9 @@ def test_unknown_recipes_are_refused(squeezenet, chelsea, settings):
 
 @pytest.mark.parametrize("name", ["squeezenet1_1", "vgg16", "resnet18", "googlenet", "alexnet", "densenet121"])
 def test_every_family_has_a_strip(name):
-    from cnnviz.network.loading import load_blueprint
+    from cnnviz.network.loading import load_meta_network
 
-    network = load_blueprint(name)
+    network = load_meta_network(name)
     layers = inversion_layers(network)
     order = [list(network.layers).index(network.layers.name_of(network.layers.node(layer))) for layer in layers]
     assert order == sorted(order)

@@ -10,7 +10,7 @@ import torch.nn.functional as F
 import cnnviz
 from cnnviz.errors import UsageError
 from cnnviz.imaging.pixels import to_pil_image, to_pixels
-from cnnviz.network.variants import with_average_pooling
+from cnnviz.network.network_transforms import with_average_pooling
 from cnnviz.synthesis import efros_leung_texture, synthesize_texture
 from cnnviz.synthesis.feature_statistics import gram_distance, moments
 from cnnviz.synthesis.multiscale import GridShift

@@ -140,7 +140,7 @@ def test_only_one_pieces_activations_are_kept(tiny):
 
         def report(self, pixels, layers, tell):
             seen.append((tuple(pixels.shape[2:]), torch.is_grad_enabled()))
-            tiny.report(pixels, layers, tell)
+            tiny.stream_features(pixels, layers, tell)
 
     pixels = _noise(10).requires_grad_()
     tiles = plan_tiles(tiny, LAYERS, (75, 62), 40)

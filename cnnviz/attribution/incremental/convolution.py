@@ -6,6 +6,7 @@ The prepared graph shares its parameters with the original.
 from __future__ import annotations
 
 import copy
+import functools
 import math
 from collections.abc import Callable
 
@@ -13,12 +14,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, fx, nn
 
-from cnnviz.network.copier import has_hooks
-from cnnviz.network.frozen import Conv2d as FrozenConv2d
+from cnnviz.network.fast.conv import convolve
+from cnnviz.network.graph import is_plain_conv
+from cnnviz.network.module_copy import has_hooks
 
 Convolution = Callable[[Tensor, Tensor, Tensor | None], Tensor]
-
-_PLAIN = (nn.Conv2d, FrozenConv2d)
 
 _FAST_BATCH = 16
 """Below this batch size PyTorch runs 1×1 convolutions in a slower library if it has one CPU thread."""
@@ -48,7 +48,7 @@ class PreparedConv2d(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """The convolution of ``x`` (N, C, H, W), normalized."""
-        return self.convolve(x, self.conv._conv_forward)
+        return self.convolve(x, functools.partial(convolve, self.conv))
 
     def convolve(self, x: Tensor, convolution: Convolution) -> Tensor:
         """The same with another ``convolution`` (input, weights, bias), which does its own padding."""
@@ -106,7 +106,7 @@ def prepare_convolutions(graph_module: fx.GraphModule) -> fx.GraphModule:
     prepared = fx.GraphModule(graph_module, copy.deepcopy(graph_module.graph))
     for node in list(prepared.graph.nodes):
         conv = prepared.get_submodule(str(node.target)) if node.op == "call_module" else None
-        if not isinstance(conv, nn.Conv2d) or type(conv) not in _PLAIN or has_hooks(conv):
+        if conv is None or not is_plain_conv(conv) or has_hooks(conv):
             continue
         if any(str(each.target).startswith(f"{node.target}.") for each in prepared.graph.find_nodes(op="get_attr")):
             continue  # its weights are also read directly

@@ -19,7 +19,7 @@ from cnnviz.attribution.incremental.inplace_ops import relu_in_place
 from cnnviz.attribution.incremental.program import Program, ProgramStep
 from cnnviz.attribution.incremental.window_ops import as_maps, paste
 from cnnviz.attribution.incremental.windows import AxisWindows, Window, whole_window
-from cnnviz.network.network import widened
+from cnnviz.network.network import at_least_float32
 from cnnviz.runtime.cancellation import check_cancelled
 
 Position = tuple[int, int]
@@ -211,7 +211,7 @@ class _Run:
         values = self._paste(source, self.values[source], window)
         bytes_each = self.program.largest_operation(*step.fused) * values.element_size()
         parts = values.split(positions_per_slice(bytes_each, values.device))
-        sums = torch.cat([widened(self._run_fused(step.fused, source, part)).sum((2, 3)) for part in parts])
+        sums = torch.cat([at_least_float32(self._run_fused(step.fused, source, part)).sum((2, 3)) for part in parts])
         for each in step.fused:
             self._release(each)
         if self._is_whole(node):
@@ -250,7 +250,7 @@ class _Run:
 
 
 def _windows(program: Program, tops: Sequence[int], lefts: Sequence[int]) -> dict[fx.Node, Window]:
-    """Windowed node -> the windows of a batch of patches, widened to the whole map where they cover most of it."""
+    """Windowed node -> the windows of a batch of patches, extended to the whole map where they cover most of it."""
     rows, cols = (axis.windows_for(places) for axis, places in zip(program.axes, (tops, lefts), strict=True))
     readers = program.axes[0].readers
     windows: dict[fx.Node, Window] = {}

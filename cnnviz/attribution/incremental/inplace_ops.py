@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from torch import fx, nn
 
 from cnnviz.attribution.incremental.convolution import PreparedConv2d
-from cnnviz.network.copier import has_hooks
+from cnnviz.network.module_copy import has_hooks
 
 _RECTIFIERS = (nn.ReLU, F.relu, torch.relu, "relu")
 _NEW = (PreparedConv2d, nn.BatchNorm2d, operator.add, torch.add)

@@ -16,7 +16,7 @@ from cnnviz.attribution.incremental.convolution import PreparedConv2d
 from cnnviz.attribution.incremental.errors import NotIncremental
 from cnnviz.attribution.incremental.layer_rules import RULES, LocalOp, OpCall, Size, is_global_mean
 from cnnviz.attribution.incremental.windows import IDENTITY, AxisWindows, union
-from cnnviz.network.copier import has_hooks
+from cnnviz.network.module_copy import has_hooks
 
 _SHAPE_ATTRIBUTES = ("size", "dim", "shape", "ndim")
 """Methods and attributes that read a map's shape, not its values."""

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from cnnviz.attribution.incremental.windows import Span, Window
-from cnnviz.network.network import widened
+from cnnviz.network.network import at_least_float32
 
 
 class CachedMap:
@@ -44,7 +44,7 @@ class CachedMap:
 
         In float32 at least, since differences of these sums are small.
         """
-        cells = widened(self.cells)
+        cells = at_least_float32(self.cells)
         inside_rows, inside_cols = (
             ((places >= first[:, None]) & (places < first[:, None] + size)).to(cells.dtype)
             for first, size, places in (

@@ -105,7 +105,7 @@ class NetworkOptions:
     def choose(self, technique: str) -> tuple[str, str | None]:
         """The model's name, and a remark for the user where ``auto`` had to settle for something."""
         from cnnviz.network import catalogue
-        from cnnviz.network.choice import choose_model
+        from cnnviz.network.default_model import choose_model
 
         self.prepare()
         if self.model != "auto":

@@ -1,4 +1,4 @@
-"""Frozen convolutions against torch's own: values, gradients of the input, and where they step aside."""
+"""Fast convolutions against torch's own: values, gradients of the input, and where they leave it to torch."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ import pytest
 import torch
 from torch import fx, nn
 
-from cnnviz.network import frozen
-from cnnviz.network.frozen import freeze_convolutions
+from cnnviz.network.fast.conv import Conv2d, use_fast_convs
+from cnnviz.runtime import private_torch
 from cnnviz.runtime.executors.threads import torch_threads
 
 CASES = [
-    # inputs, kernel, stride, padding, size: 1×1 and small pictures (oneDNN), first layers (phases), all else (torch's)
+    # inputs, kernel, stride, padding, size: 1×1 and small images (oneDNN), first layers (by phases), the rest (torch's)
     (8, 1, 1, 0, (23, 31)),
     (300, 1, 1, 0, (3, 5)),
     (8, 3, 1, 1, (13, 18)),
@@ -34,19 +34,13 @@ CASES = [
 ]
 
 
-def frozen_pair(inputs, kernel, stride, padding, **more) -> tuple[nn.Conv2d, nn.Conv2d]:
-    """Torch's convolution and ours around the same values."""
+def pair(inputs, kernel, stride, padding, min_work=0, **more) -> tuple[nn.Conv2d, nn.Conv2d]:
+    """Torch's convolution and ours with the same weights; ours takes its own way from ``min_work`` multiply-adds on."""
     torch.manual_seed(0)
     plain = nn.Conv2d(inputs, 6, kernel, stride, padding, **more).requires_grad_(False)
     ours = copy.deepcopy(plain)
-    freeze_convolutions(nn.Sequential(ours))
+    use_fast_convs(nn.Sequential(ours), min_work)
     return plain, ours
-
-
-@pytest.fixture(autouse=True)
-def all_work_is_enough(monkeypatch):
-    """The pictures here are small."""
-    monkeypatch.setattr(frozen, "_LEAST_WORK", 0)
 
 
 def slope(convolution: nn.Conv2d, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
@@ -58,7 +52,7 @@ def slope(convolution: nn.Conv2d, x: torch.Tensor) -> tuple[torch.Tensor, torch.
 @pytest.mark.parametrize(("inputs", "kernel", "stride", "padding", "size"), CASES)
 @pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
 def test_values_and_gradients_are_torchs(inputs, kernel, stride, padding, size, layout):
-    plain, ours = frozen_pair(inputs, kernel, stride, padding)
+    plain, ours = pair(inputs, kernel, stride, padding)
     x = torch.randn(2, inputs, *size).contiguous(memory_format=layout)
     for found, expected in zip(slope(ours, x), slope(plain, x), strict=True):
         torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-5)
@@ -68,7 +62,7 @@ def test_values_and_gradients_are_torchs(inputs, kernel, stride, padding, size, 
 def test_the_gradient_has_a_gradient(case):
     inputs, kernel, stride, padding, size = case
     found = []
-    for convolution in frozen_pair(inputs, kernel, stride, padding):
+    for convolution in pair(inputs, kernel, stride, padding):
         x = torch.linspace(-1, 1, inputs * size[0] * size[1]).view(1, inputs, *size).requires_grad_()
         first = torch.autograd.grad(convolution(x).pow(3).sum(), x, create_graph=True)[0]
         found.append(torch.autograd.grad(first.square().sum(), x)[0])
@@ -89,7 +83,7 @@ def cnn_slope(network, pixels):
 
 
 def test_parameters_that_want_a_gradient_get_it():
-    plain, ours = frozen_pair(3, 1, 1, 0)
+    plain, ours = pair(3, 1, 1, 0)
     x = torch.rand(1, 3, 5, 5)
     for convolution in (plain, ours):
         convolution.requires_grad_(True)(x).square().sum().backward()
@@ -99,8 +93,8 @@ def test_parameters_that_want_a_gradient_get_it():
 
 @pytest.mark.parametrize("case", [(8, 3, 1, 1), (3, 3, 2, 0)])
 def test_gradients_follow_weights_that_are_changed(case):
-    """What is kept of a kernel is kept for as long as it is the same."""
-    plain, ours = frozen_pair(*case)
+    """Derived weights are kept for as long as the weights are the same."""
+    plain, ours = pair(*case)
     x = torch.randn(2, case[0], 24, 26)
     slope(ours, x)
     for convolution in (plain, ours):
@@ -108,21 +102,19 @@ def test_gradients_follow_weights_that_are_changed(case):
     torch.testing.assert_close(slope(ours, x), slope(plain, x), atol=1e-4, rtol=1e-5)
 
 
-def test_idle_channels_are_left_out(monkeypatch):
-    monkeypatch.setattr(frozen, "_MANY_CHANNELS", 6)
+def test_channels_without_a_gradient_are_left_out():
     torch.manual_seed(0)
-    x, convolution = torch.randn(2, 8, 9, 10, requires_grad=True), nn.Conv2d(8, 32, 1).requires_grad_(False)
+    x, convolution = torch.randn(2, 8, 9, 10, requires_grad=True), nn.Conv2d(8, 256, 1).requires_grad_(False)
     expected = torch.autograd.grad(convolution(x)[:, 5].square().sum(), x)[0]
-    freeze_convolutions(nn.Sequential(convolution))
+    use_fast_convs(nn.Sequential(convolution), min_work=0)
     torch.testing.assert_close(torch.autograd.grad(convolution(x)[:, 5].square().sum(), x)[0], expected)
 
 
-def test_little_work_is_left_to_torch(monkeypatch):
-    monkeypatch.setattr(frozen, "_LEAST_WORK", 6 * 8 * 12 * 11)
-    _, ours = frozen_pair(8, 1, 1, 0)
+def test_little_work_is_left_to_torch():
+    _, ours = pair(8, 1, 1, 0, min_work=6 * 8 * 12 * 11)
     x = torch.rand(1, 8, 11, 11, requires_grad=True)
     assert "OneDnn" not in type(ours(x).grad_fn).__name__
-    if torch.backends.mkldnn.is_available() and torch.backends.mkldnn.enabled:
+    if private_torch.has_onednn():
         assert "OneDnn" in type(ours(torch.rand(1, 8, 12, 11, requires_grad=True)).grad_fn).__name__
 
 
@@ -132,14 +124,14 @@ def test_little_work_is_left_to_torch(monkeypatch):
 )
 def test_other_convolutions_are_left_to_torch(more):
     options = {"padding": 1, **more}
-    plain, ours = frozen_pair(3, 3, 1, **options)
+    plain, ours = pair(3, 3, 1, **options)
     x = torch.randn(2, 3, 12, 13)
     for found, expected in zip(slope(ours, x), slope(plain, x), strict=True):
         torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-5)
 
 
 def test_other_types_and_autocast_are_left_to_torch():
-    plain, ours = frozen_pair(3, 1, 1, 0)
+    plain, ours = pair(3, 1, 1, 0)
     x = torch.rand(1, 3, 9, 9)
     with torch.autocast("cpu", torch.bfloat16):
         assert ours(x).dtype == torch.bfloat16
@@ -147,8 +139,8 @@ def test_other_types_and_autocast_are_left_to_torch():
     assert torch.equal(ours.double()(x.double()), plain.double()(x.double()))
 
 
-def test_weights_are_shortened_once(monkeypatch):
-    plain, ours = frozen_pair(3, 3, 1, 1)
+def test_weights_are_cast_once(monkeypatch):
+    plain, ours = pair(3, 3, 1, 1)
     x, calls = torch.rand(1, 3, 9, 9), []
     whole = torch.Tensor.to
     with torch.autocast("cpu", torch.bfloat16):
@@ -158,7 +150,7 @@ def test_weights_are_shortened_once(monkeypatch):
         for found in (first, slope(ours, x)):
             assert all(torch.equal(*pair) for pair in zip(found, expected, strict=True))
     assert not calls
-    ours.double().float()  # other weights, to be shortened where nothing has a gradient
+    ours.double().float()  # other weights, to be cast where nothing has a gradient
     with torch.inference_mode(), torch.autocast("cpu", torch.bfloat16):
         ours(x)
     with torch.autocast("cpu", torch.bfloat16):
@@ -169,10 +161,10 @@ def test_weights_are_shortened_once(monkeypatch):
     assert ours.weight.grad is not None
 
 
-def test_a_frozen_convolution_can_be_copied_sent_and_traced():
-    _, ours = frozen_pair(3, 1, 1, 0)
+def test_a_fast_convolution_can_be_copied_pickled_and_traced():
+    _, ours = pair(3, 1, 1, 0)
     x = torch.rand(1, 3, 9, 9)
     for other in (copy.deepcopy(ours), pickle.loads(pickle.dumps(ours)), fx.symbolic_trace(nn.Sequential(ours))):
         torch.testing.assert_close(other(x), ours(x))
-    assert type(copy.deepcopy(ours)) is frozen.Conv2d
+    assert type(copy.deepcopy(ours)) is Conv2d
     assert repr(ours) == "Conv2d(3, 6, kernel_size=(1, 1), stride=(1, 1))"

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import torch
 
-from cnnviz.network.variants import with_average_pooling, with_lean_pooling, with_weights_cast
+from cnnviz.network.network_transforms import with_average_pooling, with_recomputed_pooling, with_weights_cast
 
 
 def test_weights_cast_beforehand_change_no_bit(squeezenet):
@@ -41,7 +41,7 @@ def test_only_weights_that_are_needed_are_held_twice(squeezenet):
 
 
 def test_lean_pooling_computes_the_same_and_keeps_no_indices(squeezenet):
-    lean, slopes, kept = with_lean_pooling(squeezenet), [], []
+    lean, slopes, kept = with_recomputed_pooling(squeezenet), [], []
     for network in (squeezenet, lean):
         pixels = torch.rand(1, 3, 64, 80, generator=torch.Generator().manual_seed(0)).requires_grad_()
         types: list[torch.dtype] = []
@@ -65,6 +65,6 @@ def test_layers_are_reported_one_by_one_and_freed(squeezenet):
         seen.append((layer, weakref.ref(maps)))
 
     with torch.no_grad():
-        squeezenet.report(pixels, layers, tell)
+        squeezenet.stream_features(pixels, layers, tell)
     assert [layer for layer, _ in seen] == layers
     assert alive == [0, 0, 0]

@@ -11,12 +11,13 @@ import torch
 from torch import Tensor, nn
 
 from cnnviz.errors import ModelError
-from cnnviz.network.copier import BACKWARD_HOOKS, FORWARD_HOOKS, Copier, slots_of, unwrapped
+from cnnviz.network.module_copy import BACKWARD_HOOKS, FORWARD_HOOKS, ModuleCopier, slot_values, unwrap
+from cnnviz.runtime.private_torch import without_torch_func
 
 _TABLES = frozenset(("_parameters", "_buffers", "_modules", *FORWARD_HOOKS))
 
 
-class Replica:
+class SharedCopy:
     """A copy of a module tree in evaluation mode, whose parameters share the original's memory and take no gradient.
 
     Training the original or writing to its weights in place is seen by the copy at once. Its buffers are its own, for
@@ -25,8 +26,8 @@ class Replica:
     """
 
     def __init__(self, original: nn.Module) -> None:
-        self.original = unwrapped(original)
-        copier = Copier(self.original, is_aliased=True)
+        self.original = unwrap(original)
+        copier = ModuleCopier(self.original, is_aliased=True)
         self.module = copier.module(self.original)
         _evaluate(self.original, self.module)
         self._pairs = copier.pairs
@@ -41,7 +42,7 @@ class Replica:
         """Bring the original's values over where the copy does not share its memory, or has let go of its tensor."""
         if self._held is None:  # by now the copy was moved and altered
             self._held = [each for theirs, mine in self._pairs for each in _held(theirs, mine)]
-        with torch._C._DisableFuncTorch():  # within torch.func too, whose own values these are not
+        with without_torch_func():  # the values are none of a transform's
             for tensor, table, name, copied in self._held:
                 table[name] = copied
                 if _address(copied) != _address(tensor):
@@ -59,7 +60,7 @@ def _evaluate(original: nn.Module, copied: nn.Module) -> None:
     modules = list(original.modules())
     if not any(module.training for module in modules) or not any(map(_has_own_modes, modules)):
         return
-    trial = Copier(original, is_aliased=True).module(original)
+    trial = ModuleCopier(original, is_aliased=True).module(original)
     for tensor in trial.parameters():
         tensor.data = tensor.data.clone()
     try:
@@ -98,7 +99,7 @@ def _state(module: nn.Module) -> list[Any]:
             found.append(value)
             if type(value) not in _ATOMS and not (type(value) is tuple and _ATOMS.issuperset(map(type, value))):
                 others.append(value)
-    others += [value for _, value in slots_of(module)]
+    others += [value for _, value in slot_values(module)]
     if others:
         found += _parts(others, set())
     tensors = [each for each in found if isinstance(each, Tensor)]

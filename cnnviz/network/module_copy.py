@@ -21,11 +21,11 @@ FORWARD_HOOKS = (
     "_forward_hooks", "_forward_hooks_with_kwargs", "_forward_hooks_always_called",
 )  # fmt: skip
 BACKWARD_HOOKS = ("_backward_pre_hooks", "_backward_hooks")
-_NOT_COPIED = ("_kernels",)
-"""What the fast convolutions keep of their weights; a copy makes its own."""
+_NOT_COPIED = ("_weight_cache",)
+"""Attributes that a copy makes itself."""
 
 
-def unwrapped(module: nn.Module) -> nn.Module:
+def unwrap(module: nn.Module) -> nn.Module:
     """The module inside wrappers that run or compile it: DataParallel, DistributedDataParallel, torch.compile."""
     while True:
         if isinstance(module, nn.DataParallel | nn.parallel.DistributedDataParallel):
@@ -40,9 +40,9 @@ def _is_compiled(module: nn.Module) -> bool:
     return type(module).__name__ == "OptimizedModule" and isinstance(module._orig_mod, nn.Module)
 
 
-def replicate(module: nn.Module) -> nn.Module:
+def copy_module(module: nn.Module) -> nn.Module:
     """A copy of a module tree around the very same tensors, in evaluation mode; hooks stay, backward hooks do not."""
-    return Copier(module, is_aliased=False).module(module)
+    return ModuleCopier(module, is_aliased=False).module(module)
 
 
 def has_hooks(module: nn.Module) -> bool:
@@ -56,7 +56,7 @@ def remove_hooks(module: nn.Module) -> None:
         module.__dict__[table] = OrderedDict()
 
 
-class Copier:
+class ModuleCopier:
     """Copies modules and what leads to them: plain containers, bound methods and closures; all else is shared."""
 
     def __init__(self, root: nn.Module, is_aliased: bool) -> None:
@@ -71,7 +71,7 @@ class Copier:
             found: nn.Module = self._made[id(original)]
             return found
         if _is_compiled(original):
-            return self.module(unwrapped(original))
+            return self.module(unwrap(original))
         if isinstance(original, torch.jit.ScriptModule):
             raise ModelError(
                 "TorchScript modules cannot be looked into: their layers are compiled. "
@@ -83,7 +83,7 @@ class Copier:
         for name, value in original.__dict__.items():
             if name not in _NOT_COPIED:
                 made.__dict__[name] = self._attribute(name, value)
-        for name, value in slots_of(original):
+        for name, value in slot_values(original):
             object.__setattr__(made, name, self._value(value))
         made.__dict__["training"] = False
         return made
@@ -200,7 +200,7 @@ def _alias(tensor: Tensor) -> Tensor:
     return nn.Parameter(made, requires_grad=False) if is_weight else made
 
 
-def slots_of(module: nn.Module) -> Iterator[tuple[str, Any]]:
+def slot_values(module: nn.Module) -> Iterator[tuple[str, Any]]:
     """What a module keeps in ``__slots__``, by name."""
     for name in _slot_names(type(module)):  # type: ignore[arg-type]
         if hasattr(module, name):

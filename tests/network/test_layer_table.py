@@ -11,15 +11,17 @@ from torch import Tensor, nn
 from cnnviz.network import Network
 from cnnviz.network.graph import trace
 from cnnviz.network.layers import LayerTable
-from cnnviz.network.loading import load_blueprint
+from cnnviz.network.loading import load_meta_network
 
 
 def rows(name: str, size: int = 224) -> dict:
-    return {alias: row for row in load_blueprint(name).layer_table((size, size)) for alias in (row.name, *row.aliases)}
+    return {
+        alias: row for row in load_meta_network(name).layer_table((size, size)) for alias in (row.name, *row.aliases)
+    }
 
 
 def test_vgg16_has_the_papers_parameters_and_15_47_giga_multiply_adds():
-    network = load_blueprint("vgg16")
+    network = load_meta_network("vgg16")
     table = network.layer_table()
     assert sum(p.numel() for p in network.module.parameters()) == 138_357_544
     assert sum(row.parameters for row in table) == 138_357_544
@@ -29,7 +31,7 @@ def test_vgg16_has_the_papers_parameters_and_15_47_giga_multiply_adds():
 def test_vgg16_activations_are_those_of_the_cs231n_table():
     """The rows of CS231n's VGG-16 table ("memory"), in its order; together 15.2 M values with the input."""
     kinds = ("Conv2d", "MaxPool2d", "Linear")
-    values = [math.prod(row.shape) for row in load_blueprint("vgg16").layer_table() if row.kind in kinds]
+    values = [math.prod(row.shape) for row in load_meta_network("vgg16").layer_table() if row.kind in kinds]
     thousands = [
         3211,
         3211,
@@ -69,7 +71,7 @@ def test_vgg16_activations_are_those_of_the_cs231n_table():
     ],
 )
 def test_cost_of_well_known_networks(model, parameters, giga_macs):
-    network = load_blueprint(model)
+    network = load_meta_network(model)
     assert sum(p.numel() for p in network.module.parameters()) == parameters
     assert sum(row.macs for row in network.layer_table()) / 1e9 == pytest.approx(giga_macs, rel=0.01)
 
@@ -99,7 +101,7 @@ def test_a_position_that_sees_everything_has_no_receptive_field():
     table = rows("resnet18")
     assert table["avgpool"].receptive_field is None
     assert table["fc"].receptive_field is None
-    squeeze_and_excitation = load_blueprint("mobilenet_v3_small").layer_table()
+    squeeze_and_excitation = load_meta_network("mobilenet_v3_small").layer_table()
     assert squeeze_and_excitation[-8].receptive_field is None
 
 

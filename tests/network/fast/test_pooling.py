@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from cnnviz.network import Network
-from cnnviz.network.averaging import AdaptiveAvgPool2d, slim_averages
+from cnnviz.network.fast.pooling import AdaptiveAvgPool2d, use_fast_pooling
 
 
 class Tail(nn.Module):
@@ -27,7 +27,7 @@ def pair(pool: nn.Module, dtype: torch.dtype = torch.float64) -> tuple[nn.Module
     torch.manual_seed(0)
     plain = Tail(pool).to(dtype)
     ours = copy.deepcopy(plain)
-    slim_averages(ours)
+    use_fast_pooling(ours)
     return plain, ours
 
 

@@ -60,7 +60,7 @@ def rectified_in_place(module) -> int:
 def test_values_and_slopes_are_the_same_to_the_last_bit(pixels):
     torch.manual_seed(0)
     plain = graph.trace(Forked().eval())
-    swift = graph.quickened(plain)
+    swift = graph.fuse_inplace_relu(plain)
     assert rectified_in_place(swift) == 3
     pools = [node for node in swift.graph.nodes if graph.is_max_pool(swift, node)]
     assert sum(bool(user.kwargs.get("inplace")) for pool in pools for user in pool.users) == 2
@@ -71,7 +71,7 @@ def test_values_and_slopes_are_the_same_to_the_last_bit(pixels):
 def test_only_what_no_gradient_needs_is_overwritten(pixels):
     torch.manual_seed(0)
     plain = graph.trace(Residual().eval())
-    swift = graph.quickened(plain)
+    swift = graph.fuse_inplace_relu(plain)
     assert rectified_in_place(swift) == 2  # of the normalisation and of the sum
     for found, expected in zip(passed(swift, pixels), passed(plain, pixels), strict=True):
         assert torch.equal(found, expected)
@@ -93,11 +93,11 @@ def test_what_is_reported_is_what_was_asked_for(pixels, asked, waiting):
     network = Network(Forked())
     with torch.no_grad():
         told: dict[str, torch.Tensor] = {}
-        network.report(pixels.sigmoid(), asked, lambda name, value: told.update({name: value.clone()}))
+        network.stream_features(pixels.sigmoid(), asked, lambda name, value: told.update({name: value.clone()}))
         expected = network.features(pixels.sigmoid(), asked)
     assert list(told) == asked
     assert all(torch.equal(told[name], expected[name]) for name in asked)
-    (module,) = network._reporting.values()
+    (module,) = network._streaming.values()
     pools = [node for node in module.graph.nodes if "pool" in str(node.target)]
     assert sum(bool(user.kwargs.get("inplace")) for pool in pools for user in pool.users) == waiting
 

@@ -18,22 +18,24 @@ BEST_FOR = {
 
 
 @dataclass(frozen=True)
-class Choice:
+class ModelChoice:
     """A model's name, and what to tell the user about the choice (None when there is nothing to tell)."""
 
     name: str
     remark: str | None = None
 
 
-def choose_model(technique: str) -> Choice:
+def choose_model(technique: str) -> ModelChoice:
     """The best network for a technique if its weights are here or can be downloaded, else the embedded one."""
     best = BEST_FOR[technique]
     weights = catalogue.entry(best).default
     if download.is_cached(weights):
-        return Choice(best)
+        return ModelChoice(best)
     if download.can_download(weights):
-        return Choice(best, f"Downloading {best} ({weights.mebibytes:.0f} MiB, once); '-m squeezenet1_1' avoids it.")
-    return Choice(
+        return ModelChoice(
+            best, f"Downloading {best} ({weights.mebibytes:.0f} MiB, once); '-m squeezenet1_1' avoids it."
+        )
+    return ModelChoice(
         catalogue.EMBEDDED,
         f"Using the embedded squeezenet1_1; {best} would serve better: 'cnnviz models fetch {best}' online.",
     )

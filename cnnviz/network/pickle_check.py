@@ -40,7 +40,7 @@ class _RefusedError(Exception):
     """What of a file is refused, to stand behind its name."""
 
 
-def check_claims(path: Path) -> None:
+def check_pickle(path: Path) -> None:
     """Raise ModelError, naming the file and the remedy, where a pickle asks for more than its file can hold.
 
     Also where it holds tensors of a kind that serves no network (quantized, sparse, nested, without values). Nothing

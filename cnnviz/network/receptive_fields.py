@@ -11,7 +11,7 @@ from typing import Any
 
 from torch import Size, Tensor, fx
 
-from cnnviz.network.geometry import PIXEL, ReceptiveField, Seen, Sight, Window, union, window_of
+from cnnviz.network.geometry import PIXEL, Coverage, ReceptiveField, Region, Window, conv_window, union
 from cnnviz.network.layout import PARTING, REDUCING, RESHAPING, Layouts, axes_of, is_part
 from cnnviz.network.operations import POINTWISE, given, names, operation
 
@@ -28,13 +28,13 @@ def receptive_fields(
 
     ``shapes`` holds each node's output shape (see ``cnnviz.network.shapes.output_shapes``).
     """
-    found = sights(graph_module, shapes, layouts)
+    found = visible_regions(graph_module, shapes, layouts)
     return {node: seen if isinstance(seen, ReceptiveField) else None for node, seen in found.items()}
 
 
-def sights(
+def visible_regions(
     graph_module: fx.GraphModule, shapes: dict[fx.Node, Any], layouts: Layouts | None = None
-) -> dict[fx.Node, Seen]:
+) -> dict[fx.Node, Region]:
     """The same, with what is known of positions that have no window of their own."""
     return _Following(graph_module, shapes, layouts).found
 
@@ -51,7 +51,7 @@ class _Following:
         self.root, self.shapes = graph_module, shapes
         pixels = next(node for node in graph_module.graph.nodes if node.op == "placeholder")
         self.layouts = layouts or Layouts(graph_module, shapes[pixels][1:])
-        self.found: dict[fx.Node, Seen] = {}
+        self.found: dict[fx.Node, Region] = {}
         for node in graph_module.graph.nodes:
             if node.op == "placeholder":
                 self.found[node] = PIXEL
@@ -60,22 +60,22 @@ class _Following:
                 if sources:
                     self.found[node] = self._seen(node, sources)
 
-    def _seen(self, node: fx.Node, sources: Sequence[fx.Node]) -> Seen:
+    def _seen(self, node: fx.Node, sources: Sequence[fx.Node]) -> Region:
         shape, merged = self.shapes[node], union(self.found[source] for source in sources)
         name = operation(self.root, node)
-        if merged is Sight.WHOLE or (isinstance(shape, Size) and len(shape) <= 2) or name in _MIXING:
-            return Sight.WHOLE
-        if isinstance(merged, Sight) or name is None:
-            return Sight.UNKNOWN
+        if merged is Coverage.WHOLE or (isinstance(shape, Size) and len(shape) <= 2) or name in _MIXING:
+            return Coverage.WHOLE
+        if isinstance(merged, Coverage) or name is None:
+            return Coverage.UNKNOWN
         try:
             return self._through(node, name, merged, sources)
         except (AttributeError, IndexError, KeyError, TypeError, ValueError):
-            return Sight.UNKNOWN  # written in a way that is not known, or by numbers that are computed
+            return Coverage.UNKNOWN  # written in a way that is not known, or by numbers that are computed
 
-    def _through(self, node: fx.Node, name: str, merged: ReceptiveField, sources: Sequence[fx.Node]) -> Seen:
+    def _through(self, node: fx.Node, name: str, merged: ReceptiveField, sources: Sequence[fx.Node]) -> Region:
         letters = self._letters(node, sources)
         if letters is None:
-            return Sight.UNKNOWN
+            return Coverage.UNKNOWN
         rule = _WINDOWS.get(name)
         if rule is not None:
             return self._slid(merged, rule(self, node), letters, transposed="ranspose" in name)
@@ -86,13 +86,13 @@ class _Following:
         stays = name in _ORDERING or name in POINTWISE or (name in RESHAPING and self._is_kept_by_view(node, letters))
         return merged if stays else self._along_axes(node, name, merged, letters)
 
-    def _along_axes(self, node: fx.Node, name: str, merged: ReceptiveField, letters: str) -> Seen:
+    def _along_axes(self, node: fx.Node, name: str, merged: ReceptiveField, letters: str) -> Region:
         """Past an operation that mixes or moves values along some axes, or is not known at all."""
         mixed = _MIXED[name](self, node, letters) if name in _MIXED else None
         if mixed is not None:
-            return merged if mixed <= {"C"} else Sight.WHOLE if not mixed & {"N"} else Sight.UNKNOWN
+            return merged if mixed <= {"C"} else Coverage.WHOLE if not mixed & {"N"} else Coverage.UNKNOWN
         moved = _MOVED[name](self, node, letters) if name in _MOVED else {"N"}
-        return merged if moved <= {"C"} else Sight.UNKNOWN
+        return merged if moved <= {"C"} else Coverage.UNKNOWN
 
     def _letters(self, node: fx.Node, sources: Sequence[fx.Node]) -> str | None:
         """The axes of what a node is made of: maps that lie alike, as large as one another."""
@@ -118,23 +118,23 @@ class _Following:
         """An argument, or what it was computed to be."""
         return fx.node.map_arg(argument, lambda each: self.shapes[each])
 
-    def _slid(self, merged: ReceptiveField, window: Window, letters: str, transposed: bool) -> Seen:
+    def _slid(self, merged: ReceptiveField, window: Window, letters: str, transposed: bool) -> Region:
         if letters not in ("NCHW", "NCWH"):
-            return Sight.UNKNOWN
+            return Coverage.UNKNOWN
         window = window if letters == "NCHW" else window.turned()
-        return (merged.through_transposed(window) if transposed else merged.through(window)) or Sight.UNKNOWN
+        return (merged.through_transposed(window) if transposed else merged.through(window)) or Coverage.UNKNOWN
 
-    def _adapted(self, node: fx.Node, merged: ReceptiveField, letters: str) -> Seen:
+    def _adapted(self, node: fx.Node, merged: ReceptiveField, letters: str) -> Region:
         """Pooling to a given size: a window where the sizes divide."""
         before, after = self._size(node.all_input_nodes[0], letters), self._size(node, letters)
         sides = [old // new for old, new in zip(before, after, strict=True)]
         if any(new == 1 and old > 1 for old, new in zip(before, after, strict=True)):
-            return Sight.WHOLE
+            return Coverage.WHOLE
         if any(old != new * side for old, new, side in zip(before, after, sides, strict=True)):
-            return Sight.UNKNOWN
+            return Coverage.UNKNOWN
         return merged.through(Window((sides[0], sides[1]), (sides[0], sides[1])))
 
-    def _padded(self, node: fx.Node, merged: ReceptiveField, letters: str) -> Seen:
+    def _padded(self, node: fx.Node, merged: ReceptiveField, letters: str) -> Region:
         if node.op == "call_module":
             pads, mode = self.module(node).padding, "constant"
         else:
@@ -142,7 +142,7 @@ class _Following:
         before = {letter: pads[2 * n] for n, letter in enumerate(reversed(letters)) if 2 * n < len(pads)}
         sides = [pads[2 * n : 2 * n + 2] for n, letter in enumerate(reversed(letters)) if letter in "HW"]
         if mode != "constant" and any(any(side) for side in sides):
-            return Sight.UNKNOWN
+            return Coverage.UNKNOWN
         return merged.through(Window((1, 1), padding=(int(before.get("H", 0)), int(before.get("W", 0)))))
 
     def _is_kept_by_view(self, node: fx.Node, letters: str) -> bool:
@@ -163,7 +163,7 @@ def _without_runs(letters: str) -> str:
 
 def _of_convolution(following: _Following, node: fx.Node) -> Window:
     module = following.module(node)
-    window = window_of(module.kernel_size, module.stride, module.padding, module.dilation)
+    window = conv_window(module.kernel_size, module.stride, module.padding, module.dilation)
     within = all(
         window.dilation[a] * (window.kernel[a] - 1) >= 2 * window.padding[a] for a in range(2)
     )  # then what is mirrored is seen anyhow
@@ -175,14 +175,14 @@ def _of_convolution(following: _Following, node: fx.Node) -> Window:
 def _of_pooling(following: _Following, node: fx.Node) -> Window:
     module = following.module(node)
     stride = module.kernel_size if module.stride is None else module.stride
-    return window_of(module.kernel_size, stride, getattr(module, "padding", 0), getattr(module, "dilation", 1))
+    return conv_window(module.kernel_size, stride, getattr(module, "padding", 0), getattr(module, "dilation", 1))
 
 
 def _of_convolving_call(following: _Following, node: fx.Node) -> Window:
     weight = following.shapes[given(node, 1, "weight")]
     stride, padding = given(node, 3, "stride", 1), given(node, 4, "padding", 0)
     dilation = given(node, 7 if operation(following.root, node) == "conv_transpose2d" else 5, "dilation", 1)
-    return window_of(tuple(weight[2:]), *map(following.value, (stride, padding, dilation)))
+    return conv_window(tuple(weight[2:]), *map(following.value, (stride, padding, dilation)))
 
 
 def _of_pooling_call(following: _Following, node: fx.Node) -> Window:
@@ -192,7 +192,7 @@ def _of_pooling_call(following: _Following, node: fx.Node) -> Window:
     stride = following.value(given(node, first + 1, "stride", None))
     padding = 0 if name == "lp_pool2d" else following.value(given(node, 3, "padding", 0))
     dilation = following.value(given(node, 4, "dilation", 1)) if str(name).startswith("max") else 1
-    return window_of(kernel, kernel if stride in (None, [], ()) else stride, padding, dilation)
+    return conv_window(kernel, kernel if stride in (None, [], ()) else stride, padding, dilation)
 
 
 _WINDOWS: dict[str, Callable[[_Following, fx.Node], Window]] = {

@@ -43,7 +43,7 @@ def has_max_pooling(network: Network) -> bool:
     return any(isinstance(layer, nn.MaxPool2d) for layer in network.module.modules())
 
 
-def with_lean_pooling(network: Network) -> Network:
+def with_recomputed_pooling(network: Network) -> Network:
     """The network for many passes forward and back: its max pooling keeps no indices.
 
     They are 64-bit numbers, in a VGG in bfloat16 a quarter of all that is kept; they are found again going back, one
@@ -89,7 +89,7 @@ def in_channels_last(network: Network) -> Network:
     return network
 
 
-class LowWeights(Network):
+class LowPrecisionNetwork(Network):
     """A network whose convolutions' weights are kept in the type they compute in; pixels stay in float32."""
 
     @property
@@ -117,7 +117,7 @@ def with_weights_cast(network: Network, layers: Sequence[str]) -> Network:
                     setattr(layer, name, nn.Parameter(value.to(lower), requires_grad=False))
 
     settings = {each.name: getattr(network, each.name) for each in fields(network)}
-    return LowWeights(**settings | {"alterations": (*network.alterations, cast)})
+    return LowPrecisionNetwork(**settings | {"alterations": (*network.alterations, cast)})
 
 
 def in_full_precision(network: Network) -> Network:
