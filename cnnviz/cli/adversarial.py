@@ -11,10 +11,11 @@ from cnnviz.cli import console
 from cnnviz.cli.command import command
 from cnnviz.cli.idle import idle
 from cnnviz.cli.job import ImageJob, Picture, Result
-from cnnviz.cli.maps import percent, prediction_json
+from cnnviz.cli.maps import prediction_json
 from cnnviz.cli.options import BatchOptions, InputOptions, NetworkOptions, OutputOptions, real
 from cnnviz.cli.outputs import PNG, suffix_of
 from cnnviz.errors import UsageError, shortened
+from cnnviz.figures.captions import percent
 
 if TYPE_CHECKING:
     from PIL.Image import Image

@@ -17,7 +17,6 @@ from cnnviz.cli.job import ImageJob, Picture, Result
 from cnnviz.cli.maps import (
     BlurOption,
     ColormapOption,
-    MapStyle,
     PercentileOption,
     Verdict,
     View,
@@ -26,6 +25,7 @@ from cnnviz.cli.maps import (
     clip_option,
     judge,
     judge_each,
+    map_style,
     prediction_json,
     tell_if_blank,
     verdicts,
@@ -153,7 +153,7 @@ def _register_saliency(app: typer.Typer) -> None:
             wanted = verdict.target[0] if target is not None else None
             cut = cutout.cut_out(net, picture, wanted, run.seed) if grabcut else None
             extra = [cut.tile] if cut else []
-            image = style.render(found, picture, verdict.caption(net), _TITLES[method], extra)
+            image = style.draw(found, picture.photo, verdict.caption(net), _TITLES[method], extra)
             blank = tell_if_blank(found, picture, _TITLES[method], verdict.target[1])
             result = attribution_result(image, verdict, **facts, **blank, **(cut.facts if cut else {}))
             return replace(result, companions=cut.companions if cut else {})
@@ -171,7 +171,7 @@ def _register_saliency(app: typer.Typer) -> None:
             cutout.require(output)
         companions = (*(cutout.COMPANIONS if grabcut else ()), *check_companions(output, check))
         signed = method in (Method.integrated, Method.input_x_gradient)
-        style = MapStyle(view, colormap, percentile, blur, signed=signed, overlay_blur=_OVERLAY_BLUR)
+        style = map_style(view, colormap, percentile, blur, signed=signed, overlay_blur=_OVERLAY_BLUR)
         light = method in (Method.gradient, Method.input_x_gradient)
         job = ImageJob("attribution", network, input, run, output, companions)
         job(explain if check else Technique(find, draw, is_light=light))
@@ -258,7 +258,6 @@ def _register_gradcam(app: typer.Typer) -> None:
     ) -> None:
         """Show where the last feature maps speak for the class (Selvaraju et al. 2017)."""
         from cnnviz.attribution.cam import grad_cam, guided_grad_cam, last_spatial_layer
-        from cnnviz.cli import rectified
 
         def attribute(net: Network, pixels: Tensor, index: int | list[int], name: str) -> Tensor:
             if not guided:
@@ -276,16 +275,18 @@ def _register_gradcam(app: typer.Typer) -> None:
             return [(verdict, found, {"layer": name}) for verdict, found in zip(judged, maps.split(1), strict=True)]
 
         def draw(net: Network, picture: Picture, explained: Explained) -> Result:
+            from cnnviz.figures.guided import gradient_image
+
             verdict, found, facts = explained
             name = facts["layer"]
             shown = min((name, *net.layers.aliases_of(net.layers.node(name))), key=len)  # fire9, not features.12.cat
             title = f"{'guided ' if guided else ''}Grad-CAM of {shown}"
             blank = tell_if_blank(strength(found), picture, title, verdict.target[1])
-            colored = rectified.gradient_image(found[0], clip, picture.photo.size) if guided else None
+            colored = gradient_image(found[0], clip, picture.photo.size) if guided else None
             wanted = verdict.target[0] if target is not None else None
             cut = cutout.cut_out(net, picture, wanted, run.seed) if grabcut else None
             extra = [cut.tile] if cut else []
-            image = style.render(strength(found), picture, verdict.caption(net), title, extra, colored)
+            image = style.draw(strength(found), picture.photo, verdict.caption(net), title, extra, colored)
             result = attribution_result(image, verdict, **facts, **blank, **(cut.facts if cut else {}))
             return replace(result, companions=cut.companions if cut else {})
 
@@ -303,7 +304,7 @@ def _register_gradcam(app: typer.Typer) -> None:
         if grabcut:
             cutout.require(output)
         clip = (99.0 if guided else 100.0) if percentile is None else percentile
-        style = MapStyle(view, colormap, clip, blur, overlay_blur=_OVERLAY_BLUR if guided else 0.0)
+        style = map_style(view, colormap, clip, blur, overlay_blur=_OVERLAY_BLUR if guided else 0.0)
         companions = (*(cutout.COMPANIONS if grabcut else ()), *check_companions(output, check))
         job = ImageJob("attribution", network, input, run, output, companions)
         job(explain if check else Technique(find, draw))

@@ -13,7 +13,7 @@ import typer
 from cnnviz.cli.command import command
 from cnnviz.cli.inputs import Source
 from cnnviz.cli.job import ImageJob, Picture, Result, framed
-from cnnviz.cli.maps import MapStyle, Verdict, View, judge, prediction_json, tell_if_blank
+from cnnviz.cli.maps import Verdict, judge, prediction_json, tell_if_blank
 from cnnviz.cli.methods import METHODS, MapMethod, chosen_methods
 from cnnviz.cli.options import (
     BatchOptions,
@@ -154,6 +154,7 @@ def _row(
 
     ``blanks`` receives which methods' maps show nothing.
     """
+    from cnnviz.figures.maps import MapStyle
     from cnnviz.imaging.grid import panel
 
     tiles, captions = [picture.photo], ["photo"]
@@ -163,8 +164,8 @@ def _row(
         for words in tell_if_blank(found, picture, method.title, f"{verdict.target[1]} by {net.name}").values():
             blanks[-1][method.title] = words
         blur = method.blur if view is TileView.overlay else 0.0
-        style = MapStyle(View(view.value), None, method.percentile, blur, method.signed)
-        tiles.append(style.render(found, picture, "", ""))
+        style = MapStyle(view.value, None, method.percentile, blur, method.signed)
+        tiles.append(style.draw(found, picture.photo))
         captions.append(method.title + (" (smoothed)" if blur else ""))
     return panel(tiles, captions, verdict.caption(net), tile_height=_TILE, columns=columns)
 

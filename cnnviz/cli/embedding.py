@@ -14,10 +14,10 @@ from cnnviz.cli.features import common_name
 from cnnviz.cli.folderjob import Album
 from cnnviz.cli.inputs import Source
 from cnnviz.cli.job import Result
-from cnnviz.cli.maps import percent
 from cnnviz.cli.options import StoreOptions
 from cnnviz.cli.survey import Survey, framing, home, survey
 from cnnviz.errors import UsageError
+from cnnviz.figures.captions import percent
 from cnnviz.runtime.paths import is_folder
 
 if TYPE_CHECKING:

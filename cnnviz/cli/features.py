@@ -14,6 +14,7 @@ from cnnviz.cli.job import ImageJob, Picture, Result
 from cnnviz.cli.maps import ColormapOption
 from cnnviz.cli.options import BatchOptions, InputOptions, NetworkOptions, OutputOptions, RunOptions, index
 from cnnviz.errors import UsageError, shortened
+from cnnviz.figures.captions import three_digits
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -114,11 +115,6 @@ def middle_layer(network: Network) -> str:
     return usual[(len(usual) - 1) // 2]
 
 
-def figure(value: float) -> str:
-    """Three figures of a number, without powers of ten where it can be: 1790, 16.9, 0.0042."""
-    return f"{value:.0f}" if abs(value) >= 100 else f"{value:.3g}"
-
-
 def common_name(network: Network, layer: str) -> str:
     """The name a layer goes by in papers, where it has one: ``fire9`` for ``features.12.cat``."""
     return next(iter(network.layers.aliases_of(network.layers.node(layer))), layer)
@@ -196,7 +192,7 @@ def _tile_sheet(
     levels: Any = maps / largest.clamp_min(1e-12)
     levels = levels / 2 + 0.5 if found.signed else levels
     tiles = [to_pil_image(level, clamp=True) for level in levels]
-    captions = [f"{c}: {figure(float(found.strengths[c]))}" for c in which]
+    captions = [f"{c}: {three_digits(float(found.strengths[c]))}" for c in which]
     sheet = grid(tiles, columns=min(8, len(tiles)), captions=captions, tile=128)
     return stack([_head(found, picture, network, colormap), sheet])
 
@@ -208,6 +204,6 @@ def _overlay_sheet(
     from cnnviz.imaging.heatmap import overlay
 
     tiles = [overlay(picture.photo, found.maps[c].numpy(), colormap=colormap, signed=found.signed) for c in which]
-    captions = [f"channel {c}: mean {figure(float(found.strengths[c]))}" for c in which]
+    captions = [f"channel {c}: mean {three_digits(float(found.strengths[c]))}" for c in which]
     sheet = grid(tiles, columns=min(3, len(tiles)), captions=captions, tile=320)
     return stack([_head(found, picture, network, colormap), sheet])

@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from cnnviz.cli.command import command
-from cnnviz.cli.features import figure
 from cnnviz.cli.idle import idle
 from cnnviz.cli.job import ImageJob, Picture, Result
 from cnnviz.cli.longjob import Watch
 from cnnviz.cli.options import BatchOptions, InputOptions, LongOptions, NetworkOptions, OutputOptions
 from cnnviz.errors import UsageError
+from cnnviz.figures.captions import three_digits
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -154,6 +154,6 @@ def _strip(
     from cnnviz.imaging.pixels import to_pil_image
 
     shown = [to_pil_image(picture.pixels), *(image for image in painted if image is not None)]
-    captions = ["photo", *(f"{fact['layer']}: error {figure(100 * fact['feature_error'])} %" for fact in found)]
+    captions = ["photo", *(f"{fact['layer']}: error {three_digits(100 * fact['feature_error'])} %" for fact in found)]
     captions += [f"{layer}: unfinished" for layer in layers[len(found) :]]
     return panel(shown, captions[: len(shown)], title=f"{network.name}: painted from a layer's features")

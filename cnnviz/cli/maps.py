@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import Enum
 from typing import TYPE_CHECKING, Annotated, Any
@@ -12,11 +11,13 @@ import typer
 from cnnviz.cli import console
 from cnnviz.cli.idle import idle
 from cnnviz.cli.job import Picture, Result
+from cnnviz.figures.captions import percent
 
 if TYPE_CHECKING:
     from PIL.Image import Image
     from torch import Tensor
 
+    from cnnviz.figures.maps import MapStyle
     from cnnviz.network import Network
     from cnnviz.network.network import Prediction
 
@@ -78,15 +79,6 @@ class Verdict:
         return text
 
 
-def percent(probability: float) -> str:
-    """A probability as people read it: ``96 %``, ``0.3 %``, never a rounded ``100 %`` or ``0 %``."""
-    if 0.005 <= probability < 0.995:
-        return f"{probability:.0%}".replace("%", " %")
-    if probability >= 0.995:
-        return f"{min(probability, 0.99999):.3%}".replace("%", " %")
-    return f"{probability:.1%}".replace("%", " %") if probability >= 0.0005 else "< 0.05 %"
-
-
 def judge(network: Network, pixels: Tensor, target: str | int | None) -> Verdict:
     """The network's verdict on one picture (1, 3, H, W); ``target`` None explains the likeliest class."""
     return judge_each(network, pixels, target)[0]
@@ -112,78 +104,12 @@ def verdicts(network: Network, logits: Tensor, target: str | int | None) -> list
     return [verdict(row) for row in network.probabilities(logits).cpu()]
 
 
-@dataclass(frozen=True)
-class MapStyle:
-    """How the user wants maps drawn.
+def map_style(view: View, colormap: str | None, percentile: float, blur: float | None, **more: Any) -> MapStyle:
+    """The style that the map options ask for; a note names those without effect."""
+    from cnnviz.figures.maps import MapStyle
 
-    ``signed`` maps show both signs on a diverging scale. ``overlay_blur`` smooths the map where it is laid over the
-    photo, in the overlay view as on a panel, unless ``blur`` says otherwise: the dots of a gradient are lost on a
-    photo, while the map alone is shown as it is.
-    """
-
-    view: View = View.panel
-    colormap: str | None = None
-    percentile: float = 99.0
-    blur: float | None = None
-    signed: bool = False
-    overlay_blur: float = 0.0
-
-    def __post_init__(self) -> None:
-        idle("colormap", "percentile", when=self.view is View.raw, why="with --view raw, gray and unclipped")
-
-    def render(
-        self,
-        found: Tensor,
-        picture: Picture,
-        caption: str,
-        title: str,
-        extra: Sequence[tuple[Image, str]] = (),
-        colored: Image | None = None,
-    ) -> Image:
-        """A map (1, 1, H, W) as an image in the view asked for; a panel ends with the ``extra`` tiles.
-
-        ``colored`` is shown instead of the map's heat: a gradient image in color of its own.
-        """
-        from cnnviz.imaging.grid import panel
-        from cnnviz.imaging.heatmap import grayscale
-
-        if self.view is View.raw:
-            return grayscale(self._smoothed(found, self.blur or 0.0), signed=self.signed)
-        if self.view is View.overlay:
-            return self._overlay(found, picture)
-        heat = self._heat(found, picture) if colored is None or self.colormap else colored
-        if self.view is View.heat:
-            return heat
-        note = (
-            "overlay"
-            if self.blur is not None or not self.overlay_blur
-            else (f"overlay (map smoothed, σ = {self.overlay_blur:g} px)")
-        )
-        tiles = [(picture.photo, "photo"), (heat, title), (self._overlay(found, picture), note), *extra]
-        return panel([tile for tile, _ in tiles], captions=[words for _, words in tiles], title=caption)
-
-    def _overlay(self, found: Tensor, picture: Picture) -> Image:
-        from cnnviz.imaging.heatmap import overlay
-
-        smoothed = self._smoothed(found, self.overlay_blur if self.blur is None else self.blur)
-        return overlay(picture.photo, smoothed, **self._colors())
-
-    def _heat(self, found: Tensor, picture: Picture) -> Image:
-        from PIL import Image
-
-        from cnnviz.imaging.heatmap import colorize, upsample
-
-        width, height = picture.photo.size
-        shown = upsample(self._smoothed(found, self.blur or 0.0), (height, width))
-        return Image.fromarray(colorize(shown, **self._colors()))
-
-    def _smoothed(self, found: Tensor, sigma: float) -> Any:
-        from cnnviz.imaging.heatmap import smooth
-
-        return smooth(found[0, 0].detach().cpu().numpy(), sigma)
-
-    def _colors(self) -> dict[str, Any]:
-        return {"colormap": self.colormap, "signed": self.signed, "percentile": self.percentile}
+    idle("colormap", "percentile", when=view is View.raw, why="with --view raw, gray and unclipped")
+    return MapStyle(view.value, colormap, percentile, blur, **more)
 
 
 def tell_if_blank(found: Tensor, picture: Picture, title: str, whose: str) -> dict[str, Any]:

@@ -8,13 +8,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cnnviz.cli.command import current
-from cnnviz.cli.features import common_name, figure
+from cnnviz.cli.features import common_name
 from cnnviz.cli.folderjob import Album
 from cnnviz.cli.inputs import Source
 from cnnviz.cli.job import Picture, Result, read_picture
 from cnnviz.cli.options import StoreOptions
 from cnnviz.cli.survey import framing, home, survey
 from cnnviz.errors import ImageError
+from cnnviz.figures.captions import three_digits
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -101,7 +102,7 @@ class Neighborhood:
             captions.append(picture.source.name)
             for source, distance in ranked:
                 tiles.append(read_picture(source, network, self.album.options).photo)
-                captions.append(f"{figure(round(distance, 3))}  {source.name}")
+                captions.append(f"{three_digits(round(distance, 3))}  {source.name}")
         name = {"l2": "L2 distance", "cosine": "cosine distance"}[metric]
         layer = common_name(network, self.layer)
         title = f"{picture.source.name}: nearest of {len(self.sources):,} by {network.name} {layer} ({name})"

@@ -16,35 +16,22 @@ from cnnviz.cli.job import ImageJob, Picture, Result
 from cnnviz.cli.maps import (
     BlurOption,
     ColormapOption,
-    MapStyle,
     PercentileOption,
-    Verdict,
     View,
     ViewOption,
     attribution_result,
     judge,
+    map_style,
     tell_if_blank,
 )
 from cnnviz.cli.options import BatchOptions, InputOptions, NetworkOptions, OutputOptions, TargetOption
 
 if TYPE_CHECKING:
-    from PIL.Image import Image
     from torch import Tensor
 
     from cnnviz.attribution.approximate_occlusion import ApproximationError
     from cnnviz.attribution.occlusion import OcclusionGrid
     from cnnviz.network import Network
-
-_COLORS = {
-    "blue": (31, 119, 180),
-    "orange": (255, 127, 14),
-    "green": (44, 160, 44),
-    "red": (214, 39, 40),
-    "purple": (148, 103, 189),
-    "brown": (140, 86, 75),
-}
-"""Names and values of matplotlib's tab10 colours, for the class map and its legend."""
-_OTHERS = (127, 127, 127)
 
 
 class Fill(str, Enum):
@@ -120,18 +107,28 @@ def register(app: typer.Typer) -> None:
         blur: BlurOption = None,
     ) -> None:
         """Show where hiding the picture costs the class its score (Zeiler & Fergus 2014)."""
-        style = MapStyle(view, colormap, percentile, blur)
+        style = map_style(view, colormap, percentile, blur)
         idle("class_map", when=view is not View.panel, why="without --view panel")
 
         def explain(net: Network, picture: Picture) -> Result:
             from cnnviz.attribution.occlusion import Sliding, occlusion_grids
+            from cnnviz.figures.occlusion import occlusion_figure
 
             verdict = judge(net, picture.pixels, target)
             sliding = Sliding(patch, stride, fill.value, score.value, batch, algorithm.value, run.seed, approximate)
             (grid,) = occlusion_grids(net, picture.pixels, verdict.target[0], sliding)
             if grid.error:
                 console.warn(_error_in_words(grid.error))
-            image = _image(grid, picture, net, verdict, style, score.value, class_map)
+            image = occlusion_figure(
+                grid,
+                picture.photo,
+                (picture.pixels.shape[2], picture.pixels.shape[3]),
+                style,
+                verdict.caption(net),
+                score.value,
+                {index: net.label(index) for index in grid.classes.unique().tolist()},
+                class_map=class_map,
+            )
             blank = tell_if_blank(grid.drops, picture, "occlusion", verdict.target[1])
             result = attribution_result(image, verdict, **_facts(grid), **blank)
 
@@ -144,44 +141,12 @@ def register(app: typer.Typer) -> None:
         ImageJob("attribution", network, input, run, output, check_companions(output, check))(explain)
 
 
-def _image(
-    grid: OcclusionGrid, picture: Picture, net: Network, verdict: Verdict, style: MapStyle, score: str, class_map: bool
-) -> Image:
-    if style.view is View.raw:  # a pixel for each position of the patch
-        return style.render(grid.drops[None, None], picture, "", "")
-    found = grid.spread(*picture.pixels.shape[2:])[None, None]
-    shows_classes = class_map or (style.view is View.panel and len(grid.classes.unique()) > 1)
-    extra = [_class_map(grid, picture, net)] if shows_classes else []
-    title = f"drop of the {score}" + (f" (± {grid.error.largest:.0%})".replace("%", " %") if grid.error else "")
-    return style.render(found, picture, verdict.caption(net), title, extra)
-
-
 def _error_in_words(error: ApproximationError) -> str:
     """What an approximate map is worth, in one sentence."""
     return (
         f"Approximate: {error.computed} of {error.positions} positions computed; at {len(error.checked)} drawn at "
         f"random the map is off by {error.mean:.1%} of its largest drop on average, {error.largest:.1%} at most."
     )
-
-
-def _class_map(grid: OcclusionGrid, picture: Picture, net: Network) -> tuple[Image, str]:
-    """Which class wins where the patch's centre lies, in colours over the pale photo, and the legend."""
-    import torch
-    from PIL import Image, ImageEnhance
-
-    values, counts = grid.classes.unique(return_counts=True)
-    winners = values[counts.argsort(descending=True, stable=True)].tolist()
-    colored = torch.empty((*grid.classes.shape, 3), dtype=torch.uint8)
-    legend = []
-    for winner, (name, color) in zip(winners, _COLORS.items(), strict=False):
-        colored[grid.classes == winner] = torch.tensor(color, dtype=torch.uint8)
-        legend.append(f"{name}: {net.label(winner)}")
-    for winner in winners[len(_COLORS) :]:
-        colored[grid.classes == winner] = torch.tensor(_OTHERS, dtype=torch.uint8)
-    over = Image.fromarray(colored.numpy()).resize(picture.photo.size, Image.Resampling.NEAREST)
-    pale = ImageEnhance.Color(picture.photo).enhance(0.2)
-    more = "; grey: others" if len(winners) > len(_COLORS) else ""
-    return Image.blend(pale, over, 0.5), "; ".join(legend) + more
 
 
 def _facts(grid: OcclusionGrid) -> dict[str, Any]:

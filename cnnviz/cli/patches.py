@@ -6,12 +6,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from cnnviz.cli.features import figure
 from cnnviz.cli.folderjob import Album
 from cnnviz.cli.inputs import Source
 from cnnviz.cli.job import Picture, Result, read_picture
 from cnnviz.cli.options import StoreOptions
 from cnnviz.cli.survey import framing, home, survey
+from cnnviz.figures.captions import three_digits
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -106,10 +106,8 @@ class _Cutter:
 
     def _gradient(self, picture: Picture, channel: int, place: Found, window: Box) -> Image:
         """What of the picture raises the activation, on mid-grey; its colours are full within the window."""
-        from PIL import Image
-
         from cnnviz.attribution.guided_backprop import rectified_gradient
-        from cnnviz.cli.rectified import gradient_image
+        from cnnviz.figures.guided import gradient_in_window
 
         found = rectified_gradient(
             self.network,
@@ -118,11 +116,7 @@ class _Cutter:
             "guided",
             self.layer.name,
         )[0]
-        top, left, bottom, right = (max(side, 0) for side in window)
-        part = found[:, top:bottom, left:right]
-        canvas = Image.new("RGB", (found.shape[2], found.shape[1]), (128, 128, 128))
-        canvas.paste(gradient_image(part, _PERCENTILE, (part.shape[2], part.shape[1])), (left, top))
-        return canvas
+        return gradient_in_window(found, window, _PERCENTILE)
 
 
 def _facts(rows: dict[int, list[Patch]]) -> list[dict[str, Any]]:
@@ -163,7 +157,7 @@ def _sheet(rows: dict[int, list[Patch]], title: str) -> Image:
     for channel, row in rows.items():
         empty = columns - len(row)
         tiles += [*(patch.image for patch in row), *[blank] * empty]
-        captions += [*(figure(patch.place.value) for patch in row), *[""] * empty]
+        captions += [*(three_digits(patch.place.value) for patch in row), *[""] * empty]
         labels.append(f"channel {channel}")
         gradients = [patch.guided for patch in row if patch.guided is not None]
         if gradients:

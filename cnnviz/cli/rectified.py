@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from cnnviz.cli.job import Picture, Result
 from cnnviz.cli.maps import Verdict, attribution_result, judge, judge_each, tell_if_blank
@@ -16,8 +16,6 @@ if TYPE_CHECKING:
     from PIL.Image import Image
 
     from cnnviz.network import Network
-
-_FRAME = "#ffcc00"
 
 
 @dataclass(frozen=True)
@@ -82,8 +80,10 @@ def explain(
 def _figure(
     picture: Picture, photo: Image, found: torch.Tensor, percentile: float, raw: bool, rule: str, title: str
 ) -> Image:
+    from cnnviz.figures.guided import gradient_image, guided_panel
+
     shown = gradient_image(found[0], percentile, picture.photo.size)
-    return shown if raw else _panel(photo, shown, rule, title)
+    return shown if raw else guided_panel(photo, shown, rule, title)
 
 
 def _placed(net: Network, picture: Picture, neuron: Neuron) -> tuple[tuple[int, int], float]:
@@ -104,20 +104,15 @@ def _placed(net: Network, picture: Picture, neuron: Neuron) -> tuple[tuple[int, 
 
 def _outlined(net: Network, picture: Picture, neuron: Neuron, place: tuple[int, int]) -> Image:
     """The photo with the neuron's receptive field framed (clipped at the border); as it is if that is everything."""
-    from PIL import ImageDraw
+    from cnnviz.figures.guided import outline_window
 
     node = net.layers.node(neuron.layer)
     rows = net.layer_table((picture.pixels.shape[2], picture.pixels.shape[3]))
     field = next(row.receptive_field for row in rows if row.name == net.layers.name_of(node))
     if field is None:
         return picture.photo
-    top, left, bottom, right = field.window(*place)
     height, width = picture.pixels.shape[2:]
-    across, down = picture.photo.width / width, picture.photo.height / height
-    box = (max(left, 0) * across, max(top, 0) * down, min(right, width) * across - 1, min(bottom, height) * down - 1)
-    photo = picture.photo.copy()
-    ImageDraw.Draw(photo).rectangle(box, outline=_FRAME, width=max(2, photo.height // 150))
-    return photo
+    return outline_window(picture.photo, field.window(*place), (height, width))
 
 
 def class_gradient(net: Network, pixels: torch.Tensor, index: int | list[int], rule: str) -> torch.Tensor:
@@ -131,22 +126,3 @@ def class_gradient(net: Network, pixels: torch.Tensor, index: int | list[int], r
 def class_map(net: Network, pixels: torch.Tensor, index: int, rule: str) -> torch.Tensor:
     """How strong the gradient image of a class is at each pixel: its largest magnitude over colours, (N, 1, H, W)."""
     return class_gradient(net, pixels, index, rule).abs().amax(1, keepdim=True)
-
-
-def gradient_image(gradient: torch.Tensor, percentile: float, size: tuple[int, int]) -> Image:
-    """A gradient (3, H, W) in colour about mid-grey, clipped at a percentile of its magnitudes, at ``size``."""
-    from PIL import Image
-
-    from cnnviz.imaging.heatmap import scale_maximum
-    from cnnviz.imaging.pixels import to_pil_image
-
-    values = gradient.detach().cpu().float().numpy()
-    top = scale_maximum(abs(values), percentile) or 1.0
-    return to_pil_image(0.5 + 0.5 * values / top, clamp=True).resize(size, Image.Resampling.BICUBIC)
-
-
-def _panel(photo: Image, shown: Image, rule: str, title: str) -> Any:
-    from cnnviz.imaging.grid import panel
-
-    name = {"guided": "guided backpropagation", "deconvnet": "deconvnet"}[rule]
-    return panel([photo, shown], captions=["photo", name], title=title)

@@ -18,10 +18,11 @@ from cnnviz.cli.command import command
 from cnnviz.cli.folderjob import Album, FolderJob
 from cnnviz.cli.idle import idle
 from cnnviz.cli.job import ImageJob, Picture, Result
-from cnnviz.cli.maps import percent, prediction_json
+from cnnviz.cli.maps import prediction_json
 from cnnviz.cli.options import BatchOptions, EngineName, InputOptions, NetworkOptions, OutputOptions
 from cnnviz.cli.outputs import PNG, suffix_of
 from cnnviz.errors import CnnvizError, ModelError, UsageError
+from cnnviz.figures.captions import percent
 from cnnviz.runtime.paths import is_file
 
 if TYPE_CHECKING:

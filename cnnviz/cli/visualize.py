@@ -14,12 +14,12 @@ import typer
 
 from cnnviz.cli import inputs
 from cnnviz.cli.command import command
-from cnnviz.cli.features import ChannelsOption, channel_list, common_name, figure
+from cnnviz.cli.features import ChannelsOption, channel_list, common_name
 from cnnviz.cli.folderjob import NetworkJob
 from cnnviz.cli.idle import idle
 from cnnviz.cli.job import Result, read_picture
 from cnnviz.cli.longjob import Watch
-from cnnviz.cli.maps import percent, prediction_json
+from cnnviz.cli.maps import prediction_json
 from cnnviz.cli.options import (
     LARGEST_SIDE,
     InputOptions,
@@ -31,6 +31,7 @@ from cnnviz.cli.options import (
     position,
 )
 from cnnviz.errors import UsageError, shortened
+from cnnviz.figures.captions import percent, three_digits
 from cnnviz.runtime.paths import is_file, is_folder
 
 if TYPE_CHECKING:
@@ -339,7 +340,7 @@ def _judged(network: Network, subjects: Sequence[Subject], pictures: Tensor) -> 
             values = make_activation(network, subject)(part).tolist()
         for channel, value in zip(subject.channels, values, strict=True):
             facts = {"layer": subject.layer, "channel": channel, "activation": round(value, 4)}
-            yield f"{channel}: {figure(value)}", facts
+            yield f"{channel}: {three_digits(value)}", facts
 
 
 def _sheet(network: Network, wish: Wish, pictures: Tensor, captions: list[str]) -> Image:

@@ -11,7 +11,7 @@ from torch import Tensor
 from cnnviz.attribution.blank import blankness
 from cnnviz.attribution.cam import grad_cam
 from cnnviz.errors import UsageError
-from cnnviz.imaging.heatmap import overlay, smooth
+from cnnviz.figures.maps import MapStyle
 from cnnviz.network import Network
 from cnnviz.network.network import Prediction
 from cnnviz.report.figures import Figure, Study
@@ -138,21 +138,16 @@ def map_figures(study: Study, target: int, methods: Mapping[str, Method]) -> Map
         blur = {"blur": method.blur} if method.blur and reading.command != "compare" else {}
         recipe = study.recipe_of(reading.command, target, **reading.parameters, **blur)
         caution = f"This map is {words}. {reading.misleads}" if words else reading.misleads
-        figures.append(Figure(method.title, drawn(study, found, method), reading.asks, caution, recipe))
+        style = MapStyle("overlay", percentile=method.percentile, blur=method.blur, signed=method.signed)
+        figures.append(Figure(method.title, style.draw(found, study.shown), reading.asks, caution, recipe))
     return MapFigures(figures, refused, blank)
-
-
-def drawn(study: Study, found: Tensor, method: Method) -> Any:
-    """A map (1, 1, H, W) over the photo, as the commands' ``--view overlay`` draws it."""
-    values = smooth(found[0, 0].detach().float().cpu().numpy(), method.blur)
-    return overlay(study.shown, values, signed=method.signed, percentile=method.percentile)
 
 
 def cam_figures(study: Study, predictions: Sequence[Prediction]) -> list[Figure]:
     """Grad-CAM for each of the likeliest classes, every map on its own scale."""
     figures = []
     for index, label, _ in predictions:
-        found = grad_cam(study.network, study.pixels, index)[0, 0].detach().float().cpu().numpy()
-        image = overlay(study.shown, found, percentile=100.0)
+        found = grad_cam(study.network, study.pixels, index)
+        image = MapStyle("overlay", percentile=100.0).draw(found, study.shown)
         figures.append(Figure(label, image, recipe=study.recipe_of("gradcam", index, view="overlay")))
     return figures

@@ -13,6 +13,7 @@ from markupsafe import Markup
 
 from cnnviz import __version__
 from cnnviz.errors import ImageError
+from cnnviz.figures.captions import percent
 from cnnviz.network import Network
 from cnnviz.report.chapter import Chapter
 
@@ -110,10 +111,3 @@ def _environment(command_line: CommandLine) -> Environment:
     )
     environment.filters.update(percent=percent, command=lambda made: command_line(dict(made)))
     return environment
-
-
-def percent(probability: float) -> str:
-    """A probability as people read it, never a rounded ``100 %``, and never a rounded ``0 %``."""
-    if probability >= 0.9995:
-        return "> 99.9 %"
-    return f"{100 * probability:.1f} %" if probability >= 0.0005 else "< 0.1 %"

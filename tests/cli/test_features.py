@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from cnnviz.cli.features import channel_list, figure
+from cnnviz.cli.features import channel_list
 from cnnviz.errors import UsageError
 
 NET = ("-m", "squeezenet1_1")
@@ -82,7 +82,3 @@ def test_channel_lists():
     for text in ("", "1,,2", "-3", "2-", "x"):
         with pytest.raises(UsageError):
             channel_list(text)
-
-
-def test_figures_are_short():
-    assert [figure(value) for value in (1790.4, 16.93, 0.00421, -2.0)] == ["1790", "16.9", "0.00421", "-2"]

@@ -115,16 +115,6 @@ def test_layers_are_spread_over_the_depth_and_end_blocks(squeezenet):
     assert usual_layers(resnet) == ["res2a", "res3a", "res4b", "res5b"]
 
 
-@pytest.mark.parametrize(
-    ("probability", "text"),
-    [(1.0, "> 99.9 %"), (0.9994, "99.9 %"), (0.5, "50.0 %"), (0.0005, "0.1 %"), (0.0004, "< 0.1 %"), (0, "< 0.1 %")],
-)
-def test_no_probability_is_rounded_to_certainty(probability, text):
-    from cnnviz.report.page import percent
-
-    assert percent(probability) == text
-
-
 if shutil.which("chromedriver"):  # elsewhere the page is tested as text only
     from selenium.webdriver.common.action_chains import ActionChains
     from selenium.webdriver.common.by import By
