@@ -1,7 +1,7 @@
 """``--engine ray``: pictures go to the workers of a cluster as bytes, and come back as the bytes of results.
 
-A worker is told the command and its options, and finds in them what to do with a picture. Reading the picture,
-explaining it and encoding the result are the same code as in this process; writing and telling are left to it.
+The job and its task are sent to each worker once (Ray pickles closures too). Reading the picture, explaining it and
+encoding the result are the same code as in this process, which writes and reports.
 """
 
 from __future__ import annotations
@@ -9,12 +9,11 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
-from dataclasses import dataclass, field
-from importlib import import_module
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
-from cnnviz.cli import console, replay
-from cnnviz.cli.command import current, served
+from cnnviz.cli import console
+from cnnviz.cli.command import Invocation, current
 from cnnviz.cli.inputs import Source
 from cnnviz.cli.options import index
 from cnnviz.cli.work import Done, Failure, Item, Made, Workbench
@@ -73,42 +72,38 @@ class Carried(Source):
 
 
 @dataclass(frozen=True)
-class Order:
-    """What a worker is told once: a command with its options, and what of this process it must have in common."""
+class WorkerSpec:
+    """Sent once to each worker: the job, its task, the network's name, and what both processes have in common."""
 
-    command: str
-    values: Mapping[str, Any]
-    parameters: Mapping[str, Any]
-    job: int
+    job: ImageJob
+    task: Explain | None
     model: str
     threads: int
+    invocation: Invocation = field(default_factory=lambda: replace(current, typed=set()))
     folder: str = field(default_factory=os.getcwd)
     environment: Mapping[str, str] = field(
         default_factory=lambda: {name: os.environ[name] for name in _HANDED_ON if name in os.environ}
     )
 
-    @classmethod
-    def of(cls, job: ImageJob, model: str, threads: int) -> Order:
-        """The order for a job of the command being served."""
-        return cls(current.command, current.given, current.parameters(), job.number, model, threads)
-
     def __call__(self) -> tuple[Card, Callable[[Sequence[Item]], list[Made | Failure]]]:
         """Run in the worker: load the network, and give what does pictures."""
-        job, explain, network, notes = self.found()
-        bench = Workbench(job, network, explain)
-        return _card(bench, notes), _Desk(bench, self.threads)
+        assert self.task is not None
+        network, notes = self.load()
+        bench = Workbench(self.job, network, self.task)
+        return _card(bench, notes), _Desk(bench)
 
-    def found(self) -> tuple[ImageJob, Explain, Network, list[str]]:
-        """The job, what it does, its network, and what there was to warn of; for good: a worker does nothing else."""
-        import_module("cnnviz.cli.app")  # registers the commands
+    def load(self) -> tuple[Network, list[str]]:
+        """The network, and what there was to warn of. For good: a worker does nothing else."""
+        import torch
+
         os.environ.update(self.environment)
         with suppress(OSError):  # elsewhere there need not be such a folder
             os.chdir(self.folder)
+        vars(current).update(vars(self.invocation))
+        torch.set_num_threads(self.threads)
         with console.collected() as notes:
-            job, explain = replay.jobs_of(served[self.command], self.values)[self.job]
-            current.told = dict(self.parameters)
-            job.network.prepare()
-            return job, explain, job.load(self.model), notes
+            self.job.network.prepare()
+            return self.job.load(self.model), notes
 
 
 def _card(bench: Workbench, notes: list[str]) -> Card:
@@ -120,12 +115,9 @@ def _card(bench: Workbench, notes: list[str]) -> Card:
 class _Desk:
     """Does pictures in a worker."""
 
-    def __init__(self, bench: Workbench, threads: int) -> None:
-        import torch
-
+    def __init__(self, bench: Workbench) -> None:
         from cnnviz.runtime.executors.cancellable_pool import CancellablePool
 
-        torch.set_num_threads(threads)
         self._bench = bench
         self._open = ExitStack()  # for good: a worker does nothing else
         self._open.enter_context(bench.threads())
@@ -166,12 +158,16 @@ def _packed(items: Sequence[Item]) -> list[Item]:
 
 
 @contextmanager
-def ray_bench(job: ImageJob, model: str, count: int) -> Iterator[Bench]:
+def ray_bench(job: ImageJob, explain: Explain, model: str, count: int) -> Iterator[Bench]:
     """Workers of a cluster, for as long as the block lasts, with the network of ``job`` loaded."""
     from cnnviz.cli.job import Bench
 
     _refuse_what_stays_here(job)
-    with hired(job.batch, job.network.device, count, lambda threads: Order.of(job, model, threads), _packed) as workers:
+
+    def setup(threads: int) -> WorkerSpec:
+        return WorkerSpec(job, explain, model, threads)
+
+    with hired(job.batch, job.network.device, count, setup, _packed) as workers:
         card = workers.start()
         _tell(card, workers.count)
         yield Bench(_RayEngine(workers), card, card.at_once, is_remote=True)
@@ -204,7 +200,7 @@ def _refuse_what_stays_here(job: ImageJob) -> None:
     """Raise UsageError for options whose files lie beside the picture while it is in the making."""
     if job.watch is not None and job.watch.options.save_every:
         raise UsageError("--save-every writes where the work is done: leave it out, or --engine ray.")
-    if current.given.get("resume"):
+    if job.watch is not None and job.watch.resume:
         raise UsageError("--resume goes on from a file here: leave it out, or --engine ray.")
 
 

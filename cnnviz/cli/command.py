@@ -6,7 +6,6 @@ spread into single options on the command line and put together again before the
 
 from __future__ import annotations
 
-import copy
 import inspect
 import traceback
 from collections.abc import Callable
@@ -28,24 +27,20 @@ from cnnviz.errors import CnnvizError
 class Invocation:
     """The command as it was called: its name, every option's value, and those that were not left at their default.
 
-    ``given`` are the values as they were typed, whatever the command makes of them; ``typed`` are the parameters whose
-    values stand on the command line, not in the environment; ``jobs`` counts those begun.
+    ``typed`` are the parameters whose values stand on the command line, not in the environment, ``switched_off`` those
+    of them that turn off what is on by default.
     """
 
     command: str = ""
     values: dict[str, Any] = field(default_factory=dict)
     defaults: dict[str, Any] = field(default_factory=dict)
     option_names: dict[str, str] = field(default_factory=dict)
-    given: dict[str, Any] = field(default_factory=dict)
-    told: dict[str, Any] | None = None
     typed: set[str] = field(default_factory=set)
-    jobs: int = 0
+    switched_off: set[str] = field(default_factory=set)
 
     def parameters(self) -> dict[str, Any]:
         """The options that shape the result and differ from their defaults, by the name they are typed by (dashes
-        as underscores), as JSON can hold them; in a worker elsewhere as they were ``told``."""
-        if self.told is not None:
-            return self.told
+        as underscores), as JSON can hold them."""
         return {
             self.option_names.get(name, name): _portable(value)
             for name, value in self.values.items()
@@ -65,9 +60,6 @@ def _portable(value: Any) -> Any:
 current = Invocation()
 """The invocation being served; a process serves one."""
 
-
-served: dict[str, Callable[..., None]] = {}
-"""Every command by its name: called with all its options' values, it runs, and raises what goes wrong."""
 
 _options: dict[str, frozenset[str]] = {}
 
@@ -112,10 +104,12 @@ def _spread(function: Callable, name: str) -> Callable:
             parameters.append(parameter.replace(kind=inspect.Parameter.KEYWORD_ONLY, annotation=checked(kind)))
 
     def serve(**values: Any) -> None:
-        current.command, current.values, current.given = name, dict(values), copy.deepcopy(values)
-        current.jobs = 0
+        current.command, current.values = name, dict(values)
         console.configure(quiet=values.get("quiet", False), verbose=values.get("verbose", False))
         current.defaults = {p.name: p.default for p in parameters}
+        current.switched_off = {
+            key for key, value in values.items() if value is False and current.defaults[key] is True
+        }
         current.option_names = {p.name: _option_name(p) for p in parameters}
         filled = {key: kind(**{f.name: values.pop(f.name) for f in fields(kind)}) for key, kind in groups.items()}
         function(**filled, **values)
@@ -125,7 +119,6 @@ def _spread(function: Callable, name: str) -> Callable:
         current.typed = {name for name, source in sources.items() if source and source.name == "COMMANDLINE"}
         with_exit_codes(lambda: serve(**values), debug=values.get("debug", False))
 
-    served[name] = serve
     _options[name] = frozenset(map(_option_name, parameters))
     call.__name__ = function.__name__
     call.__doc__ = function.__doc__

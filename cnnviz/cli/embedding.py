@@ -15,7 +15,7 @@ from cnnviz.cli.folderjob import Album
 from cnnviz.cli.inputs import Source
 from cnnviz.cli.job import Result
 from cnnviz.cli.options import StoreOptions
-from cnnviz.cli.survey import Survey, framing, home, survey
+from cnnviz.cli.survey import FeatureSpec, Survey, home, survey
 from cnnviz.errors import UsageError
 from cnnviz.figures.captions import percent
 from cnnviz.runtime.paths import is_folder
@@ -51,13 +51,13 @@ class Mapping:
     def draw(self, network: Network, album: Album, store: StoreOptions, seed: int, *, parquet: bool) -> Result:
         """Describe all pictures, lay them out, and draw."""
         from cnnviz.features import feature_layer
-        from cnnviz.features.collection import features_aspect, looks_aspect, predictions
+        from cnnviz.features.collection import predictions
 
-        place, frame = home(store), framing(album.options, network)
+        place = home(store)
         layer = self.layer or feature_layer(network)
-        features = features_aspect(network, layer, place, frame, half=self.half, seed=seed)
-        looks = looks_aspect(place, album.options.background)
-        found = survey(album, network, [features, looks], store)
+        specs = [FeatureSpec("features", layer, self.half), FeatureSpec("thumbnails")]
+        found = survey(album, network, specs, store, seed)
+        features, looks = found.aspects
         projection, shown, places = self._project(features, found.keys, place, seed)
         guesses = [(network.label(index), p) for index, p in predictions(features, found.keys)]
         kinds = self._kinds(found.sources, [label for label, _ in guesses])
@@ -227,20 +227,14 @@ def _path(source: Source) -> Path:
 def index(network: Network, album: Album, layer: str | None, half: bool, store: StoreOptions, seed: int) -> Result:
     """Fill the store and tell what that took."""
     from cnnviz.features import feature_layer
-    from cnnviz.features.collection import features_aspect, looks_aspect
     from cnnviz.features.contents import Contents
 
-    place, frame = home(store), framing(album.options, network)
-    layer = layer or feature_layer(network)
-    aspects = [
-        features_aspect(network, layer, place, frame, half=half, seed=seed),
-        looks_aspect(place, album.options.background),
-    ]
-    found = survey(album, network, aspects, store)
+    place, layer = home(store), layer or feature_layer(network)
+    found = survey(album, network, [FeatureSpec("features", layer, half), FeatureSpec("thumbnails")], store, seed)
     folders = [Path(name) for name in album.options.images or [] if is_folder(name)]
     contents = Contents(place.folder, place.on_rebuilt)
     gone = sum(contents.forget_missing(folder) for folder in folders)
-    size = sum(aspect.store.size() for aspect in aspects)
+    size = sum(aspect.store.size() for aspect in found.aspects)
     facts = {
         "layer": layer,
         "pictures": len(found.sources),

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
-from cnnviz.cli import console, inputs, replay
+from cnnviz.cli import console, inputs
 from cnnviz.cli.command import current
 from cnnviz.cli.inputs import STDIN, Source
 from cnnviz.cli.job import ImageJob, Result, about
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 class Album:
     """All pictures of a command at once: the files, and the exit codes of those that could not be read.
 
-    ``job`` is the command's, where workers may help it; ``is_replayed``: this is one of them.
+    ``job`` is the command's, where workers may help it.
     """
 
     name: str
@@ -41,7 +41,6 @@ class Album:
     options: InputOptions
     failures: list[int] = field(default_factory=list)
     job: FolderJob | None = None
-    is_replayed: bool = False
 
     @staticmethod
     def of(options: InputOptions) -> Album:
@@ -128,8 +127,6 @@ class FolderJob(NetworkJob):
 
     def __call__(self, make: Callable[[Network, Album], Result]) -> None:  # type: ignore[override]
         """Write what ``make`` makes of the pictures; exits with 1 if it left any out."""
-        if replay.keeps(self, make):  # type: ignore[arg-type]
-            return
         console.configure(quiet=self.run.quiet, verbose=self.run.verbose)
         album = Album.of(self.input)
         album.job = self

@@ -8,12 +8,11 @@ from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from cnnviz.cli import replay
-from cnnviz.cli.cluster import Carried, Order, hired
-from cnnviz.cli.folderjob import Album
+from cnnviz.cli.cluster import Carried, WorkerSpec, hired
 from cnnviz.cli.inputs import Source
 from cnnviz.cli.job import read_picture
 from cnnviz.cli.options import EngineOptions, StoreOptions
+from cnnviz.cli.survey import FeatureSpec, framing, home
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -42,17 +41,17 @@ Gathered = tuple[list[list["Entry"]], dict[str, Exception]]
 
 @dataclass(frozen=True)
 class SurveyOrder:
-    """What a worker is told once."""
+    """Sent once to each worker that computes features."""
 
-    order: Order
+    worker: WorkerSpec
+    specs: Sequence[FeatureSpec]
+    store: StoreOptions
 
     def __call__(self) -> tuple[None, Callable[[Sequence[Piece]], Gathered]]:
-        import torch
-
-        torch.set_num_threads(self.order.threads)
-        job, make, network, _ = self.order.found()
-        album = Album("", [], job.input)  # type: ignore[arg-type]
-        aspects = replay.aspects_of(make, network, album)
+        job = self.worker.job
+        network, _ = self.worker.load()
+        place, frame = home(self.store), framing(job.input, network)  # type: ignore[arg-type]
+        aspects = [spec.build(network, place, frame, job.run.seed) for spec in self.specs]
 
         def read(source: Path | Source) -> tuple[Image, Tensor]:
             assert isinstance(source, Source)
@@ -95,6 +94,7 @@ def remote_fill(
     job: FolderJob,
     network: Network,
     sources: dict[str, Source],
+    specs: Sequence[FeatureSpec],
     aspects: Sequence[Aspect],
     on_step: OnStep,
     store: StoreOptions,
@@ -114,7 +114,7 @@ def remote_fill(
     tasks = [todo[start : start + size] for start in range(0, len(todo), size)]
 
     def setup(threads: int) -> SurveyOrder:
-        return SurveyOrder(Order.of(job, network.name, threads))
+        return SurveyOrder(WorkerSpec(job, None, network.name, threads), specs, store)
 
     with hired(job.run, job.network.device, len(tasks), setup, _packed) as workers:
         workers.start()
@@ -135,15 +135,12 @@ def _packed(pieces: Sequence[Piece]) -> list[Piece]:
 
 @dataclass(frozen=True)
 class LessonOrder:
-    """What a worker is told once that computes parts of a lesson about many pictures."""
+    """Sent once to each worker that computes parts of a lesson about many pictures."""
 
-    order: Order
+    worker: WorkerSpec
 
     def __call__(self) -> tuple[None, Callable[[Part], Tensor]]:
-        import torch
-
-        torch.set_num_threads(self.order.threads)
-        _, _, network, _ = self.order.found()
+        network, _ = self.worker.load()
         return None, lambda part: part(network).cpu()
 
 
@@ -153,7 +150,7 @@ def parts_elsewhere(job: FolderJob, network: Network, count: int) -> Iterator[Co
     assert isinstance(job.run, EngineOptions)
 
     def setup(threads: int) -> LessonOrder:
-        return LessonOrder(Order.of(job, network.name, threads))
+        return LessonOrder(WorkerSpec(job, None, network.name, threads))
 
     with hired(job.run, job.network.device, count, setup, _in_memory) as workers:
         workers.start()

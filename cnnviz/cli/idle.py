@@ -23,5 +23,4 @@ def idle(*names: str, when: bool = True, why: str) -> None:
 def _spelled(name: str) -> str:
     """The option as it is typed: ``--no-carry`` where that is what was chosen."""
     option = current.option_names[name].replace("_", "-")
-    is_off = current.given[name] is False and current.defaults[name] is True
-    return f"--no-{option}" if is_off else f"--{option}"
+    return f"--no-{option}" if name in current.switched_off else f"--{option}"

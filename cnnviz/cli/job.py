@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from cnnviz import __version__
-from cnnviz.cli import console, inputs, outputs, replay
+from cnnviz.cli import console, inputs, outputs
 from cnnviz.cli.command import current
 from cnnviz.cli.hints import message_with_hint
 from cnnviz.cli.idle import idle
@@ -105,13 +105,10 @@ class ImageJob:
     companions: Sequence[str] = ()
     watch: Watch | None = None
     suffix: str = ".png"
-    number: int = field(default=0, init=False)
     remark: str | None = field(default=None, init=False)
 
     def __call__(self, explain: Explain) -> None:
         """Run ``explain`` over all pictures; exits with 1 (or 4, out of memory) if any failed."""
-        if replay.keeps(self, explain):
-            return
         console.configure(quiet=self.run.quiet, verbose=self.run.verbose)
         shard = inputs.shard(self.input)
         sources = inputs.expand(self.input)
@@ -181,7 +178,7 @@ class ImageJob:
             from cnnviz.cli.cluster import ray_bench
 
             signals.work_started = True
-            with ray_bench(self, model, len(items)) as bench:
+            with ray_bench(self, explain, model, len(items)) as bench:
                 yield bench
             return
         network = self.load(model)

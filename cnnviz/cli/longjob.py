@@ -43,11 +43,13 @@ class Watch:
     """An ``on_step`` callback. ``finish`` turns pixels so far into the picture that is shown for them.
 
     A job of several pictures sets ``sheet``, which gives the sheet of those ``done`` and, if any, the one begun;
-    ``state`` is the file from which an interrupted run can be gone on with, once it is written.
+    ``state`` is the file from which an interrupted run can be gone on with, once it is written; ``resume`` says that
+    this run goes on from it.
     """
 
     options: LongOptions
     finish: Callable[[Tensor], Image] = _as_photo
+    resume: bool = False
     sheet: Callable[[Image | None], Image] | None = field(default=None, init=False)
     done: list[str] = field(default_factory=list, init=False)
     state: Path | None = field(default=None, init=False)

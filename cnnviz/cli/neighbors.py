@@ -13,7 +13,7 @@ from cnnviz.cli.folderjob import Album
 from cnnviz.cli.inputs import Source
 from cnnviz.cli.job import Picture, Result, read_picture
 from cnnviz.cli.options import StoreOptions
-from cnnviz.cli.survey import framing, home, survey
+from cnnviz.cli.survey import FeatureSpec, framing, home, survey
 from cnnviz.errors import ImageError
 from cnnviz.figures.captions import three_digits
 
@@ -43,17 +43,13 @@ class Neighborhood:
     ) -> Neighborhood:
         """Compute, or take from the store, what is to be known of the album's pictures."""
         from cnnviz.features import feature_layer
-        from cnnviz.features.collection import features_aspect, looks_aspect
 
         layer = layer or feature_layer(network)
         place = home(store)
         frame = framing(album.options, network)
-        aspects = [
-            features_aspect(network, layer, place, frame, half=half, seed=seed),
-            looks_aspect(place, album.options.background),
-        ]
-        found = survey(album, network, aspects, store)
-        vectors, pixels = (aspect.store.vectors(found.keys) for aspect in aspects)
+        specs = [FeatureSpec("features", layer, half), FeatureSpec("thumbnails")]
+        found = survey(album, network, specs, store, seed)
+        vectors, pixels = (aspect.store.vectors(found.keys) for aspect in found.aspects)
         indexes = place.place("index", {"keys": found.keys, **frame.facts(network, layer, seed), "half": half})
         return Neighborhood(album, found.sources, layer, vectors, pixels, indexes)
 

@@ -56,16 +56,19 @@ class Painter:
     resume: bool
     sweep: Sweep | None
     is_usual_size: bool = False
-    _photos: list[Image] = field(default_factory=list, init=False)
+    _photos: dict[Path, Image] = field(default_factory=dict, init=False)
 
     def read(self) -> None:
-        """Read the style pictures and look at all masks, before any work is done for them."""
-        self._photos = [self._photo(style.path) for style in self.styles]
+        """Read the style pictures and all masks before any work is done for them, and wherever that is done."""
+        from cnnviz.imaging.image_io import read_pil_image
+
+        first = [] if self.init in ("content", "noise") else [Path(self.init)]
+        for path in [*(style.path for style in self.styles), *self.masks, *self.style_masks, *first]:
+            photo = read_pil_image(path, background=self.input.background, max_pixels=self.input.max_pixels)
+            self._photos[path] = photo
         for path in (*self.masks, *self.style_masks):
-            if self._photo(path).convert("L").getextrema()[1] == 0:
+            if self._photos[path].convert("L").getextrema()[1] == 0:
                 raise UsageError(f"The mask '{path}' is black all over: it leaves nothing to paint.")
-        if self.init not in ("content", "noise"):
-            self._photo(Path(self.init))
 
     def __call__(self, net: Network, picture: Picture) -> Result:
         from cnnviz.imaging.pixels import to_pil_image
@@ -92,16 +95,16 @@ class Painter:
 
         settings = {**self.settings, **changes}
         if self.init not in ("content", "noise"):
-            settings["init"] = to_pixels(self._photo(Path(self.init)))
+            settings["init"] = to_pixels(self._photos[Path(self.init)])
         height, width = picture.pixels.shape[2:]
         crop = net.spec.crop.at(height) if self.input.crop else None
         transfer = StyleTransfer(
             net,
             picture.pixels,
-            [to_pixels(photo) for photo in self._photos],
+            [to_pixels(self._photos[style.path]) for style in self.styles],
             [style.weight for style in self.styles],
-            [mask_of(self._photo(path), (height, width), crop) for path in self.masks] or None,
-            [mask_of(self._photo(path)) for path in self.style_masks] or None,
+            [mask_of(self._photos[path], (height, width), crop) for path in self.masks] or None,
+            [mask_of(self._photos[path]) for path in self.style_masks] or None,
             StyleSettings(**settings),
             self.seed,
         )
@@ -141,11 +144,6 @@ class Painter:
         height, width = picture.pixels.shape[2:]
         losses = {"losses": _rounded(terms)} if terms else {}
         return {"styles": [str(style) for style in self.styles], "width": width, "height": height, **losses}
-
-    def _photo(self, path: Path) -> Image:
-        from cnnviz.imaging.image_io import read_pil_image
-
-        return read_pil_image(path, background=self.input.background, max_pixels=self.input.max_pixels)
 
 
 def _tell_idle_here(net: Network, transfer: StyleTransfer) -> None:

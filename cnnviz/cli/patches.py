@@ -10,7 +10,7 @@ from cnnviz.cli.folderjob import Album
 from cnnviz.cli.inputs import Source
 from cnnviz.cli.job import Picture, Result, read_picture
 from cnnviz.cli.options import StoreOptions
-from cnnviz.cli.survey import framing, home, survey
+from cnnviz.cli.survey import FeatureSpec, survey
 from cnnviz.figures.captions import three_digits
 
 if TYPE_CHECKING:
@@ -50,16 +50,14 @@ def patch_sheet(
     seed: int,
 ) -> Result:
     """Find and draw the patches; ``channels`` None takes those that few pictures excite most."""
-    from cnnviz.features.collection import peaks_aspect
     from cnnviz.features.maps import map_layer
     from cnnviz.features.peaks import check_channels
 
     maps = map_layer(network, layer)
     check_channels(channels or [], maps.channels, layer)
-    aspect = peaks_aspect(network, maps, home(store), framing(album.options, network), seed)
-    found = survey(album, network, [aspect], store)
+    found = survey(album, network, [FeatureSpec("peaks", layer)], store, seed)
     sources = dict(zip(found.keys, found.sources, strict=True))
-    strongest = _strongest(aspect, list(sources), channels or list(range(maps.channels)), top)
+    strongest = _strongest(found.aspects[0], list(sources), channels or list(range(maps.channels)), top)
     cutter = _Cutter(network, album, maps, guided)
     rows = {
         channel: [cutter.cut(channel, place, sources[place.picture]) for place in strongest[channel]]

@@ -198,7 +198,7 @@ def register(app: typer.Typer) -> None:
             "tile": tile_side(input.tile),
             **({"init": init} if init in ("content", "noise") else {}),
         }
-        watch = Watch(long)
+        watch = Watch(long, resume=resume)
         swept = Sweep.parse(sweep) if sweep else None
         _tell_idle(settings, swept.name if swept else None)
         if swept and resume:

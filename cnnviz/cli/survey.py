@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from cnnviz.cli import console, replay
+from cnnviz.cli import console
 from cnnviz.cli.folderjob import Album
 from cnnviz.cli.inputs import Source
 from cnnviz.cli.job import read_picture
@@ -24,13 +24,40 @@ if TYPE_CHECKING:
     from cnnviz.runtime.progress import Step
 
 
+@dataclass(frozen=True)
+class FeatureSpec:
+    """What is to be known of every picture, as plain values, of which each process builds its own ``Aspect``.
+
+    ``kind`` is ``features`` (a layer's pooled features, in 16 bits where ``half``), ``peaks`` (each channel's strongest
+    position) or ``thumbnails`` (32×32 pixels and a thumbnail, which no layer has a part in).
+    """
+
+    kind: str
+    layer: str = ""
+    half: bool = False
+
+    def build(self, network: Network, place: Home, frame: Framing, seed: int) -> Aspect:
+        from cnnviz.features import collection
+        from cnnviz.features.maps import map_layer
+
+        if self.kind == "features":
+            return collection.features_aspect(network, self.layer, place, frame, half=self.half, seed=seed)
+        if self.kind == "peaks":
+            return collection.peaks_aspect(network, map_layer(network, self.layer), place, frame, seed)
+        return collection.looks_aspect(place, frame.background)
+
+
 @dataclass
 class Survey:
-    """The pictures that could be read, each with the key of its content, and how much had to be computed."""
+    """The pictures that could be read, each with the key of its content, and how much had to be computed.
+
+    ``aspects`` are those asked for, in their order.
+    """
 
     sources: list[Source]
     keys: list[str]
     filling: Filling
+    aspects: list[Aspect]
 
 
 def home(store: StoreOptions) -> Home:
@@ -51,20 +78,19 @@ def framing(options: InputOptions, network: Network) -> Framing:
     return Framing(size, options.crop, options.background)
 
 
-def survey(album: Album, network: Network, aspects: Sequence[Aspect], store: StoreOptions) -> Survey:
-    """See that ``aspects`` of all pictures are stored; unreadable pictures are told of and left out.
+def survey(album: Album, network: Network, specs: Sequence[FeatureSpec], store: StoreOptions, seed: int) -> Survey:
+    """See that ``specs`` of all pictures are stored; unreadable pictures are told of and left out.
 
     ImageError where not one could be read.
     """
     from cnnviz.features.contents import Contents
 
-    if album.is_replayed:
-        raise replay.SurveyedError(aspects)
-    place = home(store)
+    place, frame = home(store), framing(album.options, network)
+    aspects = [spec.build(network, place, frame, seed) for spec in specs]
     known = Contents(place.folder, place.on_rebuilt).keys([_path(source) for source in album.sources])
     files = {key: source for source, key in zip(album.sources, known, strict=True) if key}
     with _progress() as on_step:
-        filling = _filled(album, network, files, aspects, on_step, store)
+        filling = _filled(album, network, files, specs, aspects, on_step, store)
     sources, keys = [], []
     for source, key in zip(album.sources, known, strict=True):
         error = filling.failed.get(key) if key else _why_unreadable(source, network, album.options)
@@ -75,13 +101,14 @@ def survey(album: Album, network: Network, aspects: Sequence[Aspect], store: Sto
             keys.append(key)
     if not sources:
         raise ImageError(f"None of the {len(album.sources)} pictures could be read.")
-    return Survey(sources, keys, filling)
+    return Survey(sources, keys, filling, aspects)
 
 
 def _filled(
     album: Album,
     network: Network,
     files: dict[str, Source],
+    specs: Sequence[FeatureSpec],
     aspects: Sequence[Aspect],
     on_step: Callable[[Step], None],
     store: StoreOptions,
@@ -94,7 +121,7 @@ def _filled(
     if job is not None and isinstance(job.run, EngineOptions) and job.run.engine is EngineName.ray:
         from cnnviz.cli.gathering import remote_fill
 
-        return remote_fill(job, network, files, aspects, on_step, store)
+        return remote_fill(job, network, files, specs, aspects, on_step, store)
     paths = {key: _path(source) for key, source in files.items()}
     reader = _reader(network, album.options)
     use_single_arena(network.device)  # the threads that read would each keep what they freed

@@ -196,7 +196,7 @@ def register(app: typer.Typer) -> None:
         }
         current.values["resume"] = False  # how it came about is no part of the recipe
         output.skip_existing = output.skip_existing or resume
-        watch = Watch(long)
+        watch = Watch(long, resume=resume)
         weaver = Weaver(method, input.size, window, settings, run.seed, watch, resume, strip)
         ImageJob("texture", network, input, run, output, watch=watch)(weaver)
 
