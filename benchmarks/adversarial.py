@@ -19,7 +19,7 @@ import cnnviz
 from benchmarks.photos import Plain, photo
 from benchmarks.row import Row
 from benchmarks.running import Setting, installed, operations, parser, setting, show
-from cnnviz.network import Network
+from cnnviz.network.network import Network
 
 NETWORKS = ("squeezenet1_1", "resnet18")
 EPSILON, STEP, STEPS = 8 / 255, 2 / 255, 10

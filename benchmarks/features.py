@@ -33,7 +33,7 @@ from cnnviz.features.collection import Framing, Home, features_aspect, fill, loo
 from cnnviz.features.contents import Contents
 from cnnviz.imaging.image_io import read_pil_image
 from cnnviz.imaging.pixels import to_pixels
-from cnnviz.network import Network
+from cnnviz.network.network import Network
 
 SAMPLES = Path(__file__).parents[1] / "sample_images"
 BATCH = 16

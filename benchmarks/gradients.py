@@ -22,7 +22,7 @@ from benchmarks.row import Row
 from benchmarks.running import Setting, operations, parser, setting, show
 from cnnviz.attribution.cam import last_spatial_layer
 from cnnviz.attribution.gradients import pixel_gradient
-from cnnviz.network import Network
+from cnnviz.network.network import Network
 
 NETWORKS = ("squeezenet1_1", "resnet18")
 SAMPLES, BATCH, TARGET = 16, 8, 285

@@ -16,7 +16,7 @@ import cnnviz
 from benchmarks.photos import Plain, photo
 from benchmarks.row import Row
 from benchmarks.running import Setting, parser, setting, show
-from cnnviz.network import Network
+from cnnviz.network.network import Network
 
 SIZES = (224, 448, 896)
 PICTURES = (1, 4, 16)

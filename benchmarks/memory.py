@@ -22,7 +22,7 @@ from benchmarks.memory_use import held, peak_beyond, told_by
 from benchmarks.photos import photo
 from benchmarks.row import Row
 from benchmarks.running import Setting, parser, setting, show
-from cnnviz.network import Network
+from cnnviz.network.network import Network
 from cnnviz.style.model_file import BUNDLED_FILE, load_fast_style
 
 SIZES = (512, 1024, 2048)

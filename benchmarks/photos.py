@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 import cnnviz
-from cnnviz.network import Network
+from cnnviz.network.network import Network
 
 SAMPLES = Path(__file__).parents[1] / "sample_images"
 

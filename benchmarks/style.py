@@ -26,7 +26,8 @@ from benchmarks.running import Setting, operations, parser, setting, show
 from benchmarks.timing import interleaved
 from cnnviz.imaging.pixels import to_pil_image, to_pixels
 from cnnviz.network.network_transforms import with_average_pooling
-from cnnviz.style import StyleSettings, StyleTransfer
+from cnnviz.style.settings import StyleSettings
+from cnnviz.style.transfer import StyleTransfer
 from cnnviz.synthesis.feature_statistics import gram_distance, moments, relative_error
 from cnnviz.synthesis.multiscale import resize
 from cnnviz.synthesis.optimization import ImageOptimizer

@@ -20,10 +20,11 @@ import torch
 import cnnviz
 from benchmarks.row import Row
 from benchmarks.running import Setting, installed, operations, parser, setting, show
-from cnnviz.network import Network
+from cnnviz.network.network import Network
 from cnnviz.runtime.memory import tune_malloc
-from cnnviz.synthesis import Adam, Channels, Classes, ImageOptimizer
-from cnnviz.synthesis.objectives import make_score
+from cnnviz.synthesis.objectives import Channels, Classes, make_score
+from cnnviz.synthesis.optimization import ImageOptimizer
+from cnnviz.synthesis.optimizers import Adam
 from cnnviz.synthesis.recipes import VisualizationObjective, lucid
 
 STEPS = 12

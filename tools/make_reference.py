@@ -90,8 +90,8 @@ def api_page() -> str:
         "",
     ]
     homes: dict[str, list[str]] = {}
-    for name, home in cnnviz._HOME_OF.items():
-        homes.setdefault(".".join(home.split(".")[:2]), []).append(name)
+    for name in cnnviz.__all__:
+        homes.setdefault(".".join(_defined_in(name).split(".")[:2]), []).append(name)
     for room in sorted(homes, key=lambda room: list(_ROOMS).index(room) if room in _ROOMS else len(_ROOMS)):
         lines += [f"## {_ROOMS.get(room, room)}", ""]
         for name in homes[room]:

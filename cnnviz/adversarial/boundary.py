@@ -8,7 +8,7 @@ from torch import Tensor
 from cnnviz.adversarial import norms
 from cnnviz.adversarial.objective import Label, Through, identity, labels_of, scores_of
 from cnnviz.imaging.checks import differentiable, gradients, require_in_range
-from cnnviz.network import Network
+from cnnviz.network.network import Network
 from cnnviz.runtime.precision import gradients_of
 
 

@@ -8,7 +8,7 @@ from torch import Tensor
 from cnnviz.adversarial import norms
 from cnnviz.adversarial.objective import Label, Through, identity, labels_of, loss_gradient
 from cnnviz.imaging.checks import require_in_range
-from cnnviz.network import Network
+from cnnviz.network.network import Network
 from cnnviz.runtime.progress import OnStep, Step
 
 

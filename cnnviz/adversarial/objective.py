@@ -9,8 +9,8 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from cnnviz.imaging.checks import differentiable, gradients
-from cnnviz.network import Network, checks
-from cnnviz.network.network import Prediction
+from cnnviz.network import checks
+from cnnviz.network.network import Network, Prediction
 from cnnviz.network.targets import Target, find_classes
 from cnnviz.runtime.precision import gradients_of
 

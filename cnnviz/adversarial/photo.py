@@ -18,8 +18,7 @@ from cnnviz.adversarial.objective import answers, verdicts
 from cnnviz.adversarial.reading import Reading
 from cnnviz.errors import ImageError, UsageError
 from cnnviz.imaging.pixels import to_pil_image, to_pixels
-from cnnviz.network import Network
-from cnnviz.network.network import Prediction
+from cnnviz.network.network import Network, Prediction
 from cnnviz.runtime.progress import OnStep
 
 METHODS = ("fgsm", "iterative", "ascent", "deepfool")

@@ -26,8 +26,8 @@ Size = int | tuple[int, int]
 class Reading:
     """How the network gets to see a photo.
 
-    ``size``, ``crop``: as ``cnnviz.imaging.to_pixels`` takes them (the shorter side, or height and width; the central
-    square only); ``jpeg``: the quality with which somebody saves it as JPEG afterwards, 1 to 100, None if nobody does;
+    ``size``, ``crop``: as ``to_pixels`` takes them (the shorter side, or height and width; the central square
+    only); ``jpeg``: the quality with which somebody saves it as JPEG afterwards, 1 to 100, None if nobody does;
     ``format``: the extension of the file it is written to. A ``.jpg`` is written with the quality of ``jpeg``.
     """
 

@@ -16,7 +16,7 @@ from cnnviz.adversarial.boundary import deepfool
 from cnnviz.adversarial.objective import scores_of
 from cnnviz.errors import UsageError
 from cnnviz.imaging.checks import differentiable, gradients, require_in_range, require_pixels
-from cnnviz.network import Network
+from cnnviz.network.network import Network
 from cnnviz.runtime.memory import in_batches_that_fit
 from cnnviz.runtime.precision import gradients_of
 from cnnviz.runtime.progress import OnStep, Step

@@ -14,7 +14,7 @@ from cnnviz.imaging.heatmap import smooth, upsample
 
 if TYPE_CHECKING:
     from cnnviz.attribution.targets import Target
-    from cnnviz.network import Network
+    from cnnviz.network.network import Network
 
 _PART, _HOLE = 0.15, 0.005
 """Parts below this share of the largest are dropped, gaps below this share of the image filled."""

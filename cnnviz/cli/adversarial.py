@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from cnnviz.adversarial.photo import Attack, Fooled
     from cnnviz.adversarial.reading import Reading
-    from cnnviz.network import Network
+    from cnnviz.network.network import Network
 
 
 _SURE = 0.99

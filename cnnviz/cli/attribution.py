@@ -37,8 +37,7 @@ from cnnviz.errors import UsageError
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from cnnviz.network import Network
-    from cnnviz.network.network import Prediction
+    from cnnviz.network.network import Network, Prediction
 
 
 _OVERLAY_BLUR = 2.0

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from cnnviz.attribution.faithfulness import RandomizationStep
     from cnnviz.figures.faithfulness import FaithfulnessCurves
-    from cnnviz.network import Network
+    from cnnviz.network.network import Network
 
 SUFFIX = ".check.png"
 

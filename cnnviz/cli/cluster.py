@@ -22,7 +22,7 @@ from cnnviz.errors import ImageError, UsageError
 if TYPE_CHECKING:
     from cnnviz.cli.job import Bench, Explain, ImageJob
     from cnnviz.cli.options import EngineOptions
-    from cnnviz.network import Network
+    from cnnviz.network.network import Network
     from cnnviz.network.spec import WeightsInfo
     from cnnviz.runtime.executors.ray import Cluster, WorkerResources, Workers
     from cnnviz.runtime.executors.task_result import TaskResults

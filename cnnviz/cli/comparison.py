@@ -28,7 +28,7 @@ from cnnviz.cli.outputs import Destination
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-    from cnnviz.network import Network
+    from cnnviz.network.network import Network
 
 _ONE_ROW = 4  # tiles that stand side by side
 _TILE = 260  # pixels, the height of a map on the sheet

@@ -15,7 +15,7 @@ from cnnviz.cli.outputs import require_files
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-    from cnnviz.network import Network
+    from cnnviz.network.network import Network
 
 MASK, CUTOUT, OVERLAY = COMPANIONS = (".mask.png", ".cutout.png", ".overlay.png")
 GrabcutOption = Annotated[

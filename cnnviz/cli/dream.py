@@ -20,7 +20,7 @@ from cnnviz.errors import UsageError
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from cnnviz.network import Network
+    from cnnviz.network.network import Network
     from cnnviz.runtime.progress import OnStep
     from cnnviz.synthesis.deepdream import DreamTarget
 

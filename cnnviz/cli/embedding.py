@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from cnnviz.features.collection import Aspect, Home
     from cnnviz.features.layout import Places
     from cnnviz.features.projection import Projection
-    from cnnviz.network import Network
+    from cnnviz.network.network import Network
 
 _MOST_IN_SCATTER = 20_000
 """Thumbnails of a scatter map; more would each be smaller than can be seen."""
@@ -50,8 +50,8 @@ class Mapping:
 
     def draw(self, network: Network, album: Album, store: StoreOptions, seed: int, *, parquet: bool) -> Result:
         """Describe all pictures, lay them out, and draw."""
-        from cnnviz.features import feature_layer
         from cnnviz.features.collection import predictions
+        from cnnviz.features.vectors import feature_layer
 
         place = home(store)
         layer = self.layer or feature_layer(network)
@@ -88,10 +88,9 @@ class Mapping:
         """The projection and layout of this very set of pictures, kept like all else, and which of them are shown."""
         import numpy as np
 
-        from cnnviz.features import project
         from cnnviz.features.layout import MOST_IN_GRID, Places, grid_places, scatter_places
         from cnnviz.features.memo import remembered
-        from cnnviz.features.projection import Projection
+        from cnnviz.features.projection import Projection, project
 
         most = MOST_IN_GRID if self.layout == "grid" else _MOST_IN_SCATTER
         shown = list(range(len(keys))) if len(keys) <= most else [n * len(keys) // most for n in range(most)]
@@ -226,8 +225,8 @@ def _path(source: Source) -> Path:
 
 def index(network: Network, album: Album, layer: str | None, half: bool, store: StoreOptions, seed: int) -> Result:
     """Fill the store and tell what that took."""
-    from cnnviz.features import feature_layer
     from cnnviz.features.contents import Contents
+    from cnnviz.features.vectors import feature_layer
 
     place, layer = home(store), layer or feature_layer(network)
     found = survey(album, network, [FeatureSpec("features", layer, half), FeatureSpec("thumbnails")], store, seed)

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from cnnviz.features.activations import ActivationGrid
     from cnnviz.features.filters import FilterGrid
-    from cnnviz.network import Network
+    from cnnviz.network.network import Network
 
 ChannelsOption = Annotated[
     str | None,
@@ -55,10 +55,10 @@ def register(app: typer.Typer) -> None:
         shared_scale: SharedScaleOption = False,
     ) -> None:
         """Show a convolution's kernels: the first layer's in colour, deeper ones in grey, input by output."""
-        from cnnviz import features
+        from cnnviz.features.filters import filter_grid
 
         def make(net: Network) -> Result:
-            found = features.filter_grid(net, layer, shared_scale=shared_scale)
+            found = filter_grid(net, layer, shared_scale=shared_scale)
             idle("limit", when=found.colour or found.shape[1] == 1, why=f"on {found.layer}, which is shown whole")
             facts = {"layer": found.layer, "shape": found.shape}
             return Result(facts=facts, image=_filter_sheet(found, net, limit), target=found.layer)
@@ -87,14 +87,14 @@ def register(app: typer.Typer) -> None:
         colormap: ColormapOption = None,
     ) -> None:
         """Show a layer's feature maps: the strongest channels in grey, or chosen ones in colour on the photo."""
-        from cnnviz import features
+        from cnnviz.features.activations import activation_grid
 
         chosen = channel_list(channels) if channels else None
         idle("top", "shared_scale", when=chosen is not None, why="with --channels")
 
         def explain(net: Network, picture: Picture) -> Result:
             shown = layer or middle_layer(net)
-            found = features.activation_grid(net, picture.pixels, shown)
+            found = activation_grid(net, picture.pixels, shown)
             which = _known_channels(chosen, found) if chosen else found.order[:top].tolist()
             if chosen:
                 image = _overlay_sheet(found, which, picture, net, colormap)

@@ -26,7 +26,7 @@ from cnnviz.runtime.paths import is_folder, path_exists
 
 if TYPE_CHECKING:
     from cnnviz.cli.longjob import Watch
-    from cnnviz.network import Network
+    from cnnviz.network.network import Network
 
 
 @dataclass

@@ -18,7 +18,7 @@ from cnnviz.errors import UsageError
 from cnnviz.runtime.paths import is_folder, path_exists
 
 if TYPE_CHECKING:
-    from cnnviz.network import Network
+    from cnnviz.network.network import Network
 
 
 class Metric(str, Enum):

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from cnnviz.cli.folderjob import FolderJob
     from cnnviz.features.collection import Aspect, Filling
     from cnnviz.features.store import Entry
-    from cnnviz.network import Network
+    from cnnviz.network.network import Network
     from cnnviz.runtime.progress import OnStep
 
 

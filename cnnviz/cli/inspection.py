@@ -20,7 +20,7 @@ from cnnviz.cli.idle import idle
 from cnnviz.cli.options import LARGEST_SIDE, NetworkOptions, RunOptions
 
 if TYPE_CHECKING:
-    from cnnviz.network import Layer
+    from cnnviz.network.layers import Layer
 
 
 def register(app: typer.Typer) -> None:

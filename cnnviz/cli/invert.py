@@ -20,7 +20,7 @@ from cnnviz.figures.captions import three_digits
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-    from cnnviz.network import Network
+    from cnnviz.network.network import Network
 
 
 class OptimizerName(str, Enum):

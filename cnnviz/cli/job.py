@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
     from cnnviz.cli.longjob import Watch
     from cnnviz.imaging.image_io import ByteChunks
-    from cnnviz.network import Network
+    from cnnviz.network.network import Network
     from cnnviz.runtime.executors.task_result import Compute, Executor
 
 

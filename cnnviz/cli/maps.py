@@ -18,8 +18,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from cnnviz.figures.maps import MapStyle
-    from cnnviz.network import Network
-    from cnnviz.network.network import Prediction
+    from cnnviz.network.network import Network, Prediction
 
 
 class View(str, Enum):

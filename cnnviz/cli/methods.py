@@ -13,7 +13,7 @@ from cnnviz.errors import UsageError
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from cnnviz.network import Network
+    from cnnviz.network.network import Network
 
 Compute = Callable[["Network", "Tensor", int, int], "Tensor"]
 """Network, pixels (1, 3, H, W), class index and seed -> a map (1, 1, H, W)."""

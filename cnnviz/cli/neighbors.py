@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from PIL.Image import Image
 
-    from cnnviz.network import Network
+    from cnnviz.network.network import Network
 
 Ranked = list[tuple[Source, float]]
 
@@ -42,7 +42,7 @@ class Neighborhood:
         network: Network, album: Album, layer: str | None, half: bool, store: StoreOptions, seed: int
     ) -> Neighborhood:
         """Compute, or take from the store, what is to be known of the album's pictures."""
-        from cnnviz.features import feature_layer
+        from cnnviz.features.vectors import feature_layer
 
         layer = layer or feature_layer(network)
         place = home(store)
@@ -55,8 +55,8 @@ class Neighborhood:
 
     def sheet(self, network: Network, picture: Picture, k: int, metric: str, index: str) -> Result:
         """Look for one picture; the very file asked for does not count as its own neighbour."""
-        from cnnviz.features import embed_images
         from cnnviz.features.looks import pixel_vector
+        from cnnviz.features.vectors import embed_images
 
         features = embed_images(network, picture.pixels, self.layer).numpy()
         pixels = pixel_vector(picture.photo)[None]
@@ -83,7 +83,7 @@ class Neighborhood:
         file: Path | None,
         scale: float = 1.0,
     ) -> Ranked:
-        from cnnviz.features import nearest_neighbors
+        from cnnviz.features.neighbors import nearest_neighbors
 
         indices, distances = nearest_neighbors(query, among, k + 1, metric, index=index, index_file=file)
         ranked = [(self.sources[i], float(d) * scale) for i, d in zip(indices[0], distances[0], strict=True)]

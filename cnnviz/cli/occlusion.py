@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
     from cnnviz.attribution.approximate_occlusion import ApproximationError
     from cnnviz.attribution.occlusion import OcclusionGrid
-    from cnnviz.network import Network
+    from cnnviz.network.network import Network
 
 
 class Fill(str, Enum):

@@ -22,9 +22,9 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from cnnviz.imaging.pixels import Crop
-    from cnnviz.network import Network
+    from cnnviz.network.network import Network
     from cnnviz.runtime.progress import Step
-    from cnnviz.style import StyleTransfer
+    from cnnviz.style.transfer import StyleTransfer
 
 _LARGER = 512  # pixels, the size whose time is told
 
@@ -91,7 +91,8 @@ class Painter:
 
     def _transfer(self, net: Network, picture: Picture, **changes: Any) -> StyleTransfer:
         from cnnviz.imaging.pixels import to_pixels
-        from cnnviz.style import StyleSettings, StyleTransfer
+        from cnnviz.style.settings import StyleSettings
+        from cnnviz.style.transfer import StyleTransfer
 
         settings = {**self.settings, **changes}
         if self.init not in ("content", "noise"):

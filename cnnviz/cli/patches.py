@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from cnnviz.features.maps import MapLayer
     from cnnviz.features.patch import Box
     from cnnviz.features.peaks import Found, Strongest
-    from cnnviz.network import Network
+    from cnnviz.network.network import Network
 
 _AT_ONCE = 4_096  # pictures whose peaks are in memory together
 _ROWS = 6  # channels shown if none are named

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     import torch
     from PIL.Image import Image
 
-    from cnnviz.network import Network
+    from cnnviz.network.network import Network
 
 
 @dataclass(frozen=True)

@@ -16,8 +16,9 @@ from cnnviz.cli.options import InputOptions, NetworkOptions, PageOptions, RunOpt
 from cnnviz.errors import ImageError, MemoryShortError
 
 if TYPE_CHECKING:
-    from cnnviz.network import Network
-    from cnnviz.report import Chapter, Page, Plan
+    from cnnviz.network.network import Network
+    from cnnviz.report.chapter import Chapter, Plan
+    from cnnviz.report.page import Page
 
 _FRAMING = ("size", "crop", "background", "weights", "labels", "mean", "std", "precision")
 """Parameters that every picture on the page has in common."""
@@ -68,7 +69,7 @@ def register(app: typer.Typer) -> None:
     ) -> None:
         """Tell all about some pictures on one page: predictions, every map, layers, a fooling example, the recipes."""
         from cnnviz.cli.methods import METHODS, chosen_methods
-        from cnnviz.report import Plan
+        from cnnviz.report.chapter import Plan
 
         wanted = chosen_methods(methods) if methods is not None else METHODS
         names = [name.strip() for name in layers.split(",") if name.strip()] if layers is not None else None
@@ -84,7 +85,7 @@ def _page(network: Network, album: Album, plan: Plan, seed: int, title: str) -> 
     """The page about all pictures that could be read; ImageError where there is none."""
     from cnnviz.cli.commandline import numbered
     from cnnviz.imaging.image_io import ByteChunks
-    from cnnviz.report import Page
+    from cnnviz.report.page import Page
 
     page = Page(network, numbered())
     told = _chapters(page, network, album, plan, seed)
@@ -100,7 +101,7 @@ def _page(network: Network, album: Album, plan: Plan, seed: int, title: str) -> 
 
 def _chapters(page: Page, network: Network, album: Album, plan: Plan, seed: int) -> Sequence[Mapping[str, Any]]:
     """Put each picture's chapter on the page; gives what ``--json`` tells of them."""
-    from cnnviz.report import picture_chapter
+    from cnnviz.report.chapter import picture_chapter
 
     told = []
     with console.progress(len(album.sources), "pictures") as advance:
@@ -122,7 +123,7 @@ def _chapters(page: Page, network: Network, album: Album, plan: Plan, seed: int)
 
 
 def _study(network: Network, picture: Picture, seed: int) -> Any:
-    from cnnviz.report import Study
+    from cnnviz.report.figures import Study
 
     recipe = recipe_of(network, [picture.source.named], seed)
     recipe["parameters"] = {key: value for key, value in recipe["parameters"].items() if key in _FRAMING}

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from lightning_fabric import Fabric
     from PIL.Image import Image
 
-    from cnnviz.network import Network
+    from cnnviz.network.network import Network
     from cnnviz.style.fast import FastStyleNetwork
     from cnnviz.style.training import FastStyleTraining
 

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from cnnviz.features.collection import Aspect, Filling, Framing, Home
-    from cnnviz.network import Network
+    from cnnviz.network.network import Network
     from cnnviz.runtime.progress import Step
 
 

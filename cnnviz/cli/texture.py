@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from PIL.Image import Image
     from torch import Tensor
 
-    from cnnviz.network import Network
+    from cnnviz.network.network import Network
 
 
 _OF_FEATURES = (

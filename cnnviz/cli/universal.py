@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
     from cnnviz.adversarial.universal import Computed
     from cnnviz.imaging.disk_images import DiskImages
-    from cnnviz.network import Network
+    from cnnviz.network.network import Network
 
 EXACT = ".safetensors"
 _EXAMPLES = 3

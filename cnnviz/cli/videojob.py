@@ -23,7 +23,7 @@ from cnnviz.runtime.paths import is_folder, path_exists
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-    from cnnviz.network import Network
+    from cnnviz.network.network import Network
     from cnnviz.runtime.executors.task_result import Compute
 
 VIDEO = ".mp4"

@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from PIL.Image import Image
     from torch import Tensor, nn
 
-    from cnnviz.network import Network
+    from cnnviz.network.network import Network
     from cnnviz.synthesis.objectives import Subject
 
 _LARGEST_LATENT = 1 << 24  # numbers, of a generator's code
@@ -287,7 +287,7 @@ def _starts(network: Network, wish: Wish) -> Tensor:
     import torch
 
     from cnnviz.errors import CnnvizError
-    from cnnviz.features import embed_images
+    from cnnviz.features.vectors import embed_images
     from cnnviz.imaging.pixels import to_pixels
     from cnnviz.synthesis.facet_init import facet_starts
 

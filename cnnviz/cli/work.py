@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from cnnviz.cli.job import ImageJob, Picture, Result
     from cnnviz.imaging.image_io import ByteChunks
-    from cnnviz.network import Network
+    from cnnviz.network.network import Network
     from cnnviz.network.spec import WeightsInfo
     from cnnviz.runtime.executors.task_result import Compute
 

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from cnnviz.errors import UsageError
-from cnnviz.network import Network
+from cnnviz.network.network import Network
 
 
 @dataclass(frozen=True)

@@ -24,7 +24,7 @@ from cnnviz.features.maps import MapLayer
 from cnnviz.features.peaks import channel_peaks
 from cnnviz.features.store import Entry, Store
 from cnnviz.features.vectors import embed_images, feature_layer, pooled
-from cnnviz.network import Network
+from cnnviz.network.network import Network
 from cnnviz.runtime.memory import in_batches_that_fit
 from cnnviz.runtime.prefetch import copied_ahead
 from cnnviz.runtime.progress import OnStep, Step

@@ -7,8 +7,8 @@ from typing import Any
 
 import torch
 
-from cnnviz.network import Network
 from cnnviz.network.geometry import ReceptiveField
+from cnnviz.network.network import Network
 from cnnviz.network.receptive_fields import receptive_fields
 from cnnviz.network.shapes import shapes_by_forward
 

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from cnnviz.errors import UsageError
-from cnnviz.network import Network
+from cnnviz.network.network import Network
 
 
 @dataclass(frozen=True)

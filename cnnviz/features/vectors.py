@@ -8,8 +8,8 @@ import torch
 from torch import Tensor, fx, nn
 
 from cnnviz.errors import UsageError
-from cnnviz.network import Network
 from cnnviz.network.graph import LAYER, depends_on_input
+from cnnviz.network.network import Network
 from cnnviz.network.operations import names, operation
 from cnnviz.runtime.memory import in_batches_that_fit
 

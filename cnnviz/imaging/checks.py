@@ -115,7 +115,7 @@ def _named(value: object) -> str:
 
 def _remedy(value: Any) -> str:
     if isinstance(value, Image.Image):
-        return "cnnviz.imaging.to_pixels(photo) makes them"
+        return "cnnviz.imaging.pixels.to_pixels(image) makes them"
     if isinstance(value, np.ndarray):
         if value.ndim == 4:
             axes = ".permute(0, 3, 1, 2)" if _ends_in_channels(value.shape) else ""

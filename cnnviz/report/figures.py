@@ -11,7 +11,7 @@ from PIL import Image
 from torch import Tensor
 
 from cnnviz.imaging.encoding import encode
-from cnnviz.network import Network
+from cnnviz.network.network import Network
 
 _LARGEST = 720  # pixels; the longer side of a photo on the page, where it is at most half as wide
 _QUALITY = 82

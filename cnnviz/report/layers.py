@@ -7,10 +7,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from cnnviz.features import activation_grid
+from cnnviz.features.activations import activation_grid
 from cnnviz.imaging.pixels import to_pil_image
-from cnnviz.network import Network
 from cnnviz.network.layers import Layer
+from cnnviz.network.network import Network
 from cnnviz.report.figures import Figure, Study
 
 _PASSING = (

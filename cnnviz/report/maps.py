@@ -12,8 +12,7 @@ from cnnviz.attribution.blank import blankness
 from cnnviz.attribution.cam import grad_cam
 from cnnviz.errors import UsageError
 from cnnviz.figures.maps import MapStyle
-from cnnviz.network import Network
-from cnnviz.network.network import Prediction
+from cnnviz.network.network import Network, Prediction
 from cnnviz.report.figures import Figure, Study
 
 

@@ -14,7 +14,7 @@ from markupsafe import Markup
 from cnnviz import __version__
 from cnnviz.errors import ImageError
 from cnnviz.figures.captions import percent
-from cnnviz.network import Network
+from cnnviz.network.network import Network
 from cnnviz.report.chapter import Chapter
 
 CommandLine = Callable[[dict[str, Any]], str]

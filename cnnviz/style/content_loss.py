@@ -9,8 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from cnnviz.network import Network
-from cnnviz.network.network import at_least_float32
+from cnnviz.network.network import Network, at_least_float32
 from cnnviz.style.color import LUMA
 from cnnviz.style.regions import Region
 from cnnviz.synthesis.feature_statistics import Moments

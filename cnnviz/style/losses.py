@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from cnnviz.network import Network
+from cnnviz.network.network import Network
 from cnnviz.style.content_loss import FeatureTarget, LightnessTarget
 from cnnviz.style.regions import Region
 from cnnviz.synthesis.multiscale import GridShift

@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from cnnviz.network import Network
+from cnnviz.network.network import Network
 from cnnviz.network.network_transforms import with_average_pooling
 from cnnviz.style.regions import border_weight
 from cnnviz.synthesis.feature_statistics import Moments, distance, relative_error

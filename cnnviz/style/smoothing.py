@@ -11,9 +11,8 @@ from dataclasses import fields
 
 from torch import Tensor
 
-from cnnviz.network import Network
 from cnnviz.network.graph import FeatureCallback
-from cnnviz.network.network import at_least_float32
+from cnnviz.network.network import Network, at_least_float32
 from cnnviz.network.network_transforms import LowPrecisionNetwork
 
 _FAINT = 1e-3

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from cnnviz.errors import DivergedError, UsageError
-from cnnviz.network import Network
+from cnnviz.network.network import Network
 from cnnviz.runtime.precision import backward_precision, conv_precision
 from cnnviz.runtime.progress import OnStep, Step
 from cnnviz.style.dataset import CropDataset

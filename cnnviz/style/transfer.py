@@ -14,7 +14,8 @@ from torch import Tensor
 
 from cnnviz.errors import UsageError
 from cnnviz.imaging.checks import require_in_range
-from cnnviz.network import Network, checks
+from cnnviz.network import checks
+from cnnviz.network.network import Network
 from cnnviz.network.network_transforms import (
     in_channels_last,
     with_average_pooling,

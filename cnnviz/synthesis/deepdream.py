@@ -12,7 +12,7 @@ from torch import Tensor
 
 from cnnviz.errors import UsageError
 from cnnviz.imaging.checks import require_in_range
-from cnnviz.network import Network
+from cnnviz.network.network import Network
 from cnnviz.runtime.progress import OnStep
 from cnnviz.synthesis.optimization import ImageOptimizer, Terms, offset_steps
 from cnnviz.synthesis.optimizers import NormalizedGradient

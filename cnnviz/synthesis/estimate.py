@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from torch import Size as Shape
 
 from cnnviz.errors import MemoryShortError
-from cnnviz.network import Network
+from cnnviz.network.network import Network
 from cnnviz.network.shapes import output_shapes
 from cnnviz.runtime.memory import available_memory
 from cnnviz.synthesis.multiscale import Size, Stage, lbfgs_history

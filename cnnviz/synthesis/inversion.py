@@ -9,7 +9,7 @@ from torch import Tensor
 
 from cnnviz.errors import UsageError
 from cnnviz.imaging.checks import require_pixels
-from cnnviz.network import Network
+from cnnviz.network.network import Network
 from cnnviz.runtime.progress import OnStep
 from cnnviz.synthesis.feature_statistics import relative_error
 from cnnviz.synthesis.optimization import ImageOptimizer, Parameterization, Schedule, Terms, cosine

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-from cnnviz.network import Network
+from cnnviz.network.network import Network
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from cnnviz.errors import UsageError
-from cnnviz.network import Network
+from cnnviz.network.network import Network
 from cnnviz.synthesis.objectives import Score
 from cnnviz.synthesis.optimization import Hook, ImageOptimizer, Objective, Terms, cosine
 from cnnviz.synthesis.optimizers import Adam, NormalizedGradient

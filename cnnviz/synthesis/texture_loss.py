@@ -8,8 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from cnnviz.network import Network
-from cnnviz.network.network import at_least_float32
+from cnnviz.network.network import Network, at_least_float32
 from cnnviz.synthesis.feature_statistics import moments
 from cnnviz.synthesis.multiscale import GridShift, Size
 from cnnviz.synthesis.sliced_wasserstein import SlicedWasserstein

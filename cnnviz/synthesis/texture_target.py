@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from cnnviz.network import Network
+from cnnviz.network.network import Network
 from cnnviz.synthesis.feature_statistics import Moments, blend, distance, moments, wasserstein_distance
 from cnnviz.synthesis.tiled_moments import TiledMoments
 from cnnviz.synthesis.tiling import plan_tiles, tiled_sum

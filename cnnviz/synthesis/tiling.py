@@ -19,8 +19,8 @@ import torch
 from torch import Tensor, fx
 
 from cnnviz.errors import UsageError
-from cnnviz.network import Network
 from cnnviz.network.geometry import ReceptiveField
+from cnnviz.network.network import Network
 from cnnviz.network.receptive_fields import receptive_fields
 from cnnviz.network.shapes import output_shapes
 from cnnviz.runtime.precision import gradients_of

@@ -8,7 +8,8 @@ import torch
 from torch import Tensor, nn
 
 from cnnviz.errors import UsageError
-from cnnviz.network import Network, checks
+from cnnviz.network import checks
+from cnnviz.network.network import Network
 from cnnviz.network.targets import Target, plain
 from cnnviz.runtime.progress import OnStep
 from cnnviz.synthesis.objectives import Channels, Classes, Subject, make_score

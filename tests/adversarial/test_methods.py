@@ -10,7 +10,8 @@ from torch.nn import functional as F
 import cnnviz
 from cnnviz.adversarial import norms
 from cnnviz.errors import UsageError
-from cnnviz.network import InputSpec, Network
+from cnnviz.network.network import Network
+from cnnviz.network.spec import InputSpec
 
 
 @pytest.fixture

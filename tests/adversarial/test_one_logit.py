@@ -10,8 +10,9 @@ from torch import nn
 
 import cnnviz
 from cnnviz.adversarial.objective import answers, verdicts
-from cnnviz.network import InputSpec, Network
 from cnnviz.network.lenet import LeNet5
+from cnnviz.network.network import Network
+from cnnviz.network.spec import InputSpec
 
 
 @pytest.fixture

@@ -16,7 +16,7 @@ import cnnviz
 from cnnviz.attribution.faithfulness import map_ssim, randomized, rank_correlation
 from cnnviz.attribution.occlusion import blurred
 from cnnviz.errors import UsageError
-from cnnviz.network import Network
+from cnnviz.network.network import Network
 from cnnviz.network.spec import InputSpec
 
 NET = ("-m", "squeezenet1_1")

@@ -9,7 +9,8 @@ from torch import nn
 
 import cnnviz
 from cnnviz.errors import UsageError
-from cnnviz.network import InputSpec, Network
+from cnnviz.network.network import Network
+from cnnviz.network.spec import InputSpec
 
 
 class OnPixels(nn.Module):

@@ -12,7 +12,8 @@ from torch.overrides import TorchFunctionMode
 
 import cnnviz
 from cnnviz.errors import UsageError
-from cnnviz.network import InputSpec, Network
+from cnnviz.network.network import Network
+from cnnviz.network.spec import InputSpec
 
 
 class GuidedRelu(torch.autograd.Function):

@@ -13,7 +13,8 @@ from torch.overrides import TorchFunctionMode
 import cnnviz
 from cnnviz.attribution.guided_backprop import rectified_gradient
 from cnnviz.errors import UsageError
-from cnnviz.network import InputSpec, Network
+from cnnviz.network.network import Network
+from cnnviz.network.spec import InputSpec
 
 
 class Acting(nn.Module):

@@ -10,7 +10,8 @@ from torch import nn
 import cnnviz
 from cnnviz.attribution.integrated_gradients import completeness_error
 from cnnviz.errors import UsageError
-from cnnviz.network import InputSpec, Network
+from cnnviz.network.network import Network
+from cnnviz.network.spec import InputSpec
 
 
 @pytest.fixture

@@ -138,7 +138,7 @@ def test_thumbnails_are_opened_as_they_are_drawn_and_let_go(tmp_path, monkeypatc
 
 
 def test_neighbors_turn_a_part_at_a_time_into_floats():
-    from cnnviz.features import nearest_neighbors
+    from cnnviz.features.neighbors import nearest_neighbors
 
     vectors = np.random.default_rng(0).integers(0, 256, (5_000, 3_072), dtype=np.uint8)
     tracemalloc.start()
@@ -151,7 +151,7 @@ def test_neighbors_turn_a_part_at_a_time_into_floats():
 
 @pytest.mark.parametrize("command", ["patches", "embed", "neighbors"])
 def test_few_pictures_go_through_the_network_together_on_a_cpu(run_cnnviz, tmp_path, monkeypatch, command):
-    from cnnviz.network import Network
+    from cnnviz.network.network import Network
 
     make_photos(tmp_path / "photos", 10)
     seen, features = [], Network.features
@@ -177,7 +177,7 @@ def test_a_report_holds_only_the_chapter_it_works_on(run_cnnviz, tmp_path, monke
 
     make_photos(tmp_path / "photos", 6, size=(320, 240))
     chapters, alive, held, writing = [], [], [], []
-    picture_chapter, write_bytes = cnnviz.report.picture_chapter, image_io.write_bytes
+    picture_chapter, write_bytes = cnnviz.report.chapter.picture_chapter, image_io.write_bytes
 
     def watched(*arguments):
         gc.collect()
@@ -194,7 +194,7 @@ def test_a_report_holds_only_the_chapter_it_works_on(run_cnnviz, tmp_path, monke
         writing.append(tracemalloc.get_traced_memory()[1] - before)
         return path
 
-    monkeypatch.setattr(cnnviz.report, "picture_chapter", watched)
+    monkeypatch.setattr(cnnviz.report.chapter, "picture_chapter", watched)
     monkeypatch.setattr(image_io, "write_bytes", written)
     monkeypatch.setattr(cnnviz.report.chapter, "_fooling", lambda study, plan: None)  # it takes its time
     few = ("--methods", "saliency,gradcam", "--layers", "fire9", "--top", 2)
@@ -212,7 +212,9 @@ def test_a_report_holds_only_the_chapter_it_works_on(run_cnnviz, tmp_path, monke
 
 def test_a_page_is_the_same_each_time_and_in_pieces_of_a_chapter(squeezenet):
     from cnnviz.cli.commandline import numbered
-    from cnnviz.report import Page, Plan, Study, picture_chapter, report_page
+    from cnnviz.report.chapter import Plan, picture_chapter
+    from cnnviz.report.figures import Study
+    from cnnviz.report.page import Page, report_page
 
     pixels = torch.rand(1, 3, 64, 64, generator=torch.Generator().manual_seed(0))
     photo = Image.fromarray((pixels[0].permute(1, 2, 0) * 255).byte().numpy())
@@ -231,7 +233,7 @@ def test_a_page_is_the_same_each_time_and_in_pieces_of_a_chapter(squeezenet):
 
 
 def test_a_page_on_a_full_disk_is_told_of(squeezenet, monkeypatch):
-    from cnnviz.report import Page
+    from cnnviz.report.page import Page
 
     page = Page(squeezenet, str)
 

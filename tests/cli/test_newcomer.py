@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from cnnviz import imaging
 from cnnviz.cli.longjob import Watch
+from cnnviz.imaging import grid
 
 NET = ("-m", "squeezenet1_1")
 
@@ -58,7 +58,7 @@ def test_an_interrupted_sheet_keeps_what_is_finished(run_cnnviz, photo, tmp_path
         return drawn
 
     for kind in ("panel", "grid"):
-        monkeypatch.setattr(imaging, kind, watched(getattr(imaging, kind)))
+        monkeypatch.setattr(grid, kind, watched(getattr(grid, kind)))
     result = interrupted(run_cnnviz, monkeypatch, 10, *SHEETS[name], "-o", "sheet.png")
     tiles, said = captions[-1]
     assert tiles == len(said) == {"invert": 4, "strip": 4, "sweep": 3}[name]  # two are finished, the third begun

@@ -9,8 +9,8 @@ from torch import nn
 import cnnviz
 from cnnviz.errors import UsageError
 from cnnviz.features.filters import first_convolution
-from cnnviz.network import Network
 from cnnviz.network.loading import load_meta_network
+from cnnviz.network.network import Network
 
 
 def test_first_layer_kernels_in_colour_about_grey(squeezenet):

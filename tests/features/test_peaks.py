@@ -16,8 +16,9 @@ from cnnviz.errors import UsageError
 from cnnviz.features.maps import map_layer
 from cnnviz.features.patch import cut_patch, patch_window
 from cnnviz.features.peaks import Peaks, Strongest, channel_peaks
-from cnnviz.network import InputSpec, Network
 from cnnviz.network.geometry import ReceptiveField
+from cnnviz.network.network import Network
+from cnnviz.network.spec import InputSpec
 
 
 def tiny(*layers: nn.Module, dtype: torch.dtype = torch.float64) -> Network:

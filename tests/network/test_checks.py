@@ -11,7 +11,8 @@ from torch import nn
 
 import cnnviz
 from cnnviz.errors import ModelError, UsageError
-from cnnviz.network import InputSpec, Network
+from cnnviz.network.network import Network
+from cnnviz.network.spec import InputSpec
 
 SPEC = InputSpec(size=8, mean=(0.0,) * 3, std=(1.0,) * 3)
 PIXELS = torch.rand(2, 3, 8, 8, generator=torch.Generator().manual_seed(0))

@@ -8,8 +8,10 @@ import torch.nn.functional as F
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from cnnviz.network import InputSpec, Network, catalogue
+from cnnviz.network import catalogue
 from cnnviz.network.layers import Layer
+from cnnviz.network.network import Network
+from cnnviz.network.spec import InputSpec
 
 FAMILIES = (
     *("alexnet", "convnext_tiny", "densenet121", "efficientnet_b0", "googlenet", "inception_v3", "mnasnet0_5"),

@@ -8,9 +8,11 @@ from torch import nn
 
 import cnnviz
 from cnnviz.attribution.cam import last_spatial_layer
-from cnnviz.network import InputSpec, Network, architecture
+from cnnviz.network import architecture
 from cnnviz.network.catalogue import IMAGENET_MEAN, IMAGENET_STD
 from cnnviz.network.families import find_architecture
+from cnnviz.network.network import Network
+from cnnviz.network.spec import InputSpec
 from cnnviz.report.layers import usual_layers
 from cnnviz.synthesis.deepdream import dream_layers
 from cnnviz.synthesis.inversion import inversion_layers

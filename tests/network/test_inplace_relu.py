@@ -9,7 +9,8 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from cnnviz.network import Network, graph
+from cnnviz.network import graph
+from cnnviz.network.network import Network
 
 
 class Forked(nn.Module):

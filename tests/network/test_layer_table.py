@@ -8,10 +8,10 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from cnnviz.network import Network
 from cnnviz.network.graph import trace
 from cnnviz.network.layers import LayerTable
 from cnnviz.network.loading import load_meta_network
+from cnnviz.network.network import Network
 
 
 def rows(name: str, size: int = 224) -> dict:

@@ -16,7 +16,8 @@ from torch import nn
 
 import cnnviz
 from cnnviz.errors import ModelError
-from cnnviz.network import InputSpec, Network
+from cnnviz.network.network import Network
+from cnnviz.network.spec import InputSpec
 
 PLAIN = InputSpec(size=20, mean=(0.0, 0.0, 0.0), std=(1.0, 1.0, 1.0))
 

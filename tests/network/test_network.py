@@ -8,8 +8,9 @@ from torch import nn
 
 import cnnviz
 from cnnviz.errors import ImageError, UsageError
-from cnnviz.network import InputSpec, Network
+from cnnviz.network.network import Network
 from cnnviz.network.network_transforms import with_average_pooling
+from cnnviz.network.spec import InputSpec
 
 
 class Tiny(nn.Module):

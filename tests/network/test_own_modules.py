@@ -13,8 +13,9 @@ from torch import nn
 import cnnviz
 from cnnviz.attribution.occlusion import Sliding, occlusion_grids
 from cnnviz.errors import ModelError
-from cnnviz.network import InputSpec, Network
+from cnnviz.network.network import Network
 from cnnviz.network.network_transforms import with_average_pooling
+from cnnviz.network.spec import InputSpec
 
 PLAIN = InputSpec(size=20, mean=(0.0, 0.0, 0.0), std=(1.0, 1.0, 1.0))
 

@@ -7,8 +7,9 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from cnnviz.network import InputSpec, Network
 from cnnviz.network.geometry import ReceptiveField
+from cnnviz.network.network import Network
+from cnnviz.network.spec import InputSpec
 
 
 class Then(nn.Module):

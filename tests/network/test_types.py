@@ -7,7 +7,8 @@ import torch
 from torch import nn
 
 import cnnviz
-from cnnviz.network import InputSpec, Network
+from cnnviz.network.network import Network
+from cnnviz.network.spec import InputSpec
 
 PIXELS = torch.rand(1, 3, 32, 32, generator=torch.Generator().manual_seed(0))
 TECHNIQUES = {

@@ -16,7 +16,9 @@ import cnnviz
 from cnnviz.cli.commandline import command_line
 from cnnviz.errors import UsageError
 from cnnviz.imaging.recipe import read_recipe
-from cnnviz.report import Plan, Study, picture_chapter, report_page
+from cnnviz.report.chapter import Plan, picture_chapter
+from cnnviz.report.figures import Study
+from cnnviz.report.page import report_page
 
 WICKED = "a <b>&\"'  </script><script>document.title='gone'</script>.png"
 

@@ -163,7 +163,7 @@ def test_integrated_gradients_go_every_step_of_the_way(squeezenet, chelsea, monk
 
 def test_a_described_picture_is_the_same_in_a_smaller_batch(squeezenet, chelsea, monkeypatch):
     import cnnviz
-    from cnnviz.network import Network
+    from cnnviz.network.network import Network
 
     pixels = torch.cat([chelsea, chelsea.flip(3), 1 - chelsea])
     expected = cnnviz.embed_images(squeezenet, pixels)

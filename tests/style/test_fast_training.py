@@ -10,7 +10,7 @@ from torch import nn
 
 from cnnviz.errors import DivergedError, ImageError, UsageError
 from cnnviz.imaging.image_io import read_image
-from cnnviz.network import Network
+from cnnviz.network.network import Network
 from cnnviz.network.spec import InputSpec
 from cnnviz.style.dataset import CropDataset, random_augment
 from cnnviz.style.fast import FastStyleNetwork

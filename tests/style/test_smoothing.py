@@ -7,10 +7,11 @@ import torch
 
 import cnnviz
 from cnnviz.errors import UsageError
-from cnnviz.network import InputSpec
 from cnnviz.network.network_transforms import with_average_pooling, with_weights_cast
-from cnnviz.style import StyleSettings, StyleTransfer, transfer_style
+from cnnviz.network.spec import InputSpec
+from cnnviz.style.settings import StyleSettings
 from cnnviz.style.smoothing import softmax, with_softmax
+from cnnviz.style.transfer import StyleTransfer, transfer_style
 from cnnviz.synthesis.feature_statistics import moments
 from cnnviz.synthesis.texture_target import layer_moments
 

@@ -9,10 +9,11 @@ import torch
 
 import cnnviz
 from cnnviz.errors import UsageError
-from cnnviz.style import StyleSettings, StyleTransfer, match_colors, transfer_style
-from cnnviz.style.color import luminance, match_luminance, with_colors_of
+from cnnviz.style.color import luminance, match_colors, match_luminance, with_colors_of
 from cnnviz.style.losses import SCALE, LossWeights, StyleLoss
 from cnnviz.style.regions import make_regions
+from cnnviz.style.settings import StyleSettings
+from cnnviz.style.transfer import StyleTransfer, transfer_style
 from cnnviz.synthesis.multiscale import GridShift
 from cnnviz.synthesis.regularizers import total_variation
 from cnnviz.synthesis.texture_target import measure_texture

@@ -10,7 +10,7 @@ from torch import nn
 import cnnviz
 from cnnviz.errors import UsageError
 from cnnviz.imaging.pixels import to_pil_image, to_pixels
-from cnnviz.network import Network
+from cnnviz.network.network import Network
 from cnnviz.synthesis.deepdream import (
     DreamObjective,
     DreamTarget,

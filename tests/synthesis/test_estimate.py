@@ -8,7 +8,8 @@ import pytest
 
 import cnnviz
 from cnnviz.errors import MemoryShortError, UsageError
-from cnnviz.style import StyleSettings, StyleTransfer
+from cnnviz.style.settings import StyleSettings
+from cnnviz.style.transfer import StyleTransfer
 from cnnviz.synthesis import estimate
 from cnnviz.synthesis.estimate import choose_tile, held_bytes, parts, pass_bytes
 from cnnviz.synthesis.painting_layers import painting_layers

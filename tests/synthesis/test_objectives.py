@@ -7,9 +7,8 @@ import torch
 from torch import nn
 
 from cnnviz.errors import UsageError
-from cnnviz.network import Network
-from cnnviz.synthesis import Channels, Classes
-from cnnviz.synthesis.objectives import make_activation, make_score
+from cnnviz.network.network import Network
+from cnnviz.synthesis.objectives import Channels, Classes, make_activation, make_score
 
 
 class Branches(nn.Module):

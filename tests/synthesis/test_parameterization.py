@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from cnnviz.synthesis import Fourier, Latent
+from cnnviz.synthesis.parameterization import Fourier, Latent
 
 
 @pytest.mark.parametrize("size", [(16, 16), (15, 22), (33, 7)])

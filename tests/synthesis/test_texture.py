@@ -11,11 +11,12 @@ import cnnviz
 from cnnviz.errors import UsageError
 from cnnviz.imaging.pixels import to_pil_image, to_pixels
 from cnnviz.network.network_transforms import with_average_pooling
-from cnnviz.synthesis import efros_leung_texture, synthesize_texture
+from cnnviz.synthesis.efros_leung import efros_leung_texture
 from cnnviz.synthesis.feature_statistics import gram_distance, moments
 from cnnviz.synthesis.multiscale import GridShift
 from cnnviz.synthesis.painting_layers import painting_layers
 from cnnviz.synthesis.sliced_wasserstein import SlicedWasserstein
+from cnnviz.synthesis.texture import synthesize_texture
 from cnnviz.synthesis.texture_loss import TextureLoss, texture_of
 from cnnviz.synthesis.texture_target import framed, layer_moments
 

@@ -10,8 +10,8 @@ from torch import nn
 import cnnviz
 from cnnviz.errors import UsageError
 from cnnviz.imaging.pixels import to_pil_image, to_pixels
-from cnnviz.synthesis import Channels, Classes, facet_starts
-from cnnviz.synthesis.objectives import make_activation
+from cnnviz.synthesis.facet_init import facet_starts
+from cnnviz.synthesis.objectives import Channels, Classes, make_activation
 from cnnviz.synthesis.regularizers import batch_similarity
 from cnnviz.synthesis.visualization import visualize_subject
 

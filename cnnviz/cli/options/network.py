@@ -13,7 +13,7 @@ from cnnviz.cli.options.declaring import NETWORK, numbers, option
 from cnnviz.errors import UsageError
 
 if TYPE_CHECKING:
-    from cnnviz.network import Network
+    from cnnviz.network.network import Network
 
 
 def _networks(incomplete: str) -> list[str]:
@@ -78,7 +78,7 @@ class NetworkOptions:
     def load(self, name: str, seed: int, *, progress: bool) -> Network:
         """The network these options describe, under the name that ``auto`` came down to."""
         from cnnviz.cli.command import current
-        from cnnviz.network import load_network
+        from cnnviz.network.loading import load_network
         from cnnviz.runtime.memory import tune_malloc
 
         network = load_network(

@@ -8,8 +8,8 @@ import pytest
 import torch
 from torch import nn
 
-from cnnviz.network import Network
 from cnnviz.network.fast.pooling import AdaptiveAvgPool2d, use_fast_pooling
+from cnnviz.network.network import Network
 
 
 class Tail(nn.Module):
