@@ -10,9 +10,14 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import Enum
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeVar
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 Pair = tuple[int, int]
+Cells = TypeVar("Cells", int, "Tensor")
+"""A position along an axis, or a tensor of several."""
 
 
 @dataclass(frozen=True)
@@ -37,27 +42,26 @@ class ReceptiveField:
         top, left = self.stride[0] * y + self.low[0], self.stride[1] * x + self.low[1]
         return top, left, top + self.size[0], left + self.size[1]
 
-    def through(self, window: Window) -> ReceptiveField:
-        """The field after one more sliding window (convolution or pooling)."""
-        axes = range(2)
-        low = [self.low[a] - self.stride[a] * window.padding[a] for a in axes]
-        reach = [self.stride[a] * (window.dilation[a] * (window.kernel[a] - 1) - window.padding[a]) for a in axes]
+    def through(self, windows: ConvWindows) -> ReceptiveField:
+        """The field after one more convolution or pooling."""
+        axes = list(zip(self.stride, self.low, self.high, windows, strict=True))
         return ReceptiveField(
-            stride=(self.stride[0] * window.stride[0], self.stride[1] * window.stride[1]),
-            low=(low[0], low[1]),
-            high=(self.high[0] + reach[0], self.high[1] + reach[1]),
+            stride=_pair_of(stride * w.stride for stride, _, _, w in axes),
+            low=_pair_of(low - stride * w.padding for stride, low, _, w in axes),
+            high=_pair_of(high + stride * (w.reach - w.padding) for stride, _, high, w in axes),
         )
 
-    def through_transposed(self, window: Window) -> ReceptiveField | None:
-        """The field after a transposed convolution; None where its positions lie between the pixels."""
-        if any(self.stride[a] % window.stride[a] for a in range(2)):
+    def through_transposed(self, windows: ConvWindows) -> ReceptiveField | None:
+        """The field after a transposed convolution; None where its positions lie between pixels."""
+        if any(stride % w.stride for stride, w in zip(self.stride, windows, strict=True)):
             return None
-        step = [self.stride[a] // window.stride[a] for a in range(2)]
-        low = [
-            self.low[a] + step[a] * (window.padding[a] - window.dilation[a] * (window.kernel[a] - 1)) for a in (0, 1)
-        ]
-        high = [self.high[a] + step[a] * window.padding[a] for a in (0, 1)]
-        return ReceptiveField((step[0], step[1]), (low[0], low[1]), (high[0], high[1]))
+        step = _pair_of(stride // w.stride for stride, w in zip(self.stride, windows, strict=True))
+        axes = list(zip(step, self.low, self.high, windows, strict=True))
+        return ReceptiveField(
+            stride=step,
+            low=_pair_of(low + each * (w.padding - w.reach) for each, low, _, w in axes),
+            high=_pair_of(high + each * w.padding for each, _, high, w in axes),
+        )
 
     def joined(self, other: ReceptiveField) -> ReceptiveField | None:
         """The smallest field that holds both; None where their strides differ."""
@@ -84,32 +88,58 @@ PIXEL = ReceptiveField(stride=(1, 1), low=(0, 0), high=(0, 0))
 
 
 @dataclass(frozen=True)
-class Window:
-    """The sliding window of a convolution or pooling layer, each as (vertical, horizontal)."""
+class ConvWindow:
+    """The sliding window of a convolution or pooling along one axis.
 
-    kernel: Pair
-    stride: Pair = (1, 1)
-    padding: Pair = (0, 0)
-    dilation: Pair = (1, 1)
+    Output cell ``o`` reads input cells ``o * stride - padding + dilation * j`` for ``0 <= j < kernel``.
+    """
 
-    def turned(self) -> Window:
-        """The window where rows and columns have changed places."""
-        return Window(self.kernel[::-1], self.stride[::-1], self.padding[::-1], self.dilation[::-1])
+    kernel: int = 1
+    stride: int = 1
+    padding: int = 0
+    dilation: int = 1
+
+    @property
+    def reach(self) -> int:
+        """Distance from the first to the last cell read."""
+        return self.dilation * (self.kernel - 1)
+
+    def readers(self, first: Cells, last: Cells) -> tuple[Cells, Cells]:
+        """The output cells ``[first, last)`` that read any of the input cells ``[first, last)``, unclipped."""
+        return -((self.reach - self.padding - first) // self.stride), (last - 1 + self.padding) // self.stride + 1
+
+    def num_read(self, length: int) -> int:
+        """How many input cells, from the first to the last read, ``length`` output cells need."""
+        return (length - 1) * self.stride + self.reach + 1
+
+    def read(self, start: Cells, size: int) -> tuple[Cells, int]:
+        """Start and size of what ``size`` output cells from ``start`` on read, padding included."""
+        return start * self.stride - self.padding, self.num_read(size)
 
 
-def _pair(value: Any) -> Pair:
+ConvWindows = tuple[ConvWindow, ConvWindow]
+"""The vertical and the horizontal window of a layer."""
+
+
+def as_pair(value: Any) -> Pair:
+    """An option of a layer as (vertical, horizontal), whether given as one number or two."""
     return (value, value) if isinstance(value, int) else (int(value[0]), int(value[-1]))
 
 
-def conv_window(kernel: Any, stride: Any, padding: Any, dilation: Any) -> Window:
-    """A window of the arguments that PyTorch's layers take."""
-    kernel, dilation = _pair(kernel), _pair(dilation)
-    if padding == "valid":
-        padding = 0
-    elif padding == "same":
-        # torch puts the odd pixel of an even kernel's padding after the picture, so the field begins earlier.
+def conv_windows(kernel: Any, stride: Any = None, padding: Any = 0, dilation: Any = 1) -> ConvWindows:
+    """The windows of a layer by the options that PyTorch's layers take; ``stride`` is ``kernel`` if None."""
+    kernel, dilation = as_pair(kernel), as_pair(dilation)
+    if padding == "same":  # an even kernel's extra cell of padding is at the end
         padding = tuple(d * (k - 1) // 2 for d, k in zip(dilation, kernel, strict=True))
-    return Window(kernel, _pair(stride), _pair(padding), dilation)
+    padding = 0 if padding == "valid" else padding
+    stride = kernel if stride is None else as_pair(stride)
+    rows, columns = (ConvWindow(*axis) for axis in zip(kernel, stride, as_pair(padding), dilation, strict=True))
+    return rows, columns
+
+
+def _pair_of(values: Iterable[int]) -> Pair:
+    first, second = values
+    return first, second
 
 
 def union(seen: Iterable[Region]) -> Region:

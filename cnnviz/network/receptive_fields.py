@@ -11,7 +11,7 @@ from typing import Any
 
 from torch import Size, Tensor, fx
 
-from cnnviz.network.geometry import PIXEL, Coverage, ReceptiveField, Region, Window, conv_window, union
+from cnnviz.network.geometry import PIXEL, ConvWindows, Coverage, ReceptiveField, Region, conv_windows, union
 from cnnviz.network.layout import PARTING, REDUCING, RESHAPING, Layouts, axes_of, is_part
 from cnnviz.network.operations import POINTWISE, given, names, operation
 
@@ -118,11 +118,11 @@ class _Following:
         """An argument, or what it was computed to be."""
         return fx.node.map_arg(argument, lambda each: self.shapes[each])
 
-    def _slid(self, merged: ReceptiveField, window: Window, letters: str, transposed: bool) -> Region:
+    def _slid(self, merged: ReceptiveField, windows: ConvWindows, letters: str, transposed: bool) -> Region:
         if letters not in ("NCHW", "NCWH"):
             return Coverage.UNKNOWN
-        window = window if letters == "NCHW" else window.turned()
-        return (merged.through_transposed(window) if transposed else merged.through(window)) or Coverage.UNKNOWN
+        windows = windows if letters == "NCHW" else windows[::-1]
+        return (merged.through_transposed(windows) if transposed else merged.through(windows)) or Coverage.UNKNOWN
 
     def _adapted(self, node: fx.Node, merged: ReceptiveField, letters: str) -> Region:
         """Pooling to a given size: a window where the sizes divide."""
@@ -132,7 +132,7 @@ class _Following:
             return Coverage.WHOLE
         if any(old != new * side for old, new, side in zip(before, after, sides, strict=True)):
             return Coverage.UNKNOWN
-        return merged.through(Window((sides[0], sides[1]), (sides[0], sides[1])))
+        return merged.through(conv_windows(sides))
 
     def _padded(self, node: fx.Node, merged: ReceptiveField, letters: str) -> Region:
         if node.op == "call_module":
@@ -143,7 +143,7 @@ class _Following:
         sides = [pads[2 * n : 2 * n + 2] for n, letter in enumerate(reversed(letters)) if letter in "HW"]
         if mode != "constant" and any(any(side) for side in sides):
             return Coverage.UNKNOWN
-        return merged.through(Window((1, 1), padding=(int(before.get("H", 0)), int(before.get("W", 0)))))
+        return merged.through(conv_windows(1, 1, (int(before.get("H", 0)), int(before.get("W", 0)))))
 
     def _is_kept_by_view(self, node: fx.Node, letters: str) -> bool:
         """Whether a view parts or joins channels alone, so that positions stay."""
@@ -161,41 +161,40 @@ def _without_runs(letters: str) -> str:
     return "".join(letter for n, letter in enumerate(letters) if letter != "C" or letters[n - 1 : n] != "C")
 
 
-def _of_convolution(following: _Following, node: fx.Node) -> Window:
+def _of_convolution(following: _Following, node: fx.Node) -> ConvWindows:
     module = following.module(node)
-    window = conv_window(module.kernel_size, module.stride, module.padding, module.dilation)
-    within = all(
-        window.dilation[a] * (window.kernel[a] - 1) >= 2 * window.padding[a] for a in range(2)
-    )  # then what is mirrored is seen anyhow
+    windows = conv_windows(module.kernel_size, module.stride, module.padding, module.dilation)
+    within = all(window.reach >= 2 * window.padding for window in windows)  # then mirrored cells are read anyway
     if module.padding_mode != "zeros" and not (within and module.padding_mode in {"reflect", "replicate"}):
         raise ValueError("padded with what lies elsewhere")
-    return window
+    return windows
 
 
-def _of_pooling(following: _Following, node: fx.Node) -> Window:
+def _of_pooling(following: _Following, node: fx.Node) -> ConvWindows:
     module = following.module(node)
-    stride = module.kernel_size if module.stride is None else module.stride
-    return conv_window(module.kernel_size, stride, getattr(module, "padding", 0), getattr(module, "dilation", 1))
+    return conv_windows(
+        module.kernel_size, module.stride, getattr(module, "padding", 0), getattr(module, "dilation", 1)
+    )
 
 
-def _of_convolving_call(following: _Following, node: fx.Node) -> Window:
+def _of_convolving_call(following: _Following, node: fx.Node) -> ConvWindows:
     weight = following.shapes[given(node, 1, "weight")]
     stride, padding = given(node, 3, "stride", 1), given(node, 4, "padding", 0)
     dilation = given(node, 7 if operation(following.root, node) == "conv_transpose2d" else 5, "dilation", 1)
-    return conv_window(tuple(weight[2:]), *map(following.value, (stride, padding, dilation)))
+    return conv_windows(tuple(weight[2:]), *map(following.value, (stride, padding, dilation)))
 
 
-def _of_pooling_call(following: _Following, node: fx.Node) -> Window:
+def _of_pooling_call(following: _Following, node: fx.Node) -> ConvWindows:
     name = operation(following.root, node)
     first = 2 if name == "lp_pool2d" else 1
     kernel = following.value(given(node, first, "kernel_size"))
     stride = following.value(given(node, first + 1, "stride", None))
     padding = 0 if name == "lp_pool2d" else following.value(given(node, 3, "padding", 0))
     dilation = following.value(given(node, 4, "dilation", 1)) if str(name).startswith("max") else 1
-    return conv_window(kernel, kernel if stride in (None, [], ()) else stride, padding, dilation)
+    return conv_windows(kernel, stride or None, padding, dilation)
 
 
-_WINDOWS: dict[str, Callable[[_Following, fx.Node], Window]] = {
+_WINDOWS: dict[str, Callable[[_Following, fx.Node], ConvWindows]] = {
     **dict.fromkeys(("Conv2d", "ConvTranspose2d"), _of_convolution),
     **dict.fromkeys(("MaxPool2d", "AvgPool2d", "LPPool2d"), _of_pooling),
     **dict.fromkeys(("conv2d", "conv_transpose2d"), _of_convolving_call),

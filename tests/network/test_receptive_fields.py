@@ -253,9 +253,9 @@ def test_pieces_of_pictures_are_not_made_where_positions_see_elsewhere():
 
 def test_a_transposed_convolution_by_hand():
     field = ReceptiveField(stride=(4, 4), low=(-3, -3), high=(3, 3))
-    from cnnviz.network.geometry import Window
+    from cnnviz.network.geometry import conv_windows
 
-    up = field.through_transposed(Window((2, 3), (2, 4), (0, 1)))
+    up = field.through_transposed(conv_windows((2, 3), (2, 4), (0, 1)))
     assert up is not None
     assert (up.stride, up.low, up.high) == ((2, 1), (-3 - 2, -3 + 1 - 2), (3, 3 + 1))
-    assert field.through_transposed(Window((2, 2), (3, 3))) is None
+    assert field.through_transposed(conv_windows((2, 2), (3, 3))) is None

@@ -104,10 +104,10 @@ class Cache:
         height, width = program.map_size(source)
         if (step.local is None and step.node is not source) or self._may_be_whole(step.node, group):
             return (0, height), (0, width)
-        stencils = step.local.stencils if step.local else (IDENTITY, IDENTITY)
+        windows = step.local.windows if step.local else (IDENTITY, IDENTITY)
         rows, cols = (
-            axis.cells_read(step.node, stencil, part, self.parts, length)
-            for axis, stencil, part, length in zip(program.axes, stencils, group, (height, width), strict=True)
+            axis.cells_read(step.node, window, part, self.parts, length)
+            for axis, window, part, length in zip(program.axes, windows, group, (height, width), strict=True)
         )
         return rows, cols
 

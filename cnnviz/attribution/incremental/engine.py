@@ -185,7 +185,7 @@ class _Run:
             self._release(step)
             return self.program.run(node, {**self.program.constants, **around}.__getitem__)
         (source,) = sources
-        crop = self._paste(source, self.values[source], window.read_by(local.stencils), local.fill)
+        crop = self._paste(source, self.values[source], window.read_by(local.windows), local.fill)
         self._release(step)
         result = local.run(crop)
         return result if local.scale is None else result * _scale(local.scale, window).to(result)

@@ -17,7 +17,8 @@ import torch.nn.functional as F
 from torch import Tensor, fx, nn
 
 from cnnviz.attribution.incremental.convolution import PreparedConv2d
-from cnnviz.attribution.incremental.windows import IDENTITY, Stencil
+from cnnviz.attribution.incremental.windows import IDENTITY
+from cnnviz.network.geometry import ConvWindow, ConvWindows, as_pair, conv_windows
 
 Size = tuple[int, int]
 
@@ -41,25 +42,20 @@ class OpCall:
 
 @dataclass(frozen=True)
 class LocalOp:
-    """A local operation: each output cell reads only the cells under its vertical and horizontal stencils.
+    """A local operation: each output cell reads only the cells under its vertical and horizontal window.
 
     ``run`` computes a window (B, C, h, w) from an input window that already includes halo and padding, the latter
     filled with ``fill``; None for an elementwise operation, which runs as it is in the graph. ``scale`` holds factors
     for each output row and column (average pooling over a padded border).
     """
 
-    stencils: tuple[Stencil, Stencil] = (IDENTITY, IDENTITY)
+    windows: ConvWindows = (IDENTITY, IDENTITY)
     run: Callable[[Tensor], Tensor] | None = None
     fill: float = 0.0
     scale: tuple[Tensor, Tensor] | None = None
 
 
 ELEMENTWISE = LocalOp()
-
-
-def pair(value: Any) -> Size:
-    """An option as (vertical, horizontal), whether given as one number or two."""
-    return (value, value) if isinstance(value, int) else (int(value[0]), int(value[-1]))
 
 
 def _elementwise(call: OpCall) -> LocalOp | None:
@@ -77,57 +73,52 @@ def _convolution(call: OpCall) -> LocalOp | None:
     conv = module.conv
     if conv.padding_mode != "zeros":
         return None
-    kernel, dilation = pair(conv.kernel_size), pair(conv.dilation)
-    if conv.padding == "same":  # an even kernel's extra cell of padding is at the end
-        padding = tuple(d * (k - 1) // 2 for d, k in zip(dilation, kernel, strict=True))
-    else:
-        padding = (0, 0) if conv.padding == "valid" else pair(conv.padding)
 
     def convolve(crop: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
         return F.conv2d(crop, weight, bias, conv.stride, 0, conv.dilation, conv.groups)
 
-    stencils = _stencils(kernel, pair(conv.stride), padding, dilation)
-    return LocalOp(stencils, lambda crop: module.convolve(crop, convolve))
+    windows = conv_windows(conv.kernel_size, conv.stride, conv.padding, conv.dilation)
+    return LocalOp(windows, lambda crop: module.convolve(crop, convolve))
 
 
 def _max_pool(call: OpCall) -> LocalOp | None:
     options = call.options(kernel_size=1, stride=None, padding=0, dilation=1, ceil_mode=False, return_indices=False)
     if options["return_indices"]:
         return None
-    kernel, dilation = pair(options["kernel_size"]), pair(options["dilation"])
-    stride = pair(options["stride"] or kernel)
+    kernel, dilation = as_pair(options["kernel_size"]), as_pair(options["dilation"])
+    stride = as_pair(options["stride"] or kernel)
 
     def run(crop: Tensor) -> Tensor:
         return F.max_pool2d(crop, kernel, stride, 0, dilation)
 
-    return LocalOp(_stencils(kernel, stride, pair(options["padding"]), dilation), run, fill=-math.inf)
+    return LocalOp(conv_windows(kernel, stride, options["padding"], dilation), run, fill=-math.inf)
 
 
 def _average_pool(call: OpCall) -> LocalOp | None:
     options = call.options(
         kernel_size=1, stride=None, padding=0, ceil_mode=False, count_include_pad=True, divisor_override=None
     )
-    kernel = pair(options["kernel_size"])
-    stride, padding = pair(options["stride"] or kernel), pair(options["padding"])
-    stencils = _stencils(kernel, stride, padding)
+    kernel = as_pair(options["kernel_size"])
+    stride, padding = as_pair(options["stride"] or kernel), as_pair(options["padding"])
+    windows = conv_windows(kernel, stride, padding)
     if options["divisor_override"]:
         divisor = int(options["divisor_override"])
-        return LocalOp(stencils, lambda crop: F.avg_pool2d(crop, kernel, stride, divisor_override=divisor))
+        return LocalOp(windows, lambda crop: F.avg_pool2d(crop, kernel, stride, divisor_override=divisor))
     rim = padding if options["count_include_pad"] else (0, 0)
-    counts = [_cells_averaged(*axis) for axis in zip(stencils, call.before, call.after, rim, strict=True)]
+    counts = [_cells_averaged(*axis) for axis in zip(windows, call.before, call.after, rim, strict=True)]
     if all(bool((count == k).all()) for count, k in zip(counts, kernel, strict=True)):
-        return LocalOp(stencils, lambda crop: F.avg_pool2d(crop, kernel, stride))
+        return LocalOp(windows, lambda crop: F.avg_pool2d(crop, kernel, stride))
     return LocalOp(
-        stencils,
+        windows,
         lambda crop: F.avg_pool2d(crop, kernel, stride, divisor_override=1),
         scale=(1 / counts[0], 1 / counts[1]),
     )
 
 
-def _cells_averaged(stencil: Stencil, before: int, after: int, rim: int) -> Tensor:
+def _cells_averaged(window: ConvWindow, before: int, after: int, rim: int) -> Tensor:
     """Number of cells averaged by each output cell (after,), counting those in the ``rim`` of padding."""
-    first = torch.arange(after) * stencil.stride - stencil.padding
-    last = (first + stencil.kernel).clamp(max=before + rim)
+    first = torch.arange(after) * window.stride - window.padding
+    last = (first + window.kernel).clamp(max=before + rim)
     return (last - first.clamp(min=-rim)).double()
 
 
@@ -139,16 +130,9 @@ def _adaptive_pool(pool: Callable[..., Tensor]) -> Callable[[OpCall], LocalOp | 
             return None
         rows, cols = (before // after for before, after in zip(call.before, call.after, strict=True))
         kernel = (rows, cols)
-        return LocalOp(_stencils(kernel, kernel), lambda crop: pool(crop, kernel))
+        return LocalOp(conv_windows(kernel), lambda crop: pool(crop, kernel))
 
     return rule
-
-
-def _stencils(
-    kernel: Size, stride: Size, padding: Sequence[int] = (0, 0), dilation: Size = (1, 1)
-) -> tuple[Stencil, Stencil]:
-    rows, cols = (Stencil(*axis) for axis in zip(kernel, stride, padding, dilation, strict=True))
-    return rows, cols
 
 
 def is_global_mean(call: OpCall) -> bool:

@@ -15,7 +15,8 @@ from torch import Tensor, fx
 from cnnviz.attribution.incremental.convolution import PreparedConv2d
 from cnnviz.attribution.incremental.errors import NotIncremental
 from cnnviz.attribution.incremental.layer_rules import RULES, LocalOp, OpCall, Size, is_global_mean
-from cnnviz.attribution.incremental.windows import IDENTITY, AxisWindows, union
+from cnnviz.attribution.incremental.windows import IDENTITY, AxisWindows, reached, union
+from cnnviz.network.geometry import ConvWindows
 from cnnviz.network.module_copy import has_hooks
 
 _SHAPE_ATTRIBUTES = ("size", "dim", "shape", "ndim")
@@ -164,7 +165,7 @@ class Program:
         mean = call is not None and is_global_mean(call)
         local = self._local(call, sources) if call and not mean else None
         if local:
-            self._register(node, local.stencils, sources)
+            self._register(node, local.windows, sources)
             if not self._fit_sources(node, local):
                 self.kept.update(source for source in sources if not self._same_windows(source, node, local))
             return ProgramStep(node, local)
@@ -189,10 +190,10 @@ class Program:
             return None
         return RULES[key](call)
 
-    def _register(self, node: fx.Node, stencils: tuple[Any, Any], sources: Sequence[fx.Node]) -> None:
-        for axis, stencil, length in zip(self.axes, stencils, self.map_size(node), strict=True):
-            reached = [stencil.reached(axis.spans[source], length) for source in sources]
-            axis.add(node, union(reached) if reached else axis.patch, length)
+    def _register(self, node: fx.Node, windows: ConvWindows, sources: Sequence[fx.Node]) -> None:
+        for axis, window, length in zip(self.axes, windows, self.map_size(node), strict=True):
+            found = [reached(window, axis.spans[source], length) for source in sources]
+            axis.add(node, union(found) if found else axis.patch, length)
 
     def _fit_sources(self, node: fx.Node, local: LocalOp) -> bool:
         """Extend the windows before a non-overlapping pooling to the cells it reads, so that its input is not cached.
@@ -200,16 +201,16 @@ class Program:
         One more row or column of the convolution before it costs less than caching the largest maps.
         """
         if local.run is None or not all(
-            stencil.stride > stencil.reach and stencil.padding == 0 and stencil.read_in_all(after) <= before
-            for stencil, after, before in zip(
-                local.stencils, self.map_size(node), self.map_size(node.all_input_nodes[0]), strict=True
+            window.stride > window.reach and window.padding == 0 and window.num_read(after) <= before
+            for window, after, before in zip(
+                local.windows, self.map_size(node), self.map_size(node.all_input_nodes[0]), strict=True
             )
         ):
             return False
         chain = self._chain_before(node)
         for link in chain:
-            for axis, stencil in zip(self.axes, local.stencils, strict=True):
-                axis.fit_to_reader(link, node, stencil)
+            for axis, window in zip(self.axes, local.windows, strict=True):
+                axis.fit_to_reader(link, node, window)
         return bool(chain)
 
     def _chain_before(self, node: fx.Node) -> list[fx.Node]:
@@ -226,7 +227,7 @@ class Program:
                 break
             chain.append(node)
             if rule.run is not None:
-                return chain if rule.stencils != (IDENTITY, IDENTITY) else []
+                return chain if rule.windows != (IDENTITY, IDENTITY) else []
         return []
 
     def _add_in_place(self, step: ProgramStep, clean: Mapping[fx.Node, Any]) -> None:
@@ -254,7 +255,7 @@ class Program:
     def _same_windows(self, source: fx.Node, node: fx.Node, local: LocalOp) -> bool:
         """Whether ``source`` and ``node`` always have the same window, so that no halo is read."""
         spans = ((axis.spans[source], axis.spans[node]) for axis in self.axes)
-        return local.stencils == (IDENTITY, IDENTITY) and all(itertools.starmap(torch.equal, spans))
+        return local.windows == (IDENTITY, IDENTITY) and all(itertools.starmap(torch.equal, spans))
 
 
 def _asks_for_shape(node: fx.Node) -> bool:

@@ -14,37 +14,10 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, fx
 
+from cnnviz.network.geometry import ConvWindow, ConvWindows
+
 Span = tuple[int, int]
 """The first cell along an axis, and the one after the last."""
-
-
-@dataclass(frozen=True)
-class Stencil:
-    """An output cell o reads cells ``o * stride - padding + dilation * j`` for j < ``kernel``."""
-
-    kernel: int = 1
-    stride: int = 1
-    padding: int = 0
-    dilation: int = 1
-
-    @property
-    def reach(self) -> int:
-        """Distance from the first to the last cell read."""
-        return self.dilation * (self.kernel - 1)
-
-    def reached(self, spans: Tensor, length: int) -> Tensor:
-        """Spans (K, 2) of the output cells, of ``length`` in all, that read the input ``spans`` (K, 2)."""
-        first = -((self.reach - self.padding - spans[:, 0]) // self.stride)  # rounded up
-        last = (spans[:, 1] - 1 + self.padding) // self.stride + 1
-        return inside(torch.stack([first, last], dim=1), length)
-
-    def read_in_all(self, length: int) -> int:
-        """The number of input cells, from the first on, that ``length`` output cells read without padding."""
-        return (length - 1) * self.stride + self.reach + 1
-
-    def read(self, start: Tensor, size: int) -> tuple[Tensor, int]:
-        """Start and size of what ``size`` output cells from ``start`` on read, padding included."""
-        return start * self.stride - self.padding, self.read_in_all(size)
 
 
 _ROOM = 1.5
@@ -54,8 +27,8 @@ SIZE_BUCKETS = 7
 """Number of sizes that a node's windows can have along an axis. At 224 pixels the last maps have 7 and 14 cells, which
 this many sizes round up by at most one cell."""
 
-IDENTITY = Stencil()
-"""The stencil of an elementwise operation."""
+IDENTITY = ConvWindow()
+"""The window of an elementwise operation."""
 
 
 def inside(spans: Tensor, length: int) -> Tensor:
@@ -66,6 +39,12 @@ def inside(spans: Tensor, length: int) -> Tensor:
     first = spans[:, 0].clamp(0, length - 1)
     last = torch.maximum(spans[:, 1].clamp(max=length), first + 1)
     return torch.stack([first, last], dim=1)
+
+
+def reached(window: ConvWindow, spans: Tensor, length: int) -> Tensor:
+    """Spans (K, 2) of the output cells, of ``length`` in all, that read the input ``spans`` (K, 2)."""
+    first, last = window.readers(spans[:, 0], spans[:, 1])
+    return inside(torch.stack([first, last], dim=1), length)
 
 
 def union(spans: Sequence[Tensor]) -> Tensor:
@@ -86,10 +65,10 @@ class Window:
     height: int
     width: int
 
-    def read_by(self, stencils: tuple[Stencil, Stencil]) -> Window:
+    def read_by(self, conv_windows: ConvWindows) -> Window:
         """The window of the input that this window is computed from, halo and padding included."""
-        rows, height = stencils[0].read(self.rows, self.height)
-        cols, width = stencils[1].read(self.cols, self.width)
+        rows, height = conv_windows[0].read(self.rows, self.height)
+        cols, width = conv_windows[1].read(self.cols, self.width)
         return Window(rows, cols, height, width)
 
     def cells(self) -> tuple[Tensor, Tensor]:
@@ -132,7 +111,7 @@ class AxisWindows:
         self.patch = inside(torch.stack([first, first + extent], dim=1), length)
         self.spans: dict[fx.Node, Tensor] = {}
         self.lengths: dict[fx.Node, int] = {}
-        self.readers: dict[fx.Node, tuple[fx.Node, Stencil]] = {}
+        self.readers: dict[fx.Node, tuple[fx.Node, ConvWindow]] = {}
 
     def add(self, node: fx.Node, spans: Tensor, length: int) -> None:
         """Register the spans (K, 2) of ``node``, whose map has ``length`` cells along this axis.
@@ -144,11 +123,11 @@ class AxisWindows:
         self.spans[node] = torch.stack([spans[:, 0] + cut // 2, spans[:, 1] - (cut - cut // 2)], dim=1)
         self.lengths[node] = length
 
-    def fit_to_reader(self, node: fx.Node, reader: fx.Node, stencil: Stencil) -> None:
+    def fit_to_reader(self, node: fx.Node, reader: fx.Node, window: ConvWindow) -> None:
         """Set the spans of ``node`` to those that ``reader`` reads, whatever its window will be."""
         first, last = self.spans[reader].unbind(1)
-        self.spans[node] = torch.stack([first * stencil.stride, (last - 1) * stencil.stride + stencil.reach + 1], dim=1)
-        self.readers[node] = reader, stencil
+        self.spans[node] = torch.stack([first * window.stride, (last - 1) * window.stride + window.reach + 1], dim=1)
+        self.readers[node] = reader, window
 
     def ranks(self) -> dict[int, int]:
         """Offset -> its rank by the sizes of its windows: neighbors in rank have similar windows.
@@ -168,24 +147,24 @@ class AxisWindows:
     def largest(self, node: fx.Node, part: int, parts: int) -> int:
         """The size of the node's largest window in a part of the offsets."""
         if node in self.readers:
-            reader, stencil = self.readers[node]
-            return stencil.read_in_all(self.largest(reader, part, parts))
+            reader, window = self.readers[node]
+            return window.num_read(self.largest(reader, part, parts))
         sizes = (self.spans[node][:, 1] - self.spans[node][:, 0]).amax()
         here = self._spans_in(node, part, parts)
         return int(_bucketed((here[:, 1] - here[:, 0]).amax(), sizes))
 
-    def cells_read(self, node: fx.Node, stencil: Stencil, part: int, parts: int, length: int) -> Span:
+    def cells_read(self, node: fx.Node, window: ConvWindow, part: int, parts: int, length: int) -> Span:
         """The span of a map of ``length`` cells that the node's windows read, for a part of the offsets."""
         first, last = self._cells_covered(node, part, parts)
-        first, last = first * stencil.stride - stencil.padding, (last - 1) * stencil.stride - stencil.padding
-        return max(0, min(first, length - 1)), max(1, min(last + stencil.reach + 1, length))
+        first, last = first * window.stride - window.padding, (last - 1) * window.stride - window.padding
+        return max(0, min(first, length - 1)), max(1, min(last + window.reach + 1, length))
 
     def _cells_covered(self, node: fx.Node, part: int, parts: int) -> Span:
         """The span that the node's windows may cover, for a part of the offsets."""
         if node in self.readers:
-            reader, stencil = self.readers[node]
+            reader, window = self.readers[node]
             first, last = self._cells_covered(reader, part, parts)
-            return first * stencil.stride, (last - 1) * stencil.stride + stencil.reach + 1
+            return first * window.stride, (last - 1) * window.stride + window.reach + 1
         here, largest, length = self._spans_in(node, part, parts), self.largest(node, part, parts), self.lengths[node]
         return min(int(here[:, 0].min()), length - largest), min(int(here[:, 0].max()) + largest, length)
 
@@ -205,8 +184,8 @@ class AxisWindows:
         lengths = torch.tensor(list(self.lengths.values()))
         starts = torch.minimum(spans[..., 0], (lengths - sizes)[:, None])
         placed = dict(zip(self.spans, zip(starts, sizes.tolist(), strict=True), strict=True))
-        for node, (reader, stencil) in reversed(self.readers.items()):
-            placed[node] = stencil.read(*placed[reader])
+        for node, (reader, window) in reversed(self.readers.items()):
+            placed[node] = window.read(*placed[reader])
         return placed
 
     def _bucketed(self, sizes: Tensor) -> Tensor:
