@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import Enum
 from typing import TYPE_CHECKING, Annotated, Any
@@ -15,7 +14,6 @@ from cnnviz.cli.job import ImageJob, Picture, Result
 from cnnviz.cli.longjob import Watch
 from cnnviz.cli.options import BatchOptions, InputOptions, LongOptions, NetworkOptions, OutputOptions
 from cnnviz.errors import UsageError
-from cnnviz.figures.captions import three_digits
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -105,6 +103,7 @@ def register(app: typer.Typer) -> None:
 
 
 def _inverted(network: Network, picture: Picture, plan: Inversion, watch: Watch) -> Result:
+    from cnnviz.figures.inversion import inversion_strip
     from cnnviz.imaging.image_metrics import psnr
     from cnnviz.imaging.pixels import to_pil_image, to_pixels
     from cnnviz.network.network_transforms import in_full_precision
@@ -114,11 +113,18 @@ def _inverted(network: Network, picture: Picture, plan: Inversion, watch: Watch)
     layers = plan.layers or inversion_layers(network)
     for layer in layers:
         network.layers.node(layer)
+    photo = to_pil_image(picture.pixels)
     painted: list[Image] = []
     found: list[dict[str, Any]] = []
-    watch.sheet = (
-        None if plan.raw else lambda begun: _strip(network, picture, [*painted[: len(found)], begun], found, layers)
-    )
+
+    def strip(begun: Image | None) -> Image:
+        """The photo, what is finished, and what was begun if anything."""
+        images = [*painted[: len(found)], *([] if begun is None else [begun])]
+        errors = [fact["feature_error"] for fact in found]
+        title = f"{network.name}: painted from a layer's features"
+        return inversion_strip(photo, images, layers, errors, title)
+
+    watch.sheet = None if plan.raw else strip
     for number, layer in enumerate(layers):
         pixels = invert(
             network,
@@ -135,25 +141,8 @@ def _inverted(network: Network, picture: Picture, plan: Inversion, watch: Watch)
         painted.append(to_pil_image(pixels, clamp=True))
         seen = to_pixels(painted[-1])  # the eight bits that are written
         error = feature_error(in_full_precision(network), seen, picture.pixels, [layer])[layer]
-        likeness = psnr(painted[-1], to_pil_image(picture.pixels))
+        likeness = psnr(painted[-1], photo)
         found.append({"layer": layer, "feature_error": round(error, 5), "psnr": round(likeness, 2)})
         watch.part_is_done(layer)
-    image = painted[0] if plan.raw else _strip(network, picture, painted, found, layers)
+    image = painted[0] if plan.raw else strip(None)
     return Result({"layers": found, "steps": plan.steps}, image, target=layers[-1], is_measured=True)
-
-
-def _strip(
-    network: Network,
-    picture: Picture,
-    painted: Sequence[Image | None],
-    found: list[dict[str, Any]],
-    layers: Sequence[str],
-) -> Image:
-    """The photo and what was painted of it; the last may be unfinished, or None."""
-    from cnnviz.imaging.grid import panel
-    from cnnviz.imaging.pixels import to_pil_image
-
-    shown = [to_pil_image(picture.pixels), *(image for image in painted if image is not None)]
-    captions = ["photo", *(f"{fact['layer']}: error {three_digits(100 * fact['feature_error'])} %" for fact in found)]
-    captions += [f"{layer}: unfinished" for layer in layers[len(found) :]]
-    return panel(shown, captions[: len(shown)], title=f"{network.name}: painted from a layer's features")

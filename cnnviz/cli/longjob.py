@@ -30,12 +30,10 @@ FILM = ".gif"
 _FRAMES, _FRAME_SIDE, _FRAME_MS, _LAST_MS = 40, 256, 80, 1500
 
 
-def _as_photo(pixels: Tensor) -> Image:
-    from cnnviz.imaging.grid import grid
-    from cnnviz.imaging.pixels import to_pil_image
+def _image(pixels: Tensor) -> Image:
+    from cnnviz.figures.visualization import image_or_grid
 
-    photos = [to_pil_image(picture, clamp=True) for picture in pixels.split(1)]
-    return photos[0] if len(photos) == 1 else grid(photos, tile=max(photos[0].size))
+    return image_or_grid(pixels)
 
 
 @dataclass
@@ -48,7 +46,7 @@ class Watch:
     """
 
     options: LongOptions
-    finish: Callable[[Tensor], Image] = _as_photo
+    finish: Callable[[Tensor], Image] = _image
     resume: bool = False
     sheet: Callable[[Image | None], Image] | None = field(default=None, init=False)
     done: list[str] = field(default_factory=list, init=False)

@@ -114,20 +114,17 @@ class Painter:
 
     def _sheet(self, net: Network, picture: Picture, sweep: Sweep) -> Result:
         """The same photo painted with each value of a setting, side by side."""
-        from cnnviz.imaging.grid import grid
+        from cnnviz.figures.style import sweep_sheet
         from cnnviz.imaging.pixels import to_pil_image
 
         photos: list[Image] = []
         rows = []
         name = sweep.name.replace("_", " ")
-        captions = [f"{name} {value:g}" for value in sweep.values]
 
         def sheet(begun: Image | None) -> Image:
-            """What is done and, if any, what was begun."""
-            more = [] if begun is None else [begun]
-            named = [*captions[: len(photos)], *(f"{text}: unfinished" for text in captions[len(photos) :])]
-            shown = [*photos, *more]
-            return grid(shown, min(len(shown), 4), named[: len(shown)], tile=max(shown[0].size))
+            """What is finished, and what was begun if anything."""
+            shown = [*photos, *([] if begun is None else [begun])]
+            return sweep_sheet(shown, name, sweep.values, is_unfinished=begun is not None)
 
         self.watch.sheet = sheet
         for value in sweep.values:
@@ -137,7 +134,7 @@ class Painter:
             rows.append({sweep.name: setting, **_rounded(last.terms)})
             for remark in transfer.remarks:
                 console.warn(remark)
-            self.watch.part_is_done(captions[len(photos) - 1])
+            self.watch.part_is_done(f"{name} {value:g}")
         facts = {**self._facts(picture, {}), "sweep": rows}
         return Result(facts, sheet(None))
 

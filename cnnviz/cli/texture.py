@@ -94,28 +94,26 @@ class Weaver:
 
     def _strip(self, net: Network, sample: Tensor, size: tuple[int, int]) -> Result:
         """The texture that the first layer sees, the first two, and so on, beside the sample."""
-        from cnnviz.imaging.grid import panel
+        from cnnviz.figures.texture import texture_strip
         from cnnviz.imaging.pixels import to_pil_image
         from cnnviz.synthesis.painting_layers import painting_layers
         from cnnviz.synthesis.texture import TextureSettings, TextureSynthesis
 
         layers = list(self.settings["layers"] or painting_layers(net).style)
         weights = self.settings["layer_weights"]
-        tiles, captions = [to_pil_image(sample)], ["sample"]
+        textures: list[Image] = []
 
         def sheet(begun: Image | None) -> Image:
-            """What is done and, if any, what was begun."""
-            more = [] if begun is None else [begun]
-            named = [*captions, f"up to {layers[len(tiles) - 1]}: unfinished"] if more else captions
-            return panel([*tiles, *more], captions=named, tile_height=size[0])
+            """What is finished, and what was begun if anything."""
+            shown = [*textures, *([] if begun is None else [begun])]
+            return texture_strip(to_pil_image(sample), shown, layers, size[0], is_unfinished=begun is not None)
 
         self.watch.sheet = sheet
         for count in range(1, len(layers) + 1):
             some = {"layers": layers[:count], "layer_weights": weights[:count] if weights else None}
             settings = TextureSettings(**{**self.settings, **some})
-            tiles.append(to_pil_image(TextureSynthesis(net, sample, size, settings, self.seed).run(self.watch)))
-            captions.append(f"up to {layers[count - 1]}")
-            self.watch.part_is_done(captions[-1])
+            textures.append(to_pil_image(TextureSynthesis(net, sample, size, settings, self.seed).run(self.watch)))
+            self.watch.part_is_done(f"up to {layers[count - 1]}")
         return Result({"layers": layers, **_facts(size)}, sheet(None))
 
 

@@ -186,7 +186,7 @@ def paint(network: Network, wish: Wish, watch: Watch) -> Result:
         parts.append(_ascend(network, subject, wish, size, steps, watch, number, len(subjects)))
     pictures = torch.cat(parts)
     found = list(_judged(network, subjects, pictures))
-    image = _sheet(network, wish, pictures, [caption for caption, _ in found])
+    image = _figure(network, wish, pictures, [caption for caption, _ in found])
     facts: dict[str, Any] = {"method": wish.method if wish.generator is None else "generator", "steps": steps}
     facts["pictures"] = [fact for _, fact in found]
     return Result(facts, image, target=wish.name, is_measured=True)
@@ -343,18 +343,12 @@ def _judged(network: Network, subjects: Sequence[Subject], pictures: Tensor) -> 
             yield f"{channel}: {three_digits(value)}", facts
 
 
-def _sheet(network: Network, wish: Wish, pictures: Tensor, captions: list[str]) -> Image:
-    from cnnviz.imaging.grid import grid, panel
-    from cnnviz.imaging.pixels import to_pil_image
+def _figure(network: Network, wish: Wish, pixels: Tensor, captions: list[str]) -> Image:
+    from cnnviz.figures.visualization import image_or_grid, visualization_sheet
 
-    photos = [to_pil_image(picture, clamp=True) for picture in pictures.split(1)]
-    if len(photos) == 1 and wish.raw:
-        return photos[0]
     if wish.raw:
-        return grid(photos, tile=photos[0].width)
-    what = "classes" if wish.layer is None else common_name(network, wish.layer)
-    title = f"{network.name}: {what}"
-    if len(photos) == 1:
-        caption = captions[0] if wish.layer is None else f"channel {captions[0]}"
-        return panel(photos, [caption], title=network.name if wish.layer is None else title)
-    return grid(photos, captions=captions, title=title, tile=max(photos[0].size))
+        return image_or_grid(pixels)
+    if wish.layer is not None:
+        captions = [f"channel {caption}" for caption in captions] if len(captions) == 1 else captions
+        return visualization_sheet(pixels, captions, f"{network.name}: {common_name(network, wish.layer)}")
+    return visualization_sheet(pixels, captions, network.name if len(captions) == 1 else f"{network.name}: classes")

@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 from cnnviz.cli.longjob import Watch
-from cnnviz.imaging import grid
+from cnnviz.figures import inversion, style, texture
 
 NET = ("-m", "squeezenet1_1")
 
@@ -57,8 +57,8 @@ def test_an_interrupted_sheet_keeps_what_is_finished(run_cnnviz, photo, tmp_path
 
         return drawn
 
-    for kind in ("panel", "grid"):
-        monkeypatch.setattr(grid, kind, watched(getattr(grid, kind)))
+    for module, kind in ((inversion, "panel"), (texture, "panel"), (style, "grid")):
+        monkeypatch.setattr(module, kind, watched(getattr(module, kind)))
     result = interrupted(run_cnnviz, monkeypatch, 10, *SHEETS[name], "-o", "sheet.png")
     tiles, said = captions[-1]
     assert tiles == len(said) == {"invert": 4, "strip": 4, "sweep": 3}[name]  # two are finished, the third begun
