@@ -5,7 +5,7 @@ Usage: python -m benchmarks.features [--pictures N] [--rounds N] [--network NAME
 N JPEGs of 500×375 pixels, cut from sample_images at random, are described by the network (224 px, batches of 16):
 
 - bare: a loop that decodes each picture, resizes it, and runs the network on batches; nothing is kept.
-- store: ``cnnviz.features.collection.fill``, which reads ahead, and keeps features, predictions, thumbnails and
+- store: ``cnnviz.features.feature_index.fill``, which reads ahead, and keeps features, predictions, thumbnails and
   32×32 pixels.
 - again: the same with everything in the store already, as a second run of any command finds it.
 
@@ -29,8 +29,8 @@ import cnnviz
 from benchmarks.row import Row
 from benchmarks.running import Setting, parser, setting, show
 from benchmarks.timing import interleaved
-from cnnviz.features.collection import Framing, Home, features_aspect, fill, looks_aspect
-from cnnviz.features.contents import Contents
+from cnnviz.features.feature_index import Framing, Home, features_aspect, fill, looks_aspect
+from cnnviz.features.file_hashes import Contents
 from cnnviz.imaging.image_io import read_pil_image
 from cnnviz.imaging.pixels import to_pixels
 from cnnviz.network.network import Network

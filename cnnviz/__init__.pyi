@@ -2,10 +2,10 @@
 
 __version__: str
 
-from .adversarial.ascent import fooling_image as fooling_image
-from .adversarial.boundary import deepfool as deepfool
-from .adversarial.gradient_sign import fgsm as fgsm
-from .adversarial.gradient_sign import iterative_fgsm as iterative_fgsm
+from .adversarial.deepfool import deepfool as deepfool
+from .adversarial.fgsm import fgsm as fgsm
+from .adversarial.fgsm import iterative_fgsm as iterative_fgsm
+from .adversarial.target_ascent import fooling_image as fooling_image
 from .adversarial.universal import fooling_rate as fooling_rate
 from .adversarial.universal import universal_perturbation as universal_perturbation
 from .attribution.cam import grad_cam as grad_cam
@@ -23,11 +23,11 @@ from .attribution.segmentation import object_map as object_map
 from .attribution.segmentation import segment_foreground as segment_foreground
 from .attribution.smoothgrad import smoothgrad as smoothgrad
 from .features.activations import activation_grid as activation_grid
+from .features.embeddings import embed_images as embed_images
 from .features.filters import filter_grid as filter_grid
 from .features.neighbors import nearest_neighbors as nearest_neighbors
-from .features.peaks import top_patches as top_patches
 from .features.projection import project as project
-from .features.vectors import embed_images as embed_images
+from .features.top_activations import top_patches as top_patches
 from .imaging.image_io import read_image as read_image
 from .imaging.image_io import write_image as write_image
 from .network.loading import load_network as load_network

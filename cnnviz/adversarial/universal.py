@@ -12,7 +12,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from cnnviz.adversarial import norms
-from cnnviz.adversarial.boundary import deepfool
+from cnnviz.adversarial.deepfool import deepfool
 from cnnviz.adversarial.objective import scores_of
 from cnnviz.errors import UsageError
 from cnnviz.imaging.checks import differentiable, gradients, require_in_range, require_pixels

@@ -20,8 +20,8 @@ from cnnviz.figures.captions import percent
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-    from cnnviz.adversarial.photo import Attack, Fooled
-    from cnnviz.adversarial.reading import Reading
+    from cnnviz.adversarial.image_attack import Attack, Fooled
+    from cnnviz.adversarial.image_loading import Reading
     from cnnviz.network.network import Network
 
 
@@ -125,8 +125,8 @@ def register(app: typer.Typer) -> None:
         )
 
         def explain(net: Network, picture: Picture) -> Result:
+            from cnnviz.adversarial.image_attack import Attack, fool, fool_with_least
             from cnnviz.adversarial.objective import answers
-            from cnnviz.adversarial.photo import Attack, fool, fool_with_least
             from cnnviz.network.targets import find_class
 
             goal, own = (find_class(answers(net), name) if name is not None else None for name in (target, label))
@@ -170,15 +170,15 @@ def _start(
     seed: int,
 ) -> tuple[Image, Reading]:
     """The photo to be changed, and how the network will read it."""
-    from cnnviz.adversarial import photo as fooling
-    from cnnviz.adversarial.reading import Reading
+    from cnnviz.adversarial.image_attack import noise as random_noise
+    from cnnviz.adversarial.image_loading import Reading
     from cnnviz.imaging.pixels import to_pil_image
 
     side = net.spec.size if net.spec.fixed else (options.size or net.spec.size)
     size = (side, side) if net.spec.fixed and not options.crop else side
     start = to_pil_image(picture.pixels) if small else picture.whole
     if noise:
-        start = fooling.noise(start.size, seed)
+        start = random_noise(start.size, seed)
     # A picture of the network's size is seen as it is; cutting its middle out again would show something else.
     return start, Reading(size, net.spec.crop if options.crop and not small else False, jpeg, format)
 

@@ -21,7 +21,7 @@ from cnnviz.figures.captions import percent
 from cnnviz.runtime.paths import is_folder
 
 if TYPE_CHECKING:
-    from cnnviz.features.collection import Aspect, Home
+    from cnnviz.features.feature_index import Aspect, Home
     from cnnviz.features.layout import Places
     from cnnviz.features.projection import Projection
     from cnnviz.network.network import Network
@@ -50,8 +50,8 @@ class Mapping:
 
     def draw(self, network: Network, album: Album, store: StoreOptions, seed: int, *, parquet: bool) -> Result:
         """Describe all pictures, lay them out, and draw."""
-        from cnnviz.features.collection import predictions
-        from cnnviz.features.vectors import feature_layer
+        from cnnviz.features.embeddings import feature_layer
+        from cnnviz.features.feature_index import predictions
 
         place = home(store)
         layer = self.layer or feature_layer(network)
@@ -88,8 +88,8 @@ class Mapping:
         """The projection and layout of this very set of pictures, kept like all else, and which of them are shown."""
         import numpy as np
 
+        from cnnviz.features.array_cache import remembered
         from cnnviz.features.layout import MOST_IN_GRID, Places, grid_places, scatter_places
-        from cnnviz.features.memo import remembered
         from cnnviz.features.projection import Projection, project
 
         most = MOST_IN_GRID if self.layout == "grid" else _MOST_IN_SCATTER
@@ -142,7 +142,7 @@ class _Chart:
 
     def __post_init__(self) -> None:
         from cnnviz.features.colors import OTHER, class_colors
-        from cnnviz.features.looks import Thumbnails
+        from cnnviz.features.thumbnails import Thumbnails
 
         self.thumbnails = Thumbnails(self.looks.store, [self.found.keys[n] for n in self.shown])
         self.legend = class_colors(self.kinds)
@@ -153,13 +153,13 @@ class _Chart:
             self.legend[other] = OTHER
 
     def sheet(self) -> Any:
-        from cnnviz.features.sheet import map_sheet
+        from cnnviz.features.map_figure import map_sheet
 
         colors = [self.legend[self.kinds[n]] for n in self.shown] if self.kinds else None
         return map_sheet(self.thumbnails, self.places, colors, legend=self.legend, title=self.title)
 
     def page(self) -> str:
-        from cnnviz.features.page import Mark, map_page
+        from cnnviz.features.map_page import Mark, map_page
 
         marks = []
         for n in self.shown:
@@ -225,8 +225,8 @@ def _path(source: Source) -> Path:
 
 def index(network: Network, album: Album, layer: str | None, half: bool, store: StoreOptions, seed: int) -> Result:
     """Fill the store and tell what that took."""
-    from cnnviz.features.contents import Contents
-    from cnnviz.features.vectors import feature_layer
+    from cnnviz.features.embeddings import feature_layer
+    from cnnviz.features.file_hashes import Contents
 
     place, layer = home(store), layer or feature_layer(network)
     found = survey(album, network, [FeatureSpec("features", layer, half), FeatureSpec("thumbnails")], store, seed)

@@ -135,7 +135,7 @@ def channel_list(text: str) -> list[int]:
 
 
 def _known_channels(chosen: list[int], found: ActivationGrid) -> list[int]:
-    from cnnviz.features.peaks import check_channels
+    from cnnviz.features.top_activations import check_channels
 
     check_channels(chosen, len(found.maps), found.layer)
     return chosen

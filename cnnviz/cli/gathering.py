@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from cnnviz.adversarial.universal import Computed, Part
     from cnnviz.cli.folderjob import FolderJob
-    from cnnviz.features.collection import Aspect, Filling
+    from cnnviz.features.feature_index import Aspect, Filling
     from cnnviz.features.store import Entry
     from cnnviz.network.network import Network
     from cnnviz.runtime.progress import OnStep
@@ -65,7 +65,7 @@ def _gathered(
     pieces: Sequence[Piece], aspects: Sequence[Aspect], read: Callable[[Any], tuple[Image, Tensor]]
 ) -> Gathered:
     """Run in the worker: everything wanted of some pictures."""
-    from cnnviz.features.collection import fill
+    from cnnviz.features.feature_index import fill
 
     pads = [_Pad({piece.key for piece in pieces if number in piece.due}) for number in range(len(aspects))]
     files: dict[str, Any] = {piece.key: piece.source for piece in pieces}
@@ -99,8 +99,8 @@ def remote_fill(
     on_step: OnStep,
     store: StoreOptions,
 ) -> Filling:
-    """``cnnviz.features.collection.fill`` by the workers of a cluster; each task's entries are stored as they come."""
-    from cnnviz.features.collection import Filling
+    """``feature_index.fill`` by the workers of a cluster; each task's entries are stored as they come."""
+    from cnnviz.features.feature_index import Filling
     from cnnviz.runtime.progress import Step
 
     assert isinstance(job.run, EngineOptions)

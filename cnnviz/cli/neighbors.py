@@ -42,7 +42,7 @@ class Neighborhood:
         network: Network, album: Album, layer: str | None, half: bool, store: StoreOptions, seed: int
     ) -> Neighborhood:
         """Compute, or take from the store, what is to be known of the album's pictures."""
-        from cnnviz.features.vectors import feature_layer
+        from cnnviz.features.embeddings import feature_layer
 
         layer = layer or feature_layer(network)
         place = home(store)
@@ -55,8 +55,8 @@ class Neighborhood:
 
     def sheet(self, network: Network, picture: Picture, k: int, metric: str, index: str) -> Result:
         """Look for one picture; the very file asked for does not count as its own neighbour."""
-        from cnnviz.features.looks import pixel_vector
-        from cnnviz.features.vectors import embed_images
+        from cnnviz.features.embeddings import embed_images
+        from cnnviz.features.thumbnails import pixel_vector
 
         features = embed_images(network, picture.pixels, self.layer).numpy()
         pixels = pixel_vector(picture.photo)[None]

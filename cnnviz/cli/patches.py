@@ -16,10 +16,10 @@ from cnnviz.figures.captions import three_digits
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-    from cnnviz.features.collection import Aspect
+    from cnnviz.features.feature_index import Aspect
     from cnnviz.features.maps import MapLayer
     from cnnviz.features.patch import Box
-    from cnnviz.features.peaks import Found, Strongest
+    from cnnviz.features.top_activations import Found, Strongest
     from cnnviz.network.network import Network
 
 _AT_ONCE = 4_096  # pictures whose peaks are in memory together
@@ -51,7 +51,7 @@ def patch_sheet(
 ) -> Result:
     """Find and draw the patches; ``channels`` None takes those that few pictures excite most."""
     from cnnviz.features.maps import map_layer
-    from cnnviz.features.peaks import check_channels
+    from cnnviz.features.top_activations import check_channels
 
     maps = map_layer(network, layer)
     check_channels(channels or [], maps.channels, layer)
@@ -72,8 +72,8 @@ def patch_sheet(
 
 def _strongest(aspect: Aspect, keys: Sequence[str], channels: list[int], top: int) -> Strongest:
     """Each content counts once: copies of a picture would fill the row."""
-    from cnnviz.features.filling import chunks
-    from cnnviz.features.peaks import Peaks, Strongest
+    from cnnviz.features.batching import chunks
+    from cnnviz.features.top_activations import Peaks, Strongest
 
     strongest = Strongest(channels, top)
     for some in chunks(keys, _AT_ONCE):

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from PIL.Image import Image
     from torch import Tensor
 
-    from cnnviz.features.collection import Aspect, Filling, Framing, Home
+    from cnnviz.features.feature_index import Aspect, Filling, Framing, Home
     from cnnviz.network.network import Network
     from cnnviz.runtime.progress import Step
 
@@ -37,14 +37,14 @@ class FeatureSpec:
     half: bool = False
 
     def build(self, network: Network, place: Home, frame: Framing, seed: int) -> Aspect:
-        from cnnviz.features import collection
+        from cnnviz.features import feature_index
         from cnnviz.features.maps import map_layer
 
         if self.kind == "features":
-            return collection.features_aspect(network, self.layer, place, frame, half=self.half, seed=seed)
+            return feature_index.features_aspect(network, self.layer, place, frame, half=self.half, seed=seed)
         if self.kind == "peaks":
-            return collection.peaks_aspect(network, map_layer(network, self.layer), place, frame, seed)
-        return collection.looks_aspect(place, frame.background)
+            return feature_index.peaks_aspect(network, map_layer(network, self.layer), place, frame, seed)
+        return feature_index.looks_aspect(place, frame.background)
 
 
 @dataclass
@@ -62,7 +62,7 @@ class Survey:
 
 def home(store: StoreOptions) -> Home:
     """Where the feature store lies; a damaged part of it is told of when it is replaced."""
-    from cnnviz.features.collection import Home
+    from cnnviz.features.feature_index import Home
 
     return Home(
         store.store.expanduser() if store.store else Home.default(),
@@ -72,7 +72,7 @@ def home(store: StoreOptions) -> Home:
 
 def framing(options: InputOptions, network: Network) -> Framing:
     """What decides which pixels the network sees of a file."""
-    from cnnviz.features.collection import Framing
+    from cnnviz.features.feature_index import Framing
 
     size = network.spec.size if network.spec.fixed else (options.size or network.spec.size)
     return Framing(size, options.crop, options.background)
@@ -83,7 +83,7 @@ def survey(album: Album, network: Network, specs: Sequence[FeatureSpec], store: 
 
     ImageError where not one could be read.
     """
-    from cnnviz.features.contents import Contents
+    from cnnviz.features.file_hashes import Contents
 
     place, frame = home(store), framing(album.options, network)
     aspects = [spec.build(network, place, frame, seed) for spec in specs]
@@ -114,7 +114,7 @@ def _filled(
     store: StoreOptions,
 ) -> Filling:
     """What is missing of the files is computed, here or by the workers of a cluster."""
-    from cnnviz.features.collection import fill
+    from cnnviz.features.feature_index import fill
     from cnnviz.runtime.memory import use_single_arena
 
     job = album.job

@@ -295,8 +295,8 @@ class _Applied:
         self.format = suffix if raw else PNG  # on a panel nobody is fooled
 
     def __call__(self, net: Network, picture: Picture) -> Result:
+        from cnnviz.adversarial.image_loading import Reading
         from cnnviz.adversarial.objective import verdicts
-        from cnnviz.adversarial.reading import Reading
         from cnnviz.adversarial.universal import lay_over
         from cnnviz.imaging.pixels import to_pil_image, to_pixels
 

@@ -287,7 +287,7 @@ def _starts(network: Network, wish: Wish) -> Tensor:
     import torch
 
     from cnnviz.errors import CnnvizError
-    from cnnviz.features.vectors import embed_images
+    from cnnviz.features.embeddings import embed_images
     from cnnviz.imaging.pixels import to_pixels
     from cnnviz.synthesis.facet_init import facet_starts
 

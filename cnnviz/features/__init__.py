@@ -1,1 +1,4 @@
-"""What was learned: filters, feature maps, the patches a channel looks for, and how pictures lie among each other."""
+"""What a network has learned: filters, feature maps, the patches that excite a channel, and maps of many images.
+
+The public functions are importable from ``cnnviz`` itself; this package re-exports none.
+"""

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 import torch
 from PIL import Image
 
+from cnnviz.adversarial.image_attack import Attack, fool
+from cnnviz.adversarial.image_loading import Reading
 from cnnviz.adversarial.objective import scores_of
-from cnnviz.adversarial.photo import Attack, fool
-from cnnviz.adversarial.reading import Reading
 from cnnviz.imaging.pixels import to_pil_image, to_pixels
 from cnnviz.network.network import Prediction
 from cnnviz.report.figures import Figure, Study

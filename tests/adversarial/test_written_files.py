@@ -10,8 +10,8 @@ import pytest
 import torch
 from PIL import Image
 
-from cnnviz.adversarial.photo import Attack, fool
-from cnnviz.adversarial.reading import Reading
+from cnnviz.adversarial.image_attack import Attack, fool
+from cnnviz.adversarial.image_loading import Reading
 from cnnviz.imaging.encoding import encode
 from cnnviz.imaging.image_io import read_pil_image
 from cnnviz.imaging.pixels import to_pil_image

@@ -36,12 +36,12 @@ def no_network(monkeypatch: pytest.MonkeyPatch):
     """From now on a network that is asked for features of pictures fails the test."""
 
     def forbid() -> None:
-        from cnnviz.features import collection
+        from cnnviz.features import feature_index
 
         def refuse(*_: object) -> None:
             raise AssertionError("a picture was read again")
 
-        monkeypatch.setattr(collection, "batches_of", lambda items, *_: refuse() if list(items) else [])
+        monkeypatch.setattr(feature_index, "batches_of", lambda items, *_: refuse() if list(items) else [])
 
     return forbid
 
@@ -269,7 +269,7 @@ def test_what_lies_outside_a_patch_does_not_matter_to_it(squeezenet, chelsea):
     """The guided gradient of an activation is zero beyond the window that is cut out."""
     from cnnviz.attribution.guided_backprop import rectified_gradient
     from cnnviz.features.maps import map_layer
-    from cnnviz.features.peaks import channel_peaks
+    from cnnviz.features.top_activations import channel_peaks
 
     peaks = channel_peaks(squeezenet, chelsea, "fire4")
     row, column = int(peaks.rows[0, 7]), int(peaks.columns[0, 7])

@@ -106,17 +106,17 @@ def test_a_perturbation_learned_from_a_shelf_is_that_of_the_tensor(squeezenet):
 
 
 def test_thumbnails_are_opened_as_they_are_drawn_and_let_go(tmp_path, monkeypatch):
-    from cnnviz.features import looks
+    from cnnviz.features import thumbnails
     from cnnviz.features.layout import scatter_places
-    from cnnviz.features.page import Mark, map_page
-    from cnnviz.features.sheet import map_sheet
+    from cnnviz.features.map_figure import map_sheet
+    from cnnviz.features.map_page import Mark, map_page
     from cnnviz.features.store import Entry, Store
 
     store, keys = Store(tmp_path / "store", 4, np.uint8), [f"{n:064x}" for n in range(150)]
-    notes = [looks.thumbnail(Image.new("RGB", (20, 10), (n, 0, 0))) for n in range(150)]
+    notes = [thumbnails.thumbnail(Image.new("RGB", (20, 10), (n, 0, 0))) for n in range(150)]
     store.add([Entry(key, np.zeros(4, np.uint8), note) for key, note in zip(keys, notes, strict=True)])
     references, most = [], []
-    opened = looks.open_thumbnail
+    opened = thumbnails.open_thumbnail
 
     def watched(data):
         found = opened(data)
@@ -124,8 +124,8 @@ def test_thumbnails_are_opened_as_they_are_drawn_and_let_go(tmp_path, monkeypatc
         most.append(sum(reference() is not None for reference in references))
         return found
 
-    monkeypatch.setattr(looks, "open_thumbnail", watched)
-    thumbs = looks.Thumbnails(store, keys)
+    monkeypatch.setattr(thumbnails, "open_thumbnail", watched)
+    thumbs = thumbnails.Thumbnails(store, keys)
     points = np.random.default_rng(0).normal(size=(150, 2))
     map_sheet(thumbs, scatter_places(points))
     map_page(thumbs, scatter_places(points), points, [Mark(key) for key in keys], {}, title="")

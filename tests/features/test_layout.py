@@ -13,7 +13,7 @@ from PIL import Image
 
 from cnnviz.features.colors import class_colors
 from cnnviz.features.layout import Places, grid_places, scatter_places, unit_square
-from cnnviz.features.sheet import map_sheet
+from cnnviz.features.map_figure import map_sheet
 
 points_of_any_kind = st.integers(1, 60).flatmap(
     lambda count: st.lists(

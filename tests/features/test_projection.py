@@ -8,7 +8,7 @@ import pytest
 import cnnviz
 from cnnviz.errors import UsageError
 from cnnviz.features import projection
-from cnnviz.features.memo import remembered
+from cnnviz.features.array_cache import remembered
 
 
 @pytest.fixture(scope="module")

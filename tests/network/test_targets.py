@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from cnnviz.adversarial.gradient_sign import fgsm
+from cnnviz.adversarial.fgsm import fgsm
 from cnnviz.attribution.gradients import saliency
 from cnnviz.errors import UsageError
 from cnnviz.network.targets import find_class, imagenet_labels, read_labels

@@ -13,7 +13,8 @@ import torch
 
 import cnnviz
 from cnnviz.errors import ImageError
-from cnnviz.features.collection import (
+from cnnviz.features.batching import Batches
+from cnnviz.features.feature_index import (
     Framing,
     Home,
     features_aspect,
@@ -22,11 +23,10 @@ from cnnviz.features.collection import (
     peaks_aspect,
     predictions,
 )
-from cnnviz.features.contents import Contents
-from cnnviz.features.filling import Batches
-from cnnviz.features.looks import open_thumbnail, pixel_vector
+from cnnviz.features.file_hashes import Contents
 from cnnviz.features.maps import map_layer
-from cnnviz.features.peaks import Peaks
+from cnnviz.features.thumbnails import open_thumbnail, pixel_vector
+from cnnviz.features.top_activations import Peaks
 from cnnviz.imaging.image_io import read_pil_image
 from cnnviz.imaging.pixels import to_pixels
 from cnnviz.runtime.prefetch import prefetch

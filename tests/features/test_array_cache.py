@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from cnnviz.features.memo import remembered
+from cnnviz.features.array_cache import remembered
 
 WANTED = {"points": np.arange(6.0).reshape(3, 2)}
 

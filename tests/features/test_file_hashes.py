@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from cnnviz.features import contents
-from cnnviz.features.contents import Contents
+from cnnviz.features import file_hashes
+from cnnviz.features.file_hashes import Contents
 
 _LONG_AGO = time.time_ns() - 10**12
 
@@ -33,7 +33,7 @@ def files(tmp_path: Path) -> list[Path]:
 def read(monkeypatch: pytest.MonkeyPatch) -> list[Path]:
     """The files that are read, as they are read."""
     seen: list[Path] = []
-    monkeypatch.setattr(contents, "sha256", lambda path: seen.append(path) or _digest(path))
+    monkeypatch.setattr(file_hashes, "sha256", lambda path: seen.append(path) or _digest(path))
     return seen
 
 

@@ -15,7 +15,7 @@ import cnnviz
 from cnnviz.errors import UsageError
 from cnnviz.features.maps import map_layer
 from cnnviz.features.patch import cut_patch, patch_window
-from cnnviz.features.peaks import Peaks, Strongest, channel_peaks
+from cnnviz.features.top_activations import Peaks, Strongest, channel_peaks
 from cnnviz.network.geometry import ReceptiveField
 from cnnviz.network.network import Network
 from cnnviz.network.spec import InputSpec

@@ -11,11 +11,11 @@ from PIL import Image
 from torch import Tensor
 
 from cnnviz.adversarial import norms
-from cnnviz.adversarial.ascent import fooling_image
-from cnnviz.adversarial.boundary import deepfool
-from cnnviz.adversarial.gradient_sign import fgsm, iterative_fgsm
+from cnnviz.adversarial.deepfool import deepfool
+from cnnviz.adversarial.fgsm import fgsm, iterative_fgsm
+from cnnviz.adversarial.image_loading import Reading
 from cnnviz.adversarial.objective import answers, verdicts
-from cnnviz.adversarial.reading import Reading
+from cnnviz.adversarial.target_ascent import fooling_image
 from cnnviz.errors import ImageError, UsageError
 from cnnviz.imaging.pixels import to_pil_image, to_pixels
 from cnnviz.network.network import Network, Prediction

@@ -18,12 +18,12 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from cnnviz.errors import ImageError, MemoryShortError
-from cnnviz.features.filling import batches_of
-from cnnviz.features.looks import PIXEL_WIDTH, pixel_vector, thumbnail
+from cnnviz.features.batching import batches_of
+from cnnviz.features.embeddings import embed_images, feature_layer, pooled
 from cnnviz.features.maps import MapLayer
-from cnnviz.features.peaks import channel_peaks
 from cnnviz.features.store import Entry, Store
-from cnnviz.features.vectors import embed_images, feature_layer, pooled
+from cnnviz.features.thumbnails import PIXEL_WIDTH, pixel_vector, thumbnail
+from cnnviz.features.top_activations import channel_peaks
 from cnnviz.network.network import Network
 from cnnviz.runtime.memory import in_batches_that_fit
 from cnnviz.runtime.prefetch import copied_ahead

@@ -10,8 +10,8 @@ import pytest
 import torch
 from PIL import Image
 
-from cnnviz.adversarial.photo import Attack, fool, quantized
-from cnnviz.adversarial.reading import Reading
+from cnnviz.adversarial.image_attack import Attack, fool, quantized
+from cnnviz.adversarial.image_loading import Reading
 from cnnviz.cli.adversarial import parse_epsilon
 from cnnviz.errors import UsageError
 from cnnviz.imaging.image_io import read_pil_image
@@ -59,7 +59,7 @@ def test_without_a_target_the_mistake_is_made_with_certainty(run_cnnviz, samples
 
 
 def test_the_least_epsilon_is_gone_on_with_too(squeezenet, chelsea):
-    from cnnviz.adversarial.photo import fool_with_least
+    from cnnviz.adversarial.image_attack import fool_with_least
 
     attack = Attack(epsilon=8 / 255, confidence=0.99)
     found = fool_with_least(squeezenet, to_pil_image(chelsea), attack, Reading((224, 336)))

@@ -8,7 +8,7 @@ from torch import nn
 
 import cnnviz
 from cnnviz.errors import UsageError
-from cnnviz.features.vectors import feature_layer
+from cnnviz.features.embeddings import feature_layer
 from cnnviz.network.loading import load_meta_network
 from cnnviz.network.network import Network
 from cnnviz.network.spec import InputSpec
