@@ -21,7 +21,7 @@ import cnnviz
 from benchmarks.row import Row
 from benchmarks.running import Setting, installed, operations, parser, setting, show
 from cnnviz.network.network import Network
-from cnnviz.runtime.memory import tune_malloc
+from cnnviz.runtime.malloc import tune_malloc
 from cnnviz.synthesis.objectives import Channels, Classes, make_score
 from cnnviz.synthesis.optimization import ImageOptimizer
 from cnnviz.synthesis.optimizers import Adam
@@ -132,7 +132,7 @@ def peer(network: Network, case: Case, seen: int | None) -> Callable[[], None]:
 def rows(setting: Setting, size: int = 128) -> list[Row]:
     """A row for each case: milliseconds of a step."""
     warnings.filterwarnings("ignore")
-    tune_malloc(setting.device)  # as a run of ours does before its first step; the others have it too
+    tune_malloc()  # as a run of ours does before its first step; the others have it too
     found = []
     for case in cases(size)[: 1 if setting.quick else None]:
         weights = None if case.name == "squeezenet1_1" else "random"

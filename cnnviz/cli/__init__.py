@@ -1,4 +1,4 @@
-"""The command line: a thin skin that parses, loads, calls, renders and writes. Only here is anything printed."""
+"""The command line: parses options, calls the library, writes and reports the results. Nothing else prints."""
 
 from typing import NoReturn
 
@@ -6,11 +6,13 @@ __all__ = ["main"]
 
 
 def main() -> NoReturn:
-    """Run the command line and leave with its exit code."""
-    from cnnviz.cli.process import install_signal_handlers, leave, open_standard_streams
+    """Run the command line and end the process with its exit code."""
+    from cnnviz.cli.process import exit_process, install_signal_handlers, open_standard_streams
 
     install_signal_handlers()  # before anything that takes time is imported
     open_standard_streams()
     from cnnviz.cli.app import run
+    from cnnviz.runtime.malloc import tune_malloc
 
-    leave(run())
+    tune_malloc()  # before any thread starts
+    exit_process(run())

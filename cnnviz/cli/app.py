@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from collections.abc import Sequence
 from typing import Annotated
@@ -32,7 +31,7 @@ from cnnviz.cli import (
 )
 from cnnviz.cli.hints import message_with_hint
 from cnnviz.cli.process import INTERRUPTED, PIPE_CLOSED, silence_stdout
-from cnnviz.errors import CnnvizError
+from cnnviz.errors import CnnvizError, UsageError
 
 app = typer.Typer(
     name="cnnviz",
@@ -80,9 +79,9 @@ topics.register(app)
 
 
 def run() -> int:
-    """Exit code of running the command line."""
-    _heed_named_shell(sys.argv[1:])
+    """Run the command line; returns its exit code."""
     try:
+        install_or_show_completion(sys.argv[1:])
         app()
     except SystemExit as stop:
         return stop.code if isinstance(stop.code, int) else 1
@@ -101,11 +100,28 @@ def run() -> int:
     return 0
 
 
-def _heed_named_shell(arguments: Sequence[str]) -> None:
-    """Let ``--install-completion zsh`` mean zsh.
+def install_or_show_completion(arguments: Sequence[str]) -> None:
+    """Serve ``--install-completion SHELL`` and ``--show-completion SHELL``, and exit; return for all other arguments.
 
-    Typer asks the processes above which shell they are, and passes over the name, be it another's or none found, as
-    while a container is built. It takes the name where it is told not to ask.
+    Typer's own options ignore the name of the shell and detect the one they run in, which need not be the one named,
+    and cannot be detected while a container is built.
     """
-    if arguments[:1] in (["--install-completion"], ["--show-completion"]) and len(arguments) > 1:
-        os.environ["_TYPER_COMPLETE_TEST_DISABLE_SHELL_DETECTION"] = "1"
+    if len(arguments) != 2 or arguments[0] not in ("--install-completion", "--show-completion"):
+        return
+    from typer import completion
+
+    option, shell = arguments
+    names = [each.value for each in completion.Shells]
+    if shell not in names:
+        raise UsageError(f"There is no completion for '{shell}'; name one of {', '.join(names)}.")
+    if option == "--show-completion":
+        script = completion.get_completion_script(prog_name="cnnviz", complete_var=_COMPLETE_VAR, shell=shell)
+        console.result(script)
+    else:
+        _, path = completion.install(shell=shell, prog_name="cnnviz", complete_var=_COMPLETE_VAR)
+        console.result(f"{shell} completion installed in {path}")
+        console.result("Completion will take effect once you restart the terminal")
+    raise SystemExit(0)
+
+
+_COMPLETE_VAR = "_CNNVIZ_COMPLETE"

@@ -5,7 +5,10 @@ from __future__ import annotations
 from cnnviz.errors import CnnvizError
 
 HINTS = {
+    "device_auto": "'--device auto' takes what there is.",
     "overwrite": "--force replaces it.",
+    "shard": "Give it as --shard 1/4.",
+    "smaller_size": "Try --size {size}.",
 }
 """The sentence that follows an error's message, by its ``remedy``; its ``values`` are filled in."""
 

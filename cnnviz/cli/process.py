@@ -1,6 +1,6 @@
-"""The process as the shell sees it: its standard streams, the signals that end it, and the code it leaves with.
+"""The process: its standard streams, signal handlers and exit code.
 
-Nothing heavy is imported here, so that all of it is in place before anything that takes time.
+Imports nothing heavy, so that signals are handled before anything that takes time is imported.
 """
 
 from __future__ import annotations
@@ -19,16 +19,16 @@ from typing import NoReturn
 
 INTERRUPTED = 130
 PIPE_CLOSED = 128 + 13
-"""What a shell reports of a program that SIGPIPE ended."""
+"""What a shell reports for a program ended by SIGPIPE."""
 
-_MOMENT = 5.0  # seconds
-_SOON = 0.05  # seconds
+_DEBOUNCE_SECONDS = 5.0
+_RETRY_SECONDS = 0.05
 
 _WORDS = {"SIGINT": "Interrupted", "SIGTERM": "Terminated", "SIGHUP": "Hung up", "SIGBREAK": "Interrupted"}
 
 
-class Stop(KeyboardInterrupt):
-    """Raised in the main thread by a signal that asks the process to end: as Ctrl-C is, whichever signal it was."""
+class SignalInterrupt(KeyboardInterrupt):
+    """Raised in the main thread by SIGINT, SIGTERM or SIGHUP; caught wherever KeyboardInterrupt is."""
 
     def __init__(self, signum: int) -> None:
         super().__init__()
@@ -41,16 +41,17 @@ def _word(signum: int) -> str:
 
 
 class _Signals:
-    """Ends the process at once while nothing is at stake, and by raising ``Stop`` inside ``raising``.
+    """The signal handler: raises SignalInterrupt inside ``raising``, and ends the process at once outside.
 
-    What the first signal sets off (breaking off what computes, finishing what is being written) takes a moment; a
-    second one in the middle of it would leave temporary files, or a traceback, so it is passed over.
+    After the first signal, computations are cancelled and files being written are finished; a second signal during
+    that time would leave temporary files, so it is ignored for some seconds.
     """
 
     def __init__(self) -> None:
         self._raises = False
-        self._heard = -math.inf
+        self._last_signal = -math.inf
         self.work_started = False
+        """Whether there may be files to finish, so that the process must not end in the middle of an import."""
 
     @contextmanager
     def raising(self) -> Iterator[None]:
@@ -61,25 +62,25 @@ class _Signals:
             self._raises = False
 
     def __call__(self, signum: int, frame: FrameType | None) -> None:
-        if time.monotonic() - self._heard <= _MOMENT:
+        if time.monotonic() - self._last_signal <= _DEBOUNCE_SECONDS:
             return
         if not self._raises or (not self.work_started and _is_importing(frame)):
-            _leave_at_once(signum)
-        if _is_importing(frame) or _is_clearing_up(frame):
-            # A module broken off while it is loaded, or an exception in __del__, is no way to stop.
-            later = threading.Timer(_SOON, signal.raise_signal, [signum])
+            _exit_now(signum)
+        if _is_importing(frame) or _is_finalizing_object(frame):
+            # An exception would leave a module half imported, or be ignored in __del__: try again later.
+            later = threading.Timer(_RETRY_SECONDS, signal.raise_signal, [signum])
             later.daemon = True
             later.start()
             return
-        self._heard = time.monotonic()
-        raise Stop(signum)
+        self._last_signal = time.monotonic()
+        raise SignalInterrupt(signum)
 
 
 def _is_importing(frame: FrameType | None) -> bool:
     return any(f.f_code.co_filename.startswith("<frozen importlib") for f in _stack(frame))
 
 
-def _is_clearing_up(frame: FrameType | None) -> bool:
+def _is_finalizing_object(frame: FrameType | None) -> bool:
     return any(f.f_code.co_name == "__del__" for f in _stack(frame))
 
 
@@ -89,7 +90,7 @@ def _stack(frame: FrameType | None) -> Iterator[FrameType]:
         frame = frame.f_back
 
 
-def _leave_at_once(signum: int) -> NoReturn:
+def _exit_now(signum: int) -> NoReturn:
     with suppress(OSError):
         os.write(2, f"error: {_word(signum)}.\n".encode())
     os._exit(128 + signum)
@@ -99,9 +100,10 @@ signals = _Signals()
 
 
 def install_signal_handlers() -> None:
-    """Let Ctrl-C, a polite kill (SIGTERM) and a closed terminal (SIGHUP) end the run alike.
+    """Handle SIGINT (Ctrl-C), SIGTERM and SIGHUP (a closed terminal).
 
-    A signal that whoever began us ignores, as shells do for jobs in the background and ``nohup`` does, stays ignored.
+    Signals that the parent process has set to be ignored, as shells do for background jobs and ``nohup`` does, stay
+    ignored.
     """
     for name in ("SIGINT", "SIGTERM", "SIGHUP", "SIGBREAK"):
         signum = getattr(signal, name, None)
@@ -112,20 +114,20 @@ def install_signal_handlers() -> None:
 STDIN, STDOUT, STDERR = 0, 1, 2
 
 closed: set[int] = set()
-"""The standard streams, by their numbers, that were closed when the process began."""
+"""File descriptors of the standard streams that were closed when the process started."""
 
 
 def open_standard_streams() -> None:
-    """See that standard input, output and error are there, leading nowhere where they were closed (``>&-``).
+    """Open closed standard streams (``>&-``) on the null device, and print in UTF-8.
 
-    Otherwise the next file opened would take such a number, and what is printed would go into it.
+    Otherwise the next file opened would get the number of a closed stream, and printed text would go into it.
     """
     for number in range(3):
         try:
             os.fstat(number)
         except OSError:
             closed.add(number)
-            os.open(os.devnull, os.O_RDWR)  # the lowest number that is free
+            os.open(os.devnull, os.O_RDWR)  # gets the lowest free number
     if sys.stdin is None:
         sys.stdin = open(0, encoding="utf-8", closefd=False)  # noqa: SIM115 (for as long as the process lasts)
     if sys.stdout is None:
@@ -135,7 +137,7 @@ def open_standard_streams() -> None:
     codecs.register_error(_ANY_NAME, _as_bytes)
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
-            # In UTF-8, for names and signs that the console's own code page lacks, as on Windows.
+            # For characters that the console's code page lacks, as on Windows.
             stream.reconfigure(encoding="utf-8", errors=_ANY_NAME if stream is sys.stdout else "backslashreplace")
 
 
@@ -143,7 +145,7 @@ _ANY_NAME = "cnnviz.any_name"
 
 
 def _as_bytes(error: UnicodeError) -> tuple[bytes | str, int]:
-    """For the codec: the bytes of a file's name that are no text as they are, other characters as ``\\u`` escapes."""
+    """Codec error handler: undecodable bytes of file names as they are, other characters as ``\\u`` escapes."""
     if not isinstance(error, UnicodeEncodeError):
         raise error
     try:
@@ -153,12 +155,16 @@ def _as_bytes(error: UnicodeError) -> tuple[bytes | str, int]:
 
 
 def silence_stdout() -> None:
-    """Send what is still in stdout's buffer nowhere, so that the interpreter's last flush does not complain."""
+    """Point stdout at the null device, so that the interpreter's last flush raises no error."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
-def leave(code: int) -> NoReturn:
-    """Flush and go at once: taking torch apart in order would cost as much as explaining a picture."""
+def exit_process(code: int) -> NoReturn:
+    """Flush the standard streams and end the process.
+
+    Ends by ``os._exit``, since taking torch apart in order takes as long as one saliency map; but as usual where a
+    debugger, profiler or coverage tool is active, or a Ray cluster was used, which write or stop something at exit.
+    """
     try:
         sys.stdout.flush()
     except BrokenPipeError:
@@ -168,6 +174,18 @@ def leave(code: int) -> NoReturn:
         code = code or 1
         with suppress(OSError):
             os.write(2, f"error: Standard output cannot be written: {error.strerror}.\n".encode())
+        silence_stdout()
     with suppress(OSError):
         sys.stderr.flush()
+    if _has_exit_handlers():
+        sys.exit(code)
     os._exit(code)
+
+
+def _has_exit_handlers() -> bool:
+    monitoring = getattr(sys, "monitoring", None)  # from Python 3.12 on
+    tools = [monitoring.get_tool(number) for number in range(6)] if monitoring else []
+    return bool(sys.gettrace() or sys.getprofile() or any(tools) or _WITH_EXIT_HANDLERS & sys.modules.keys())
+
+
+_WITH_EXIT_HANDLERS = {"ray", "memray"}

@@ -115,7 +115,6 @@ def _filled(
 ) -> Filling:
     """What is missing of the files is computed, here or by the workers of a cluster."""
     from cnnviz.features.feature_index import fill
-    from cnnviz.runtime.memory import use_single_arena
 
     job = album.job
     if job is not None and isinstance(job.run, EngineOptions) and job.run.engine is EngineName.ray:
@@ -124,7 +123,6 @@ def _filled(
         return remote_fill(job, network, files, specs, aspects, on_step, store)
     paths = {key: _path(source) for key, source in files.items()}
     reader = _reader(network, album.options)
-    use_single_arena(network.device)  # the threads that read would each keep what they freed
     return fill(paths, aspects, reader, on_step, batch=store.at_once(network.device), device=network.device)
 
 

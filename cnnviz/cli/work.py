@@ -121,9 +121,6 @@ class Workbench:
 
         Tracing the network changes how modules are called in all threads while it lasts.
         """
-        from cnnviz.runtime.memory import use_single_arena
-
-        use_single_arena(self.network.device)
         getattr(self.network, "graph", None)
 
     @cached_property

@@ -1,4 +1,4 @@
-"""Device: what ``auto`` means on this machine, and clear errors for what it does not have."""
+"""Choice of the torch device."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from cnnviz.errors import UsageError
 def choose_device(wanted: str = "auto") -> torch.device:
     """The torch device for ``auto``, ``cpu``, ``cuda`` or ``cuda:N``.
 
-    ``auto`` is CUDA if there is a GPU for it, and the CPU if not, also on Apple's machines, on whose GPUs cnnviz is not
-    tested. A device this machine lacks is a UsageError.
+    ``auto`` is CUDA if available, else the CPU; Apple's GPUs are not used, since cnnviz is not tested on them.
+    Raises UsageError for a device that this machine does not have.
     """
     if wanted == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
@@ -23,5 +23,5 @@ def choose_device(wanted: str = "auto") -> torch.device:
     if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
         count = torch.cuda.device_count()
         found = f"only {count} CUDA device{'s' if count > 1 else ''}" if count else "no CUDA device"
-        raise UsageError(f"Device '{wanted}' is not here: torch finds {found}. '--device auto' takes what there is.")
+        raise UsageError(f"Device '{wanted}' is not here: torch finds {found}.", remedy="device_auto")
     return device

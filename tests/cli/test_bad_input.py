@@ -262,7 +262,7 @@ FAR_NUMBERS = [
     ("saliency ok.png --mean nan,0,0", 2, "--mean takes numbers"),
     ("saliency ok.png --std 1_0,1,1", 2, "--std takes numbers"),
     ("saliency ok.png --target --5", 2, "no class called '--5'"),
-    ("saliency ok.png --shard 1/\N{FULLWIDTH DIGIT TWO}", 2, "--shard takes I/N"),
+    ("saliency ok.png --shard 1/\N{FULLWIDTH DIGIT TWO}", 2, "Give it as --shard 1/4"),
     ("embed-index folder --batch 9223372036854775807", 2, "between 1 and 1000000000"),
     ("dream ok.png --octaves 99999999999", 2, "between 1 and 64"),
     ("dream ok.png --zoom 99999999999 -o x.gif", 2, "between 0 and 100000"),

@@ -84,3 +84,13 @@ def test_completion_is_installed_for_the_shell_that_is_asked_for(
     assert str(script) in made.stdout
     assert folder in (tmp_path / startup).read_text()
     assert said in script.read_text()
+
+
+@pytest.mark.needs("posix")
+def test_completion_is_shown_for_a_named_shell_and_refused_for_an_unknown_one(cnnviz_command):
+    shown = subprocess.run([*cnnviz_command, "--show-completion", "zsh"], capture_output=True, text=True, check=True)
+    assert shown.stdout.startswith("#compdef cnnviz")
+    run = [*cnnviz_command, "--install-completion", "csh"]
+    refused = subprocess.run(run, capture_output=True, text=True, check=False)
+    assert (refused.returncode, refused.stdout) == (2, "")
+    assert "no completion for 'csh'; name one of bash" in refused.stderr

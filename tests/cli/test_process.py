@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import pstats
 import shutil
 import signal
 import subprocess
@@ -206,6 +207,37 @@ def test_signals_that_are_ignored_stay_ignored():
     )
     run = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=60, check=False)
     assert (run.returncode, run.stderr) == (143, "error: Terminated.\n")
+
+
+EXIT = """
+import atexit, sys
+from cnnviz.cli import process
+atexit.register(print, "exit handlers have run")
+{before}
+process.exit_process(3)
+"""
+
+
+@pytest.mark.parametrize(
+    ("before", "printed"),
+    [
+        ("", ""),
+        ("sys.settrace(lambda *arguments: None)", "exit handlers have run"),
+        ("sys.setprofile(lambda *arguments: None)", "exit handlers have run"),
+        ("sys.modules['ray'] = sys", "exit handlers have run"),
+    ],
+    ids=["alone", "debugger", "profiler", "cluster"],
+)
+def test_the_process_ends_at_once_unless_something_is_left_to_do_at_exit(before, printed):
+    script = EXIT.format(before=before)
+    run = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=60, check=False)
+    assert (run.returncode, run.stdout.strip(), run.stderr) == (3, printed, "")
+
+
+def test_a_profiler_sees_the_run(tmp_path):
+    run = [sys.executable, "-m", "cProfile", "-o", "run.prof", "-m", "cnnviz", "--version"]
+    subprocess.run(run, cwd=tmp_path, check=True, timeout=240)
+    assert "main" in {function for _, _, function in pstats.Stats(str(tmp_path / "run.prof")).stats}
 
 
 PICTURE = "saliency photo.jpg -m squeezenet1_1 -s 64"

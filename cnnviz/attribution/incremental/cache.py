@@ -14,7 +14,7 @@ from torch import Tensor, fx
 from cnnviz.attribution.incremental.program import Program, ProgramStep
 from cnnviz.attribution.incremental.window_ops import CachedMap
 from cnnviz.attribution.incremental.windows import IDENTITY, AxisWindows, Span
-from cnnviz.runtime.memory import trim_malloc
+from cnnviz.runtime.malloc import trim_malloc
 
 Group = tuple[int, int]
 """Index of the part of the positions' rows, and of their columns."""
@@ -65,7 +65,7 @@ class Cache:
             return
         self._maps.clear()
         if self._held is not None:
-            trim_malloc(self._image.device)  # the new maps do not fit in the gaps left by windows
+            trim_malloc()  # the new maps do not fit in the gaps left by windows
         self._held, regions = group, self._regions(group)
         clean: dict[fx.Node, Any] = {}
         for step in self._program.steps:

@@ -79,9 +79,8 @@ class NetworkOptions:
         """The network these options describe, under the name that ``auto`` came down to."""
         from cnnviz.cli.command import current
         from cnnviz.network.loading import load_network
-        from cnnviz.runtime.memory import tune_malloc
 
-        network = load_network(
+        return load_network(
             name,
             weights=self.weights,
             labels=self.labels,
@@ -94,8 +93,6 @@ class NetworkOptions:
             seed=seed,
             progress=progress,
         )
-        tune_malloc(network.device)
-        return network
 
     def prepare(self) -> None:
         """Let nothing be fetched from here on, if that is wanted."""

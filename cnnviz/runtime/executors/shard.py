@@ -1,4 +1,4 @@
-"""One of N parts of a list, so that N machines can each take their own."""
+"""One of N parts of a list, so that each of N machines can take its own."""
 
 from __future__ import annotations
 
@@ -21,17 +21,17 @@ class Shard:
 
     @staticmethod
     def parse(text: str) -> Shard:
-        """``2/4`` is the second of four; UsageError for anything else."""
+        """The shard that ``text`` names: ``2/4`` is the second of four. UsageError for anything else."""
         found = re.fullmatch(r"\s*([0-9]{1,9})\s*/\s*([0-9]{1,9})\s*", text)
         index, count = (int(found[1]), int(found[2])) if found else (0, 0)
         if not 1 <= index <= count:
-            raise UsageError(f"--shard takes I/N with I from 1 to N, as in 1/4, not '{text}'.")
+            raise UsageError(f"A shard is I/N with I from 1 to N, as in 1/4, not '{text}'.", remedy="shard")
         return Shard(index, count)
 
     def of(self, items: Sequence[Item]) -> Sequence[Item]:
-        """This part of ``items``: neighbours stay together, and no part is more than one longer than another.
+        """This part of ``items``: contiguous, and no part is more than one longer than another.
 
-        The parts one after another are the whole, in its order.
+        All parts in turn are the whole list, in its order.
         """
         start, stop = ((self.index - 1) * len(items) // self.count, self.index * len(items) // self.count)
         return items[start:stop]
@@ -41,4 +41,4 @@ class Shard:
 
 
 WHOLE = Shard()
-"""The only part of one: everything."""
+"""The whole list."""
