@@ -58,7 +58,7 @@ TECHNIQUES: dict[str, Run] = {
     "gradcam": lambda network, pixels: cnnviz.grad_cam(network, pixels, 285),
     "occlusion": lambda network, pixels: cnnviz.occlusion(network, pixels, 285, stride=_stride(pixels)),
     "occlusion, full passes": lambda network, pixels: cnnviz.occlusion(
-        network, pixels, 285, stride=_stride(pixels), engine="full"
+        network, pixels, 285, stride=_stride(pixels), algorithm="full"
     ),
     "fool": lambda network, pixels: cnnviz.iterative_fgsm(network, pixels, steps=2),
     "universal, 16 photos": lambda network, pixels: cnnviz.universal_perturbation(

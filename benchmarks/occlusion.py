@@ -67,14 +67,14 @@ def contender(name: str, network: nn.Module, image: Tensor) -> tuple[Run, int]:
 
         return captum, len(SPARSE) + 1  # one more for the picture itself
     graph, positions = trace(copy_module(network)), GRID if name == "incremental" else SPARSE
-    return lambda: score_positions(graph, image, positions, PATCH, grey, engine=name), len(positions)  # type: ignore[arg-type]
+    return lambda: score_positions(graph, image, positions, PATCH, grey, algorithm=name), len(positions)  # type: ignore[arg-type]
 
 
 def largest_difference(network: nn.Module, image: Tensor) -> float:
     """Between the incremental pass and the untouched network, relative to the largest score."""
     graph, grey = trace(copy_module(network)), torch.zeros(1, 1, 1, 1, device=image.device)
     positions = GRID[:: len(GRID) // 25]
-    scores = score_positions(graph, image, positions, PATCH, grey, engine="incremental")
+    scores = score_positions(graph, image, positions, PATCH, grey, algorithm="incremental")
     pictures = image.repeat(len(positions), 1, 1, 1)
     for picture, (top, left) in zip(pictures, positions, strict=True):
         picture[:, top : top + PATCH, left : left + PATCH] = 0

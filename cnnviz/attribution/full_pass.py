@@ -1,4 +1,4 @@
-"""Occluded scores the plain way: batches of whole pictures with a patch replaced. Right for every network."""
+"""FullPass: occluded scores by running the whole network on copies of the image. Works for every network."""
 
 from __future__ import annotations
 
@@ -10,17 +10,16 @@ from torch import Tensor, fx
 
 from cnnviz.attribution.incremental.batches import batch_of_maps
 from cnnviz.attribution.incremental.convolution import prepare_convolutions
+from cnnviz.attribution.incremental.windows import Position
 from cnnviz.runtime.memory import in_batches_that_fit
-
-Position = tuple[int, int]
 
 
 class FullPass:
-    """Scores of one picture with patches of it replaced, each from a pass over the whole network.
+    """Scores of one image with patches of it replaced, each by a pass through the whole network.
 
     Args:
-        graph_module: a frozen graph in evaluation mode, (N, C, H, W) -> logits (N, classes).
-        image: the un-occluded picture (1, C, H, W), as the graph takes it.
+        graph_module: a graph in evaluation mode, (N, C, H, W) -> logits (N, classes).
+        image: the clean image (1, C, H, W), normalized as the graph expects it.
     """
 
     def __init__(self, graph_module: fx.GraphModule, image: Tensor) -> None:
@@ -28,12 +27,12 @@ class FullPass:
         self._image = image.contiguous(memory_format=torch.channels_last)
 
     def order(self, positions: Sequence[Position]) -> range:
-        """Indices of ``positions`` in the order to take them: any will do."""
+        """Indices of ``positions`` in the order in which they are computed."""
         return range(len(positions))
 
     @torch.no_grad()
     def scores(self, positions: Sequence[Position], patches: Tensor, batch: int) -> Tensor:
-        """Logits (P, classes) with ``patches`` (P, C, h, w) at ``positions`` in turn, ``batch`` at a time."""
+        """Logits (P, classes) with each of ``patches`` (P, C, h, w) at its position, ``batch`` at a time."""
 
         def scores(part: slice) -> Tensor:
             return self._graph_module(occlude(self._image, positions[part], patches[part]))
@@ -42,14 +41,14 @@ class FullPass:
 
     @torch.no_grad()
     def batch_size(self) -> int:
-        """Positions at a time that keep the working set small."""
-        meter = _Meter(self._graph_module)
+        """Number of positions at a time that keeps the working set small."""
+        meter = _MemoryMeter(self._graph_module)
         meter.run(self._image)
         return batch_of_maps(meter.largest, self._image.device)
 
 
-class _Meter(fx.Interpreter):
-    """Runs a graph and notes the largest number of bytes one operation reads and writes."""
+class _MemoryMeter(fx.Interpreter):
+    """Runs a graph and records the largest number of bytes that one operation reads and writes."""
 
     largest = 1
 
@@ -63,7 +62,7 @@ class _Meter(fx.Interpreter):
 def occlude(image: Tensor, positions: Sequence[Position], patches: Tensor) -> Tensor:
     """Copies (P, C, H, W) of ``image`` (1, C, H, W), each with its patch (C, h, w) at its (top, left).
 
-    What hangs over the border of the picture is cut off.
+    What lies outside the image is ignored.
     """
     height, width = image.shape[2:]
     copies = image.repeat(len(positions), 1, 1, 1).contiguous(memory_format=torch.channels_last)

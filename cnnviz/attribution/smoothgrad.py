@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from cnnviz.attribution.config import SmoothGradConfig
 from cnnviz.attribution.gradients import gradient_and_logits, in_batches
 from cnnviz.attribution.targets import Target, predicted_indices
 from cnnviz.errors import UsageError
@@ -17,37 +18,43 @@ def smoothgrad(
     pixels: Tensor,
     target: Target = None,
     *,
-    samples: int = 50,
-    sigma: float = 0.15,
-    seed: int = 0,
+    samples: int = SmoothGradConfig.samples,
+    sigma: float = SmoothGradConfig.sigma,
+    seed: int = SmoothGradConfig.seed,
 ) -> Tensor:
-    """The saliency of the mean gradient over noisy copies of each picture.
+    """Saliency maps of the mean gradient over noisy copies of each image.
 
     Smilkov, Thorat, Kim, Viégas & Wattenberg, "SmoothGrad: removing noise by adding noise", arXiv:1706.03825 (2017).
-    As there the noise is not clipped; opposed to there its deviation is a share of the range of pixel values, [0, 1],
-    not of each picture's own.
+    As in the paper, noisy pixels are not clipped. Unlike the paper, the noise's standard deviation is a fraction of the
+    range of pixel values, [0, 1], not of each image's own range.
 
     Args:
         network: the network to explain.
         pixels: (N, 3, H, W), RGB in [0, 1].
-        target: the class to explain; each untouched picture's likeliest if None.
-        samples: noisy copies of each picture.
+        target: the class to explain; the class predicted for each clean image if None.
+        samples: number of noisy copies of each image.
         sigma: standard deviation of the noise, in units of pixel value.
         seed: of the noise.
 
     Returns:
-        Maps (N, 1, H, W), at least 0; with one sample and no noise exactly ``saliency``.
+        Maps (N, 1, H, W), at least 0; with one sample and no noise exactly those of ``saliency``.
 
     Raises:
         UsageError: no such class, no samples, or a negative sigma.
+
+    Example:
+        >>> network = cnnviz.load_network("squeezenet1_1")
+        >>> pixels = cnnviz.read_image("sample_images/chelsea.png", size=64)
+        >>> cnnviz.smoothgrad(network, pixels, "tabby", samples=4).shape
+        torch.Size([1, 1, 64, 91])
     """
     if samples < 1 or sigma < 0:
         raise UsageError("SmoothGrad needs at least one sample and a sigma of at least 0.")
     pixels = require_pixels(pixels).to(network.device)
     generator = torch.Generator().manual_seed(seed)
     maps = []
-    for picture, index in zip(pixels.split(1), predicted_indices(network, pixels, target), strict=True):
-        noisy = _NoisyCopies(picture, sigma, generator)
+    for image, index in zip(pixels.split(1), predicted_indices(network, pixels, target), strict=True):
+        noisy = _NoisyCopies(image, sigma, generator)
         total = _summed_gradient(network, noisy, index, samples)
         maps.append((total / samples).abs().amax(1, keepdim=True))
     return torch.cat(maps)
@@ -57,19 +64,19 @@ def _summed_gradient(network: Network, noisy: _NoisyCopies, index: int, samples:
     def summed(part: slice) -> Tensor:
         return gradient_and_logits(network, noisy[part], index)[0].sum(0, keepdim=True)
 
-    return sum(in_batches(network, noisy.picture, samples, summed), torch.zeros_like(noisy.picture))
+    return sum(in_batches(network, noisy.image, samples, summed), torch.zeros_like(noisy.image))
 
 
 class _NoisyCopies:
-    """A picture (1, 3, H, W) with noise, copy by copy in order; the last ones can be asked for again."""
+    """An image (1, 3, H, W) with noise, read copy by copy in order; the last copies can be read again."""
 
-    def __init__(self, picture: Tensor, sigma: float, generator: torch.Generator) -> None:
-        self.picture, self.sigma, self.generator = picture, sigma, generator
+    def __init__(self, image: Tensor, sigma: float, generator: torch.Generator) -> None:
+        self.image, self.sigma, self.generator = image, sigma, generator
         self.states: dict[int, Tensor] = {}
 
     def __getitem__(self, part: slice) -> Tensor:
         self.generator.set_state(self.states.setdefault(part.start, self.generator.get_state()))
         # One by one: the numbers of a larger draw would depend on how many are drawn.
-        shape, dtype = self.picture.shape, self.picture.dtype
+        shape, dtype = self.image.shape, self.image.dtype
         noise = [torch.randn(shape, generator=self.generator, dtype=dtype) for _ in range(part.start, part.stop)]
-        return self.picture + self.sigma * torch.cat(noise).to(self.picture)
+        return self.image + self.sigma * torch.cat(noise).to(self.image)

@@ -6,6 +6,7 @@ from cnnviz.errors import CnnvizError
 
 HINTS = {
     "device_auto": "'--device auto' takes what there is.",
+    "smaller_patch": "Try --patch 1 to {largest}.",
     "overwrite": "--force replaces it.",
     "shard": "Give it as --shard 1/4.",
     "smaller_size": "Try --size {size}.",

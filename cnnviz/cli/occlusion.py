@@ -111,12 +111,15 @@ def register(app: typer.Typer) -> None:
         idle("class_map", when=view is not View.panel, why="without --view panel")
 
         def explain(net: Network, picture: Picture) -> Result:
-            from cnnviz.attribution.occlusion import Sliding, occlusion_grids
+            from cnnviz.attribution.config import OcclusionConfig
+            from cnnviz.attribution.occlusion import occlusion_grids
             from cnnviz.figures.occlusion import occlusion_figure
 
             verdict = judge(net, picture.pixels, target)
-            sliding = Sliding(patch, stride, fill.value, score.value, batch, algorithm.value, run.seed, approximate)
-            (grid,) = occlusion_grids(net, picture.pixels, verdict.target[0], sliding)
+            config = OcclusionConfig(
+                patch, stride, fill.value, score.value, batch, algorithm.value, run.seed, approximate
+            )
+            (grid,) = occlusion_grids(net, picture.pixels, verdict.target[0], config)
             if grid.error:
                 console.warn(_error_in_words(grid.error))
             image = occlusion_figure(
@@ -129,12 +132,12 @@ def register(app: typer.Typer) -> None:
                 {index: net.label(index) for index in grid.classes.unique().tolist()},
                 class_map=class_map,
             )
-            blank = tell_if_blank(grid.drops, picture, "occlusion", verdict.target[1])
+            blank = tell_if_blank(grid.score_drops, picture, "occlusion", verdict.target[1])
             result = attribution_result(image, verdict, **_facts(grid), **blank)
 
             def attribute(other: Network) -> Tensor:
-                (drops,) = occlusion_grids(other, picture.pixels, verdict.target[0], sliding)
-                return drops.spread(*picture.pixels.shape[2:]).float()[None, None]
+                (drops,) = occlusion_grids(other, picture.pixels, verdict.target[0], config)
+                return drops.to_pixels(*picture.pixels.shape[2:]).float()[None, None]
 
             return checked(result, net, picture, verdict, attribute, run.seed) if check else result
 
@@ -151,15 +154,15 @@ def _error_in_words(error: ApproximationError) -> str:
 
 def _facts(grid: OcclusionGrid) -> dict[str, Any]:
     """The raw grid and its extremes for ``--json``."""
-    row, column = divmod(int(grid.drops.argmax()), grid.drops.shape[1])
+    row, column = divmod(int(grid.score_drops.argmax()), grid.score_drops.shape[1])
     approximation = {"approximation": dataclasses.asdict(grid.error)} if grid.error else {}
     return {
         "score": round(grid.score, 6),
-        "largest_drop": round(float(grid.drops.max()), 6),
+        "largest_drop": round(float(grid.score_drops.max()), 6),
         "largest_drop_at": [int(grid.tops[row]), int(grid.lefts[column])],
         "tops": grid.tops.tolist(),
         "lefts": grid.lefts.tolist(),
-        "drops": [[round(value, 6) for value in values] for values in grid.drops.tolist()],
+        "drops": [[round(value, 6) for value in values] for values in grid.score_drops.tolist()],
         "classes": grid.classes.tolist(),
         **approximation,
     }

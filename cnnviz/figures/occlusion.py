@@ -51,8 +51,8 @@ def occlusion_figure(
         labels: the name of each class of ``grid.classes``.
     """
     if style.view == "raw":
-        return style.draw(grid.drops[None, None], photo)
-    attribution = grid.spread(*size)[None, None]
+        return style.draw(grid.score_drops[None, None], photo)
+    attribution = grid.to_pixels(*size)[None, None]
     shows_classes = class_map or (style.view == "panel" and len(grid.classes.unique()) > 1)
     extra = [winning_classes(grid.classes, photo, labels)] if shows_classes else []
     caption = f"drop of the {score}" + (f" (± {grid.error.largest:.0%})".replace("%", " %") if grid.error else "")

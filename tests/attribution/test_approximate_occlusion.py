@@ -9,20 +9,21 @@ import torch
 
 import cnnviz
 from cnnviz.attribution.approximate_occlusion import drill_down
-from cnnviz.attribution.occlusion import Sliding, occlusion_grids
+from cnnviz.attribution.config import OcclusionConfig
+from cnnviz.attribution.occlusion import occlusion_grids
 from cnnviz.attribution.occlusion_scores import score_positions
 
 NET = ("-m", "squeezenet1_1")
 
 
 def grids(network, pixels, **options):
-    return occlusion_grids(network, pixels, 285, Sliding(24, 8, score="logit", **options))[0]
+    return occlusion_grids(network, pixels, 285, OcclusionConfig(24, 8, score="logit", **options))[0]
 
 
 def test_the_stated_error_is_that_of_the_exact_grid(squeezenet, chelsea):
     pixels = chelsea[..., 40:168, 60:188]
     exact, rough = grids(squeezenet, pixels), grids(squeezenet, pixels, approximate=True, seed=3)
-    wrong = (rough.drops - exact.drops).abs() / rough.drops.abs().max()
+    wrong = (rough.score_drops - exact.score_drops).abs() / rough.score_drops.abs().max()
     checked = wrong.flatten()[list(rough.error.checked)]
     assert 0 < rough.error.mean < 0.2
     assert rough.error.largest == pytest.approx(float(checked.max()), abs=1e-4)
@@ -44,8 +45,8 @@ def test_a_cap_beyond_the_map_is_exact(squeezenet, chelsea, cap, is_exact):
     image = squeezenet.normalize(chelsea[..., 40:140, 60:140])
     places = [(0, 0), (33, 20), (70, 50), (-5, 30)]
     graph, grey = squeezenet.graph, torch.zeros(1, 1, 1, 1)
-    exact = score_positions(graph, image, places, 20, grey, engine="full")
-    found = score_positions(graph, image, places, 20, grey, engine="incremental", window_cap=cap)
+    exact = score_positions(graph, image, places, 20, grey, algorithm="full")
+    found = score_positions(graph, image, places, 20, grey, algorithm="incremental", window_cap=cap)
     difference = float((found - exact).abs().max() / exact.abs().max())
     assert (difference < 1e-5) is is_exact
 
@@ -72,9 +73,9 @@ def test_drill_down_interpolates_linearly_and_computes_the_hottest():
 
 def test_one_position_is_all_there_is(squeezenet, chelsea):
     pixels = chelsea[..., :64, :64]
-    (grid,) = occlusion_grids(squeezenet, pixels, 285, Sliding(64, score="logit", approximate=True))
-    (exact,) = occlusion_grids(squeezenet, pixels, 285, Sliding(64, score="logit"))
-    assert float(grid.drops) == pytest.approx(float(exact.drops), abs=1e-3)
+    (grid,) = occlusion_grids(squeezenet, pixels, 285, OcclusionConfig(64, score="logit", approximate=True))
+    (exact,) = occlusion_grids(squeezenet, pixels, 285, OcclusionConfig(64, score="logit"))
+    assert float(grid.score_drops) == pytest.approx(float(exact.score_drops), abs=1e-3)
     assert grid.error.positions == grid.error.computed == 1
 
 
@@ -82,7 +83,7 @@ def test_progress_counts_every_computed_position(squeezenet, chelsea):
     told: list[tuple[int, int]] = []
     cnnviz.occlusion(
         squeezenet, chelsea[..., :96, :96], patch=32, stride=8, approximate=True,
-        on_progress=lambda done, total: told.append((done, total)),
+        on_step=lambda step: told.append((step.step, step.total)),
     )  # fmt: skip
     assert told[-1][0] == told[-1][1]
     assert [done for done, _ in told] == sorted(done for done, _ in told)

@@ -67,7 +67,7 @@ def both(
 ) -> tuple[Tensor, Tensor]:
     """Logits (P, classes) of the engine, and of the untouched graph on occluded pictures."""
     fill = torch.rand(image.shape, generator=torch.Generator().manual_seed(1)).to(image)
-    scores = score_positions(graph, image, positions, patch, fill, batch=8, engine="incremental")
+    scores = score_positions(graph, image, positions, patch, fill, batch=8, algorithm="incremental")
     with torch.no_grad():
         return scores, torch.cat([graph(occluded(image, fill, place, patch)) for place in positions])
 
@@ -303,7 +303,7 @@ def test_a_graph_the_engine_cannot_follow_takes_the_full_pass() -> None:
         graph = trace(nn.Sequential(nn.Conv2d(3, 6, 3), nn.AdaptiveAvgPool2d(1)))
     image = picture(32, 32)
     with pytest.raises(NotIncremental):
-        score_positions(graph, image, PLACES, 7, torch.zeros(1, 1, 1, 1), engine="incremental")
+        score_positions(graph, image, PLACES, 7, torch.zeros(1, 1, 1, 1), algorithm="incremental")
     scores = score_positions(graph, image, PLACES, 7, torch.zeros(1, 1, 1, 1))
     expected = torch.cat([graph(occluded(image, torch.zeros(1), place, (7, 7))) for place in PLACES])
     torch.testing.assert_close(scores, expected)
@@ -361,13 +361,13 @@ def test_occlude_replaces_the_patch_and_cuts_off_what_hangs_over() -> None:
         assert torch.equal(copy, occluded(image, fill, place, (7, 5))[0])
 
 
-@pytest.mark.parametrize("engine", ["incremental", "full"])
-def test_scores_stand_in_the_order_of_the_positions_and_progress_is_told(engine: str) -> None:
+@pytest.mark.parametrize("algorithm", ["incremental", "full"])
+def test_scores_stand_in_the_order_of_the_positions_and_progress_is_told(algorithm: str) -> None:
     graph, image = small_graph(nn.ReLU()), picture(32, 32, torch.float64)
     told: list[tuple[int, int]] = []
     scores = score_positions(
-        graph, image, PLACES[::-1], 7, image.mean((2, 3), keepdim=True), batch=1, engine=engine,  # type: ignore[arg-type]
-        on_progress=lambda done, total: told.append((done, total)),
+        graph, image, PLACES[::-1], 7, image.mean((2, 3), keepdim=True), batch=1, algorithm=algorithm,  # type: ignore[arg-type]
+        on_step=lambda step: told.append((step.step, step.total)),
     )  # fmt: skip
     forward = score_positions(graph, image, PLACES, 7, image.mean((2, 3), keepdim=True))
     torch.testing.assert_close(scores.flip(0), forward)

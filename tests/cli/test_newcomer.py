@@ -141,13 +141,13 @@ def test_the_class_map_is_shown_where_a_second_class_wins(run_cnnviz, photo, sam
 
     common = (*NET, "-s", 96, "--stride", 24)
     assert run_cnnviz("occlusion", samples / "chelsea.png", *common, "-o", "two.png").exit_code == 0
-    spread = OcclusionGrid.spread
+    spread = OcclusionGrid.to_pixels
 
     def one_wins(self, *size):
         self.classes.fill_(285)
         return spread(self, *size)
 
-    monkeypatch.setattr(OcclusionGrid, "spread", one_wins)
+    monkeypatch.setattr(OcclusionGrid, "to_pixels", one_wins)
     assert run_cnnviz("occlusion", samples / "chelsea.png", *common, "-o", "one.png").exit_code == 0
     assert Image.open("two.png").width > Image.open("one.png").width
     assert run_cnnviz("occlusion", samples / "chelsea.png", *common, "-o", "asked.png", "--class-map").exit_code == 0

@@ -22,7 +22,7 @@ TECHNIQUES = {
     "guided": lambda net, x: cnnviz.guided_backprop(net, x, 285),
     "gradcam": lambda net, x: cnnviz.grad_cam(net, x, 285),
     "occlusion": lambda net, x: cnnviz.occlusion(net, x, 285, stride=48),
-    "occlusion, full": lambda net, x: cnnviz.occlusion(net, x, 285, stride=48, engine="full"),
+    "occlusion, full": lambda net, x: cnnviz.occlusion(net, x, 285, stride=48, algorithm="full"),
     "embed": cnnviz.embed_images,
 }
 

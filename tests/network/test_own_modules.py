@@ -11,7 +11,8 @@ import torch.nn.functional as F
 from torch import nn
 
 import cnnviz
-from cnnviz.attribution.occlusion import Sliding, occlusion_grids
+from cnnviz.attribution.config import OcclusionConfig
+from cnnviz.attribution.occlusion import occlusion_grids
 from cnnviz.errors import ModelError
 from cnnviz.network.network import Network
 from cnnviz.network.network_transforms import with_average_pooling
@@ -538,11 +539,11 @@ def test_a_hook_that_changes_the_values_of_a_layer_counts():
     network = Network(module, spec=PLAIN)
     conv = module.block[0](pixels)
     torch.testing.assert_close(network.features(pixels, ["block.0"])["block.0"], conv)
-    (grid,) = occlusion_grids(network, pixels, 0, Sliding(patch=8, stride=6, fill="mean", score="logit"))
+    (grid,) = occlusion_grids(network, pixels, 0, OcclusionConfig(patch=8, stride=6, fill="mean", score="logit"))
     grey = pixels.clone()
     grey[..., :8, :8] = pixels.mean((2, 3), keepdim=True)
     drop = module(pixels)[0, 0] - module(grey)[0, 0]
-    assert grid.drops[0, 0].item() == pytest.approx(drop.item(), abs=1e-5)
+    assert grid.score_drops[0, 0].item() == pytest.approx(drop.item(), abs=1e-5)
 
 
 def test_a_graph_is_compared_on_the_first_input_of_each_size():

@@ -19,8 +19,8 @@ TECHNIQUES = {
     "integrated": lambda net, x: cnnviz.integrated_gradients(net, x, steps=1),
     "grad_cam": cnnviz.grad_cam,
     "guided": cnnviz.guided_backprop,
-    "full": lambda net, x: cnnviz.occlusion(net, x, patch=8, stride=8, engine="full"),
-    "incremental": lambda net, x: cnnviz.occlusion(net, x, patch=8, stride=8, engine="incremental"),
+    "full": lambda net, x: cnnviz.occlusion(net, x, patch=8, stride=8, algorithm="full"),
+    "incremental": lambda net, x: cnnviz.occlusion(net, x, patch=8, stride=8, algorithm="incremental"),
     "approximate": lambda net, x: cnnviz.occlusion(net, x, patch=8, stride=4, approximate=True),
     "deletion": lambda net, x: cnnviz.deletion_curve(net, x, x[:, :1].float(), steps=2).probabilities,
     "fgsm": cnnviz.fgsm,
@@ -66,7 +66,7 @@ def test_short_types_work_with_every_technique(technique, dtype):
 @pytest.mark.parametrize("given", [torch.float32, torch.float64])
 def test_occlusion_in_float64_is_that(engine, given):
     net, pixels = network(torch.float64), PIXELS.to(given)
-    found = cnnviz.occlusion(net, pixels, 2, patch=16, stride=16, engine=engine)
+    found = cnnviz.occlusion(net, pixels, 2, patch=16, stride=16, algorithm=engine)
     exact, chance = pixels.double(), []
     for row in (0, 16):
         for column in (0, 16):

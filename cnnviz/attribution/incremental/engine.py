@@ -18,11 +18,9 @@ from cnnviz.attribution.incremental.errors import NotIncremental
 from cnnviz.attribution.incremental.inplace_ops import relu_in_place
 from cnnviz.attribution.incremental.program import Program, ProgramStep
 from cnnviz.attribution.incremental.window_ops import as_maps, paste
-from cnnviz.attribution.incremental.windows import AxisWindows, Window, whole_window
+from cnnviz.attribution.incremental.windows import AxisWindows, Position, Window, whole_window
 from cnnviz.network.network import at_least_float32
 from cnnviz.runtime.cancellation import check_cancelled
-
-Position = tuple[int, int]
 
 TILE = 4
 """Side, in positions, of the tiles of positions with similar window sizes that are computed together."""

@@ -16,6 +16,9 @@ from torch import Tensor, fx
 
 from cnnviz.network.geometry import ConvWindow, ConvWindows
 
+Position = tuple[int, int]
+"""First row and first column of a patch, in pixels."""
+
 Span = tuple[int, int]
 """The first cell along an axis, and the one after the last."""
 

@@ -1,0 +1,63 @@
+"""Settings of the attribution methods and their defaults, each written once; importing this module imports no torch."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal, get_args
+
+from cnnviz.errors import ImageError, UsageError
+
+Algorithm = Literal["auto", "incremental", "full"]
+FILLS = ("mean", "grey", "black", "blur", "noise")
+SCORES = ("probability", "logit")
+BASELINES = {"black": 0.0, "grey": 0.5, "white": 1.0}
+"""The pixel value of each baseline of integrated gradients."""
+
+
+@dataclass(frozen=True)
+class SmoothGradConfig:
+    """The settings of ``smoothgrad``, which explains them."""
+
+    samples: int = 50
+    sigma: float = 0.15
+    seed: int = 0
+
+
+@dataclass(frozen=True)
+class IntegratedGradientsConfig:
+    """The settings of ``integrated_gradients``, which explains them; ``baseline`` may also be a tensor there."""
+
+    steps: int = 64
+    baseline: str = "black"
+
+
+@dataclass(frozen=True)
+class OcclusionConfig:
+    """The settings of ``occlusion``, which explains them."""
+
+    patch: int = 32
+    stride: int = 8
+    fill: str = "mean"
+    score: str = "probability"
+    batch: int | None = None
+    algorithm: Algorithm = "auto"
+    seed: int = 0
+    approximate: bool = False
+
+    def validate(self, height: int, width: int) -> None:
+        """Raise UsageError for an invalid setting, ImageError for a patch that does not fit images of this size."""
+        if self.stride < 1:
+            raise UsageError(f"The stride must be at least 1 pixel, not {self.stride}.")
+        for kind, value, allowed in (
+            ("fill", self.fill, FILLS),
+            ("score", self.score, SCORES),
+            ("algorithm", self.algorithm, get_args(Algorithm)),
+        ):
+            if value not in allowed:
+                raise UsageError(f"There is no {kind} '{value}'; the choices are {', '.join(allowed)}.")
+        if not 1 <= self.patch <= min(height, width):
+            raise ImageError(
+                f"A patch of {self.patch} pixels does not fit an image of {width}×{height}, as the network sees it.",
+                remedy="smaller_patch",
+                largest=min(height, width),
+            )
