@@ -70,7 +70,7 @@ def operation_name(node: fx.Node) -> str:
     return str(target if isinstance(target, str) else getattr(target, "__name__", "op")).strip("_")
 
 
-def make_functional(graph: fx.Graph, root: nn.Module) -> None:
+def functionalize(graph: fx.Graph, root: nn.Module) -> None:
     """Make every operation of a traced graph write to a new tensor, and all that follows read it.
 
     In-place activation modules of ``root`` are set to work out of place, and ``view`` takes tensors however they lie in
@@ -107,9 +107,14 @@ def make_functional(graph: fx.Graph, root: nn.Module) -> None:
     for node in graph.find_nodes(op="call_method", target="view"):
         if not any(isinstance(each, torch.dtype) for each in node.args):
             node.target = "reshape"  # the same values however the tensor lies in memory
-    for module in root.modules():
-        if getattr(module, "inplace", False) is True:
-            module.inplace = False  # type: ignore[assignment]
+    remove_inplace(root)
+
+
+def remove_inplace(module: nn.Module) -> None:
+    """Make every activation module of ``module`` write to a new tensor."""
+    for child in module.modules():
+        if getattr(child, "inplace", False) is True:
+            child.inplace = False  # type: ignore[assignment]
 
 
 def _first(node: fx.Node) -> Any:

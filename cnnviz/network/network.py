@@ -18,8 +18,9 @@ from cnnviz.network import checks, graph
 from cnnviz.network.aliases import aliases_for
 from cnnviz.network.fast.conv import use_fast_convs
 from cnnviz.network.fast.pooling import use_fast_pooling
-from cnnviz.network.graph import FeatureCallback
+from cnnviz.network.functionalize import remove_inplace
 from cnnviz.network.graph_check import GraphCheck
+from cnnviz.network.graph_rewrites import FeatureCallback, fuse_inplace_relu, stream_to_callback, truncate
 from cnnviz.network.layers import Layer, LayerTable
 from cnnviz.network.module_copy import copy_module
 from cnnviz.network.shapes import shapes_by_forward
@@ -126,7 +127,7 @@ class Network:
         for alter in self.alterations:
             alter(body)
         body.eval().requires_grad_(False)
-        graph.remove_inplace(body)
+        remove_inplace(body)
         use_fast_convs(body)
         use_fast_pooling(body)
         # Channels side by side in memory: convolutions forward and back take a third less time on the CPU, and
@@ -213,7 +214,7 @@ class Network:
     @cached_property
     def _quick(self) -> fx.GraphModule:
         """The graph for passes of which only the logits are wanted."""
-        return graph.fuse_inplace_relu(self._trace())
+        return fuse_inplace_relu(self._trace())
 
     @property
     def layers(self) -> LayerTable:
@@ -326,7 +327,7 @@ class Network:
         key = tuple(layers)
         if key not in self._streaming:
             nodes = {name: self._layers.node(name) for name in layers}
-            self._streaming[key] = graph.with_callback(self._trace(), nodes, self._layers.turns(nodes.values()))
+            self._streaming[key] = stream_to_callback(self._trace(), nodes, self._layers.turns(nodes.values()))
         run = self._streaming[key]
         with self.autocast():
             run(x, callback)
@@ -342,8 +343,8 @@ class Network:
         if key not in self._truncated:
             whole = self._trace()
             nodes = {name: self._layers.node(layer) if layer else self._output(whole) for name, layer in layers.items()}
-            cut = graph.truncate(whole, nodes, self._layers.turns(nodes.values()))
-            self._truncated[key] = graph.fuse_inplace_relu(cut) if quick else cut
+            cut = truncate(whole, nodes, self._layers.turns(nodes.values()))
+            self._truncated[key] = fuse_inplace_relu(cut) if quick else cut
         return self._truncated[key]
 
     @property

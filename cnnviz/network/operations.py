@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 import inspect
-from typing import Any
+from typing import Any, TypeGuard
 
+import torch
+import torch.nn.functional as F
 from torch import fx, nn
+
+from cnnviz.network.fast.conv import Conv2d
+from cnnviz.network.module_copy import has_hooks
 
 
 def names(text: str) -> frozenset[str]:
@@ -98,6 +103,39 @@ def _class_name(module: nn.Module) -> str | None:
 def _plain(name: str) -> str:
     name = name.strip("_")
     return _SPELLINGS.get(name, name)
+
+
+def module_of(root: nn.Module, node: fx.Node) -> nn.Module | None:
+    """The module that a node of the graph of ``root`` calls; None for functions and methods."""
+    return root.get_submodule(str(node.target)) if node.op == "call_module" else None
+
+
+def is_plain_conv(module: nn.Module) -> TypeGuard[nn.Conv2d]:
+    """Whether a module is ``nn.Conv2d`` itself, or cnnviz's faster one, not a subclass that may do more."""
+    return type(module) in (nn.Conv2d, Conv2d)
+
+
+def is_relu(root: nn.Module, node: fx.Node) -> bool:
+    """Whether a node of the graph of ``root`` is a ReLU, as a module without hooks, or as a function."""
+    module = module_of(root, node)
+    return (type(module) is nn.ReLU and not has_hooks(module)) or (node.op, node.target) in _RELUS
+
+
+def is_max_pool(root: nn.Module, node: fx.Node) -> bool:
+    """Whether a node of the graph of ``root`` is a max pooling that returns maps alone, as a module or a function."""
+    module = module_of(root, node)
+    if isinstance(module, nn.MaxPool2d):
+        return not module.return_indices and not has_hooks(module)
+    return (node.op, node.target) in _MAX_POOLS and not _returns_indices(node)
+
+
+def _returns_indices(node: fx.Node) -> bool:
+    """Whether a functional max pooling returns indices too, by keyword or by its seventh argument."""
+    return bool(node.kwargs.get("return_indices")) or (len(node.args) > 6 and node.args[6] is True)
+
+
+_RELUS = {("call_function", F.relu), ("call_function", torch.relu), ("call_method", "relu")}
+_MAX_POOLS = {("call_function", F.max_pool2d), ("call_function", torch.max_pool2d)}
 
 
 def called(root: nn.Module, node: fx.Node) -> str:

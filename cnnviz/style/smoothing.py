@@ -11,7 +11,7 @@ from dataclasses import fields
 
 from torch import Tensor
 
-from cnnviz.network.graph import FeatureCallback
+from cnnviz.network.graph_rewrites import FeatureCallback
 from cnnviz.network.network import Network, at_least_float32
 from cnnviz.network.network_transforms import LowPrecisionNetwork
 

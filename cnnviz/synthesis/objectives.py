@@ -14,9 +14,9 @@ import torch.nn.functional as F
 from torch import Tensor, fx, nn
 
 from cnnviz.errors import UsageError
-from cnnviz.network.graph import is_max_pool, is_plain_conv, is_relu
 from cnnviz.network.module_copy import has_hooks
 from cnnviz.network.network import Network
+from cnnviz.network.operations import is_max_pool, is_plain_conv, is_relu
 
 Score = Callable[[Tensor], Tensor]
 """Pixels (N, 3, H, W) -> (N,): how strongly picture i shows what it is made for; differentiable."""

@@ -1,4 +1,4 @@
-"""ReLUs in place, or after a max pooling: the same values and slopes, and nothing asked for is left out."""
+"""ReLUs in place, or after a max pooling: same values and gradients, and every layer asked for as it is."""
 
 from __future__ import annotations
 
@@ -10,7 +10,9 @@ import torch.nn.functional as F
 from torch import nn
 
 from cnnviz.network import graph
+from cnnviz.network.graph_rewrites import fuse_inplace_relu, stream_to_callback
 from cnnviz.network.network import Network
+from cnnviz.network.operations import is_max_pool
 
 
 class Forked(nn.Module):
@@ -54,27 +56,27 @@ def passed(run, pixels) -> tuple[torch.Tensor, torch.Tensor]:
     return logits.detach(), torch.autograd.grad(logits.sum(), pixels)[0]
 
 
-def rectified_in_place(module) -> int:
+def relus_in_place(module) -> int:
     return sum(bool(node.kwargs.get("inplace")) for node in module.graph.nodes)
 
 
-def test_values_and_slopes_are_the_same_to_the_last_bit(pixels):
+def test_values_and_gradients_are_the_same_to_the_last_bit(pixels):
     torch.manual_seed(0)
     plain = graph.trace(Forked().eval())
-    swift = graph.fuse_inplace_relu(plain)
-    assert rectified_in_place(swift) == 3
-    pools = [node for node in swift.graph.nodes if graph.is_max_pool(swift, node)]
+    fused = fuse_inplace_relu(plain)
+    assert relus_in_place(fused) == 3
+    pools = [node for node in fused.graph.nodes if is_max_pool(fused, node)]
     assert sum(bool(user.kwargs.get("inplace")) for pool in pools for user in pool.users) == 2
-    for found, expected in zip(passed(swift, pixels), passed(plain, pixels), strict=True):
+    for found, expected in zip(passed(fused, pixels), passed(plain, pixels), strict=True):
         assert torch.equal(found, expected)
 
 
 def test_only_what_no_gradient_needs_is_overwritten(pixels):
     torch.manual_seed(0)
     plain = graph.trace(Residual().eval())
-    swift = graph.fuse_inplace_relu(plain)
-    assert rectified_in_place(swift) == 2  # of the normalisation and of the sum
-    for found, expected in zip(passed(swift, pixels), passed(plain, pixels), strict=True):
+    fused = fuse_inplace_relu(plain)
+    assert relus_in_place(fused) == 2  # of the normalisation and of the sum
+    for found, expected in zip(passed(fused, pixels), passed(plain, pixels), strict=True):
         assert torch.equal(found, expected)
 
 
@@ -88,25 +90,25 @@ def test_layers_asked_for_are_not_overwritten(pixels):
         assert torch.equal(together[layer], plain)
 
 
-@pytest.mark.parametrize(("asked", "waiting"), [(["pool"], 1), (["act", "pool"], 0), (["one", "pool", "relu"], 1)])
-def test_what_is_reported_is_what_was_asked_for(pixels, asked, waiting):
+@pytest.mark.parametrize(("asked", "moved"), [(["pool"], 1), (["act", "pool"], 0), (["one", "pool", "relu"], 1)])
+def test_what_is_streamed_is_what_was_asked_for(pixels, asked, moved):
     torch.manual_seed(0)
     network = Network(Forked())
     with torch.no_grad():
-        told: dict[str, torch.Tensor] = {}
-        network.stream_features(pixels.sigmoid(), asked, lambda name, value: told.update({name: value.clone()}))
+        streamed: dict[str, torch.Tensor] = {}
+        network.stream_features(pixels.sigmoid(), asked, lambda name, value: streamed.update({name: value.clone()}))
         expected = network.features(pixels.sigmoid(), asked)
-    assert list(told) == asked
-    assert all(torch.equal(told[name], expected[name]) for name in asked)
-    (module,) = network._streaming.values()
+    assert list(streamed) == asked
+    assert all(torch.equal(streamed[name], expected[name]) for name in asked)
+    module = stream_to_callback(network.graph, {name: network.layers.node(name) for name in asked})
     pools = [node for node in module.graph.nodes if "pool" in str(node.target)]
-    assert sum(bool(user.kwargs.get("inplace")) for pool in pools for user in pool.users) == waiting
+    assert sum(bool(user.kwargs.get("inplace")) for pool in pools for user in pool.users) == moved
 
 
 def test_a_network_gives_the_same_logits_once_its_graph_is_known(squeezenet, pixels):
     network = Network(copy.deepcopy(squeezenet.module))
     before = passed(network.logits, pixels)
-    assert rectified_in_place(network.layers and network._quick) == 26
+    assert relus_in_place(fuse_inplace_relu(network.graph)) == 26
     for run in (network.logits, network):
         for found, expected in zip(passed(run, pixels), before, strict=True):
             assert torch.equal(found, expected)

@@ -15,8 +15,8 @@ import torch.nn.functional as F
 from torch import Tensor, fx, nn
 
 from cnnviz.network.fast.conv import convolve
-from cnnviz.network.graph import is_plain_conv
 from cnnviz.network.module_copy import has_hooks
+from cnnviz.network.operations import is_plain_conv
 
 Convolution = Callable[[Tensor, Tensor, Tensor | None], Tensor]
 

@@ -9,16 +9,16 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from torch import Tensor, fx
+from torch import Tensor, fx, nn
 
 from cnnviz.attribution.incremental.batches import batch_of_windows, positions_per_slice
 from cnnviz.attribution.incremental.cache import WHOLE_SHARE, Cache, Group
-from cnnviz.attribution.incremental.convolution import prepare_convolutions
+from cnnviz.attribution.incremental.convolution import PreparedConv2d, prepare_convolutions
 from cnnviz.attribution.incremental.errors import NotIncremental
-from cnnviz.attribution.incremental.inplace_ops import relu_in_place
 from cnnviz.attribution.incremental.program import Program, ProgramStep
 from cnnviz.attribution.incremental.window_ops import as_maps, paste
 from cnnviz.attribution.incremental.windows import AxisWindows, Position, Window, whole_window
+from cnnviz.network.graph_rewrites import relu_in_place
 from cnnviz.network.network import at_least_float32
 from cnnviz.runtime.cancellation import check_cancelled
 
@@ -64,7 +64,7 @@ class IncrementalEngine:
             AxisWindows([position[axis] for position in positions], patch[axis], image.shape[2 + axis], window_cap)
             for axis in (0, 1)
         )
-        prepared = relu_in_place(prepare_convolutions(graph_module))
+        prepared = relu_in_place(prepare_convolutions(graph_module), (PreparedConv2d, nn.BatchNorm2d))
         self._patch = patch
         self._image = image.contiguous(memory_format=torch.channels_last)
         self._program = Program(prepared, self._image, (rows, cols))

@@ -1,0 +1,169 @@
+"""Graphs made from a traced graph: cut at some layers, streaming their outputs, or with ReLUs that write in place."""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Callable, Collection, Container, Mapping, Sequence
+from enum import Enum, auto
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, fx, nn
+
+from cnnviz.network.graph import ancestors
+from cnnviz.network.module_copy import has_hooks
+from cnnviz.network.operations import is_max_pool, is_relu, module_of
+
+FeatureCallback = Callable[[str, Tensor], object]
+"""Called with a layer's name and its output."""
+
+Permutations = Mapping[fx.Node, Sequence[int]]
+"""The order of axes in which the values of some nodes are returned."""
+
+_NO_OUTPUT_GRAD = (nn.Conv2d, nn.BatchNorm2d)
+"""Modules whose gradient does not need their output, which is a new tensor."""
+
+_SUMS = {("call_function", operator.add), ("call_function", torch.add)}
+
+
+def truncate(
+    graph_module: fx.GraphModule, nodes: Mapping[str, fx.Node], permutations: Permutations | None = None
+) -> fx.GraphModule:
+    """A graph that computes only what ``nodes`` need, and returns ``{key: value of the node}``.
+
+    Nodes in ``permutations`` are returned with their axes in that order; deeper nodes are computed from the permuted
+    value, so that their gradient with respect to it exists.
+    """
+    needed = ancestors(nodes.values())
+    graph = fx.Graph()
+    copies: dict[fx.Node, fx.Node] = {}
+    permuted: dict[fx.Node, fx.Node] = {}
+    for node in graph_module.graph.nodes:
+        if node in needed:
+            copies[node] = graph.node_copy(node, copies.__getitem__)
+            if node in nodes.values() and permutations and node in permutations:
+                order = list(permutations[node])
+                permuted[node] = graph.call_method("permute", (copies[node], *order))
+                inverse = [order.index(axis) for axis in range(len(order))]
+                copies[node] = graph.call_method("permute", (permuted[node], *inverse))
+    graph.output({key: permuted.get(node, copies[node]) for key, node in nodes.items()})
+    return fx.GraphModule(graph_module, graph)
+
+
+def fuse_inplace_relu(graph_module: fx.GraphModule) -> fx.GraphModule:
+    """A graph with the same values and gradients, to the last bit, that writes less memory.
+
+    A ReLU overwrites its input where nothing else reads that and no gradient needs it. A ReLU that only a max pooling
+    reads runs after it: both orders give the same, and the pooled map is a quarter of the size.
+    """
+    graph = fx.Graph()
+    copies: dict[fx.Node, fx.Node] = {}
+    rewrites = _find_rewrites(graph_module, set(graph_module.graph.nodes), ())
+    for node in graph_module.graph.nodes:
+        copies[node] = _copy(graph, node, copies, rewrites)
+    return fx.GraphModule(graph_module, graph)
+
+
+def stream_to_callback(
+    graph_module: fx.GraphModule, nodes: Mapping[str, fx.Node], permutations: Permutations | None = None
+) -> fx.GraphModule:
+    """A graph of the input and a ``FeatureCallback`` that computes what ``nodes`` need and returns nothing.
+
+    The callback gets each node's value as soon as it is computed, its axes in the order of ``permutations``. A value
+    that nothing deeper needs is freed then, and ReLUs write as in ``fuse_inplace_relu``.
+    """
+    needed = ancestors(nodes.values())
+    graph = fx.Graph()
+    copies: dict[fx.Node, fx.Node] = {}
+    keys: dict[fx.Node, list[str]] = {}
+    for key, node in nodes.items():
+        keys.setdefault(node, []).append(key)
+    rewrites = _find_rewrites(graph_module, needed, keys)
+    for node in graph_module.graph.nodes:
+        if node in needed:
+            copies[node] = value = _copy(graph, node, copies, rewrites)
+            if node.op == "placeholder":
+                callback = graph.placeholder("callback")
+            for key in keys.get(node, []):
+                if permutations and node in permutations:
+                    value = graph.call_method("permute", (copies[node], *permutations[node]))
+                graph.call_function(_call, (callback, key, value))
+    graph.output(None)
+    return fx.GraphModule(graph_module, graph)
+
+
+def _call(callback: FeatureCallback, key: str, value: Tensor) -> None:
+    callback(key, value)
+
+
+def relu_in_place(graph_module: fx.GraphModule, producers: tuple[type[nn.Module], ...]) -> fx.GraphModule:
+    """The given graph, changed: ReLUs overwrite the output of ``producers`` and of sums that nothing else reads.
+
+    ``producers`` return a new tensor, never a view of their input, and their gradients, if any, do not need it.
+    """
+    nodes = set(graph_module.graph.nodes)
+    for node in graph_module.graph.nodes:
+        if is_relu(graph_module, node) and _may_overwrite(graph_module, node, nodes, (), producers):
+            node.op, node.target, node.kwargs = "call_function", torch.relu_, {}
+            node.args = tuple(node.all_input_nodes)
+    graph_module.recompile()
+    return graph_module
+
+
+class _Rewrite(Enum):
+    """What becomes of a node in a graph with ReLUs in place."""
+
+    RELU_AFTER_POOLING = auto()
+    """A ReLU that is left out, and applied after the pooling that reads it."""
+
+    POOLING_THEN_RELU = auto()
+    """The max pooling after such a ReLU."""
+
+    IN_PLACE = auto()
+    """A ReLU that overwrites its input."""
+
+
+def _find_rewrites(root: nn.Module, needed: Collection[fx.Node], kept: Container[fx.Node]) -> dict[fx.Node, _Rewrite]:
+    """The rewrites of ReLUs among the nodes ``needed``, and of poolings after them; ``kept`` nodes stay as they are."""
+    rewrites = {}
+    for node in needed:
+        if not is_relu(root, node):
+            continue
+        users = [user for user in node.users if user in needed]
+        if node not in kept and len(users) == 1 and is_max_pool(root, users[0]):
+            rewrites[node], rewrites[users[0]] = _Rewrite.RELU_AFTER_POOLING, _Rewrite.POOLING_THEN_RELU
+        elif _may_overwrite(root, node, needed, kept, _NO_OUTPUT_GRAD):
+            rewrites[node] = _Rewrite.IN_PLACE
+    return rewrites
+
+
+def _may_overwrite(
+    root: nn.Module,
+    relu: fx.Node,
+    needed: Container[fx.Node],
+    kept: Container[fx.Node],
+    producers: tuple[type[nn.Module], ...],
+) -> bool:
+    """Whether only the node ``relu`` reads its input, and a sum or one of the ``producers`` computed that."""
+    (source,) = relu.all_input_nodes
+    if source in kept or any(user is not relu for user in source.users if user in needed):
+        return False
+    module = module_of(root, source)
+    if module is not None and has_hooks(module):
+        return False  # a hook may keep the output
+    return isinstance(module, producers) or (source.op, source.target) in _SUMS
+
+
+def _copy(
+    graph: fx.Graph, node: fx.Node, copies: Mapping[fx.Node, fx.Node], rewrites: Mapping[fx.Node, _Rewrite]
+) -> fx.Node:
+    """A copy of ``node`` in another graph, rewritten."""
+    rewrite = rewrites.get(node)
+    if rewrite is _Rewrite.RELU_AFTER_POOLING:
+        return copies[node.all_input_nodes[0]]
+    if rewrite is _Rewrite.IN_PLACE:
+        return graph.call_function(F.relu, (copies[node.all_input_nodes[0]],), {"inplace": True})
+    copied = graph.node_copy(node, copies.__getitem__)
+    if rewrite is _Rewrite.POOLING_THEN_RELU:
+        return graph.call_function(F.relu, (copied,), {"inplace": True})
+    return copied
