@@ -134,7 +134,7 @@ def register(app: typer.Typer) -> None:
             photo, reading = _start(picture, net, input, jpeg, format, small, noise, run.seed)
             found = (fool_with_least if min_epsilon else fool)(net, photo, attack, reading)
             _comment(picture, found, strict, reading)
-            facts, shown = _facts(found, reading), found.photo if raw else _panel(net, found)
+            facts, shown = _facts(found, reading), found.photo if raw else _figure(net, found)
             recipe = {"target": {"index": goal, "label": answers(net)[goal]}} if goal is not None else {}
             return Result(facts, shown, target=found.after[1], recipe=recipe, quality=reading.quality)
 
@@ -224,22 +224,22 @@ def _facts(found: Fooled, reading: Reading) -> dict[str, Any]:
     }
 
 
-def _panel(net: Network, found: Fooled) -> Image:
+def _figure(net: Network, found: Fooled) -> Image:
     """Original, magnified perturbation, adversarial; each with what the network says."""
-    from cnnviz.imaging.grid import panel
-    from cnnviz.imaging.pixels import to_pil_image, to_pixels
+    from cnnviz.figures.fooling import fooling_panel
+    from cnnviz.imaging.pixels import to_pixels
 
-    change = to_pixels(found.photo) - to_pixels(found.original)
-    factor = max(1, int(0.5 / found.linf)) if found.linf else 1
-    magnified = to_pil_image(0.5 + factor * change, clamp=True)
-    captions = [
-        f"{found.before[1]} {percent(found.before[2])}",
-        f"perturbation × {factor} (at most {found.linf * 255:.0f}/255)",
-        f"{found.after[1]} {percent(found.after[2])}",
-    ]
+    before, after = (f"{label} {percent(probability)}" for _, label, probability in (found.before, found.after))
     verdict = "fooled" if found.success else "not fooled"
-    title = f"{net.name} {verdict} by {found.attack.method}, ε = {_epsilon_text(found.attack)}"
-    return panel([found.original, magnified, found.photo], captions=captions, title=title)
+    return fooling_panel(
+        found.original,
+        to_pixels(found.photo) - to_pixels(found.original),
+        found.photo,
+        found.linf,
+        before,
+        after,
+        f"{net.name} {verdict} by {found.attack.method}, ε = {_epsilon_text(found.attack)}",
+    )
 
 
 def _epsilon_text(attack: Attack) -> str:

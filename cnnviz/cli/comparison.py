@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from enum import Enum
@@ -28,10 +27,9 @@ from cnnviz.cli.outputs import Destination
 if TYPE_CHECKING:
     from PIL.Image import Image
 
+    from cnnviz.figures.comparison import NetworkMaps
     from cnnviz.network.network import Network
 
-_ONE_ROW = 4  # tiles that stand side by side
-_TILE = 260  # pixels, the height of a map on the sheet
 _USUAL = "saliency,smoothgrad,guided,gradcam,occlusion"
 
 Look = tuple["Network", Picture]
@@ -118,26 +116,20 @@ def register(app: typer.Typer) -> None:
         ] = TileView.overlay,
     ) -> None:
         """Set attribution methods, and networks, side by side on one labelled sheet."""
-        from cnnviz.imaging.grid import stack
+        from cnnviz.figures.comparison import comparison_sheet
 
         chosen = list(chosen_methods(methods).values())
 
         def explain(looks: Sequence[Look]) -> Result:
             verdicts = [judge(net, picture.pixels, target) for net, picture in looks]
             blanks: list[dict[str, str]] = []
-            columns = _columns(len(chosen) + 1) if len(looks) == 1 else None
             rows = [
-                _row(net, picture, verdict, chosen, view, run.seed, blanks, columns)
+                _row(net, picture, verdict, chosen, view, run.seed, blanks)
                 for (net, picture), verdict in zip(looks, verdicts, strict=True)
             ]
-            return _result(stack(rows), [net for net, _ in looks], verdicts, blanks, target is not None)
+            return _result(comparison_sheet(rows), [net for net, _ in looks], verdicts, blanks, target is not None)
 
         ComparisonJob.of(network, input, run, output).compare(explain)
-
-
-def _columns(count: int) -> int | None:
-    """How many of a network's tiles go into a row: all of up to four, otherwise as make the sheet nearly square."""
-    return None if count <= _ONE_ROW else math.ceil(math.sqrt(count))
 
 
 def _row(
@@ -148,26 +140,20 @@ def _row(
     view: TileView,
     seed: int,
     blanks: list[dict[str, str]],
-    columns: int | None,
-) -> Image:
-    """The photo and a network's maps, in rows of ``columns`` or side by side, under what the network says.
-
-    ``blanks`` receives which methods' maps show nothing.
-    """
+) -> NetworkMaps:
+    """A network's maps, under what it says; ``blanks`` receives which methods' maps show nothing."""
+    from cnnviz.figures.comparison import NetworkMaps
     from cnnviz.figures.maps import MapStyle
-    from cnnviz.imaging.grid import panel
 
-    tiles, captions = [picture.photo], ["photo"]
+    maps = []
     blanks.append({})
     for method in methods:
         found = method.compute(net, picture.pixels, verdict.target[0], seed)
         for words in tell_if_blank(found, picture, method.title, f"{verdict.target[1]} by {net.name}").values():
             blanks[-1][method.title] = words
         blur = method.blur if view is TileView.overlay else 0.0
-        style = MapStyle(view.value, None, method.percentile, blur, method.signed)
-        tiles.append(style.draw(found, picture.photo))
-        captions.append(method.title + (" (smoothed)" if blur else ""))
-    return panel(tiles, captions, verdict.caption(net), tile_height=_TILE, columns=columns)
+        maps.append((method.title, found, MapStyle(view.value, None, method.percentile, blur, method.signed)))
+    return NetworkMaps(picture.photo, verdict.caption(net), maps)
 
 
 def _result(

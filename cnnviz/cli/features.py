@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import math
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -14,13 +13,9 @@ from cnnviz.cli.job import ImageJob, Picture, Result
 from cnnviz.cli.maps import ColormapOption
 from cnnviz.cli.options import BatchOptions, InputOptions, NetworkOptions, OutputOptions, RunOptions, index
 from cnnviz.errors import UsageError, shortened
-from cnnviz.figures.captions import three_digits
 
 if TYPE_CHECKING:
-    from PIL.Image import Image
-
     from cnnviz.features.activations import ActivationGrid
-    from cnnviz.features.filters import FilterGrid
     from cnnviz.network.network import Network
 
 ChannelsOption = Annotated[
@@ -56,12 +51,14 @@ def register(app: typer.Typer) -> None:
     ) -> None:
         """Show a convolution's kernels: the first layer's in colour, deeper ones in grey, input by output."""
         from cnnviz.features.filters import filter_grid
+        from cnnviz.figures.filters import filter_sheet
 
         def make(net: Network) -> Result:
             found = filter_grid(net, layer, shared_scale=shared_scale)
             idle("limit", when=found.colour or found.shape[1] == 1, why=f"on {found.layer}, which is shown whole")
+            image = filter_sheet(found, f"{net.name} {common_name(net, found.layer)}", limit)
             facts = {"layer": found.layer, "shape": found.shape}
-            return Result(facts=facts, image=_filter_sheet(found, net, limit), target=found.layer)
+            return Result(facts=facts, image=image, target=found.layer)
 
         idle("mean", "std", "precision", why="on kernels, which are shown as they are")
         NetworkJob.without_pictures("features", network, run, output).of_network(make)
@@ -88,6 +85,7 @@ def register(app: typer.Typer) -> None:
     ) -> None:
         """Show a layer's feature maps: the strongest channels in grey, or chosen ones in colour on the photo."""
         from cnnviz.features.activations import activation_grid
+        from cnnviz.figures.activations import activation_overlays, activation_tiles
 
         chosen = channel_list(channels) if channels else None
         idle("top", "shared_scale", when=chosen is not None, why="with --channels")
@@ -96,10 +94,13 @@ def register(app: typer.Typer) -> None:
             shown = layer or middle_layer(net)
             found = activation_grid(net, picture.pixels, shown)
             which = _known_channels(chosen, found) if chosen else found.order[:top].tolist()
+            title = f"{net.name} {found.layer}"
             if chosen:
-                image = _overlay_sheet(found, which, picture, net, colormap)
+                image = activation_overlays(found, which, picture.photo, title, colormap=colormap)
             else:
-                image = _tile_sheet(found, which, picture, net, shared_scale, colormap)
+                image = activation_tiles(
+                    found, which, picture.photo, title, shared_scale=shared_scale, colormap=colormap
+                )
             strengths = [{"channel": c, "mean": round(float(found.strengths[c]), 6)} for c in which]
             facts = {"layer": shown, "shape": tuple(found.maps.shape), "channels": strengths}
             return Result(facts=facts, image=image, target=shown)
@@ -139,71 +140,3 @@ def _known_channels(chosen: list[int], found: ActivationGrid) -> list[int]:
 
     check_channels(chosen, len(found.maps), found.layer)
     return chosen
-
-
-def _filter_sheet(found: FilterGrid, network: Network, limit: int) -> Image:
-    from cnnviz.imaging.grid import grid
-    from cnnviz.imaging.pixels import to_pil_image
-
-    out, inputs, height, width = found.shape
-    title = f"{network.name} {common_name(network, found.layer)}: {out}×{inputs}×{height}×{width}"
-    if found.colour or inputs == 1:
-        tiles = [to_pil_image(tile, clamp=True) for tile in found.tiles]
-        columns = math.ceil(math.sqrt(len(tiles)))
-        return grid(tiles, columns, title=title, tile=max(8 * max(height, width), min(128, 480 // columns)))
-    rows, columns = min(out, limit), min(inputs, limit)
-    if (rows, columns) != (out, inputs):
-        title += f" ({rows}×{columns} shown)"
-    tiles = [to_pil_image(found.tiles[o, i], clamp=True) for o in range(rows) for i in range(columns)]
-    return grid(
-        tiles,
-        columns,
-        row_labels=[f"out {o}" for o in range(rows)],
-        column_labels=[f"in {i}" if i == 0 else str(i) for i in range(columns)],
-        title=title,
-        tile=36,
-    )
-
-
-def _head(found: ActivationGrid, picture: Picture, network: Network, colormap: str | None) -> Image:
-    """Photo and mean strength side by side, under the title."""
-    from cnnviz.imaging.grid import panel
-    from cnnviz.imaging.heatmap import overlay
-
-    shape = "×".join(map(str, found.maps.shape))
-    heat = overlay(picture.photo, found.mean_strength.numpy(), colormap=colormap)
-    title = f"{network.name} {found.layer}: {shape}"
-    return panel([picture.photo, heat], ["photo", "mean strength of all channels"], title=title, tile_height=320)
-
-
-def _tile_sheet(
-    found: ActivationGrid,
-    which: list[int],
-    picture: Picture,
-    network: Network,
-    shared_scale: bool,
-    colormap: str | None,
-) -> Image:
-    from cnnviz.imaging.grid import grid, stack
-    from cnnviz.imaging.pixels import to_pil_image
-
-    maps = found.maps[which].float()
-    largest = maps.abs().amax() if shared_scale else maps.abs().amax(dim=(1, 2), keepdim=True)
-    levels: Any = maps / largest.clamp_min(1e-12)
-    levels = levels / 2 + 0.5 if found.signed else levels
-    tiles = [to_pil_image(level, clamp=True) for level in levels]
-    captions = [f"{c}: {three_digits(float(found.strengths[c]))}" for c in which]
-    sheet = grid(tiles, columns=min(8, len(tiles)), captions=captions, tile=128)
-    return stack([_head(found, picture, network, colormap), sheet])
-
-
-def _overlay_sheet(
-    found: ActivationGrid, which: list[int], picture: Picture, network: Network, colormap: str | None
-) -> Image:
-    from cnnviz.imaging.grid import grid, stack
-    from cnnviz.imaging.heatmap import overlay
-
-    tiles = [overlay(picture.photo, found.maps[c].numpy(), colormap=colormap, signed=found.signed) for c in which]
-    captions = [f"channel {c}: mean {three_digits(float(found.strengths[c]))}" for c in which]
-    sheet = grid(tiles, columns=min(3, len(tiles)), captions=captions, tile=320)
-    return stack([_head(found, picture, network, colormap), sheet])

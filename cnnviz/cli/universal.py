@@ -233,23 +233,18 @@ def _of_photo(photo: Image, net: Network, side: int, crops: int, chance: random.
         yield square.flip(3) if chance.random() < 0.5 else square
 
 
-def _figure(net: Network, pictures: Sequence[Tensor], found: Tensor, rates: dict[str, float | None]) -> Any:
-    """The perturbation magnified, and what it does to a few pictures."""
+def _figure(net: Network, pictures: Sequence[Tensor], found: Tensor, rates: dict[str, float | None]) -> Image:
+    """The perturbation magnified, and what it does to a few images."""
     from cnnviz.adversarial.objective import verdicts
-    from cnnviz.imaging.grid import panel
-    from cnnviz.imaging.pixels import to_pil_image
+    from cnnviz.figures.fooling import universal_panel
 
-    largest = float(found.abs().max())
-    factor = max(1, int(0.5 / largest)) if largest else 1
-    tiles, captions = [to_pil_image(0.5 + factor * found, clamp=True)], [f"perturbation × {factor}"]
-    for picture in pictures:
-        after = (picture + found).clamp(0, 1)
-        tiles.append(to_pil_image(after, clamp=True))
-        before, now = (verdicts(net, seen)[0][1] for seen in (picture, after))
-        captions.append(f"{before} → {now}")
+    examples = [(picture + found).clamp(0, 1) for picture in pictures]
+    captions = [
+        " → ".join(verdicts(net, pixels)[0][1] for pixels in pair) for pair in zip(pictures, examples, strict=True)
+    ]
     held = rates["held_out_fooling_rate"]
     seen = f"{rates['fooling_rate']:.0%} of the pictures" + (f", {held:.0%} of unseen ones" if held is not None else "")
-    return panel(tiles, captions=captions, title=f"{net.name} fooled on {seen}", tile_height=300)
+    return universal_panel(found, examples, captions, f"{net.name} fooled on {seen}")
 
 
 def _encoded(found: Tensor, net: Network, facts: dict[str, Any]) -> bytes:
@@ -316,8 +311,8 @@ class _Applied:
         return Result(facts, image, target=after[1])
 
     def _panel(self, picture: Picture, changed: Any, before: Any, after: Any) -> Any:
-        from cnnviz.imaging.grid import panel
+        from cnnviz.figures.fooling import perturbed_panel
         from cnnviz.imaging.pixels import to_pil_image
 
         captions = [f"{before[1]} {percent(before[2])}", f"{after[1]} {percent(after[2])}"]
-        return panel([to_pil_image(picture.pixels), changed], captions=captions, title="A universal perturbation")
+        return perturbed_panel(to_pil_image(picture.pixels), changed, *captions)

@@ -5,11 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import torch
-from PIL import Image
 
 from cnnviz.adversarial.image_attack import Attack, fool
 from cnnviz.adversarial.image_loading import Reading
 from cnnviz.adversarial.objective import scores_of
+from cnnviz.figures.fooling import magnification, perturbation_image
 from cnnviz.imaging.pixels import to_pil_image, to_pixels
 from cnnviz.network.network import Prediction
 from cnnviz.report.figures import Figure, Study
@@ -47,12 +47,13 @@ def fooling_example(study: Study, target: int | None = None) -> Fooling:
         if found.success:
             break
     levels = round(found.linf * 255)
-    factor = max(1, int(0.5 / found.linf)) if found.linf else 1
+    factor = magnification(found.linf)
+    change = to_pixels(found.photo) - to_pixels(found.original)
     named = goal if study.network.classes > 1 else None  # of a single class there is only one way out
     settings = {"epsilon": f"{epsilon}/255", "small": True}
     return Fooling(
         Figure("before", start, exact=True),
-        Figure("change", _magnified(found.original, found.photo, factor)),
+        Figure("change", perturbation_image(change, factor)),
         Figure("after", found.photo, exact=True, recipe=study.recipe_of("fool", named, raw=True, **settings)),
         found.before,
         found.after,
@@ -65,7 +66,3 @@ def fooling_example(study: Study, target: int | None = None) -> Fooling:
 def _least_likely(study: Study) -> int:
     with torch.no_grad():
         return int(scores_of(study.network, study.pixels)[0].argmin())
-
-
-def _magnified(before: Image.Image, after: Image.Image, factor: int) -> Image.Image:
-    return to_pil_image(0.5 + factor * (to_pixels(after) - to_pixels(before)), clamp=True)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from cnnviz.features.activations import activation_grid
-from cnnviz.imaging.pixels import to_pil_image
+from cnnviz.figures.activations import activation_image
 from cnnviz.network.layers import Layer
 from cnnviz.network.network import Network
 from cnnviz.report.figures import Figure, Study
@@ -82,8 +82,6 @@ def layer_figures(study: Study, layer: str, top: int) -> LayerFigures:
     found = activation_grid(study.network, study.pixels, layer)
     tiles = []
     for channel in found.order[:top].tolist():
-        level = found.maps[channel].float()
-        level = level / level.abs().amax().clamp_min(1e-12)
-        picture = to_pil_image(level / 2 + 0.5 if found.signed else level, clamp=True)
-        tiles.append(Figure(f"channel {channel}", picture.convert("L"), f"{found.strengths[channel]:.3g}", exact=True))
+        image = activation_image(found.maps[channel], signed=found.signed).convert("L")
+        tiles.append(Figure(f"channel {channel}", image, f"{found.strengths[channel]:.3g}", exact=True))
     return LayerFigures(layer, tuple(found.maps.shape), tiles, study.recipe_of("activations", layer=layer, top=top))

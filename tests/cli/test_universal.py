@@ -121,16 +121,15 @@ def test_the_examples_are_pictures_that_are_fooled():
 
 
 def test_the_figure_shows_only_what_is_fooled(run_cnnviz, photos, monkeypatch):
-    from cnnviz.cli import universal
+    from cnnviz.figures import fooling
 
-    shown, figure = [], universal._figure
+    shown, draw = [], fooling.universal_panel
 
-    def watched(net, pictures, found, rates):
-        told = [(net.predict(p)[0][0][0], net.predict((p + found).clamp(0, 1))[0][0][0]) for p in pictures]
-        shown.extend(told)
-        return figure(net, pictures, found, rates)
+    def watched(perturbation, examples, captions, title):
+        shown.extend(caption.split(" → ") for caption in captions)
+        return draw(perturbation, examples, captions, title)
 
-    monkeypatch.setattr(universal, "_figure", watched)
+    monkeypatch.setattr(fooling, "universal_panel", watched)
     result = run_cnnviz("universal", photos, *NET, "--held-out", 0, "--passes", 5, "--rate", 0.4, "-e", 32, "--json")
     rate = json.loads(result.stdout)["fooling_rate"]
     assert len(shown) == min(3, round(4 * rate)) > 0
