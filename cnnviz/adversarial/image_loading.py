@@ -13,10 +13,10 @@ from io import BytesIO
 import torch
 from PIL import Image
 from torch import Tensor
-from torch.nn import functional as F
 
 from cnnviz.imaging.encoding import QUALITY, encode, format_of, is_lossless
 from cnnviz.imaging.image_io import read_pil_image
+from cnnviz.imaging.pixel_ops import resize
 from cnnviz.imaging.pixels import Crop, crop_box, resized_shape, resolve_crop, to_pil_image, to_pixels
 
 Size = int | tuple[int, int]
@@ -94,10 +94,10 @@ class Reading:
         height, width = pixels.shape[2:]
         if not self.crop:
             target = resized_shape(_Shape(width, height), self.size)  # type: ignore[arg-type]
-            return _resize(pixels, target)
+            return resize(pixels, target)
         crop = resolve_crop(self.size, self.crop)
         wide, high, left, top = crop_box(width, height, crop)
-        resized = _resize(pixels, (high, wide), crop.interpolation)
+        resized = resize(pixels, (high, wide), crop.interpolation)
         return resized[:, :, top : top + crop.size, left : left + crop.size]
 
 
@@ -118,9 +118,3 @@ class _Shape:
     @property
     def size(self) -> tuple[int, int]:
         return self.width, self.height
-
-
-def _resize(pixels: Tensor, size: tuple[int, int], interpolation: str = "bilinear") -> Tensor:
-    if tuple(pixels.shape[2:]) == size:
-        return pixels
-    return F.interpolate(pixels, size=size, mode=interpolation, antialias=True)

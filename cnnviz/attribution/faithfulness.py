@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor, nn
 
-from cnnviz.attribution.occlusion import blurred
+from cnnviz.attribution.occlusion import replicate_blur
 from cnnviz.attribution.targets import Target, target_indices
 from cnnviz.errors import UsageError
 from cnnviz.imaging.checks import require_pixels
@@ -82,7 +82,7 @@ def insertion_curve(
     authors' code, where it is cut off at 5 pixels, here at 15. The other arguments are those of ``deletion_curve``.
     """
     return _curve(
-        network, pixels, saliency_map, target, steps, batch, lambda picture: (blurred(picture, blur), picture)
+        network, pixels, saliency_map, target, steps, batch, lambda picture: (replicate_blur(picture, blur), picture)
     )
 
 

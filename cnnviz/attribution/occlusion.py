@@ -8,7 +8,6 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor
-from torch.nn import functional as F
 
 from cnnviz.attribution.approximate_occlusion import WINDOW_CAP, ApproximationError, drill_down, num_evaluations
 from cnnviz.attribution.config import FILLS, Algorithm, OcclusionConfig
@@ -16,6 +15,7 @@ from cnnviz.attribution.occlusion_scores import score_positions
 from cnnviz.attribution.targets import Target, predicted_indices
 from cnnviz.errors import UsageError
 from cnnviz.imaging.checks import require_pixels
+from cnnviz.imaging.pixel_ops import gaussian_blur
 from cnnviz.network import checks
 from cnnviz.network.network import Network, at_least_float32
 from cnnviz.runtime.progress import OnStep, Step
@@ -225,21 +225,16 @@ def make_fill(image: Tensor, fill: str, patch: int, seed: int) -> Tensor:
     if fill in ("grey", "black"):
         return torch.full_like(image, 0.5 if fill == "grey" else 0.0)
     if fill == "blur":
-        return blurred(image, patch / 2)
+        return replicate_blur(image, patch / 2)
     if fill == "noise":
         noise = torch.rand(image.shape, generator=torch.Generator().manual_seed(seed), dtype=image.dtype)
         return noise.to(image.device)
     raise UsageError(f"There is no fill '{fill}'; the choices are {', '.join(FILLS)}.")
 
 
-def blurred(pixels: Tensor, sigma: float) -> Tensor:
-    """Gaussian blur of pixels (N, 3, H, W), cut off at three ``sigma``; border pixels are repeated outwards."""
-    radius = int(3 * sigma) + 1
-    offsets = torch.arange(-radius, radius + 1, dtype=pixels.dtype, device=pixels.device)
-    kernel = torch.exp(-(offsets**2) / (2 * sigma**2))
-    kernel = (kernel / kernel.sum()).expand(3, 1, 1, -1)
-    padded = F.pad(pixels, (radius,) * 4, mode="replicate")
-    return F.conv2d(F.conv2d(padded, kernel, groups=3), kernel.transpose(2, 3), groups=3)
+def replicate_blur(pixels: Tensor, sigma: float) -> Tensor:
+    """Pixels (N, 3, H, W) blurred by a Gaussian, the border repeated outwards, cut off beyond three sigma."""
+    return gaussian_blur(pixels, sigma, radius=int(3 * sigma) + 1, padding="replicate")
 
 
 def _score(network: Network, logits: Tensor, index: int, score: str) -> Tensor:

@@ -14,6 +14,7 @@ from torch import Tensor, fx, nn
 
 from cnnviz.errors import ImageError, ModelError, UsageError
 from cnnviz.imaging.checks import require_pixels, warn_if_out_of_range
+from cnnviz.imaging.pixel_ops import LUMA
 from cnnviz.network import checks, graph
 from cnnviz.network.aliases import aliases_for
 from cnnviz.network.fast.conv import use_fast_convs
@@ -35,9 +36,6 @@ Prediction = tuple[int, str, float]
 
 Alteration = Callable[[nn.Module], None]
 """Changes a module tree in place; its tensors are shared and stay as they are."""
-
-LUMA = (0.299, 0.587, 0.114)
-"""ITU-R BT.601 weights, by which PIL and torchvision also make RGB gray."""
 
 _AUTOCAST = {"fp32": None, "tf32": None, "bf16": torch.bfloat16, "fp16": torch.float16}
 

@@ -6,11 +6,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-LUMA = (0.299, 0.587, 0.114)
-"""What red, green and blue count for in the luminance."""
-
-_YIQ = (LUMA, (0.595716, -0.274453, -0.321263), (0.211456, -0.522591, 0.311135))
-"""RGB to YIQ, the paper's luminance and colours, by row."""
+from cnnviz.imaging.pixel_ops import luminance
 
 
 def match_colors(style: Tensor, content: Tensor) -> Tensor:
@@ -30,19 +26,6 @@ def match_luminance(style: Tensor, content: Tensor) -> Tensor:
     grey, wanted = luminance(style), luminance(content)
     scale = wanted.std() / grey.std().clamp_min(1e-6)
     return ((grey - grey.mean()) * scale + wanted.mean()).clamp(0, 1).expand_as(style).contiguous()
-
-
-def luminance(pixels: Tensor) -> Tensor:
-    """(N, 1, H, W) of pixels (N, 3, H, W)."""
-    return (pixels * pixels.new_tensor(LUMA).view(1, 3, 1, 1)).sum(1, keepdim=True)
-
-
-def with_colors_of(content: Tensor, painted: Tensor) -> Tensor:
-    """The luminance of what was painted under the colours of the content, both (1, 3, H, W); in [0, 1]."""
-    matrix = content.new_tensor(_YIQ)
-    mixed = torch.einsum("oc,nchw->nohw", matrix, content)
-    mixed[:, :1] = luminance(painted)
-    return torch.einsum("oc,nchw->nohw", torch.linalg.inv(matrix), mixed).clamp(0, 1)
 
 
 def _colors(pixels: Tensor) -> Tensor:

@@ -9,8 +9,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from cnnviz.imaging.pixel_ops import LUMA, resize
 from cnnviz.network.network import Network, at_least_float32
-from cnnviz.style.color import LUMA
 from cnnviz.style.regions import Region
 from cnnviz.synthesis.feature_statistics import Moments
 from cnnviz.synthesis.texture_target import TextureTarget
@@ -119,7 +119,7 @@ class LightnessTarget:
 
     def _seen(self, pixels: Tensor) -> Tensor:
         lightness = (pixels * self.weights).sum(1, keepdim=True)
-        return F.interpolate(lightness, self.size, mode="bilinear", antialias=True, align_corners=False)
+        return resize(lightness, self.size)
 
     def _of_style(self, palette: Moments) -> tuple[Tensor, Tensor]:
         """Mean and variance of a style's lightness, (1, 1, 1, 1) each."""

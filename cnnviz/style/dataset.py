@@ -8,10 +8,10 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from cnnviz.errors import ImageError, UsageError
+from cnnviz.imaging.pixel_ops import gaussian_blur, resize
 
 _KEPT_BYTES = 128 << 20
 """Of decoded photos: some hundred, which are drawn from again and again; those of a large folder seldom are."""
@@ -48,7 +48,7 @@ class CropDataset:
             if photo is not None:
                 break
         crop = _crop(photo, self.side, generator).float() / 255
-        crop = F.interpolate(crop, (self.side, self.side), mode="bilinear", antialias=True, align_corners=False)
+        crop = resize(crop, (self.side, self.side))
         return random_augment(crop, generator) if self.augment else crop.clamp(0, 1)
 
     def _photo(self, index: int) -> Tensor | None:
@@ -75,8 +75,8 @@ class CropDataset:
         pixels = found if isinstance(found, Tensor) else read_image(found)
         excess = min(pixels.shape[2:]) / (self.side * _LARGEST_ZOOM)
         if excess > 1:
-            size = [max(self.side, round(length / excess)) for length in pixels.shape[2:]]
-            pixels = F.interpolate(pixels, size, mode="bilinear", antialias=True, align_corners=False)
+            height, width = (max(self.side, round(length / excess)) for length in pixels.shape[2:])
+            pixels = resize(pixels, (height, width))
         return (pixels.clamp(0, 1) * 255).round().to(torch.uint8)
 
     def _skip(self, index: int, error: ImageError) -> None:
@@ -109,8 +109,6 @@ def random_augment(pixels: Tensor, generator: torch.Generator) -> Tensor:
     middle = pixels.mean()
     pixels = middle + (pixels - middle) * _uniform(generator, 0.6, 1.4) + _uniform(generator, -0.2, 0.2)
     if _uniform(generator, 0, 1) < 0.25:
-        from cnnviz.synthesis.transforms import gaussian_blur
-
         pixels = gaussian_blur(pixels, _uniform(generator, 0.5, 4.0))
     return pixels.clamp(0, 1)
 

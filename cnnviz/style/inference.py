@@ -11,6 +11,7 @@ from torch import Tensor
 
 from cnnviz.errors import ImageError, UsageError
 from cnnviz.imaging.checks import require_in_range
+from cnnviz.imaging.pixel_ops import resize
 from cnnviz.runtime.progress import OnStep, Step
 from cnnviz.style.fast import FastStyleNetwork, Statistics, noise_map
 
@@ -79,8 +80,8 @@ def tile_statistics(network: FastStyleNetwork, photo: Tensor, shares: Tensor) ->
     """What each normalisation would see of a huge photo (1, 3, H, W), taken from one pass over a small version."""
     height, width = photo.shape[2:]
     factor = min(1.0, math.sqrt(_OVERVIEW / (height * width)))
-    size = [max(_LEAST, round(side * factor / 4) * 4) for side in (height, width)]
-    small = F.interpolate(photo, size, mode="bilinear", antialias=True, align_corners=False)
+    size = max(_LEAST, round(height * factor / 4) * 4), max(_LEAST, round(width * factor / 4) * 4)
+    small = resize(photo, size)
     statistics = Statistics()
     network(small.to(network.device), shares, None, statistics)
     return statistics

@@ -14,6 +14,7 @@ from torch import Tensor
 
 from cnnviz.errors import UsageError
 from cnnviz.imaging.checks import require_in_range
+from cnnviz.imaging.pixel_ops import gaussian_blur, transfer_color
 from cnnviz.network import checks
 from cnnviz.network.network import Network
 from cnnviz.network.network_transforms import (
@@ -23,7 +24,7 @@ from cnnviz.network.network_transforms import (
     with_weights_cast,
 )
 from cnnviz.runtime.progress import OnStep
-from cnnviz.style.color import match_colors, match_luminance, with_colors_of
+from cnnviz.style.color import match_colors, match_luminance
 from cnnviz.style.losses import LossWeights, StyleLoss
 from cnnviz.style.regions import MaskedPixels, Region, border_weight, make_regions, union_mask
 from cnnviz.style.settings import StyleSettings
@@ -47,7 +48,6 @@ from cnnviz.synthesis.optimizers import Adam
 from cnnviz.synthesis.painting_layers import painting_layers
 from cnnviz.synthesis.parameterization import Pixels
 from cnnviz.synthesis.texture_target import TextureTarget, at, measure_texture
-from cnnviz.synthesis.transforms import gaussian_blur
 
 _IN_RANGE, _CAREFUL_RATE = 0.2, 0.01
 """Adam's share of the steps in place, and its step size there."""
@@ -276,7 +276,7 @@ class StyleTransfer:
         return match_luminance(style, self.content) if self.settings.keep_color == "luminance" else style
 
     def _finished(self, picture: Tensor) -> Tensor:
-        return with_colors_of(self.content, picture) if self.settings.keep_color == "luminance" else picture
+        return transfer_color(picture, self.content) if self.settings.keep_color == "luminance" else picture
 
 
 def _scaled(size: Size, side: float, least: int) -> Size:

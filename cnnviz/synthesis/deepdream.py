@@ -12,6 +12,7 @@ from torch import Tensor
 
 from cnnviz.errors import UsageError
 from cnnviz.imaging.checks import require_in_range
+from cnnviz.imaging.pixel_ops import resize, transfer_color
 from cnnviz.network.network import Network
 from cnnviz.runtime.progress import OnStep
 from cnnviz.synthesis.optimization import ImageOptimizer, Terms, offset_steps
@@ -117,7 +118,7 @@ def dream(
         run = _octave(objective, current, steps, 0.005 * strength, jitter, tile, chance)
         current = run.run(offset_steps(on_step, number * steps, len(sizes) * steps))
         detail = current - base
-    return with_color_of(photo, current, keep_color)
+    return transfer_color(current, photo, keep_color)
 
 
 def octave_sizes(size: tuple[int, int], octaves: int, scale: float, least: int) -> list[tuple[int, int]]:
@@ -125,13 +126,6 @@ def octave_sizes(size: tuple[int, int], octaves: int, scale: float, least: int) 
     found = [tuple(round(side / scale**k) for side in size) for k in range(octaves)]
     kept = [(height, width) for height, width in found if min(height, width) >= least] or [size]
     return kept[::-1]
-
-
-def resize(pixels: Tensor, size: tuple[int, int]) -> Tensor:
-    """Pixels, or differences of them, at another size; bilinear, antialiased where they shrink."""
-    if tuple(pixels.shape[2:]) == size:
-        return pixels
-    return F.interpolate(pixels, size, mode="bilinear", align_corners=False, antialias=True)
 
 
 def _octave(
@@ -219,18 +213,6 @@ def activation_gain(network: Network, before: Tensor, after: Tensor, layers: Seq
         old, new = (network.features(pixels, list(layers)) for pixels in (before, after))
     ratios = [new[name].square().mean() / old[name].square().mean().clamp_min(1e-12) for name in layers]
     return float(torch.stack(ratios).mean())
-
-
-_LUMA = (0.299, 0.587, 0.114)
-
-
-def with_color_of(photo: Tensor, dreamt: Tensor, share: float) -> Tensor:
-    """The dream with ``share`` of its colour taken from the photo; lightness (BT.601 luma) stays the dream's."""
-    if share <= 0:
-        return dreamt
-    weights = dreamt.new_tensor(_LUMA).view(1, 3, 1, 1)
-    own, new = (photo * weights).sum(1, keepdim=True), (dreamt * weights).sum(1, keepdim=True)
-    return (new + (1 - share) * (dreamt - new) + share * (photo - own)).clamp(0, 1)
 
 
 def zoom_in(pixels: Tensor, factor: float, degrees: float = 0.0) -> Tensor:

@@ -12,6 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from cnnviz.errors import DivergedError
+from cnnviz.imaging import pixel_ops
 from cnnviz.runtime.progress import OnStep
 from cnnviz.synthesis.adam_state import transfer_adam_state
 from cnnviz.synthesis.optimization import Hook, ImageOptimizer, Objective, Terms, offset_steps
@@ -89,7 +90,7 @@ def resize(pixels: Tensor, size: Size, *, circular: bool = False) -> Tensor:
         return pixels
     if circular:
         return _resize_circular(pixels, size)
-    return F.interpolate(pixels, size, mode="bicubic", align_corners=False, antialias=True).clamp(0, 1)
+    return pixel_ops.resize(pixels, size, "bicubic").clamp(0, 1)
 
 
 def _resize_circular(pixels: Tensor, size: Size) -> Tensor:

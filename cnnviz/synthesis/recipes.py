@@ -13,13 +13,14 @@ import torch
 from torch import Tensor
 
 from cnnviz.errors import UsageError
+from cnnviz.imaging.pixel_ops import gaussian_blur
 from cnnviz.network.network import Network
 from cnnviz.synthesis.objectives import Score
 from cnnviz.synthesis.optimization import Hook, ImageOptimizer, Objective, Terms, cosine
 from cnnviz.synthesis.optimizers import Adam, NormalizedGradient
 from cnnviz.synthesis.parameterization import Fourier, Latent, Pixels
 from cnnviz.synthesis.regularizers import batch_similarity, gray_distance, smoothness_penalty
-from cnnviz.synthesis.transforms import RandomView, gaussian_blur, random_offset, roll
+from cnnviz.synthesis.transforms import RandomView, random_offset, roll
 
 
 @dataclass

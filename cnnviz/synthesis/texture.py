@@ -13,6 +13,7 @@ from torch import Tensor
 
 from cnnviz.errors import UsageError
 from cnnviz.imaging.checks import require_in_range
+from cnnviz.imaging.pixel_ops import gaussian_blur
 from cnnviz.network.network import Network
 from cnnviz.network.network_transforms import (
     in_channels_last,
@@ -40,7 +41,6 @@ from cnnviz.synthesis.parameterization import Pixels
 from cnnviz.synthesis.sliced_wasserstein import SlicedWasserstein
 from cnnviz.synthesis.texture_loss import BORDER, FRAME, STRIDE, TextureLoss, texture_of
 from cnnviz.synthesis.texture_target import TextureTarget
-from cnnviz.synthesis.transforms import gaussian_blur
 
 _ERA = 25
 """Steps of L-BFGS between moves."""

@@ -119,15 +119,3 @@ def roll(pixels: Tensor, offset: tuple[int, int]) -> Tensor:
 def unroll(pixels: Tensor, offset: tuple[int, int]) -> Tensor:
     """Undo ``roll``."""
     return roll(pixels, (-offset[0], -offset[1]))
-
-
-def gaussian_blur(pixels: Tensor, sigma: float) -> Tensor:
-    """Pixels blurred by a Gaussian of ``sigma`` pixels; borders are reflected."""
-    if sigma <= 0:
-        return pixels
-    reach = min(max(1, math.ceil(3 * sigma)), min(pixels.shape[2:]) - 1)
-    taps = torch.exp(-0.5 * (torch.arange(-reach, reach + 1, dtype=pixels.dtype, device=pixels.device) / sigma) ** 2)
-    taps = (taps / taps.sum()).repeat(pixels.shape[1], 1)
-    padded = F.pad(pixels, (reach, reach, reach, reach), mode="reflect")
-    across = F.conv2d(padded, taps[:, None, None, :], groups=len(taps))
-    return F.conv2d(across, taps[:, None, :, None], groups=len(taps))

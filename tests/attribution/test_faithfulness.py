@@ -14,7 +14,7 @@ from torch import nn
 
 import cnnviz
 from cnnviz.attribution.faithfulness import map_ssim, randomized, rank_correlation
-from cnnviz.attribution.occlusion import blurred
+from cnnviz.attribution.occlusion import replicate_blur
 from cnnviz.errors import UsageError
 from cnnviz.network.network import Network
 from cnnviz.network.spec import InputSpec
@@ -70,7 +70,7 @@ def test_curves_are_the_loop_written_out(tiny, batch):
         picture = pixels[n : n + 1]
         expected = written_out(tiny, picture, grey, found[n, 0], index, 7)
         np.testing.assert_allclose(deletion.probabilities[n], expected, rtol=1e-12)
-        expected = written_out(tiny, blurred(picture, 2.0), picture, found[n, 0], index, 7)
+        expected = written_out(tiny, replicate_blur(picture, 2.0), picture, found[n, 0], index, 7)
         np.testing.assert_allclose(insertion.probabilities[n], expected, rtol=1e-12)
         by_hand = (sum(expected) - (expected[0] + expected[-1]) / 2) / 7
         assert float(insertion.area[n]) == pytest.approx(by_hand, rel=1e-12)

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 import cnnviz
-from cnnviz.style.color import luminance
+from cnnviz.imaging.pixel_ops import luminance
 from cnnviz.style.content_loss import FeatureTarget, LightnessTarget
 from cnnviz.style.losses import LossWeights, StyleLoss
 from cnnviz.style.regions import make_regions

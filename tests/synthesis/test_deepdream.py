@@ -9,6 +9,7 @@ from torch import nn
 
 import cnnviz
 from cnnviz.errors import UsageError
+from cnnviz.imaging.pixel_ops import transfer_color
 from cnnviz.imaging.pixels import to_pil_image, to_pixels
 from cnnviz.network.network import Network
 from cnnviz.synthesis.deepdream import (
@@ -18,7 +19,6 @@ from cnnviz.synthesis.deepdream import (
     dream,
     dream_layers,
     octave_sizes,
-    with_color_of,
     zoom_frames,
     zoom_in,
 )
@@ -121,14 +121,14 @@ def test_colour_is_given_back_and_lightness_kept():
     chance = torch.Generator().manual_seed(0)
     photo, dreamt = (0.3 + 0.4 * torch.rand(1, 3, 8, 8, generator=chance) for _ in range(2))
     weights = torch.tensor([0.299, 0.587, 0.114]).view(1, 3, 1, 1)
-    full = with_color_of(photo, dreamt, 1.0)
+    full = transfer_color(dreamt, photo, 1.0)
     inside = (full > 0).all(1, keepdim=True) & (full < 1).all(1, keepdim=True)
     luma = [(x * weights).sum(1, keepdim=True) for x in (photo, dreamt, full)]
     assert int(inside.sum()) > 40
     torch.testing.assert_close(luma[2][inside], luma[1][inside], atol=1e-6, rtol=0)
     chroma = [(x - y).masked_select(inside) for x, y in ((photo, luma[0]), (full, luma[2]))]
     torch.testing.assert_close(*chroma, atol=1e-6, rtol=0)
-    assert with_color_of(photo, dreamt, 0.0) is dreamt
+    assert transfer_color(dreamt, photo, 0.0) is dreamt
 
 
 def test_a_film_falls_into_the_middle():

@@ -8,8 +8,9 @@ import torch
 import torch.nn.functional as F
 from scipy import ndimage
 
+from cnnviz.imaging.pixel_ops import gaussian_blur
 from cnnviz.synthesis.regularizers import batch_similarity, gray_distance, out_of_range, total_variation
-from cnnviz.synthesis.transforms import RandomView, _inverted, affine_field, gaussian_blur, random_offset, roll, unroll
+from cnnviz.synthesis.transforms import RandomView, _inverted, affine_field, random_offset, roll, unroll
 
 
 def _picture(count=1, height=20, width=28):
