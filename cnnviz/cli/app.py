@@ -111,9 +111,8 @@ def install_or_show_completion(arguments: Sequence[str]) -> None:
     from typer import completion
 
     option, shell = arguments
-    names = [each.value for each in completion.Shells]
-    if shell not in names:
-        raise UsageError(f"There is no completion for '{shell}'; name one of {', '.join(names)}.")
+    if shell not in _SHELLS:
+        raise UsageError(f"There is no completion for '{shell}'; name one of {', '.join(_SHELLS)}.")
     if option == "--show-completion":
         script = completion.get_completion_script(prog_name="cnnviz", complete_var=_COMPLETE_VAR, shell=shell)
         console.result(script)
@@ -125,3 +124,4 @@ def install_or_show_completion(arguments: Sequence[str]) -> None:
 
 
 _COMPLETE_VAR = "_CNNVIZ_COMPLETE"
+_SHELLS = ("bash", "zsh", "fish", "powershell", "pwsh")  # that Typer completes in

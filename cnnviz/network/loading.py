@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -23,11 +24,18 @@ from cnnviz.network.weights import class_count, fit_names, load_into, read_state
 from cnnviz.runtime.device import choose_device
 from cnnviz.runtime.memory import available_memory, is_out_of_memory
 from cnnviz.runtime.paths import path_exists
-from cnnviz.runtime.precision import choose_precision
+from cnnviz.runtime.precision import Workload, choose_precision
 
 _WEIGHTS_SUFFIXES = (".pth", ".pt", ".safetensors", ".ckpt", ".bin", ".tar")
 _USUAL_CLASSES = 25_000
 """The whole of ImageNet has 21,841."""
+
+
+_WORKLOADS: dict[str, Workload] = {
+    **dict.fromkeys(("occlusion", "embed", "neighbors", "patches"), "forward"),
+    **dict.fromkeys(("style", "texture", "dream", "visualize", "invert"), "synthesis"),
+}
+"""The workload by what ``load_network(technique=...)`` took before; for one release."""
 
 
 @dataclass
@@ -53,6 +61,7 @@ def load_network(
     mean: Sequence[float] | None = None,
     std: Sequence[float] | None = None,
     transform_input: bool | None = None,
+    workload: Workload = "exact",
     technique: str | None = None,
     seed: int = 0,
     progress: bool = False,
@@ -75,8 +84,9 @@ def load_network(
         transform_input: whether GoogLeNet or Inception v3 rescales its input from ImageNet's normalization to
             Inception's, as torchvision's published weights need it. If None: yes, but for a file of weights that
             comes with ``mean`` or ``std``.
-        technique: the command the network is for, which decides what ``auto`` is (``cnnviz.runtime.precision``); fp32
-            if None.
+        workload: what the network is for, which decides what precision ``auto`` is: ``exact`` (fp32), ``forward``
+            (many forward passes and no backward pass: tf32 where there is such) or ``synthesis`` (the fastest).
+        technique: the old name of ``workload``, with other values; deprecated.
         seed: for random weights.
         progress: show a bar on stderr while downloading.
 
@@ -92,8 +102,11 @@ def load_network(
         raise catalogue.unknown_model(name)
     if transform_input is not None and name not in architecture.RESCALING:
         raise UsageError(f"transform_input is for {' and '.join(architecture.RESCALING)}, not for {name}.")
+    if technique is not None:
+        warnings.warn("load_network takes workload= in place of technique=.", DeprecationWarning, stacklevel=3)
+        workload = _WORKLOADS.get(technique, "exact")
     target_device = choose_device(device)
-    chosen_precision = choose_precision(precision, target_device, technique)
+    chosen_precision = choose_precision(precision, target_device, workload)
     with _room_for(name):
         loaded = _load(name, weights, _label_count(labels), seed, progress)
     _settle_rescaling(name, loaded, transform_input, normalized=mean is not None or std is not None)

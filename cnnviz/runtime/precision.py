@@ -1,7 +1,7 @@
-"""Precision: what ``auto`` means for each technique on each device. docs/precision.md has what each costs and gains.
+"""Numeric precision: what ``auto`` means on each device, and TF32 for convolutions. See docs/precision.md.
 
-Autocast shortens convolutions and matrix products only; logits, features, losses, Gram matrices and optimisers stay in
-float32 (``Network`` returns nothing shorter).
+Autocast lowers the precision of convolutions and matrix products only; logits, features, losses, Gram matrices and
+optimizers stay in float32.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
@@ -20,44 +20,39 @@ from cnnviz.runtime.private_torch import cpu_computes_bf16
 
 PRECISIONS = ("auto", "fp32", "tf32", "bf16", "fp16")
 
-PAINTINGS = frozenset({"style", "texture", "dream", "visualize", "invert"})
-"""Techniques whose result is a picture and no measurement: rounding ends in a picture as good, like another seed."""
+Workload = Literal["exact", "forward", "synthesis"]
+"""What a network is used for, which decides what ``auto`` precision is.
 
-FORWARD = frozenset({"occlusion", "embed", "neighbors", "patches"})
-"""Techniques of many passes forward and none backward: TF32 changes their figures in the fourth digit."""
+``exact``: gradients, scores and attacks, which agree with references to many digits; ``forward``: many forward passes
+and no backward pass, as for occlusion and embeddings, where TF32 changes the fourth digit; ``synthesis``: images are
+optimized, where rounding leads to another image that is as good, like another seed.
+"""
 
 _TENSOR_CORES = (7, 0)
-"""The compute capability from which GPUs have units for fp16; for TF32 and bf16 it is (8, 0)."""
+"""The compute capability from which GPUs have fp16 units; for TF32 and bf16 it is (8, 0)."""
 
 
-def choose_precision(wanted: str, device: torch.device, technique: str | None = None) -> str:
-    """``fp32``, ``tf32``, ``bf16`` or ``fp16`` for what was asked.
+def choose_precision(wanted: str, device: torch.device, workload: Workload = "exact") -> str:
+    """``fp32``, ``tf32``, ``bf16`` or ``fp16``: ``wanted``, or what ``auto`` means for this device and workload.
 
-    ``auto`` is fp32, in which gradients, scores and attacks agree with references on every device, but for
-    ``PAINTINGS``, which take the quickest, and ``FORWARD``, which take tf32 where there is such a thing. A
-    precision that this device lacks is a UsageError.
+    ``auto`` is fp32 for ``exact`` workloads; tf32 for ``forward`` ones on GPUs that have it, else fp32; and the
+    fastest for ``synthesis``. Raises UsageError for a precision that the device does not have.
     """
     if wanted not in PRECISIONS:
         raise UsageError(f"There is no precision '{wanted}'; give one of {', '.join(PRECISIONS)}.")
     if wanted == "fp16" and device.type == "cpu":
         raise UsageError("Precision fp16 is for GPUs; on the CPU use bf16 or fp32.")
     if wanted == "tf32" and not _has_tf32(device):
-        raise UsageError(
-            "Precision tf32 is for NVIDIA GPUs from Ampere on (2020); use fp32, or bf16 where it is quick."
-        )
-    if wanted == "auto":
-        return _automatic(device, technique)
-    return wanted
+        raise UsageError("Precision tf32 is for NVIDIA GPUs from Ampere on (2020); use fp32, or bf16 where it is fast.")
+    if wanted != "auto":
+        return wanted
+    if workload == "synthesis":
+        return fastest_precision(device)
+    return "tf32" if workload == "forward" and _has_tf32(device) else "fp32"
 
 
-def _automatic(device: torch.device, technique: str | None) -> str:
-    if technique in PAINTINGS:
-        return quick_precision(device)
-    return "tf32" if technique in FORWARD and _has_tf32(device) else "fp32"
-
-
-def quick_precision(device: torch.device) -> str:
-    """``bf16``, or on GPUs without it ``fp16``, where this device computes it faster than ``fp32``."""
+def fastest_precision(device: torch.device) -> str:
+    """``bf16``, or ``fp16`` on GPUs without it, where this device computes it faster than ``fp32``; else ``fp32``."""
     if device.type == "cuda":
         if torch.cuda.is_bf16_supported(including_emulation=False):
             return "bf16"
@@ -69,10 +64,10 @@ def quick_precision(device: torch.device) -> str:
 
 @contextmanager
 def conv_precision(precision: str, device: torch.device) -> Iterator[None]:
-    """A pass forward on CUDA: float32 convolutions use TF32 for ``tf32``, and no shorter type for all else.
+    """A forward pass: on CUDA, float32 convolutions use TF32 if ``precision`` is ``tf32`` and not otherwise.
 
-    PyTorch lets cuDNN use TF32 by default, which changes a gradient map as much as fp16 does. The process's setting is
-    put back at the end. Matrix products are in float32 as PyTorch has them; what autocast shortens is not concerned.
+    PyTorch lets cuDNN use TF32 by default, which changes a gradient map as much as fp16 does. The process's own
+    setting is restored at the end. Matrix products and autocast are not affected.
     """
     if device.type != "cuda":
         yield
@@ -84,7 +79,7 @@ def conv_precision(precision: str, device: torch.device) -> Iterator[None]:
 
 @contextmanager
 def backward_precision() -> Iterator[None]:
-    """A pass backward, with convolutions as in this thread's last pass forward of a network on CUDA."""
+    """A backward pass: convolutions use TF32 or not, as in the last forward pass of this thread on CUDA."""
     wanted = getattr(_this_thread, "wanted", None)
     if wanted is None:
         yield
@@ -94,7 +89,7 @@ def backward_precision() -> Iterator[None]:
 
 
 def gradients_of(*arguments: Any, **options: Any) -> tuple[Tensor, ...]:
-    """``torch.autograd.grad``, computed as the pass forward was.
+    """``torch.autograd.grad``, in the precision of the forward pass.
 
     Raises ModelError where what a module computes has no gradient.
     """
@@ -103,7 +98,7 @@ def gradients_of(*arguments: Any, **options: Any) -> tuple[Tensor, ...]:
         with backward_precision():
             return torch.autograd.grad(*arguments, **options)
     except RuntimeError as error:
-        if not any(each in str(error) for each in _WITHOUT_GRADIENT):
+        if not any(each in str(error) for each in _NO_GRADIENT_MESSAGES):
             raise
         raise ModelError(
             "There is no gradient to follow: on its way the module leaves it out (torch.no_grad, detach, integers, "
@@ -111,49 +106,51 @@ def gradients_of(*arguments: Any, **options: Any) -> tuple[Tensor, ...]:
         ) from error
 
 
-_WITHOUT_GRADIENT = (
+_NO_GRADIENT_MESSAGES = (
     "not require grad", "not have been used in the graph", "modified by an inplace operation", "is not implemented",
     "torch.utils.checkpoint",
 )  # fmt: skip
-"""Parts of what PyTorch says where there is no gradient."""
+"""Parts of PyTorch's messages where there is no gradient."""
 
 
-class _Setting:
-    """cuDNN's setting for convolutions in float32, which is one for all threads: ``tf32`` or ``ieee``."""
+class _ProcessSetting:
+    """cuDNN's float32 precision of convolutions, ``tf32`` or ``ieee``, which is one for all threads."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._users = 0
-        self._before = "none"
+        self._original = "none"
 
     @contextmanager
     def set_to(self, wanted: str) -> Iterator[None]:
-        """``wanted`` meanwhile; what the process had comes back when the last thread is done."""
+        """``wanted`` inside the block; the process's own value returns when the last thread leaves."""
         with self._lock:
-            outer = _read_tf32()
+            outer = tf32_setting()
             if not self._users:
-                self._before = outer
+                self._original = outer
             self._users += 1
-            _write_tf32(wanted)
+            set_tf32(wanted)
         try:
             yield
         finally:
             with self._lock:
                 self._users -= 1
-                _write_tf32(outer if self._users else self._before)
+                set_tf32(outer if self._users else self._original)
 
 
-def _read_tf32() -> str:
+def tf32_setting() -> str:
+    """cuDNN's float32 precision of convolutions in this process, as PyTorch names it: ``tf32``, ``ieee``, ``none``."""
     cudnn = torch.backends.cudnn
-    if hasattr(cudnn, "conv"):  # from torch 2.9 on, where the older flag is an error once a program uses this one
+    if hasattr(cudnn, "conv"):  # from torch 2.9 on; once a program uses it, reading the older flag is an error
         found: str = cudnn.conv.fp32_precision
         return found
     return "tf32" if cudnn.allow_tf32 else "ieee"
 
 
-def _write_tf32(value: str) -> None:
+def set_tf32(value: str) -> None:
+    """Set what ``tf32_setting`` reads, for the whole process."""
     cudnn = torch.backends.cudnn
-    if _read_tf32() == value:
+    if tf32_setting() == value:
         return
     if hasattr(cudnn, "conv"):
         cudnn.conv.fp32_precision = value
@@ -161,7 +158,7 @@ def _write_tf32(value: str) -> None:
         cudnn.allow_tf32 = value == "tf32"
 
 
-_tf32 = _Setting()
+_tf32 = _ProcessSetting()
 _this_thread = threading.local()
 
 

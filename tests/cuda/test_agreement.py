@@ -58,7 +58,7 @@ def test_tf32_is_let_in_for_whom_it_is_meant_whatever_the_process_has(on_gpu, ph
 
 
 def test_paintings_take_the_quickest_precision(on_gpu, photo):
-    precision = choose_precision("auto", choose_device("cuda"), "style")
+    precision = choose_precision("auto", choose_device("cuda"), "synthesis")
     assert precision in ("bf16", "fp16")
     painted = cnnviz.dream(replace(on_gpu, precision=precision), photo, ["features.10"], octaves=1, steps=2)
     assert painted.dtype == torch.float32 and bool(painted.isfinite().all())

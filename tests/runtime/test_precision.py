@@ -19,7 +19,13 @@ from torch.utils._python_dispatch import TorchDispatchMode
 import cnnviz
 from cnnviz.errors import UsageError
 from cnnviz.runtime import precision, private_torch
-from cnnviz.runtime.precision import backward_precision, choose_precision, conv_precision, gradients_of, quick_precision
+from cnnviz.runtime.precision import (
+    backward_precision,
+    choose_precision,
+    conv_precision,
+    fastest_precision,
+    gradients_of,
+)
 
 CPU, GPU = torch.device("cpu"), torch.device("cuda")
 CONVOLUTIONS = {
@@ -167,28 +173,20 @@ def gpu(monkeypatch):
 
 
 @pytest.mark.parametrize(
-    ("capability", "painting", "occlusion"),
+    ("capability", "painting", "forward"),
     [((9, 0), "bf16", "tf32"), ((7, 5), "fp16", "fp32"), ((6, 1), "fp32", "fp32")],
     ids=["H200", "T4", "GTX 1080"],
 )
-def test_auto_by_the_age_of_the_gpu(gpu, capability, painting, occlusion):
+def test_auto_by_the_age_of_the_gpu(gpu, capability, painting, forward):
     device = gpu(*capability)
-    assert choose_precision("auto", device, "style") == painting
-    assert choose_precision("auto", device, "occlusion") == occlusion
-    assert choose_precision("auto", device, "saliency") == choose_precision("auto", device) == "fp32"
+    assert choose_precision("auto", device, "synthesis") == painting
+    assert choose_precision("auto", device, "forward") == forward
+    assert choose_precision("auto", device, "exact") == choose_precision("auto", device) == "fp32"
 
 
 def test_auto_on_the_cpu_is_exact_but_for_paintings(monkeypatch):
-    assert choose_precision("auto", CPU, "occlusion") == choose_precision("auto", CPU, "fool") == "fp32"
-    assert choose_precision("auto", CPU, "dream") == quick_precision(CPU)
-
-
-def test_every_named_technique_is_a_command():
-    from typer.main import get_command
-
-    from cnnviz.cli.app import app
-
-    assert set(get_command(app).commands) >= precision.PAINTINGS | precision.FORWARD  # type: ignore[attr-defined]
+    assert choose_precision("auto", CPU, "forward") == choose_precision("auto", CPU, "exact") == "fp32"
+    assert choose_precision("auto", CPU, "synthesis") == fastest_precision(CPU)
 
 
 def test_tf32_is_for_gpus_that_have_it(gpu):
@@ -224,40 +222,40 @@ class Other:
 
 def test_a_cpu_with_units_for_bf16_uses_them(a_quick_cpu):
     with torch.backends.mkldnn.flags(enabled=True):
-        assert quick_precision(CPU) == "bf16"
+        assert fastest_precision(CPU) == "bf16"
 
 
 @pytest.mark.parametrize("capability", ["DEFAULT", "AVX2", "NEON", "SVE256"])
 def test_other_cpus_compute_in_float32(a_quick_cpu, monkeypatch, capability):
     monkeypatch.setattr(torch.backends.cpu, "get_cpu_capability", lambda: capability)
-    assert quick_precision(CPU) == "fp32"
+    assert fastest_precision(CPU) == "fp32"
 
 
 def test_without_onednn_or_the_operations_that_ask_it_precision_is_float32(a_quick_cpu, monkeypatch):
     with torch.backends.mkldnn.flags(enabled=False):
-        assert quick_precision(CPU) == "fp32"
+        assert fastest_precision(CPU) == "fp32"
     with monkeypatch.context() as patch:
         patch.delattr(torch.cpu, "_is_avx512_bf16_supported")
-        assert choose_precision("auto", CPU, "dream") == "fp32"
+        assert choose_precision("auto", CPU, "synthesis") == "fp32"
     with monkeypatch.context() as patch:
         patch.delattr(torch.backends.cpu, "get_cpu_capability")
-        assert choose_precision("auto", CPU, "dream") == "fp32"
+        assert choose_precision("auto", CPU, "synthesis") == "fp32"
     del a_quick_cpu._is_mkldnn_bf16_supported
-    assert choose_precision("auto", CPU, "dream") == "fp32"
+    assert choose_precision("auto", CPU, "synthesis") == "fp32"
 
 
 def cudnn_setting() -> object:
     """What the process lets cuDNN's convolutions do, in this PyTorch's words."""
-    return precision._read_tf32()
+    return precision.tf32_setting()
 
 
 @pytest.fixture(params=["tf32", "ieee"])
 def process(request):
     """A process that has made its choice, by whichever flag this PyTorch has."""
     before = cudnn_setting()
-    precision._write_tf32(request.param)
+    precision.set_tf32(request.param)
     yield request.param
-    precision._write_tf32(before)
+    precision.set_tf32(before)
 
 
 class Witness(torch.autograd.Function):

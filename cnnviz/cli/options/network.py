@@ -14,6 +14,7 @@ from cnnviz.errors import UsageError
 
 if TYPE_CHECKING:
     from cnnviz.network.network import Network
+    from cnnviz.runtime.precision import Workload
 
 
 def _networks(incomplete: str) -> list[str]:
@@ -89,7 +90,7 @@ class NetworkOptions:
             mean=numbers(self.mean, "--mean"),
             std=numbers(self.std, "--std"),
             transform_input=self.transform_input,
-            technique=current.command,
+            workload=WORKLOADS.get(current.command, "exact"),
             seed=seed,
             progress=progress,
         )
@@ -137,6 +138,12 @@ class NetworksOptions(NetworkOptions):
         common = {f.name: getattr(self, f.name) for f in fields(NetworkOptions) if f.name != "model"}
         return [NetworkOptions(model=name, **common) for name in dict.fromkeys(self.model or ["auto"])]
 
+
+WORKLOADS: dict[str, Workload] = {
+    **dict.fromkeys(("occlusion", "embed", "neighbors", "patches"), "forward"),
+    **dict.fromkeys(("style", "texture", "dream", "visualize", "invert"), "synthesis"),
+}
+"""What the commands use a network for, which decides what precision ``auto`` is; the others are ``exact``."""
 
 TargetOption = Annotated[
     str | None,
