@@ -141,8 +141,8 @@ class _Chart:
     title: str
 
     def __post_init__(self) -> None:
-        from cnnviz.features.colors import OTHER, class_colors
         from cnnviz.features.thumbnails import Thumbnails
+        from cnnviz.figures.class_colors import OTHER, class_colors
 
         self.thumbnails = Thumbnails(self.looks.store, [self.found.keys[n] for n in self.shown])
         self.legend = class_colors(self.kinds)
@@ -153,13 +153,13 @@ class _Chart:
             self.legend[other] = OTHER
 
     def sheet(self) -> Any:
-        from cnnviz.features.map_figure import map_sheet
+        from cnnviz.figures.map_figure import map_sheet
 
         colors = [self.legend[self.kinds[n]] for n in self.shown] if self.kinds else None
         return map_sheet(self.thumbnails, self.places, colors, legend=self.legend, title=self.title)
 
     def page(self) -> str:
-        from cnnviz.features.map_page import Mark, map_page
+        from cnnviz.figures.map_page import Mark, map_page
 
         marks = []
         for n in self.shown:

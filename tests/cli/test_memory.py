@@ -108,9 +108,9 @@ def test_a_perturbation_learned_from_a_shelf_is_that_of_the_tensor(squeezenet):
 def test_thumbnails_are_opened_as_they_are_drawn_and_let_go(tmp_path, monkeypatch):
     from cnnviz.features import thumbnails
     from cnnviz.features.layout import scatter_places
-    from cnnviz.features.map_figure import map_sheet
-    from cnnviz.features.map_page import Mark, map_page
     from cnnviz.features.store import Entry, Store
+    from cnnviz.figures.map_figure import map_sheet
+    from cnnviz.figures.map_page import Mark, map_page
 
     store, keys = Store(tmp_path / "store", 4, np.uint8), [f"{n:064x}" for n in range(150)]
     notes = [thumbnails.thumbnail(Image.new("RGB", (20, 10), (n, 0, 0))) for n in range(150)]

@@ -9,11 +9,8 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from PIL import Image
 
-from cnnviz.features.colors import class_colors
 from cnnviz.features.layout import Places, grid_places, scatter_places, unit_square
-from cnnviz.features.map_figure import map_sheet
 
 points_of_any_kind = st.integers(1, 60).flatmap(
     lambda count: st.lists(
@@ -90,25 +87,3 @@ def test_the_grid_is_the_cheapest_assignment():
 def test_the_grid_is_full():
     places = grid_places(np.random.default_rng(0).normal(size=(50, 2)))
     assert (places.columns, places.rows) == (8, 7)
-
-
-def test_colours_are_apart_and_by_frequency():
-    names = [f"class {n}" for n in range(30) for _ in range(40 - n)]
-    colors = class_colors(names)
-    assert list(colors) == [f"class {n}" for n in range(24)]
-    rgb = np.array([[int(code[i : i + 2], 16) for i in (1, 3, 5)] for code in colors.values()], dtype=float)
-    apart = np.linalg.norm(rgb[:, None] - rgb[None], axis=-1)
-    np.fill_diagonal(apart, np.inf)
-    assert apart.min() > 25
-    assert class_colors([]) == {}
-
-
-def test_sheet_shows_each_thumbnail_in_its_cell_and_frame():
-    thumbs = [Image.new("RGB", (40, 40), color) for color in ("red", "lime", "blue")]
-    places = Places(np.array([[0, 0], [2, 0], [1, 1]]), 3, 2)
-    sheet = map_sheet(thumbs, places, ["#ff00ff", "#00ffff", "#ffff00"], legend={"a": "#ff00ff"}, title="three")
-    pixels = np.asarray(sheet).reshape(-1, 3)
-    for color in ([255, 0, 0], [0, 255, 0], [0, 0, 255], [255, 0, 255], [0, 255, 255], [255, 255, 0]):
-        assert (pixels == color).all(axis=1).sum() > 500
-    where = [np.argwhere((np.asarray(sheet) == color).all(axis=2)).mean(axis=0) for color in ([255, 0, 0], [0, 255, 0])]
-    assert abs(where[0][0] - where[1][0]) < 1 and where[1][1] > where[0][1] + 150

@@ -17,7 +17,7 @@ from PIL import Image
 
 from cnnviz.features.layout import Places, unit_square
 
-_TEMPLATE = Path(__file__).with_name("page.html")
+_TEMPLATE = Path(__file__).with_name("map_page.html")
 _ATLAS_SIDE = 8_192  # pixels; larger pictures are more than browsers must draw
 
 

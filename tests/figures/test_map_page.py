@@ -12,7 +12,7 @@ import pytest
 from PIL import Image
 
 from cnnviz.features.layout import scatter_places
-from cnnviz.features.map_page import Mark, map_page
+from cnnviz.figures.map_page import Mark, map_page
 
 NAMES = ["plain.png", "</script><script>document.title='gone'</script>.png", "ünï & <b>bold</b> \u2028 .png", "d/e.png"]
 COLORS = {"cats": "#0072b2", "cups": "#d55e00"}
