@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import hashlib
 import io
-import secrets
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+
+from cnnviz.imaging.atomic_file import atomic_path
 
 Arrays = Mapping[str, NDArray[Any]]
 
@@ -45,10 +47,7 @@ def _write(path: Path, arrays: Arrays) -> None:
     buffer = io.BytesIO()
     np.savez(buffer, **arrays)  # type: ignore[arg-type]
     body = buffer.getvalue()
-    scrap = path.with_name(f".{path.name}-{secrets.token_hex(4)}")
-    try:
+    with suppress(OSError):  # a full disk costs the next run some time, no more
         path.parent.mkdir(parents=True, exist_ok=True)
-        scrap.write_bytes(_digest(path, body) + body)
-        scrap.replace(path)
-    except OSError:
-        scrap.unlink(missing_ok=True)  # a full disk costs the next run some time, no more
+        with atomic_path(path) as temporary:
+            temporary.write_bytes(_digest(path, body) + body)

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from cnnviz.errors import UsageError
+from cnnviz.imaging.atomic_file import atomic_path
 from cnnviz.network.hashing import sha256
 
 MANY = 50_000
@@ -142,10 +143,9 @@ def _graph(vectors: NDArray[np.float32], metric: str, file: Path | None) -> Any:
     graph.add(np.arange(len(vectors)), vectors)
     if file is not None:
         file.parent.mkdir(parents=True, exist_ok=True)
-        scrap = file.with_suffix(".tmp")
-        graph.save(str(scrap))
-        digest = sha256(scrap)
-        scrap.replace(file)
+        with atomic_path(file) as temporary:
+            graph.save(str(temporary))
+            digest = sha256(temporary)
         _digest_file(file).write_text(digest, encoding="ascii")
     return graph
 

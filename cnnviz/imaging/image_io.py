@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import os
-import secrets
 import stat
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from PIL import Image
 
 from cnnviz.errors import ImageError
+from cnnviz.imaging.atomic_file import atomic_path, temporary_path
 from cnnviz.imaging.color import parse_color, to_srgb
 from cnnviz.imaging.encoding import FORMATS, encode, format_of
 from cnnviz.imaging.image_reading import MAX_PIXELS, FileSource, display_name, open_image, os_error_text
@@ -165,7 +165,9 @@ def write_bytes(content: bytes | ByteChunks, path: str | Path, *, force: bool = 
     target = Path(path)
     _check_target(target, force)
     try:
-        _write_atomically([content] if isinstance(content, bytes) else content, target, force)
+        with atomic_path(target, overwrite=force) as temporary, temporary.open("xb") as file:
+            for chunk in [content] if isinstance(content, bytes) else content:
+                file.write(chunk)
     except FileExistsError as error:
         raise _taken(target) from error
     except OSError as error:
@@ -190,10 +192,10 @@ def check_writable(target: Path, probed: set[Path]) -> set[Path]:
         _check_target(target, force=True)
     if folder in probed:
         return probed
-    scrap = folder / f".cnnviz-{secrets.token_hex(6)}.tmp"
+    temporary = temporary_path(folder)
     try:
-        scrap.open("xb").close()
-        scrap.unlink()
+        temporary.open("xb").close()
+        temporary.unlink()
     except OSError as error:
         raise ImageError(f"{display_name(target)} cannot be written: {os_error_text(error)}.") from error
     return probed | {folder}
@@ -220,33 +222,3 @@ def _check_target(target: Path, force: bool) -> None:
 
 def _taken(target: Path) -> ImageError:
     return ImageError(f"{display_name(target)} exists already.", remedy="overwrite")
-
-
-def _write_atomically(pieces: Iterable[bytes], target: Path, force: bool) -> None:
-    """Write under a hidden name in the same folder, then give it its own; no scrap is ever left."""
-    scrap = target.with_name(f".cnnviz-{secrets.token_hex(6)}.tmp")
-    try:
-        with scrap.open("xb") as file:
-            for piece in pieces:
-                file.write(piece)
-        if force:
-            scrap.replace(target)
-        else:
-            _claim(scrap, target)
-    finally:
-        scrap.unlink(missing_ok=True)
-
-
-def _claim(scrap: Path, target: Path) -> None:
-    """Name the file unless the name is taken by now: FileExistsError then, however close the race."""
-    try:
-        os.link(scrap, target)
-    except FileExistsError:
-        raise
-    except (OSError, AttributeError):  # a file system, or a Python, without hard links: hold the name instead
-        target.open("xb").close()
-        try:
-            scrap.replace(target)
-        except BaseException:
-            target.unlink(missing_ok=True)
-            raise

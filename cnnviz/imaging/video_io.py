@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import secrets
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
@@ -11,9 +10,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from PIL import Image
 
 from cnnviz.errors import ImageError, UsageError
+from cnnviz.imaging.atomic_file import atomic_path
 from cnnviz.imaging.image_reading import display_name
 from cnnviz.imaging.mp4 import comment_arguments
 from cnnviz.imaging.pixels import to_pil_image
@@ -43,28 +44,15 @@ def encode_video(
     Raises UsageError if the ``video`` extra is not installed, ImageError if ffmpeg fails.
     """
     try:
-        from imageio_ffmpeg import write_frames
+        import imageio_ffmpeg
     except ImportError as error:
         raise UsageError("MP4 films need ffmpeg: pip install 'cnnviz[video]'; or write a .gif or .webp.") from error
-    arrays = [np.asarray(frame if hasattr(frame, "mode") else to_pil_image(frame)) for frame in frames]
-    height, width = (side - side % 2 for side in arrays[0].shape[:2])
-    comment = to_comment(recipe) if recipe is not None else ""
+    settings = _settings(1000 / duration, quality, recipe)
+    arrays = (np.asarray(frame if hasattr(frame, "mode") else to_pil_image(frame))[..., :3] for frame in frames)
     with tempfile.TemporaryDirectory(prefix="cnnviz-") as folder:
         path = Path(folder) / "video.mp4"
         try:
-            writer = write_frames(
-                str(path),
-                (width, height),
-                fps=1000 / duration,
-                quality=quality / 10,
-                macro_block_size=2,
-                output_params=comment_arguments(comment),
-                ffmpeg_log_level="error",
-            )
-            writer.send(None)
-            for array in arrays:
-                writer.send(np.ascontiguousarray(array[:height, :width, :3]))
-            writer.close()
+            _write_frames(imageio_ffmpeg, path, arrays, settings)
             return path.read_bytes()
         except OSError as error:
             raise ImageError(f"ffmpeg could not write the film: {error}.") from error
@@ -91,24 +79,18 @@ def transform_video(
     ffmpeg = require_ffmpeg()
     if not os.path.isfile(path):  # noqa: PTH113 (Path.is_file raises where a name is too long)
         raise ImageError(f"There is no file {display_name(path)}.")
-    scrap = target.with_name(f".cnnviz-{secrets.token_hex(6)}{target.suffix}")
     try:
-        with closing(ffmpeg.read_frames(str(path), pix_fmt="rgb24")) as frames:
+        with (
+            atomic_path(target, suffix=target.suffix) as temporary,
+            closing(ffmpeg.read_frames(str(path), pix_fmt="rgb24")) as frames,
+        ):
             metadata = next(frames)
             audio = {"audio_path": str(path), "audio_codec": "copy"} if metadata.get("audio_codec") else {}
-            settings = {
-                "fps": metadata["fps"],
-                "quality": quality / 10,
-                "output_params": comment_arguments(to_comment(recipe)),
-                **audio,
-            }
-            count = _write_frames(ffmpeg, scrap, _transformed(frames, metadata["size"], transform), settings)
-        scrap.replace(target)
+            settings = _settings(metadata["fps"], quality, recipe) | audio
+            images = (transform(Image.frombytes("RGB", metadata["size"], frame)) for frame in frames)
+            return _write_frames(ffmpeg, temporary, (np.asarray(image.convert("RGB")) for image in images), settings)
     except (OSError, StopIteration) as error:
         raise ImageError(f"The video {display_name(path)} cannot be painted: it is damaged, or no video.") from error
-    finally:
-        scrap.unlink(missing_ok=True)
-    return count
 
 
 def require_ffmpeg() -> Any:
@@ -120,21 +102,22 @@ def require_ffmpeg() -> Any:
     return imageio_ffmpeg
 
 
-def _transformed(frames: Iterator[bytes], size: tuple[int, int], transform: FrameTransform) -> Iterator[Image.Image]:
-    for frame in frames:
-        image = transform(Image.frombytes("RGB", size, frame))
-        yield image.convert("RGB").crop((0, 0, image.width // 2 * 2, image.height // 2 * 2))
+def _settings(fps: float, quality: int, recipe: dict[str, Any] | None) -> dict[str, Any]:
+    comment = to_comment(recipe) if recipe is not None else ""
+    return {"fps": fps, "quality": quality / 10, "output_params": comment_arguments(comment)}
 
 
-def _write_frames(ffmpeg: Any, target: Path, images: Iterator[Image.Image], settings: dict[str, Any]) -> int:
+def _write_frames(ffmpeg: Any, target: Path, frames: Iterator[NDArray[np.uint8]], settings: dict[str, Any]) -> int:
+    """Write frames (H, W, 3), cut to even sides, and return their number; OSError if there are none."""
     count, writer = 0, None
-    for image in images:
+    for frame in frames:
+        height, width = frame.shape[0] // 2 * 2, frame.shape[1] // 2 * 2
         if writer is None:
             writer = ffmpeg.write_frames(
-                str(target), image.size, macro_block_size=2, ffmpeg_log_level="error", **settings
+                str(target), (width, height), macro_block_size=2, ffmpeg_log_level="error", **settings
             )
             writer.send(None)
-        writer.send(np.ascontiguousarray(image))
+        writer.send(np.ascontiguousarray(frame[:height, :width]))
         count += 1
     if writer is None:
         raise OSError("no frames")
