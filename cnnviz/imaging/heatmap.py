@@ -10,6 +10,7 @@ from PIL import Image, ImageEnhance
 
 from cnnviz.errors import UsageError
 from cnnviz.imaging.colormap import DIVERGING, SEQUENTIAL, color_table
+from cnnviz.imaging.gaussian import gaussian_blur_valid
 from cnnviz.imaging.pixels import to_array
 
 _MIDDLE = 128  # the entry of a colour table that stands for zero in a signed map
@@ -87,21 +88,8 @@ def smooth(map2d: Any, sigma: float) -> NDArray[np.float32]:
     values = _flat(map2d).astype(np.float32)
     if sigma <= 0:
         return values
-    return _blur_down(_blur_down(values, sigma).T, sigma).T
-
-
-def _blur_down(values: NDArray[np.float32], sigma: float) -> NDArray[np.float32]:
-    """Each column blurred downwards, the border repeated, the Gaussian cut at four deviations, as SciPy does.
-
-    Done here because importing SciPy's takes longer than a whole saliency map.
-    """
     radius = int(4 * sigma + 0.5)
-    weights = np.exp(-0.5 * (np.arange(-radius, radius + 1) / sigma) ** 2)
-    padded = np.pad(values, ((radius, radius), (0, 0)), mode="edge")
-    blurred = np.zeros_like(values)
-    for start, weight in enumerate(weights / weights.sum()):
-        blurred += np.float32(weight) * padded[start : start + len(values)]
-    return blurred
+    return gaussian_blur_valid(np.pad(values, radius, mode="edge"), sigma, radius)
 
 
 def grayscale(map2d: Any, signed: bool = False) -> Image.Image:

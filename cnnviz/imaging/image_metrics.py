@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import math
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
+
+from cnnviz.imaging.gaussian import gaussian_blur_valid
 
 _WINDOW, _SIGMA = 11, 1.5
 _C1, _C2 = (0.01 * 255) ** 2, (0.03 * 255) ** 2
@@ -36,16 +37,9 @@ def ssim(one: Image.Image, other: Image.Image) -> float:
     return float(np.mean(luminance * structure))
 
 
+def _blur(values: NDArray[np.float64]) -> NDArray[np.float64]:
+    return gaussian_blur_valid(values, _SIGMA, _WINDOW // 2)
+
+
 def _values(photo: Image.Image) -> NDArray[np.float64]:
     return np.asarray(photo, dtype=np.float64)
-
-
-def _blur(values: NDArray[Any]) -> NDArray[np.float64]:
-    """The Gaussian window's mean at every position where the window fits."""
-    offsets = np.arange(_WINDOW) - _WINDOW // 2
-    kernel = np.exp(-(offsets**2) / (2 * _SIGMA**2))
-    kernel /= kernel.sum()
-    for _ in range(2):
-        windows = np.lib.stride_tricks.sliding_window_view(values, _WINDOW, axis=0)
-        values = (windows @ kernel).T
-    return values
