@@ -20,8 +20,8 @@ import cnnviz
 from benchmarks.photos import Plain, photo
 from benchmarks.row import Row
 from benchmarks.running import Setting, operations, parser, setting, show
-from cnnviz.attribution.cam import last_spatial_layer
 from cnnviz.attribution.gradients import pixel_gradient
+from cnnviz.network.default_layers import last_spatial_layer
 from cnnviz.network.network import Network
 
 NETWORKS = ("squeezenet1_1", "resnet18")

@@ -25,13 +25,13 @@ from benchmarks.row import Row
 from benchmarks.running import Setting, operations, parser, setting, show
 from benchmarks.timing import interleaved
 from cnnviz.imaging.pixels import to_pil_image, to_pixels
+from cnnviz.network.default_layers import style_layers
 from cnnviz.network.network_transforms import with_average_pooling
 from cnnviz.style.settings import StyleSettings
 from cnnviz.style.transfer import StyleTransfer
 from cnnviz.synthesis.feature_statistics import gram_distance, moments, relative_error
 from cnnviz.synthesis.multiscale import resize
 from cnnviz.synthesis.optimization import ImageOptimizer
-from cnnviz.synthesis.painting_layers import painting_layers
 
 SAMPLES = Path(__file__).parents[1] / "sample_images"
 PASSES = 240
@@ -60,7 +60,7 @@ class Judge:
 
     def __init__(self, network: cnnviz.Network, content: Tensor, style: Tensor) -> None:
         self.network = with_average_pooling(network)
-        layers = painting_layers(network)
+        layers = style_layers(network)
         self.style_layers, self.content_layer = list(layers.style), layers.content[0]
         area = (content.shape[2] * content.shape[3]) ** 0.5
         factor = area / (style.shape[2] * style.shape[3]) ** 0.5

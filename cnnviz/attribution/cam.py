@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-import math
-
-import torch
 from torch import Tensor
 from torch.nn import functional as F
 
 from cnnviz.attribution.guided_backprop import guided_backprop
 from cnnviz.attribution.targets import Target, target_indices
-from cnnviz.errors import UsageError
 from cnnviz.imaging.checks import differentiable, gradients, require_pixels, warn_if_out_of_range
 from cnnviz.network import checks
+from cnnviz.network.default_layers import last_spatial_layer
 from cnnviz.network.network import Network, at_least_float32
-from cnnviz.network.shapes import shapes_by_forward
 from cnnviz.runtime.precision import gradients_of
 
 
@@ -58,13 +54,3 @@ def guided_grad_cam(network: Network, pixels: Tensor, target: Target = None, *, 
     From the same paper; arguments and errors are those of ``grad_cam`` and ``guided_backprop``.
     """
     return guided_backprop(network, pixels, target) * grad_cam(network, pixels, target, layer=layer)
-
-
-def last_spatial_layer(network: Network) -> str:
-    """The last layer whose output is a map of more than one position and not part of the classifier."""
-    empty = torch.zeros(1, 3, network.spec.size, network.spec.size)
-    shapes = shapes_by_forward(network.graph, network.normalize(empty))
-    for name in reversed(list(network.layers)):
-        if not network.layers.in_head(name) and math.prod(network.layers.map_size(name, shapes) or (0,)) > 1:
-            return name
-    raise UsageError(f"{network.name} has no layer whose output is a map.")

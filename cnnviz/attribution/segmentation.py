@@ -60,7 +60,7 @@ def object_map(network: Network, pixels: Tensor, target: Target = None, *, seed:
         target: the class of the object; the likeliest classes of each image if None.
         seed: of SmoothGrad's noise.
     """
-    from cnnviz.attribution.cam import last_spatial_layer
+    from cnnviz.network.default_layers import last_spatial_layer
 
     layer = last_spatial_layer(network)
     maps = [_object_map(network, image, target, layer, seed) for image in pixels.split(1)]

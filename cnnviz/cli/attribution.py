@@ -256,7 +256,8 @@ def _register_gradcam(app: typer.Typer) -> None:
         blur: BlurOption = None,
     ) -> None:
         """Show where the last feature maps speak for the class (Selvaraju et al. 2017)."""
-        from cnnviz.attribution.cam import grad_cam, guided_grad_cam, last_spatial_layer
+        from cnnviz.attribution.cam import grad_cam, guided_grad_cam
+        from cnnviz.network.default_layers import last_spatial_layer
 
         def attribute(net: Network, pixels: Tensor, index: int | list[int], name: str) -> Tensor:
             if not guided:

@@ -47,7 +47,8 @@ class Sleep:
 
     def wanted(self, network: Network) -> list[DreamTarget]:
         """Layers and channels that are to be seen more of."""
-        from cnnviz.synthesis.deepdream import DreamTarget, dream_layers
+        from cnnviz.network.default_layers import dream_layers
+        from cnnviz.synthesis.deepdream import DreamTarget
 
         layers = self.layers or dream_layers(network)
         if self.channels is None:

@@ -110,9 +110,9 @@ def register(app: typer.Typer) -> None:
 
 def middle_layer(network: Network) -> str:
     """A layer half way down, as the report shows: past edges and textures, before whole objects."""
-    from cnnviz.report.layers import usual_layers
+    from cnnviz.network.default_layers import evenly_spaced_layers
 
-    usual = usual_layers(network)
+    usual = evenly_spaced_layers(network)
     return usual[(len(usual) - 1) // 2]
 
 

@@ -106,8 +106,9 @@ def _inverted(network: Network, picture: Picture, plan: Inversion, watch: Watch)
     from cnnviz.figures.inversion import inversion_strip
     from cnnviz.imaging.image_metrics import psnr
     from cnnviz.imaging.pixels import to_pil_image, to_pixels
+    from cnnviz.network.default_layers import inversion_layers
     from cnnviz.network.network_transforms import in_full_precision
-    from cnnviz.synthesis.inversion import feature_error, inversion_layers, invert
+    from cnnviz.synthesis.inversion import feature_error, invert
     from cnnviz.synthesis.optimization import offset_steps
 
     layers = plan.layers or inversion_layers(network)

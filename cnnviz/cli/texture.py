@@ -96,10 +96,10 @@ class Weaver:
         """The texture that the first layer sees, the first two, and so on, beside the sample."""
         from cnnviz.figures.texture import texture_strip
         from cnnviz.imaging.pixels import to_pil_image
-        from cnnviz.synthesis.painting_layers import painting_layers
+        from cnnviz.network.default_layers import style_layers
         from cnnviz.synthesis.texture import TextureSettings, TextureSynthesis
 
-        layers = list(self.settings["layers"] or painting_layers(net).style)
+        layers = list(self.settings["layers"] or style_layers(net).style)
         weights = self.settings["layer_weights"]
         textures: list[Image] = []
 

@@ -1,44 +1,17 @@
 """The papers' names for layers: ``conv4_2``, ``relu5_1``, ``pool5``, ``fire6``, ``res4b``, ``fc7``.
 
-Each function reads the modules of one family and returns alias -> module path. torchvision's own paths always
-work as well; an alias never hides one.
+Each function reads the modules of one family and returns alias -> module path. torchvision's own paths always work
+too; an alias never hides one.
 """
 
 from __future__ import annotations
 
 import string
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 from torch import nn
 
-from cnnviz.network.families import find_architecture
-
-
-class Aliases(dict[str, str]):
-    """Alias -> layer name.
-
-    ``family``: the architecture they are of, or the network's own name; ``path``: of the network proper inside a
-    wrapper, with a dot at its end, or empty.
-    """
-
-    family: str = ""
-    path: str = ""
-
-
-_POOLING = (nn.MaxPool2d, nn.AvgPool2d)  # averaging stands in for the maximum in cnnviz.network.network_transforms
-
-
-def aliases_for(architecture: str, module: nn.Module) -> Aliases:
-    """Alias -> layer name for the families the papers named, in wrappers too; none for the others."""
-    core = find_architecture(architecture, module)
-    found = Aliases()
-    if core.is_known:
-        names: dict[str, str] = next(
-            (find(core.module) for family, find in _FAMILIES.items() if core.family.startswith(family)), {}
-        )
-        found.update((alias, core.path + layer) for alias, layer in names.items())
-    found.family, found.path = core.family, core.path
-    return found
+_POOLING = (nn.MaxPool2d, nn.AvgPool2d)  # average pooling replaces max pooling in cnnviz.network.network_transforms
 
 
 def _children(parent: object, prefix: str) -> Iterator[tuple[str, nn.Module]]:
@@ -46,7 +19,7 @@ def _children(parent: object, prefix: str) -> Iterator[tuple[str, nn.Module]]:
     return ((f"{prefix}.{name}", child) for name, child in parent.named_children())
 
 
-def _vgg(module: nn.Module) -> dict[str, str]:
+def vgg(module: nn.Module) -> dict[str, str]:
     """Simonyan & Zisserman, arXiv:1409.1556; numbering as in Gatys and in Caffe: block, then convolution."""
     found: dict[str, str] = {}
     block, index = 1, 0
@@ -64,7 +37,7 @@ def _vgg(module: nn.Module) -> dict[str, str]:
     return found | _fully_connected(module, first=6)
 
 
-def _alexnet(module: nn.Module) -> dict[str, str]:
+def alexnet(module: nn.Module) -> dict[str, str]:
     """Krizhevsky, "One weird trick", arXiv:1404.5997; pooling layers carry the number of their convolution."""
     found: dict[str, str] = {}
     index = 0
@@ -91,7 +64,7 @@ def _fully_connected(module: nn.Module, first: int) -> dict[str, str]:
     return found
 
 
-def _squeezenet(module: nn.Module) -> dict[str, str]:
+def squeezenet(module: nn.Module) -> dict[str, str]:
     """Iandola et al., arXiv:1602.07360: fire modules count on from conv1; pools carry the number before them."""
     found: dict[str, str] = {}
     number = 0
@@ -115,7 +88,7 @@ def _squeezenet(module: nn.Module) -> dict[str, str]:
     return found | {"conv10": "classifier.1", "relu10": "classifier.2", "pool10": "classifier.3"}
 
 
-def _googlenet(module: nn.Module) -> dict[str, str]:
+def googlenet(module: nn.Module) -> dict[str, str]:
     """Szegedy et al., arXiv:1409.4842; Caffe's ``inception_3a`` and TensorFlow's ``mixed3a``."""
     found: dict[str, str] = {}
     for name, _ in module.named_children():
@@ -126,7 +99,7 @@ def _googlenet(module: nn.Module) -> dict[str, str]:
     return found | pools | {"conv2_reduce": "conv2", "pool5": "avgpool", "loss3/classifier": "fc"}
 
 
-def _resnet(module: nn.Module) -> dict[str, str]:
+def resnet(module: nn.Module) -> dict[str, str]:
     """He et al., arXiv:1512.03385: ``conv2_x`` … ``conv5_x``; Caffe's ``res4b`` for the single blocks."""
     found: dict[str, str] = {"relu1": "relu", "pool1": "maxpool", "pool5": "avgpool", "fc1000": "fc"}
     for stage in (2, 3, 4, 5):
@@ -136,12 +109,3 @@ def _resnet(module: nn.Module) -> dict[str, str]:
         found |= {f"conv{stage}_{n}": path for n, path in enumerate(blocks, start=1)}
         found |= {f"res{stage}{letter}": path for letter, path in zip(string.ascii_lowercase, blocks, strict=False)}
     return found
-
-
-_FAMILIES: dict[str, Callable[[nn.Module], dict[str, str]]] = {
-    "vgg": _vgg,
-    "alexnet": _alexnet,
-    "squeezenet": _squeezenet,
-    "googlenet": _googlenet,
-    "resnet": _resnet,
-}

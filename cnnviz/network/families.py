@@ -1,99 +1,107 @@
-"""Which known architecture a module is, by how it is built, wherever a wrapper holds it."""
+"""What is known of each family of architectures: the papers' layer names, and which layers each technique uses.
+
+One table for all techniques. A family has the name that ``architecture_detection`` finds by how a module is built,
+without the ``_bn`` of VGGs with batch normalization. ``default_layers`` reads the layers, and chooses them by shape for
+networks of other families.
+"""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
 
 from torch import nn
 
-_VGGS = {8: "vgg11", 10: "vgg13", 13: "vgg16", 16: "vgg19"}
-"""By the number of convolutions."""
+from cnnviz.network import aliases
+from cnnviz.network.architecture_detection import Architecture
 
-_PLAIN = (nn.Conv2d, nn.BatchNorm2d, nn.ReLU, nn.MaxPool2d, nn.AvgPool2d)
-_NOTHING = 12
-"""So many parameters a wrapper may have beside the network it holds: those of a normalization, a mixing of colors."""
+LayerNames = tuple[str, ...]
 
 
 @dataclass(frozen=True)
-class Core:
-    """The network proper inside a module: its architecture (the name given if unknown), its path, itself.
+class Family:
+    """The layers of one family of architectures, by their aliases or paths; empty where none are known.
 
-    The path ends in a dot where there is one: ``1.`` in ``nn.Sequential(Normalize(), alexnet)``, ``model.`` in a
-    Lightning module, nothing where the module is the network.
+    Args:
+        aliases: the module -> the papers' name of each layer -> its path.
+        dream: DeepDream's layers: those that show eyes and faces, neither strokes nor whole objects.
+        inversion: layers from shallow to deep to invert.
+        style: layers whose Gram matrices are the style.
+        content: layers whose features are the content.
+        content_adain: the same where the content target has the style's channel statistics (AdaIN); ``content`` if
+            empty.
     """
 
-    family: str
-    path: str
-    module: nn.Module
-    is_known: bool
+    aliases: Callable[[nn.Module], Mapping[str, str]] | None = None
+    dream: LayerNames = ()
+    inversion: LayerNames = ()
+    style: LayerNames = ()
+    content: LayerNames = ()
+    content_adain: LayerNames = ()
 
 
-def find_architecture(name: str, module: nn.Module) -> Core:
-    """The outermost part of ``module`` that is built as a known architecture; of several the largest.
+_VGG = Family(
+    aliases=aliases.vgg,
+    dream=("relu4_3",),
+    inversion=("pool1", "pool2", "pool3", "pool4", "pool5"),
+    style=("relu1_1", "relu2_1", "relu3_1", "relu4_1", "relu5_1"),  # Gatys, Ecker & Bethge, CVPR 2016
+    content=("relu4_2",),
+)
+_SMALL_VGG = replace(_VGG, dream=("relu4_2",))
+_SQUEEZENET = Family(
+    aliases=aliases.squeezenet,
+    dream=("fire7",),
+    inversion=("fire2", "fire4", "fire6", "fire9"),
+)
 
-    Where there is none, what is left when wrappers are taken off that have no parameters of their own.
-    """
-    found = [(path, part, family) for path, part in module.named_modules() if (family := detect_family(part))]
-    if found:
-        path, part, family = min(found, key=lambda one: (_depth(one[0]), -_size(one[1])))
-        return Core(family, path and f"{path}.", part, True)
-    path = _unwrapped(module)
-    return Core(name, path and f"{path}.", module.get_submodule(path), False)
+FAMILIES: Mapping[str, Family] = {
+    "alexnet": Family(
+        aliases=aliases.alexnet,
+        dream=("relu4",),
+        inversion=("relu1", "relu2", "relu3", "relu4", "relu5"),
+        style=("relu1", "relu2", "relu3", "relu4"),
+        content=("relu3",),
+    ),
+    "densenet": Family(dream=("features.denseblock3",)),
+    "googlenet": Family(
+        aliases=aliases.googlenet,
+        dream=("inception4c",),
+        inversion=("conv3", "inception3b", "inception4c", "inception5b"),
+        style=("conv1", "conv3", "inception3a", "inception3b", "inception4a", "inception4c"),
+        content=("inception3b",),
+    ),
+    "inception_v3": Family(dream=("Mixed_6b",)),
+    "resnet": Family(
+        aliases=aliases.resnet,
+        dream=("layer3",),
+        inversion=("layer1", "layer2", "layer3", "layer4"),
+        style=("relu", "layer1", "layer2", "layer3"),
+        content=("layer2",),
+    ),
+    "squeezenet1_0": _SQUEEZENET,
+    "squeezenet1_1": replace(
+        _SQUEEZENET,  # style and content were chosen by looking at images
+        style=("relu1", "fire2", "fire3", "fire4", "fire5", "fire6", "fire7"),
+        content=("fire5",),
+        content_adain=("fire3", "fire5"),
+    ),
+    "vgg11": _SMALL_VGG,
+    "vgg13": _SMALL_VGG,
+    "vgg16": _VGG,
+    "vgg19": _VGG,
+}
 
-
-def detect_family(module: nn.Module) -> str | None:
-    """The architecture that a module is built as, by the names and kinds of its parts; None for any other."""
-    parts = dict(module.named_children())
-    if {"layer1", "layer2", "layer3", "layer4"} <= parts.keys():
-        return "resnet"
-    if {"conv1", "conv3", "inception3a", "inception4c", "inception5b"} <= parts.keys():
-        return "googlenet"
-    if {"Conv2d_1a_3x3", "Mixed_5b", "Mixed_6b"} <= parts.keys():
-        return "inception_v3"
-    features = parts.get("features")
-    return _family_of_features(features) if isinstance(features, nn.Sequential) else None
-
-
-def _family_of_features(features: nn.Sequential) -> str | None:
-    parts = dict(features.named_children())
-    if {"denseblock1", "denseblock2", "denseblock3"} <= parts.keys():
-        return "densenet"
-    kernels = [part.kernel_size for part in parts.values() if isinstance(part, nn.Conv2d)]
-    if kernels and any(hasattr(part, "squeeze") and hasattr(part, "expand3x3") for part in parts.values()):
-        return "squeezenet1_0" if kernels[0] == (7, 7) else "squeezenet1_1"
-    return _family_of_chain(kernels, features) if all(isinstance(part, _PLAIN) for part in parts.values()) else None
-
-
-def _family_of_chain(kernels: list[tuple[int, ...]], features: nn.Sequential) -> str | None:
-    """AlexNet, a VGG or neither, by the kernels of convolutions one after the other."""
-    if len(kernels) == 5 and kernels[0] == (11, 11):
-        return "alexnet"
-    if set(kernels) == {(3, 3)} and len(kernels) in _VGGS:
-        normalized = any(isinstance(part, nn.BatchNorm2d) for part in features)
-        return _VGGS[len(kernels)] + ("_bn" if normalized else "")
-    return None
-
-
-def _unwrapped(module: nn.Module) -> str:
-    path = ""
-    while True:
-        parts = {name: _size(part) for name, part in module.named_children()}
-        if not parts:
-            return path
-        name = max(parts, key=lambda name: parts[name])
-        inner = module.get_submodule(name)
-        if sum(parts.values()) - parts[name] > _NOTHING or isinstance(module, nn.ModuleList) or not _has_parts(inner):
-            return path
-        path, module = f"{path}.{name}" if path else name, inner
+_UNKNOWN = Family()
 
 
-def _has_parts(module: nn.Module) -> bool:
-    return next(module.children(), None) is not None
+def family_named(name: str) -> Family:
+    """The family called ``name``, with or without ``_bn``; one without layers if it is not known."""
+    return FAMILIES.get(name.removesuffix("_bn"), _UNKNOWN)
 
 
-def _depth(path: str) -> int:
-    return path.count(".") + bool(path)
-
-
-def _size(module: nn.Module) -> int:
-    return sum(parameter.numel() for parameter in module.parameters())
+def layer_aliases(architecture: Architecture) -> dict[str, str]:
+    """Alias -> layer path, for the families that papers named layers of, wherever a wrapper holds the network."""
+    find = family_named(architecture.family).aliases
+    if find is None or not architecture.is_known:
+        return {}
+    return {alias: architecture.path + layer for alias, layer in find(architecture.module).items()}

@@ -10,7 +10,9 @@ from typing import Any
 from torch import Size, fx
 
 from cnnviz.errors import UsageError
+from cnnviz.network.architecture_detection import Architecture
 from cnnviz.network.costs import costs_by_layer, shapes_and_macs
+from cnnviz.network.families import layer_aliases
 from cnnviz.network.geometry import Coverage, ReceptiveField, Region
 from cnnviz.network.graph import block_nodes, layer_nodes, natural_order
 from cnnviz.network.layout import MAP, Layouts
@@ -60,16 +62,19 @@ class LayerTable:
     """
 
     def __init__(
-        self, graph_module: fx.GraphModule, aliases: dict[str, str], input_shape: tuple[int, int, int] = (3, 224, 224)
+        self,
+        graph_module: fx.GraphModule,
+        architecture: Architecture,
+        input_shape: tuple[int, int, int] = (3, 224, 224),
     ) -> None:
         self._graph_module = graph_module
         self._input_shape = input_shape
         self._layouts = Layouts(graph_module, input_shape)
         self._layers = layer_nodes(graph_module)
         self._blocks = block_nodes(self._layers)
-        self._within = getattr(aliases, "path", "")
-        self.family = getattr(aliases, "family", "")
-        self._aliases = {a: path for a, path in aliases.items() if path in self._layers or path in self._blocks}
+        self._within, self.family = architecture.path, architecture.family
+        aliases = layer_aliases(architecture).items()
+        self._aliases = {alias: path for alias, path in aliases if path in self._layers or path in self._blocks}
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._layers)
@@ -84,9 +89,9 @@ class LayerTable:
             raise self._unknown(name)
         return found
 
-    def knows(self, name: str) -> bool:
-        """Whether there is a layer of that name."""
-        return self._find(name) is not None
+    def __contains__(self, name: object) -> bool:
+        """Whether a layer has that name, alias or block path."""
+        return isinstance(name, str) and self._find(name) is not None
 
     def _find(self, name: str) -> fx.Node | None:
         paths = (name, self._aliases.get(name, name), f"{self._within}{name}")

@@ -16,7 +16,7 @@ from cnnviz.errors import ImageError, ModelError, UsageError
 from cnnviz.imaging.checks import require_pixels, warn_if_out_of_range
 from cnnviz.imaging.pixel_ops import LUMA
 from cnnviz.network import checks, graph
-from cnnviz.network.aliases import aliases_for
+from cnnviz.network.architecture_detection import find_architecture
 from cnnviz.network.fast.conv import use_fast_convs
 from cnnviz.network.fast.pooling import use_fast_pooling
 from cnnviz.network.functionalize import remove_inplace
@@ -223,7 +223,7 @@ class Network:
     @cached_property
     def _layers(self) -> LayerTable:
         shape = (self.spec.channels, self.spec.size, self.spec.size)
-        return LayerTable(self._trace(), aliases_for(self.name, self._body), shape)
+        return LayerTable(self._trace(), find_architecture(self.name, self._body), shape)
 
     def layer_table(self, size: tuple[int, int] | None = None) -> list[Layer]:
         """Shape, parameters, multiply-adds and receptive field of every layer for pictures of ``size`` (H, W)."""

@@ -6,10 +6,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from cnnviz.errors import ImageError
+from cnnviz.network.default_layers import evenly_spaced_layers
 from cnnviz.network.network import Prediction
 from cnnviz.report.figures import Figure, Study
 from cnnviz.report.fooling import Fooling, fooling_example
-from cnnviz.report.layers import LayerFigures, layer_figures, usual_layers
+from cnnviz.report.layers import LayerFigures, layer_figures
 from cnnviz.report.maps import MapFigures, Method, cam_figures, map_figures
 
 
@@ -52,7 +53,7 @@ def picture_chapter(study: Study, plan: Plan) -> Chapter:
     predictions = every[: plan.top]
     index = every[0][0] if plan.target is None else network.find_class(plan.target)
     target = next(prediction for prediction in every if prediction[0] == index)
-    layers = usual_layers(network) if plan.layers is None else plan.layers
+    layers = evenly_spaced_layers(network) if plan.layers is None else plan.layers
     height, width = pixels.shape[2:]
     return Chapter(
         study.name,

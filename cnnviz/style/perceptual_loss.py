@@ -9,12 +9,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from cnnviz.network.default_layers import style_layers
 from cnnviz.network.network import Network
 from cnnviz.network.network_transforms import with_average_pooling
 from cnnviz.style.regions import border_weight
 from cnnviz.synthesis.feature_statistics import Moments, distance, relative_error
 from cnnviz.synthesis.multiscale import resize
-from cnnviz.synthesis.painting_layers import painting_layers
 from cnnviz.synthesis.regularizers import total_variation
 from cnnviz.synthesis.texture_target import TextureTarget, measure_texture
 
@@ -37,7 +37,7 @@ class PerceptualLoss:
         distance(settings.style_loss)
         self.network = with_average_pooling(network) if settings.average_pooling else network
         self.settings = settings
-        defaults = painting_layers(network)
+        defaults = style_layers(network)
         self.content_layers = list(settings.content_layers or defaults.content)
         self.style_layers = list(settings.style_layers or defaults.style)
         self.layers = list(dict.fromkeys([*self.style_layers, *self.content_layers]))

@@ -16,6 +16,7 @@ from cnnviz.errors import UsageError
 from cnnviz.imaging.checks import require_in_range
 from cnnviz.imaging.pixel_ops import gaussian_blur, transfer_color
 from cnnviz.network import checks
+from cnnviz.network.default_layers import style_layers
 from cnnviz.network.network import Network
 from cnnviz.network.network_transforms import (
     in_channels_last,
@@ -45,7 +46,6 @@ from cnnviz.synthesis.multiscale import (
 )
 from cnnviz.synthesis.optimization import ImageOptimizer, cosine
 from cnnviz.synthesis.optimizers import Adam
-from cnnviz.synthesis.painting_layers import painting_layers
 from cnnviz.synthesis.parameterization import Pixels
 from cnnviz.synthesis.texture_target import TextureTarget, at, measure_texture
 
@@ -117,12 +117,12 @@ class StyleTransfer:
         seed: int = 0,
     ) -> None:
         self.settings = settings = settings or StyleSettings()
-        defaults = painting_layers(network)
+        defaults = style_layers(network)
         self.layer_weights = _weighted(settings.style_layers or defaults.style, settings.layer_weights)
         if settings.smoothing == "scaled":  # Gram matrices and covariances, squared: the fourth power
             self.layer_weights = {layer: w * resnet_layer_scale(layer) ** 4 for layer, w in self.layer_weights.items()}
-        arrangement = defaults.arrangement if settings.content_target == "restyled" else ()
-        self.content_layers = list(settings.content_layers or arrangement or defaults.content)
+        layers = defaults.content_adain if settings.content_target == "restyled" else defaults.content
+        self.content_layers = list(settings.content_layers or layers)
         self.layers = list(dict.fromkeys([*self.layer_weights, *self.content_layers]))
         self.network = _altered(in_channels_last(with_weights_cast(network, self.layers)), settings)
         self.seed = seed

@@ -13,6 +13,7 @@ from torch import Tensor
 from cnnviz.errors import UsageError
 from cnnviz.imaging.checks import require_in_range
 from cnnviz.imaging.pixel_ops import resize, transfer_color
+from cnnviz.network.default_layers import dream_layers
 from cnnviz.network.network import Network
 from cnnviz.runtime.progress import OnStep
 from cnnviz.synthesis.optimization import ImageOptimizer, Terms, offset_steps
@@ -24,18 +25,6 @@ from cnnviz.synthesis.transforms import random_offset, roll
 JITTER = 32
 """Largest shift around the borders before each step, in pixels."""
 
-_DREAMING = {
-    "squeezenet": ("fire7",),
-    "googlenet": ("inception4c",),
-    "inception": ("Mixed_6b",),
-    "vgg11": ("relu4_2",),
-    "vgg13": ("relu4_2",),
-    "vgg": ("relu4_3",),
-    "resnet": ("layer3",),
-    "alexnet": ("relu4",),
-    "densenet": ("features.denseblock3",),
-}
-
 
 @dataclass(frozen=True)
 class DreamTarget:
@@ -43,17 +32,6 @@ class DreamTarget:
 
     layer: str
     channel: int | None = None
-
-
-def dream_layers(network: Network) -> tuple[str, ...]:
-    """The layers a network dreams of by default: those that show eyes and faces, not strokes, not whole objects."""
-    for family, layers in _DREAMING.items():
-        if network.layers.family.startswith(family) and all(map(network.layers.knows, layers)):
-            return layers
-    rows = [row for row in network.layer_table() if row.is_spatial and math.prod(row.shape[1:]) > 1]
-    looking = [row.name for row in rows if not (row.sees_one_pixel or network.layers.in_head(row.name))]
-    names = looking or list(network.layers)
-    return (names[int(len(names) * 0.6)],)
 
 
 @torch.inference_mode(False)

@@ -14,27 +14,11 @@ from cnnviz.runtime.progress import OnStep
 from cnnviz.synthesis.feature_statistics import relative_error
 from cnnviz.synthesis.optimization import ImageOptimizer, Parameterization, Schedule, Terms, cosine
 from cnnviz.synthesis.optimizers import LBFGS, Adam, Optimizer
-from cnnviz.synthesis.painting_layers import painting_layers
 from cnnviz.synthesis.parameterization import Fourier, Pixels
 from cnnviz.synthesis.regularizers import out_of_range, total_variation
 
-_SHALLOW_TO_DEEP = {
-    "squeezenet": ("fire2", "fire4", "fire6", "fire9"),
-    "vgg": ("pool1", "pool2", "pool3", "pool4", "pool5"),
-    "alexnet": ("relu1", "relu2", "relu3", "relu4", "relu5"),
-    "resnet": ("layer1", "layer2", "layer3", "layer4"),
-    "googlenet": ("conv3", "inception3b", "inception4c", "inception5b"),
-}
 _SCALE = 1e3
 """What the loss is multiplied by: L-BFGS stops at changes below an absolute bound."""
-
-
-def inversion_layers(network: Network) -> tuple[str, ...]:
-    """Layers from shallow to deep that make a telling strip, when nobody names any."""
-    for family, layers in _SHALLOW_TO_DEEP.items():
-        if network.layers.family.startswith(family) and all(map(network.layers.knows, layers)):
-            return layers
-    return painting_layers(network).style
 
 
 @torch.inference_mode(False)

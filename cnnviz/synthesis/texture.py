@@ -14,6 +14,7 @@ from torch import Tensor
 from cnnviz.errors import UsageError
 from cnnviz.imaging.checks import require_in_range
 from cnnviz.imaging.pixel_ops import gaussian_blur
+from cnnviz.network.default_layers import style_layers
 from cnnviz.network.network import Network
 from cnnviz.network.network_transforms import (
     in_channels_last,
@@ -36,7 +37,6 @@ from cnnviz.synthesis.multiscale import (
 )
 from cnnviz.synthesis.optimization import ImageOptimizer, cosine
 from cnnviz.synthesis.optimizers import Adam
-from cnnviz.synthesis.painting_layers import painting_layers
 from cnnviz.synthesis.parameterization import Pixels
 from cnnviz.synthesis.sliced_wasserstein import SlicedWasserstein
 from cnnviz.synthesis.texture_loss import BORDER, FRAME, STRIDE, TextureLoss, texture_of
@@ -150,7 +150,7 @@ class TextureSynthesis:
         seed: int = 0,
     ) -> None:
         self.settings = settings = settings or TextureSettings()
-        layers = list(settings.layers or painting_layers(network).style)
+        layers = list(settings.layers or style_layers(network).style)
         network = in_channels_last(with_weights_cast(network, layers))
         self.network = with_average_pooling(network) if settings.average_pooling else with_recomputed_pooling(network)
         self.sample = require_in_range(sample).to(network.device, network.pixel_dtype)

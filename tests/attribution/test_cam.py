@@ -9,8 +9,8 @@ import torch
 from captum.attr import LayerGradCam
 
 import cnnviz
-from cnnviz.attribution.cam import last_spatial_layer
 from cnnviz.errors import UsageError
+from cnnviz.network.default_layers import last_spatial_layer
 from cnnviz.network.loading import load_meta_network
 
 NET = ("-m", "squeezenet1_1")

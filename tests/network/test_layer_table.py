@@ -8,6 +8,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from cnnviz.network.architecture_detection import find_architecture
 from cnnviz.network.graph import trace
 from cnnviz.network.layers import LayerTable
 from cnnviz.network.loading import load_meta_network
@@ -160,7 +161,7 @@ class Branches(nn.Module):
 
 def test_receptive_field_of_branches_dilation_and_functional_pooling():
     module = Branches().eval()
-    table = LayerTable(trace(module), {}).table(3, (64, 64))
+    table = LayerTable(trace(module), find_architecture("custom", module)).table(3, (64, 64))
     last = table[-1].receptive_field
     assert last.stride == (4, 4)
     # By hand, vertically: pool reaches 1 up and 1 down, tail 2 and 2, far 2 and 2 pixels at stride 2.

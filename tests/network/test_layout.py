@@ -8,13 +8,13 @@ import torch.nn.functional as F
 from torch import nn
 
 import cnnviz
-from cnnviz.attribution.cam import last_spatial_layer
 from cnnviz.attribution.guided_backprop import rectified_gradient
 from cnnviz.errors import UsageError
 from cnnviz.features.activations import activation_grid
 from cnnviz.features.embeddings import embed_images
 from cnnviz.features.maps import map_layer
 from cnnviz.features.top_activations import channel_peaks
+from cnnviz.network.default_layers import last_spatial_layer
 from cnnviz.network.network import Network
 from cnnviz.network.spec import InputSpec
 from cnnviz.synthesis.objectives import Channels, make_activation, make_score

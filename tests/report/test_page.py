@@ -109,12 +109,12 @@ def test_the_fooling_example_is_the_file_that_fools(chapters, squeezenet):
 
 def test_layers_are_spread_over_the_depth_and_end_blocks(squeezenet):
     """Without side branches (a ResNet's shortcuts), and named as the papers do."""
-    from cnnviz.report.layers import usual_layers
+    from cnnviz.network.default_layers import evenly_spaced_layers
 
-    assert usual_layers(squeezenet) == ["fire2", "fire4", "fire7", "fire9"]
-    assert usual_layers(squeezenet, 100) == ["relu1", *(f"fire{n}" for n in range(2, 10))]
+    assert evenly_spaced_layers(squeezenet) == ["fire2", "fire4", "fire7", "fire9"]
+    assert evenly_spaced_layers(squeezenet, 100) == ["relu1", *(f"fire{n}" for n in range(2, 10))]
     resnet = cnnviz.load_network("resnet18", weights="random", device="cpu")
-    assert usual_layers(resnet) == ["res2a", "res3a", "res4b", "res5b"]
+    assert evenly_spaced_layers(resnet) == ["res2a", "res3a", "res4b", "res5b"]
 
 
 if shutil.which("chromedriver"):  # elsewhere the page is tested as text only

@@ -11,13 +11,13 @@ import cnnviz
 from cnnviz.errors import UsageError
 from cnnviz.imaging.pixel_ops import transfer_color
 from cnnviz.imaging.pixels import to_pil_image, to_pixels
+from cnnviz.network.default_layers import dream_layers
 from cnnviz.network.network import Network
 from cnnviz.synthesis.deepdream import (
     DreamObjective,
     DreamTarget,
     activation_gain,
     dream,
-    dream_layers,
     octave_sizes,
     zoom_frames,
     zoom_in,

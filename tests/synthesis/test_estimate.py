@@ -8,18 +8,18 @@ import pytest
 
 import cnnviz
 from cnnviz.errors import MemoryShortError, UsageError
+from cnnviz.network.default_layers import style_layers
 from cnnviz.style.settings import StyleSettings
 from cnnviz.style.transfer import StyleTransfer
 from cnnviz.synthesis import estimate
 from cnnviz.synthesis.estimate import choose_tile, held_bytes, parts, pass_bytes
-from cnnviz.synthesis.painting_layers import painting_layers
 
 BIG = (1024, 1536)
 
 
 @pytest.fixture(scope="module")
 def layers(squeezenet):
-    return list(painting_layers(squeezenet).style)
+    return list(style_layers(squeezenet).style)
 
 
 def test_whole_where_it_fits_and_otherwise_as_large_pieces_as_do(squeezenet, layers):

@@ -8,7 +8,8 @@ import torch
 from cnnviz.errors import UsageError
 from cnnviz.imaging.image_metrics import psnr
 from cnnviz.imaging.pixels import to_pil_image, to_pixels
-from cnnviz.synthesis.inversion import feature_error, inversion_layers, invert
+from cnnviz.network.default_layers import inversion_layers
+from cnnviz.synthesis.inversion import feature_error, invert
 
 
 def test_the_error_is_relative_to_the_photos_features(squeezenet, chelsea):

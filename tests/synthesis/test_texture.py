@@ -10,11 +10,11 @@ import torch.nn.functional as F
 import cnnviz
 from cnnviz.errors import UsageError
 from cnnviz.imaging.pixels import to_pil_image, to_pixels
+from cnnviz.network.default_layers import style_layers
 from cnnviz.network.network_transforms import with_average_pooling
 from cnnviz.synthesis.efros_leung import efros_leung_texture
 from cnnviz.synthesis.feature_statistics import gram_distance, moments
 from cnnviz.synthesis.multiscale import GridShift
-from cnnviz.synthesis.painting_layers import painting_layers
 from cnnviz.synthesis.sliced_wasserstein import SlicedWasserstein
 from cnnviz.synthesis.texture import synthesize_texture
 from cnnviz.synthesis.texture_loss import TextureLoss, texture_of
@@ -65,7 +65,7 @@ def test_the_network_is_left_as_it_was(squeezenet, mosaic):
 def _apart(squeezenet, found, sample):
     """Mean over the layers of ``||G - A||² / ||A||²``, of the picture as it tiles and the sample within reflections,
     by the network with average pooling, without the positions that see zeros beyond the border."""
-    network, layers = with_average_pooling(squeezenet), list(painting_layers(squeezenet).style)
+    network, layers = with_average_pooling(squeezenet), list(style_layers(squeezenet).style)
     around = F.pad(found, (64, 64, 64, 64), mode="circular")
     room = 48 if min(sample.shape[2:]) <= 64 else 64
     a = layer_moments(network, around, layers, border=64)

@@ -7,16 +7,18 @@ import torch
 from torch import nn
 
 import cnnviz
-from cnnviz.attribution.cam import last_spatial_layer
 from cnnviz.network import architecture
+from cnnviz.network.architecture_detection import find_architecture
 from cnnviz.network.catalogue import IMAGENET_MEAN, IMAGENET_STD
-from cnnviz.network.families import find_architecture
+from cnnviz.network.default_layers import (
+    dream_layers,
+    evenly_spaced_layers,
+    inversion_layers,
+    last_spatial_layer,
+    style_layers,
+)
 from cnnviz.network.network import Network
 from cnnviz.network.spec import InputSpec
-from cnnviz.report.layers import usual_layers
-from cnnviz.synthesis.deepdream import dream_layers
-from cnnviz.synthesis.inversion import inversion_layers
-from cnnviz.synthesis.painting_layers import painting_layers
 
 
 class Normalize(nn.Module):
@@ -92,9 +94,9 @@ def test_a_wrapper_changes_no_default(name: str, path: str):
 
     same(dream_layers(inside), dream_layers(plain))
     same(inversion_layers(inside), inversion_layers(plain))
-    same(painting_layers(inside).style, painting_layers(plain).style)
-    same(painting_layers(inside).content, painting_layers(plain).content)
-    same(usual_layers(inside), usual_layers(plain))
+    same(style_layers(inside).style, style_layers(plain).style)
+    same(style_layers(inside).content, style_layers(plain).content)
+    same(evenly_spaced_layers(inside), evenly_spaced_layers(plain))
     same([last_spatial_layer(inside)], [last_spatial_layer(plain)])
 
 
@@ -118,14 +120,16 @@ def test_a_name_that_does_not_fit_the_build_is_no_error():
     assert network.layers.name_of(network.layers.node("features.10")) == "1.features.10"
     own = Network(nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten()), "vgg16")
     assert dream_layers(own) == ("1",)
-    assert painting_layers(own).style == ("1",)
+    assert style_layers(own).style == ("1",)
 
 
 def test_a_head_of_the_users_own_is_no_feature():
     network = Network(WithHead(architecture.build_random("resnet18", 10, 0)), spec=InputSpec(64))
     assert last_spatial_layer(network).startswith("backbone.layer4.1.")
     assert dream_layers(network) == ("layer3",)
-    assert all(layer.startswith(("res", "conv", "layer")) for layer in usual_layers(network)), usual_layers(network)
+    assert all(layer.startswith(("res", "conv", "layer")) for layer in evenly_spaced_layers(network)), (
+        evenly_spaced_layers(network)
+    )
 
 
 def test_colors_scaled_and_class_maps_are_not_painted_with():
@@ -134,11 +138,11 @@ def test_colors_scaled_and_class_maps_are_not_painted_with():
     body.features = nn.Sequential(nn.Conv2d(3, 4, 5, 2, 2), nn.ELU(), nn.Conv2d(4, 6, 3, 2, 1), nn.ELU())
     body.classifier = nn.Sequential(nn.Conv2d(6, 5, 1), nn.AdaptiveAvgPool2d(1), nn.Flatten())
     network = Network(nn.Sequential(Normalize(), body), spec=InputSpec(32))
-    layers = painting_layers(network)
+    layers = style_layers(network)
     assert layers.style == ("1.features.1", "1.features.3")
     assert dream_layers(network)[0].startswith("1.features.")
     assert last_spatial_layer(network) == "1.features.3"
-    assert not any("classifier" in layer or layer.startswith("0") for layer in usual_layers(network))
+    assert not any("classifier" in layer or layer.startswith("0") for layer in evenly_spaced_layers(network))
 
 
 def test_maps_of_a_wrapped_network_are_its_own(chelsea):

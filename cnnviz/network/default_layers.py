@@ -1,0 +1,146 @@
+"""The layers that each technique uses when the user names none: by the network's family, else by shapes and depth."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import torch
+
+from cnnviz.errors import UsageError
+from cnnviz.network.families import LayerNames, family_named
+from cnnviz.network.layers import Layer
+from cnnviz.network.network import Network
+from cnnviz.network.shapes import shapes_by_forward
+
+_STYLE_STRIDES = (1, 2, 4, 8, 16)
+_CONTENT_STRIDE = 8
+_DREAM_DEPTH = 0.6
+
+_INTERMEDIATE = (
+    "Conv",
+    "BatchNorm",
+    "LayerNorm",
+    "MaxPool",
+    "AvgPool",
+    "Adaptive",
+    "max_pool",
+    "avg_pool",
+    "Dropout",
+    "dropout",
+)
+"""Kinds of layers, as modules and functions are called, whose output only feeds an activation or the next block."""
+
+
+@dataclass(frozen=True)
+class StyleLayers:
+    """The layers of a style transfer: ``style`` for Gram matrices, ``content`` for features.
+
+    ``content_adain``: the content layers where the target has the style's channel statistics (AdaIN).
+    """
+
+    style: LayerNames
+    content: LayerNames
+    content_adain: LayerNames
+
+
+def style_layers(network: Network) -> StyleLayers:
+    """The layers for style, texture and content.
+
+    VGG's are those of Gatys, Ecker & Bethge, CVPR 2016. For unknown families: the last layer at each stride up to 16
+    for the style, the middle one of stride 8 for the content.
+    """
+    family = family_named(network.layers.family)
+    content_adain = family.content_adain or family.content
+    if family.style and _has_layers(network, (*family.style, *family.content, *content_adain)):
+        return StyleLayers(family.style, family.content, content_adain)
+    return _style_layers_by_stride(network)
+
+
+def dream_layers(network: Network) -> LayerNames:
+    """The layers for DeepDream; for unknown families the one at 60 % of the depth."""
+    layers = family_named(network.layers.family).dream
+    if layers and _has_layers(network, layers):
+        return layers
+    names = [row.name for row in _maps(network) if _is_feature(network, row)] or list(network.layers)
+    return (names[int(len(names) * _DREAM_DEPTH)],)
+
+
+def inversion_layers(network: Network) -> LayerNames:
+    """Layers from shallow to deep for feature inversion; for unknown families those of ``style_layers``."""
+    layers = family_named(network.layers.family).inversion
+    return layers if layers and _has_layers(network, layers) else style_layers(network).style
+
+
+def evenly_spaced_layers(network: Network, count: int = 4) -> list[str]:
+    """``count`` layers spread evenly over the depth, by the papers' names where they have one.
+
+    Chosen from layers whose output is a map of several positions, through which everything passes (no side branch),
+    and that end a block (``fire5``, ``res3b``); convolutions before an activation and the classifier are left out.
+    """
+    table, layers = _maps(network), network.layers
+    features = [row for row in table if _is_feature(network, row)]
+    trunk = _trunk(network)
+    rows = [row for row in features if row.name in trunk] or features or table
+    kept = [row for row in rows if not row.kind.startswith(_INTERMEDIATE)] or rows
+    ends = list({".".join(layers.inside(row.name).split(".")[:2]): row for row in kept}.values())
+    if len(ends) > count:
+        ends = [ends[round((n + 1) * len(ends) / count) - 1] for n in range(count)]
+    return [_shortest_name(row) for row in ends]
+
+
+def last_spatial_layer(network: Network) -> str:
+    """The last layer before the classifier whose output is a map of several positions, as Grad-CAM uses it.
+
+    Raises UsageError where there is none.
+    """
+    zeros = torch.zeros(1, 3, network.spec.size, network.spec.size)
+    shapes = shapes_by_forward(network.graph, network.normalize(zeros))
+    for name in reversed(list(network.layers)):
+        if not network.layers.in_head(name) and math.prod(network.layers.map_size(name, shapes) or (0,)) > 1:
+            return name
+    raise UsageError(f"{network.name} has no layer whose output is a map.")
+
+
+def _has_layers(network: Network, names: LayerNames) -> bool:
+    return all(name in network.layers for name in names)
+
+
+def _maps(network: Network) -> list[Layer]:
+    """The layers whose output is a map of more than one position."""
+    return [row for row in network.layer_table() if row.is_spatial and math.prod(row.shape[1:]) > 1]
+
+
+def _is_feature(network: Network, row: Layer) -> bool:
+    """Whether a layer is neither a mere scaling of the pixels nor part of the classifier."""
+    return not (row.sees_one_pixel or network.layers.in_head(row.name))
+
+
+def _style_layers_by_stride(network: Network) -> StyleLayers:
+    side = network.spec.size
+    at: dict[int, list[str]] = {}
+    rows = [row for row in network.layer_table() if row.is_spatial and row.shape[1] > 1]
+    for row in [row for row in rows if _is_feature(network, row)] or rows:
+        at.setdefault(2 ** round(math.log2(side / row.shape[1])), []).append(row.name)
+    strides = [stride for stride in _STYLE_STRIDES if stride in at] or sorted(at)[:4]
+    middle = min(strides, key=lambda stride: abs(stride - _CONTENT_STRIDE))
+    content = (at[middle][len(at[middle]) // 2],)
+    return StyleLayers(tuple(at[stride][-1] for stride in strides), content, content)
+
+
+def _trunk(network: Network) -> set[str]:
+    """The layers through which everything passes: once one is computed, nothing before it is read again."""
+    position = {node: number for number, node in enumerate(network.graph.graph.nodes)}
+    names = {network.layers.node(name): name for name in network.layers}
+    found, needed_until = set(), 0
+    for node, number in position.items():
+        if node in names and needed_until <= number:
+            found.add(names[node])
+        needed_until = max([needed_until, *(position[user] for user in node.users)])
+    return found
+
+
+def _shortest_name(row: Layer) -> str:
+    """The shortest name with a number in it, which tells one layer from the others."""
+    names = (*row.aliases, row.name)
+    return min((name for name in names if any(sign.isdigit() for sign in name)), key=len, default=row.name)
