@@ -5,8 +5,8 @@ Usage: python -m benchmarks.features [--pictures N] [--rounds N] [--network NAME
 N JPEGs of 500×375 pixels, cut from sample_images at random, are described by the network (224 px, batches of 16):
 
 - bare: a loop that decodes each picture, resizes it, and runs the network on batches; nothing is kept.
-- store: ``cnnviz.features.feature_index.fill``, which reads ahead, and keeps features, predictions, thumbnails and
-  32×32 pixels.
+- store: ``cnnviz.features.feature_index.build_index``, which reads ahead, and keeps features, predictions, thumbnails
+  and 32×32 pixels.
 - again: the same with everything in the store already, as a second run of any command finds it.
 
 Prints interleaved medians of seconds by the clock and of processor seconds of all threads.
@@ -29,8 +29,14 @@ import cnnviz
 from benchmarks.row import Row
 from benchmarks.running import Setting, parser, setting, show
 from benchmarks.timing import interleaved
-from cnnviz.features.feature_index import Framing, Home, features_aspect, fill, looks_aspect
-from cnnviz.features.file_hashes import Contents
+from cnnviz.features.feature_index import (
+    FeatureStoreRoot,
+    Preprocessing,
+    build_index,
+    pooled_feature,
+    thumbnail_feature,
+)
+from cnnviz.features.file_hashes import FileHashes
 from cnnviz.imaging.image_io import read_pil_image
 from cnnviz.imaging.pixels import to_pixels
 from cnnviz.network.network import Network
@@ -69,12 +75,12 @@ def bare(network: Network, paths: list[Path]) -> None:
 
 def stored(network: Network, paths: list[Path], home: Path) -> None:
     """What folder-wide commands do before they draw."""
-    keys = [key for key in Contents(home).keys(paths) if key]
-    place = Home(home)
-    aspects = [features_aspect(network, None, place, Framing(224)), looks_aspect(place, "white")]
-    fill(dict(zip(keys, paths, strict=True)), aspects, read, batch=BATCH)
-    for aspect in aspects:
-        aspect.store.vectors(keys)
+    keys = [key for key in FileHashes(home).keys(paths) if key]
+    place = FeatureStoreRoot(home)
+    features = [pooled_feature(network, None, place, Preprocessing(224)), thumbnail_feature(place, "white")]
+    build_index(dict(zip(keys, paths, strict=True)), features, read, batch=BATCH)
+    for feature in features:
+        feature.store.vectors(keys)
 
 
 def clocks(run: Callable[[], None]) -> tuple[float, float]:

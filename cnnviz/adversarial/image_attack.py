@@ -13,7 +13,7 @@ from torch import Tensor
 from cnnviz.adversarial import norms
 from cnnviz.adversarial.deepfool import deepfool
 from cnnviz.adversarial.fgsm import fgsm, iterative_fgsm
-from cnnviz.adversarial.image_loading import Reading
+from cnnviz.adversarial.image_loading import ImagePipeline
 from cnnviz.adversarial.objective import answers, verdicts
 from cnnviz.adversarial.target_ascent import fooling_image
 from cnnviz.errors import ImageError, UsageError
@@ -47,7 +47,7 @@ class Attack:
     seed: int = 0
     confidence: float = 0.0
 
-    def check(self) -> None:
+    def validate(self) -> None:
         """Raise UsageError where the parts contradict each other."""
         norms.check(self.norm, self.epsilon)
         if self.method not in METHODS:
@@ -61,17 +61,23 @@ class Attack:
 
 
 @dataclass(frozen=True)
-class Fooled:
-    """What became of one photo.
+class AttackResult:
+    """An adversarial image, and how the network's prediction changed.
 
-    ``photo`` is the adversarial one, 8 bits, to be saved in the reading's format; ``file`` is what is then read from
-    the file. ``before`` and ``after`` are what the network says of the original and of the file; ``linf`` and ``l2``
-    are the norms of what the file has changed, in units of pixel value.
+    Attributes:
+        original: the image before the attack.
+        adversarial: the image after it, 8 bits a channel, to be saved in the pipeline's format.
+        loaded: ``adversarial`` as it is read back from its file.
+        before, after: the predictions for ``original`` and for ``loaded``.
+        success: whether ``after`` is what the attack asked for.
+        attack: the settings used, ``label`` filled in.
+        linf, l2: the norms of ``loaded`` minus ``original``, in units of pixel value.
+        tried: the epsilons that ``minimal_attack`` tried, in rising order.
     """
 
     original: Image.Image
-    photo: Image.Image
-    file: Image.Image
+    adversarial: Image.Image
+    loaded: Image.Image
     before: Prediction
     after: Prediction
     success: bool
@@ -82,44 +88,44 @@ class Fooled:
 
 
 def fool(
-    network: Network, photo: Image.Image, attack: Attack, reading: Reading, *, on_step: OnStep | None = None
-) -> Fooled:
+    network: Network, photo: Image.Image, attack: Attack, pipeline: ImagePipeline, *, on_step: OnStep | None = None
+) -> AttackResult:
     """Change a photo by at most ``attack.epsilon`` so that the network, reading the file, is fooled.
 
     Raises ImageError where there is nothing to fool: the network says ``label`` no longer, or ``target`` already.
     """
-    attack.check()
-    before = _verdict(network, reading.looked_at(photo))
+    attack.validate()
+    before = _verdict(network, pipeline.preprocess(photo))
     attack = _settled(network, attack, before)
-    found = _attacked(network, photo, attack, reading, before, on_step)
-    return _surer(network, found, attack.confidence, reading, on_step)
+    found = _attacked(network, photo, attack, pipeline, before, on_step)
+    return _surer(network, found, attack.confidence, pipeline, on_step)
 
 
 def _attacked(
     network: Network,
     photo: Image.Image,
     attack: Attack,
-    reading: Reading,
+    pipeline: ImagePipeline,
     before: Prediction,
     on_step: OnStep | None = None,
-) -> Fooled:
+) -> AttackResult:
     """What becomes of the photo by one attack, as it is read from its file."""
-    adversarial = to_pixels(photo) if attack.epsilon == 0 else _perturb(network, photo, attack, reading, on_step)
+    adversarial = to_pixels(photo) if attack.epsilon == 0 else _perturb(network, photo, attack, pipeline, on_step)
     written = quantized(adversarial, photo, attack)
-    after, success = _judged(network, written, attack, reading)
-    file = reading.file(written)
+    after, success = _judged(network, written, attack, pipeline)
+    file = pipeline.roundtrip(written)
     change = to_pixels(file) - to_pixels(photo)
     linf, l2 = (float(norms.size(change, norm)) for norm in norms.NORMS)
-    return Fooled(photo, written, file, before, after, success, attack, linf, l2)
+    return AttackResult(photo, written, file, before, after, success, attack, linf, l2)
 
 
-def _judged(network: Network, written: Image.Image, attack: Attack, reading: Reading) -> tuple[Prediction, bool]:
+def _judged(network: Network, written: Image.Image, attack: Attack, pipeline: ImagePipeline) -> tuple[Prediction, bool]:
     """What the network says of a photo that was saved, and whether that is what was wanted.
 
     Where it is to survive JPEG too, of the first of the two that fails.
     """
     found = []
-    for seen in reading.every_look(written):
+    for seen in pipeline.load_each(written):
         after = _verdict(network, seen)
         success = after[0] == attack.target if attack.target is not None else after[0] != attack.label
         found.append((after, success))
@@ -129,20 +135,20 @@ def _judged(network: Network, written: Image.Image, attack: Attack, reading: Rea
 
 
 def _surer(
-    network: Network, found: Fooled, confidence: float, reading: Reading, on_step: OnStep | None = None
-) -> Fooled:
+    network: Network, found: AttackResult, confidence: float, pipeline: ImagePipeline, on_step: OnStep | None = None
+) -> AttackResult:
     """The result of more steps toward the predicted class, within the bound; ``found`` if its confidence is higher."""
     first = found.attack
     if first.target is not None or found.after[2] >= confidence:
         return found
     iterative = replace(first, method="iterative")
     if not found.success:
-        found = _attacked(network, found.original, iterative, reading, found.before, on_step)
+        found = _attacked(network, found.original, iterative, pipeline, found.before, on_step)
         if not found.success or found.after[2] >= confidence:
             return found
     for steps in (first.steps, _PATIENCE * first.steps):
         toward = replace(iterative, target=found.after[0], steps=steps)
-        surer = _attacked(network, found.original, toward, reading, found.before, on_step)
+        surer = _attacked(network, found.original, toward, pipeline, found.before, on_step)
         if surer.success and surer.after[2] > found.after[2]:
             found = replace(surer, attack=iterative)
         if found.after[2] >= confidence:
@@ -150,25 +156,25 @@ def _surer(
     return found
 
 
-def fool_with_least(
+def minimal_attack(
     network: Network,
     photo: Image.Image,
     attack: Attack,
-    reading: Reading,
+    pipeline: ImagePipeline,
     *,
     on_try: Callable[[float], None] | None = None,
-) -> Fooled:
+) -> AttackResult:
     """The attack at the smallest epsilon that works, in whole grey levels (L2: in steps of a tenth of the largest).
 
     ``attack.epsilon`` is the largest allowed; where not even that works the unsuccessful result at it is given.
     """
     unit = LEVEL if attack.norm == "linf" else attack.epsilon / 10
     most = max(1, int(attack.epsilon / unit + 1e-6))
-    tried: dict[int, Fooled] = {}
+    tried: dict[int, AttackResult] = {}
 
-    def at(level: int) -> Fooled:
+    def at(level: int) -> AttackResult:
         if level not in tried:
-            tried[level] = fool(network, photo, replace(attack, epsilon=level * unit, confidence=0.0), reading)
+            tried[level] = fool(network, photo, replace(attack, epsilon=level * unit, confidence=0.0), pipeline)
             if on_try:
                 on_try(level * unit)
         return tried[level]
@@ -179,7 +185,7 @@ def fool_with_least(
     while at(high).success and high - low > 1:
         middle = (low + high) // 2
         low, high = (low, middle) if at(middle).success else (middle, high)
-    least = _surer(network, at(high), attack.confidence, reading) if at(high).success else at(high)
+    least = _surer(network, at(high), attack.confidence, pipeline) if at(high).success else at(high)
     return replace(least, tried=[level * unit for level in sorted(tried)])
 
 
@@ -196,9 +202,11 @@ def quantized(adversarial: Tensor, photo: Image.Image, attack: Attack) -> Image.
     return Image.fromarray(rounded.clip(0, 255).astype(np.uint8))
 
 
-def _perturb(network: Network, photo: Image.Image, attack: Attack, reading: Reading, on_step: OnStep | None) -> Tensor:
+def _perturb(
+    network: Network, photo: Image.Image, attack: Attack, pipeline: ImagePipeline, on_step: OnStep | None
+) -> Tensor:
     """The adversarial pixels at the photo's own resolution, not yet rounded."""
-    pixels, through = to_pixels(photo).to(network.device), reading.through
+    pixels, through = to_pixels(photo).to(network.device), pipeline.differentiable
     if attack.method == "fgsm":
         return fgsm(network, pixels, attack.epsilon, target=attack.target, label=attack.label, through=through)
     if attack.method == "iterative":
@@ -221,8 +229,10 @@ def _perturb(network: Network, photo: Image.Image, attack: Attack, reading: Read
             network, pixels, attack.target, steps=attack.steps, epsilon=bound, through=through, on_step=on_step
         )
         return _within(pixels, found - pixels, attack)
-    found = deepfool(network, pixels, label=attack.label, norm=attack.norm, steps=attack.steps, through=reading.smooth)
-    return _enlarged(network, photo, pixels, found - pixels, attack, reading)
+    found = deepfool(
+        network, pixels, label=attack.label, norm=attack.norm, steps=attack.steps, through=pipeline.resize_and_crop
+    )
+    return _enlarged(network, photo, pixels, found - pixels, attack, pipeline)
 
 
 def _within(pixels: Tensor, change: Tensor, attack: Attack) -> Tensor:
@@ -230,7 +240,7 @@ def _within(pixels: Tensor, change: Tensor, attack: Attack) -> Tensor:
 
 
 def _enlarged(
-    network: Network, photo: Image.Image, pixels: Tensor, change: Tensor, attack: Attack, reading: Reading
+    network: Network, photo: Image.Image, pixels: Tensor, change: Tensor, attack: Attack, pipeline: ImagePipeline
 ) -> Tensor:
     """DeepFool's change, enlarged step by step until rounding to 8 bits no longer undoes it.
 
@@ -238,7 +248,7 @@ def _enlarged(
     """
     adversarial = _within(pixels, change, attack)
     for _ in range(_ENLARGEMENTS):
-        if _judged(network, quantized(adversarial, photo, attack), attack, reading)[1]:
+        if _judged(network, quantized(adversarial, photo, attack), attack, pipeline)[1]:
             break
         change = change * _ENLARGE_BY
         adversarial = _within(pixels, change, attack)

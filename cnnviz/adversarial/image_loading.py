@@ -1,7 +1,7 @@
-"""What lies between a photo's file and the network: rounding to 8 bits, JPEG, resizing, cropping.
+"""The steps between an image and what the network sees of its file: rounding to 8 bits, JPEG, resizing, cropping.
 
-An attack that forgets these fools a tensor, not a file. ``Reading`` is the reading path itself, and ``through`` the
-same path as a function with a gradient.
+An attack without them fools the network with a tensor but not with a file. ``ImagePipeline.load`` computes these steps,
+``ImagePipeline.differentiable`` the same with a gradient.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ Size = int | tuple[int, int]
 
 
 @dataclass(frozen=True)
-class Reading:
+class ImagePipeline:
     """How the network gets to see a photo.
 
     ``size``, ``crop``: as ``to_pixels`` takes them (the shorter side, or height and width; the central square
@@ -50,22 +50,22 @@ class Reading:
     def _is_jpeg(self) -> bool:
         return format_of(f"photo{self.format}") == "JPEG"
 
-    def looked_at(self, photo: Image.Image) -> Tensor:
+    def preprocess(self, photo: Image.Image) -> Tensor:
         """What the network sees of a photo as it is: pixels (1, 3, h, w)."""
         return to_pixels(photo, self.size, self.crop)
 
-    def seen(self, photo: Image.Image) -> Tensor:
+    def load(self, photo: Image.Image) -> Tensor:
         """What the network sees of a photo that was saved and read: pixels (1, 3, h, w)."""
-        return self.looked_at(self.saved(photo))
+        return self.preprocess(self.saved(photo))
 
-    def every_look(self, photo: Image.Image) -> Iterator[Tensor]:
+    def load_each(self, photo: Image.Image) -> Iterator[Tensor]:
         """What the network sees of the photo's file, and of what others save of it, if they do."""
-        file = self.file(photo)
-        yield self.looked_at(file)
+        file = self.roundtrip(photo)
+        yield self.preprocess(file)
         if self.jpeg is not None and not self._is_jpeg:
-            yield self.looked_at(_as_jpeg(file, self.jpeg))
+            yield self.preprocess(_as_jpeg(file, self.jpeg))
 
-    def file(self, photo: Image.Image) -> Image.Image:
+    def roundtrip(self, photo: Image.Image) -> Image.Image:
         """The photo as it is read from the file it is written to."""
         if self.is_lossless:
             return photo
@@ -74,22 +74,22 @@ class Reading:
 
     def saved(self, photo: Image.Image) -> Image.Image:
         """The photo after all that happens to it: it is written, and perhaps saved as JPEG by others."""
-        file = self.file(photo)
+        file = self.roundtrip(photo)
         return file if self.jpeg is None or self._is_jpeg else _as_jpeg(file, self.jpeg)
 
-    def through(self, pixels: Tensor) -> Tensor:
+    def differentiable(self, pixels: Tensor) -> Tensor:
         """What the network will see of pixels (1, 3, H, W) once they are a file, with a gradient.
 
         Forward it is the reading path itself, 8-bit rounding and all encoding included; backward it is the resize and
         crop alone, as if the rest were the identity: the straight-through gradient of Athalye, Carlini & Wagner,
         "Obfuscated Gradients Give a False Sense of Security", ICML 2018, arXiv:1802.00420 (their BPDA).
         """
-        smooth = self.smooth(pixels)
+        smooth = self.resize_and_crop(pixels)
         with torch.no_grad():
-            real = self.seen(to_pil_image(pixels.detach())).to(pixels)
+            real = self.load(to_pil_image(pixels.detach())).to(pixels)
         return smooth + (real - smooth).detach()
 
-    def smooth(self, pixels: Tensor) -> Tensor:
+    def resize_and_crop(self, pixels: Tensor) -> Tensor:
         """The resize and crop alone, without rounding or JPEG; differs from PIL's by under 1/255."""
         height, width = pixels.shape[2:]
         if not self.crop:

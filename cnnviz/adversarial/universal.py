@@ -32,7 +32,7 @@ _ENOUGH = 9.0  # the loss at which a picture counts as fooled for good
 
 
 @dataclass(frozen=True)
-class Slope:
+class GradientPart:
     """A part of a batch: its clipped loss's gradient by the perturbation (1, 3, H, W), summed over the pictures."""
 
     pixels: Tensor
@@ -50,7 +50,7 @@ class Slope:
 
 
 @dataclass(frozen=True)
-class Labels:
+class LabelPart:
     """The class the network takes each of some pictures for, (N,)."""
 
     pixels: Tensor
@@ -70,9 +70,9 @@ class Pictures(Protocol):
     def __getitem__(self, which: slice | Tensor, /) -> Tensor: ...
 
 
-Part = Slope | Labels
+Part = GradientPart | LabelPart
 
-Computed = Callable[[Sequence[Part]], Iterable[Tensor]]
+PartExecutor = Callable[[Sequence[Part]], Iterable[Tensor]]
 """Does parts, with the same network as here, and gives their results in order."""
 
 
@@ -89,7 +89,7 @@ def universal_perturbation(
     start: Tensor | None = None,
     seed: int = 0,
     on_step: OnStep | None = None,
-    computed: Computed | None = None,
+    computed: PartExecutor | None = None,
 ) -> Tensor:
     """One perturbation that changes what the network says of most pictures.
 
@@ -134,7 +134,7 @@ def universal_perturbation(
     if perturbation.shape[1:] != pixels.shape[1:]:
         shapes = f"{tuple(perturbation.shape[2:])}, but the pictures are {tuple(pixels.shape[2:])}"
         raise UsageError(f"The perturbation to go on from is {shapes}.")
-    school = _School(network, computed or (lambda parts: (part(network) for part in parts)), bool(computed))
+    school = _PartRunner(network, computed or (lambda parts: (part(network) for part in parts)), bool(computed))
     clean = school.labels(pixels)
     generator = torch.Generator().manual_seed(seed)
     for turn in range(1, passes + 1):
@@ -149,11 +149,11 @@ def universal_perturbation(
 
 
 @dataclass(frozen=True)
-class _School:
+class _PartRunner:
     """What is asked of the network, in parts that may be computed anywhere and whose results are put together here."""
 
     network: Network
-    computed: Computed
+    computed: PartExecutor
     is_elsewhere: bool
 
     def labels(self, pixels: Pictures, perturbation: Tensor | None = None) -> Tensor:
@@ -161,19 +161,19 @@ class _School:
         found: list[Tensor] = []
         for some in _blocks(pixels, self.network.device):
             shown = some if perturbation is None else (some + perturbation).clamp(0, 1)
-            found += self.computed([Labels(part) for part in shown.split(_BATCH)])
+            found += self.computed([LabelPart(part) for part in shown.split(_BATCH)])
         return torch.cat([labels.to(self.network.device) for labels in found])
 
     def slope(self, pixels: Tensor, clean: Tensor, perturbation: Tensor) -> Tensor:
         """The gradient of the mean loss by the perturbation. A GPU of one's own takes a batch at once."""
         size = len(pixels) if self.network.device.type == "cuda" and not self.is_elsewhere else _PART
         parts = zip(pixels.split(size), clean.split(size), strict=True)
-        found = self.computed([Slope(some, labels, perturbation) for some, labels in parts])
+        found = self.computed([GradientPart(some, labels, perturbation) for some, labels in parts])
         return sum((slope.to(pixels) for slope in found), torch.zeros_like(perturbation)) / len(pixels)
 
 
 def _climb(
-    school: _School,
+    school: _PartRunner,
     pixels: Pictures,
     clean: Tensor,
     perturbation: Tensor,
@@ -193,7 +193,7 @@ def _climb(
 
 
 def _add_up(
-    school: _School,
+    school: _PartRunner,
     pixels: Pictures,
     clean: Tensor,
     perturbation: Tensor,
@@ -256,7 +256,7 @@ def fooling_rate(network: Network, pixels: Tensor | Pictures, perturbation: Tens
     return float(fooled_by(network, pixels, perturbation).float().mean())
 
 
-def lay_over(perturbation: Tensor, pixels: Tensor) -> Tensor:
+def apply_perturbation(perturbation: Tensor, pixels: Tensor) -> Tensor:
     """Pixels (N, 3, H, W) with a perturbation (1, 3, h, w) added, repeated like tiles where they are larger.
 
     It acts pixel by pixel at the size the network sees: laid over a larger photo, the resize would average it away.

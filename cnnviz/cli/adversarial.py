@@ -20,8 +20,8 @@ from cnnviz.figures.captions import percent
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-    from cnnviz.adversarial.image_attack import Attack, Fooled
-    from cnnviz.adversarial.image_loading import Reading
+    from cnnviz.adversarial.image_attack import Attack, AttackResult
+    from cnnviz.adversarial.image_loading import ImagePipeline
     from cnnviz.network.network import Network
 
 
@@ -125,18 +125,18 @@ def register(app: typer.Typer) -> None:
         )
 
         def explain(net: Network, picture: Picture) -> Result:
-            from cnnviz.adversarial.image_attack import Attack, fool, fool_with_least
+            from cnnviz.adversarial.image_attack import Attack, fool, minimal_attack
             from cnnviz.adversarial.objective import answers
             from cnnviz.network.targets import find_class
 
             goal, own = (find_class(answers(net), name) if name is not None else None for name in (target, label))
             attack = Attack(chosen, largest, norm.value, goal, own, steps, random_start, run.seed, sureness)
-            photo, reading = _start(picture, net, input, jpeg, format, small, noise, run.seed)
-            found = (fool_with_least if min_epsilon else fool)(net, photo, attack, reading)
-            _comment(picture, found, strict, reading)
-            facts, shown = _facts(found, reading), found.photo if raw else _figure(net, found)
+            photo, pipeline = _start(picture, net, input, jpeg, format, small, noise, run.seed)
+            found = (minimal_attack if min_epsilon else fool)(net, photo, attack, pipeline)
+            _comment(picture, found, strict, pipeline)
+            facts, shown = _facts(found, pipeline), found.adversarial if raw else _figure(net, found)
             recipe = {"target": {"index": goal, "label": answers(net)[goal]}} if goal is not None else {}
-            return Result(facts, shown, target=found.after[1], recipe=recipe, quality=reading.quality)
+            return Result(facts, shown, target=found.after[1], recipe=recipe, quality=pipeline.quality)
 
         ImageJob("attribution", network, input, run, output)(explain)
 
@@ -168,10 +168,10 @@ def _start(
     small: bool,
     noise: bool,
     seed: int,
-) -> tuple[Image, Reading]:
+) -> tuple[Image, ImagePipeline]:
     """The photo to be changed, and how the network will read it."""
     from cnnviz.adversarial.image_attack import noise as random_noise
-    from cnnviz.adversarial.image_loading import Reading
+    from cnnviz.adversarial.image_loading import ImagePipeline
     from cnnviz.imaging.pixels import to_pil_image
 
     side = net.spec.size if net.spec.fixed else (options.size or net.spec.size)
@@ -180,30 +180,30 @@ def _start(
     if noise:
         start = random_noise(start.size, seed)
     # A picture of the network's size is seen as it is; cutting its middle out again would show something else.
-    return start, Reading(size, net.spec.crop if options.crop and not small else False, jpeg, format)
+    return start, ImagePipeline(size, net.spec.crop if options.crop and not small else False, jpeg, format)
 
 
-def _comment(picture: Picture, found: Fooled, strict: bool, reading: Reading) -> None:
+def _comment(picture: Picture, found: AttackResult, strict: bool, pipeline: ImagePipeline) -> None:
     """Say so when the network was not fooled; with ``--strict`` that is a failure of this picture."""
     from cnnviz.errors import ImageError
 
     if found.success:
-        if not reading.is_lossless and found.attack.norm == "linf" and found.linf > found.attack.epsilon + 1e-6:
+        if not pipeline.is_lossless and found.attack.norm == "linf" and found.linf > found.attack.epsilon + 1e-6:
             console.warn(
                 f"{picture.source.display}: the attack keeps to {_epsilon_text(found.attack)}; "
-                f"saving as {reading.format} changes pixels by up to {found.linf * 255:.0f}/255."
+                f"saving as {pipeline.format} changes pixels by up to {found.linf * 255:.0f}/255."
             )
         return
-    after = "" if reading.is_lossless else f" of the {reading.format} file"
-    after = " after JPEG" if reading.jpeg is not None else after
-    remedy = "try a larger --epsilon or more --steps" + ("" if reading.is_lossless else ", or write a .png")
+    after = "" if pipeline.is_lossless else f" of the {pipeline.format} file"
+    after = " after JPEG" if pipeline.jpeg is not None else after
+    remedy = "try a larger --epsilon or more --steps" + ("" if pipeline.is_lossless else ", or write a .png")
     message = f"it still says {found.after[1]} {percent(found.after[2])}{after}; {remedy}"
     if strict:
         raise ImageError(f"The network was not fooled: {message}.")
     console.warn(f"{picture.source.display}: the network was not fooled: {message}.")
 
 
-def _facts(found: Fooled, reading: Reading) -> dict[str, Any]:
+def _facts(found: AttackResult, pipeline: ImagePipeline) -> dict[str, Any]:
     from cnnviz.imaging.image_metrics import psnr, ssim
 
     attack = found.attack
@@ -216,15 +216,15 @@ def _facts(found: Fooled, reading: Reading) -> dict[str, Any]:
         "norm": attack.norm,
         "linf": round(found.linf, 6),
         "l2": round(found.l2, 4),
-        "psnr": round(psnr(found.original, found.file), 2) if found.linf else None,
-        "ssim": round(ssim(found.original, found.file), 5),
-        "jpeg": reading.jpeg,
-        "judged_as": reading.format,
+        "psnr": round(psnr(found.original, found.loaded), 2) if found.linf else None,
+        "ssim": round(ssim(found.original, found.loaded), 5),
+        "jpeg": pipeline.jpeg,
+        "judged_as": pipeline.format,
         "tried": found.tried,
     }
 
 
-def _figure(net: Network, found: Fooled) -> Image:
+def _figure(net: Network, found: AttackResult) -> Image:
     """Original, magnified perturbation, adversarial; each with what the network says."""
     from cnnviz.figures.fooling import fooling_panel
     from cnnviz.imaging.pixels import to_pixels
@@ -233,8 +233,8 @@ def _figure(net: Network, found: Fooled) -> Image:
     verdict = "fooled" if found.success else "not fooled"
     return fooling_panel(
         found.original,
-        to_pixels(found.photo) - to_pixels(found.original),
-        found.photo,
+        to_pixels(found.adversarial) - to_pixels(found.original),
+        found.adversarial,
         found.linf,
         before,
         after,

@@ -21,8 +21,8 @@ from cnnviz.figures.captions import percent
 from cnnviz.runtime.paths import is_folder
 
 if TYPE_CHECKING:
-    from cnnviz.features.feature_index import Aspect, Home
-    from cnnviz.features.layout import Places
+    from cnnviz.features.feature_index import FeatureStoreRoot, StoredFeature
+    from cnnviz.features.layout import GridLayout
     from cnnviz.features.projection import Projection
     from cnnviz.network.network import Network
 
@@ -57,7 +57,7 @@ class Mapping:
         layer = self.layer or feature_layer(network)
         specs = [FeatureSpec("features", layer, self.half), FeatureSpec("thumbnails")]
         found = survey(album, network, specs, store, seed)
-        features, looks = found.aspects
+        features, looks = found.features
         projection, shown, places = self._project(features, found.keys, place, seed)
         guesses = [(network.label(index), p) for index, p in predictions(features, found.keys)]
         kinds = self._kinds(found.sources, [label for label, _ in guesses])
@@ -72,7 +72,7 @@ class Mapping:
                 "method": self.method,
                 "remark": projection.remark,
                 "pictures": len(found.sources),
-                "computed": found.filling.computed,
+                "computed": found.stats.computed,
                 "agreement": _agreement(features, looks, found.keys, kinds) if kinds else None,
             },
             image=chart.sheet(),
@@ -83,13 +83,13 @@ class Mapping:
         )
 
     def _project(
-        self, features: Aspect, keys: Sequence[str], place: Home, seed: int
-    ) -> tuple[Projection, list[int], Places]:
+        self, features: StoredFeature, keys: Sequence[str], place: FeatureStoreRoot, seed: int
+    ) -> tuple[Projection, list[int], GridLayout]:
         """The projection and layout of this very set of pictures, kept like all else, and which of them are shown."""
         import numpy as np
 
-        from cnnviz.features.array_cache import remembered
-        from cnnviz.features.layout import MOST_IN_GRID, Places, grid_places, scatter_places
+        from cnnviz.features.array_cache import cached_arrays
+        from cnnviz.features.layout import MOST_IN_GRID, GridLayout, grid_layout, scatter_layout
         from cnnviz.features.projection import Projection, project
 
         most = MOST_IN_GRID if self.layout == "grid" else _MOST_IN_SCATTER
@@ -107,14 +107,14 @@ class Mapping:
             return {"points": found.points, "remark": np.array(found.remark)}
 
         def lay_out() -> dict[str, Any]:
-            found = (grid_places if self.layout == "grid" else scatter_places)(points[shown])
+            found = (grid_layout if self.layout == "grid" else scatter_layout)(points[shown])
             return {"cells": found.cells, "sheet": np.array([found.columns, found.rows])}
 
-        projected = remembered(place.place("projection", facts).with_suffix(".npz"), compute)
+        projected = cached_arrays(place.path_for("projection", facts).with_suffix(".npz"), compute)
         points = projected["points"]
-        laid = remembered(place.place("layout", {**facts, "layout": self.layout}).with_suffix(".npz"), lay_out)
+        laid = cached_arrays(place.path_for("layout", {**facts, "layout": self.layout}).with_suffix(".npz"), lay_out)
         columns, rows = laid["sheet"].tolist()
-        return Projection(points, str(projected["remark"])), shown, Places(laid["cells"], columns, rows)
+        return Projection(points, str(projected["remark"])), shown, GridLayout(laid["cells"], columns, rows)
 
     def _kinds(self, sources: Sequence[Source], predicted: list[str]) -> list[str]:
         """Each picture's class for the colours; empty if there are to be none."""
@@ -132,10 +132,10 @@ class _Chart:
     """Everything a map shows, to be drawn as a picture, a page or a table."""
 
     found: Survey
-    looks: Aspect
+    looks: StoredFeature
     projection: Projection
     shown: list[int]
-    places: Places
+    places: GridLayout
     kinds: list[str]
     guesses: list[tuple[str, float]]
     title: str
@@ -159,13 +159,13 @@ class _Chart:
         return map_sheet(self.thumbnails, self.places, colors, legend=self.legend, title=self.title)
 
     def page(self) -> str:
-        from cnnviz.figures.map_page import Mark, map_page
+        from cnnviz.figures.map_page import MapPoint, map_page
 
         marks = []
         for n in self.shown:
             label, probability = self.guesses[n]
             kind = self.kinds[n] if self.kinds else ""
-            marks.append(Mark(self.found.sources[n].display, kind, f"network says {label}, {percent(probability)}"))
+            marks.append(MapPoint(self.found.sources[n].display, kind, f"network says {label}, {percent(probability)}"))
         return map_page(
             self.thumbnails,
             self.places,
@@ -188,7 +188,9 @@ class _Chart:
         }
 
 
-def _agreement(features: Aspect, looks: Aspect, keys: Sequence[str], kinds: Sequence[str]) -> dict[str, float]:
+def _agreement(
+    features: StoredFeature, looks: StoredFeature, keys: Sequence[str], kinds: Sequence[str]
+) -> dict[str, float]:
     """For how many pictures the nearest other one has the same class: by features, and by 32×32 pixels."""
     from cnnviz.features.neighbors import nearest_agreement
 
@@ -196,8 +198,8 @@ def _agreement(features: Aspect, looks: Aspect, keys: Sequence[str], kinds: Sequ
     chosen = range(0, len(keys), max(1, -(-len(keys) // many)))
     some, names = [keys[n] for n in chosen], [kinds[n] for n in chosen]
     return {
-        name: round(nearest_agreement(aspect.store.vectors(some), names), 4)
-        for name, aspect in (("features", features), ("pixels", looks))
+        name: round(nearest_agreement(feature.store.vectors(some), names), 4)
+        for name, feature in (("features", features), ("pixels", looks))
     }
 
 
@@ -226,26 +228,26 @@ def _path(source: Source) -> Path:
 def index(network: Network, album: Album, layer: str | None, half: bool, store: StoreOptions, seed: int) -> Result:
     """Fill the store and tell what that took."""
     from cnnviz.features.embeddings import feature_layer
-    from cnnviz.features.file_hashes import Contents
+    from cnnviz.features.file_hashes import FileHashes
 
     place, layer = home(store), layer or feature_layer(network)
     found = survey(album, network, [FeatureSpec("features", layer, half), FeatureSpec("thumbnails")], store, seed)
     folders = [Path(name) for name in album.options.images or [] if is_folder(name)]
-    contents = Contents(place.folder, place.on_rebuilt)
+    contents = FileHashes(place.folder, place.on_rebuilt)
     gone = sum(contents.forget_missing(folder) for folder in folders)
-    size = sum(aspect.store.size() for aspect in found.aspects)
+    size = sum(feature.store.size() for feature in found.features)
     facts = {
         "layer": layer,
         "pictures": len(found.sources),
         "contents": len(set(found.keys)),
-        "computed": found.filling.computed,
-        "kept": found.filling.kept,
+        "computed": found.stats.computed,
+        "kept": found.stats.kept,
         "gone": gone,
         "store": str(place.folder),
         "bytes": size,
     }
     line = (
-        f"{len(found.sources):,} pictures: {found.filling.computed:,} computed, {found.filling.kept:,} known already, "
+        f"{len(found.sources):,} pictures: {found.stats.computed:,} computed, {found.stats.kept:,} known already, "
         f"{gone:,} gone; {size / 2**20:.1f} MiB in {place.folder}"
     )
     return Result(facts=facts, lines=[line])

@@ -18,9 +18,9 @@ if TYPE_CHECKING:
     from PIL.Image import Image
     from torch import Tensor
 
-    from cnnviz.adversarial.universal import Computed, Part
+    from cnnviz.adversarial.universal import Part, PartExecutor
     from cnnviz.cli.folderjob import FolderJob
-    from cnnviz.features.feature_index import Aspect, Filling
+    from cnnviz.features.feature_index import IndexStats, StoredFeature
     from cnnviz.features.store import Entry
     from cnnviz.network.network import Network
     from cnnviz.runtime.progress import OnStep
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Piece:
-    """A picture by its content's key, and which aspects of it are wanted, by their number."""
+    """A picture by its content's key, and which features of it are wanted, by their number."""
 
     key: str
     source: Source
@@ -36,7 +36,7 @@ class Piece:
 
 
 Gathered = tuple[list[list["Entry"]], dict[str, Exception]]
-"""The entries for each aspect's store, and why there are none of some pictures."""
+"""The entries for each feature's store, and why there are none of some pictures."""
 
 
 @dataclass(frozen=True)
@@ -51,27 +51,27 @@ class SurveyOrder:
         job = self.worker.job
         network, _ = self.worker.load()
         place, frame = home(self.store), framing(job.input, network)  # type: ignore[arg-type]
-        aspects = [spec.build(network, place, frame, job.run.seed) for spec in self.specs]
+        features = [spec.build(network, place, frame, job.run.seed) for spec in self.specs]
 
         def read(source: Path | Source) -> tuple[Image, Tensor]:
             assert isinstance(source, Source)
             picture = read_picture(source, network, job.input)
             return picture.photo, picture.pixels
 
-        return None, lambda pieces: _gathered(pieces, aspects, read)
+        return None, lambda pieces: _gathered(pieces, features, read)
 
 
 def _gathered(
-    pieces: Sequence[Piece], aspects: Sequence[Aspect], read: Callable[[Any], tuple[Image, Tensor]]
+    pieces: Sequence[Piece], features: Sequence[StoredFeature], read: Callable[[Any], tuple[Image, Tensor]]
 ) -> Gathered:
     """Run in the worker: everything wanted of some pictures."""
-    from cnnviz.features.feature_index import fill
+    from cnnviz.features.feature_index import build_index
 
-    pads = [_Pad({piece.key for piece in pieces if number in piece.due}) for number in range(len(aspects))]
+    pads = [_Pad({piece.key for piece in pieces if number in piece.due}) for number in range(len(features))]
     files: dict[str, Any] = {piece.key: piece.source for piece in pieces}
-    on_pads = [replace(aspect, store=pad) for aspect, pad in zip(aspects, pads, strict=True)]  # type: ignore[arg-type]
-    filling = fill(files, on_pads, read, batch=len(pieces), workers=1)
-    return [pad.entries for pad in pads], filling.failed
+    into_memory = [replace(feature, store=pad) for feature, pad in zip(features, pads, strict=True)]  # type: ignore[arg-type]
+    stats = build_index(files, into_memory, read, batch=len(pieces), workers=1)
+    return [pad.entries for pad in pads], stats.failed
 
 
 class _Pad:
@@ -95,21 +95,21 @@ def remote_fill(
     network: Network,
     sources: dict[str, Source],
     specs: Sequence[FeatureSpec],
-    aspects: Sequence[Aspect],
+    features: Sequence[StoredFeature],
     on_step: OnStep,
     store: StoreOptions,
-) -> Filling:
-    """``feature_index.fill`` by the workers of a cluster; each task's entries are stored as they come."""
-    from cnnviz.features.feature_index import Filling
+) -> IndexStats:
+    """``feature_index.build_index`` by the workers of a cluster; each task's entries are stored as they come."""
+    from cnnviz.features.feature_index import IndexStats
     from cnnviz.runtime.progress import Step
 
     assert isinstance(job.run, EngineOptions)
-    missing = [set(aspect.store.missing(sources)) for aspect in aspects]
+    missing = [set(feature.store.missing(sources)) for feature in features]
     due = {key: frozenset(n for n, keys in enumerate(missing) if key in keys) for key in sources}
     todo = [Piece(key, source, due[key]) for key, source in sources.items() if due[key]]
-    filling = Filling(kept=len(sources) - len(todo))
+    stats = IndexStats(kept=len(sources) - len(todo))
     if not todo:
-        return filling
+        return stats
     size = store.at_once(network.device)
     tasks = [todo[start : start + size] for start in range(0, len(todo), size)]
 
@@ -120,13 +120,13 @@ def remote_fill(
         workers.start()
         for outcome in workers.run(tasks, ordered=False):
             entries, failed = outcome.get()
-            for aspect, found in zip(aspects, entries, strict=True):
+            for feature, found in zip(features, entries, strict=True):
                 if found:
-                    aspect.store.add(found)
-            filling.failed.update(failed)
-            filling.computed += len(outcome.task) - len(failed)
-            on_step(Step(filling.computed + len(filling.failed), len(todo)))
-    return filling
+                    feature.store.add(found)
+            stats.failed.update(failed)
+            stats.computed += len(outcome.task) - len(failed)
+            on_step(Step(stats.computed + len(stats.failed), len(todo)))
+    return stats
 
 
 def _packed(pieces: Sequence[Piece]) -> list[Piece]:
@@ -145,7 +145,7 @@ class LessonOrder:
 
 
 @contextmanager
-def parts_elsewhere(job: FolderJob, network: Network, count: int) -> Iterator[Computed]:
+def parts_elsewhere(job: FolderJob, network: Network, count: int) -> Iterator[PartExecutor]:
     """What has parts computed by at most ``count`` workers of a cluster, for as long as the block lasts."""
     assert isinstance(job.run, EngineOptions)
 

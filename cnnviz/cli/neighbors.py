@@ -49,8 +49,8 @@ class Neighborhood:
         frame = framing(album.options, network)
         specs = [FeatureSpec("features", layer, half), FeatureSpec("thumbnails")]
         found = survey(album, network, specs, store, seed)
-        vectors, pixels = (aspect.store.vectors(found.keys) for aspect in found.aspects)
-        indexes = place.place("index", {"keys": found.keys, **frame.facts(network, layer, seed), "half": half})
+        vectors, pixels = (feature.store.vectors(found.keys) for feature in found.features)
+        indexes = place.path_for("index", {"keys": found.keys, **frame.facts(network, layer, seed), "half": half})
         return Neighborhood(album, found.sources, layer, vectors, pixels, indexes)
 
     def sheet(self, network: Network, picture: Picture, k: int, metric: str, index: str) -> Result:

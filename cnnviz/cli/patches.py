@@ -16,10 +16,10 @@ from cnnviz.figures.captions import three_digits
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-    from cnnviz.features.feature_index import Aspect
+    from cnnviz.features.feature_index import StoredFeature
     from cnnviz.features.maps import MapLayer
     from cnnviz.features.patch import Box
-    from cnnviz.features.top_activations import Found, Strongest
+    from cnnviz.features.top_activations import Activation, TopActivations
     from cnnviz.network.network import Network
 
 _AT_ONCE = 4_096  # pictures whose peaks are in memory together
@@ -32,7 +32,7 @@ _PERCENTILE = 99.5  # of a gradient's magnitudes, at which its colours are full
 class Patch:
     """One patch as it is shown and told: where it is strong, in which file, what it sees, and its gradient."""
 
-    place: Found
+    place: Activation
     source: Source
     window: Box
     image: Image
@@ -57,7 +57,7 @@ def patch_sheet(
     check_channels(channels or [], maps.channels, layer)
     found = survey(album, network, [FeatureSpec("peaks", layer)], store, seed)
     sources = dict(zip(found.keys, found.sources, strict=True))
-    strongest = _strongest(found.aspects[0], list(sources), channels or list(range(maps.channels)), top)
+    strongest = _strongest(found.features[0], list(sources), channels or list(range(maps.channels)), top)
     cutter = _Cutter(network, album, maps, guided)
     rows = {
         channel: [cutter.cut(channel, place, sources[place.picture]) for place in strongest[channel]]
@@ -70,14 +70,14 @@ def patch_sheet(
     )
 
 
-def _strongest(aspect: Aspect, keys: Sequence[str], channels: list[int], top: int) -> Strongest:
+def _strongest(feature: StoredFeature, keys: Sequence[str], channels: list[int], top: int) -> TopActivations:
     """Each content counts once: copies of a picture would fill the row."""
     from cnnviz.features.batching import chunks
-    from cnnviz.features.top_activations import Peaks, Strongest
+    from cnnviz.features.top_activations import ChannelMaxima, TopActivations
 
-    strongest = Strongest(channels, top)
+    strongest = TopActivations(channels, top)
     for some in chunks(keys, _AT_ONCE):
-        strongest.offer(some, Peaks.unpack(aspect.store.vectors(some)))
+        strongest.offer(some, ChannelMaxima.unpack(feature.store.vectors(some)))
     return strongest
 
 
@@ -90,7 +90,7 @@ class _Cutter:
     layer: MapLayer
     guided: bool
 
-    def cut(self, channel: int, place: Found, source: Source) -> Patch:
+    def cut(self, channel: int, place: Activation, source: Source) -> Patch:
         from cnnviz.features.patch import cut_patch, patch_window
 
         picture = read_picture(source, self.network, self.album.options)
@@ -102,7 +102,7 @@ class _Cutter:
             gradient = cut_patch(self._gradient(picture, channel, place, window), (height, width), window, _SIDE)
         return Patch(place, source, window, image, gradient)
 
-    def _gradient(self, picture: Picture, channel: int, place: Found, window: Box) -> Image:
+    def _gradient(self, picture: Picture, channel: int, place: Activation, window: Box) -> Image:
         """What of the picture raises the activation, on mid-grey; its colours are full within the window."""
         from cnnviz.attribution.guided_backprop import rectified_gradient
         from cnnviz.figures.guided import gradient_in_window

@@ -19,14 +19,14 @@ if TYPE_CHECKING:
     from PIL.Image import Image
     from torch import Tensor
 
-    from cnnviz.features.feature_index import Aspect, Filling, Framing, Home
+    from cnnviz.features.feature_index import FeatureStoreRoot, IndexStats, Preprocessing, StoredFeature
     from cnnviz.network.network import Network
     from cnnviz.runtime.progress import Step
 
 
 @dataclass(frozen=True)
 class FeatureSpec:
-    """What is to be known of every picture, as plain values, of which each process builds its own ``Aspect``.
+    """What is to be known of every picture, as plain values, of which each process builds its own ``StoredFeature``.
 
     ``kind`` is ``features`` (a layer's pooled features, in 16 bits where ``half``), ``peaks`` (each channel's strongest
     position) or ``thumbnails`` (32×32 pixels and a thumbnail, which no layer has a part in).
@@ -36,46 +36,46 @@ class FeatureSpec:
     layer: str = ""
     half: bool = False
 
-    def build(self, network: Network, place: Home, frame: Framing, seed: int) -> Aspect:
+    def build(self, network: Network, place: FeatureStoreRoot, frame: Preprocessing, seed: int) -> StoredFeature:
         from cnnviz.features import feature_index
         from cnnviz.features.maps import map_layer
 
         if self.kind == "features":
-            return feature_index.features_aspect(network, self.layer, place, frame, half=self.half, seed=seed)
+            return feature_index.pooled_feature(network, self.layer, place, frame, half=self.half, seed=seed)
         if self.kind == "peaks":
-            return feature_index.peaks_aspect(network, map_layer(network, self.layer), place, frame, seed)
-        return feature_index.looks_aspect(place, frame.background)
+            return feature_index.channel_maxima_feature(network, map_layer(network, self.layer), place, frame, seed)
+        return feature_index.thumbnail_feature(place, frame.background)
 
 
 @dataclass
 class Survey:
     """The pictures that could be read, each with the key of its content, and how much had to be computed.
 
-    ``aspects`` are those asked for, in their order.
+    ``features`` are those asked for, in their order.
     """
 
     sources: list[Source]
     keys: list[str]
-    filling: Filling
-    aspects: list[Aspect]
+    stats: IndexStats
+    features: list[StoredFeature]
 
 
-def home(store: StoreOptions) -> Home:
+def home(store: StoreOptions) -> FeatureStoreRoot:
     """Where the feature store lies; a damaged part of it is told of when it is replaced."""
-    from cnnviz.features.feature_index import Home
+    from cnnviz.features.feature_index import FeatureStoreRoot
 
-    return Home(
-        store.store.expanduser() if store.store else Home.default(),
+    return FeatureStoreRoot(
+        store.store.expanduser() if store.store else FeatureStoreRoot.default(),
         lambda path: console.warn(f"The feature store's '{path}' was damaged; it is built again."),
     )
 
 
-def framing(options: InputOptions, network: Network) -> Framing:
+def framing(options: InputOptions, network: Network) -> Preprocessing:
     """What decides which pixels the network sees of a file."""
-    from cnnviz.features.feature_index import Framing
+    from cnnviz.features.feature_index import Preprocessing
 
     size = network.spec.size if network.spec.fixed else (options.size or network.spec.size)
-    return Framing(size, options.crop, options.background)
+    return Preprocessing(size, options.crop, options.background)
 
 
 def survey(album: Album, network: Network, specs: Sequence[FeatureSpec], store: StoreOptions, seed: int) -> Survey:
@@ -83,17 +83,17 @@ def survey(album: Album, network: Network, specs: Sequence[FeatureSpec], store: 
 
     ImageError where not one could be read.
     """
-    from cnnviz.features.file_hashes import Contents
+    from cnnviz.features.file_hashes import FileHashes
 
     place, frame = home(store), framing(album.options, network)
-    aspects = [spec.build(network, place, frame, seed) for spec in specs]
-    known = Contents(place.folder, place.on_rebuilt).keys([_path(source) for source in album.sources])
+    features = [spec.build(network, place, frame, seed) for spec in specs]
+    known = FileHashes(place.folder, place.on_rebuilt).keys([_path(source) for source in album.sources])
     files = {key: source for source, key in zip(album.sources, known, strict=True) if key}
     with _progress() as on_step:
-        filling = _filled(album, network, files, specs, aspects, on_step, store)
+        stats = _filled(album, network, files, specs, features, on_step, store)
     sources, keys = [], []
     for source, key in zip(album.sources, known, strict=True):
-        error = filling.failed.get(key) if key else _why_unreadable(source, network, album.options)
+        error = stats.failed.get(key) if key else _why_unreadable(source, network, album.options)
         if isinstance(error, ImageError | MemoryShortError):
             album.fail(source, error)
         elif key:
@@ -101,7 +101,7 @@ def survey(album: Album, network: Network, specs: Sequence[FeatureSpec], store: 
             keys.append(key)
     if not sources:
         raise ImageError(f"None of the {len(album.sources)} pictures could be read.")
-    return Survey(sources, keys, filling, aspects)
+    return Survey(sources, keys, stats, features)
 
 
 def _filled(
@@ -109,21 +109,21 @@ def _filled(
     network: Network,
     files: dict[str, Source],
     specs: Sequence[FeatureSpec],
-    aspects: Sequence[Aspect],
+    features: Sequence[StoredFeature],
     on_step: Callable[[Step], None],
     store: StoreOptions,
-) -> Filling:
+) -> IndexStats:
     """What is missing of the files is computed, here or by the workers of a cluster."""
-    from cnnviz.features.feature_index import fill
+    from cnnviz.features.feature_index import build_index
 
     job = album.job
     if job is not None and isinstance(job.run, EngineOptions) and job.run.engine is EngineName.ray:
         from cnnviz.cli.gathering import remote_fill
 
-        return remote_fill(job, network, files, specs, aspects, on_step, store)
+        return remote_fill(job, network, files, specs, features, on_step, store)
     paths = {key: _path(source) for key, source in files.items()}
     reader = _reader(network, album.options)
-    return fill(paths, aspects, reader, on_step, batch=store.at_once(network.device), device=network.device)
+    return build_index(paths, features, reader, on_step, batch=store.at_once(network.device), device=network.device)
 
 
 def _path(source: Source) -> Path:

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from PIL.Image import Image
     from torch import Tensor
 
-    from cnnviz.adversarial.universal import Computed
+    from cnnviz.adversarial.universal import PartExecutor
     from cnnviz.imaging.disk_images import DiskImages
     from cnnviz.network.network import Network
 
@@ -188,7 +188,7 @@ def _size_text(size: float, norm: str) -> str:
     return f"{size * 255:.2g}/255" if norm == "linf" else f"{size:.2g} in L2"
 
 
-def _place(net: Network, album: Album) -> AbstractContextManager[Computed | None]:
+def _place(net: Network, album: Album) -> AbstractContextManager[PartExecutor | None]:
     """Where batches are computed: by workers, or None for here."""
     assert album.job is not None
     if album.job.run.engine is not EngineName.ray:  # type: ignore[attr-defined]
@@ -290,14 +290,14 @@ class _Applied:
         self.format = suffix if raw else PNG  # on a panel nobody is fooled
 
     def __call__(self, net: Network, picture: Picture) -> Result:
-        from cnnviz.adversarial.image_loading import Reading
+        from cnnviz.adversarial.image_loading import ImagePipeline
         from cnnviz.adversarial.objective import verdicts
-        from cnnviz.adversarial.universal import lay_over
+        from cnnviz.adversarial.universal import apply_perturbation
         from cnnviz.imaging.pixels import to_pil_image, to_pixels
 
-        changed = to_pil_image(lay_over(self.perturbation, picture.pixels))
+        changed = to_pil_image(apply_perturbation(self.perturbation, picture.pixels))
         height, width = picture.pixels.shape[2:]
-        written = to_pixels(Reading((height, width), format=self.format).file(changed))
+        written = to_pixels(ImagePipeline((height, width), format=self.format).roundtrip(changed))
         before, after = (verdicts(net, pixels)[0] for pixels in (picture.pixels, written))
         change = written - picture.pixels
         facts = {

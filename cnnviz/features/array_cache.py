@@ -17,7 +17,7 @@ from cnnviz.imaging.atomic_file import atomic_path
 Arrays = Mapping[str, NDArray[Any]]
 
 
-def remembered(path: Path, compute: Callable[[], Arrays]) -> Arrays:
+def cached_arrays(path: Path, compute: Callable[[], Arrays]) -> Arrays:
     """The arrays kept at ``path`` if they are there and whole, else those computed now, which are kept."""
     found = _read(path)
     if found is None:

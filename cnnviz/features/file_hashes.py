@@ -20,7 +20,7 @@ CREATE TABLE IF NOT EXISTS files (path BLOB PRIMARY KEY, size INTEGER, modified 
 _COARSEST_CLOCK = 2_000_000_000  # nanoseconds; FAT keeps times to two seconds
 
 
-class Contents:
+class FileHashes:
     """Remembers the content of files by path, size and time of change, as git's index does.
 
     A file changed within two seconds of being read might change again without its time telling, so such an entry

@@ -14,7 +14,7 @@ MOST_IN_GRID = 2_500
 
 
 @dataclass(frozen=True)
-class Places:
+class GridLayout:
     """Cells (N, 2) as column and row, of a sheet of ``columns`` × ``rows`` cells."""
 
     cells: NDArray[np.int64]
@@ -30,7 +30,7 @@ def unit_square(points: NDArray[np.floating]) -> NDArray[np.float64]:
     return (values - (low + high) / 2) / scale + 0.5
 
 
-def scatter_places(points: NDArray[np.floating]) -> Places:
+def scatter_layout(points: NDArray[np.floating]) -> GridLayout:
     """Every point into the free cell nearest to it, so that thumbnails keep their map's shape without overlap.
 
     The points are taken in order of their distance from the middle of the points, so that dense clusters grow outwards.
@@ -51,11 +51,11 @@ def scatter_places(points: NDArray[np.floating]) -> Places:
     return _trimmed(cells)
 
 
-def _trimmed(cells: NDArray[np.int64]) -> Places:
+def _trimmed(cells: NDArray[np.int64]) -> GridLayout:
     """Cells on the smallest sheet that holds them."""
     cells = cells - cells.min(axis=0)
     columns, rows = (cells.max(axis=0) + 1).tolist()
-    return Places(cells, columns, rows)
+    return GridLayout(cells, columns, rows)
 
 
 def _nearest_free(taken: NDArray[np.bool_], wanted: NDArray[np.float64]) -> tuple[int, int]:
@@ -74,7 +74,7 @@ def _nearest_free(taken: NDArray[np.bool_], wanted: NDArray[np.float64]) -> tupl
         reach += 1
 
 
-def grid_places(points: NDArray[np.floating]) -> Places:
+def grid_layout(points: NDArray[np.floating]) -> GridLayout:
     """Every point into one cell of a full grid, the squared ways together as short as can be.
 
     Linear assignment (Jonker & Volgenant 1987, as SciPy solves it) instead of nearest free cells, as in
@@ -95,4 +95,4 @@ def grid_places(points: NDArray[np.floating]) -> Places:
     centres = (cells + 0.5) / (columns, rows)
     cost = ((target[:, None] - centres[None]) ** 2).sum(axis=2)
     _, chosen = linear_sum_assignment(cost)
-    return Places(cells[chosen].astype(np.int64), columns, rows)
+    return GridLayout(cells[chosen].astype(np.int64), columns, rows)

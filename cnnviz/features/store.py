@@ -36,7 +36,7 @@ class Entry:
 
     key: str
     vector: NDArray[Any]
-    note: bytes = b""
+    payload: bytes = b""
 
 
 class Store:
@@ -86,9 +86,9 @@ class Store:
             raise KeyError(next(iter(rows)))
         return found
 
-    def notes(self, keys: Sequence[str]) -> list[bytes]:
+    def payloads(self, keys: Sequence[str]) -> list[bytes]:
         """The bytes kept beside the vectors of ``keys``, in their order."""
-        found = {entry.key: entry.note for entry in self.entries(list(dict.fromkeys(keys)))}
+        found = {entry.key: entry.payload for entry in self.entries(list(dict.fromkeys(keys)))}
         return [found[key] for key in keys]
 
     def entries(self, keys: Sequence[str]) -> Iterator[Entry]:
@@ -103,14 +103,14 @@ class Store:
 
     def add(self, entries: Sequence[Entry]) -> None:
         """Keep entries, all or none; one whose key is there already is replaced."""
-        fitted = [Entry(e.key, np.ascontiguousarray(e.vector, self.dtype), e.note) for e in entries]
+        fitted = [Entry(e.key, np.ascontiguousarray(e.vector, self.dtype), e.payload) for e in entries]
 
         def write(connection: sqlite3.Connection) -> None:
             places = _places(connection, fitted)
             self._write_rows(self.folder / _array_name(connection), fitted, places)
             connection.executemany(
                 "INSERT OR REPLACE INTO entries VALUES (?, ?, ?, ?)",
-                [(e.key, place, e.note, _checksum(e)) for e, place in zip(fitted, places, strict=True)],
+                [(e.key, place, e.payload, _checksum(e)) for e, place in zip(fitted, places, strict=True)],
             )
 
         self._database.write(write)
@@ -186,4 +186,4 @@ def _is_array_name(name: Any) -> bool:
 
 def _checksum(entry: Entry) -> int:
     vector = np.ascontiguousarray(entry.vector).view(np.uint8)
-    return zlib.crc32(entry.note, zlib.crc32(vector, zlib.crc32(entry.key.encode())))  # type: ignore[arg-type]
+    return zlib.crc32(entry.payload, zlib.crc32(vector, zlib.crc32(entry.key.encode())))  # type: ignore[arg-type]

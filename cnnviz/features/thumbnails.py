@@ -52,7 +52,7 @@ class Thumbnails(Sequence[Image.Image]):
 
     def __init__(self, store: Store, keys: Sequence[str]) -> None:
         self._store, self._keys = store, keys
-        self._start, self._notes = 0, list[bytes]()
+        self._start, self._payloads = 0, list[bytes]()
 
     def __len__(self) -> int:
         return len(self._keys)
@@ -67,10 +67,10 @@ class Thumbnails(Sequence[Image.Image]):
         if isinstance(which, slice):
             return Thumbnails(self._store, self._keys[which])
         place = range(len(self))[which]
-        if not 0 <= place - self._start < len(self._notes):
+        if not 0 <= place - self._start < len(self._payloads):
             self._start = place - place % _AT_ONCE
-            self._notes = self._store.notes(self._keys[self._start : self._start + _AT_ONCE])
-        return open_thumbnail(self._notes[place - self._start])
+            self._payloads = self._store.payloads(self._keys[self._start : self._start + _AT_ONCE])
+        return open_thumbnail(self._payloads[place - self._start])
 
 
 def open_thumbnail(data: bytes) -> Image.Image:

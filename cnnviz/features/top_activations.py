@@ -16,7 +16,7 @@ from cnnviz.network.network import Network
 
 
 @dataclass(frozen=True)
-class Peaks:
+class ChannelMaxima:
     """The strongest position of every channel in each picture, all (N, C): its activation, row and column."""
 
     values: NDArray[np.float32]
@@ -28,14 +28,14 @@ class Peaks:
         return np.concatenate([self.values, self.rows, self.columns], axis=1).astype(np.float32)
 
     @staticmethod
-    def unpack(packed: NDArray[np.float32]) -> Peaks:
+    def unpack(packed: NDArray[np.float32]) -> ChannelMaxima:
         """The inverse of ``packed``."""
         values, rows, columns = np.split(packed, 3, axis=1)
-        return Peaks(values, rows.astype(np.int32), columns.astype(np.int32))
+        return ChannelMaxima(values, rows.astype(np.int32), columns.astype(np.int32))
 
 
 @dataclass(frozen=True, order=True)
-class Found:
+class Activation:
     """One strong position: the activation there, where (row and column in the map), and in which picture."""
 
     value: float
@@ -44,7 +44,7 @@ class Found:
     column: int
 
 
-def channel_peaks(network: Network, pixels: Tensor, layer: str) -> Peaks:
+def channel_maxima(network: Network, pixels: Tensor, layer: str) -> ChannelMaxima:
     """The strongest position of every channel of a layer.
 
     Args:
@@ -61,10 +61,12 @@ def channel_peaks(network: Network, pixels: Tensor, layer: str) -> Peaks:
         maps = network.features(pixels, [layer])[layer]
     values, where = maps.flatten(2).max(dim=2)
     width = maps.shape[3]
-    return Peaks(values.cpu().numpy(), (where // width).int().cpu().numpy(), (where % width).int().cpu().numpy())
+    return ChannelMaxima(
+        values.cpu().numpy(), (where // width).int().cpu().numpy(), (where % width).int().cpu().numpy()
+    )
 
 
-class Strongest:
+class TopActivations:
     """The ``top`` strongest positions of some channels over any number of pictures, one from each picture.
 
     Holds ``top`` positions a channel, and the mean and deviation of its peaks, however many pictures go by.
@@ -73,18 +75,18 @@ class Strongest:
     def __init__(self, channels: Sequence[int], top: int) -> None:
         self.channels = tuple(channels)
         self._top = top
-        self._heaps: dict[int, list[Found]] = {channel: [] for channel in channels}
+        self._heaps: dict[int, list[Activation]] = {channel: [] for channel in channels}
         self._count = 0
         self._sums = np.zeros((2, len(channels)))  # of the peaks, and of their squares
 
-    def offer(self, pictures: Sequence[str], peaks: Peaks) -> None:
+    def offer(self, pictures: Sequence[str], peaks: ChannelMaxima) -> None:
         """Take in the peaks of more pictures, named by ``pictures`` (N)."""
         peaked = peaks.values[:, list(self.channels)].astype(np.float64)
         self._count += len(peaked)
         self._sums += np.stack([peaked.sum(axis=0), (peaked**2).sum(axis=0)])
         for channel, heap in self._heaps.items():
             for n in np.argsort(-peaks.values[:, channel], kind="stable")[: self._top].tolist():
-                found = Found(
+                found = Activation(
                     float(peaks.values[n, channel]),
                     pictures[n],
                     int(peaks.rows[n, channel]),
@@ -92,7 +94,7 @@ class Strongest:
                 )
                 _keep(heap, found, self._top)
 
-    def __getitem__(self, channel: int) -> list[Found]:
+    def __getitem__(self, channel: int) -> list[Activation]:
         """A channel's strongest positions, strongest first."""
         return sorted(self._heaps[channel], reverse=True)
 
@@ -105,7 +107,7 @@ class Strongest:
         return [self.channels[n] for n in np.argsort(-selectivity, kind="stable")[:count]]
 
 
-def _keep(heap: list[Found], found: Found, top: int) -> None:
+def _keep(heap: list[Activation], found: Activation, top: int) -> None:
     if len(heap) < top:
         heapq.heappush(heap, found)
     else:
@@ -118,7 +120,7 @@ def top_patches(
     layer: str,
     channels: Sequence[int],
     top: int = 9,
-) -> dict[int, list[Found]]:
+) -> dict[int, list[Activation]]:
     """The positions of many pictures that excite channels of a layer most, one from each picture.
 
     The patches such positions see are what a channel looks for: Girshick et al., "Rich feature hierarchies", CVPR
@@ -138,9 +140,9 @@ def top_patches(
     Raises:
         UsageError: no such layer or channel.
     """
-    strongest = Strongest(channels, top)
+    strongest = TopActivations(channels, top)
     for name, pixels in pictures:
-        peaks = channel_peaks(network, pixels, layer)
+        peaks = channel_maxima(network, pixels, layer)
         check_channels(channels, peaks.values.shape[1], layer)
         strongest.offer([name] * len(pixels), peaks)
     return {channel: strongest[channel] for channel in strongest.channels}

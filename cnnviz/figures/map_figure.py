@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 
 from PIL import Image, ImageDraw
 
-from cnnviz.features.layout import Places
+from cnnviz.features.layout import GridLayout
 from cnnviz.imaging.text import Typeface
 
 _PAPER, _INK, _SOFT_INK = "white", "#1a1a1a", "#444444"
@@ -17,7 +17,7 @@ _LEAST, _MOST = 18, 128  # pixels, a thumbnail's cell
 
 def map_sheet(
     thumbnails: Sequence[Image.Image],
-    places: Places,
+    places: GridLayout,
     colors: Sequence[str] | None = None,
     *,
     legend: Mapping[str, str] | None = None,

@@ -15,14 +15,14 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from cnnviz.features.layout import Places, unit_square
+from cnnviz.features.layout import GridLayout, unit_square
 
 _TEMPLATE = Path(__file__).with_name("map_page.html")
 _ATLAS_SIDE = 8_192  # pixels; larger pictures are more than browsers must draw
 
 
 @dataclass(frozen=True)
-class Mark:
+class MapPoint:
     """One picture on the page: its file's name, its class, and a further line to show on hovering."""
 
     file: str
@@ -32,9 +32,9 @@ class Mark:
 
 def map_page(
     thumbnails: Sequence[Image.Image],
-    places: Places,
+    places: GridLayout,
     points: Any,
-    marks: Sequence[Mark],
+    marks: Sequence[MapPoint],
     colors: Mapping[str, str],
     *,
     title: str,

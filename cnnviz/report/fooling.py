@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import torch
 
 from cnnviz.adversarial.image_attack import Attack, fool
-from cnnviz.adversarial.image_loading import Reading
+from cnnviz.adversarial.image_loading import ImagePipeline
 from cnnviz.adversarial.objective import scores_of
 from cnnviz.figures.fooling import magnification, perturbation_image
 from cnnviz.imaging.pixels import to_pil_image, to_pixels
@@ -43,18 +43,18 @@ def fooling_example(study: Study, target: int | None = None) -> Fooling:
     goal = _least_likely(study) if target is None else target
     for epsilon in _EPSILONS:
         attack = Attack("iterative", epsilon / 255, target=goal, steps=_STEPS, seed=study.seed)
-        found = fool(study.network, start, attack, Reading((height, width)))
+        found = fool(study.network, start, attack, ImagePipeline((height, width)))
         if found.success:
             break
     levels = round(found.linf * 255)
     factor = magnification(found.linf)
-    change = to_pixels(found.photo) - to_pixels(found.original)
+    change = to_pixels(found.adversarial) - to_pixels(found.original)
     named = goal if study.network.classes > 1 else None  # of a single class there is only one way out
     settings = {"epsilon": f"{epsilon}/255", "small": True}
     return Fooling(
         Figure("before", start, exact=True),
         Figure("change", perturbation_image(change, factor)),
-        Figure("after", found.photo, exact=True, recipe=study.recipe_of("fool", named, raw=True, **settings)),
+        Figure("after", found.adversarial, exact=True, recipe=study.recipe_of("fool", named, raw=True, **settings)),
         found.before,
         found.after,
         found.success,

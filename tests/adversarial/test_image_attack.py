@@ -11,7 +11,7 @@ import torch
 from PIL import Image
 
 from cnnviz.adversarial.image_attack import Attack, fool, quantized
-from cnnviz.adversarial.image_loading import Reading
+from cnnviz.adversarial.image_loading import ImagePipeline
 from cnnviz.cli.adversarial import parse_epsilon
 from cnnviz.errors import UsageError
 from cnnviz.imaging.image_io import read_pil_image
@@ -59,10 +59,10 @@ def test_without_a_target_the_mistake_is_made_with_certainty(run_cnnviz, samples
 
 
 def test_the_least_epsilon_is_gone_on_with_too(squeezenet, chelsea):
-    from cnnviz.adversarial.image_attack import fool_with_least
+    from cnnviz.adversarial.image_attack import minimal_attack
 
     attack = Attack(epsilon=8 / 255, confidence=0.99)
-    found = fool_with_least(squeezenet, to_pil_image(chelsea), attack, Reading((224, 336)))
+    found = minimal_attack(squeezenet, to_pil_image(chelsea), attack, ImagePipeline((224, 336)))
     assert found.after[2] >= 0.99
     assert found.linf == pytest.approx(1 / 255, abs=1e-6)
     assert found.tried == pytest.approx([1 / 255])
@@ -70,8 +70,8 @@ def test_the_least_epsilon_is_gone_on_with_too(squeezenet, chelsea):
 
 def test_where_one_step_does_not_fool_many_go_on(squeezenet, samples):
     photo = to_pil_image(to_pixels(read_pil_image(samples / "coffee.png"), 160))
-    one_step = fool(squeezenet, photo, Attack(epsilon=1 / 255), Reading(160))
-    gone_on = fool(squeezenet, photo, Attack(epsilon=1 / 255, confidence=0.99), Reading(160))
+    one_step = fool(squeezenet, photo, Attack(epsilon=1 / 255), ImagePipeline(160))
+    gone_on = fool(squeezenet, photo, Attack(epsilon=1 / 255, confidence=0.99), ImagePipeline(160))
     assert (one_step.success, gone_on.success) == (False, True)
 
 
@@ -213,13 +213,19 @@ def test_units_of_epsilon(text, norm, value):
 
 def test_reading_through_is_the_reading_path_forward_and_has_its_gradient(samples):
     photo = read_pil_image(samples / "chelsea.png")
-    cut = Reading(64, crop=Crop(224, 230, "bicubic"))
-    for reading in (Reading(64), Reading((40, 70)), Reading(64, crop=True), Reading(64, jpeg=60), cut):
+    cut = ImagePipeline(64, crop=Crop(224, 230, "bicubic"))
+    for pipeline in (
+        ImagePipeline(64),
+        ImagePipeline((40, 70)),
+        ImagePipeline(64, crop=True),
+        ImagePipeline(64, jpeg=60),
+        cut,
+    ):
         pixels = to_pixels(photo).requires_grad_()
-        seen = reading.through(pixels)
-        torch.testing.assert_close(seen, reading.seen(photo))
-        smooth = reading.smooth(pixels).clamp(0, 1)
-        assert (smooth - Reading(reading.size, reading.crop).seen(photo)).abs().max() < 1.01 / 255
+        seen = pipeline.differentiable(pixels)
+        torch.testing.assert_close(seen, pipeline.load(photo))
+        smooth = pipeline.resize_and_crop(pixels).clamp(0, 1)
+        assert (smooth - ImagePipeline(pipeline.size, pipeline.crop).load(photo)).abs().max() < 1.01 / 255
         gradient = torch.autograd.grad(seen.sum(), pixels)[0]
         # Resizing keeps means: every output pixel spreads a weight of one.
         assert float(gradient.sum()) == pytest.approx(seen.numel(), rel=1e-3)
@@ -235,8 +241,8 @@ def test_rounding_keeps_to_epsilon():
 def test_the_same_seed_gives_the_same_photo(squeezenet, samples):
     photo = read_pil_image(samples / "coffee.png").resize((120, 80))
     attack = Attack("iterative", 4 / 255, random_start=True, steps=3, seed=5)
-    one, two = (fool(squeezenet, photo, attack, Reading(80)) for _ in range(2))
-    assert one.photo.tobytes() == two.photo.tobytes()
+    one, two = (fool(squeezenet, photo, attack, ImagePipeline(80)) for _ in range(2))
+    assert one.adversarial.tobytes() == two.adversarial.tobytes()
 
 
 def test_likeness():

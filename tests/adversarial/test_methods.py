@@ -146,9 +146,9 @@ def test_universal_perturbation_keeps_to_its_ball_and_fools_what_it_learned_from
 
 
 def test_a_perturbation_is_repeated_like_tiles():
-    from cnnviz.adversarial.universal import lay_over
+    from cnnviz.adversarial.universal import apply_perturbation
 
     tile = torch.arange(12.0).view(1, 3, 2, 2) / 100
-    found = lay_over(tile, torch.zeros(1, 3, 3, 5))
+    found = apply_perturbation(tile, torch.zeros(1, 3, 3, 5))
     assert torch.equal(found[0, :, 2, 4], tile[0, :, 0, 0])
     assert torch.equal(found[0, :, 1, 3], tile[0, :, 1, 1])

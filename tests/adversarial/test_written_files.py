@@ -11,7 +11,7 @@ import torch
 from PIL import Image
 
 from cnnviz.adversarial.image_attack import Attack, fool
-from cnnviz.adversarial.image_loading import Reading
+from cnnviz.adversarial.image_loading import ImagePipeline
 from cnnviz.imaging.encoding import encode
 from cnnviz.imaging.image_io import read_pil_image
 from cnnviz.imaging.pixels import to_pil_image
@@ -75,10 +75,12 @@ def test_standard_output_is_judged_as_the_png_it_is(run_cnnviz, cup, tmp_path):
 
 
 def test_a_file_that_is_to_survive_jpeg_does_it_itself_too(squeezenet, cup):
-    found = fool(squeezenet, read_pil_image(cup), Attack("iterative", 8 / 255), Reading(96, jpeg=70, format=".webp"))
+    found = fool(
+        squeezenet, read_pil_image(cup), Attack("iterative", 8 / 255), ImagePipeline(96, jpeg=70, format=".webp")
+    )
     assert found.success
-    for content in (encode(found.photo, "webp"), _jpeg(read_pil_image(encode(found.photo, "webp")), 70)):
-        seen = Reading(96).looked_at(read_pil_image(content))
+    for content in (encode(found.adversarial, "webp"), _jpeg(read_pil_image(encode(found.adversarial, "webp")), 70)):
+        seen = ImagePipeline(96).preprocess(read_pil_image(content))
         assert squeezenet.predict(seen, 1)[0][0][0] != found.before[0]
 
 
@@ -91,10 +93,10 @@ def _jpeg(photo, quality: int) -> bytes:
 def test_reading_is_what_the_file_holds():
     noise = to_pil_image(torch.rand(1, 3, 24, 32, generator=torch.Generator().manual_seed(0)))
     for suffix in FORMATS:
-        reading = Reading(24, format=suffix, jpeg=55 if suffix == ".jpg" else None)
-        written = read_pil_image(encode(noise, suffix, {"a": "recipe"}, reading.quality))
-        assert reading.file(noise).tobytes() == written.tobytes()
-        assert reading.is_lossless == (written.tobytes() == noise.tobytes())
+        pipeline = ImagePipeline(24, format=suffix, jpeg=55 if suffix == ".jpg" else None)
+        written = read_pil_image(encode(noise, suffix, {"a": "recipe"}, pipeline.quality))
+        assert pipeline.roundtrip(noise).tobytes() == written.tobytes()
+        assert pipeline.is_lossless == (written.tobytes() == noise.tobytes())
 
 
 def test_a_perturbation_laid_over_is_judged_by_its_file(run_cnnviz, cup, tmp_path):

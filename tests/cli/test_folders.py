@@ -269,9 +269,9 @@ def test_what_lies_outside_a_patch_does_not_matter_to_it(squeezenet, chelsea):
     """The guided gradient of an activation is zero beyond the window that is cut out."""
     from cnnviz.attribution.guided_backprop import rectified_gradient
     from cnnviz.features.maps import map_layer
-    from cnnviz.features.top_activations import channel_peaks
+    from cnnviz.features.top_activations import channel_maxima
 
-    peaks = channel_peaks(squeezenet, chelsea, "fire4")
+    peaks = channel_maxima(squeezenet, chelsea, "fire4")
     row, column = int(peaks.rows[0, 7]), int(peaks.columns[0, 7])
     gradient = rectified_gradient(squeezenet, chelsea, lambda maps: maps[0, 7, row, column], "guided", "fire4")[0]
     top, left, bottom, right = (max(side, 0) for side in map_layer(squeezenet, "fire4").field.window(row, column))

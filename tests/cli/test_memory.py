@@ -107,14 +107,14 @@ def test_a_perturbation_learned_from_a_shelf_is_that_of_the_tensor(squeezenet):
 
 def test_thumbnails_are_opened_as_they_are_drawn_and_let_go(tmp_path, monkeypatch):
     from cnnviz.features import thumbnails
-    from cnnviz.features.layout import scatter_places
+    from cnnviz.features.layout import scatter_layout
     from cnnviz.features.store import Entry, Store
     from cnnviz.figures.map_figure import map_sheet
-    from cnnviz.figures.map_page import Mark, map_page
+    from cnnviz.figures.map_page import MapPoint, map_page
 
     store, keys = Store(tmp_path / "store", 4, np.uint8), [f"{n:064x}" for n in range(150)]
-    notes = [thumbnails.thumbnail(Image.new("RGB", (20, 10), (n, 0, 0))) for n in range(150)]
-    store.add([Entry(key, np.zeros(4, np.uint8), note) for key, note in zip(keys, notes, strict=True)])
+    payloads = [thumbnails.thumbnail(Image.new("RGB", (20, 10), (n, 0, 0))) for n in range(150)]
+    store.add([Entry(key, np.zeros(4, np.uint8), payload) for key, payload in zip(keys, payloads, strict=True)])
     references, most = [], []
     opened = thumbnails.open_thumbnail
 
@@ -127,8 +127,8 @@ def test_thumbnails_are_opened_as_they_are_drawn_and_let_go(tmp_path, monkeypatc
     monkeypatch.setattr(thumbnails, "open_thumbnail", watched)
     thumbs = thumbnails.Thumbnails(store, keys)
     points = np.random.default_rng(0).normal(size=(150, 2))
-    map_sheet(thumbs, scatter_places(points))
-    map_page(thumbs, scatter_places(points), points, [Mark(key) for key in keys], {}, title="")
+    map_sheet(thumbs, scatter_layout(points))
+    map_page(thumbs, scatter_layout(points), points, [MapPoint(key) for key in keys], {}, title="")
     assert len(most) == 300
     assert max(most) <= 3
     assert [thumbs[n].getpixel((0, 0))[0] // 50 for n in (149, 3, 80)] == [149 // 50, 0, 80 // 50]

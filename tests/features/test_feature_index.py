@@ -15,18 +15,18 @@ import cnnviz
 from cnnviz.errors import ImageError
 from cnnviz.features.batching import Batches
 from cnnviz.features.feature_index import (
-    Framing,
-    Home,
-    features_aspect,
-    fill,
-    looks_aspect,
-    peaks_aspect,
+    FeatureStoreRoot,
+    Preprocessing,
+    build_index,
+    channel_maxima_feature,
+    pooled_feature,
     predictions,
+    thumbnail_feature,
 )
-from cnnviz.features.file_hashes import Contents
+from cnnviz.features.file_hashes import FileHashes
 from cnnviz.features.maps import map_layer
 from cnnviz.features.thumbnails import open_thumbnail, pixel_vector
-from cnnviz.features.top_activations import Peaks
+from cnnviz.features.top_activations import ChannelMaxima
 from cnnviz.imaging.image_io import read_pil_image
 from cnnviz.imaging.pixels import to_pixels
 from cnnviz.runtime.prefetch import prefetch
@@ -37,7 +37,7 @@ SIZE = 64
 @pytest.fixture(scope="module")
 def files(crops: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     paths = sorted(crops.rglob("*.png"))
-    keys = Contents(tmp_path_factory.mktemp("known")).keys(paths)
+    keys = FileHashes(tmp_path_factory.mktemp("known")).keys(paths)
     return {key: path for key, path in zip(keys, paths, strict=True) if key}
 
 
@@ -59,11 +59,11 @@ class Reader:
 
 
 def test_vectors_and_predictions_are_the_networks(squeezenet, files, tmp_path):
-    home = Home(tmp_path)
-    features, looks = features_aspect(squeezenet, None, home, Framing(SIZE)), looks_aspect(home, "white")
+    home = FeatureStoreRoot(tmp_path)
+    features, looks = pooled_feature(squeezenet, None, home, Preprocessing(SIZE)), thumbnail_feature(home, "white")
     steps = []
-    filling = fill(files, [features, looks], Reader(), steps.append, batch=5)
-    assert (filling.computed, filling.kept, filling.failed) == (len(files), 0, {})
+    stats = build_index(files, [features, looks], Reader(), steps.append, batch=5)
+    assert (stats.computed, stats.kept, stats.failed) == (len(files), 0, {})
     assert steps[-1].step == steps[-1].total == len(files)
     keys = list(files)
     pixels = torch.cat([to_pixels(read_pil_image(path), SIZE) for path in files.values()])
@@ -75,16 +75,16 @@ def test_vectors_and_predictions_are_the_networks(squeezenet, files, tmp_path):
     assert [p for _, p in guesses] == pytest.approx(top.values.tolist(), abs=1e-4)
     first = read_pil_image(files[keys[0]])
     np.testing.assert_array_equal(looks.store.vectors(keys[:1])[0], pixel_vector(first))
-    thumb = np.asarray(open_thumbnail(looks.store.notes(keys[:1])[0]), dtype=float)
+    thumb = np.asarray(open_thumbnail(looks.store.payloads(keys[:1])[0]), dtype=float)
     assert np.abs(thumb - np.asarray(first, dtype=float)).mean() < 8  # a JPEG of the same picture
 
 
 def test_peaks_are_kept_as_they_are_found(squeezenet, files, tmp_path):
     layer = map_layer(squeezenet, "fire5")
-    aspect = peaks_aspect(squeezenet, layer, Home(tmp_path), Framing(SIZE))
-    fill(files, [aspect], Reader())
+    feature = channel_maxima_feature(squeezenet, layer, FeatureStoreRoot(tmp_path), Preprocessing(SIZE))
+    build_index(files, [feature], Reader())
     key, path = next(iter(files.items()))
-    kept = Peaks.unpack(aspect.store.vectors([key]))
+    kept = ChannelMaxima.unpack(feature.store.vectors([key]))
     maps = squeezenet.features(to_pixels(read_pil_image(path), SIZE), ["fire5"])["fire5"][0]
     for channel in (0, 17, 255):
         assert kept.values[0, channel] == pytest.approx(float(maps[channel].max()), rel=1e-4, abs=1e-3)
@@ -94,58 +94,58 @@ def test_peaks_are_kept_as_they_are_found(squeezenet, files, tmp_path):
 
 def test_an_interrupted_run_goes_on_where_it_was(squeezenet, files, tmp_path):
     def run(reader: Reader):
-        home = Home(tmp_path)
-        aspects = [features_aspect(squeezenet, None, home, Framing(SIZE)), looks_aspect(home, "white")]
-        return aspects, fill(files, aspects, reader, batch=4)
+        home = FeatureStoreRoot(tmp_path)
+        features = [pooled_feature(squeezenet, None, home, Preprocessing(SIZE)), thumbnail_feature(home, "white")]
+        return features, build_index(files, features, reader, batch=4)
 
     with pytest.raises(KeyboardInterrupt):
         run(Reader(stop_after=13))
     second = Reader()
-    aspects, filling = run(second)
-    assert filling.kept == 12  # three whole batches; the thirteenth picture was read but not yet seen
-    assert len(second.read) == filling.computed == len(files) - 12
+    features, stats = run(second)
+    assert stats.kept == 12  # three whole batches; the thirteenth picture was read but not yet seen
+    assert len(second.read) == stats.computed == len(files) - 12
     third = Reader()
-    _, filling = run(third)
-    assert third.read == [] and filling.kept == len(files)
-    assert all(aspect.store.missing(files) == [] for aspect in aspects)
+    _, stats = run(third)
+    assert third.read == [] and stats.kept == len(files)
+    assert all(feature.store.missing(files) == [] for feature in features)
 
 
 def test_only_the_missing_aspect_is_computed(squeezenet, files, tmp_path, monkeypatch):
-    home = Home(tmp_path)
-    features, looks = features_aspect(squeezenet, None, home, Framing(SIZE)), looks_aspect(home, "white")
-    fill(files, [features], Reader())
+    home = FeatureStoreRoot(tmp_path)
+    features, looks = pooled_feature(squeezenet, None, home, Preprocessing(SIZE)), thumbnail_feature(home, "white")
+    build_index(files, [features], Reader())
     monkeypatch.setattr(type(squeezenet), "features", lambda *_: pytest.fail("the network was run for thumbnails"))
-    assert fill(files, [features, looks], Reader()).computed == len(files)
+    assert build_index(files, [features, looks], Reader()).computed == len(files)
 
 
 def test_broken_pictures_are_left_out_and_tried_again(squeezenet, files, tmp_path):
-    aspect = features_aspect(squeezenet, None, Home(tmp_path), Framing(SIZE))
+    feature = pooled_feature(squeezenet, None, FeatureStoreRoot(tmp_path), Preprocessing(SIZE))
     paths = list(files.values())
-    filling = fill(files, [aspect], Reader(broken=(paths[3], paths[9])))
-    assert {files[key] for key in filling.failed} == {paths[3], paths[9]}
-    assert filling.computed == len(files) - 2
+    stats = build_index(files, [feature], Reader(broken=(paths[3], paths[9])))
+    assert {files[key] for key in stats.failed} == {paths[3], paths[9]}
+    assert stats.computed == len(files) - 2
     again = Reader()
-    fill(files, [aspect], again)
+    build_index(files, [feature], again)
     assert sorted(again.read) == sorted([paths[3], paths[9]])
 
 
 def test_other_settings_have_other_stores(squeezenet, tmp_path):
-    home = Home(tmp_path)
+    home = FeatureStoreRoot(tmp_path)
     random = cnnviz.load_network("squeezenet1_1", weights="random", device="cpu")
     other = cnnviz.load_network("squeezenet1_1", weights="random", device="cpu", seed=1)
     stores = {
-        features_aspect(squeezenet, None, home, Framing(64)).store.folder,
-        features_aspect(squeezenet, None, home, Framing(65)).store.folder,
-        features_aspect(squeezenet, None, home, Framing(64, crop=True)).store.folder,
-        features_aspect(squeezenet, None, home, Framing(64, background="black")).store.folder,
-        features_aspect(squeezenet, "fire5", home, Framing(64)).store.folder,
-        features_aspect(squeezenet, None, home, Framing(64), half=True).store.folder,
-        features_aspect(random, None, home, Framing(64)).store.folder,
-        features_aspect(other, None, home, Framing(64), seed=1).store.folder,
+        pooled_feature(squeezenet, None, home, Preprocessing(64)).store.folder,
+        pooled_feature(squeezenet, None, home, Preprocessing(65)).store.folder,
+        pooled_feature(squeezenet, None, home, Preprocessing(64, crop=True)).store.folder,
+        pooled_feature(squeezenet, None, home, Preprocessing(64, background="black")).store.folder,
+        pooled_feature(squeezenet, "fire5", home, Preprocessing(64)).store.folder,
+        pooled_feature(squeezenet, None, home, Preprocessing(64), half=True).store.folder,
+        pooled_feature(random, None, home, Preprocessing(64)).store.folder,
+        pooled_feature(other, None, home, Preprocessing(64), seed=1).store.folder,
     }
     assert len(stores) == 8
-    by_alias = features_aspect(squeezenet, "fire9", home, Framing(64)).store.folder
-    assert by_alias == features_aspect(squeezenet, None, home, Framing(64)).store.folder
+    by_alias = pooled_feature(squeezenet, "fire9", home, Preprocessing(64)).store.folder
+    assert by_alias == pooled_feature(squeezenet, None, home, Preprocessing(64)).store.folder
 
 
 def test_batches_hold_pictures_of_one_size_and_few_wait():
@@ -187,12 +187,12 @@ def test_prefetch_keeps_order_and_bounds_what_waits():
 
 def test_what_a_damaged_index_takes_with_it_is_computed_again(files, tmp_path):
     """One entry is seen to be damaged; that all are lost shows only when it is written anew."""
-    looks = looks_aspect(Home(tmp_path), "white")
-    fill(files, [looks], Reader())
+    looks = thumbnail_feature(FeatureStoreRoot(tmp_path), "white")
+    build_index(files, [looks], Reader())
     looks.store.close()
     with contextlib.closing(sqlite3.connect(looks.store.folder / "index.sqlite")) as connection:
         connection.execute("UPDATE entries SET place = place + 1000 WHERE place = 0")
         connection.commit()
-    filling = fill(files, [looks], Reader())
+    stats = build_index(files, [looks], Reader())
     assert looks.store.missing(files) == []
-    assert (filling.computed, filling.kept, filling.failed) == (len(files), 0, {})
+    assert (stats.computed, stats.kept, stats.failed) == (len(files), 0, {})

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from cnnviz.features import file_hashes
-from cnnviz.features.file_hashes import Contents
+from cnnviz.features.file_hashes import FileHashes
 
 _LONG_AGO = time.time_ns() - 10**12
 
@@ -43,14 +43,14 @@ def _digest(path: Path) -> str:
 
 def test_keys_are_the_files_sha256_and_read_once(tmp_path: Path, files: list[Path], read: list[Path]):
     expected = [_digest(path) for path in files]
-    assert Contents(tmp_path).keys(files) == expected
+    assert FileHashes(tmp_path).keys(files) == expected
     assert len(read) == 3
-    assert Contents(tmp_path).keys(files) == expected
+    assert FileHashes(tmp_path).keys(files) == expected
     assert len(read) == 3
 
 
 def test_changed_files_are_noticed(tmp_path: Path, files: list[Path]):
-    known = Contents(tmp_path)
+    known = FileHashes(tmp_path)
     before = known.keys(files)
     files[0].write_bytes(b"longer than before")
     files[1].write_bytes(b"c.png")  # as long as before
@@ -61,7 +61,7 @@ def test_changed_files_are_noticed(tmp_path: Path, files: list[Path]):
 
 def test_a_file_changed_just_now_is_not_trusted(tmp_path: Path, files: list[Path]):
     """It may change again within the clock's grain: same size, same time, other content."""
-    known = Contents(tmp_path)
+    known = FileHashes(tmp_path)
     now = time.time_ns()
     files[0].write_bytes(b"one")
     os.utime(files[0], ns=(now, now))
@@ -75,17 +75,17 @@ def test_what_cannot_be_read_has_no_key(tmp_path: Path, files: list[Path]):
     if hasattr(os, "mkfifo"):
         os.mkfifo(tmp_path / "pipe.png")
     asked = [files[0], tmp_path / "none.png", tmp_path / "pipe.png", tmp_path]
-    assert Contents(tmp_path).keys(asked) == [_digest(files[0]), None, None, None]
+    assert FileHashes(tmp_path).keys(asked) == [_digest(files[0]), None, None, None]
 
 
 def test_names_that_are_no_unicode(tmp_path: Path):
     path = Path(os.fsdecode(os.fsencode(tmp_path) + b"/\xff\xfe.png"))
     path.write_bytes(b"picture")
-    assert Contents(tmp_path).keys([path]) == [_digest(path)]
+    assert FileHashes(tmp_path).keys([path]) == [_digest(path)]
 
 
 def test_deleted_files_are_noticed_below_their_folder_only(tmp_path: Path, files: list[Path]):
-    known = Contents(tmp_path)
+    known = FileHashes(tmp_path)
     other = tmp_path / "files2.png"
     other.write_bytes(b"elsewhere")
     known.keys([*files, other])
@@ -97,10 +97,10 @@ def test_deleted_files_are_noticed_below_their_folder_only(tmp_path: Path, files
 
 
 def test_a_damaged_table_is_replaced(tmp_path: Path, files: list[Path]):
-    Contents(tmp_path).keys(files)
+    FileHashes(tmp_path).keys(files)
     (tmp_path / "files.sqlite").write_text("damage " * 300)
     told: list[Path] = []
-    assert Contents(tmp_path, told.append).keys(files) == [_digest(path) for path in files]
+    assert FileHashes(tmp_path, told.append).keys(files) == [_digest(path) for path in files]
     assert told == [tmp_path / "files.sqlite"]
 
 
@@ -108,10 +108,10 @@ def test_a_damaged_table_is_replaced(tmp_path: Path, files: list[Path]):
     "change", ["size = 'x'", "modified = NULL", "hashed = 'later'", "key = NULL", "key = '../a'", "key = x'ff'"]
 )
 def test_what_was_tampered_with_is_worked_out_again(tmp_path: Path, files: list[Path], change: str):
-    store = Contents(tmp_path / "store")
+    store = FileHashes(tmp_path / "store")
     keys = store.keys(files)
     store.close()
     with contextlib.closing(sqlite3.connect(tmp_path / "store" / "files.sqlite")) as connection:
         connection.execute(f"UPDATE files SET {change}")
         connection.commit()
-    assert Contents(tmp_path / "store").keys(files) == keys
+    assert FileHashes(tmp_path / "store").keys(files) == keys

@@ -8,7 +8,7 @@ import pytest
 import cnnviz
 from cnnviz.errors import UsageError
 from cnnviz.features import projection
-from cnnviz.features.array_cache import remembered
+from cnnviz.features.array_cache import cached_arrays
 
 
 @pytest.fixture(scope="module")
@@ -95,13 +95,13 @@ def test_projections_are_remembered_unless_damaged(tmp_path):
         return {"points": np.arange(6, dtype=np.float32).reshape(3, 2), "remark": np.array("a remark, σ = 2")}
 
     path = tmp_path / "folder" / "map.npz"
-    first, second = remembered(path, compute), remembered(path, compute)
+    first, second = cached_arrays(path, compute), cached_arrays(path, compute)
     assert len(made) == 1
     np.testing.assert_array_equal(first["points"], second["points"])
     assert str(second["remark"]) == "a remark, σ = 2"
     content = bytearray(path.read_bytes())
     content[-20] ^= 1
     path.write_bytes(content)
-    remembered(path, compute)
+    cached_arrays(path, compute)
     assert len(made) == 2
     assert [file.name for file in path.parent.iterdir()] == ["map.npz"]

@@ -32,7 +32,7 @@ def entry(number: int) -> Entry:
 def assert_sound(store: Store, numbers: list[int]) -> None:
     keys = [f"key{n}" for n in numbers]
     np.testing.assert_array_equal(store.vectors(keys), np.stack([vector(n) for n in numbers]))
-    assert store.notes(keys) == [f"note {n}".encode() for n in numbers]
+    assert store.payloads(keys) == [f"note {n}".encode() for n in numbers]
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""Strongest positions: found where they are, kept over any number of pictures, and caused by the patch shown."""
+"""TopActivations positions: found where they are, kept over any number of pictures, and caused by the patch shown."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ import cnnviz
 from cnnviz.errors import UsageError
 from cnnviz.features.maps import map_layer
 from cnnviz.features.patch import cut_patch, patch_window
-from cnnviz.features.top_activations import Peaks, Strongest, channel_peaks
+from cnnviz.features.top_activations import ChannelMaxima, TopActivations, channel_maxima
 from cnnviz.network.geometry import ReceptiveField
 from cnnviz.network.network import Network
 from cnnviz.network.spec import InputSpec
@@ -28,7 +28,7 @@ def tiny(*layers: nn.Module, dtype: torch.dtype = torch.float64) -> Network:
 
 
 def test_peaks_are_the_largest_values_and_where_they_stand(squeezenet, chelsea):
-    peaks = channel_peaks(squeezenet, chelsea, "fire5")
+    peaks = channel_maxima(squeezenet, chelsea, "fire5")
     maps = squeezenet.features(chelsea, ["fire5"])["fire5"][0].numpy()
     assert peaks.values.shape == (1, 256)
     for channel in range(0, 256, 31):
@@ -38,8 +38,8 @@ def test_peaks_are_the_largest_values_and_where_they_stand(squeezenet, chelsea):
 
 
 def test_packing_loses_nothing():
-    peaks = Peaks(*(np.arange(12).reshape(3, 4).astype(kind) * 7 for kind in (np.float32, np.int32, np.int32)))
-    again = Peaks.unpack(peaks.packed())
+    peaks = ChannelMaxima(*(np.arange(12).reshape(3, 4).astype(kind) * 7 for kind in (np.float32, np.int32, np.int32)))
+    again = ChannelMaxima.unpack(peaks.packed())
     for name in ("values", "rows", "columns"):
         np.testing.assert_array_equal(getattr(again, name), getattr(peaks, name))
 
@@ -49,10 +49,10 @@ def test_streaming_finds_what_sorting_all_would():
     values = rng.normal(size=(200, 5)).astype(np.float32)
     rows = rng.integers(0, 9, (200, 5)).astype(np.int32)
     names = [f"picture {n}" for n in range(200)]
-    strongest = Strongest([4, 1], top=7)
+    strongest = TopActivations([4, 1], top=7)
     for start in range(0, 200, 13):
         part = slice(start, start + 13)
-        strongest.offer(names[part], Peaks(values[part], rows[part], rows[part]))
+        strongest.offer(names[part], ChannelMaxima(values[part], rows[part], rows[part]))
     for channel in (1, 4):
         order = np.argsort(-values[:, channel])[:7]
         assert [found.picture for found in strongest[channel]] == [names[n] for n in order]
@@ -64,9 +64,9 @@ def test_channels_that_few_pictures_excite_come_first():
     values = np.ones((50, 3), dtype=np.float32)
     values[:, 1] = np.linspace(0, 100, 50)  # everything excites it somewhat
     values[7, 2] = 2.0  # one picture alone
-    strongest = Strongest([0, 1, 2], top=3)
+    strongest = TopActivations([0, 1, 2], top=3)
     zeros = np.zeros((50, 3), dtype=np.int32)
-    strongest.offer([str(n) for n in range(50)], Peaks(values, zeros, zeros))
+    strongest.offer([str(n) for n in range(50)], ChannelMaxima(values, zeros, zeros))
     assert strongest.most_selective(3) == [2, 1, 0]
 
 
@@ -98,7 +98,7 @@ def test_a_patch_alone_makes_its_activation(squeezenet, samples, layer):
     pixels = cnnviz.read_image(samples / "astronaut.png", size=320)
     field = map_layer(squeezenet, layer).field
     assert field is not None
-    peaks = channel_peaks(squeezenet, pixels, layer)
+    peaks = channel_maxima(squeezenet, pixels, layer)
     checked = 0
     for channel in range(peaks.values.shape[1]):
         place = (int(peaks.rows[0, channel]), int(peaks.columns[0, channel]))

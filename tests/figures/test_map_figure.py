@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from PIL import Image
 
-from cnnviz.features.layout import Places
+from cnnviz.features.layout import GridLayout
 from cnnviz.figures.class_colors import class_colors
 from cnnviz.figures.map_figure import map_sheet
 
@@ -23,7 +23,7 @@ def test_colors_are_distinct_and_ordered_by_frequency():
 
 def test_sheet_shows_each_thumbnail_in_its_cell_and_frame():
     thumbs = [Image.new("RGB", (40, 40), color) for color in ("red", "lime", "blue")]
-    places = Places(np.array([[0, 0], [2, 0], [1, 1]]), 3, 2)
+    places = GridLayout(np.array([[0, 0], [2, 0], [1, 1]]), 3, 2)
     sheet = map_sheet(thumbs, places, ["#ff00ff", "#00ffff", "#ffff00"], legend={"a": "#ff00ff"}, title="three")
     pixels = np.asarray(sheet).reshape(-1, 3)
     for color in ([255, 0, 0], [0, 255, 0], [0, 0, 255], [255, 0, 255], [0, 255, 255], [255, 255, 0]):

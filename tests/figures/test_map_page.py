@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from cnnviz.features.layout import scatter_places
-from cnnviz.figures.map_page import Mark, map_page
+from cnnviz.features.layout import scatter_layout
+from cnnviz.figures.map_page import MapPoint, map_page
 
 NAMES = ["plain.png", "</script><script>document.title='gone'</script>.png", "ünï & <b>bold</b> \u2028 .png", "d/e.png"]
 COLORS = {"cats": "#0072b2", "cups": "#d55e00"}
@@ -25,8 +25,8 @@ def html() -> str:
     colors = ["red", "lime", "blue", "black"]
     thumbs = [Image.new("RGB", shape, color) for shape, color in zip(shapes, colors, strict=True)]
     kinds = ["cats", "cups", "cats", ""]
-    marks = [Mark(name, kind, f"remark {n}") for n, (name, kind) in enumerate(zip(NAMES, kinds, strict=True))]
-    return map_page(thumbs, scatter_places(POINTS), POINTS, marks, COLORS, title="A <map> & more")
+    marks = [MapPoint(name, kind, f"remark {n}") for n, (name, kind) in enumerate(zip(NAMES, kinds, strict=True))]
+    return map_page(thumbs, scatter_layout(POINTS), POINTS, marks, COLORS, title="A <map> & more")
 
 
 def data_of(html: str) -> dict:

@@ -13,7 +13,7 @@ from cnnviz.errors import UsageError
 from cnnviz.features.activations import activation_grid
 from cnnviz.features.embeddings import embed_images
 from cnnviz.features.maps import map_layer
-from cnnviz.features.top_activations import channel_peaks
+from cnnviz.features.top_activations import channel_maxima
 from cnnviz.network.default_layers import last_spatial_layer
 from cnnviz.network.network import Network
 from cnnviz.network.spec import InputSpec
@@ -104,7 +104,7 @@ def test_the_table_and_the_commands_work_see_channels_as_channels(network):
     x = pixels()
     hooked = outputs(network, x)["one.act"].permute(0, 3, 1, 2)
     assert activation_grid(network, x[:1], "one.act").maps.shape == (12, 8, 12)
-    peaks = channel_peaks(network, x, "one.act")
+    peaks = channel_maxima(network, x, "one.act")
     assert peaks.values.shape == (2, 12)
     assert hooked[1, 7, peaks.rows[1, 7], peaks.columns[1, 7]] == hooked[1, 7].max()
     assert map_layer(network, "one.act").channels == 12
@@ -191,7 +191,7 @@ def test_tokens_and_vectors_are_no_maps_and_the_nearest_map_is_named():
         for ask, arguments in {
             cnnviz.grad_cam: (x, 1),
             activation_grid: (x[:1], layer),
-            channel_peaks: (x, layer),
+            channel_maxima: (x, layer),
             map_layer: (layer,),
             make_score: (Channels(layer, (0, 1)),),
             plan_tiles: ([layer], (64, 64)),
