@@ -52,6 +52,9 @@ class Mapping:
         """Describe all pictures, lay them out, and draw."""
         from cnnviz.features.embeddings import feature_layer
         from cnnviz.features.feature_index import predictions
+        from cnnviz.features.thumbnails import Thumbnails
+        from cnnviz.figures.class_colors import limited_classes
+        from cnnviz.figures.embedding import EmbeddingFigure
 
         place = home(store)
         layer = self.layer or feature_layer(network)
@@ -64,8 +67,18 @@ class Mapping:
         title = f"{len(found.sources):,} pictures by {network.name} {common_name(network, layer)}; {projection.remark}"
         if len(shown) < len(found.sources):
             title += f" ({len(shown):,} of them shown)"
-        chart = _Chart(found, looks, projection, shown, places, kinds, guesses, title)
-        table = chart.table()
+        names, colors = limited_classes(kinds)
+        figure = EmbeddingFigure(
+            Thumbnails(looks.store, [found.keys[n] for n in shown]),
+            places,
+            projection.points[shown],
+            [found.sources[n].display for n in shown],
+            [names[n] for n in shown] if names else [],
+            [f"network says {guesses[n][0]}, {percent(guesses[n][1])}" for n in shown],
+            colors,
+            title,
+        )
+        table = _table(found, projection, names, guesses)
         return Result(
             facts={
                 "layer": layer,
@@ -75,9 +88,9 @@ class Mapping:
                 "computed": found.stats.computed,
                 "agreement": _agreement(features, looks, found.keys, kinds) if kinds else None,
             },
-            image=chart.sheet(),
+            image=figure.image(),
             companions={
-                ".html": chart.page().encode(errors="backslashreplace"),
+                ".html": figure.page().encode(errors="backslashreplace"),
                 coordinates_suffix(parquet): _parquet(table) if parquet else _csv(table),
             },
         )
@@ -127,65 +140,19 @@ class Mapping:
         return []
 
 
-@dataclass
-class _Chart:
-    """Everything a map shows, to be drawn as a picture, a page or a table."""
-
-    found: Survey
-    looks: StoredFeature
-    projection: Projection
-    shown: list[int]
-    places: GridLayout
-    kinds: list[str]
-    guesses: list[tuple[str, float]]
-    title: str
-
-    def __post_init__(self) -> None:
-        from cnnviz.features.thumbnails import Thumbnails
-        from cnnviz.figures.class_colors import OTHER, class_colors
-
-        self.thumbnails = Thumbnails(self.looks.store, [self.found.keys[n] for n in self.shown])
-        self.legend = class_colors(self.kinds)
-        rest = len(set(self.kinds)) - len(self.legend)
-        if rest > 0:
-            other = f"{rest} other classes"
-            self.kinds = [kind if kind in self.legend else other for kind in self.kinds]
-            self.legend[other] = OTHER
-
-    def sheet(self) -> Any:
-        from cnnviz.figures.map_figure import map_sheet
-
-        colors = [self.legend[self.kinds[n]] for n in self.shown] if self.kinds else None
-        return map_sheet(self.thumbnails, self.places, colors, legend=self.legend, title=self.title)
-
-    def page(self) -> str:
-        from cnnviz.figures.map_page import MapPoint, map_page
-
-        marks = []
-        for n in self.shown:
-            label, probability = self.guesses[n]
-            kind = self.kinds[n] if self.kinds else ""
-            marks.append(MapPoint(self.found.sources[n].display, kind, f"network says {label}, {percent(probability)}"))
-        return map_page(
-            self.thumbnails,
-            self.places,
-            self.projection.points[self.shown],
-            marks,
-            self.legend,
-            title=self.title,
-        )
-
-    def table(self) -> dict[str, list[Any]]:
-        """All pictures, shown or not, column by column."""
-        points = self.projection.points.tolist()
-        return {
-            "file": [source.display for source in self.found.sources],
-            "x": [round(x, 6) for x, _ in points],
-            "y": [round(y, 6) for _, y in points],
-            "class": self.kinds or [""] * len(points),
-            "predicted": [label for label, _ in self.guesses],
-            "probability": [round(p, 6) for _, p in self.guesses],
-        }
+def _table(
+    found: Survey, projection: Projection, kinds: Sequence[str], guesses: Sequence[tuple[str, float]]
+) -> dict[str, list[Any]]:
+    """All images, shown or not, column by column."""
+    points = projection.points.tolist()
+    return {
+        "file": [source.display for source in found.sources],
+        "x": [round(x, 6) for x, _ in points],
+        "y": [round(y, 6) for _, y in points],
+        "class": list(kinds) or [""] * len(points),
+        "predicted": [label for label, _ in guesses],
+        "probability": [round(p, 6) for _, p in guesses],
+    }
 
 
 def _agreement(

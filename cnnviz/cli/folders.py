@@ -103,7 +103,7 @@ def _register_patches(app: typer.Typer) -> None:
         chosen = channel_list(channels) if channels else None
 
         def make(net: Network, album: Album) -> Result:
-            return patching.patch_sheet(net, album, layer or middle_layer(net), chosen, top, guided, store, run.seed)
+            return patching.top_patches(net, album, layer or middle_layer(net), chosen, top, guided, store, run.seed)
 
         FolderJob("features", network, input, run, output)(make)
 

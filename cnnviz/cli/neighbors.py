@@ -15,7 +15,6 @@ from cnnviz.cli.job import Picture, Result, read_picture
 from cnnviz.cli.options import StoreOptions
 from cnnviz.cli.survey import FeatureSpec, framing, home, survey
 from cnnviz.errors import ImageError
-from cnnviz.figures.captions import three_digits
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -90,26 +89,16 @@ class Neighborhood:
         return [pair for pair in ranked if not _same_file(pair[0], source)][:k]
 
     def _draw(self, network: Network, picture: Picture, near: dict[str, Ranked], metric: str) -> Image:
-        from cnnviz.imaging.grid import grid
+        from cnnviz.figures.neighbors import Neighbor, neighbor_sheet
 
-        tiles, captions = [], []
-        for ranked in near.values():
-            tiles.append(picture.photo)
-            captions.append(picture.source.name)
-            for source, distance in ranked:
-                tiles.append(read_picture(source, network, self.album.options).photo)
-                captions.append(f"{three_digits(round(distance, 3))}  {source.name}")
+        def neighbor(source: Source, distance: float) -> Neighbor:
+            return Neighbor(read_picture(source, network, self.album.options).photo, source.name, distance)
+
         name = {"l2": "L2 distance", "cosine": "cosine distance"}[metric]
         layer = common_name(network, self.layer)
         title = f"{picture.source.name}: nearest of {len(self.sources):,} by {network.name} {layer} ({name})"
-        return grid(
-            tiles,
-            len(near["features"]) + 1,
-            captions,
-            row_labels=["features", "pixels"],
-            title=f"{title}, and by their 32×32 pixels",
-            tile=144,
-        )
+        spaces = {space: [neighbor(*pair) for pair in ranked] for space, ranked in near.items()}
+        return neighbor_sheet(picture.photo, picture.source.name, spaces, f"{title}, and by their 32×32 pixels")
 
 
 def _same_file(one: Source, other: Source) -> bool:

@@ -11,7 +11,6 @@ from cnnviz.cli.inputs import Source
 from cnnviz.cli.job import Picture, Result, read_picture
 from cnnviz.cli.options import StoreOptions
 from cnnviz.cli.survey import FeatureSpec, survey
-from cnnviz.figures.captions import three_digits
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -24,7 +23,6 @@ if TYPE_CHECKING:
 
 _AT_ONCE = 4_096  # pictures whose peaks are in memory together
 _ROWS = 6  # channels shown if none are named
-_SIDE = 144  # pixels, of a patch on the sheet
 _PERCENTILE = 99.5  # of a gradient's magnitudes, at which its colours are full
 
 
@@ -39,7 +37,7 @@ class Patch:
     guided: Image | None
 
 
-def patch_sheet(
+def top_patches(
     network: Network,
     album: Album,
     layer: str,
@@ -52,6 +50,7 @@ def patch_sheet(
     """Find and draw the patches; ``channels`` None takes those that few pictures excite most."""
     from cnnviz.features.maps import map_layer
     from cnnviz.features.top_activations import check_channels
+    from cnnviz.figures.patches import PatchTile, patch_sheet
 
     maps = map_layer(network, layer)
     check_channels(channels or [], maps.channels, layer)
@@ -63,9 +62,13 @@ def patch_sheet(
         channel: [cutter.cut(channel, place, sources[place.picture]) for place in strongest[channel]]
         for channel in channels or strongest.most_selective(_ROWS)
     }
+    tiles = {
+        channel: [PatchTile(patch.image, patch.place.value, patch.guided) for patch in row]
+        for channel, row in rows.items()
+    }
     return Result(
         facts={"layer": layer, "pictures": len(found.sources), "channels": _facts(rows)},
-        image=_sheet(rows, _title(network, layer, maps)),
+        image=patch_sheet(tiles, _title(network, layer, maps)),
         target=layer,
     )
 
@@ -92,14 +95,15 @@ class _Cutter:
 
     def cut(self, channel: int, place: Activation, source: Source) -> Patch:
         from cnnviz.features.patch import cut_patch, patch_window
+        from cnnviz.figures.patches import PATCH_SIDE
 
         picture = read_picture(source, self.network, self.album.options)
         height, width = picture.pixels.shape[2:]
         window = patch_window(self.layer.field, place.row, place.column, (height, width))
-        image = cut_patch(picture.photo, (height, width), window, _SIDE)
+        image = cut_patch(picture.photo, (height, width), window, PATCH_SIDE)
         gradient = None
         if self.guided:
-            gradient = cut_patch(self._gradient(picture, channel, place, window), (height, width), window, _SIDE)
+            gradient = cut_patch(self._gradient(picture, channel, place, window), (height, width), window, PATCH_SIDE)
         return Patch(place, source, window, image, gradient)
 
     def _gradient(self, picture: Picture, channel: int, place: Activation, window: Box) -> Image:
@@ -139,27 +143,3 @@ def _title(network: Network, layer: str, maps: MapLayer) -> str:
     field = maps.field
     sees = f"each sees {field.size[0]}×{field.size[1]} pixels" if field else "each sees the whole picture"
     return f"{network.name} {layer}: what excites a channel most; {sees}"
-
-
-def _sheet(rows: dict[int, list[Patch]], title: str) -> Image:
-    """One row for each channel, and under it, as in Springenberg et al.'s figures, one of gradients if there are."""
-    from PIL import Image
-
-    from cnnviz.imaging.grid import grid
-
-    columns = max(len(row) for row in rows.values())
-    blank = Image.new("RGB", (_SIDE, _SIDE), "white")
-    tiles: list[Image.Image] = []
-    captions: list[str] = []
-    labels: list[str] = []
-    for channel, row in rows.items():
-        empty = columns - len(row)
-        tiles += [*(patch.image for patch in row), *[blank] * empty]
-        captions += [*(three_digits(patch.place.value) for patch in row), *[""] * empty]
-        labels.append(f"channel {channel}")
-        gradients = [patch.guided for patch in row if patch.guided is not None]
-        if gradients:
-            tiles += [*gradients, *[blank] * empty]
-            captions += [""] * columns
-            labels.append("guided")
-    return grid(tiles, columns, captions, row_labels=labels, title=title, tile=_SIDE)
