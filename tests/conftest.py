@@ -48,9 +48,11 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Whatever asks for a browser is slow by nature."""
+    """Tests that use a browser are marked so, and those marked browser, packaging or ray are slow by nature."""
     for item in items:
         if "browser" in getattr(item, "fixturenames", ()):
+            item.add_marker(pytest.mark.browser)
+        if any(item.get_closest_marker(name) for name in ("browser", "packaging", "ray")):
             item.add_marker(pytest.mark.slow)
 
 

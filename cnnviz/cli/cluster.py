@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from cnnviz.cli.options import EngineOptions
     from cnnviz.network.network import Network
     from cnnviz.network.spec import WeightsInfo
-    from cnnviz.runtime.executors.ray import Cluster, WorkerResources, Workers
+    from cnnviz.runtime.executors.ray import Cluster, RayExecutor, WorkerResources
     from cnnviz.runtime.executors.task_result import TaskResults
 
 _HANDED_ON = ("CNNVIZ_OFFLINE", "TORCH_HOME", "OMP_NUM_THREADS")
@@ -136,7 +136,7 @@ class _Desk:
 class _RayEngine:
     """Workers as an engine of items."""
 
-    workers: Workers[Card, Sequence[Item], list[Made | Failure]]
+    workers: RayExecutor[Card, Sequence[Item], list[Made | Failure]]
 
     def run(self, tasks: Sequence[Sequence[Item]], *, ordered: bool = True) -> TaskResults[Sequence[Item], list[Done]]:
         from cnnviz.runtime.executors.ray import WorkerLostError
@@ -180,9 +180,9 @@ def hired(
     count: int,
     setup: Callable[[int], Callable[[], tuple[Any, Any]]],
     pack: Callable[[Any], Any],
-) -> Iterator[Workers]:
+) -> Iterator[RayExecutor]:
     """At most ``count`` workers of a cluster, not yet started; ``setup`` is told how many threads each is to use."""
-    from cnnviz.runtime.executors.ray import Cluster, Workers
+    from cnnviz.runtime.executors.ray import Cluster, RayExecutor
 
     threads = _threads()
     with ExitStack() as stack:
@@ -190,8 +190,8 @@ def hired(
         cluster = Cluster.connect(options.ray_address, (options.jobs or os.cpu_count() or 1) * threads)
         stack.callback(cluster.close)
         share = _share(device, cluster, threads)
-        most = options.jobs or (cluster.gpus if share.gpus else max(1, cluster.processors // share.processors))
-        workers: Workers = Workers(setup(threads), min(count, most), share, pack, console.warn)
+        most = options.jobs or (cluster.gpus if share.gpus else max(1, cluster.cpus // share.cpus))
+        workers: RayExecutor = RayExecutor(setup(threads), min(count, most), share, pack, console.warn)
         stack.callback(workers.stop)
         yield workers
 

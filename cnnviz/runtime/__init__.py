@@ -1,1 +1,1 @@
-"""Where and how a job runs: device and precision, seeds, and reporting progress."""
+"""How and where code runs: device, precision, memory, seeds, progress, cancellation, files, and executors."""

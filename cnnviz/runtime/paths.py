@@ -1,7 +1,7 @@
-"""Files and folders that a user names: what they are, asked and read so that nothing can surprise.
+"""Checks and reads files and folders that a user names, without unexpected errors or endless waits.
 
-``Path.is_file`` and its like raise where a name is too long or a folder may not be looked into; opening a pipe waits
-for a writer, and devices never end.
+``Path.is_file`` and the like raise where a name is too long or a folder is not readable; opening a pipe waits for a
+writer, and reading a device may never end.
 """
 
 from __future__ import annotations
@@ -11,45 +11,44 @@ import stat
 from pathlib import Path
 from typing import BinaryIO
 
-_OPEN_ALREADY = ("/dev/fd/", "/proc/self/fd/", "/dev/stdin", "/dev/fd")
-
+_OPEN_PIPES = ("/dev/fd/", "/proc/self/fd/", "/dev/stdin", "/dev/fd")
 
 _read: dict[str, bytes] = {}
-"""What came through pipes, by their names: a second look at one would find nothing."""
+"""Contents of the pipes read so far, by name: each can be read only once."""
 
 
 class UnreadableFileError(Exception):
-    """A file cannot be read; the message goes on from its name: ``is a folder``."""
+    """A file cannot be read; the message continues a sentence that begins with its name: ``is a folder``."""
 
 
 def is_folder(path: str | Path) -> bool:
-    """Whether there is such a folder; False where that cannot be found out."""
+    """Whether ``path`` is a folder; False where that cannot be determined."""
     return os.path.isdir(path)  # noqa: PTH112
 
 
 def is_file(path: str | Path) -> bool:
-    """Whether there is such a file, no pipe or device; False where that cannot be found out."""
+    """Whether ``path`` is a regular file; False where that cannot be determined."""
     return os.path.isfile(path)  # noqa: PTH113
 
 
 def path_exists(path: str | Path) -> bool:
-    """Whether anything goes by this name; False where that cannot be found out."""
+    """Whether ``path`` exists; False where that cannot be determined."""
     return os.path.exists(path)  # noqa: PTH110
 
 
 def is_open_pipe(path: str | Path) -> bool:
-    """Whether a path is a pipe that the shell has opened for this process: ``<(...)``, or /dev/stdin behind ``|``."""
+    """Whether ``path`` is a pipe that the shell has opened for this process: ``<(...)``, or /dev/stdin after ``|``."""
     try:
         mode = os.stat(path).st_mode  # noqa: PTH116
     except (OSError, ValueError):
         return False
-    return os.fspath(path).startswith(_OPEN_ALREADY) and (stat.S_ISFIFO(mode) or stat.S_ISSOCK(mode))
+    return os.fspath(path).startswith(_OPEN_PIPES) and (stat.S_ISFIFO(mode) or stat.S_ISSOCK(mode))
 
 
 def read_file(path: str | Path, most: int) -> bytes:
-    """All of a file, or of a pipe that the shell has opened; at most ``most`` bytes.
+    """The content of a file, or of a pipe that the shell has opened; at most ``most`` bytes.
 
-    Raises UnreadableFileError for anything else, before it is opened.
+    Raises UnreadableFileError for anything larger, and for anything else, which is not even opened.
     """
     try:
         mode = os.stat(path).st_mode  # noqa: PTH116
@@ -72,14 +71,14 @@ def read_file(path: str | Path, most: int) -> bytes:
 
 
 def read_stream(stream: BinaryIO, most: int) -> bytes:
-    """All that comes from a stream; UnreadableFileError beyond ``most`` bytes."""
+    """The rest of a stream; UnreadableFileError if it is longer than ``most`` bytes."""
     content = stream.read(most + 1)
     if len(content) > most:
         raise UnreadableFileError(f"is larger than {most >> 20:,} MiB")
     return content
 
 
-_MARKS = {
+_BYTE_ORDER_MARKS = {
     b"\xef\xbb\xbf": "utf-8-sig",
     b"\xff\xfe\0\0": "utf-32",
     b"\0\0\xfe\xff": "utf-32",
@@ -89,8 +88,8 @@ _MARKS = {
 
 
 def detect_encoding(content: bytes) -> str | None:
-    """The encoding that a text begins by declaring, or that its zeros give away; None for text without either."""
-    for mark, name in sorted(_MARKS.items(), key=lambda pair: -len(pair[0])):
+    """The Unicode encoding of a text by its byte order mark or its zero bytes; None if it has neither."""
+    for mark, name in sorted(_BYTE_ORDER_MARKS.items(), key=lambda pair: -len(pair[0])):
         if content.startswith(mark):
             return name
     start = content[:64]

@@ -1,4 +1,4 @@
-"""Reading ahead: the next pictures are decoded, and copied to the GPU, while the network works on these."""
+"""Prefetching: the next images are decoded, and copied to the GPU, while the network works on the current ones."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ Value = TypeVar("Value")
 def prefetch(
     function: Callable[[Item], Value], items: Iterable[Item], workers: int = 2, ahead: int = 16
 ) -> Iterator[tuple[Item, Callable[[], Value]]]:
-    """Each item, in order, with what gives ``function(item)``, or raises what it raised; worked out in threads.
+    """Each item, in order, with a function that returns (or raises) the result of ``function(item)``.
 
-    At most ``ahead`` results wait at any time, so that memory does not grow with the number of items. Decoding
-    releases Python's lock, so threads serve.
+    Results are computed in threads, at most ``ahead`` of them in advance, so that memory does not grow with the number
+    of items.
     """
     remaining = iter(items)
     with ThreadPoolExecutor(workers, thread_name_prefix="prefetch") as pool:
@@ -40,9 +40,9 @@ def prefetch(
 
 
 def copied_ahead(batches: Iterable[tuple[Item, Tensor]], device: torch.device) -> Iterator[tuple[Item, Tensor]]:
-    """Each item with its pixels on ``device``; on CUDA the next batch is copied while this one is in use.
+    """Each item with its pixels on ``device``; on CUDA the next batch is copied while the current one is in use.
 
-    The copy goes through pinned memory in a stream of its own, so that neither Python nor the network waits for it.
+    Copies go through pinned memory in their own CUDA stream, so that neither Python nor the network waits for them.
     """
     import torch
 
@@ -58,8 +58,8 @@ def copied_ahead(batches: Iterable[tuple[Item, Tensor]], device: torch.device) -
 
     def arrived(pixels: Tensor, copied: torch.cuda.Event) -> Tensor:
         computing = torch.cuda.current_stream(device)
-        computing.wait_event(copied)  # in the GPU's own order of work
-        pixels.record_stream(computing)  # its memory is not given away before the work that reads it is done
+        computing.wait_event(copied)  # orders the work on the GPU, without waiting here
+        pixels.record_stream(computing)  # its memory is not reused before that work is done
         return pixels
 
     waiting: deque[tuple[Item, tuple[Tensor, torch.cuda.Event]]] = deque()

@@ -1,4 +1,4 @@
-"""How a long job reports: one callback, on which progress bars, previews and tests hang alike."""
+"""Progress of a long computation: one callback for progress bars, previews and tests."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ if TYPE_CHECKING:
 
 
 class LazyFloats(Mapping[str, float]):
-    """Named figures that become numbers when they are read.
+    """Named numbers that are read from their tensors on access.
 
-    A figure may still be on its way on a GPU; who reads it waits, and who does not, does not.
+    A value may still be being computed on a GPU; only reading it waits.
     """
 
     def __init__(self, values: Mapping[str, Tensor | float]) -> None:
@@ -31,10 +31,10 @@ class LazyFloats(Mapping[str, float]):
 
 @dataclass(frozen=True)
 class Step:
-    """One step of a long job.
+    """One step of a long computation.
 
-    ``step`` counts from 1 to ``total``; ``terms`` names the parts of the loss, if there is one; ``image()`` gives
-    the pixels so far (1, 3, H, W) in [0, 1] and costs nothing unless called; None where there is no picture yet.
+    ``step`` counts from 1 to ``total``; ``terms`` are the named terms of the loss, if there is one; ``image()``
+    returns the current pixels (1, 3, H, W) in [0, 1], computed when called; None where there is no image yet.
     """
 
     step: int
@@ -44,4 +44,4 @@ class Step:
 
 
 OnStep = Callable[[Step], None]
-"""What a long job calls after every step."""
+"""Called after every step."""

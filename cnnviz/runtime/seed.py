@@ -1,4 +1,4 @@
-"""One place that makes a run repeatable."""
+"""Seeding of all random number generators."""
 
 from __future__ import annotations
 

@@ -13,7 +13,7 @@ import pytest
 
 import cnnviz
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.packaging
 ROOT = Path(__file__).parents[2]
 KINDS = {".py", ".typed", ".html", ".css", ".js", ".json", ".txt", ".safetensors", ".jpg"}
 """Of files a package is made of; a new kind is added here on purpose."""

@@ -1,67 +1,67 @@
-"""The engine of a Ray cluster: workers that each hold what they need, and take one task after another.
+"""Runs tasks on the workers of a Ray cluster, each of which loads what it needs once.
 
-A worker that dies (killed, out of memory, its machine gone) is replaced, and what it had in hand goes to another.
+A worker that dies (killed, out of memory, its machine lost) is replaced, and its tasks go to other workers.
 """
 
 from __future__ import annotations
 
+import itertools
 import os
 import signal
 import socket
 import threading
 import traceback
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Generic, TypeVar
 
 from cnnviz.errors import CnnvizError, UsageError
 from cnnviz.runtime.executors.task_result import Task, TaskResult, TaskResults, Value
 
-Card = TypeVar("Card")
+Info = TypeVar("Info")
 
-Setup = Callable[[], tuple[Card, Callable[[Any], Value]]]
-"""Called once in every worker: gives a card that says what the worker is, and what does a task. It travels pickled."""
+Setup = Callable[[], tuple[Info, Callable[[Any], Value]]]
+"""Called once in every worker, to which it is sent pickled: returns what the driver wants to know of the worker, and
+the function that does a task."""
 
-_ATTEMPTS = 3
-_WAKE_UP = 1.0  # seconds between looks at whether anything has happened
-_STORE = 256 << 20  # bytes; what is in flight, no more
-_WAIT_NOTICE = 30  # looks in vain before saying what is waited for
+_MAX_ATTEMPTS = 3
+_POLL_SECONDS = 1.0
+_WAIT_NOTICE = 30  # seconds after which a message says what is waited for
+_OBJECT_STORE = 256 << 20  # bytes, for the few tasks and results that are in transit
 
 
 class WorkerLostError(CnnvizError):
-    """A task took every worker that tried it down with it."""
+    """Every worker that tried a task died."""
 
 
 @dataclass(frozen=True)
 class WorkerResources:
-    """What a worker takes of its machine; ``at_once``: tasks it does at a time, one computing, others read or drawn."""
+    """What one worker takes of its machine, and how many tasks it has at a time (one computes, others do I/O)."""
 
-    processors: int = 1
+    cpus: int = 1
     gpus: int = 0
-    at_once: int = 1
+    max_concurrency: int = 1
 
 
 @dataclass
 class Cluster:
-    """A connection to a cluster, or a cluster of this process's own."""
+    """A connection to a Ray cluster; ``is_own`` if this process started it."""
 
-    processors: int
+    cpus: int
     gpus: int
     is_own: bool
 
     @staticmethod
-    def connect(address: str | None, processors: int | None) -> Cluster:
-        """Connect to ``address``; without one start a cluster on this machine with so many processors.
+    def connect(address: str | None, cpus: int | None) -> Cluster:
+        """Connect to ``address``, or start a cluster with ``cpus`` CPUs on this machine.
 
-        UsageError if Ray is not installed or nothing answers there.
+        Raises UsageError if Ray is not installed or no cluster answers.
         """
         ray = _ray()
-        if ray.is_initialized():
-            is_own = False
-        else:
-            is_own = True
-            _init(ray, address or os.environ.get("RAY_ADDRESS"), processors)
+        is_own = not ray.is_initialized()
+        if is_own:
+            _init(ray, address or os.environ.get("RAY_ADDRESS"), cpus)
         resources = ray.cluster_resources()
         return Cluster(int(resources.get("CPU", 1)), int(resources.get("GPU", 0)), is_own)
 
@@ -74,33 +74,27 @@ def _ray() -> Any:
     try:
         import ray
     except ImportError as error:
-        raise UsageError("--engine ray needs Ray: pip install 'cnnviz[ray]'.") from error
+        raise UsageError("Ray is not installed: pip install 'cnnviz[ray]'.") from error
     return ray
 
 
-def _init(ray: Any, address: str | None, processors: int | None) -> None:
-    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # nothing is told to anybody
+def _init(ray: Any, address: str | None, cpus: int | None) -> None:
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     _check_reachable(address)
     on_termination = signal.getsignal(signal.SIGTERM)
-    own = {"num_cpus": processors, "object_store_memory": _STORE, "include_dashboard": False}
+    own = {} if address else {"num_cpus": cpus, "object_store_memory": _OBJECT_STORE, "include_dashboard": False}
     try:
-        ray.init(
-            address=address or "local",
-            log_to_driver=False,
-            logging_level="CRITICAL",
-            **({} if address else own),
-        )
+        ray.init(address=address or "local", log_to_driver=False, logging_level="CRITICAL", **own)
     except (ConnectionError, RuntimeError, ValueError) as error:
         where = f"at '{address}'" if address else "on this machine"
-        why = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-        raise UsageError(f"No Ray cluster could be reached {where}: {why}") from error
+        raise UsageError(f"No Ray cluster could be reached {where}: {_first_line(error)}") from error
     finally:
         if threading.current_thread() is threading.main_thread():
-            signal.signal(signal.SIGTERM, on_termination)  # Ray puts its own there
+            signal.signal(signal.SIGTERM, on_termination)  # Ray installs its own handler
 
 
 def _check_reachable(address: str | None) -> None:
-    """Find out at once whether anybody listens at HOST:PORT; Ray itself tries for minutes. UsageError if not."""
+    """Raise UsageError if nothing listens at HOST:PORT; Ray itself tries for minutes."""
     host, _, port = (address or "").removeprefix("ray://").rpartition(":")
     if not host or not port.isdecimal():
         return
@@ -111,19 +105,21 @@ def _check_reachable(address: str | None) -> None:
 
 
 class _Worker:
-    """What runs in a worker's process."""
+    """The actor: runs in a worker's process."""
 
     def __init__(self, setup: Setup) -> None:
+        from cnnviz.runtime.malloc import tune_malloc
+
+        tune_malloc()  # the process is ours
         self._setup = setup
         self._ready: tuple[Any, Callable[[Any], Any]] | None = None
         self._lock = threading.Lock()
 
     def start(self) -> TaskResult:
-        """Load what is needed; gives the card and this process's number."""
-        return _attempted(lambda: (self._loaded()[0], os.getpid()))
+        return _attempt(lambda: self._loaded()[0])
 
     def do(self, payload: Any) -> TaskResult:
-        return _attempted(lambda: self._loaded()[1](payload))
+        return _attempt(lambda: self._loaded()[1](payload))
 
     def _loaded(self) -> tuple[Any, Callable[[Any], Any]]:
         with self._lock:
@@ -131,154 +127,137 @@ class _Worker:
             return self._ready
 
 
-def _attempted(action: Callable[[], Any]) -> TaskResult:
+def _attempt(action: Callable[[], Any]) -> TaskResult:
+    """The value of ``action``, or its error in a form that can be pickled."""
     try:
         return TaskResult(None, action())
-    except Exception as error:
-        return TaskResult(None, error=_portable(error))
+    except CnnvizError as error:
+        return TaskResult(None, error=error)
+    except Exception as error:  # a bug: its class may not be importable here, so its traceback travels as text
+        return TaskResult(None, error=RuntimeError("".join(traceback.format_exception(error))))
 
 
-def _portable(error: Exception) -> Exception:
-    """An error that can be sent; of one that is a bug, with where it happened."""
-    if isinstance(error, CnnvizError):
-        return type(error)(*error.args)
-    return RuntimeError(f"{type(error).__name__}: {error}\n{''.join(traceback.format_exception(error))}")
+def _first_line(error: Exception) -> str:
+    return next(iter(str(error).strip().splitlines()), type(error).__name__)
 
 
 @dataclass
 class _WorkerHandle:
-    """A worker as the driver sees it."""
+    """A worker as the driver sees it: ``busy`` tasks were sent to it and have not come back."""
 
     actor: Any
-    process: int = 0
     busy: int = 0
 
 
 @dataclass
 class _PendingTask(Generic[Task]):
-    """A task that is still to come back."""
+    """A task without a result yet; ``losses`` workers have died while they had it."""
 
     index: int
     task: Task
     losses: int = 0
-    hand: _WorkerHandle | None = None
+    worker: _WorkerHandle | None = None
 
 
 @dataclass
-class Workers(Generic[Card, Task, Value]):
-    """So many workers of a cluster.
+class RayExecutor(Generic[Info, Task, Value]):
+    """Runs tasks on ``count`` workers of the connected cluster.
 
     Args:
-        setup: builds what a worker needs, in the worker.
-        count: how many.
-        share: what each takes of its machine.
-        pack: from a task to what travels; called shortly before it goes.
-        on_event: told, in a sentence, of workers that were lost or are waited for.
+        setup: loads what a worker needs, in the worker.
+        count: number of workers.
+        resources: of each worker.
+        pack: turns a task into what is sent; called just before sending.
+        on_event: called with a sentence when a worker is lost, or when the first is long in starting.
     """
 
     setup: Setup
     count: int
-    share: WorkerResources
+    resources: WorkerResources
     pack: Callable[[Task], Any]
     on_event: Callable[[str], None]
-    hands: list[_WorkerHandle] = field(default_factory=list)
+    workers: list[_WorkerHandle] = field(default_factory=list)
 
-    def start(self) -> Card:
-        """Bring up the workers; what the first says of itself. Raises what its setup raised."""
-        starts = [self._bring_up() for _ in range(self.count)]
-        return self._started(starts[0])
-
-    def _bring_up(self) -> Any:
-        """A new worker, told to start; what it will answer."""
-        options = {"num_cpus": self.share.processors, "num_gpus": self.share.gpus}
-        actor = _ray().remote(_Worker).options(max_concurrency=self.share.at_once, **options).remote(self.setup)
-        hand = _WorkerHandle(actor)
-        self.hands.append(hand)
-        return hand, actor.start.remote()
-
-    def _started(self, start: tuple[_WorkerHandle, Any]) -> Card:
+    def start(self) -> Info:
+        """Start the workers; returns the info of the first once it is ready. Raises what its setup raised."""
         ray = _ray()
-        hand, answer = start
-        for look in range(1, 1_000_000):
-            if ray.wait([answer], timeout=_WAKE_UP)[0]:
+        answer, *_ = [self._start_worker() for _ in range(self.count)]
+        for seconds in itertools.count(1):
+            if ray.wait([answer], timeout=_POLL_SECONDS)[0]:
                 break
-            if look == _WAIT_NOTICE:
-                self.on_event("Still waiting for the cluster to give a first worker the room it needs.")
-        card, hand.process = ray.get(answer).get()
-        return card
+            if seconds == _WAIT_NOTICE:
+                self.on_event("Still waiting for the cluster to start a first worker.")
+        info: Info = ray.get(answer).get()
+        return info
+
+    def _start_worker(self) -> Any:
+        """Start a worker; returns the pending answer of its ``start``."""
+        options = {
+            "num_cpus": self.resources.cpus,
+            "num_gpus": self.resources.gpus,
+            "max_concurrency": self.resources.max_concurrency,
+        }
+        worker = _WorkerHandle(_ray().remote(_Worker).options(**options).remote(self.setup))
+        self.workers.append(worker)
+        return worker.actor.start.remote()
 
     def stop(self) -> None:
-        """End the workers, in the middle of whatever they do."""
-        for hand in self.hands:
-            _ray().kill(hand.actor)
-        self.hands.clear()
+        """Kill the workers, whatever they are doing."""
+        for worker in self.workers:
+            _ray().kill(worker.actor)
+        self.workers.clear()
 
     def run(self, tasks: Sequence[Task], *, ordered: bool = True) -> TaskResults[Task, Value]:
-        """Each task's outcome; at most a few tasks for each worker are in flight or done and not yet asked for."""
+        """Each task's result. A few tasks a worker are sent, or done and not yet asked for, at any time."""
         ray = _ray()
-        flights = [_PendingTask(index, task) for index, task in enumerate(tasks)]
-        waiting = deque(flights)
-        flying: dict[Any, _PendingTask[Task]] = {}
+        waiting = deque(_PendingTask(index, task) for index, task in enumerate(tasks))
+        sent: dict[Any, _PendingTask[Task]] = {}
         done: dict[int, TaskResult[Task, Value]] = {}
-        told = 0
-        while waiting or flying or done:
-            while waiting and (hand := self._free_hand(waiting[0])) and waiting[0].index < told + self._window:
-                flight = waiting.popleft()
-                flying[self._send(flight, hand)] = flight
-            for answer in ray.wait(list(flying), timeout=_WAKE_UP)[0]:
-                flight = flying.pop(answer)
-                outcome = self._received(flight, answer)
-                if outcome is None:
-                    waiting.appendleft(flight)
+        returned, window = 0, 4 * self.count * (self.resources.max_concurrency + 1)
+        while waiting or sent or done:
+            while waiting and waiting[0].index < returned + window and (worker := self._free_worker(waiting[0])):
+                pending = waiting.popleft()
+                sent[self._send(pending, worker)] = pending
+            for answer in ray.wait(list(sent), timeout=_POLL_SECONDS)[0]:
+                pending = sent.pop(answer)
+                result = self._receive(pending, answer)
+                if result is None:
+                    waiting.appendleft(pending)
                 else:
-                    done[flight.index] = outcome
-            for index in _due(done, told, ordered):
-                told += 1
+                    done[pending.index] = result
+            for index in itertools.takewhile(done.__contains__, itertools.count(returned)) if ordered else list(done):
+                returned += 1
                 yield done.pop(index)
 
-    @property
-    def _window(self) -> int:
-        return 4 * self.count * (self.share.at_once + 1)
+    def _free_worker(self, pending: _PendingTask[Task]) -> _WorkerHandle | None:
+        """The least busy worker, if it can take one more task. A task that lost its worker gets an idle one."""
+        worker = min(self.workers, key=lambda worker: worker.busy)
+        limit = 1 if pending.losses else self.resources.max_concurrency + 1
+        return worker if worker.busy < limit else None
 
-    def _free_hand(self, flight: _PendingTask[Task]) -> _WorkerHandle | None:
-        """The least busy worker that may have one task more; a task that saw its worker die is given to an idle one."""
-        hand = min(self.hands, key=lambda hand: hand.busy)
-        most = 1 if flight.losses else self.share.at_once + 1
-        return hand if hand.busy < most else None
+    def _send(self, pending: _PendingTask[Task], worker: _WorkerHandle) -> Any:
+        worker.busy += 1
+        pending.worker = worker
+        return worker.actor.do.remote(self.pack(pending.task))
 
-    def _send(self, flight: _PendingTask[Task], hand: _WorkerHandle) -> Any:
-        hand.busy += 1
-        flight.hand = hand
-        return hand.actor.do.remote(self.pack(flight.task))
-
-    def _received(self, flight: _PendingTask[Task], answer: Any) -> TaskResult[Task, Value] | None:
-        """What became of a task; None if its worker was lost and it is to be tried again."""
+    def _receive(self, pending: _PendingTask[Task], answer: Any) -> TaskResult[Task, Value] | None:
+        """The task's result; None if its worker was lost and another will try."""
         ray = _ray()
-        assert flight.hand is not None
-        flight.hand.busy -= 1
+        assert pending.worker is not None
+        pending.worker.busy -= 1
         try:
-            outcome = ray.get(answer)
+            result = ray.get(answer)
         except ray.exceptions.RayError as error:
-            self._replace(flight.hand)
-            flight.losses += 1
-            if flight.losses < _ATTEMPTS:
+            self._replace(pending.worker)
+            pending.losses += 1
+            if pending.losses < _MAX_ATTEMPTS:
                 return None
-            why = str(error).strip().splitlines()[0]
-            return TaskResult(flight.task, error=WorkerLostError(f"{flight.losses} workers were lost over it: {why}"))
-        return TaskResult(flight.task, outcome.value, outcome.error)
+            message = f"{pending.losses} workers were lost over it: {_first_line(error)}"
+            return TaskResult(pending.task, error=WorkerLostError(message))
+        return TaskResult(pending.task, result.value, result.error)
 
-    def _replace(self, hand: _WorkerHandle) -> None:
-        if hand in self.hands:
-            self.hands.remove(hand)
+    def _replace(self, worker: _WorkerHandle) -> None:
+        if worker in self.workers:
+            self.workers.remove(worker)
             self.on_event("A worker was lost; another takes its place.")
-            self._bring_up()
-
-
-def _due(done: dict[int, Any], told: int, ordered: bool) -> Iterator[int]:
-    """Which outcomes are to be told now."""
-    if not ordered:
-        yield from list(done)
-        return
-    while told in done:
-        yield told
-        told += 1
+            self._start_worker()

@@ -15,9 +15,9 @@ import torch
 from safetensors.torch import load_file
 
 from cnnviz.errors import UsageError
-from cnnviz.runtime.executors.ray import Cluster, WorkerLostError, WorkerResources, Workers
+from cnnviz.runtime.executors.ray import Cluster, RayExecutor, WorkerLostError, WorkerResources
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.ray
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -48,7 +48,7 @@ class Squares:
 
 
 def workers(setup, told=None, count=2):
-    return Workers(
+    return RayExecutor(
         setup, count, WorkerResources(), pack=lambda task: task, on_event=(told if told is not None else []).append
     )
 
@@ -56,9 +56,9 @@ def workers(setup, told=None, count=2):
 @pytest.fixture
 def hired():
     """Workers that are sent home at the end of the test."""
-    found: list[Workers] = []
+    found: list[RayExecutor] = []
 
-    def hire(*arguments, **settings) -> Workers:
+    def hire(*arguments, **settings) -> RayExecutor:
         found.append(workers(*arguments, **settings))
         assert found[-1].start() == "squares"
         return found[-1]
@@ -68,32 +68,32 @@ def hired():
         each.stop()
 
 
-def test_outcomes_are_in_order_and_both_workers_work(hired):
-    outcomes = list(hired(Squares()).run(range(40)))
-    assert [outcome.get()[0] for outcome in outcomes] == [n * n for n in range(40)]
-    assert len({outcome.get()[1] for outcome in outcomes}) == 2
+def test_results_are_in_order_and_both_workers_work(hired):
+    results = list(hired(Squares()).run(range(40)))
+    assert [result.get()[0] for result in results] == [n * n for n in range(40)]
+    assert len({result.get()[1] for result in results}) == 2
 
 
 def test_a_worker_that_dies_loses_no_task(hired, tmp_path):
     told = []
     run = hired(Squares((3, 17), tmp_path / "died"), told).run(range(30))
-    assert [outcome.get()[0] for outcome in run] == [n * n for n in range(30)]
+    assert [result.get()[0] for result in run] == [n * n for n in range(30)]
     assert told == ["A worker was lost; another takes its place."] * 2
 
 
 def test_a_task_that_kills_every_worker_is_given_up_and_the_others_go_on(hired):
-    outcomes = list(hired(Squares((5,))).run(range(12), ordered=False))
-    assert sorted(outcome.task for outcome in outcomes) == list(range(12))
-    failed = [outcome for outcome in outcomes if outcome.error]
-    assert [outcome.task for outcome in failed] == [5]
+    results = list(hired(Squares((5,))).run(range(12), ordered=False))
+    assert sorted(result.task for result in results) == list(range(12))
+    failed = [result for result in results if result.error]
+    assert [result.task for result in failed] == [5]
     with pytest.raises(WorkerLostError, match="3 workers"):
         failed[0].get()
 
 
 def test_an_error_in_a_worker_comes_back_as_itself(hired):
-    (outcome,) = hired(Squares(), count=1).run([-1])
+    (result,) = hired(Squares(), count=1).run([-1])
     with pytest.raises(UsageError, match="-1 is negative"):
-        outcome.get()
+        result.get()
 
 
 def test_a_mistake_in_the_setup_is_told_at_the_start():
@@ -143,7 +143,7 @@ def test_a_killed_worker_costs_no_picture_and_no_byte(run_cnnviz, album, monkeyp
     common = ("saliency", "album", "-m", "squeezenet1_1", "--size", "64", "--view", "overlay", "--json")
     here = run_cnnviz(*common, "-o", "here/")
     killed = []
-    start = Workers.start
+    start = RayExecutor.start
 
     def start_and_kill_soon(self):
         card = start(self)
@@ -151,14 +151,14 @@ def test_a_killed_worker_costs_no_picture_and_no_byte(run_cnnviz, album, monkeyp
 
         def packed(items):
             if items[0].source.name == "3.jpg" and not killed:
-                killed.append(self.hands[0].process)
+                killed.append(ray.get(self.workers[0].actor.__ray_call__.remote(lambda actor: os.getpid())))
                 os.kill(killed[0], signal.SIGKILL)
             return pack(items)
 
         self.pack = packed
         return card
 
-    monkeypatch.setattr(Workers, "start", start_and_kill_soon)
+    monkeypatch.setattr(RayExecutor, "start", start_and_kill_soon)
     there = run_cnnviz(*common, "-o", "there/", "--engine", "ray", "--jobs", "2")
     assert killed
     assert "A worker was lost" in there.stderr
