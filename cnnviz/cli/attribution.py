@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 from enum import Enum
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, TypeAlias
 
 import typer
 
+from cnnviz.attribution.config import IntegratedGradientsConfig, SmoothGradConfig
+from cnnviz.attribution.registry import METHODS, methods_of
 from cnnviz.cli import cutout
 from cnnviz.cli.checking import CheckOption, check_companions, checked
 from cnnviz.cli.command import command
@@ -18,17 +20,13 @@ from cnnviz.cli.maps import (
     BlurOption,
     ColormapOption,
     PercentileOption,
-    Verdict,
     View,
     ViewOption,
     attribution_result,
     clip_option,
-    judge,
-    judge_each,
     map_style,
     prediction_json,
     tell_if_blank,
-    verdicts,
 )
 from cnnviz.cli.options import BatchOptions, InputOptions, NetworkOptions, OutputOptions, TargetOption
 from cnnviz.cli.work import Technique
@@ -37,31 +35,20 @@ from cnnviz.errors import UsageError
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from cnnviz.attribution.targets import Explanation
     from cnnviz.network.network import Network, Prediction
 
 
-_OVERLAY_BLUR = 2.0
-"""Deviation, in the network's pixels, of the Gaussian that smooths a gradient laid over a photo."""
+_SALIENCY = methods_of("saliency", default="gradient")
+_GUIDED = methods_of("guided", default="guided")
 
-Explained = tuple[Verdict, "Tensor", dict[str, Any]]
-"""What the network says of a picture, the map (1, 1, H, W) that explains it, and what else there is to tell."""
-
-
-class Method(str, Enum):
-    """Which gradient ``saliency`` shows."""
-
-    gradient = "gradient"
-    smoothgrad = "smoothgrad"
-    integrated = "integrated"
-    input_x_gradient = "input-x-gradient"
-
-
-_TITLES = {
-    Method.gradient: "saliency",
-    Method.smoothgrad: "SmoothGrad",
-    Method.integrated: "integrated gradients",
-    Method.input_x_gradient: "input × gradient",
-}
+if TYPE_CHECKING:
+    Gradient: TypeAlias = str
+    Rule: TypeAlias = str
+    Explained = tuple[Explanation, Tensor, dict[str, Any]]
+else:
+    Gradient = Enum("Gradient", {name: name for name in _SALIENCY}, type=str)
+    Rule = Enum("Rule", {name: name for name in _GUIDED}, type=str)
 
 
 class Baseline(str, Enum):
@@ -72,11 +59,7 @@ class Baseline(str, Enum):
     white = "white"
 
 
-class Rule(str, Enum):
-    """What ReLUs do to gradients."""
-
-    guided = "guided"
-    deconvnet = "deconvnet"
+_BASELINE = Baseline(IntegratedGradientsConfig.baseline)
 
 
 def register(app: typer.Typer) -> None:
@@ -119,61 +102,76 @@ def _register_saliency(app: typer.Typer) -> None:
         output: OutputOptions,
         run: BatchOptions,
         target: TargetOption = None,
-        method: Annotated[Method, typer.Option("--method", help="Which gradient.")] = Method.gradient,
-        samples: Annotated[int, typer.Option("--samples", min=1, help="SmoothGrad: noisy copies.")] = 50,
+        method: Annotated[Gradient, typer.Option("--method", help="Which gradient.")] = "gradient",
+        samples: Annotated[
+            int, typer.Option("--samples", min=1, help="SmoothGrad: noisy copies.")
+        ] = SmoothGradConfig.samples,
         sigma: Annotated[
             float, typer.Option("--sigma", min=0, help="SmoothGrad: noise, of the range of pixels.")
-        ] = 0.15,
-        steps: Annotated[int, typer.Option("--steps", min=1, help="Integrated gradients: steps on the way.")] = 64,
+        ] = SmoothGradConfig.sigma,
+        steps: Annotated[
+            int, typer.Option("--steps", min=1, help="Integrated gradients: steps on the way.")
+        ] = IntegratedGradientsConfig.steps,
         baseline: Annotated[
             Baseline, typer.Option("--baseline", help="Integrated gradients: where the way begins.")
-        ] = Baseline.black,
+        ] = _BASELINE,
         grabcut: cutout.GrabcutOption = False,
         check: CheckOption = False,
         view: ViewOption = View.panel,
         colormap: ColormapOption = None,
-        percentile: PercentileOption = 99.0,
+        percentile: Annotated[float | None, clip_option("99")] = None,
         blur: BlurOption = None,
     ) -> None:
         """Show which pixels the class score is most sensitive to (Simonyan et al. 2014)."""
-
-        def attribute(net: Network, pixels: Tensor, index: int) -> tuple[Tensor, dict[str, float]]:
-            return _gradient_map(net, pixels, index, method, samples, sigma, steps, baseline.value, run.seed)
+        chosen = _SALIENCY[method]
+        settings = chosen.accepted(samples=samples, sigma=sigma, steps=steps, baseline=baseline.value, seed=run.seed)
 
         def find(net: Network, pixels: Tensor) -> list[Explained]:
-            if method is Method.gradient:
-                return _plain_gradients(net, pixels, target)
-            judged = judge_each(net, pixels, target)
-            pictures = zip(judged, pixels.split(1), strict=True)
-            return [(verdict, *attribute(net, picture, verdict.target[0])) for verdict, picture in pictures]
+            from cnnviz.attribution.targets import predict_targets
+
+            if chosen.name == "saliency":
+                return _saliency(net, pixels, target)
+            explanations = predict_targets(net, pixels, target)
+            indices = [explanation.target[0] for explanation in explanations]
+            found = chosen.attribute(net, pixels, indices, **settings)
+            facts: list[dict[str, Any]] = [{} for _ in indices]
+            if chosen.name == "integrated":
+                facts = _completeness(net, pixels, found, indices, baseline.value)
+            return list(zip(explanations, chosen.map_of(found).split(1), facts, strict=True))
 
         def draw(net: Network, picture: Picture, explained: Explained) -> Result:
-            verdict, found, facts = explained
-            wanted = verdict.target[0] if target is not None else None
+            from cnnviz.figures.captions import explanation_title
+
+            explanation, found, facts = explained
+            wanted = explanation.target[0] if target is not None else None
             cut = cutout.cut_out(net, picture, wanted, run.seed) if grabcut else None
             extra = [cut.tile] if cut else []
-            image = style.draw(found, picture.photo, verdict.caption(net), _TITLES[method], extra)
-            blank = tell_if_blank(found, picture, _TITLES[method], verdict.target[1])
-            result = attribution_result(image, verdict, **facts, **blank, **(cut.facts if cut else {}))
+            image = style.draw(found, picture.photo, explanation_title(net.name, explanation), chosen.title, extra)
+            blank = tell_if_blank(found, picture, chosen.title, explanation.target[1])
+            result = attribution_result(image, explanation, **facts, **blank, **(cut.facts if cut else {}))
             return replace(result, companions=cut.companions if cut else {})
 
         def explain(net: Network, picture: Picture) -> Result:
             (explained,) = find(net, picture.pixels)
-            verdict = explained[0]
+            explanation = explained[0]
             result = draw(net, picture, explained)
-            index = verdict.target[0]
-            return checked(result, net, picture, verdict, lambda n: attribute(n, picture.pixels, index)[0], run.seed)
+            index = explanation.target[0]
 
-        idle("samples", "sigma", when=method is not Method.smoothgrad, why="without --method smoothgrad")
-        idle("steps", "baseline", when=method is not Method.integrated, why="without --method integrated")
+            def mapped(network: Network) -> Tensor:
+                return chosen(network, picture.pixels, index, **settings)
+
+            return checked(result, net, picture, explanation, mapped, run.seed)
+
+        for other in _SALIENCY.values():
+            without_effect = [name for name in other.settings if name not in (*chosen.settings, "seed")]
+            idle(*without_effect, why=f"without --method {other.name}")
         if grabcut:
             cutout.require(output)
         companions = (*(cutout.COMPANIONS if grabcut else ()), *check_companions(output, check))
-        signed = method in (Method.integrated, Method.input_x_gradient)
-        style = map_style(view, colormap, percentile, blur, signed=signed, overlay_blur=_OVERLAY_BLUR)
-        light = method in (Method.gradient, Method.input_x_gradient)
+        clip = chosen.percentile if percentile is None else percentile
+        style = map_style(view, colormap, clip, blur, signed=chosen.signed, overlay_blur=chosen.blur)
         job = ImageJob("attribution", network, input, run, output, companions)
-        job(explain if check else Technique(find, draw, is_light=light))
+        job(explain if check else Technique(find, draw, is_light=chosen.shares_a_pass))
 
 
 def _register_guided(app: typer.Typer) -> None:
@@ -190,7 +188,7 @@ def _register_guided(app: typer.Typer) -> None:
         output: OutputOptions,
         run: BatchOptions,
         target: TargetOption = None,
-        method: Annotated[Rule, typer.Option("--method", help="The rule for gradients at ReLUs.")] = Rule.guided,
+        method: Annotated[Rule, typer.Option("--method", help="The rule for gradients at ReLUs.")] = "guided",
         layer: Annotated[
             str | None, typer.Option("--layer", "-l", help="Explain a neuron of this layer instead of a class.")
         ] = None,
@@ -206,27 +204,24 @@ def _register_guided(app: typer.Typer) -> None:
         """Show in colour what excites a class or one neuron, by guided backpropagation (Springenberg et al. 2015)."""
         from cnnviz.cli import rectified
 
+        chosen = _GUIDED[method]
         neuron = rectified.chosen_neuron(layer, channel, at)
         idle("target", when=neuron is not None, why="on the picture of a neuron")
         if neuron and check:
             raise UsageError("--check watches the probability of a class: leave out --layer, --channel and --at.")
 
         def explain(net: Network, picture: Picture) -> Result:
-            result = rectified.explain(net, picture, target, neuron, method.value, percentile, raw)
+            from cnnviz.attribution.targets import predict_target
+
+            result = rectified.explain(net, picture, target, neuron, chosen, percentile, raw)
             if not check:
                 return result
-            verdict = judge(net, picture.pixels, target)
-            return checked(
-                result,
-                net,
-                picture,
-                verdict,
-                lambda n: rectified.class_map(n, picture.pixels, verdict.target[0], method.value),
-                run.seed,
-            )
+            explanation = predict_target(net, picture.pixels, target)
+            index = explanation.target[0]
+            return checked(result, net, picture, explanation, lambda n: chosen(n, picture.pixels, index), run.seed)
 
         job = ImageJob("attribution", network, input, run, output, check_companions(output, check))
-        job(explain if check or neuron else rectified.technique(target, method.value, percentile, raw))
+        job(explain if check or neuron else rectified.technique(target, chosen, percentile, raw))
 
 
 def _register_gradcam(app: typer.Typer) -> None:
@@ -256,95 +251,74 @@ def _register_gradcam(app: typer.Typer) -> None:
         blur: BlurOption = None,
     ) -> None:
         """Show where the last feature maps speak for the class (Selvaraju et al. 2017)."""
-        from cnnviz.attribution.cam import grad_cam, guided_grad_cam
-        from cnnviz.network.default_layers import last_spatial_layer
-
-        def attribute(net: Network, pixels: Tensor, index: int | list[int], name: str) -> Tensor:
-            if not guided:
-                return grad_cam(net, pixels, index, layer=name)
-            return guided_grad_cam(net, pixels, index, layer=name)
-
-        def strength(found: Tensor) -> Tensor:
-            """The map (N, 1, H, W) of what was found, (N, 3, H, W) in color for guided Grad-CAM."""
-            return found.abs().amax(1, keepdim=True)
+        chosen = METHODS["guided-gradcam" if guided else "gradcam"]
 
         def find(net: Network, pixels: Tensor) -> list[Explained]:
-            judged = judge_each(net, pixels, target)
+            from cnnviz.attribution.targets import predict_targets
+            from cnnviz.network.default_layers import last_spatial_layer
+
+            explanations = predict_targets(net, pixels, target)
             name = layer or last_spatial_layer(net)
-            maps = attribute(net, pixels, [verdict.target[0] for verdict in judged], name)
-            return [(verdict, found, {"layer": name}) for verdict, found in zip(judged, maps.split(1), strict=True)]
+            maps = chosen.attribute(net, pixels, [explanation.target[0] for explanation in explanations], layer=name)
+            return [(each, found, {"layer": name}) for each, found in zip(explanations, maps.split(1), strict=True)]
 
         def draw(net: Network, picture: Picture, explained: Explained) -> Result:
+            from cnnviz.figures.captions import explanation_title
             from cnnviz.figures.guided import gradient_image
 
-            verdict, found, facts = explained
+            explanation, found, facts = explained
             name = facts["layer"]
             shown = min((name, *net.layers.aliases_of(net.layers.node(name))), key=len)  # fire9, not features.12.cat
             title = f"{'guided ' if guided else ''}Grad-CAM of {shown}"
-            blank = tell_if_blank(strength(found), picture, title, verdict.target[1])
+            heat = chosen.map_of(found)
+            blank = tell_if_blank(heat, picture, title, explanation.target[1])
             colored = gradient_image(found[0], clip, picture.photo.size) if guided else None
-            wanted = verdict.target[0] if target is not None else None
+            wanted = explanation.target[0] if target is not None else None
             cut = cutout.cut_out(net, picture, wanted, run.seed) if grabcut else None
             extra = [cut.tile] if cut else []
-            image = style.draw(strength(found), picture.photo, verdict.caption(net), title, extra, colored)
-            result = attribution_result(image, verdict, **facts, **blank, **(cut.facts if cut else {}))
+            image = style.draw(heat, picture.photo, explanation_title(net.name, explanation), title, extra, colored)
+            result = attribution_result(image, explanation, **facts, **blank, **(cut.facts if cut else {}))
             return replace(result, companions=cut.companions if cut else {})
 
         def explain(net: Network, picture: Picture) -> Result:
             (explained,) = find(net, picture.pixels)
-            verdict, _, facts = explained
+            explanation, _, facts = explained
             result = draw(net, picture, explained)
-            index, name = verdict.target[0], facts["layer"]
+            index, name = explanation.target[0], facts["layer"]
 
             def mapped(network: Network) -> Tensor:
-                return strength(attribute(network, picture.pixels, index, name))
+                return chosen(network, picture.pixels, index, layer=name)
 
-            return checked(result, net, picture, verdict, mapped, run.seed)
+            return checked(result, net, picture, explanation, mapped, run.seed)
 
         if grabcut:
             cutout.require(output)
-        clip = (99.0 if guided else 100.0) if percentile is None else percentile
-        style = map_style(view, colormap, clip, blur, overlay_blur=_OVERLAY_BLUR if guided else 0.0)
+        clip = chosen.percentile if percentile is None else percentile
+        style = map_style(view, colormap, clip, blur, overlay_blur=chosen.blur)
         companions = (*(cutout.COMPANIONS if grabcut else ()), *check_companions(output, check))
         job = ImageJob("attribution", network, input, run, output, companions)
         job(explain if check else Technique(find, draw))
 
 
-def _plain_gradients(net: Network, pixels: Tensor, target: str | None) -> list[Explained]:
-    """Saliency and verdict of each picture from one pass forward and back."""
+def _saliency(net: Network, pixels: Tensor, target: str | None) -> list[Explained]:
+    """Prediction and saliency of each picture from one pass forward and back."""
     from cnnviz.attribution.gradients import gradient_and_logits, strongest_channel
+    from cnnviz.attribution.targets import explanations_of
 
     index = net.find_class(target) if target is not None else None
     gradient, logits = gradient_and_logits(net, pixels, index)
     maps = strongest_channel(gradient).split(1)
-    return [(verdict, found, {}) for verdict, found in zip(verdicts(net, logits, target), maps, strict=True)]
+    return [(each, found, {}) for each, found in zip(explanations_of(net, logits, target), maps, strict=True)]
 
 
-def _gradient_map(
-    net: Network,
-    pixels: Tensor,
-    index: int,
-    method: Method,
-    samples: int,
-    sigma: float,
-    steps: int,
-    baseline: str,
-    seed: int,
-) -> tuple[Tensor, dict[str, float]]:
-    """The map (1, 1, H, W) of a method, summed over colours where it is signed, and what there is to tell of it."""
-    from cnnviz.attribution.gradients import input_x_gradient, saliency
-    from cnnviz.attribution.integrated_gradients import completeness_error, integrated_gradients
-    from cnnviz.attribution.smoothgrad import smoothgrad
+def _completeness(
+    net: Network, pixels: Tensor, attribution: Tensor, indices: Sequence[int], baseline: str
+) -> list[dict[str, Any]]:
+    """How far the integrated gradients of each picture are from summing up to the score, for ``--json``."""
+    from cnnviz.attribution.integrated_gradients import completeness_error
 
-    if method is Method.smoothgrad:
-        return smoothgrad(net, pixels, index, samples=samples, sigma=sigma, seed=seed), {}
-    if method is Method.input_x_gradient:
-        return input_x_gradient(net, pixels, index).sum(1, keepdim=True), {}
-    if method is Method.integrated:
-        found = integrated_gradients(net, pixels, index, steps=steps, baseline=baseline)
-        error = completeness_error(net, pixels, found, index, baseline)
-        return found.sum(1, keepdim=True), {"completeness_error": round(float(error), 6)}
-    return saliency(net, pixels, index), {}
+    errors = completeness_error(net, pixels, attribution, indices, baseline).tolist()
+    return [{"completeness_error": round(error, 6)} for error in errors]
 
 
 def _classification(network: Network, picture: Picture, predictions: Sequence[Prediction]) -> Result:

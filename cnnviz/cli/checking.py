@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from cnnviz.cli.job import Picture, Result
-from cnnviz.cli.maps import Verdict
 from cnnviz.cli.options import OutputOptions
 from cnnviz.cli.outputs import require_files
 
@@ -18,6 +17,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from cnnviz.attribution.faithfulness import RandomizationStep
+    from cnnviz.attribution.targets import Explanation
     from cnnviz.figures.faithfulness import FaithfulnessCurves
     from cnnviz.network.network import Network
 
@@ -42,19 +42,26 @@ def check_companions(output: OutputOptions, check: bool) -> tuple[str, ...]:
 
 
 def checked(
-    result: Result, net: Network, picture: Picture, verdict: Verdict, attribute: Callable[[Network], Tensor], seed: int
+    result: Result,
+    net: Network,
+    picture: Picture,
+    explanation: Explanation,
+    attribute: Callable[[Network], Tensor],
+    seed: int,
 ) -> Result:
     """``result`` with the check's facts, lines and figure; ``attribute`` makes a network's map (1, 1, H, W)."""
     from cnnviz.attribution.faithfulness import randomization_check
+    from cnnviz.figures.captions import explanation_title
     from cnnviz.figures.faithfulness import faithfulness_figure
 
-    pixels, target = picture.pixels, verdict.target[0]
+    pixels, target = picture.pixels, explanation.target[0]
     found = attribute(net)
     (step,) = randomization_check(
         net, pixels, lambda network, _: found if network is net else attribute(network), seed=seed
     )
     own, other = (_curves(net, pixels, maps, target) for maps in (found, step.maps))
-    figure = faithfulness_figure(own, other, found, step, f"{verdict.caption(net)}, checked")
+    title = f"{explanation_title(net.name, explanation)}, checked"
+    figure = faithfulness_figure(own, other, found, step, title)
     return replace(
         result,
         facts={**result.facts, "check": _facts(own, other, step)},

@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from cnnviz.attribution.registry import METHODS, AttributionMethod, select_methods
 from cnnviz.cli.command import command
 from cnnviz.cli.inputs import Source
 from cnnviz.cli.job import ImageJob, Picture, Result, framed
-from cnnviz.cli.maps import Verdict, judge, prediction_json, tell_if_blank
-from cnnviz.cli.methods import METHODS, MapMethod, chosen_methods
+from cnnviz.cli.maps import prediction_json, tell_if_blank
 from cnnviz.cli.options import (
     BatchOptions,
     InputOptions,
@@ -27,6 +27,7 @@ from cnnviz.cli.outputs import Destination
 if TYPE_CHECKING:
     from PIL.Image import Image
 
+    from cnnviz.attribution.targets import Explanation
     from cnnviz.figures.comparison import NetworkMaps
     from cnnviz.network.network import Network
 
@@ -116,18 +117,19 @@ def register(app: typer.Typer) -> None:
         ] = TileView.overlay,
     ) -> None:
         """Set attribution methods, and networks, side by side on one labelled sheet."""
+        from cnnviz.attribution.targets import predict_target
         from cnnviz.figures.comparison import comparison_sheet
 
-        chosen = list(chosen_methods(methods).values())
+        chosen = list(select_methods(methods).values())
 
         def explain(looks: Sequence[Look]) -> Result:
-            verdicts = [judge(net, picture.pixels, target) for net, picture in looks]
+            explanations = [predict_target(net, picture.pixels, target) for net, picture in looks]
             blanks: list[dict[str, str]] = []
             rows = [
-                _row(net, picture, verdict, chosen, view, run.seed, blanks)
-                for (net, picture), verdict in zip(looks, verdicts, strict=True)
+                _row(net, picture, explanation, chosen, view, run.seed, blanks)
+                for (net, picture), explanation in zip(looks, explanations, strict=True)
             ]
-            return _result(comparison_sheet(rows), [net for net, _ in looks], verdicts, blanks, target is not None)
+            return _result(comparison_sheet(rows), [net for net, _ in looks], explanations, blanks, target is not None)
 
         ComparisonJob.of(network, input, run, output).compare(explain)
 
@@ -135,31 +137,32 @@ def register(app: typer.Typer) -> None:
 def _row(
     net: Network,
     picture: Picture,
-    verdict: Verdict,
-    methods: Sequence[MapMethod],
+    explanation: Explanation,
+    methods: Sequence[AttributionMethod],
     view: TileView,
     seed: int,
     blanks: list[dict[str, str]],
 ) -> NetworkMaps:
     """A network's maps, under what it says; ``blanks`` receives which methods' maps show nothing."""
+    from cnnviz.figures.captions import explanation_title
     from cnnviz.figures.comparison import NetworkMaps
     from cnnviz.figures.maps import MapStyle
 
     maps = []
     blanks.append({})
     for method in methods:
-        found = method.compute(net, picture.pixels, verdict.target[0], seed)
-        for words in tell_if_blank(found, picture, method.title, f"{verdict.target[1]} by {net.name}").values():
+        found = method(net, picture.pixels, explanation.target[0], **method.accepted(seed=seed))
+        for words in tell_if_blank(found, picture, method.title, f"{explanation.target[1]} by {net.name}").values():
             blanks[-1][method.title] = words
         blur = method.blur if view is TileView.overlay else 0.0
         maps.append((method.title, found, MapStyle(view.value, None, method.percentile, blur, method.signed)))
-    return NetworkMaps(picture.photo, verdict.caption(net), maps)
+    return NetworkMaps(picture.photo, explanation_title(net.name, explanation), maps)
 
 
 def _result(
     image: Image,
     networks: Sequence[Network],
-    verdicts: Sequence[Verdict],
+    explanations: Sequence[Explanation],
     blanks: Sequence[dict[str, str]],
     targeted: bool,
 ) -> Result:
@@ -167,12 +170,12 @@ def _result(
     looks = [
         {
             "model": net.name,
-            "target": prediction_json(verdict.target),
-            "predicted": prediction_json(verdict.predicted),
+            "target": prediction_json(explanation.target),
+            "predicted": prediction_json(explanation.predicted),
             **({"blank": blank} if blank else {}),
         }
-        for net, verdict, blank in zip(networks, verdicts, blanks, strict=True)
+        for net, explanation, blank in zip(networks, explanations, blanks, strict=True)
     ]
-    first = verdicts[0].target
+    first = explanations[0].target
     recipe = {"target": prediction_json(first)} if targeted else {}
     return Result(facts={"networks": looks}, image=image, target=first[1], recipe=recipe)

@@ -1,8 +1,7 @@
-"""What the commands that draw maps share: the verdict they explain, the views, and the caption."""
+"""Options and results that the commands for attribution maps share."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import Enum
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -11,14 +10,14 @@ import typer
 from cnnviz.cli import console
 from cnnviz.cli.idle import idle
 from cnnviz.cli.job import Picture, Result
-from cnnviz.figures.captions import percent
 
 if TYPE_CHECKING:
     from PIL.Image import Image
     from torch import Tensor
 
+    from cnnviz.attribution.targets import Explanation
     from cnnviz.figures.maps import MapStyle
-    from cnnviz.network.network import Network, Prediction
+    from cnnviz.network.network import Prediction
 
 
 class View(str, Enum):
@@ -63,46 +62,6 @@ BlurOption = Annotated[
 ]
 
 
-@dataclass(frozen=True)
-class Verdict:
-    """What the network thinks of a picture, and the class that is explained."""
-
-    predicted: Prediction
-    target: Prediction
-
-    def caption(self, network: Network) -> str:
-        """One line for a figure: the network, and the class explained with its probability."""
-        text = f"{network.name}: {self.target[1]} {percent(self.target[2])}"
-        if self.target[0] != self.predicted[0]:
-            text += f" (it says {self.predicted[1]} {percent(self.predicted[2])})"
-        return text
-
-
-def judge(network: Network, pixels: Tensor, target: str | int | None) -> Verdict:
-    """The network's verdict on one picture (1, 3, H, W); ``target`` None explains the likeliest class."""
-    return judge_each(network, pixels, target)[0]
-
-
-def judge_each(network: Network, pixels: Tensor, target: str | int | None) -> list[Verdict]:
-    """The network's verdict on each of several pictures (N, 3, H, W)."""
-    import torch
-
-    with torch.no_grad():
-        return verdicts(network, network(pixels), target)
-
-
-def verdicts(network: Network, logits: Tensor, target: str | int | None) -> list[Verdict]:
-    """What logits (N, classes) say of each picture."""
-    wanted = network.find_class(target) if target is not None else None
-
-    def verdict(probabilities: Tensor) -> Verdict:
-        likeliest = int(probabilities.argmax())
-        both = likeliest, likeliest if wanted is None else wanted
-        return Verdict(*((which, network.label(which), float(probabilities[which])) for which in both))
-
-    return [verdict(row) for row in network.probabilities(logits).cpu()]
-
-
 def map_style(view: View, colormap: str | None, percentile: float, blur: float | None, **more: Any) -> MapStyle:
     """The style that the map options ask for; a note names those without effect."""
     from cnnviz.figures.maps import MapStyle
@@ -122,17 +81,17 @@ def tell_if_blank(found: Tensor, picture: Picture, title: str, whose: str) -> di
     return {"blank": words}
 
 
-def attribution_result(image: Image, verdict: Verdict, **facts: Any) -> Result:
-    """The result of explaining ``verdict`` by ``image``; ``facts`` join the JSON."""
+def attribution_result(image: Image, explanation: Explanation, **facts: Any) -> Result:
+    """The result of explaining ``explanation`` by ``image``; ``facts`` join the JSON."""
     return Result(
         facts={
-            "target": prediction_json(verdict.target),
-            "predicted": prediction_json(verdict.predicted),
+            "target": prediction_json(explanation.target),
+            "predicted": prediction_json(explanation.predicted),
             **facts,
         },
         image=image,
-        target=verdict.target[1],
-        recipe={"target": prediction_json(verdict.target)},
+        target=explanation.target[1],
+        recipe={"target": prediction_json(explanation.target)},
     )
 
 

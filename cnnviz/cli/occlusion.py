@@ -20,7 +20,6 @@ from cnnviz.cli.maps import (
     View,
     ViewOption,
     attribution_result,
-    judge,
     map_style,
     tell_if_blank,
 )
@@ -113,13 +112,15 @@ def register(app: typer.Typer) -> None:
         def explain(net: Network, picture: Picture) -> Result:
             from cnnviz.attribution.config import OcclusionConfig
             from cnnviz.attribution.occlusion import occlusion_grids
+            from cnnviz.attribution.targets import predict_target
+            from cnnviz.figures.captions import explanation_title
             from cnnviz.figures.occlusion import occlusion_figure
 
-            verdict = judge(net, picture.pixels, target)
+            explanation = predict_target(net, picture.pixels, target)
             config = OcclusionConfig(
                 patch, stride, fill.value, score.value, batch, algorithm.value, run.seed, approximate
             )
-            (grid,) = occlusion_grids(net, picture.pixels, verdict.target[0], config)
+            (grid,) = occlusion_grids(net, picture.pixels, explanation.target[0], config)
             if grid.error:
                 console.warn(_error_in_words(grid.error))
             image = occlusion_figure(
@@ -127,19 +128,19 @@ def register(app: typer.Typer) -> None:
                 picture.photo,
                 (picture.pixels.shape[2], picture.pixels.shape[3]),
                 style,
-                verdict.caption(net),
+                explanation_title(net.name, explanation),
                 score.value,
                 {index: net.label(index) for index in grid.classes.unique().tolist()},
                 class_map=class_map,
             )
-            blank = tell_if_blank(grid.score_drops, picture, "occlusion", verdict.target[1])
-            result = attribution_result(image, verdict, **_facts(grid), **blank)
+            blank = tell_if_blank(grid.score_drops, picture, "occlusion", explanation.target[1])
+            result = attribution_result(image, explanation, **_facts(grid), **blank)
 
             def attribute(other: Network) -> Tensor:
-                (drops,) = occlusion_grids(other, picture.pixels, verdict.target[0], config)
+                (drops,) = occlusion_grids(other, picture.pixels, explanation.target[0], config)
                 return drops.to_pixels(*picture.pixels.shape[2:]).float()[None, None]
 
-            return checked(result, net, picture, verdict, attribute, run.seed) if check else result
+            return checked(result, net, picture, explanation, attribute, run.seed) if check else result
 
         ImageJob("attribution", network, input, run, output, check_companions(output, check))(explain)
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from cnnviz.cli.job import Picture, Result
-from cnnviz.cli.maps import Verdict, attribution_result, judge, judge_each, tell_if_blank
+from cnnviz.cli.maps import attribution_result, tell_if_blank
 from cnnviz.cli.options import position
 from cnnviz.cli.work import Technique
 from cnnviz.errors import UsageError, shortened
@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     import torch
     from PIL.Image import Image
 
+    from cnnviz.attribution.registry import AttributionMethod
+    from cnnviz.attribution.targets import Explanation
     from cnnviz.network.network import Network
 
 
@@ -43,47 +45,68 @@ def chosen_neuron(layer: str | None, channel: int | None, at: str | None) -> Neu
     return Neuron(layer, channel, found)
 
 
-def technique(target: str | None, rule: str, percentile: float, raw: bool) -> Technique[tuple[Verdict, torch.Tensor]]:
+def technique(
+    target: str | None, method: AttributionMethod, percentile: float, raw: bool
+) -> Technique[tuple[Explanation, torch.Tensor]]:
     """``guided`` for a class: the gradient image of each picture."""
 
-    def find(net: Network, pixels: torch.Tensor) -> list[tuple[Verdict, torch.Tensor]]:
-        judged = judge_each(net, pixels, target)
-        found = class_gradient(net, pixels, [verdict.target[0] for verdict in judged], rule)
-        return list(zip(judged, found.split(1), strict=True))
+    def find(net: Network, pixels: torch.Tensor) -> list[tuple[Explanation, torch.Tensor]]:
+        from cnnviz.attribution.targets import predict_targets
 
-    def draw(net: Network, picture: Picture, explained: tuple[Verdict, torch.Tensor]) -> Result:
-        verdict, found = explained
-        image = _figure(picture, picture.photo, found, percentile, raw, rule, verdict.caption(net))
-        return attribution_result(image, verdict, **tell_if_blank(found.abs(), picture, rule, verdict.target[1]))
+        explanations = predict_targets(net, pixels, target)
+        found = method.attribute(net, pixels, [explanation.target[0] for explanation in explanations])
+        return list(zip(explanations, found.split(1), strict=True))
+
+    def draw(net: Network, picture: Picture, explained: tuple[Explanation, torch.Tensor]) -> Result:
+        from cnnviz.figures.captions import explanation_title
+
+        explanation, found = explained
+        title = explanation_title(net.name, explanation)
+        image = _figure(picture, picture.photo, found, percentile, raw, method, title)
+        blank = tell_if_blank(found.abs(), picture, method.name, explanation.target[1])
+        return attribution_result(image, explanation, **blank)
 
     return Technique(find, draw)
 
 
 def explain(
-    net: Network, picture: Picture, target: str | None, neuron: Neuron | None, rule: str, percentile: float, raw: bool
+    net: Network,
+    picture: Picture,
+    target: str | None,
+    neuron: Neuron | None,
+    method: AttributionMethod,
+    percentile: float,
+    raw: bool,
 ) -> Result:
     """The result of ``guided`` for one picture."""
     from cnnviz.attribution.guided_backprop import rectified_gradient
+    from cnnviz.attribution.targets import predict_target
 
     if neuron is None:
-        return technique(target, rule, percentile, raw)(net, picture)
-    verdict = judge(net, picture.pixels, target)
+        return technique(target, method, percentile, raw)(net, picture)
+    explanation = predict_target(net, picture.pixels, target)
     (y, x), value = _placed(net, picture, neuron)
-    found = rectified_gradient(net, picture.pixels, lambda out: out[0, neuron.channel, y, x], rule, neuron.layer)
+    found = rectified_gradient(net, picture.pixels, lambda out: out[0, neuron.channel, y, x], method.name, neuron.layer)
     photo = _outlined(net, picture, neuron, (y, x))
     title = f"{net.name}: {neuron.layer}, channel {neuron.channel} at {y},{x}, {value:.1f}"
     facts = {"layer": neuron.layer, "channel": neuron.channel, "at": [y, x], "activation": round(value, 4)}
-    facts |= tell_if_blank(found.abs(), picture, rule, f"channel {neuron.channel} of {neuron.layer}")
-    return attribution_result(_figure(picture, photo, found, percentile, raw, rule, title), verdict, **facts)
+    facts |= tell_if_blank(found.abs(), picture, method.name, f"channel {neuron.channel} of {neuron.layer}")
+    return attribution_result(_figure(picture, photo, found, percentile, raw, method, title), explanation, **facts)
 
 
 def _figure(
-    picture: Picture, photo: Image, found: torch.Tensor, percentile: float, raw: bool, rule: str, title: str
+    picture: Picture,
+    photo: Image,
+    found: torch.Tensor,
+    percentile: float,
+    raw: bool,
+    method: AttributionMethod,
+    title: str,
 ) -> Image:
     from cnnviz.figures.guided import gradient_image, guided_panel
 
     shown = gradient_image(found[0], percentile, picture.photo.size)
-    return shown if raw else guided_panel(photo, shown, rule, title)
+    return shown if raw else guided_panel(photo, shown, method.title, title)
 
 
 def _placed(net: Network, picture: Picture, neuron: Neuron) -> tuple[tuple[int, int], float]:
@@ -113,16 +136,3 @@ def _outlined(net: Network, picture: Picture, neuron: Neuron, place: tuple[int, 
         return picture.photo
     height, width = picture.pixels.shape[2:]
     return outline_window(picture.photo, field.window(*place), (height, width))
-
-
-def class_gradient(net: Network, pixels: torch.Tensor, index: int | list[int], rule: str) -> torch.Tensor:
-    """The gradient image of a class, or of one for each picture, under a rule, (N, 3, H, W)."""
-    from cnnviz.attribution.guided_backprop import rectified_gradient
-    from cnnviz.attribution.targets import target_scores
-
-    return rectified_gradient(net, pixels, lambda out: target_scores(net, out, index).sum(), rule)
-
-
-def class_map(net: Network, pixels: torch.Tensor, index: int, rule: str) -> torch.Tensor:
-    """How strong the gradient image of a class is at each pixel: its largest magnitude over colours, (N, 1, H, W)."""
-    return class_gradient(net, pixels, index, rule).abs().amax(1, keepdim=True)

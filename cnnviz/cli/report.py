@@ -68,10 +68,10 @@ def register(app: typer.Typer) -> None:
         title: Annotated[str | None, typer.Option("--title", help="Of the page.", show_default="by network")] = None,
     ) -> None:
         """Tell all about some pictures on one page: predictions, every map, layers, a fooling example, the recipes."""
-        from cnnviz.cli.methods import METHODS, chosen_methods
+        from cnnviz.attribution.registry import METHODS, select_methods
         from cnnviz.report.chapter import Plan
 
-        wanted = chosen_methods(methods) if methods is not None else METHODS
+        wanted = select_methods(methods) if methods is not None else METHODS
         names = [name.strip() for name in layers.split(",") if name.strip()] if layers is not None else None
         plan = Plan(wanted, names, channels, top, target, fool_into)
 

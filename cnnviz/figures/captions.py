@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from cnnviz.attribution.targets import Explanation
+
 
 def percent(probability: float) -> str:
     """A probability in [0, 1] as text: ``96 %``, ``0.3 %``, never a rounded ``100 %`` or ``0 %``."""
@@ -15,3 +20,10 @@ def percent(probability: float) -> str:
 def three_digits(value: float) -> str:
     """A number with three significant digits, without powers of ten where possible: 1790, 16.9, 0.0042."""
     return f"{value:.0f}" if abs(value) >= 100 else f"{value:.3g}"
+
+
+def explanation_title(model: str, explanation: Explanation) -> str:
+    """One line above a figure: the network's name, the class explained, and the class predicted if it is another."""
+    target, predicted = explanation.target, explanation.predicted
+    title = f"{model}: {target[1]} {percent(target[2])}"
+    return title if target[0] == predicted[0] else f"{title} (it says {predicted[1]} {percent(predicted[2])})"

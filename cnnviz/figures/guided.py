@@ -14,7 +14,6 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 _FRAME = "#ffcc00"
-_TITLES = {"guided": "guided backpropagation", "deconvnet": "deconvnet"}
 
 
 def gradient_image(gradient: Tensor, percentile: float, size: tuple[int, int]) -> Image.Image:
@@ -45,9 +44,9 @@ def gradient_in_window(gradient: Tensor, window: tuple[int, int, int, int], perc
     return canvas
 
 
-def guided_panel(photo: Image.Image, gradient: Image.Image, method: str, title: str) -> Image.Image:
-    """The photo beside its gradient image; ``method`` is ``guided`` or ``deconvnet``."""
-    return panel([photo, gradient], captions=["photo", _TITLES[method]], title=title)
+def guided_panel(photo: Image.Image, gradient: Image.Image, caption: str, title: str) -> Image.Image:
+    """The photo beside its gradient image, the method's name under the latter."""
+    return panel([photo, gradient], captions=["photo", caption], title=title)
 
 
 def outline_window(photo: Image.Image, window: tuple[int, int, int, int], size: tuple[int, int]) -> Image.Image:

@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
+from cnnviz.attribution.registry import AttributionMethod
 from cnnviz.errors import ImageError
 from cnnviz.network.default_layers import evenly_spaced_layers
 from cnnviz.network.network import Prediction
 from cnnviz.report.figures import Figure, Study
 from cnnviz.report.fooling import Fooling, fooling_example
 from cnnviz.report.layers import LayerFigures, layer_figures
-from cnnviz.report.maps import MapFigures, Method, cam_figures, map_figures
+from cnnviz.report.maps import MapFigures, cam_figures, map_figures
 
 
 @dataclass(frozen=True)
@@ -20,7 +21,7 @@ class Plan:
     many of the likeliest classes, which class to explain (None: the likeliest), what to fool the network into (None:
     what it thinks least)."""
 
-    methods: Mapping[str, Method] = field(default_factory=dict)
+    methods: Mapping[str, AttributionMethod] = field(default_factory=dict)
     layers: Sequence[str] | None = None
     channels: int = 12
     top: int = 5

@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 import cnnviz
-from cnnviz.cli.methods import METHODS, chosen_methods
+from cnnviz.attribution.registry import METHODS, select_methods
 from cnnviz.errors import UsageError
 
 NET = ("-m", "squeezenet1_1")
@@ -51,19 +51,10 @@ def test_tiles_are_the_methods_own_maps(squeezenet, run_cnnviz, samples, tmp_pat
     assert np.corrcoef(tile.ravel(), shown.ravel())[0, 1] > 0.97
 
 
-def test_every_method_makes_a_map(squeezenet, chelsea):
-    pixels = chelsea[..., ::4, ::4]
-    for name, method in METHODS.items():
-        found = method.compute(squeezenet, pixels, 285, 0)
-        assert found.shape == (1, 1, 56, 84), name
-        assert found.min() < found.max(), name
-        assert method.signed or name == "occlusion" or found.min() >= 0, name
-
-
 def test_methods_are_named_or_refused(run_cnnviz, samples):
-    assert list(chosen_methods("gradcam, Guided ,gradcam").values()) == [METHODS["gradcam"], METHODS["guided"]]
-    with pytest.raises(UsageError, match="names no method"):
-        chosen_methods(" , ")
+    assert list(select_methods("gradcam, Guided ,gradcam").values()) == [METHODS["gradcam"], METHODS["guided"]]
+    with pytest.raises(UsageError, match="No method is named"):
+        select_methods(" , ")
     result = run_cnnviz("compare", samples / "coffee.png", *NET, "--methods", "saliency,gardcam")
     assert result.exit_code == 2
     assert "There is no method 'gardcam' (did you mean gradcam?)" in result.stderr

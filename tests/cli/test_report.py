@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from cnnviz.cli.methods import METHODS
+from cnnviz.attribution.registry import METHODS
 from cnnviz.imaging.recipe import read_recipe
 
 NET = ("-m", "squeezenet1_1", "--size", "96")
@@ -43,7 +43,9 @@ def test_every_method_is_on_the_page_and_its_command_makes_the_picture(run_cnnvi
     page = (tmp_path / "chelsea.report.html").read_text(encoding="utf-8")
     assert record["bytes"] == len(page.encode())
     shown = [(recipe, image) for recipe, image in pictures_in(page) if recipe["command"] not in ("classify", "compare")]
-    assert len(shown) == len(METHODS) - 2 + 2 + 1
+    overlays = [method for method in METHODS.values() if method.has_overlay]
+    cams, fooled = 2, 1
+    assert len(shown) == len(overlays) + cams + fooled
     for number, (recipe, image) in enumerate(shown):
         path = tmp_path / f"{number}.png"
         path.write_bytes(_png(image, recipe))

@@ -6,13 +6,14 @@ import base64
 import html
 import re
 import shutil
+from dataclasses import replace
 from io import BytesIO
-from types import SimpleNamespace
 
 import pytest
 from PIL import Image
 
 import cnnviz
+from cnnviz.attribution import registry
 from cnnviz.cli.commandline import command_line
 from cnnviz.errors import UsageError
 from cnnviz.imaging.recipe import read_recipe
@@ -23,24 +24,14 @@ from cnnviz.report.page import report_page
 WICKED = "a <b>&\"'  </script><script>document.title='gone'</script>.png"
 
 
-def method(title, compute, **settings):
-    return SimpleNamespace(
-        **{"title": title, "compute": compute, "signed": False, "percentile": 99.0, "blur": 2.0, **settings}
-    )
-
-
-def refuse(network, pixels, index, seed):
+def refuse(network, pixels, target):
     raise UsageError("It has no ReLU.")
 
 
 METHODS = {
-    "saliency": method("saliency", lambda net, x, index, seed: cnnviz.saliency(net, x, index)),
-    "input-x-gradient": method(
-        "input × gradient",
-        lambda net, x, index, seed: cnnviz.input_x_gradient(net, x, index).sum(1, keepdim=True),
-        signed=True,
-    ),
-    "guided": method("guided", refuse),
+    "saliency": registry.METHODS["saliency"],
+    "input-x-gradient": registry.METHODS["input-x-gradient"],
+    "guided": replace(registry.METHODS["guided"], function=f"{__name__}.refuse"),
 }
 
 
@@ -92,7 +83,7 @@ def test_a_chapter_tells_what_the_network_says(chapters, squeezenet, samples):
     assert chapter.target == chapter.predictions[0]
     assert [figure.title for figure in chapter.cams] == [label for _, label, _ in chapter.predictions]
     assert chapter.seen == (pixels.shape[3], pixels.shape[2])
-    assert chapter.maps.refused == {"guided": "It has no ReLU."}
+    assert chapter.maps.refused == {"guided backpropagation": "It has no ReLU."}
 
 
 def test_the_fooling_example_is_the_file_that_fools(chapters, squeezenet):

@@ -1,0 +1,213 @@
+"""Every attribution method, once: commands, reports, docs and tests read it from here.
+
+To add a method, write its function in a file of this package and add an entry to ``METHODS``. Importing this module
+imports no torch: functions are named by their path and loaded when they are called.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+from cnnviz.errors import UsageError
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from cnnviz.attribution.targets import Target
+    from cnnviz.network.network import Network
+
+
+@dataclass(frozen=True)
+class AttributionMethod:
+    """An attribution method: how to call it, how to draw its map and how to read it.
+
+    Args:
+        name: what ``compare`` and ``report`` know it by.
+        title: its name in figures.
+        function: path of ``function(network, pixels, target, **settings)``, which takes pixels (N, 3, H, W) in [0, 1]
+            and returns (N, 1, H, W) or (N, 3, H, W).
+        question: the question that it answers.
+        caveat: when not to believe it.
+        formula: its map, with the class score S, pixels x and feature maps A.
+        command: the command that offers it, beside ``compare`` and ``report``.
+        options: the options that choose it there; ``{"method": name}`` if None.
+        settings: the function's keyword arguments that commands may set.
+        signed: whether both signs of the map mean something; drawn on a diverging scale.
+        percentile: magnitudes above this percentile of the map are clipped.
+        blur: standard deviation, in pixels, of the Gaussian that smooths the map where it lies over the image.
+        shares_a_pass: whether several images can go through the network together.
+        has_overlay: whether the command can lay the map over the image.
+    """
+
+    name: str
+    title: str
+    function: str
+    question: str
+    caveat: str
+    formula: str = ""
+    command: str = "saliency"
+    options: Mapping[str, Any] | None = None
+    settings: tuple[str, ...] = ()
+    signed: bool = False
+    percentile: float = 99.0
+    blur: float = 2.0
+    shares_a_pass: bool = True
+    has_overlay: bool = True
+
+    @property
+    def command_options(self) -> Mapping[str, Any]:
+        """The options of ``command`` that choose this method."""
+        return {"method": self.name} if self.options is None else self.options
+
+    def accepted(self, **values: Any) -> dict[str, Any]:
+        """Those of ``values`` that are settings of this method."""
+        return {name: value for name, value in values.items() if name in self.settings}
+
+    def attribute(self, network: Network, pixels: Tensor, target: Target = None, **settings: Any) -> Tensor:
+        """The function's attribution of pixels (N, 3, H, W): (N, 1, H, W), or (N, 3, H, W) with color channels."""
+        module, _, name = self.function.rpartition(".")
+        attribution: Tensor = getattr(import_module(module), name)(network, pixels, target, **settings)
+        return attribution
+
+    def map_of(self, attribution: Tensor) -> Tensor:
+        """The map (N, 1, H, W): the sum over color channels if signed, otherwise their largest magnitude."""
+        if attribution.shape[1] == 1:
+            return attribution
+        return attribution.sum(1, keepdim=True) if self.signed else attribution.abs().amax(1, keepdim=True)
+
+    def __call__(self, network: Network, pixels: Tensor, target: Target = None, **settings: Any) -> Tensor:
+        """The map (N, 1, H, W) of pixels (N, 3, H, W)."""
+        return self.map_of(self.attribute(network, pixels, target, **settings))
+
+
+_ALL = (
+    AttributionMethod(
+        "saliency",
+        "saliency",
+        "cnnviz.attribution.gradients.saliency",
+        "To which pixels is the score most sensitive?",
+        "Sensitivity is not importance: a saturated score has small gradients everywhere.",
+        "max over RGB of |∂S/∂x|",
+        options={},
+    ),
+    AttributionMethod(
+        "smoothgrad",
+        "SmoothGrad",
+        "cnnviz.attribution.smoothgrad.smoothgrad",
+        "To which pixels is it sensitive on average, with a little noise added?",
+        "Smoother is not truer: the noise chooses what is averaged away.",
+        "max over RGB of |mean ∂S/∂(x + noise)|",
+        settings=("samples", "sigma", "seed"),
+        shares_a_pass=False,
+    ),
+    AttributionMethod(
+        "integrated",
+        "integrated gradients",
+        "cnnviz.attribution.integrated_gradients.integrated_gradients",
+        "Which pixels brought the score up, from a black picture on?",
+        "The baseline decides: from black, dark pixels can hardly count.",
+        "(x − x₀) · ∫ ∂S/∂x from x₀ to x",
+        settings=("steps", "baseline"),
+        signed=True,
+        shares_a_pass=False,
+    ),
+    AttributionMethod(
+        "input-x-gradient",
+        "input × gradient",
+        "cnnviz.attribution.gradients.input_x_gradient",
+        "What is each pixel's share of the score, to first order?",
+        "Black pixels have no share whatever they mean.",
+        "x · ∂S/∂x",
+        signed=True,
+    ),
+    AttributionMethod(
+        "guided",
+        "guided backpropagation",
+        "cnnviz.attribution.guided_backprop.guided_backprop",
+        "What in the picture excites the class, by positive evidence only?",
+        "Edges look sharp for every class and for random weights too.",
+        "∂S/∂x, negative gradients dropped at every ReLU",
+        command="guided",
+        options={},
+        has_overlay=False,
+    ),
+    AttributionMethod(
+        "deconvnet",
+        "deconvnet",
+        "cnnviz.attribution.guided_backprop.deconvnet",
+        "What pattern would have caused this activation, projected back?",
+        "It depends on the picture mostly through the pooling, and less on the class than it seems.",
+        "∂S/∂x, with ReLU applied to gradients in place of its own derivative",
+        command="guided",
+        has_overlay=False,
+    ),
+    AttributionMethod(
+        "gradcam",
+        "Grad-CAM",
+        "cnnviz.attribution.cam.grad_cam",
+        "Which places of the last feature maps speak for the class?",
+        "Its resolution is the layer's, a dozen cells across, however smooth it looks.",
+        "ReLU(Σ mean(∂S/∂A) · A)",
+        command="gradcam",
+        options={},
+        settings=("layer",),
+        percentile=100.0,
+        blur=0.0,
+    ),
+    AttributionMethod(
+        "guided-gradcam",
+        "guided Grad-CAM",
+        "cnnviz.attribution.cam.guided_grad_cam",
+        "What fine detail lies where the last maps speak for the class?",
+        "The detail is guided backpropagation's and shares its flaws.",
+        "guided backpropagation · Grad-CAM",
+        command="gradcam",
+        options={"guided": True},
+        settings=("layer",),
+    ),
+    AttributionMethod(
+        "occlusion",
+        "occlusion",
+        "cnnviz.attribution.occlusion.occlusion",
+        "Where does hiding a patch cost the class its score?",
+        "One patch at a time cannot show that either of two parts would do.",
+        "S(x) − S(x with a patch hidden)",
+        command="occlusion",
+        options={},
+        settings=("patch", "stride", "fill", "score", "batch", "algorithm", "seed", "approximate"),
+        percentile=100.0,
+        blur=0.0,
+        shares_a_pass=False,
+    ),
+)
+
+METHODS: Mapping[str, AttributionMethod] = {method.name: method for method in _ALL}
+"""The methods by name."""
+
+
+def methods_of(command: str, default: str) -> dict[str, AttributionMethod]:
+    """The methods that ``command`` offers, by the value of its ``method`` option; ``default`` is the first one's."""
+    offered = (method for method in METHODS.values() if method.command == command)
+    return {method.command_options.get("method", default): method for method in offered}
+
+
+def select_methods(names: str) -> dict[str, AttributionMethod]:
+    """The methods named in ``names``, separated by commas, by name.
+
+    Raises:
+        UsageError: an unknown name, or none at all; the message lists all methods.
+    """
+    wanted = dict.fromkeys(name.strip().lower() for name in names.split(",") if name.strip())
+    choices = ", ".join(METHODS)
+    for name in wanted:
+        if name not in METHODS:
+            near = difflib.get_close_matches(name, METHODS, n=1)
+            hint = f" (did you mean {near[0]}?)" if near else ""
+            raise UsageError(f"There is no method '{name}'{hint}; the choices are {choices}.")
+    if not wanted:
+        raise UsageError(f"No method is named; the choices are {choices}.")
+    return {name: METHODS[name] for name in wanted}
