@@ -30,7 +30,7 @@ from cnnviz.cli import (
     visualize,
 )
 from cnnviz.cli.hints import message_with_hint
-from cnnviz.cli.process import INTERRUPTED, PIPE_CLOSED, silence_stdout
+from cnnviz.cli.process import INTERRUPTED, PIPE_CLOSED, ignore_pillow_warnings, silence_stdout
 from cnnviz.errors import CnnvizError, UsageError
 
 app = typer.Typer(
@@ -57,6 +57,7 @@ def root(
     ] = False,
 ) -> None:
     """Options before the command."""
+    ignore_pillow_warnings()
 
 
 attribution.register(app)

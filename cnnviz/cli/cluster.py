@@ -16,6 +16,7 @@ from cnnviz.cli import console
 from cnnviz.cli.command import Invocation, current
 from cnnviz.cli.inputs import Source
 from cnnviz.cli.options import index
+from cnnviz.cli.process import ignore_pillow_warnings
 from cnnviz.cli.work import Done, Failure, Item, Made, Workbench
 from cnnviz.errors import ImageError, UsageError
 
@@ -101,6 +102,7 @@ class WorkerSpec:
             os.chdir(self.folder)
         vars(current).update(vars(self.invocation))
         torch.set_num_threads(self.threads)
+        ignore_pillow_warnings()
         with console.collected() as notes:
             self.job.network.prepare()
             return self.job.load(self.model), notes

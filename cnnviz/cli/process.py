@@ -12,6 +12,7 @@ import signal
 import sys
 import threading
 import time
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from types import FrameType
@@ -189,3 +190,8 @@ def _has_exit_handlers() -> bool:
 
 
 _WITH_EXIT_HANDLERS = {"ray", "memray"}
+
+
+def ignore_pillow_warnings() -> None:
+    """Hide what Pillow warns of, such as broken metadata: an image is read in spite of it, or refused in a sentence."""
+    warnings.filterwarnings("ignore", module=r"PIL\b")

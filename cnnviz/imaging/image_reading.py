@@ -5,12 +5,11 @@ from __future__ import annotations
 import re
 import stat
 import threading
-import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from io import BytesIO
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import BinaryIO
 
 from PIL import Image, PngImagePlugin
 
@@ -34,22 +33,20 @@ _SIGNATURES = (b"\x89PNG", b"\xff\xd8\xff", b"GIF8", b"II*\0", b"MM\0*", b"RIFF"
 
 
 class PillowLimits:
-    """While pictures are read: no warnings from Pillow, and its own limits at least as high as ours.
+    """Raises Pillow's own limits to those of cnnviz while images are read, and restores them afterwards.
 
-    Pillow knows them only as settings of the whole process. They are changed when the first reader enters and
-    put back when the last one leaves, under a lock, so that threads may read at the same time; the limit is
-    touched only if a reader asks for more pixels than Pillow would admit, and is never switched off.
+    Pillow has them as settings of the whole process. They are raised when the first reader enters and restored when the
+    last one leaves, under a lock, so that threads can read at the same time. They are never lowered or switched off.
     """
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._readers = 0
-        self._warnings: Any = None
-        self._limit: int | None = None
-        self._text_limits = (0, 0)
+        self._saved: tuple[int | None, int, int] = (None, 0, 0)
 
     @contextmanager
     def __call__(self, max_pixels: int) -> Iterator[None]:
+        """Lets Pillow read images of up to ``max_pixels`` pixels without a warning inside the block."""
         self._enter(max_pixels)
         try:
             yield
@@ -59,27 +56,19 @@ class PillowLimits:
     def _enter(self, max_pixels: int) -> None:
         with self._lock:
             if self._readers == 0:
-                self._limit = Image.MAX_IMAGE_PIXELS
-                self._warnings = warnings.catch_warnings()
-                self._warnings.__enter__()
-                warnings.filterwarnings("ignore", module=r"PIL\b")
-                self._text_limits = chunk, total = PngImagePlugin.MAX_TEXT_CHUNK, PngImagePlugin.MAX_TEXT_MEMORY
-                _limit_text(max(chunk, _TEXT_CHUNK), max(total, _TEXT_MEMORY))
+                chunk, total = PngImagePlugin.MAX_TEXT_CHUNK, PngImagePlugin.MAX_TEXT_MEMORY
+                self._saved = Image.MAX_IMAGE_PIXELS, chunk, total
+                PngImagePlugin.MAX_TEXT_CHUNK = max(chunk, _TEXT_CHUNK)
+                PngImagePlugin.MAX_TEXT_MEMORY = max(total, _TEXT_MEMORY)
             self._readers += 1
-            if Image.MAX_IMAGE_PIXELS is not None and max_pixels > 2 * Image.MAX_IMAGE_PIXELS:
-                Image.MAX_IMAGE_PIXELS = (max_pixels + 1) // 2  # Pillow refuses above twice its limit
+            if Image.MAX_IMAGE_PIXELS is not None:  # Pillow warns above its limit, and refuses above twice its limit
+                Image.MAX_IMAGE_PIXELS = max(Image.MAX_IMAGE_PIXELS, max_pixels)
 
     def _leave(self) -> None:
         with self._lock:
             self._readers -= 1
             if self._readers == 0:
-                Image.MAX_IMAGE_PIXELS = self._limit
-                _limit_text(*self._text_limits)
-                self._warnings.__exit__(None, None, None)
-
-
-def _limit_text(chunk: int, total: int) -> None:
-    PngImagePlugin.MAX_TEXT_CHUNK, PngImagePlugin.MAX_TEXT_MEMORY = chunk, total
+                Image.MAX_IMAGE_PIXELS, PngImagePlugin.MAX_TEXT_CHUNK, PngImagePlugin.MAX_TEXT_MEMORY = self._saved
 
 
 _pillow_limits = PillowLimits()
@@ -141,7 +130,7 @@ def open_image(source: FileSource, max_pixels: int = MAX_PIXELS) -> Iterator[Ima
                 yield picture
         except CnnvizError:
             raise
-        except Image.DecompressionBombError as error:
+        except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
             raise _bomb(error, name, max_pixels) from error
         except MemoryError as error:
             raise ImageError(f"{name} is too large for this machine's memory.") from error

@@ -27,6 +27,7 @@ def encoded(picture: Image.Image, format: str = "PNG", **options) -> bytes:
 def read(content: bytes, **options) -> np.ndarray:
     with warnings.catch_warnings():
         warnings.simplefilter("error")
+        warnings.filterwarnings("ignore", module=r"PIL\b")  # as the command line does
         photo = read_pil_image(content, **options)
     assert photo.mode == "RGB"
     return np.asarray(photo).astype(int)

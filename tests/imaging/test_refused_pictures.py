@@ -98,6 +98,7 @@ def refusal(source, **options) -> str:
     """The message of the refusal, after a look at its form."""
     with warnings.catch_warnings():
         warnings.simplefilter("error")
+        warnings.filterwarnings("ignore", module=r"PIL\b")  # as the command line does
         with pytest.raises(ImageError) as caught:
             read_pil_image(source, **options)
     message = str(caught.value)
@@ -194,3 +195,10 @@ def test_arguments_that_make_no_sense():
         read_pil_image(saved("PNG"), background="whiet")
     with pytest.raises(UsageError, match="positive"):
         read_pil_image(saved("PNG"), max_pixels=0)
+
+
+def test_a_bomb_is_refused_where_warnings_are_errors() -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        with pytest.raises(ImageError, match="3,600,000,000 pixels"):
+            read_pil_image(CONTENTS["png bomb"], max_pixels=3_599_999_999)
