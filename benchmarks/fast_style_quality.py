@@ -20,7 +20,7 @@ from benchmarks.row import Row
 from benchmarks.running import Setting, parser, setting, show
 from cnnviz.style.model_file import BUNDLED_FILE, load_fast_style, read_metadata
 from cnnviz.style.perceptual_loss import PerceptualLoss
-from cnnviz.style.training import TrainingSettings
+from cnnviz.style.settings import TrainingSettings
 
 SAMPLES = Path(__file__).parents[1] / "sample_images"
 HELD_OUT = ("chelsea.png", "coffee.png")

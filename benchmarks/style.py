@@ -47,8 +47,8 @@ SAME_LOSSES = StyleSettings(
     lightness_weight=0.0,
     tv_weight=0.0,
     fade=0.0,
-    polish=0.0,
-    in_place=0.6,
+    adam_fraction=0.0,
+    fixed_fraction=0.6,
     steps=PASSES,
 )
 """The judge's own loss but for a little more content, which keeps that below 1.1; most of the passes from the place
@@ -202,10 +202,10 @@ def neural_style_loop(features: nn.Sequential, content: Tensor, style: Tensor) -
 def our_ascent(network: cnnviz.Network, content: Tensor, style: Tensor, steps: int, shift: int) -> ImageOptimizer:
     """Our run over one scale, of L-BFGS alone, with the peer's layers, losses and pooling."""
     settings = StyleSettings(
-        steps=steps, scales=1, polish=0.0, style_loss="gram", palette_weight=0.0, average_pooling=False, shift=shift
+        steps=steps, scales=1, adam_fraction=0.0, style_loss="gram", palette_weight=0.0, pooling="max", shift=shift
     )
     transfer = StyleTransfer(network, content, [style], settings=settings)
-    return transfer._prepare(transfer.painting.stages[0], content)
+    return transfer.prepare_stage(transfer.multiscale.stages[0], content)
 
 
 def our_loop(network: cnnviz.Network, content: Tensor, style: Tensor, steps: int, shift: int) -> Iterator[float]:

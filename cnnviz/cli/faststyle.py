@@ -129,10 +129,10 @@ class Painter:
 
     def activation_count(self, size: tuple[int, int]) -> int:
         """In four-byte values: larger pictures are painted in pieces, and cost the photo and the painting only."""
-        from cnnviz.style.inference import WHOLE
+        from cnnviz.style.inference import LARGEST_WHOLE
 
         pixels = math.prod(size)
-        return (min(pixels, WHOLE) * _BYTES_PER_PIXEL + pixels * 60) // 8
+        return (min(pixels, LARGEST_WHOLE) * _BYTES_PER_PIXEL + pixels * 60) // 8
 
 
 def parse_styles(text: str) -> dict[str, float]:

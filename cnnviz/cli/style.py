@@ -32,7 +32,9 @@ from cnnviz.cli.painting import (
     Sweep,
 )
 from cnnviz.errors import UsageError
+from cnnviz.style.settings import StyleSettings
 
+_DEFAULTS = StyleSettings()
 _SIZES = {"cuda": 512}
 _SIZE = 256
 """Pixels, the shorter side of a painting when nobody says so: by the device alone, never by a clock."""
@@ -66,22 +68,26 @@ def register(app: typer.Typer) -> None:
         ] = None,
         content_weight: Annotated[
             float, typer.Option("--content-weight", min=0, help="How much of the photo is kept.")
-        ] = 1.0,
-        style_weight: Annotated[float, typer.Option("--style-weight", min=0, help="How much style there is.")] = 1.0,
+        ] = _DEFAULTS.content_weight,
+        style_weight: Annotated[
+            float, typer.Option("--style-weight", min=0, help="How much style there is.")
+        ] = _DEFAULTS.style_weight,
         palette_weight: Annotated[
             float, typer.Option("--palette-weight", min=0, help="How closely the colours are the style's.")
-        ] = 20.0,
-        tv_weight: Annotated[float, typer.Option("--tv-weight", min=0, help="Smoothness (total variation).")] = 0.01,
+        ] = _DEFAULTS.palette_weight,
+        tv_weight: Annotated[
+            float, typer.Option("--tv-weight", min=0, help="Smoothness (total variation).")
+        ] = _DEFAULTS.tv_weight,
         lightness_weight: Annotated[
             float, typer.Option("--lightness-weight", min=0, help="How much of the photo's light and shade is kept.")
-        ] = 0.5,
+        ] = _DEFAULTS.lightness_weight,
         content_target: Annotated[
             ContentTarget,
             typer.Option("--content-target", help="The photo's features with the style's contrasts, or as they are."),
         ] = ContentTarget.restyled,
         style_scale: Annotated[
             float, typer.Option("--style-scale", help="Size of the style pictures: larger strokes with more.")
-        ] = 1.0,
+        ] = _DEFAULTS.style_scale,
         content_layer: Annotated[
             list[str] | None, typer.Option("--content-layer", help="May be given again.", show_default="the network's")
         ] = None,
@@ -118,34 +124,38 @@ def register(app: typer.Typer) -> None:
         ] = None,
         fade: Annotated[
             float, typer.Option("--fade", min=0, max=0.5, help="Outer share of a style that fades out, frame and all.")
-        ] = 0.08,
-        steps: Annotated[int, typer.Option("--steps", min=1, help="Passes through the network, over all sizes.")] = 240,
+        ] = _DEFAULTS.fade,
+        steps: Annotated[
+            int, typer.Option("--steps", min=1, help="Passes through the network, over all sizes.")
+        ] = _DEFAULTS.steps,
         scales: Annotated[
             int | None,
             typer.Option(
                 "--scales", min=1, help="Sizes painted at, each twice the last.", show_default="from 128 px on"
             ),
         ] = None,
-        optimizer: Annotated[
-            OptimizerName, typer.Option("--optimizer", help="What moves the pixels.")
-        ] = OptimizerName.lbfgs,
-        learning_rate: Annotated[float, typer.Option("--learning-rate", min=1e-4, help="Adam's.")] = 0.05,
+        optimizer: Annotated[OptimizerName, typer.Option("--optimizer", help="What moves the pixels.")] = (
+            OptimizerName.lbfgs
+        ),
+        learning_rate: Annotated[
+            float, typer.Option("--learning-rate", min=1e-4, help="Adam's.")
+        ] = _DEFAULTS.learning_rate,
         average: Annotated[
             float, typer.Option("--average", min=0, max=0.9999, help="Decay of an average of Adam's pictures, as 0.99.")
-        ] = 0.0,
+        ] = _DEFAULTS.average,
         carry: Annotated[
             bool, typer.Option("--carry/--no-carry", help="Adam's moments are carried over from size to size.")
-        ] = True,
+        ] = _DEFAULTS.keep_adam_state,
         polish: Annotated[
             float,
             typer.Option("--polish", min=0, max=1, help="Share of each size's steps that are Adam's, at the end."),
-        ] = 0.375,
+        ] = _DEFAULTS.adam_fraction,
         in_place: Annotated[
             float, typer.Option("--in-place", min=0, max=1, help="Share of the last size's steps without moves.")
-        ] = 0.0,
+        ] = _DEFAULTS.fixed_fraction,
         shift: Annotated[
             int, typer.Option("--shift", min=0, max=64, help="Pixels the picture is moved by in the network's grid.")
-        ] = 8,
+        ] = _DEFAULTS.shift,
         pooling: Annotated[
             Pooling,
             typer.Option("--pooling", help="'max' is the network's own; 'rescaled' averages are as large as maxima."),
@@ -188,12 +198,11 @@ def register(app: typer.Typer) -> None:
             "optimizer": optimizer.value,
             "learning_rate": learning_rate,
             "average": average,
-            "carry": carry,
-            "polish": polish,
-            "in_place": in_place,
+            "keep_adam_state": carry,
+            "adam_fraction": polish,
+            "fixed_fraction": in_place,
             "shift": shift,
-            "average_pooling": pooling is not Pooling.max,
-            "rescale_pooling": pooling is Pooling.rescaled,
+            "pooling": pooling.value,
             "smoothing": smoothing.value,
             "tile": tile_side(input.tile),
             **({"init": init} if init in ("content", "noise") else {}),
@@ -236,8 +245,10 @@ def _tell_idle(settings: dict[str, Any], swept: str | None) -> None:
         raise UsageError("--sweep learning-rate is of Adam: give --optimizer adam too.")
     if is_newton:
         idle("learning_rate", why="without --optimizer adam")
-        idle("average", when=settings["polish"] == settings["in_place"] == 0, why="without steps of Adam's")
-        idle("carry", when=settings["polish"] < 1, why="without --optimizer adam")
+        idle(
+            "average", when=settings["adam_fraction"] == settings["fixed_fraction"] == 0, why="without steps of Adam's"
+        )
+        idle("carry", when=settings["adam_fraction"] < 1, why="without --optimizer adam")
     idle("carry", when=settings["scales"] == 1, why="with --scales 1")
     without_content = settings["content_weight"] == 0 and swept != "content_weight"
     idle("content_target", "content_layer", when=without_content, why="with --content-weight 0")

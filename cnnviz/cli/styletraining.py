@@ -21,6 +21,7 @@ from cnnviz.cli.longjob import Watch
 from cnnviz.cli.options import LongOptions, NetworkOptions, OutputOptions, PictureOptions, RunOptions, numbers
 from cnnviz.cli.resuming import Resuming
 from cnnviz.errors import UsageError
+from cnnviz.style.settings import FastStyleConfig, TrainingSettings
 
 if TYPE_CHECKING:
     from lightning_fabric import Fabric
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     from cnnviz.network.network import Network
     from cnnviz.style.fast import FastStyleNetwork
     from cnnviz.style.training import FastStyleTraining
+
 
 _SUFFIX = ".safetensors"
 _THUMBNAIL = 128  # pixels, the longer side
@@ -50,26 +52,38 @@ class Precision(str, Enum):
 class TrainingOptions:
     """How the network is built and trained."""
 
-    steps: Annotated[int, _training("--steps", min=1, help="Updates.")] = 20_000
-    batch: Annotated[int, _training("--batch", min=1, max=4096, help="Crops in each.")] = 4
-    crop: Annotated[int, _training("--crop", min=32, max=16_384, help="Their side in pixels, a multiple of 4.")] = 256
+    steps: Annotated[int, _training("--steps", min=1, help="Updates.")] = TrainingSettings.steps
+    batch: Annotated[int, _training("--batch", min=1, max=4096, help="Crops in each.")] = TrainingSettings.batch
+    crop: Annotated[int, _training("--crop", min=32, max=16_384, help="Their side in pixels, a multiple of 4.")] = (
+        TrainingSettings.crop
+    )
     style_size: Annotated[
         int,
         _training("--style-size", min=64, max=16_384, help="Shorter side of the styles; smaller makes finer strokes."),
-    ] = 384
+    ] = TrainingSettings.style_size
     fade: Annotated[
         float, _training("--fade", min=0, max=0.5, help="Outer share of a style that fades out, frame and all.")
-    ] = 0.08
+    ] = TrainingSettings.fade
     widths: Annotated[str, _training("--widths", help="Channels at full, half and quarter size.", metavar="A,B,C")] = (
-        "16,32,64"
+        ",".join(map(str, TrainingSettings.widths))
     )
-    blocks: Annotated[int, _training("--blocks", min=0, max=100, help="Residual blocks.")] = 5
-    learning_rate: Annotated[float, _training("--learning-rate", help="Of Adam, at first.")] = 2e-3
-    content_weight: Annotated[float, _training("--content-weight", min=0, help="Of the photo.")] = 4.0
-    style_weight: Annotated[float, _training("--style-weight", min=0, help="Of the style.")] = 1.0
-    palette_weight: Annotated[float, _training("--palette-weight", min=0, help="Of the colours.")] = 20.0
-    tv_weight: Annotated[float, _training("--tv-weight", min=0, help="Of smoothness.")] = 2.0
-    augment: Annotated[bool, _training("--augment/--no-augment", help="Vary the photos' colours and sharpness.")] = True
+    blocks: Annotated[int, _training("--blocks", min=0, max=100, help="Residual blocks.")] = TrainingSettings.blocks
+    learning_rate: Annotated[float, _training("--learning-rate", help="Of Adam, at first.")] = (
+        TrainingSettings.learning_rate
+    )
+    content_weight: Annotated[float, _training("--content-weight", min=0, help="Of the photo.")] = (
+        TrainingSettings.content_weight
+    )
+    style_weight: Annotated[float, _training("--style-weight", min=0, help="Of the style.")] = (
+        TrainingSettings.style_weight
+    )
+    palette_weight: Annotated[float, _training("--palette-weight", min=0, help="Of the colours.")] = (
+        TrainingSettings.palette_weight
+    )
+    tv_weight: Annotated[float, _training("--tv-weight", min=0, help="Of smoothness.")] = TrainingSettings.tv_weight
+    augment: Annotated[bool, _training("--augment/--no-augment", help="Vary the photos' colours and sharpness.")] = (
+        TrainingSettings.augment
+    )
     mixed: Annotated[Precision, _training("--mixed-precision", help="What the trained network computes in.")] = (
         Precision.fp32
     )
@@ -185,8 +199,7 @@ class _Trainer:
 
     def check(self) -> None:
         """Find out before any work what cannot be: settings, names, pictures."""
-        from cnnviz.style.fast import FastStyleConfig, check_names
-        from cnnviz.style.training import TrainingSettings
+        from cnnviz.style.fast import check_names
 
         check_names(self.names)
         settings = TrainingSettings(**self.settings)
@@ -198,7 +211,7 @@ class _Trainer:
         from cnnviz.imaging.image_io import read_pil_image
         from cnnviz.imaging.pixels import to_pixels
         from cnnviz.style.model_file import to_bytes
-        from cnnviz.style.training import FastStyleTraining, TrainingSettings
+        from cnnviz.style.training import FastStyleTraining
 
         photos = [read_pil_image(path) for path in self.styles]
         pictures = {name: to_pixels(photo) for name, photo in zip(self.names, photos, strict=True)}

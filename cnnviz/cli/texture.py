@@ -28,6 +28,7 @@ from cnnviz.cli.painter import Last
 from cnnviz.cli.painting import StyleLossName
 from cnnviz.cli.resuming import Resuming
 from cnnviz.errors import UsageError, shortened
+from cnnviz.synthesis.settings import EfrosLeungSettings, TextureSettings
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
     from cnnviz.network.network import Network
 
 
+_DEFAULTS = TextureSettings()
 _OF_FEATURES = (
     *("seamless", "layer", "layer_weights", "style_loss", "distribution_weight", "palette_weight"),
     *("steps", "scales", "pooling", "tile"),
@@ -83,7 +85,7 @@ class Weaver:
 
     def _run(self, net: Network, sample: Tensor, size: tuple[int, int], last: Last) -> Tensor:
         from cnnviz.network.network_transforms import has_max_pooling
-        from cnnviz.synthesis.texture import TextureSettings, TextureSynthesis
+        from cnnviz.synthesis.texture import TextureSynthesis
 
         idle("pooling", when=not has_max_pooling(net), why=f"on {net.name}, which takes no maxima")
         synthesis = TextureSynthesis(net, sample, size, TextureSettings(**self.settings), self.seed)
@@ -97,7 +99,7 @@ class Weaver:
         from cnnviz.figures.texture import texture_strip
         from cnnviz.imaging.pixels import to_pil_image
         from cnnviz.network.default_layers import style_layers
-        from cnnviz.synthesis.texture import TextureSettings, TextureSynthesis
+        from cnnviz.synthesis.texture import TextureSynthesis
 
         layers = list(self.settings["layers"] or style_layers(net).style)
         weights = self.settings["layer_weights"]
@@ -139,7 +141,7 @@ def register(app: typer.Typer) -> None:
         ] = TextureMethod.gatys,
         seamless: Annotated[
             bool, typer.Option("--seamless/--no-seamless", help="Opposite borders fit, so that the picture tiles.")
-        ] = True,
+        ] = _DEFAULTS.seamless,
         strip: Annotated[bool, typer.Option("--strip", help="Show what each layer adds, shallow to deep.")] = False,
         layer: Annotated[
             list[str] | None,
@@ -153,18 +155,22 @@ def register(app: typer.Typer) -> None:
         ] = StyleLossName.gram,
         distribution_weight: Annotated[
             float, typer.Option("--distribution-weight", min=0, help="How even it is; 0 is Gatys' loss alone.")
-        ] = 1.0,
+        ] = _DEFAULTS.distribution_weight,
         palette_weight: Annotated[
             float, typer.Option("--palette-weight", min=0, help="How closely the colours are the sample's.")
-        ] = 100.0,
-        steps: Annotated[int, typer.Option("--steps", min=1, help="Passes through the network, over all sizes.")] = 200,
-        scales: Annotated[int, typer.Option("--scales", min=1, help="Sizes painted at, each twice the last.")] = 2,
+        ] = _DEFAULTS.palette_weight,
+        steps: Annotated[
+            int, typer.Option("--steps", min=1, help="Passes through the network, over all sizes.")
+        ] = _DEFAULTS.steps,
+        scales: Annotated[
+            int, typer.Option("--scales", min=1, help="Sizes painted at, each twice the last.")
+        ] = _DEFAULTS.scales,
         window: Annotated[
             int, typer.Option("--window", min=3, help="Efros-Leung: side of the neighbourhood, odd.")
-        ] = 11,
+        ] = EfrosLeungSettings().window,
         pooling: Annotated[
             str, typer.Option("--pooling", help="'average' leaves less noise; 'max' is the network's own.")
-        ] = "average",
+        ] = _DEFAULTS.pooling,
         resume: Annotated[
             bool, typer.Option("--resume", help="Go on from where an interrupted run stopped, optimiser and all.")
         ] = False,
@@ -183,13 +189,13 @@ def register(app: typer.Typer) -> None:
         settings = {
             "layers": layer,
             "layer_weights": numbers(layer_weights, "--layer-weights"),
-            "statistic": style_loss.value,
+            "style_loss": style_loss.value,
             "distribution_weight": distribution_weight,
             "palette_weight": palette_weight,
             "steps": steps,
             "scales": scales,
             "seamless": seamless,
-            "average_pooling": pooling == "average",
+            "pooling": pooling,
             "tile": tile_side(input.tile),
         }
         current.values["resume"] = False  # how it came about is no part of the recipe

@@ -1,9 +1,9 @@
-"""The network that paints a photo in one pass, in any of the styles it was trained on, or between them."""
+"""The fast style network: one forward pass renders a photo in any of its styles, or in a blend of them."""
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from itertools import product
 
 import torch
@@ -11,56 +11,33 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from cnnviz.errors import UsageError
+from cnnviz.style.settings import FastStyleConfig
 
 _EPSILON = 1e-5
-_GRAIN = (1, 4, 16)
-"""Pixels between the values of each noise channel."""
+_NOISE_SCALES = (1, 4, 16)
+"""Pixels between the values of each noise map."""
 
 
-@dataclass(frozen=True)
-class FastStyleConfig:
-    """What a network is built like.
+class NormStatistics:
+    """Means and inverse deviations of the input of each normalization layer, (N, C) each.
 
-    ``widths``: channels at full, half and quarter resolution; ``blocks``: residual blocks at the quarter; ``kernel``:
-    side of the first and last kernels; ``noise``: whether noise is seen beside the photo.
-    """
-
-    widths: tuple[int, int, int] = (16, 32, 64)
-    blocks: int = 5
-    kernel: int = 9
-    noise: bool = True
-
-    def __post_init__(self) -> None:
-        if len(self.widths) != 3 or min(self.widths) < 1 or self.blocks < 0:
-            raise UsageError("A fast style network has three widths of at least 1, and no fewer than 0 blocks.")
-        if self.kernel < 1 or self.kernel % 2 == 0:
-            raise UsageError(f"The outer kernels need an odd side, not {self.kernel}.")
-
-    @property
-    def reach(self) -> int:
-        """Pixels to each side that one pixel of the result depends on, apart from the statistics."""
-        outer, down, blocks, up = 2 * (self.kernel // 2), 1 + 2, 8 * self.blocks, 4 + 2
-        return outer + down + blocks + up + 4  # 4: nearest-neighbour enlargement looks up to a quarter's cell away
-
-
-class Statistics:
-    """Means and inverse deviations of what each normalisation sees, (N, C) each.
-
-    Filled by the first pass it is given to and used by the later ones: so tiles are normalised as the whole is.
+    Recorded by the first pass it is given to and used by later ones, so that tiles are normalized as the whole is.
     """
 
     def __init__(self) -> None:
-        self._seen: dict[nn.Module, tuple[Tensor, Tensor]] = {}
+        self._recorded: dict[nn.Module, tuple[Tensor, Tensor]] = {}
 
     def get(self, layer: nn.Module) -> tuple[Tensor, Tensor] | None:
-        return self._seen.get(layer)
+        """The layer's mean and inverse deviation; None before the first pass."""
+        return self._recorded.get(layer)
 
     def put(self, layer: nn.Module, mean: Tensor, inverse: Tensor) -> None:
-        self._seen[layer] = mean, inverse
+        """Record the layer's mean and inverse deviation."""
+        self._recorded[layer] = mean, inverse
 
 
 class ConditionalInstanceNorm(nn.Module):
-    """Instance normalisation with a scale and a shift for each style.
+    """Instance normalization with a scale and a shift for each style.
 
     Ulyanov, Vedaldi & Lempitsky, "Instance Normalization", 2016, arXiv:1607.08022; Dumoulin, Shlens & Kudlur, "A
     Learned Representation for Artistic Style", ICLR 2017, arXiv:1610.07629.
@@ -71,16 +48,16 @@ class ConditionalInstanceNorm(nn.Module):
         self.scale = nn.Parameter(torch.ones(styles, channels))
         self.shift = nn.Parameter(torch.zeros(styles, channels))
 
-    def forward(self, x: Tensor, shares: Tensor, statistics: Statistics | None = None) -> Tensor:
-        """Features (N, C, H, W) in the mixture of styles that ``shares`` (N, S) says."""
-        scale, shift = (shares @ part for part in (self.scale, self.shift))
+    def forward(self, x: Tensor, weights: Tensor, statistics: NormStatistics | None = None) -> Tensor:
+        """Features (N, C, H, W), normalized, with the scales and shifts of the styles averaged by weights (N, S)."""
+        scale, shift = (weights @ part for part in (self.scale, self.shift))
         known = statistics.get(self) if statistics else None
         if known is not None:
             mean, inverse = known
             normal, scale, shift = x, scale * inverse, shift - mean * inverse * scale
         else:
             count, channels, height, width = x.shape
-            # Groups of one channel are instances; this kernel keeps channels_last, and tells what it found.
+            # Groups of one channel are instances; this kernel keeps channels_last, and returns mean and deviation.
             normal, mean, inverse = torch.native_group_norm(
                 x, None, None, count, channels, height * width, channels, _EPSILON
             )
@@ -89,68 +66,77 @@ class ConditionalInstanceNorm(nn.Module):
         scale, shift = scale[:, :, None, None], shift[:, :, None, None]
         if torch.is_grad_enabled():
             return normal * scale + shift
-        return normal.mul_(scale).add_(shift)  # x is the convolution's, and no one else's
+        return normal.mul_(scale).add_(shift)  # in place: nothing else holds x
 
 
-class Layer(nn.Module):
-    """Reflected border, convolution, conditional instance normalisation; at twice the size where it ``enlarges``."""
+class ConvLayer(nn.Module):
+    """Reflection padding, convolution, conditional instance normalization; at twice the size with ``upsample``."""
 
     def __init__(
-        self, inputs: int, outputs: int, kernel: int, styles: int, *, stride: int = 1, enlarges: bool = False
+        self, inputs: int, outputs: int, kernel: int, styles: int, *, stride: int = 1, upsample: bool = False
     ) -> None:
         super().__init__()
-        self.border, self.enlarges = kernel // 2, enlarges
-        # Without bias: the normalisation would take it out again.
+        self.border, self.upsample = kernel // 2, upsample
+        # Without bias: the normalization would remove it.
         self.conv = nn.Conv2d(inputs, outputs, kernel, stride, bias=False)
         self.norm = ConditionalInstanceNorm(outputs, styles)
 
-    def forward(self, x: Tensor, shares: Tensor, statistics: Statistics | None) -> Tensor:
-        if self.enlarges:
-            return self.norm(upsample_conv(x, self.conv.weight), shares, statistics)
+    def forward(self, x: Tensor, weights: Tensor, statistics: NormStatistics | None) -> Tensor:
+        """Features (N, D, H', W') of features (N, C, H, W), in the styles weighted by ``weights`` (N, S)."""
+        if self.upsample:
+            return self.norm(upsample_conv(x, self.conv.weight), weights, statistics)
         border = self.border
-        return self.norm(self.conv(F.pad(x, (border, border, border, border), mode="reflect")), shares, statistics)
+        return self.norm(self.conv(F.pad(x, (border, border, border, border), mode="reflect")), weights, statistics)
 
 
 def upsample_conv(x: Tensor, weight: Tensor) -> Tensor:
-    """Features (N, C, H, W) repeated to twice their size, their border reflected, convolved 3×3: (N, D, 2H, 2W).
+    """Features (N, C, H, W) upsampled by nearest neighbor, padded by reflection, convolved 3×3: (N, D, 2H, 2W).
 
-    Of three neighbours in the doubled rows two are one row of the original, so each of the four places in a cell is a
-    2×2 convolution of the original by sums of the kernel's rows and columns: 4 multiplications for 9, and the doubled
-    features need not be held. Reflecting the doubled border is repeating the original's.
+    Of three neighboring upsampled rows two are copies of one row, so each of the four output phases is a 2×2
+    convolution of the original by sums of the kernel's rows and columns: 4 multiplications for 9, and the upsampled
+    features need not be stored. Reflecting the upsampled border is the same as replicating the original's.
     """
     height, width = x.shape[2:]
     padded = F.pad(x, (1, 1, 1, 1), mode="replicate")
     outputs = x.new_empty(len(x), len(weight), 2 * height, 2 * width).to(memory_format=torch.channels_last)
     for down, right in product((0, 1), (0, 1)):
-        kernel = _halved(_halved(weight, 2, down), 3, right)
-        seen = padded[:, :, down : down + height + 1, right : right + width + 1]
-        outputs[:, :, down::2, right::2] = F.conv2d(seen, kernel)
+        kernel = _phase_kernel(_phase_kernel(weight, 2, down), 3, right)
+        window = padded[:, :, down : down + height + 1, right : right + width + 1]
+        outputs[:, :, down::2, right::2] = F.conv2d(window, kernel)
     return outputs
 
 
-def _halved(weight: Tensor, axis: int, place: int) -> Tensor:
-    """The kernel's three rows (or columns) as the two that the first (0) or second (1) of a doubled pair sees."""
+def _phase_kernel(weight: Tensor, axis: int, phase: int) -> Tensor:
+    """The kernel's three rows (or columns) as the two that the first (0) or second (1) of an upsampled pair sees."""
     first, second, third = weight.unbind(axis)
-    pair = (first, second + third) if place == 0 else (first + second, third)
+    pair = (first, second + third) if phase == 0 else (first + second, third)
     return torch.stack(pair, axis)
 
 
 class FastStyleNetwork(nn.Module):
-    """A photo and shares of styles -> the painted photo, in one pass.
+    """Renders a photo in a blend of its styles, in one forward pass.
 
     Johnson, Alahi & Fei-Fei, "Perceptual Losses for Real-Time Style Transfer and Super-Resolution", ECCV 2016,
-    arXiv:1603.08155, with Dumoulin's conditional instance normalisation. Opposed to Johnson et al.: narrower layers
-    by default (0.43 million parameters for 1.7); borders are reflected at each convolution, so blocks need no
-    cropping; what becomes larger is enlarged by repetition and then convolved, which leaves no checkerboard (Odena,
-    Dumoulin & Olah, "Deconvolution and Checkerboard Artifacts", Distill 2016); a sigmoid ends it, as Dumoulin's; and
-    noise of three grains is seen beside the photo (after Ulyanov et al., "Texture Networks", ICML 2016,
-    arXiv:1603.03417): without it, nothing tells one place of a clear sky from the next, and no strokes come; and what
-    was seen at full and half size is added again on the way up, so the photo's edges need not go through the narrow
-    middle.
+    arXiv:1603.08155, with the conditional instance normalization of Dumoulin et al. Unlike Johnson et al.: narrower
+    layers by default (0.43 million parameters instead of 1.7); reflection padding at each convolution, so that blocks
+    need no cropping; upsampling by nearest neighbor and then a convolution, which leaves no checkerboard (Odena,
+    Dumoulin & Olah, "Deconvolution and Checkerboard Artifacts", Distill 2016); a final sigmoid, as in Dumoulin et al.;
+    noise maps of three scales concatenated to the photo (after Ulyanov et al., "Texture Networks", ICML 2016,
+    arXiv:1603.03417), without which all positions of a clear sky look alike and no strokes appear; and skip
+    connections at full and half resolution, so that the photo's edges need not pass the bottleneck.
 
     Args:
         styles: their names, each once.
-        config: widths and depth.
+        config: widths and depth; None takes the defaults of ``FastStyleConfig``.
+
+    Raises:
+        UsageError: no style, or a name that is repeated or has spaces, commas, colons or slashes.
+
+    Example:
+        >>> model = cnnviz.load_fast_style()
+        >>> pixels = torch.rand(1, 3, 64, 96)
+        >>> model(pixels, model.style_weights({"starry": 0.7, "ink": 0.3})).shape
+        torch.Size([1, 3, 64, 96])
     """
 
     def __init__(self, styles: Sequence[str], config: FastStyleConfig | None = None) -> None:
@@ -158,46 +144,52 @@ class FastStyleNetwork(nn.Module):
         self.config = config = config or FastStyleConfig()
         self.styles = check_names(styles)
         count, (full, half, quarter) = len(self.styles), config.widths
-        seen = 3 + (len(_GRAIN) if config.noise else 0)
-        self.first = Layer(seen, full, config.kernel, count)
+        inputs = 3 + (len(_NOISE_SCALES) if config.noise else 0)
+        self.first = ConvLayer(inputs, full, config.kernel, count)
         self.down = nn.ModuleList(
-            [Layer(full, half, 3, count, stride=2), Layer(half, quarter, 3, count, stride=2)],
+            [ConvLayer(full, half, 3, count, stride=2), ConvLayer(half, quarter, 3, count, stride=2)],
         )
-        self.blocks = nn.ModuleList([Layer(quarter, quarter, 3, count) for _ in range(2 * config.blocks)])
+        self.blocks = nn.ModuleList([ConvLayer(quarter, quarter, 3, count) for _ in range(2 * config.blocks)])
         self.up = nn.ModuleList(
-            [Layer(quarter, half, 3, count, enlarges=True), Layer(half, full, 3, count, enlarges=True)]
+            [ConvLayer(quarter, half, 3, count, upsample=True), ConvLayer(half, full, 3, count, upsample=True)]
         )
-        self.last = Layer(full, 3, config.kernel, count)
+        self.last = ConvLayer(full, 3, config.kernel, count)
 
     @property
     def device(self) -> torch.device:
+        """The device of the parameters."""
         return next(self.parameters()).device
 
     def forward(
-        self, pixels: Tensor, shares: Tensor, noise: Tensor | None = None, statistics: Statistics | None = None
+        self, pixels: Tensor, weights: Tensor, noise: Tensor | None = None, statistics: NormStatistics | None = None
     ) -> Tensor:
-        """Pixels (N, 3, H, W), RGB in [0, 1], H and W multiples of 4 -> painted pixels of that shape, in (0, 1).
+        """The images (N, 3, H, W), in (0, 1), of pixels (N, 3, H, W), RGB in [0, 1], H and W multiples of 4.
 
-        ``shares`` (N, S) mix the styles; ``noise`` (N or 1, 3, H, W) is ``noise_map``'s, drawn if None.
+        ``weights`` (N, S) blend the styles, see ``style_weights``; ``noise`` (N or 1, 3, H, W) is a ``noise_map``,
+        drawn if None.
         """
-        x = (pixels - 0.5) * 4  # about one deviation of natural pictures
+        x = (pixels - 0.5) * 4  # about the deviation of natural images
         if self.config.noise:
-            field = noise_map(pixels.shape[2], pixels.shape[3]).to(pixels) if noise is None else noise.to(pixels)
-            x = torch.cat([x, field.expand(len(x), -1, -1, -1)], dim=1)
+            maps = noise_map(pixels.shape[2], pixels.shape[3]).to(pixels) if noise is None else noise.to(pixels)
+            x = torch.cat([x, maps.expand(len(x), -1, -1, -1)], dim=1)
         x = x.contiguous(memory_format=torch.channels_last)
-        seen = []
+        skips = []
         for layer in (self.first, *self.down):
-            x = layer(x, shares, statistics).relu_()
-            seen.append(x)
-        seen.pop()
+            x = layer(x, weights, statistics).relu_()
+            skips.append(x)
+        skips.pop()
         for one, two in zip(self.blocks[::2], self.blocks[1::2], strict=True):
-            x = _sum(two(one(x, shares, statistics).relu_(), shares, statistics), x)
+            x = _sum(two(one(x, weights, statistics).relu_(), weights, statistics), x)
         for layer in self.up:
-            x = _sum(layer(x, shares, statistics).relu_(), seen.pop())
-        return torch.sigmoid(self.last(x, shares, statistics).float())
+            x = _sum(layer(x, weights, statistics).relu_(), skips.pop())
+        return torch.sigmoid(self.last(x, weights, statistics).float())
 
-    def shares(self, styles: str | Mapping[str, float]) -> Tensor:
-        """(1, S), adding up to 1, of one style's name or the weights of several; UsageError for any unknown."""
+    def style_weights(self, styles: str | Mapping[str, float]) -> Tensor:
+        """The weights (1, S), adding up to 1, of one style by name, or of several weighted ones.
+
+        Raises:
+            UsageError: an unknown style, a negative weight, or none above 0.
+        """
         wanted = {styles: 1.0} if isinstance(styles, str) else dict(styles)
         for name in wanted:
             if name not in self.styles:
@@ -207,13 +199,18 @@ class FastStyleNetwork(nn.Module):
         values = torch.tensor([[wanted.get(name, 0.0) for name in self.styles]], device=self.device)
         return values / values.sum()
 
+    def shares(self, styles: str | Mapping[str, float]) -> Tensor:
+        """The old name of ``style_weights``."""
+        warnings.warn("'shares' is now called 'style_weights'.", DeprecationWarning, stacklevel=2)
+        return self.style_weights(styles)
+
     def style_parameters(self) -> list[nn.Parameter]:
-        """The scales and shifts, which alone differ from style to style."""
+        """The scales and shifts, the only parameters that differ from style to style."""
         norms = [module for module in self.modules() if isinstance(module, ConditionalInstanceNorm)]
         return [part for norm in norms for part in (norm.scale, norm.shift)]
 
     def extended(self, styles: Sequence[str]) -> FastStyleNetwork:
-        """A copy that knows ``styles`` too; each new one begins as the mean of the old."""
+        """A copy with ``styles`` added; each new one starts as the mean of the old."""
         wider = FastStyleNetwork([*self.styles, *styles], self.config).to(self.device)
         state = self.state_dict()
         for name, value in wider.state_dict().items():
@@ -229,24 +226,24 @@ def _sum(own: Tensor, other: Tensor) -> Tensor:
 
 
 def noise_map(height: int, width: int, seed: int = 0, *, generator: torch.Generator | None = None) -> Tensor:
-    """Noise (1, 3, height, width) of deviation about 1, with values every 1, 4 and 16 pixels and smooth between.
+    """Noise (1, 3, height, width) of deviation about 1, with values every 1, 4 and 16 pixels, interpolated between.
 
-    Nothing but the size and the seed (or the generator's state) decides it.
+    It depends on the size and the seed (or the generator's state) alone.
     """
     generator = generator or torch.Generator().manual_seed(seed)
-    fields = []
-    for grain in _GRAIN:
-        rows, columns = -(-height // grain) + 2, -(-width // grain) + 2
+    maps = []
+    for scale in _NOISE_SCALES:
+        rows, columns = -(-height // scale) + 2, -(-width // scale) + 2
         coarse = torch.randn(1, 1, rows, columns, generator=generator)
-        if grain > 1:
-            smooth = F.interpolate(coarse, scale_factor=grain, mode="bilinear", align_corners=False)
-            coarse = smooth[:, :, grain : grain + height, grain : grain + width] * 1.5  # interpolation evens out
-        fields.append(coarse[:, :, :height, :width])
-    return torch.cat(fields, dim=1)
+        if scale > 1:
+            smooth = F.interpolate(coarse, scale_factor=scale, mode="bilinear", align_corners=False)
+            coarse = smooth[:, :, scale : scale + height, scale : scale + width] * 1.5  # interpolation averages
+        maps.append(coarse[:, :, :height, :width])
+    return torch.cat(maps, dim=1)
 
 
 def check_names(styles: Sequence[str]) -> tuple[str, ...]:
-    """Names as a tuple; UsageError unless there is one, each is once, and each can stand in ``a:0.7,b:0.3``."""
+    """The names as a tuple; UsageError where there is none, one is repeated, or one cannot stand in ``a:0.7,b:0.3``."""
     if not styles:
         raise UsageError("A fast style network needs at least one style.")
     for name in styles:

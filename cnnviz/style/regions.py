@@ -1,4 +1,4 @@
-"""Which style goes where: masks, the regions they make, and a picture of which only a part is painted."""
+"""Regions of an image by mask, each with its styles, and an image that is optimized only within a mask."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from cnnviz.synthesis.parameterization import Pixels
 
 @dataclass(frozen=True)
 class Region:
-    """A part of the picture and the styles blended in it, by number, with their weights.
+    """A part of the image and the styles blended in it, by number, with their weights.
 
-    ``mask`` (1, 1, H, W) in [0, 1] says where the region is; None is the whole picture.
+    ``mask`` (1, 1, H, W) in [0, 1] says where the region is; None is the whole image.
     """
 
     styles: tuple[int, ...]
@@ -25,8 +25,8 @@ class Region:
     mask: Tensor | None = None
 
     @property
-    def share(self) -> float:
-        """The region's share of the picture's area."""
+    def area(self) -> float:
+        """The region's fraction of the image's area."""
         return 1.0 if self.mask is None else float(self.mask.mean())
 
 
@@ -35,11 +35,12 @@ def make_regions(
 ) -> list[Region]:
     """One region of all styles blended by ``weights``; or, with a mask for each style, a region for each.
 
-    Raises UsageError where the counts do not fit, a weight is senseless, or a mask is empty.
+    Raises:
+        UsageError: the counts do not match, a weight is negative or none is positive, or a mask is empty.
     """
     weights = list(weights) if weights is not None else [1.0] * styles
     if styles < 1:
-        raise UsageError("A style picture is needed.")
+        raise UsageError("A style image is needed.")
     if len(weights) != styles:
         raise UsageError(f"{styles} styles cannot have {len(weights)} weights.")
     if min(weights) < 0 or sum(weights) <= 0:
@@ -57,7 +58,7 @@ def make_regions(
 
 
 def union_mask(regions: Sequence[Region], size: Size) -> Tensor | None:
-    """Where anything is painted, (1, 1, H, W) in [0, 1] at ``size``; None where that is everywhere."""
+    """The union of the regions' masks, (1, 1, H, W) in [0, 1] at ``size``; None where it is everywhere."""
     if any(region.mask is None for region in regions):
         return None
     union = torch.stack([region.mask for region in regions if region.mask is not None]).amax(0)
@@ -65,21 +66,22 @@ def union_mask(regions: Sequence[Region], size: Size) -> Tensor | None:
     return None if float(union.min()) >= 1 else union
 
 
-def border_weight(size: Size, share: float) -> Tensor:
-    """A mask (1, 1, H, W) that rises from 0 at the borders to 1 within ``share`` of each side."""
+def border_weight(size: Size, fraction: float) -> Tensor:
+    """A mask (1, 1, H, W) that rises linearly from 0 at the borders to 1 within ``fraction`` of each side."""
     sides = []
     for side in size:
         middle = torch.arange(side) + 0.5
-        sides.append((torch.minimum(middle, side - middle) / (share * side)).clamp(max=1))
+        sides.append((torch.minimum(middle, side - middle) / (fraction * side)).clamp(max=1))
     return (sides[0][:, None] * sides[1])[None, None]
 
 
 class MaskedPixels(Pixels):
-    """Pixels that show only where ``covering`` (1, 1, H, W) is 1; elsewhere ``under`` (1, 3, H, W) is seen."""
+    """Pixels that show only where ``mask`` (1, 1, H, W) is 1; elsewhere ``background`` (1, 3, H, W) shows."""
 
-    def __init__(self, start: Tensor, under: Tensor, covering: Tensor, bounded: bool = True) -> None:
+    def __init__(self, start: Tensor, background: Tensor, mask: Tensor, bounded: bool = True) -> None:
         super().__init__(start, bounded)
-        self.under, self.covering = under, covering
+        self.background, self.mask = background, mask
 
     def image(self) -> Tensor:
-        return self.under + self.covering * (self.parameter - self.under)
+        """Pixels (1, 3, H, W), blended with the background by the mask; differentiable."""
+        return self.background + self.mask * (self.parameter - self.background)

@@ -1,4 +1,4 @@
-"""Smoothed activations, for residual networks: their features peak at few places, which makes poor styles.
+"""Smoothed activations for style transfer with residual networks, whose features peak at few positions.
 
 Wang, Li & Vasconcelos, "Rethinking and Improving the Robustness of Image Style Transfer" (SWAG), CVPR 2021,
 arXiv:2104.05623.
@@ -15,17 +15,17 @@ from cnnviz.network.graph_rewrites import FeatureCallback
 from cnnviz.network.network import Network, at_least_float32
 from cnnviz.network.network_transforms import LowPrecisionNetwork
 
-_FAINT = 1e-3
-"""What the released code multiplies the features of layer3 and layer4 by."""
+_SCALE = 1e-3
+"""Factor of the features of layer3 and layer4 in the paper's released code."""
 
-_FAINT_LAYERS = ("layer3", "layer4")
+_SCALED_LAYERS = ("layer3", "layer4")
 
 
 class SoftmaxNetwork(Network):
     """A network whose features are the softmax over all of a layer's activations, channels and positions.
 
-    ``σ(F)_ik = exp F_ik / mean exp F``. Opposed to the paper, which divides by the sum, so that pictures of two sizes
-    can be compared; the losses being relative, a factor that both have makes no difference.
+    ``σ(F)_ik = exp F_ik / mean exp F``. Unlike the paper, which divides by the sum, so that images of two sizes can be
+    compared; the losses are relative, so that a common factor makes no difference.
     """
 
     def features(self, pixels: Tensor, layers: Sequence[str], *, raw: bool = False) -> dict[str, Tensor]:
@@ -41,21 +41,21 @@ class SoftmaxNetwork(Network):
 
 
 class _SoftmaxLowWeights(SoftmaxNetwork, LowPrecisionNetwork):
-    """The same of a network that keeps its weights in the type it computes in: pixels stay in float32."""
+    """A ``SoftmaxNetwork`` that keeps its weights in the type it computes in; pixels stay in float32."""
 
 
 def with_softmax(network: Network) -> SoftmaxNetwork:
-    """The network, sharing every parameter, with its features smoothed."""
+    """The network with smoothed features, sharing every parameter."""
     kind = _SoftmaxLowWeights if isinstance(network, LowPrecisionNetwork) else SoftmaxNetwork
     return kind(**{part.name: getattr(network, part.name) for part in fields(network) if part.init})
 
 
 def softmax(features: Tensor) -> Tensor:
-    """Features (N, C, H, W) as their softmax over C, H and W, times their number; (N, C, H, W), of mean 1."""
+    """The softmax of features (N, C, H, W) over C, H and W, times their number; (N, C, H, W), of mean 1."""
     count = features[0].numel()
     return features.flatten(1).softmax(1).view(features.shape) * count
 
 
 def resnet_layer_scale(layer: str) -> float:
-    """What a layer's features are multiplied by in the code released with the paper, instead of the softmax."""
-    return _FAINT if layer.partition(".")[0] in _FAINT_LAYERS else 1.0
+    """The factor of a layer's features in the paper's released code, which it uses instead of the softmax."""
+    return _SCALE if layer.partition(".")[0] in _SCALED_LAYERS else 1.0

@@ -1,12 +1,10 @@
-"""A photo painted in the style of other pictures, by optimisation: slow, and as good as it gets."""
+"""Style transfer by optimization: slow, and of the best quality."""
 
 from __future__ import annotations
 
 import math
-import warnings
 from collections.abc import Sequence
 from dataclasses import replace
-from functools import partial
 from typing import Any
 
 import torch
@@ -15,7 +13,6 @@ from torch import Tensor
 from cnnviz.errors import UsageError
 from cnnviz.imaging.checks import require_in_range
 from cnnviz.imaging.pixel_ops import gaussian_blur, transfer_color
-from cnnviz.network import checks
 from cnnviz.network.default_layers import style_layers
 from cnnviz.network.network import Network
 from cnnviz.network.network_transforms import (
@@ -30,30 +27,29 @@ from cnnviz.style.losses import LossWeights, StyleLoss
 from cnnviz.style.regions import MaskedPixels, Region, border_weight, make_regions, union_mask
 from cnnviz.style.settings import StyleSettings
 from cnnviz.style.smoothing import resnet_layer_scale, with_softmax
-from cnnviz.synthesis.ema import EMAOptimizer
-from cnnviz.synthesis.estimate import Estimate, choose_tile, estimate_run, parts
+from cnnviz.synthesis.estimate import choose_tile, needs_tiles
+from cnnviz.synthesis.grid_shift import GridShift
 from cnnviz.synthesis.multiscale import (
-    RESTART,
-    GridShift,
     MultiscaleOptimizer,
     Size,
     Stage,
     fitting_scales,
-    lbfgs_run,
     plan_stages,
     resize,
     scales_for,
 )
-from cnnviz.synthesis.optimization import ImageOptimizer, cosine
-from cnnviz.synthesis.optimizers import Adam
+from cnnviz.synthesis.multiscale_synthesis import MultiscaleSynthesis, noise_like
+from cnnviz.synthesis.optimization import ImageOptimizer
 from cnnviz.synthesis.parameterization import Pixels
-from cnnviz.synthesis.texture_target import TextureTarget, at, measure_texture
+from cnnviz.synthesis.settings import build_settings
+from cnnviz.synthesis.stage_runs import ADAM_RATE, DITHER_BLUR, RESTART, adam_run, lbfgs_run
+from cnnviz.synthesis.texture_target import TextureTarget, measure_texture, resize_mask
 
-_IN_RANGE, _CAREFUL_RATE = 0.2, 0.01
-"""Adam's share of the steps in place, and its step size there."""
+_FIXED_ADAM_FRACTION, _FIXED_ADAM_RATE = 0.2, 0.01
+"""Adam's fraction of the steps without shifts, and its learning rate there."""
 
-_POLISH_RATE, _SOFTEN = 0.02, 0.5
-"""Adam's step size where a picture is gone over, and the blur before it, in pixels, that ends L-BFGS's dither."""
+_RENAMED = {"polish": "adam_fraction", "in_place": "fixed_fraction", "carry": "keep_adam_state"}
+"""Names of settings in version 0.1, which still work."""
 
 
 @torch.inference_mode(False)
@@ -65,45 +61,57 @@ def transfer_style(
     weights: Sequence[float] | None = None,
     masks: Sequence[Tensor] | None = None,
     style_masks: Sequence[Tensor | None] | None = None,
+    settings: StyleSettings | None = None,
     seed: int = 0,
     on_step: OnStep | None = None,
-    **settings: Any,
+    **options: Any,
 ) -> Tensor:
-    """Paint the content in the style of other pictures.
+    """The content image in the style of other images.
 
     Gatys, Ecker & Bethge, "Image Style Transfer Using Convolutional Neural Networks", CVPR 2016, arXiv:1508.06576.
-    What is done otherwise is told at ``StyleLoss``, and: the picture is painted coarse to fine (Gatys et al., CVPR
-    2017, arXiv:1611.07865), and L-BFGS starts anew every 25 steps, with the picture moved.
+    Deviations from the paper are listed at ``StyleLoss``; besides, the optimization is multiscale (Gatys et al., CVPR
+    2017, arXiv:1611.07865), and L-BFGS restarts every 25 steps with the image shifted in the network's stride grid.
 
     Args:
-        network: any; gradients go to the picture alone.
-        content: the photo (1, 3, H, W), RGB in [0, 1]; the result has its size.
-        styles: one or more pictures (1, 3, h, w), of any sizes.
-        weights: of the styles, whose moments are averaged; all alike if None.
-        masks: (1, 1, H, W) in [0, 1]: one says where all is painted, several where each style is; the rest of the
-            photo stays.
-        style_masks: for each style None, or which part of it is meant, (1, 1, h, w).
-        seed: of the noise and the positions.
-        on_step: told after each step; ``terms`` holds the relative losses ``content``, ``style``, and ``tv``.
-        settings: the fields of ``StyleSettings``.
+        network: any network; its parameters get no gradients.
+        content: pixels (1, 3, H, W), RGB in [0, 1]; the result has its size.
+        styles: one or more images (1, 3, h, w), RGB in [0, 1], of any sizes.
+        weights: of the styles, whose feature statistics are averaged; equal if None.
+        masks: (1, 1, H, W) in [0, 1]: one says where all styles go, several where each style goes; the rest of the
+            content is unchanged.
+        style_masks: for each style None, or which part of it to use, (1, 1, h, w).
+        settings: None takes the defaults of ``StyleSettings``.
+        seed: of the initial noise and the random shifts.
+        on_step: called after each step; ``terms`` holds the relative losses ``content``, ``style``, and ``tv``.
+        options: fields of ``StyleSettings``, which replace those of ``settings``.
 
     Returns:
-        (1, 3, H, W), in [0, 1].
+        Pixels (1, 3, H, W), in [0, 1].
 
     Raises:
-        UsageError: no such layer, or settings that make no sense.
-        DivergedError: the optimisation ran away, with Adam too; a warning is given where Adam saved it.
+        UsageError: no such layer, a setting out of range, or an empty mask.
+        DivergedError: the optimization diverged, with Adam too; where Adam helped, a RuntimeWarning is given instead.
+
+    Example:
+        >>> content, style = cnnviz.read_image("photo.jpg", size=256), cnnviz.read_image("starry.jpg", size=256)
+        >>> image = cnnviz.transfer_style(network, content, style, steps=240, content_weight=2.0)
     """
+    chosen = build_settings(StyleSettings, settings, _with_pooling(options), _RENAMED)
     styles = [styles] if isinstance(styles, Tensor) else list(styles)
-    found = StyleTransfer(network, content, styles, weights, masks, style_masks, StyleSettings(**settings), seed)
-    picture = found.run(on_step)
-    for remark in found.remarks:
-        warnings.warn(remark, RuntimeWarning, stacklevel=2)
-    return picture
+    return StyleTransfer(network, content, styles, weights, masks, style_masks, chosen, seed).run_with_warnings(on_step)
 
 
-class StyleTransfer:
-    """A style transfer that can be watched, stopped, saved and gone on with; see ``transfer_style``."""
+def _with_pooling(options: dict[str, Any]) -> dict[str, Any]:
+    """The options, with version 0.1's ``average_pooling`` and ``rescale_pooling`` as ``pooling``."""
+    old = {name: options[name] for name in ("average_pooling", "rescale_pooling") if name in options}
+    if not old:
+        return options
+    pooling = "max" if not old.get("average_pooling", True) else "rescaled" if old.get("rescale_pooling") else "average"
+    return {**{name: value for name, value in options.items() if name not in old}, "pooling": pooling}
+
+
+class StyleTransfer(MultiscaleSynthesis):
+    """A style transfer that can be watched, stopped, saved and resumed; see ``transfer_style``."""
 
     def __init__(
         self,
@@ -117,144 +125,110 @@ class StyleTransfer:
         seed: int = 0,
     ) -> None:
         self.settings = settings = settings or StyleSettings()
-        defaults = style_layers(network)
-        self.layer_weights = _weighted(settings.style_layers or defaults.style, settings.layer_weights)
-        if settings.smoothing == "scaled":  # Gram matrices and covariances, squared: the fourth power
-            self.layer_weights = {layer: w * resnet_layer_scale(layer) ** 4 for layer, w in self.layer_weights.items()}
-        layers = defaults.content_adain if settings.content_target == "restyled" else defaults.content
-        self.content_layers = list(settings.content_layers or layers)
-        self.layers = list(dict.fromkeys([*self.layer_weights, *self.content_layers]))
-        self.network = _altered(in_channels_last(with_weights_cast(network, self.layers)), settings)
         self.seed = seed
-        self.content = require_in_range(content).to(network.device, network.pixel_dtype)
-        self.network.require_size(_size(self.content))
+        self._choose_layers(network)
+        self.network = _adapted(in_channels_last(with_weights_cast(network, self.layers)), settings)
+        self.source = require_in_range(content).to(network.device, network.pixel_dtype)
+        self.size = _size(self.source)
+        self.network.require_size(self.size)
         self.regions = make_regions(len(styles), weights, masks)
-        if style_masks is not None and len(style_masks) != len(styles):
-            raise UsageError(f"{len(styles)} styles cannot have {len(style_masks)} masks.")
-        for number, mask in enumerate(style_masks or [], start=1):
-            if mask is not None and float(mask.max()) <= 0:
-                raise UsageError(f"The mask of style {number} is black all over: it leaves nothing of the style.")
-        self.style_masks = list(style_masks) if style_masks is not None else [None] * len(styles)
-        self.styles = [self._recolored(require_in_range(style).to(self.content)) for style in styles]
+        self.style_masks = _checked_masks(style_masks, len(styles))
+        self.styles = [self._recolored(require_in_range(style).to(self.source)) for style in styles]
         whole = settings.smoothing == "softmax"
-        self.tile = 0 if whole else choose_tile(self.network, self.layers, _size(self.content), settings.tile)
-        self.painting = MultiscaleOptimizer(
-            self._first(), self._stages(), self._prepare, keep_adam_state=settings.carry
+        self.tile = 0 if whole else choose_tile(self.network, self.layers, self.size, settings.tile)
+        self.multiscale = MultiscaleOptimizer(
+            self._initial(), self._stages(), self.prepare_stage, keep_adam_state=settings.keep_adam_state
         )
 
-    @property
-    def remarks(self) -> list[str]:
-        """What the user should know of how it went."""
-        return self.painting.remarks
-
-    def run(self, on_step: OnStep | None = None) -> Tensor:
-        """Take the steps that remain and return the picture (1, 3, H, W), in [0, 1]."""
-        with checks.explain_divergence(self.network, self.content):
-            return self._finished(self.painting.run(on_step))
-
-    def image(self) -> Tensor:
-        """The picture so far, at the content's size."""
-        return self._finished(resize(self.painting.image(), _size(self.content)))
-
-    def state_dict(self) -> dict[str, Any]:
-        """All it takes to go on later with the same pictures and settings."""
-        return self.painting.state_dict()
-
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        self.painting.load_state_dict(state)
-
-    def estimate(self) -> Estimate:
-        """What the run will take; costs two steps at the smallest size."""
-        return estimate_run(
-            self.network,
-            self.layers,
-            self.painting.stages,
-            lambda stage: self._prepare(stage, resize(self.content, stage.size)),
-            self.tile,
-        )
-
-    def _stages(self) -> list[Stage]:
-        size = _size(self.content)
-        scales = self.settings.scales or scales_for(size, least=128)
-        settings = self.settings
-        scales = fitting_scales(min(scales, settings.steps), size, self.network.spec.min_size)
-        stages = plan_stages(size, settings.steps, scales, settings.polish, settings.in_place)
-        if settings.in_place and settings.optimizer == "lbfgs":
-            stages[-1:] = _ending(stages[-1])
-        return stages
-
-    def _first(self) -> Tensor:
-        init = self.settings.init
-        if isinstance(init, Tensor):
-            return resize(require_in_range(init).to(self.content), _size(self.content))
-        if init == "content":
-            return self.content
-        size = self._stages()[0].size
-        noise = torch.randn(1, 3, *size, generator=torch.Generator().manual_seed(self.seed)).to(self.content)
-        mean, deviation = self.content.mean((2, 3), keepdim=True), self.content.std((2, 3), keepdim=True)
-        return (mean + deviation * noise).clamp(0, 1)
-
-    def _prepare(self, stage: Stage, start: Tensor) -> ImageOptimizer:
-        content, settings = resize(self.content, stage.size), self.settings
-        quasi_newton = settings.optimizer == "lbfgs" and not stage.polish
-        every = RESTART if quasi_newton else 1 if stage.polish else 5
-        largest = 0 if stage.in_place else settings.shift
-        shift = GridShift(largest, every, self.seed * 101 + stage.number)
+    def prepare_stage(self, stage: Stage, start: Tensor) -> ImageOptimizer:
+        """The run of a stage from the image ``start`` (1, 3, H, W), of the stage's size."""
+        content, settings = resize(self.source, stage.size), self.settings
+        use_lbfgs = settings.optimizer == "lbfgs" and not stage.uses_adam
+        every = RESTART if use_lbfgs else 1 if stage.uses_adam else 5
+        largest = 0 if stage.is_fixed else settings.shift
         loss = StyleLoss(
             self.network,
             content,
             self.content_layers,
             self._targets(stage.size, largest // 2),
             self._weights(),
-            shift,
-            self.tile if parts(stage.size, self.tile) else 0,
+            GridShift(largest, every, self.seed * 101 + stage.number),
+            self.tile if needs_tiles(stage.size, self.tile) else 0,
             settings.content_target == "restyled",
         )
-        if stage.polish and not stage.in_place:
-            start = gaussian_blur(start, _SOFTEN)
-        picture = self._picture(start, content, bounded=not quasi_newton)
-        if quasi_newton:
-            restart = RESTART if largest else stage.steps  # where nothing moves, nothing need be forgotten
+        if stage.uses_adam and not stage.is_fixed:
+            start = gaussian_blur(start, DITHER_BLUR)
+        picture = self._picture(start, content, bounded=not use_lbfgs)
+        if use_lbfgs:
+            restart = RESTART if largest else stage.steps  # without shifts the objective does not change
             return lbfgs_run(picture, loss, stage.steps, loss.before_step, restart)
         rate = settings.learning_rate
-        if stage.polish:
-            rate = _CAREFUL_RATE if stage.in_place else _POLISH_RATE
-        run = partial(EMAOptimizer, decay=settings.average) if settings.average else ImageOptimizer
-        return run(picture, loss, Adam(rate), stage.steps, schedule=cosine, before_step=loss.before_step)
+        if stage.uses_adam:
+            rate = _FIXED_ADAM_RATE if stage.is_fixed else ADAM_RATE
+        return adam_run(picture, loss, stage.steps, loss.before_step, rate, settings.average)
+
+    def finish(self, image: Tensor) -> Tensor:
+        """The image (1, 3, H, W), with the content's colors where only lightness is transferred."""
+        return transfer_color(image, self.source) if self.settings.keep_color == "luminance" else image
+
+    def _choose_layers(self, network: Network) -> None:
+        settings, defaults = self.settings, style_layers(network)
+        self.layer_weights = _layer_weights(settings.style_layers or defaults.style, settings.layer_weights)
+        if settings.smoothing == "scaled":  # Gram matrices and covariances, squared: the fourth power
+            self.layer_weights = {layer: w * resnet_layer_scale(layer) ** 4 for layer, w in self.layer_weights.items()}
+        content = defaults.content_adain if settings.content_target == "restyled" else defaults.content
+        self.content_layers = list(settings.content_layers or content)
+        self.layers = list(dict.fromkeys([*self.layer_weights, *self.content_layers]))
+
+    def _stages(self) -> list[Stage]:
+        settings, size = self.settings, self.size
+        scales = settings.scales or scales_for(size, least=128)
+        scales = fitting_scales(min(scales, settings.steps), size, self.network.spec.min_size)
+        stages = plan_stages(size, settings.steps, scales, settings.adam_fraction, settings.fixed_fraction)
+        if settings.fixed_fraction and settings.optimizer == "lbfgs":
+            stages[-1:] = _split_fixed(stages[-1])
+        return stages
+
+    def _initial(self) -> Tensor:
+        """The image the optimization starts from, at any size."""
+        init = self.settings.init
+        if isinstance(init, Tensor):
+            return resize(require_in_range(init).to(self.source), self.size)
+        return self.source if init == "content" else noise_like(self.source, self._stages()[0].size, self.seed)
 
     def _picture(self, start: Tensor, content: Tensor, bounded: bool) -> Pixels:
-        covering = union_mask(self.regions, _size(content))
-        if covering is None:
+        mask = union_mask(self.regions, _size(content))
+        if mask is None:
             return Pixels(start, bounded)
-        return MaskedPixels(start, content, covering.to(content), bounded)
+        return MaskedPixels(start, content, mask.to(content), bounded)
 
     def _targets(self, size: Size, margin: int) -> list[tuple[Region, TextureTarget]]:
         side = self.settings.style_scale * math.sqrt(size[0] * size[1])
         least = self.network.spec.min_size
         styles = [resize(style, _scaled(_size(style), side, least)) for style in self.styles]
-        masks = [self._seen(mask, style) for mask, style in zip(self.style_masks, styles, strict=True)]
-        # What the content is to be restyled to is measured as well; it is no part of the style's loss.
+        masks = [self._style_mask(mask, style) for mask, style in zip(self.style_masks, styles, strict=True)]
+        # The statistics that AdaIN gives the content are measured as well; they are no part of the style loss.
         also = self.content_layers if self.settings.content_target == "restyled" else []
         layers = {**dict.fromkeys(also, 0.0), **self.layer_weights}
 
         def target(region: Region) -> TextureTarget:
-            found = measure_texture(
+            measured = measure_texture(
                 self.network,
                 [styles[i] for i in region.styles],
                 layers,
-                shares=region.weights,
+                blend_weights=region.weights,
                 masks=[masks[i] for i in region.styles],
                 statistic=self.settings.style_loss,
                 margin=margin,
                 tile=self.tile,
             )
-            return replace(found, weights=self.layer_weights)
+            return replace(measured, weights=self.layer_weights)
 
         return [(region, target(region)) for region in self.regions]
 
-    def _seen(self, mask: Tensor | None, style: Tensor) -> Tensor | None:
-        """What counts of a style picture: its mask, faded out towards the borders."""
-        mask = at(mask, style)
+    def _style_mask(self, mask: Tensor | None, style: Tensor) -> Tensor | None:
+        """The weight of each pixel of a style image: its mask, faded out towards the borders."""
+        mask = resize_mask(mask, _size(style), style)
         if not self.settings.fade:
             return mask
         window = border_weight(_size(style), self.settings.fade).to(style)
@@ -272,35 +246,46 @@ class StyleTransfer:
 
     def _recolored(self, style: Tensor) -> Tensor:
         if self.settings.keep_color == "covariance":
-            return match_colors(style, self.content)
-        return match_luminance(style, self.content) if self.settings.keep_color == "luminance" else style
+            return match_colors(style, self.source)
+        return match_luminance(style, self.source) if self.settings.keep_color == "luminance" else style
 
-    def _finished(self, picture: Tensor) -> Tensor:
-        return transfer_color(picture, self.content) if self.settings.keep_color == "luminance" else picture
+
+def _checked_masks(masks: Sequence[Tensor | None] | None, styles: int) -> list[Tensor | None]:
+    """A mask, or None, for each style; UsageError where there are too few or too many, or one is empty."""
+    if masks is None:
+        return [None] * styles
+    if len(masks) != styles:
+        raise UsageError(f"{styles} styles cannot have {len(masks)} masks.")
+    for number, mask in enumerate(masks, start=1):
+        if mask is not None and float(mask.max()) <= 0:
+            raise UsageError(f"The mask of style {number} is black all over: it leaves nothing of the style.")
+    return list(masks)
 
 
 def _scaled(size: Size, side: float, least: int) -> Size:
-    """``size`` enlarged or shrunk until the square root of its area is ``side``, no side below ``least``."""
+    """``size`` scaled until the square root of its area is ``side``, no side below ``least``."""
     factor = side / math.sqrt(size[0] * size[1])
     return max(least, round(size[0] * factor)), max(least, round(size[1] * factor))
 
 
-def _ending(stage: Stage) -> list[Stage]:
-    """The steps in place: L-BFGS's, and Adam's, which keeps to the range of pixels and mends what lies outside."""
-    adams = round(stage.steps * _IN_RANGE)
-    first = replace(stage, steps=stage.steps - adams, polish=False)
-    last = replace(stage, steps=adams, number=stage.number + 1)
-    return [each for each in (first, last) if each.steps]
+def _split_fixed(stage: Stage) -> list[Stage]:
+    """The steps without shifts: L-BFGS's, then Adam's, which clips to [0, 1] at every step."""
+    adam = round(stage.steps * _FIXED_ADAM_FRACTION)
+    first = replace(stage, steps=stage.steps - adam, uses_adam=False)
+    last = replace(stage, steps=adam, number=stage.number + 1)
+    return [part for part in (first, last) if part.steps]
 
 
-def _altered(network: Network, settings: StyleSettings) -> Network:
-    """The network as it looks at paintings."""
-    average = settings.average_pooling
-    network = with_average_pooling(network, settings.rescale_pooling) if average else with_recomputed_pooling(network)
+def _adapted(network: Network, settings: StyleSettings) -> Network:
+    """The network with the pooling and smoothing of the settings."""
+    if settings.pooling == "max":
+        network = with_recomputed_pooling(network)
+    else:
+        network = with_average_pooling(network, settings.pooling == "rescaled")
     return with_softmax(network) if settings.smoothing == "softmax" else network
 
 
-def _weighted(layers: Sequence[str], weights: Sequence[float] | str | None) -> dict[str, float]:
+def _layer_weights(layers: Sequence[str], weights: Sequence[float] | str | None) -> dict[str, float]:
     if isinstance(weights, str):
         falling = [4.0**-i for i in range(len(layers))]
         weights = [weight * len(layers) / sum(falling) for weight in falling]

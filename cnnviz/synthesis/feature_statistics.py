@@ -1,7 +1,7 @@
-"""What a texture is to a network: the moments of its features, and how far two of them are apart.
+"""Feature statistics of a texture (mean and Gram matrix), and relative distances between two of them.
 
-Every distance is relative to the target: 0 for the same texture, about 1 for a picture in which the layer sees
-nothing. So one weight serves every layer, network and picture size.
+Every distance is relative to the target: 0 for the same texture, about 1 for an image in which the layer sees
+nothing. So one weight serves every layer, network and image size.
 """
 
 from __future__ import annotations
@@ -11,10 +11,12 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from cnnviz.errors import UsageError
 from cnnviz.synthesis.gram_ops import apply_channel_matrix, gram, spatial_sum
+from cnnviz.synthesis.settings import require_choice
 
 
 @dataclass(frozen=True)
@@ -29,39 +31,47 @@ class Moments:
 
     @property
     def covariance(self) -> Tensor:
+        """The covariance (N, C, C) of the channels over positions."""
         return self.gram - self.mean[:, :, None] * self.mean[:, None, :]
 
     def detach(self) -> Moments:
+        """The same moments without gradients."""
         return Moments(self.mean.detach(), self.gram.detach())
 
 
 _FLAT = 1e-3
+"""Fraction of the Gram matrix's energy that a covariance's is taken to have at least."""
 
 Distance = Callable[[Moments, Moments], Tensor]
-"""Moments found and wanted -> how far apart, a scalar; summed over the batch."""
+"""Moments found and wanted -> their distance, a scalar; summed over the batch."""
 
 
 def gram_matrix(features: Tensor, mask: Tensor | None = None) -> Tensor:
     """The Gram matrix of features (N, C, H, W) as a mean over positions: ``G_ij = mean_p F_ip F_jp``, (N, C, C).
 
     Gatys, Ecker & Bethge, "Texture Synthesis Using Convolutional Neural Networks", NIPS 2015, arXiv:1505.07376.
-    Opposed to the paper the products are averaged, not summed, so that pictures of two sizes can be compared.
+    Unlike the paper the products are averaged, not summed, so that images of two sizes can be compared.
 
-    ``mask`` (N or 1, 1, H, W), at least 0, weighs the positions: the guided Gram matrix of Gatys et al., "Controlling
+    ``mask`` (N or 1, 1, H, W), at least 0, weights the positions: the guided Gram matrix of Gatys et al., "Controlling
     Perceptual Factors in Neural Style Transfer", CVPR 2017, arXiv:1611.07865, with the mask as the squared guide.
+
+    Example:
+        >>> gram_matrix(torch.ones(1, 2, 4, 4))
+        tensor([[[1., 1.],
+                 [1., 1.]]])
     """
     return moments(features, mask).gram
 
 
 def moments(features: Tensor, mask: Tensor | None = None) -> Moments:
-    """The moments of features (N, C, H, W), each position weighed by ``mask`` (N or 1, 1, H, W) if there is one."""
+    """The moments of features (N, C, H, W), each position weighted by ``mask`` (N or 1, 1, H, W) if there is one."""
     if features.dtype == torch.float16:
-        features = features.float()  # sums of squares are beyond it
+        features = features.float()  # sums of squares exceed float16's range
     return Moments(*_Moments.apply(features, None if mask is None else mask.to(features)))
 
 
 class _Moments(torch.autograd.Function):
-    """Mean and mean product of maps (N, C, H, W) over positions, weighed by (N or 1, 1, H, W).
+    """Mean and mean product of maps (N, C, H, W) over positions, weighted by (N or 1, 1, H, W).
 
     The gradient of a product of a matrix with itself is one product, where autograd would make two and add them:
     ``dX = X (dG + dGᵀ) / P``. In a style transfer this is a quarter of a step. The moments are float32 at least.
@@ -69,34 +79,45 @@ class _Moments(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, maps: Tensor, weights: Tensor | None) -> tuple[Tensor, Tensor]:
-        exact = torch.float64 if maps.dtype == torch.float64 else torch.float32
-        weighed = maps if weights is None else maps * weights
+        dtype = torch.float64 if maps.dtype == torch.float64 else torch.float32
+        weighted = maps if weights is None else maps * weights
         counted = maps.new_ones(()).expand(1, 1, *maps.shape[2:]) if weights is None else weights
-        total = counted.sum((1, 2, 3), dtype=exact).clamp_min(1e-8).reshape(-1, 1)
+        total = counted.sum((1, 2, 3), dtype=dtype).clamp_min(1e-8).reshape(-1, 1)
         ctx.save_for_backward(maps, weights, total)
-        return spatial_sum(weighed) / total, gram(weighed, maps) / total[..., None]
+        return spatial_sum(weighted) / total, gram(weighted, maps) / total[..., None]
 
     @staticmethod
     def backward(ctx: Any, mean: Tensor, gram: Tensor) -> tuple[Tensor, None]:  # type: ignore[override]
         maps, weights, total = ctx.saved_tensors
-        found = apply_channel_matrix(maps, (gram + gram.transpose(1, 2)) / total[..., None], mean / total)
-        return (found if weights is None else found.mul_(weights)), None
+        gradient = apply_channel_matrix(maps, (gram + gram.transpose(1, 2)) / total[..., None], mean / total)
+        return (gradient if weights is None else gradient.mul_(weights)), None
+
+
+def resize_mask(mask: Tensor | None, size: Sequence[int], like: Tensor | None = None) -> Tensor | None:
+    """A mask (N, 1, H, W) at another (height, width), each value the mean of the area it covers; None stays None.
+
+    A mask that is resized takes the type and device of ``like``, if given.
+    """
+    if mask is None or tuple(mask.shape[2:]) == tuple(size):
+        return mask
+    return F.interpolate(mask if like is None else mask.to(like), tuple(size), mode="area")
 
 
 def blend(parts: Sequence[Moments], weights: Sequence[float]) -> Moments:
     """The weighted average of moments; weights need not add up to one.
 
-    Raises UsageError unless there is a weight for each, none negative, and one of them positive.
+    Raises:
+        UsageError: not one weight for each, a negative one, or none above 0.
     """
     if len(weights) != len(parts):
         raise UsageError(f"{len(parts)} styles cannot have {len(weights)} weights.")
     total = sum(weights)
     if min(weights) < 0 or total <= 0:
         raise UsageError("The weights of styles must not be negative, and one of them must be positive.")
-    shares = [weight / total for weight in weights]
-    mean = sum((part.mean * share for part, share in zip(parts, shares, strict=True)), torch.zeros(()))
-    gram = sum((part.gram * share for part, share in zip(parts, shares, strict=True)), torch.zeros(()))
-    return Moments(mean.to(parts[0].mean), gram.to(parts[0].gram))
+    fractions = [weight / total for weight in weights]
+    mean = sum((part.mean * share for part, share in zip(parts, fractions, strict=True)), torch.zeros(()))
+    product = sum((part.gram * share for part, share in zip(parts, fractions, strict=True)), torch.zeros(()))
+    return Moments(mean.to(parts[0].mean), product.to(parts[0].gram))
 
 
 def gram_distance(found: Moments, wanted: Moments) -> Tensor:
@@ -105,7 +126,7 @@ def gram_distance(found: Moments, wanted: Moments) -> Tensor:
 
 
 def covariance_distance(found: Moments, wanted: Moments) -> Tensor:
-    """Covariances and means compared apart, each relative: a strong mean does not drown the texture around it.
+    """Relative distance of the covariances plus that of the means, so that a large mean does not hide the texture.
 
     For a texture that hardly varies the covariance is taken relative to a thousandth of the Gram matrix.
     """
@@ -122,7 +143,7 @@ def wasserstein_distance(found: Moments, wanted: Moments) -> Tensor:
     """
     root = _square_root(_in_float64(wanted.covariance))
     inner = root @ _in_float64(found.covariance) @ root
-    # The slope of a root is infinite at zero: directions in which neither texture varies are left out.
+    # The gradient of a root is infinite at zero: directions in which neither texture varies are left out.
     floor = torch.finfo(found.gram.dtype).eps * _trace(wanted.covariance)[:, None].to(inner) ** 2
     overlap = torch.linalg.eigvalsh((inner + inner.transpose(1, 2)) / 2).clamp_min(floor).sqrt().sum(1).to(found.gram)
     energy = wanted.mean.square().sum(1) + _trace(wanted.covariance)
@@ -139,13 +160,12 @@ DISTANCES: dict[str, Distance] = {
 
 def distance(name: str) -> Distance:
     """The distance called ``name``; UsageError if there is none."""
-    if name not in DISTANCES:
-        raise UsageError(f"There is no style loss '{name}'; there are {', '.join(DISTANCES)}.")
+    require_choice("style loss", name, list(DISTANCES))
     return DISTANCES[name]
 
 
 def relative_error(found: Tensor, wanted: Tensor) -> Tensor:
-    """``||found - wanted||² / ||wanted||²`` of each item of a batch, summed: the content loss, free of units."""
+    """``||found - wanted||² / ||wanted||²`` of each item of a batch, summed: the content loss, without units."""
     return _relative(found - wanted, wanted)
 
 
@@ -165,5 +185,5 @@ def _square_root(matrices: Tensor) -> Tensor:
 
 def _in_float64(matrices: Tensor) -> Tensor:
     """In float32 LAPACK fails to decompose covariances of fewer positions than channels."""
-    place = torch.device("cpu") if matrices.device.type == "mps" else matrices.device  # which has no float64
-    return matrices.to(place, torch.float64)
+    device = torch.device("cpu") if matrices.device.type == "mps" else matrices.device  # MPS has no float64
+    return matrices.to(device, torch.float64)

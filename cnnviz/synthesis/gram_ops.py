@@ -1,8 +1,8 @@
-"""Products of feature maps over positions and over channels: what a Gram matrix and its gradient cost.
+"""Products of feature maps over positions and over channels: the cost of a Gram matrix and its gradient.
 
-On a CPU both are done as convolutions with kernels of one pixel. oneDNN, which convolutions go to, does them at the
-rate of a convolution, twice as fast as the library for matrices does products of tall ones, on AMD's processors above
-all; and bfloat16 products that begin with a transposition four times as fast.
+On a CPU both are done as convolutions with kernels of one pixel. oneDNN, which computes convolutions, runs them at
+the rate of a convolution, twice as fast as the matrix library does products of tall matrices, on AMD's processors
+above all; and bfloat16 products that begin with a transposition four times as fast.
 """
 
 from __future__ import annotations
@@ -10,27 +10,26 @@ from __future__ import annotations
 import torch
 import torch.nn.functional as F
 from torch import Tensor
-
-from cnnviz.runtime.private_torch import conv2d_weight_gradient
+from torch.nn.grad import conv2d_weight
 
 _SLICES = 2
 """Parts of the positions that are summed in bfloat16's own products, which round each part's sum."""
 
 _TO_ONEDNN = (2, 2)
-"""A dilation, which a kernel of one pixel does not feel: undilated ones torch gives to the library for matrices."""
+"""A dilation, which has no effect on a kernel of one pixel: torch gives undilated ones to the matrix library."""
 
 
 def gram(one: Tensor, other: Tensor) -> Tensor:
     """``G_ij = sum_p one_ip other_jp`` of maps (N, C, H, W), summed over positions: (N, C, C), in float32 at least.
 
     Maps in bfloat16 are multiplied in it, which sums in float32 and rounds in the end: over some slices of the
-    positions, so that what is rounded is rounded that many times independently.
+    positions, so that the rounding errors are independent.
     """
     if one.dtype != torch.bfloat16:
-        return _summed(one, other)
+        return _gram(one, other)
     total = one.new_zeros(one.shape[0], one.shape[1], other.shape[1], dtype=torch.float32)
     for a, b in zip(one.chunk(_SLICES, 2), other.chunk(_SLICES, 2), strict=True):
-        total += _summed(a, b)
+        total += _gram(a, b)
     return total
 
 
@@ -52,18 +51,19 @@ def apply_channel_matrix(maps: Tensor, matrices: Tensor, shift: Tensor) -> Tenso
     matrices, shift = matrices.to(maps), shift.to(maps)
     if _is_for_onednn(maps):
         return F.conv2d(maps, matrices[0, :, :, None, None], shift[0], dilation=_TO_ONEDNN)
-    found = torch.baddbmm(shift[:, None], _rows(maps), matrices.transpose(1, 2))
-    return found.unflatten(1, maps.shape[2:]).permute(0, 3, 1, 2)
+    product = torch.baddbmm(shift[:, None], _rows(maps), matrices.transpose(1, 2))
+    return product.unflatten(1, maps.shape[2:]).permute(0, 3, 1, 2)
 
 
-def _summed(one: Tensor, other: Tensor) -> Tensor:
+def _gram(one: Tensor, other: Tensor) -> Tensor:
     if not _is_for_onednn(one):
         return _rows(one).transpose(1, 2) @ _rows(other)
-    return conv2d_weight_gradient(other, one, _TO_ONEDNN).flatten(1)[None]
+    shape = (one.shape[1], other.shape[1], 1, 1)  # the gradient of a kernel of one pixel is that product
+    return conv2d_weight(other, shape, one, dilation=_TO_ONEDNN).flatten(1)[None]
 
 
 def _is_for_onednn(maps: Tensor) -> bool:
-    """One picture's maps on a CPU, in a type that oneDNN has; a narrow piece may have no position of a deep layer."""
+    """One image's maps on a CPU, in a type that oneDNN has; a narrow tile may have no position of a deep layer."""
     is_known = maps.dtype in (torch.float32, torch.bfloat16)
     return maps.device.type == "cpu" and maps.shape[0] == 1 and is_known and maps.numel() > 0
 

@@ -1,7 +1,7 @@
-"""The one optimisation loop: every picture this toolkit paints by gradients is made here.
+"""The optimization loop that every image made by gradients goes through.
 
-A picture is described by a parameterisation, judged by an objective, and moved by an optimiser. Visualisation,
-dreams, inversion, texture and style differ in nothing but these three.
+A parameterization describes the image, an objective is minimized, and an optimizer updates the parameter.
+Visualization, DeepDream, inversion, texture synthesis and style transfer differ in these three alone.
 """
 
 from __future__ import annotations
@@ -20,57 +20,56 @@ from cnnviz.runtime.progress import LazyFloats, OnStep, Step
 from cnnviz.synthesis.optimizers import Optimizer
 
 Terms = Mapping[str, Tensor | float]
-"""The parts of a loss by name, as they are reported."""
+"""The terms of a loss by name, as they are reported."""
 
 Objective = Callable[[Tensor], tuple[Tensor, Terms]]
-"""Pixels (N, 3, H, W) -> the loss to be made small (a scalar; for a batch, the sum of its pictures'), and its
-parts. What is to be made large enters with its sign turned."""
+"""Pixels (N, 3, H, W) -> the loss to be minimized (a scalar; the sum over a batch), and its terms."""
 
 Schedule = Callable[[float], float]
-"""Share of the run that is done, 0 to 1 -> what the optimiser's step size is multiplied by."""
+"""Fraction of the run that is done, 0 to 1 -> factor of the optimizer's step size."""
 
 Hook = Callable[[int], None]
 """Called around each step with its number, which counts from 1."""
 
 _CHECK_EVERY = 16
-"""Steps between two looks at the loss on a device that would have to wait for each."""
+"""Steps between two checks of the loss on a device that has to be waited for."""
 
 
 class Parameterization(Protocol):
-    """A picture as the tensor that is optimised, and how it becomes pixels."""
+    """An image as the tensor that is optimized, and how it becomes pixels."""
 
     parameter: Tensor
     """A leaf that requires a gradient."""
 
     def image(self) -> Tensor:
-        """Pixels (N, 3, H, W) of the parameter as it stands; differentiable."""
+        """Pixels (N, 3, H, W) of the parameter; differentiable."""
         ...
 
     def project(self) -> None:
-        """Bring the parameter back, in place, to where it stands for a picture; called after each step."""
+        """Bring the parameter back, in place, to where it describes an image; called after each step."""
         ...
 
 
 @dataclass
 class ImageOptimizer:
-    """A run of ``steps`` optimisation steps over a picture.
+    """A run of ``steps`` optimization steps over an image.
 
-    It can be stopped at any moment, by an exception from a hook or by Ctrl-C: the parameter is changed by a single
-    operation in each step, so that ``image()`` is whole at all times, and ``run`` goes on from where it stopped.
+    It can be stopped at any moment, by an exception from a hook or by Ctrl-C: each step changes the parameter by a
+    single operation, so that ``image()`` is consistent at all times, and ``run`` continues from where it stopped.
 
     Args:
-        picture: what is optimised.
-        objective: what is made small.
-        optimizer: what moves the parameter.
-        steps: how many steps the whole run has.
+        picture: the image's parameterization.
+        objective: the loss to be minimized.
+        optimizer: updates the parameter.
+        steps: number of steps of the whole run.
         schedule: scales the step size over the run.
-        restart_every: the optimiser forgets its past each so many steps, as it must where the objective changes
+        restart_every: the optimizer's state is reset every so many steps, as it must be where the objective changes
             then; 0 never.
-        before_step: called before each step (and after a restart), where random shifts are drawn anew.
-        after_step: called after each step, where the picture is blurred or clipped now and then.
-        generator: the source of all chance in objective and hooks, kept in ``state_dict``.
-        check_every: the loss is looked at each so many steps, and at the last, lest it be no number. None is 1 on a
-            CPU, and 16 where looking makes the device wait.
+        before_step: called before each step (and after a restart), where random shifts are drawn.
+        after_step: called after each step, where the image is blurred or clipped now and then.
+        generator: random generator of the objective and the hooks, kept in ``state_dict``.
+        check_every: the loss is checked to be finite every so many steps, and at the last. None is 1 on a CPU, and 16
+            on devices that a check has to wait for.
     """
 
     picture: Parameterization
@@ -85,12 +84,12 @@ class ImageOptimizer:
     check_every: int | None = None
     done: int = field(default=0, init=False)
     gradient: Tensor | None = field(default=None, init=False, repr=False)
-    """Of the loss with respect to the parameter, as last computed."""
+    """Gradient of the loss with respect to the parameter, as last computed."""
 
     def run(self, on_step: OnStep | None = None) -> Tensor:
-        """Take the steps that remain and return the pixels (N, 3, H, W), in [0, 1].
+        """Take the remaining steps and return the pixels (N, 3, H, W), in [0, 1].
 
-        Raises DivergedError where the loss is no longer a number.
+        Raises DivergedError where the loss is not finite.
         """
         while self.done < self.steps:
             terms = self._step()
@@ -120,33 +119,33 @@ class ImageOptimizer:
         return terms
 
     def _evaluate(self, terms: dict[str, Tensor | float]) -> tuple[Tensor, Tensor]:
-        """The loss and its gradient; ``terms`` receives the loss and its parts."""
+        """The loss and its gradient; ``terms`` receives the loss and its terms."""
         with torch.enable_grad():
-            loss, parts = self._judged()
+            loss, parts = self._loss()
             gradient = gradients_of(loss, self.picture.parameter)[0]
         self.gradient = gradient
         loss = loss.detach()
-        if self._is_due(self.done + 1) and not math.isfinite(float(loss)):
+        if self._is_checked(self.done + 1) and not math.isfinite(float(loss)):
             raise DivergedError(
-                f"The optimisation diverged at step {self.done + 1}: its loss is no longer a number; "
+                f"The optimization diverged at step {self.done + 1}: its loss is no longer a number; "
                 "use a smaller step or smaller weights, or fp32 instead of a shorter precision."
             )
         terms.update({"loss": loss, **parts})
         return loss, gradient
 
-    def _is_due(self, number: int) -> bool:
-        """Whether the loss is looked at in this step."""
+    def _is_checked(self, number: int) -> bool:
+        """Whether the loss is checked in this step."""
         every = self.check_every or (1 if self.picture.parameter.device.type == "cpu" else _CHECK_EVERY)
         return number % every == 0 or number == self.steps
 
-    def _judged(self) -> tuple[Tensor, Terms]:
+    def _loss(self) -> tuple[Tensor, Terms]:
         try:
             return self.objective(self.picture.image())
-        except torch.linalg.LinAlgError as error:  # eigenvalues of what is no number
-            raise DivergedError(f"The optimisation diverged at step {self.done + 1}: {error}") from error
+        except torch.linalg.LinAlgError as error:  # eigenvalues of a matrix that is not finite
+            raise DivergedError(f"The optimization diverged at step {self.done + 1}: {error}") from error
 
     def state_dict(self) -> dict[str, Any]:
-        """All it takes to go on later: the parameter, the optimiser's memory, the steps done, the generator."""
+        """The state to resume from: parameter, optimizer state, steps done, random generator."""
         return {
             "done": self.done,
             "parameter": self.picture.parameter.detach().clone(),
@@ -155,7 +154,7 @@ class ImageOptimizer:
         }
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Go on from what ``state_dict`` gave."""
+        """Resume from a ``state_dict``."""
         self.done = state["done"]
         with torch.no_grad():
             self.picture.parameter.copy_(state["parameter"])
@@ -164,17 +163,17 @@ class ImageOptimizer:
             self.generator.set_state(state["generator"])
 
 
-def cosine(share: float) -> float:
+def cosine(fraction: float) -> float:
     """A schedule that falls from 1 to 0 along half a cosine (Loshchilov & Hutter, ICLR 2017, arXiv:1608.03983)."""
-    return 0.5 * (1 + math.cos(math.pi * share))
+    return 0.5 * (1 + math.cos(math.pi * fraction))
 
 
 def offset_steps(on_step: OnStep | None, before: int, total: int) -> OnStep | None:
-    """``on_step`` for one run among several: its steps count on from ``before``, towards ``total``."""
+    """``on_step`` for one run of several: its steps are counted from ``before``, out of ``total``."""
     if on_step is None:
         return None
 
-    def tell(step: Step) -> None:
+    def shifted(step: Step) -> None:
         on_step(Step(before + step.step, total, step.terms, step.image))
 
-    return tell
+    return shifted

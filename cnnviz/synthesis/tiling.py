@@ -1,10 +1,10 @@
-"""Sums over a network's features of a picture larger than memory, computed and differentiated a piece at a time.
+"""Sums over a network's features of an image larger than memory, computed and differentiated one tile at a time.
 
-Gram matrices, means and squared errors are sums over positions, so a picture need not be in the network as a whole:
-its pieces are shown to it one after the other, each within a border as wide as a position sees, and what they sum to
-is the sum. For the gradient each piece is shown again: only its activations are kept, as in gradient checkpointing
-(Chen, Xu, Zhang & Guestrin, "Training Deep Nets with Sublinear Memory Cost", 2016, arXiv:1604.06174). Nothing is
-approximated: positions at piece borders see what they would see in the whole.
+Gram matrices, means and squared errors are sums over positions, so the network need not see the whole image at once:
+it is shown tile after tile, each with a halo as wide as its receptive fields, and the tiles' sums are added. For the
+gradient each tile is computed again and only its activations are kept, as in gradient checkpointing (Chen, Xu, Zhang &
+Guestrin, "Training Deep Nets with Sublinear Memory Cost", 2016, arXiv:1604.06174). Nothing is approximated: positions
+at a tile's border see what they would see in the whole image.
 """
 
 from __future__ import annotations
@@ -28,30 +28,33 @@ from cnnviz.runtime.precision import gradients_of
 Size = tuple[int, int]
 """Height and width."""
 
-Window = tuple[slice, slice]
+Slices = tuple[slice, slice]
 """Rows and columns."""
 
 
-def crop_window(maps: Tensor, window: Window) -> Tensor:
-    """The rows and columns of maps (N, C, H, W) that lie in a window; no copy."""
+def crop_window(maps: Tensor, window: Slices) -> Tensor:
+    """The rows and columns of maps (N, C, H, W) that lie in a window, as a view."""
     return maps[:, :, window[0], window[1]]
 
 
 @dataclass(frozen=True)
 class Tile:
-    """A part of a picture: ``window`` is what the network is shown of it.
+    """A part of an image.
 
-    Of each layer's maps ``crops`` are the positions that count, and ``targets`` where these lie in the maps of the
-    whole picture.
+    Attributes:
+        number: counts from 0.
+        window: rows and columns of the image that the network is shown, halo included.
+        crops: rows and columns of each layer's maps of the window that belong to the tile, without the halo.
+        targets: where these lie in the layer's maps of the whole image.
     """
 
     number: int
-    window: Window
-    crops: Mapping[str, Window]
-    targets: Mapping[str, Window]
+    window: Slices
+    crops: Mapping[str, Slices]
+    targets: Mapping[str, Slices]
 
     def crop(self, layer: str, maps: Tensor) -> Tensor:
-        """What counts of a layer's maps (N, C, h, w) of this piece."""
+        """A layer's maps (N, C, h, w) of the window without the halo."""
         window = self.crops[layer]
         whole = all(part == slice(0, side) for part, side in zip(window, maps.shape[2:], strict=True))
         return maps if whole else crop_window(maps, window)
@@ -59,7 +62,7 @@ class Tile:
 
 @dataclass(frozen=True)
 class TileGrid:
-    """All pieces of a picture, and the height and width of each layer's maps of the whole of it."""
+    """All tiles of an image, and the height and width of each layer's maps of the whole image."""
 
     tiles: tuple[Tile, ...]
     sizes: Mapping[str, Size]
@@ -72,29 +75,30 @@ class TileGrid:
 
 
 TileStatistic = Callable[[str, Tensor, Tile], Sequence[Tensor]]
-"""A layer, its maps of a piece, cut to what counts and in the type they were computed in, and the piece -> tensors that
-are summed over the pieces."""
+"""A layer, its maps of a tile (without the halo, in the type they were computed in), and the tile -> tensors that are
+summed over the tiles."""
 
 TileSums = Mapping[str, Sequence[Tensor]]
-"""What ``TileStatistic`` told, summed, by layer."""
+"""The tensors of a ``TileStatistic``, summed over the tiles, by layer."""
 
 
 def tiled_sum(
-    network: Network, pixels: Tensor, layers: Sequence[str], tiles: TileGrid, summary: TileStatistic
+    network: Network, pixels: Tensor, layers: Sequence[str], tiles: TileGrid, statistic: TileStatistic
 ) -> TileSums:
-    """The sums of ``summary`` over the pieces of pixels (1, 3, H, W); differentiable, in one piece or in many.
+    """The sums of ``statistic`` over the tiles of pixels (1, 3, H, W), by layer; differentiable.
 
-    Each layer is summed up as soon as it is computed: no more of them is kept than the way back needs.
+    Each layer's statistic is computed as soon as the layer is, so that no more layers are kept than the backward pass
+    needs.
     """
     counts: dict[str, int] = {}
 
-    def of_tile(shown: Tensor, tile: Tile) -> list[Tensor]:
+    def of_tile(pixels: Tensor, tile: Tile) -> list[Tensor]:
         found: dict[str, Sequence[Tensor]] = {}
 
-        def tell(layer: str, maps: Tensor) -> None:
-            found[layer] = summary(layer, tile.crop(layer, maps), tile)
+        def on_features(layer: str, maps: Tensor) -> None:
+            found[layer] = statistic(layer, tile.crop(layer, maps), tile)
 
-        network.stream_features(shown, layers, tell)
+        network.stream_features(pixels, layers, on_features)
         counts.update({layer: len(found[layer]) for layer in layers})
         return [part for layer in layers for part in found[layer]]
 
@@ -107,7 +111,7 @@ def tiled_sum(
 
 
 class _TiledSum(torch.autograd.Function):
-    """Sums over pieces; going back, each piece is computed once more and forgotten."""
+    """Sums over tiles; the backward pass computes each tile once more."""
 
     @staticmethod
     def forward(ctx: Any, pixels: Tensor, of_tile: Any, tiles: TileGrid) -> tuple[Tensor, ...]:
@@ -120,29 +124,29 @@ class _TiledSum(torch.autograd.Function):
         return tuple(sums)
 
     @staticmethod
-    def backward(ctx: Any, *slopes: Tensor) -> tuple[Tensor, None, None]:  # type: ignore[override]
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None, None]:  # type: ignore[override]
         (pixels,) = ctx.saved_tensors
-        gradient = torch.zeros_like(pixels)
+        total = torch.zeros_like(pixels)
         for tile in ctx.tiles:
-            shown = crop_window(pixels, tile.window).detach().requires_grad_()
+            window = crop_window(pixels, tile.window).detach().requires_grad_()
             with torch.enable_grad():
-                parts = ctx.of_tile(shown, tile)
-            known = [(part, slope) for part, slope in zip(parts, slopes, strict=True) if part.requires_grad]
-            found = gradients_of([part for part, _ in known], shown, [slope for _, slope in known])[0]
-            crop_window(gradient, tile.window).add_(found)
-        return gradient, None, None
+                parts = ctx.of_tile(window, tile)
+            known = [(part, grad) for part, grad in zip(parts, gradients, strict=True) if part.requires_grad]
+            gradient = gradients_of([part for part, _ in known], window, [grad for _, grad in known])[0]
+            crop_window(total, tile.window).add_(gradient)
+        return total, None, None
 
 
 def plan_tiles(network: Network, layers: Sequence[str], size: Size, side: int = 0, border: int = 0) -> TileGrid:
-    """The pieces in which a picture of ``size`` (H, W) is shown to the network.
+    """The tiles in which an image of ``size`` (H, W) is shown to the network.
 
     Args:
         layers: whose features are summed.
-        side: the largest side of a piece, its border included; 0 for the picture as a whole.
-        border: pixels at the picture's borders whose positions do not count.
+        side: the largest side of a tile, its halo included; 0 for the whole image.
+        border: pixels at the image's borders whose positions do not count.
 
     Raises:
-        UsageError: pieces so small are all border, or the layers cannot be told apart by position.
+        UsageError: tiles so small are all halo, or a layer's positions see the whole image.
     """
     sizes = _map_sizes(network, layers, size)
     if not border and not 0 < side < max(size):
@@ -153,7 +157,7 @@ def plan_tiles(network: Network, layers: Sequence[str], size: Size, side: int = 
         _spans(fields, {layer: maps[axis] for layer, maps in sizes.items()}, size[axis], axis, side, border)
         for axis in range(2)
     ]
-    found = [
+    tiles = [
         Tile(
             number,
             (rows.window, columns.window),
@@ -162,21 +166,21 @@ def plan_tiles(network: Network, layers: Sequence[str], size: Size, side: int = 
         )
         for number, (rows, columns) in enumerate(product(*axes))
     ]
-    return TileGrid(tuple(found), sizes)
+    return TileGrid(tuple(tiles), sizes)
 
 
 def smallest_tile(network: Network, layers: Sequence[str]) -> int | None:
-    """The smallest side that pieces can have; None where a position sees the whole picture, so that there are none."""
+    """The smallest side that tiles can have; None where positions see the whole image, so that tiles are impossible."""
     try:
         fields = _fields(network, layers, (network.spec.size, network.spec.size))
     except UsageError:
         return None
-    return max(_halo(fields, axis).least for axis in range(2))
+    return max(_halo(fields, axis).least_side for axis in range(2))
 
 
 @dataclass(frozen=True)
 class _Span:
-    """A piece along one axis."""
+    """A tile along one axis; see ``Tile``."""
 
     window: slice
     crops: dict[str, slice]
@@ -185,14 +189,14 @@ class _Span:
 
 @dataclass(frozen=True)
 class _Halo:
-    """How far positions see beyond their own pixels, before and after, in whole steps of all layers."""
+    """How far positions see beyond their own pixels, before and after, in whole multiples of all layers' strides."""
 
     step: int
     before: int
     after: int
 
     @property
-    def least(self) -> int:
+    def least_side(self) -> int:
         return self.before + self.after + 2 * self.step
 
 
@@ -211,14 +215,14 @@ def _fields(network: Network, layers: Sequence[str], size: Size) -> dict[str, Re
     for layer, field in fields.items():
         if field is None:
             raise UsageError(
-                f"Positions of layer '{layer}' have no window of their own: they may see the whole picture, "
-                "so there are no pieces of it."
+                f"Positions of layer '{layer}' may see the whole image: it cannot be computed in tiles, "
+                "nor without the image's borders."
             )
     return {layer: field for layer, field in fields.items() if field is not None}
 
 
 def _shapes(network: Network, layers: Sequence[str], size: Size) -> tuple[dict[fx.Node, Any], dict[str, fx.Node]]:
-    """The shape of every node's output, and which node is which layer."""
+    """The shape of every node's output, and the node of each layer."""
     graph = network.truncated({name: name for name in layers})
     output = next(node for node in graph.graph.nodes if node.op == "output")
     return output_shapes(graph, (1, network.spec.channels, *size)), output.args[0]  # type: ignore[return-value]
@@ -235,11 +239,11 @@ def _spans(
     fields: Mapping[str, ReceptiveField], counts: Mapping[str, int], length: int, axis: int, side: int, border: int
 ) -> list[_Span]:
     halo = _halo(fields, axis)
-    parted = 0 < side < length
+    is_tiled = 0 < side < length
     spans = []
-    for first, last in _bounds(border, length - border, halo, side if parted else 0):
-        start = max(0, (first - halo.before) // halo.step * halo.step) if parted else 0
-        stop = min(length, last + halo.after + 1) if parted else length
+    for first, last in _bounds(border, length - border, halo, side if is_tiled else 0):
+        start = max(0, (first - halo.before) // halo.step * halo.step) if is_tiled else 0
+        stop = min(length, last + halo.after + 1) if is_tiled else length
         targets = {}
         for layer, field in fields.items():
             stride = field.stride[axis]
@@ -250,18 +254,18 @@ def _spans(
         crops = {layer: slice(at.start - before[layer], at.stop - before[layer]) for layer, at in targets.items()}
         spans.append(_Span(slice(start, stop), crops, targets))
     if any(all(span.targets[layer].start == span.targets[layer].stop for span in spans) for layer in fields):
-        raise UsageError("The picture is too small to leave its borders out of account.")
+        raise UsageError("The image is too small to leave its borders out.")
     return spans
 
 
 def _bounds(first: int, last: int, halo: _Halo, side: int) -> list[tuple[int, int]]:
-    """Where pieces begin and end, without their borders; in whole steps but for the last."""
+    """Where tiles begin and end, without their halos; in whole steps but for the last."""
     if not side:
         return [(first, last)]
-    room = (side - halo.least) // halo.step + 1
+    room = (side - halo.least_side) // halo.step + 1
     if room < 1:
-        raise UsageError(f"Pieces of {side} pixels are all border here; they need at least {halo.least}.")
-    steps = max(1, (last - first) // halo.step)  # what is left over is the last piece's
+        raise UsageError(f"Tiles of {side} pixels are all halo in this network; they need at least {halo.least_side}.")
+    steps = max(1, (last - first) // halo.step)  # the last tile takes the remainder
     count = math.ceil(steps / room)
-    marks = [first + halo.step * (steps * k // count) for k in range(count)]
-    return [*zip(marks, [*marks[1:], last], strict=True)]
+    starts = [first + halo.step * (steps * k // count) for k in range(count)]
+    return [*zip(starts, [*starts[1:], last], strict=True)]

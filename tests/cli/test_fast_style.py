@@ -18,8 +18,9 @@ from PIL import Image
 import cnnviz
 from cnnviz.cli.faststyle import parse_styles
 from cnnviz.errors import UsageError
-from cnnviz.style.fast import FastStyleConfig, FastStyleNetwork
+from cnnviz.style.fast import FastStyleNetwork
 from cnnviz.style.model_file import to_bytes
+from cnnviz.style.settings import FastStyleConfig
 
 TRAIN = (
     *("-m", "squeezenet1_1", "--batch", 1, "--crop", 48, "--style-size", 64),

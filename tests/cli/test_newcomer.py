@@ -176,7 +176,7 @@ def test_defaults_that_were_looked_at():
     from inspect import signature
 
     from cnnviz.synthesis.inversion import invert
-    from cnnviz.synthesis.texture import TextureSettings
+    from cnnviz.synthesis.settings import TextureSettings
 
     assert signature(invert).parameters["steps"].default == 80
     assert TextureSettings().steps == 200

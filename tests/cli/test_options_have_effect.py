@@ -645,8 +645,9 @@ def _make_inputs(place: Path, samples: Path) -> None:
     import torch
 
     from cnnviz.network.catalogue import entry
-    from cnnviz.style.fast import FastStyleConfig, FastStyleNetwork
+    from cnnviz.style.fast import FastStyleNetwork
     from cnnviz.style.model_file import to_bytes
+    from cnnviz.style.settings import FastStyleConfig
 
     def small(name: str, to: str, size: tuple[int, int] = (96, 72)) -> None:
         (place / to).parent.mkdir(parents=True, exist_ok=True)

@@ -12,7 +12,7 @@ import cnnviz
 from cnnviz.imaging.image_io import read_image
 from cnnviz.style.model_file import BUNDLED_FILE, load_fast_style, read_metadata, thumbnail
 from cnnviz.style.perceptual_loss import PerceptualLoss
-from cnnviz.style.training import TrainingSettings
+from cnnviz.style.settings import TrainingSettings
 
 STYLES = ("starry", "mosaic", "ink")
 

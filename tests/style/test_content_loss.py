@@ -93,11 +93,13 @@ def test_each_region_is_restyled_to_its_own_style(tiny):
     ]
     tiles = plan_tiles(tiny, ["first"], (24, 30), 0)
     both = FeatureTarget(tiny, photo, ["first"], tiles, list(zip(regions, targets, strict=True)), True)
-    both.look(photo, [region.mask for region in regions])
+    both.set_reference(photo, [region.mask for region in regions])
     for target, columns in zip(targets, (slice(0, 10), slice(18, 28)), strict=True):
         alone = FeatureTarget(tiny, photo, ["first"], tiles, [(make_regions(1)[0], target)], True)
-        alone.look(photo, [None])
-        assert torch.allclose(both.wanted["first", 0][..., columns], alone.wanted["first", 0][..., columns], atol=1e-4)
+        alone.set_reference(photo, [None])
+        assert torch.allclose(
+            both.targets["first", 0][..., columns], alone.targets["first", 0][..., columns], atol=1e-4
+        )
 
 
 def test_light_and_shade_are_the_photos_with_the_styles_mean_and_contrast():
@@ -106,7 +108,7 @@ def test_light_and_shade_are_the_photos_with_the_styles_mean_and_contrast():
     wanted = LightnessTarget(photo, [(make_regions(1)[0], target)], [None])
     grey, light = luminance(photo), luminance(style)
     own = (grey - grey.mean()) / (1.1 * grey.std(correction=0)) * light.std(correction=0) + light.mean()
-    assert torch.allclose(wanted.wanted, own, atol=1e-9)
+    assert torch.allclose(wanted.target, own, atol=1e-9)
     assert float(wanted.error(own.expand(1, 3, -1, -1))) == pytest.approx(0, abs=1e-12)
     assert float(wanted.error(torch.full_like(photo, float(light.mean())))) == pytest.approx(1, rel=1e-6)
 

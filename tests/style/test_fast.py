@@ -11,13 +11,13 @@ import torch.nn.functional as F
 from cnnviz.errors import ModelError, UsageError
 from cnnviz.style.fast import (
     ConditionalInstanceNorm,
-    FastStyleConfig,
     FastStyleNetwork,
-    Statistics,
+    NormStatistics,
     noise_map,
     upsample_conv,
 )
 from cnnviz.style.model_file import load_fast_style, read_metadata, to_bytes
+from cnnviz.style.settings import FastStyleConfig
 
 TINY = FastStyleConfig((4, 6, 8), blocks=1, kernel=5)
 
@@ -37,23 +37,23 @@ def test_conditional_instance_norm_is_instance_norm_with_the_mixed_scale_and_shi
     norm.scale.data.normal_()
     norm.shift.data.normal_()
     x = torch.randn(2, 5, 7, 6, dtype=torch.float64)
-    shares = torch.tensor([[0.2, 0.3, 0.5], [1.0, 0.0, 0.0]], dtype=torch.float64)
+    weights = torch.tensor([[0.2, 0.3, 0.5], [1.0, 0.0, 0.0]], dtype=torch.float64)
     by_hand = [
-        F.instance_norm(x[i : i + 1], weight=shares[i] @ norm.scale, bias=shares[i] @ norm.shift, eps=1e-5)
+        F.instance_norm(x[i : i + 1], weight=weights[i] @ norm.scale, bias=weights[i] @ norm.shift, eps=1e-5)
         for i in range(2)
     ]
-    torch.testing.assert_close(norm(x, shares), torch.cat(by_hand))
+    torch.testing.assert_close(norm(x, weights), torch.cat(by_hand))
 
 
 def test_kept_statistics_normalise_the_next_picture_as_the_first():
     norm = ConditionalInstanceNorm(3, 1).double()
-    shares, statistics = torch.ones(1, 1, dtype=torch.float64), Statistics()
+    weights, statistics = torch.ones(1, 1, dtype=torch.float64), NormStatistics()
     first = torch.randn(1, 3, 8, 8, dtype=torch.float64) * 3 + 2
-    norm(first, shares, statistics)
+    norm(first, weights, statistics)
     other = torch.randn(1, 3, 8, 8, dtype=torch.float64)
     deviation = (first.var((2, 3), correction=0, keepdim=True) + 1e-5).sqrt()
     torch.testing.assert_close(
-        norm(other, shares, statistics), (other - first.mean((2, 3), keepdim=True)) / deviation, rtol=1e-9, atol=1e-9
+        norm(other, weights, statistics), (other - first.mean((2, 3), keepdim=True)) / deviation, rtol=1e-9, atol=1e-9
     )
 
 
@@ -71,30 +71,30 @@ def test_four_small_convolutions_are_one_of_the_doubled_features():
 
 def test_painting_is_the_same_with_and_without_gradients():
     network, photo = tiny(), torch.rand(2, 3, 32, 32)
-    shares = network.shares("ink").expand(2, -1)
-    kept, found = photo.clone(), network(photo, shares)
+    weights = network.style_weights("ink").expand(2, -1)
+    kept, found = photo.clone(), network(photo, weights)
     with torch.no_grad():
-        torch.testing.assert_close(network(photo, shares), found)
+        torch.testing.assert_close(network(photo, weights), found)
     assert torch.equal(photo, kept)
 
 
 def test_blends_lie_between_their_styles():
     network, photo = tiny(), torch.rand(1, 3, 32, 32)
-    starry, ink, half = (network(photo, network.shares(s)) for s in ("starry", "ink", {"starry": 2, "ink": 2}))
+    starry, ink, half = (network(photo, network.style_weights(s)) for s in ("starry", "ink", {"starry": 2, "ink": 2}))
     between, apart = (half - starry).square().mean() + (half - ink).square().mean(), (starry - ink).square().mean()
     assert (starry - ink).abs().max() > 0.01
     assert between < apart
-    assert torch.equal(network(photo, network.shares({"ink": 3, "starry": 0})), ink)
+    assert torch.equal(network(photo, network.style_weights({"ink": 3, "starry": 0})), ink)
 
 
 def test_a_pixel_depends_on_nothing_beyond_the_reach():
     network = tiny(("one",)).double()
-    photo, shares = torch.rand(1, 3, 128, 128, dtype=torch.float64), torch.ones(1, 1, dtype=torch.float64)
-    noise, statistics = noise_map(128, 128), Statistics()
-    before = network(photo, shares, noise, statistics)
+    photo, weights = torch.rand(1, 3, 128, 128, dtype=torch.float64), torch.ones(1, 1, dtype=torch.float64)
+    noise, statistics = noise_map(128, 128), NormStatistics()
+    before = network(photo, weights, noise, statistics)
     changed = photo.clone()
     changed[..., 62, 66] += 0.5
-    moved = (network(changed, shares, noise, statistics) - before).abs().amax((0, 1)).nonzero()
+    moved = (network(changed, weights, noise, statistics) - before).abs().amax((0, 1)).nonzero()
     distance = (moved - torch.tensor([62, 66])).abs().max()
     assert 8 < distance <= TINY.reach
 
@@ -113,7 +113,7 @@ def test_an_extended_network_paints_the_old_styles_as_before():
     network, photo = tiny(), torch.rand(1, 3, 32, 32)
     wider = network.extended(["mosaic"]).eval()
     assert wider.styles == ("starry", "ink", "mosaic")
-    assert torch.equal(wider(photo, wider.shares("ink")), network(photo, network.shares("ink")))
+    assert torch.equal(wider(photo, wider.style_weights("ink")), network(photo, network.style_weights("ink")))
 
 
 @pytest.mark.parametrize("styles", [[], ["a", "a"], ["a:b"], ["a,b"], [""]])
@@ -125,7 +125,7 @@ def test_names_that_cannot_be_typed_are_refused(styles):
 @pytest.mark.parametrize("wanted", ["monet", {}, {"ink": 0.0}, {"ink": -1.0, "starry": 2.0}])
 def test_senseless_shares_are_refused(wanted):
     with pytest.raises(UsageError):
-        tiny().shares(wanted)
+        tiny().style_weights(wanted)
 
 
 def test_a_file_brings_back_the_network_to_half_precision(tmp_path):
@@ -137,9 +137,11 @@ def test_a_file_brings_back_the_network_to_half_precision(tmp_path):
     assert again.styles == network.styles
     assert again.config == TINY
     assert not any(part.requires_grad for part in again.parameters())
-    torch.testing.assert_close(again(photo, again.shares("ink")), network(photo, network.shares("ink")))
+    torch.testing.assert_close(again(photo, again.style_weights("ink")), network(photo, network.style_weights("ink")))
     rounded = load_fast_style(half)
-    assert (rounded(photo, rounded.shares("ink")) - network(photo, network.shares("ink"))).abs().max() < 0.01
+    assert (
+        rounded(photo, rounded.style_weights("ink")) - network(photo, network.style_weights("ink"))
+    ).abs().max() < 0.01
     assert half.stat().st_size < 0.7 * whole.stat().st_size
     assert read_metadata(whole)["training"] == {"steps": 7}
 

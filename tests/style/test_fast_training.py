@@ -15,7 +15,8 @@ from cnnviz.network.spec import InputSpec
 from cnnviz.style.dataset import CropDataset, random_augment
 from cnnviz.style.fast import FastStyleNetwork
 from cnnviz.style.perceptual_loss import PerceptualLoss
-from cnnviz.style.training import FastStyleTraining, TrainingSettings, train_fast_style
+from cnnviz.style.settings import TrainingSettings
+from cnnviz.style.training import FastStyleTraining, train_fast_style
 
 SMALL = {"widths": (4, 6, 8), "blocks": 1, "batch": 2, "crop": 32, "style_size": 64, "steps": 6}
 LAYERS = {"content_layers": ["2"], "style_layers": ["0", "2"]}
@@ -100,9 +101,9 @@ def test_an_added_style_leaves_the_old_ones_and_the_perceiving_network_as_they_w
     base = train_fast_style(loss_network, {"ink": pictures["ink"]}, photos, **SMALL, **LAYERS)
     wider = train_fast_style(loss_network, {"starry": pictures["starry"]}, photos, extend=base, **SMALL, **LAYERS)
     photo = photos[0][:, :, :64, :64]
-    old, same = base(photo, base.shares("ink")), wider(photo, wider.shares("ink"))
+    old, same = base(photo, base.style_weights("ink")), wider(photo, wider.style_weights("ink"))
     torch.testing.assert_close(same, old)
-    assert (wider(photo, wider.shares("starry")) - same).abs().max() > 1e-3
+    assert (wider(photo, wider.style_weights("starry")) - same).abs().max() > 1e-3
     for name, part in wider.state_dict().items():
         assert torch.equal(part if "conv" in name else part[:1], base.state_dict()[name])
     assert torch.equal(torch.cat([p.flatten() for p in loss_network.module.parameters()]), before)

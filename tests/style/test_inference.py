@@ -38,9 +38,11 @@ def test_any_size_is_painted_and_kept(network, size):
 def test_what_is_painted_at_the_borders_is_cut_off(network):
     """A picture's borders look no different in the middle of a larger, mirrored one, but for the statistics."""
     pixels = photo(64, 64)
-    margin = inference._MARGIN
+    margin = inference.MARGIN
     larger = F.pad(pixels, (margin,) * 4, mode="reflect")
-    bare = network(larger, network.shares("a"), noise_map(*larger.shape[2:]))[..., margin:-margin, margin:-margin]
+    bare = network(larger, network.style_weights("a"), noise_map(*larger.shape[2:]))[
+        ..., margin:-margin, margin:-margin
+    ]
     assert torch.allclose(apply_fast_style(network, pixels, "a"), bare, atol=1e-6)
 
 
@@ -55,18 +57,18 @@ def test_tiles_are_the_whole_where_the_statistics_are_those_of_the_whole(network
 def test_statistics_of_a_small_version_change_little_and_leave_no_seam(network, monkeypatch):
     pixels = photo(304, 416)
     whole = apply_fast_style(network, pixels, "b")
-    monkeypatch.setattr(inference, "_OVERVIEW", 152 * 208)
+    monkeypatch.setattr(inference, "OVERVIEW", 152 * 208)
     tiled = apply_fast_style(network, pixels, "b", tile=104)
     assert (tiled - whole).abs().mean() < 0.05
     across = (tiled[..., 1:] - tiled[..., :-1]).abs().amax((0, 1, 2))
-    seams = torch.tensor([88 * k - 1 - inference._MARGIN for k in (1, 2, 3, 4)])  # of five tiles
+    seams = torch.tensor([88 * k - 1 - inference.MARGIN for k in (1, 2, 3, 4)])  # of five tiles
     assert across[seams].max() <= across.max()
     assert across[seams].mean() < 1.5 * across.mean()
 
 
 def test_pictures_beyond_a_bound_are_painted_in_tiles(network, monkeypatch):
     told = []
-    monkeypatch.setattr(inference, "WHOLE", 128 * 128)
+    monkeypatch.setattr(inference, "LARGEST_WHOLE", 128 * 128)
     monkeypatch.setattr(inference, "TILE", 120)
     apply_fast_style(network, photo(96, 104), "a", on_step=lambda step: told.append(step.total))
     apply_fast_style(network, photo(160, 80), "a", on_step=lambda step: told.append(step.total))

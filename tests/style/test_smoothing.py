@@ -80,7 +80,7 @@ def test_paintings_are_those_of_a_network_that_has_the_softmax_as_layers(photo, 
     network = cnnviz.Network(ByHand(), labels=("a", "b"), spec=InputSpec(size=64))
     plain, smooth = ["relu", "relu_1"], ["truediv", "truediv_1"]
     common = {"steps": 4, "scales": 1, "palette_weight": 0.0, "lightness_weight": 0.0, "content_target": content_target}
-    common |= {"optimizer": "adam", "polish": 0.0}
+    common |= {"optimizer": "adam", "adam_fraction": 0.0}
     made = [
         transfer_style(network, photo, photo.flip(3).square(), style_layers=style, content_layers=content, **each)
         for (style, content), each in (
@@ -148,10 +148,10 @@ def test_rescaled_averages_are_as_large_as_maxima(resnet):
 
 
 def test_an_average_and_carried_moments_paint(squeezenet, photo):
-    common = {"optimizer": "adam", "steps": 12, "scales": 2, "polish": 0.0}
+    common = {"optimizer": "adam", "steps": 12, "scales": 2, "adam_fraction": 0.0}
     made = [
         transfer_style(squeezenet, photo, photo.flip(3), **common, **more)
-        for more in ({}, {"average": 0.9}, {"carry": False})
+        for more in ({}, {"average": 0.9}, {"keep_adam_state": False})
     ]
     assert all((made[0] - other).abs().max() > 1e-3 for other in made[1:])
 

@@ -15,7 +15,7 @@ from cnnviz.style.losses import SCALE, LossWeights, StyleLoss
 from cnnviz.style.regions import make_regions
 from cnnviz.style.settings import StyleSettings
 from cnnviz.style.transfer import StyleTransfer, transfer_style
-from cnnviz.synthesis.multiscale import GridShift
+from cnnviz.synthesis.grid_shift import GridShift
 from cnnviz.synthesis.regularizers import total_variation
 from cnnviz.synthesis.texture_target import measure_texture
 
@@ -229,7 +229,7 @@ def test_bfloat16_paints_as_well_as_float32(squeezenet, samples):
     style = cnnviz.read_image(samples / "mosaic.jpg", size=128)
     settings, losses = StyleSettings(steps=40), []
     judging = StyleTransfer(squeezenet, content, [style], settings=replace(settings, shift=0))
-    judge = judging._prepare(judging.painting.stages[-1], content).objective
+    judge = judging.prepare_stage(judging.multiscale.stages[-1], content).objective
     for precision in ("fp32", "bf16"):
         network = replace(squeezenet, precision=precision)
         picture = StyleTransfer(network, content, [style], settings=settings).run()

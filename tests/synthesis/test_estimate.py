@@ -12,7 +12,7 @@ from cnnviz.network.default_layers import style_layers
 from cnnviz.style.settings import StyleSettings
 from cnnviz.style.transfer import StyleTransfer
 from cnnviz.synthesis import estimate
-from cnnviz.synthesis.estimate import choose_tile, held_bytes, parts, pass_bytes
+from cnnviz.synthesis.estimate import choose_tile, held_bytes, needs_tiles, pass_bytes
 
 BIG = (1024, 1536)
 
@@ -29,15 +29,15 @@ def test_whole_where_it_fits_and_otherwise_as_large_pieces_as_do(squeezenet, lay
     tile = choose_tile(squeezenet, layers, BIG, free=free)
     assert 192 <= tile < 1024
     assert held_bytes(BIG) + pass_bytes(squeezenet, layers, BIG, tile) <= free
-    assert parts(BIG, tile)
-    assert not parts((tile, tile), tile)
+    assert needs_tiles(BIG, tile)
+    assert not needs_tiles((tile, tile), tile)
 
 
 def test_the_size_that_is_named_fits_and_a_larger_one_does_not(squeezenet, layers):
     free = 200 << 20
     with pytest.raises(MemoryShortError, match="GiB") as told:
         choose_tile(squeezenet, layers, BIG, free=free)
-    side = int(re.search(r"--size (\d+)", str(told.value))[1])
+    side = int(re.search(r"shorter side of (\d+)", str(told.value))[1])
     assert choose_tile(squeezenet, layers, (side, side * 3 // 2), free=free) >= 0
     with pytest.raises(MemoryShortError):
         choose_tile(squeezenet, layers, (round(side * 1.2), round(side * 1.8)), free=free)
@@ -57,13 +57,13 @@ def test_a_painting_in_pieces_is_the_same_and_its_estimate_tells_of_them(squeeze
     style = cnnviz.read_image(samples / "starry.jpg", size=128)
     made = []
     for tile in (0, 208):
-        settings = StyleSettings(steps=3, scales=1, polish=0.0, in_place=0.0, optimizer="adam", tile=tile)
+        settings = StyleSettings(steps=3, scales=1, adam_fraction=0.0, fixed_fraction=0.0, optimizer="adam", tile=tile)
         transfer = StyleTransfer(squeezenet, content, [style], settings=settings)
         made.append(transfer.run())
     assert float((made[0] - made[1]).abs().mean()) < 2e-3
     told = transfer.estimate()
     assert told.tile == 208
-    assert "pieces of 208 px" in str(told)
+    assert "tiles of 208 px" in str(told)
     assert told.bytes < held_bytes((220, 330)) + pass_bytes(squeezenet, transfer.layers, (220, 330))
 
 

@@ -8,23 +8,25 @@ import pytest
 import torch
 
 from cnnviz.errors import DivergedError
-from cnnviz.synthesis.multiscale import GridShift, MultiscaleOptimizer, lbfgs_run, plan_stages, resize, scales_for
+from cnnviz.synthesis.grid_shift import GridShift
+from cnnviz.synthesis.multiscale import MultiscaleOptimizer, plan_stages, resize, scales_for
 from cnnviz.synthesis.optimization import ImageOptimizer
 from cnnviz.synthesis.optimizers import Adam
 from cnnviz.synthesis.parameterization import Pixels
+from cnnviz.synthesis.stage_runs import lbfgs_run
 
 
 def test_stages_double_and_share_the_steps():
-    stages = plan_stages((90, 120), 101, 3, polish=0.25)
+    stages = plan_stages((90, 120), 101, 3, adam_fraction=0.25)
     assert sum(stage.steps for stage in stages) == 101
-    assert [stage.size for stage in stages if not stage.polish] == [(22, 30), (45, 60), (90, 120)]
+    assert [stage.size for stage in stages if not stage.uses_adam] == [(22, 30), (45, 60), (90, 120)]
     assert [stage.number for stage in stages] == list(range(6))
-    assert all(before.size == after.size for before, after in pairwise(stages) if after.polish)
+    assert all(before.size == after.size for before, after in pairwise(stages) if after.uses_adam)
 
 
 def test_only_the_last_size_is_gone_over_in_place():
-    stages = plan_stages((64, 64), 80, 2, polish=0.25, in_place=0.2)
-    assert [(s.steps, s.polish, s.in_place) for s in stages] == [
+    stages = plan_stages((64, 64), 80, 2, adam_fraction=0.25, fixed_fraction=0.2)
+    assert [(s.steps, s.uses_adam, s.is_fixed) for s in stages] == [
         *[(24, False, False), (8, True, False)],
         *[(28, False, False), (10, True, False), (10, True, True)],
     ]

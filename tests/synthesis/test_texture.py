@@ -14,11 +14,11 @@ from cnnviz.network.default_layers import style_layers
 from cnnviz.network.network_transforms import with_average_pooling
 from cnnviz.synthesis.efros_leung import efros_leung_texture
 from cnnviz.synthesis.feature_statistics import gram_distance, moments
-from cnnviz.synthesis.multiscale import GridShift
+from cnnviz.synthesis.grid_shift import GridShift
 from cnnviz.synthesis.sliced_wasserstein import SlicedWasserstein
 from cnnviz.synthesis.texture import synthesize_texture
 from cnnviz.synthesis.texture_loss import TextureLoss, texture_of
-from cnnviz.synthesis.texture_target import framed, layer_moments
+from cnnviz.synthesis.texture_target import layer_moments, reflection_pad
 
 
 @pytest.fixture(scope="module")
@@ -48,7 +48,7 @@ def test_size_range_and_seed(squeezenet, mosaic):
 def test_a_small_sample_has_wasserstein_distances_too(squeezenet, mosaic):
     """Its deep layers have fewer positions than channels."""
     seen = []
-    settings = {"steps": 4, "scales": 1, "statistic": "wasserstein", "distribution_weight": 0.0}
+    settings = {"steps": 4, "scales": 1, "style_loss": "wasserstein", "distribution_weight": 0.0}
     small = F.interpolate(mosaic, (48, 48), mode="area")
     made = synthesize_texture(squeezenet, small, on_step=lambda step: seen.append(step.terms["texture"]), **settings)
     assert made.isfinite().all()
@@ -69,7 +69,7 @@ def _apart(squeezenet, found, sample):
     around = F.pad(found, (64, 64, 64, 64), mode="circular")
     room = 48 if min(sample.shape[2:]) <= 64 else 64
     a = layer_moments(network, around, layers, border=64)
-    b = layer_moments(network, framed(sample, room), layers, border=room)
+    b = layer_moments(network, reflection_pad(sample, room), layers, border=room)
     return sum(float(gram_distance(a[k], b[k])) for k in layers) / len(layers)
 
 
@@ -155,7 +155,7 @@ def test_seamless_borders_fit_and_others_do_not(squeezenet, samples):
 
 
 def test_settings_that_make_no_sense_are_refused(squeezenet, mosaic):
-    for settings in ({"statistic": "mean"}, {"layer_weights": [1.0]}, {"steps": 0}, {"layers": ["nowhere"]}):
+    for settings in ({"style_loss": "mean"}, {"layer_weights": [1.0]}, {"steps": 0}, {"layers": ["nowhere"]}):
         with pytest.raises(UsageError):
             synthesize_texture(squeezenet, mosaic, (32, 32), **{"steps": 2, **settings})
 

@@ -10,7 +10,7 @@ from cnnviz.errors import UsageError
 from cnnviz.style.losses import LossWeights, StyleLoss
 from cnnviz.style.regions import make_regions
 from cnnviz.synthesis.feature_statistics import DISTANCES
-from cnnviz.synthesis.multiscale import GridShift
+from cnnviz.synthesis.grid_shift import GridShift
 from cnnviz.synthesis.texture_target import layer_moments, measure_texture
 from cnnviz.synthesis.tiling import plan_tiles, smallest_tile, tiled_sum
 
@@ -100,7 +100,7 @@ def test_a_style_loss_and_its_gradient_do_not_depend_on_the_pieces(tiny, statist
         loss = StyleLoss(tiny, content, ["relu_1"], [(region, target) for region in regions], weights, shift, tile)
         assert (len(loss.tiles) > 1) == bool(tile)
         shift.draw(2)
-        loss.look()
+        loss.set_reference()
         pixels = picture.clone().requires_grad_()
         value, parts = loss(pixels)
         found.append((value.detach(), parts, torch.autograd.grad(value, pixels)[0]))
@@ -138,7 +138,7 @@ def test_only_one_pieces_activations_are_kept(tiny):
     class Watched:
         spec, truncated = tiny.spec, tiny.truncated
 
-        def report(self, pixels, layers, tell):
+        def stream_features(self, pixels, layers, tell):
             seen.append((tuple(pixels.shape[2:]), torch.is_grad_enabled()))
             tiny.stream_features(pixels, layers, tell)
 
