@@ -14,8 +14,8 @@ from cnnviz.attribution.occlusion import replicate_blur
 from cnnviz.attribution.targets import Target, target_indices
 from cnnviz.errors import UsageError
 from cnnviz.imaging.checks import require_pixels
-from cnnviz.imaging.heatmap import normalize
 from cnnviz.imaging.image_metrics import ssim
+from cnnviz.imaging.map_ops import normalize
 from cnnviz.imaging.pixels import to_pil_image
 from cnnviz.network.network import Network
 

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from cnnviz.errors import ImageError, UsageError
-from cnnviz.imaging.heatmap import smooth, upsample
+from cnnviz.imaging.map_ops import smooth, upsample
 
 if TYPE_CHECKING:
     from cnnviz.attribution.targets import Target

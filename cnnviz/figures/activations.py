@@ -9,8 +9,8 @@ import torch
 from PIL import Image
 
 from cnnviz.figures.captions import three_digits
-from cnnviz.imaging.grid import grid, panel, stack
-from cnnviz.imaging.heatmap import overlay
+from cnnviz.figures.grid import grid, panel, stack
+from cnnviz.figures.heatmap import overlay
 from cnnviz.imaging.pixels import to_pil_image
 
 if TYPE_CHECKING:

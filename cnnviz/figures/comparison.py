@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 
 from PIL import Image
 
+from cnnviz.figures.grid import panel, stack
 from cnnviz.figures.maps import MapStyle
-from cnnviz.imaging.grid import panel, stack
 
 if TYPE_CHECKING:
     from torch import Tensor

@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING
 
 from PIL import Image
 
-from cnnviz.imaging.grid import panel, stack
-from cnnviz.imaging.heatmap import colorize, upsample
-from cnnviz.imaging.plot import Series, line_plot
+from cnnviz.figures.grid import panel, stack
+from cnnviz.figures.heatmap import colorize
+from cnnviz.figures.plot import Series, line_plot
+from cnnviz.imaging.map_ops import upsample
 
 if TYPE_CHECKING:
     from torch import Tensor

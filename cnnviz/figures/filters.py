@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from PIL import Image
 
-from cnnviz.imaging.grid import grid
+from cnnviz.figures.grid import grid
 from cnnviz.imaging.pixels import to_pil_image
 
 if TYPE_CHECKING:

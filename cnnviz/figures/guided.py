@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 from PIL import Image, ImageDraw
 
-from cnnviz.imaging.grid import panel
-from cnnviz.imaging.heatmap import scale_maximum
+from cnnviz.figures.grid import panel
+from cnnviz.imaging.map_ops import scale_maximum
 from cnnviz.imaging.pixels import to_pil_image
 
 if TYPE_CHECKING:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from PIL import Image
 
 from cnnviz.figures.captions import three_digits
-from cnnviz.imaging.grid import panel
+from cnnviz.figures.grid import panel
 
 
 def inversion_strip(

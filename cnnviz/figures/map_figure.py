@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from PIL import Image, ImageDraw
 
 from cnnviz.features.layout import GridLayout
-from cnnviz.imaging.text import Typeface
+from cnnviz.figures.text import Typeface
 
 _PAPER, _INK, _SOFT_INK = "white", "#1a1a1a", "#444444"
 _AREA = 1_500 * 1_500  # pixels of the map, where thumbnails of that size still show something

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any, Literal
 from numpy.typing import NDArray
 from PIL import Image
 
-from cnnviz.imaging.grid import panel
-from cnnviz.imaging.heatmap import colorize, grayscale, overlay, smooth, upsample
+from cnnviz.figures.grid import panel
+from cnnviz.figures.heatmap import colorize, grayscale, overlay
+from cnnviz.imaging.map_ops import smooth, upsample
 
 if TYPE_CHECKING:
     from torch import Tensor

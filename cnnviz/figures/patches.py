@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from PIL import Image
 
 from cnnviz.figures.captions import three_digits
-from cnnviz.imaging.grid import grid
+from cnnviz.figures.grid import grid
 
 PATCH_SIDE = 144
 """The longer side of a patch on the sheet, in pixels."""

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from PIL import Image
 
-from cnnviz.imaging.grid import grid
+from cnnviz.figures.grid import grid
 
 
 def sweep_sheet(

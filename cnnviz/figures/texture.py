@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from PIL import Image
 
-from cnnviz.imaging.grid import panel
+from cnnviz.figures.grid import panel
 
 
 def texture_strip(

@@ -1,4 +1,4 @@
-"""Images in and out: reading and writing files, the recipe in their metadata, color, heatmaps, grids, video, metrics.
+"""Images in and out: reading and writing files, recipes in metadata, color, arithmetic of maps, video, metrics.
 
 Nothing here knows of networks. Importing a module of this package imports neither torch nor matplotlib.
 """

@@ -622,7 +622,7 @@ def frames(data: bytes) -> list[np.ndarray]:
 @pytest.fixture(scope="module")
 def bench(tmp_path_factory: pytest.TempPathFactory, samples: Path):
     """Small inputs of every sort, one environment for all runs, and no words in pictures."""
-    from cnnviz.imaging.text import Typeface
+    from cnnviz.figures.text import Typeface
 
     home, before = tmp_path_factory.mktemp("bench"), Path.cwd()
     with pytest.MonkeyPatch.context() as patch:

@@ -7,8 +7,8 @@ import pytest
 import torch
 from PIL import Image
 
+from cnnviz.figures.heatmap import overlay
 from cnnviz.figures.maps import MapStyle
-from cnnviz.imaging.heatmap import overlay
 
 PHOTO = Image.new("RGB", (90, 60), (40, 90, 200))
 

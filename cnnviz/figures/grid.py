@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from PIL import Image, ImageDraw
 
 from cnnviz.errors import UsageError
-from cnnviz.imaging.text import Typeface
+from cnnviz.figures.text import Typeface
 
 _PAPER, _INK, _SOFT_INK = "white", "#1a1a1a", "#444444"
 _LEAST, _MOST = 256, 640  # pixels, the height of a panel's tiles

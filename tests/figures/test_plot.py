@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from cnnviz.errors import UsageError
-from cnnviz.imaging.plot import Series, line_plot
+from cnnviz.figures.plot import Series, line_plot
 
 
 def colored(series: Series) -> np.ndarray:

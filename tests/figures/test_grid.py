@@ -7,8 +7,8 @@ import pytest
 from PIL import Image
 
 from cnnviz.errors import UsageError
-from cnnviz.imaging.grid import grid, panel
-from cnnviz.imaging.text import Typeface, _dejavu, _missing
+from cnnviz.figures.grid import grid, panel
+from cnnviz.figures.text import Typeface, _dejavu, _missing
 
 LONG = "a caption far too long for any tile, that goes on and on until nobody could wish to read any more of it"
 
@@ -124,14 +124,14 @@ def test_a_panel_wraps_into_columns():
 def test_no_empty_boxes_are_drawn(text: str, monkeypatch: pytest.MonkeyPatch):
     rich = Typeface()
     assert not _missing(rich.to_supported(text), rich._path)
-    monkeypatch.setattr("cnnviz.imaging.text._dejavu", lambda: None)
+    monkeypatch.setattr("cnnviz.figures.text._dejavu", lambda: None)
     plain = Typeface()
     assert not _missing(plain.to_supported(text), None)
     panel([tile(99, 99)], [text], text)
 
 
 def test_without_the_rich_face_signs_are_spelled_out(monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr("cnnviz.imaging.text._dejavu", lambda: None)
+    monkeypatch.setattr("cnnviz.figures.text._dejavu", lambda: None)
     assert Typeface().to_supported("é × σ — ß → 日") == "e x sigma - ss -> ?"
 
 

@@ -10,7 +10,7 @@ from itertools import pairwise
 from PIL import Image, ImageDraw
 
 from cnnviz.errors import UsageError
-from cnnviz.imaging.text import Typeface
+from cnnviz.figures.text import Typeface
 
 _PAPER, _INK, _SOFT_INK, _RULE = "white", "#1a1a1a", "#444444", "#dddddd"
 _FINE = 2  # drawn so many times larger, and reduced for smooth lines
