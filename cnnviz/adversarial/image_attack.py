@@ -53,11 +53,11 @@ class Attack:
         if self.method not in METHODS:
             raise UsageError(f"There is no method '{self.method}'; give one of {', '.join(METHODS)}.")
         if self.method == "fgsm" and self.norm != "linf":
-            raise UsageError("fgsm steps along the sign of the gradient, so its norm is linf; try --method iterative.")
+            raise UsageError("fgsm steps along the gradient's sign, so its norm is linf.", remedy="iterative_attack")
         if self.method == "ascent" and self.target is None:
-            raise UsageError("ascent climbs the score of one class: name it with --target.")
+            raise UsageError("ascent raises the score of one class: it needs a target.", remedy="attack_target")
         if self.method == "deepfool" and self.target is not None:
-            raise UsageError("deepfool goes to the nearest class and takes no --target; try --method iterative.")
+            raise UsageError("deepfool goes to the nearest class and takes no target.", remedy="iterative_attack")
 
 
 @dataclass(frozen=True)

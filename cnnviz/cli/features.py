@@ -55,7 +55,7 @@ def register(app: typer.Typer) -> None:
 
         def make(net: Network) -> Result:
             found = filter_grid(net, layer, shared_scale=shared_scale)
-            idle("limit", when=found.colour or found.shape[1] == 1, why=f"on {found.layer}, which is shown whole")
+            idle("limit", when=found.color or found.shape[1] == 1, why=f"on {found.layer}, which is shown whole")
             image = filter_sheet(found, f"{net.name} {common_name(net, found.layer)}", limit)
             facts = {"layer": found.layer, "shape": found.shape}
             return Result(facts=facts, image=image, target=found.layer)

@@ -10,6 +10,14 @@ HINTS = {
     "overwrite": "--force replaces it.",
     "shard": "Give it as --shard 1/4.",
     "smaller_size": "Try --size {size}.",
+    "attack_target": "Name it with --target.",
+    "exact_index": "Or take --index exact.",
+    "iterative_attack": "Try --method iterative.",
+    "layer": "Name a layer with --layer.",
+    "learn_perturbation": "'cnnviz universal FOLDER -o {stem}.png' makes it.",
+    "perturbation_file": "'cnnviz universal FOLDER' writes one.",
+    "use_pca": "Or take --method pca.",
+    "use_tsne": "Or take --method tsne.",
 }
 """The sentence that follows an error's message, by its ``remedy``; its ``values`` are filled in."""
 

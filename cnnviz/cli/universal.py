@@ -1,8 +1,7 @@
-"""``cnnviz universal``: one perturbation for many pictures, learned, kept, and laid over others."""
+"""``cnnviz universal``: learn one perturbation for many images, save it, and apply it to others."""
 
 from __future__ import annotations
 
-import json
 import random
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
@@ -21,9 +20,8 @@ from cnnviz.cli.job import ImageJob, Picture, Result
 from cnnviz.cli.maps import prediction_json
 from cnnviz.cli.options import BatchOptions, EngineName, InputOptions, NetworkOptions, OutputOptions
 from cnnviz.cli.outputs import PNG, suffix_of
-from cnnviz.errors import CnnvizError, ModelError, UsageError
+from cnnviz.errors import CnnvizError, UsageError
 from cnnviz.figures.captions import percent
-from cnnviz.runtime.paths import is_file
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -33,14 +31,13 @@ if TYPE_CHECKING:
     from cnnviz.imaging.disk_images import DiskImages
     from cnnviz.network.network import Network
 
-EXACT = ".safetensors"
 _EXAMPLES = 3
 _FEW = 0.1
 """A share of pictures fooled below which it is told what to raise."""
 
 
 @dataclass(frozen=True)
-class Lesson:
+class UniversalConfig:
     """How to learn: size and norm of the perturbation, algorithm, when to stop, and from what."""
 
     epsilon: float
@@ -108,39 +105,42 @@ def register(app: typer.Typer) -> None:
         if apply is not None:
             learning = ("epsilon", "norm", "method", "rate", "passes", "crops", "held_out", "resume")
             idle(*learning, why="with --apply, which learns nothing")
-            ImageJob("attribution", network, input, run, output)(_Applied(_exact_file(apply), raw, suffix_of(output)))
+            ImageJob("attribution", network, input, run, output)(_Applied(apply, raw, suffix_of(output)))
             return
         if run.engine is EngineName.ray and method == "deepfool":
             raise UsageError(
                 "Each step of --method deepfool needs the one before: it runs here; leave out --engine ray."
             )
-        lesson = Lesson(
+        config = UniversalConfig(
             parse_epsilon(epsilon, norm.value), norm.value, method, rate, passes, crops, held_out, resume, run.seed
         )
-        job = FolderJob("attribution", network, input, run, output, companions=[EXACT])
-        job(lambda net, album: _learn(net, album, lesson))
+        from cnnviz.adversarial.perturbation_file import SUFFIX
+
+        job = FolderJob("attribution", network, input, run, output, companions=[SUFFIX])
+        job(lambda net, album: _train(net, album, config))
 
 
-def _learn(net: Network, album: Album, lesson: Lesson) -> Result:
+def _train(net: Network, album: Album, config: UniversalConfig) -> Result:
     import torch
 
+    from cnnviz.adversarial.perturbation_file import SUFFIX, encode_perturbation, load_perturbation
     from cnnviz.adversarial.universal import fooled_by, universal_perturbation
 
-    pictures = _squares(net, album, lesson)
-    kept_back = int(len(pictures) * lesson.held_out)
-    order = torch.randperm(len(pictures), generator=torch.Generator().manual_seed(lesson.seed))
+    pictures = _crops(net, album, config)
+    kept_back = int(len(pictures) * config.held_out)
+    order = torch.randperm(len(pictures), generator=torch.Generator().manual_seed(config.seed))
     learn, judge = pictures.subset(order[kept_back:]), pictures.subset(order[:kept_back])
-    with console.progress(lesson.passes, "passes") as advance, _place(net, album) as computed:
+    with console.progress(config.passes, "passes") as advance, _executor(net, album) as computed:
         found = universal_perturbation(
             net,
             learn,
-            lesson.epsilon,
-            method=lesson.method,
-            norm=lesson.norm,
-            rate=lesson.rate,
-            passes=lesson.passes,
-            start=load_perturbation(lesson.resume) if lesson.resume else None,
-            seed=lesson.seed,
+            config.epsilon,
+            method=config.method,
+            norm=config.norm,
+            rate=config.rate,
+            passes=config.passes,
+            start=load_perturbation(config.resume) if config.resume else None,
+            seed=config.seed,
             on_step=lambda step: advance(f"{step.terms['fooled']:.0%} fooled"),
             computed=computed,
         ).cpu()
@@ -151,11 +151,11 @@ def _learn(net: Network, album: Album, lesson: Lesson) -> Result:
         "held_out_fooling_rate": round(float(unseen.float().mean()), 4) if unseen is not None else None,
     }
     if rates["fooling_rate"] < _FEW:  # type: ignore[operator]
-        console.warn(_advice(found, int(fooled.sum()), len(learn), lesson))
+        console.warn(_advice(found, int(fooled.sum()), len(learn), config))
     facts = {**rates, "pictures": len(learn), "held_out": kept_back, "linf": round(float(found.abs().max()), 6)}
     examples = _examples([(judge, unseen)] * (unseen is not None) + [(learn, fooled)])
     image = _figure(net, examples, found, rates)
-    return Result(facts, image, companions={EXACT: _encoded(found, net, facts)}, recipe={"fooling": rates})
+    return Result(facts, image, companions={SUFFIX: encode_perturbation(found, net, facts)}, recipe={"fooling": rates})
 
 
 def _examples(groups: Sequence[tuple[DiskImages, Any]]) -> list[Tensor]:
@@ -167,28 +167,28 @@ def _examples(groups: Sequence[tuple[DiskImages, Any]]) -> list[Tensor]:
     return found[:_EXAMPLES]
 
 
-def _advice(found: Tensor, fooled: int, count: int, lesson: Lesson) -> str:
+def _advice(found: Tensor, fooled: int, count: int, config: UniversalConfig) -> str:
     """Why a perturbation fools hardly any picture, and which option to raise."""
     from cnnviz.adversarial import norms
 
     said = f"The perturbation fools the network on {fooled or 'none'} of the {count} pictures it was learned from"
-    size = float(norms.size(found, lesson.norm))
-    of, grown = (_size_text(value, lesson.norm) for value in (lesson.epsilon, size))
-    if lesson.epsilon == 0:
+    size = float(norms.size(found, config.norm))
+    of, grown = (_size_text(value, config.norm) for value in (config.epsilon, size))
+    if config.epsilon == 0:
         return f"{said}: an --epsilon of 0 allows no change; raise it, to 10/255 for one."
-    if size < 0.9 * lesson.epsilon:
+    if size < 0.9 * config.epsilon:
         return (
             f"{said}: it has grown to {grown} of the {of} allowed when the passes were over; "
-            f"raise --passes ({lesson.passes} now), or give more pictures or --crops."
+            f"raise --passes ({config.passes} now), or give more pictures or --crops."
         )
-    return f"{said}, although it is as large as allowed ({of}): raise --epsilon, then --passes ({lesson.passes} now)."
+    return f"{said}, although it is as large as allowed ({of}): raise --epsilon, then --passes ({config.passes} now)."
 
 
 def _size_text(size: float, norm: str) -> str:
     return f"{size * 255:.2g}/255" if norm == "linf" else f"{size:.2g} in L2"
 
 
-def _place(net: Network, album: Album) -> AbstractContextManager[PartExecutor | None]:
+def _executor(net: Network, album: Album) -> AbstractContextManager[PartExecutor | None]:
     """Where batches are computed: by workers, or None for here."""
     assert album.job is not None
     if album.job.run.engine is not EngineName.ray:  # type: ignore[attr-defined]
@@ -199,12 +199,12 @@ def _place(net: Network, album: Album) -> AbstractContextManager[PartExecutor | 
     return parts_elsewhere(album.job, net, MOST_PARTS)
 
 
-def _squares(net: Network, album: Album, lesson: Lesson) -> DiskImages:
+def _crops(net: Network, album: Album, config: UniversalConfig) -> DiskImages:
     """The squares (N, 3, S, S) to learn from: the middle of each picture, or random ones, some of them mirrored."""
     from cnnviz.imaging.disk_images import DiskImages
     from cnnviz.imaging.image_io import read_pil_image
 
-    chance, options = random.Random(lesson.seed), album.options
+    chance, options = random.Random(config.seed), album.options
     side = net.spec.size if net.spec.fixed else options.size or net.spec.size
     squares = DiskImages(side, side)
     for source in album.sources:
@@ -213,14 +213,14 @@ def _squares(net: Network, album: Album, lesson: Lesson) -> DiskImages:
         except CnnvizError as error:
             album.fail(source, error)
             continue
-        for square in _of_photo(photo, net, side, lesson.crops, chance):
+        for square in _crops_of(photo, net, side, config.crops, chance):
             squares.append(square)
     if not len(squares):
         raise UsageError("None of the pictures could be read; there is nothing to learn from.")
     return squares
 
 
-def _of_photo(photo: Image, net: Network, side: int, crops: int, chance: random.Random) -> Iterator[Tensor]:
+def _crops_of(photo: Image, net: Network, side: int, crops: int, chance: random.Random) -> Iterator[Tensor]:
     """The squares (1, 3, S, S) of one photo, ``side`` pixels wide."""
     from cnnviz.imaging.pixels import to_pixels
 
@@ -247,44 +247,12 @@ def _figure(net: Network, pictures: Sequence[Tensor], found: Tensor, rates: dict
     return universal_panel(found, examples, captions, f"{net.name} fooled on {seen}")
 
 
-def _encoded(found: Tensor, net: Network, facts: dict[str, Any]) -> bytes:
-    from safetensors.torch import save
-
-    metadata = {"cnnviz": json.dumps({"model": net.name, "weights": net.weights.label, **facts}, sort_keys=True)}
-    return save({"perturbation": found.contiguous()}, metadata=metadata)
-
-
-def _exact_file(path: Path) -> Path:
-    """The file that holds the perturbation, also where its figure was named."""
-    return path if path.suffix == EXACT else path.with_suffix(EXACT)
-
-
-def load_perturbation(path: Path) -> Tensor:
-    """A perturbation (1, 3, h, w) as ``universal`` wrote it; ModelError that names the file if it is none."""
-    from cnnviz.network.weights import read_safetensors
-
-    path = _exact_file(path)
-    if not is_file(path):
-        raise ModelError(
-            f"The perturbation '{path}' does not exist; 'cnnviz universal FOLDER -o {path.stem}.png' makes it."
-        )
-    try:
-        found = read_safetensors(path).get("perturbation")
-    except ModelError:
-        found = None
-    if found is None or found.ndim != 4 or found.shape[:2] != (1, 3) or not _is_finite(found):
-        raise ModelError(f"'{path}' is not a perturbation that 'cnnviz universal' wrote.")
-    return found
-
-
-def _is_finite(found: Tensor) -> bool:
-    return found.is_floating_point() and found.numel() > 0 and bool(found.float().isfinite().all())
-
-
 class _Applied:
     """Lays one perturbation over picture after picture."""
 
     def __init__(self, path: Path, raw: bool, suffix: str) -> None:
+        from cnnviz.adversarial.perturbation_file import load_perturbation
+
         self.perturbation = load_perturbation(path)
         self.raw = raw
         self.format = suffix if raw else PNG  # on a panel nobody is fooled

@@ -27,12 +27,12 @@ def feature_layer(network: Network) -> str:
     made = depends_on_input(graph_module.graph)
     read = [found for node in graph_module.graph.nodes if (found := _classified(graph_module, node, made)) is not None]
     if not read:
-        raise UsageError(f"{network.name} has no classifier to take the features before; name a layer with --layer.")
+        raise UsageError(f"{network.name} has no classifier to take the features before.", remedy="layer")
     node = read[-1]
     while node.all_input_nodes and _is_passed_over(network, node):
         node = node.all_input_nodes[0]
     if LAYER not in node.meta:
-        raise UsageError(f"{network.name} has no layer before its classifier; name one with --layer.")
+        raise UsageError(f"{network.name} has no layer before its classifier.", remedy="layer")
     return network.layers.name_of(node)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import dataclass
 
 import torch
@@ -22,7 +23,13 @@ class FilterGrid:
     layer: str
     shape: tuple[int, int, int, int]
     tiles: Tensor
-    colour: bool
+    color: bool
+
+    @property
+    def colour(self) -> bool:
+        """The old name of ``color``."""
+        warnings.warn("FilterGrid.colour is now FilterGrid.color.", DeprecationWarning, stacklevel=2)
+        return self.color
 
 
 def filter_grid(network: Network, layer: str | None = None, *, shared_scale: bool = False) -> FilterGrid:
@@ -44,12 +51,12 @@ def filter_grid(network: Network, layer: str | None = None, *, shared_scale: boo
     convolution = network.graph.get_submodule(name)
     assert isinstance(convolution, nn.Conv2d)
     weights = convolution.weight.detach().float().cpu()
-    colour = weights.shape[1] == 3
-    dims = (1, 2, 3) if colour else (2, 3)
+    color = weights.shape[1] == 3
+    dims = (1, 2, 3) if color else (2, 3)
     largest = weights.abs().amax() if shared_scale else weights.abs().amax(dim=dims, keepdim=True)
     tiles = weights / largest.clamp_min(torch.finfo(torch.float32).tiny) / 2 + 0.5
     out, inputs, height, width = weights.shape
-    return FilterGrid(name, (out, inputs, height, width), tiles, colour)
+    return FilterGrid(name, (out, inputs, height, width), tiles, color)
 
 
 def first_convolution(network: Network) -> str:

@@ -60,7 +60,7 @@ def uses_approximate(index: str, count: int) -> bool:
     if index not in {"auto", "exact", "approximate"}:
         raise UsageError(f"There is no index '{index}'; give auto, exact or approximate.")
     if index == "approximate" and not find_spec("usearch"):
-        raise UsageError("The approximate index needs usearch: pip install 'cnnviz[index]', or take --index exact.")
+        raise UsageError("The approximate index needs usearch: pip install 'cnnviz[index]'.", remedy="exact_index")
     return index == "approximate" or (index == "auto" and count >= MANY and find_spec("usearch") is not None)
 
 

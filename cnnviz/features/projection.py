@@ -63,7 +63,7 @@ def check_method(method: str) -> None:
     if method not in METHODS:
         raise UsageError(f"There is no method '{method}'; give one of {', '.join(METHODS)}.")
     if method == "umap" and not find_spec("umap"):
-        raise UsageError("UMAP needs umap-learn: pip install 'cnnviz[embed]', or take --method tsne.")
+        raise UsageError("UMAP needs umap-learn: pip install 'cnnviz[embed]'.", remedy="use_tsne")
 
 
 def _pca(vectors: NDArray[np.float32]) -> Projection:
@@ -112,7 +112,7 @@ def _scikit_tsne(vectors: NDArray[np.float32], perplexity: float, seed: int) -> 
 def _open_tsne(vectors: NDArray[np.float32], perplexity: float, seed: int) -> NDArray[np.float32]:
     if not find_spec("openTSNE"):
         raise UsageError(
-            f"t-SNE of {len(vectors):,} pictures needs openTSNE: pip install 'cnnviz[embed]', or take --method pca."
+            f"t-SNE of {len(vectors):,} pictures needs openTSNE: pip install 'cnnviz[embed]'.", remedy="use_pca"
         )
     from openTSNE import TSNE
 

@@ -24,7 +24,7 @@ def filter_sheet(filters: FilterGrid, title: str, limit: int) -> Image.Image:
     """
     out, inputs, height, width = filters.shape
     title = f"{title}: {out}×{inputs}×{height}×{width}"
-    if filters.colour or inputs == 1:
+    if filters.color or inputs == 1:
         tiles = [to_pil_image(tile, clamp=True) for tile in filters.tiles]
         columns = math.ceil(math.sqrt(len(tiles)))
         return grid(tiles, columns, title=title, tile=max(8 * max(height, width), min(128, 480 // columns)))

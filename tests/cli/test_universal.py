@@ -92,9 +92,9 @@ def test_a_run_that_fools_nothing_says_why_and_what_to_raise(run_cnnviz, photos)
 
 
 def test_at_its_bound_epsilon_is_to_be_raised():
-    from cnnviz.cli.universal import Lesson, _advice
+    from cnnviz.cli.universal import UniversalConfig, _advice
 
-    lesson = Lesson(2 / 255, "linf", "gradient", 0.95, 30, 0, 0.2, None, 0)
+    lesson = UniversalConfig(2 / 255, "linf", "gradient", 0.95, 30, 0, 0.2, None, 0)
     told = _advice(torch.full((1, 3, 4, 4), 2 / 255), 1, 20, lesson)
     assert "on 1 of the 20 pictures" in told
     assert "as large as allowed (2/255): raise --epsilon" in told

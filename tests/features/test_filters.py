@@ -16,7 +16,7 @@ from cnnviz.network.network import Network
 def test_first_layer_kernels_in_colour_about_grey(squeezenet):
     found = cnnviz.filter_grid(squeezenet)
     weights = squeezenet.module.features[0].weight
-    assert (found.layer, found.shape, found.colour) == ("features.0", (64, 3, 3, 3), True)
+    assert (found.layer, found.shape, found.color) == ("features.0", (64, 3, 3, 3), True)
     own = weights.abs().amax(dim=(1, 2, 3), keepdim=True)
     torch.testing.assert_close(found.tiles, weights / own / 2 + 0.5)
     assert found.tiles.min() >= 0 and found.tiles.max() <= 1
@@ -31,7 +31,7 @@ def test_a_shared_scale_keeps_weak_kernels_weak(squeezenet):
 
 def test_deeper_kernels_in_grey_input_by_output(squeezenet):
     found = cnnviz.filter_grid(squeezenet, "fire3/expand3x3")
-    assert (found.shape, found.colour) == ((64, 16, 3, 3), False)
+    assert (found.shape, found.color) == ((64, 16, 3, 3), False)
     weights = squeezenet.module.features[4].expand3x3.weight
     torch.testing.assert_close(found.tiles[5, 7], weights[5, 7] / weights[5, 7].abs().max() / 2 + 0.5)
 
@@ -74,3 +74,9 @@ def test_vectors_and_several_pictures_are_refused(squeezenet, chelsea):
         cnnviz.activation_grid(squeezenet, chelsea, "flatten")
     with pytest.raises(UsageError, match="one picture at a time, not 2"):
         cnnviz.activation_grid(squeezenet, torch.cat([chelsea, chelsea]), "fire5")
+
+
+def test_the_old_name_of_color_works_with_a_warning(squeezenet):
+    found = cnnviz.filter_grid(squeezenet)
+    with pytest.warns(DeprecationWarning, match=r"FilterGrid\.color"):
+        assert found.colour is found.color
