@@ -13,6 +13,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import cnnviz
+from cnnviz.attribution.registry import METHODS
 from cnnviz.cli.app import app
 from cnnviz.cli.reference import Command, Parameter, commands
 
@@ -20,6 +21,9 @@ DOCS = Path(__file__).parents[1] / "docs"
 _SHARED_BY = 3
 """An option of a panel that so many commands have is told once, for all of them."""
 _HINT = "<!-- Written by tools/make_reference.py from the program: change it there. -->"
+_ATTRIBUTION = DOCS / "attribution.md"
+_TABLE_BEGIN = "<!-- Table written by tools/make_reference.py from cnnviz/attribution/registry.py. -->"
+_TABLE_END = "<!-- End of the table. -->"
 _ROOMS = {
     "cnnviz.network": "Networks",
     "cnnviz.imaging": "Pictures",
@@ -104,7 +108,28 @@ def _defined_in(name: str) -> str:
     return str(getattr(cnnviz, name).__module__)
 
 
-PAGES = {"commands.md": command_page, "api.md": api_page}
+def method_table() -> str:
+    """The registry of attribution methods as a table."""
+    lines = ["| command | asks | formula | when not to believe it |", "|---|---|---|---|"]
+    for method in METHODS.values():
+        chosen = [
+            f"--{name}" if value is True else f"--{name} {value}" for name, value in method.command_options.items()
+        ]
+        command = f"`{' '.join([method.command, *chosen])}`"
+        cells = (text.replace("|", r"\|") for text in (command, method.question, method.formula, method.caveat))
+        lines.append(f"| {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
+def attribution_page() -> str:
+    """docs/attribution.md, its table written from the registry."""
+    text = _ATTRIBUTION.read_text(encoding="utf-8")
+    before, _, rest = text.partition(_TABLE_BEGIN)
+    _, _, after = rest.partition(_TABLE_END)
+    return f"{before}{_TABLE_BEGIN}\n\n{method_table()}\n\n{_TABLE_END}{after}"
+
+
+PAGES = {"attribution.md": attribution_page, "commands.md": command_page, "api.md": api_page}
 
 
 def stale() -> list[str]:
