@@ -52,6 +52,21 @@ class DivergedError(ImageError):
     """An optimisation ran away: its loss is no longer a number."""
 
 
+class Remark(str):
+    """A sentence for the user that is no error; ``remedy`` and ``values`` are as in ``CnnvizError``."""
+
+    remedy: str
+    values: dict[str, Any]
+
+    def __new__(cls, text: str = "", *, remedy: str = "", **values: Any) -> Remark:
+        made = super().__new__(cls, text)
+        made.remedy, made.values = remedy, values
+        return made
+
+    def __getnewargs_ex__(self) -> tuple[tuple[str], dict[str, Any]]:
+        return (str(self),), {"remedy": self.remedy, **self.values}
+
+
 def shortened(text: str, length: int = 60) -> str:
     """A text from outside as messages repeat it: odd characters escaped, and cut after so many."""
     cut, rest = text[:length], "…" if len(text) > length else ""

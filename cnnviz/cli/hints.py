@@ -1,11 +1,35 @@
-"""Which option or command helps with an error of the library, whose own messages know neither."""
+"""Which option or command helps with an error or remark of the library, whose own messages name neither."""
 
 from __future__ import annotations
 
-from cnnviz.errors import CnnvizError
+from collections.abc import Callable
 
-HINTS = {
+from cnnviz.errors import CnnvizError, Remark
+
+
+def fetch_command(model: str, weights: str) -> str:
+    """The command that downloads the published weights ``weights`` of ``model``."""
+    from cnnviz.network import catalogue
+
+    is_default = catalogue.entry(model).default.name == weights and not catalogue.is_embedded(model)
+    return f"cnnviz models fetch {model}" + ("" if is_default else f" --weights {weights}")
+
+
+HINTS: dict[str, str | Callable[..., str]] = {
     "device_auto": "'--device auto' takes what there is.",
+    "embedded_model": "'-m squeezenet1_1' avoids it.",
+    "fetch_default": "'cnnviz models fetch {model}' downloads it where there is internet access.",
+    "fetch_elsewhere": lambda model, weights: (
+        f"Run '{fetch_command(model, weights)}' where there is internet access, or use --model squeezenet1_1."
+    ),
+    "fetch_again": lambda model, weights: f"'{fetch_command(model, weights)} --force' replaces it.",
+    "gray_normalization": "For example: --mean 0.5 --std 0.5.",
+    "list_layers": "'cnnviz layers' lists all.",
+    "list_maps": "'cnnviz layers' lists all of shape C×H×W.",
+    "list_models": "'cnnviz models' lists them all.",
+    "model_of_weights": "For example: --model resnet18 --weights my.pth.",
+    "name_model": "Name it with --model.",
+    "own_weights": "Give --weights FILE or --weights random.",
     "smaller_patch": "Try --patch 1 to {largest}.",
     "overwrite": "--force replaces it.",
     "shard": "Give it as --shard 1/4.",
@@ -18,12 +42,14 @@ HINTS = {
     "perturbation_file": "'cnnviz universal FOLDER' writes one.",
     "use_pca": "Or take --method pca.",
     "use_tsne": "Or take --method tsne.",
+    "transform_input": "If not: --no-transform-input, or its own --mean and --std.",
 }
-"""The sentence that follows an error's message, by its ``remedy``; its ``values`` are filled in."""
+"""The sentence that follows a message, by its ``remedy``: a text that its ``values`` fill in, or a function of them."""
 
 
-def message_with_hint(error: Exception) -> str:
-    """The error's message, followed by the option or command that helps, where it has a remedy."""
-    if not isinstance(error, CnnvizError) or not error.remedy:
-        return str(error)
-    return f"{error} {HINTS[error.remedy].format(**error.values)}"
+def message_with_hint(message: Exception | str) -> str:
+    """The message of an error or remark, followed by the option or command that helps, where it has a remedy."""
+    if not isinstance(message, CnnvizError | Remark) or not message.remedy:
+        return str(message)
+    hint = HINTS[message.remedy]
+    return f"{message} {hint.format(**message.values) if isinstance(hint, str) else hint(**message.values)}"

@@ -159,7 +159,7 @@ class ImageJob:
 
         network = self.network.load(model, self.run.seed, progress=console.shows_progress())
         if network.weights.remark:
-            console.warn(network.weights.remark)
+            console.warn(message_with_hint(network.weights.remark))
         idle("size", when=network.spec.fixed, why=f"on {network.name}, which takes pictures of one size")
         is_local = getattr(self.run, "engine", EngineName.local) is EngineName.local
         idle("ray_address", when=is_local, why="without --engine ray")
@@ -328,7 +328,9 @@ class ImageJob:
 
 def _about_weights(network: Named) -> dict[str, Any]:
     """What else is to be known of the weights, if anything."""
-    facts = {"transform_input": network.weights.transform_input, "note": network.weights.remark}
+    remark = network.weights.remark
+    note = None if remark is None else message_with_hint(remark)
+    facts = {"transform_input": network.weights.transform_input, "note": note}
     return {name: value for name, value in facts.items() if value is not None}
 
 

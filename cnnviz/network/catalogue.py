@@ -59,12 +59,6 @@ class PublishedWeights:
         return checkpoint_folder() / self.file
 
     @property
-    def fetching(self) -> str:
-        """The command that downloads just these."""
-        usual = entry(self.model).default.name == self.name and not is_embedded(self.model)
-        return f"cnnviz models fetch {self.model}" + ("" if usual else f" --weights {self.name}")
-
-    @property
     def hash_prefix(self) -> str:
         return self.file.rsplit(".", 1)[0].rsplit("-", 1)[1]
 
@@ -142,8 +136,8 @@ def entry(name: str) -> Entry:
 
 def unknown_model(name: str) -> UsageError:
     near = difflib.get_close_matches(name.lower().replace("-", "").replace("_", ""), names(), n=3, cutoff=0.5)
-    hint = f"Did you mean {' or '.join(near)}? " if near else ""
-    return UsageError(f"There is no model called '{name}'. {hint}'cnnviz models' lists them all.")
+    guess = f" Did you mean {' or '.join(near)}?" if near else ""
+    return UsageError(f"There is no model called '{name}'.{guess}", remedy="list_models")
 
 
 def is_embedded(name: str) -> bool:

@@ -1,12 +1,13 @@
-"""Which network serves a technique best when the user names none."""
+"""Which network ``auto`` means."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
+from cnnviz.errors import Remark
 from cnnviz.network import catalogue, download
 
-BEST_FOR = {
+PREFERRED_MODELS = {
     "attribution": "resnet50",
     "style": "vgg19",
     "texture": "vgg19",
@@ -14,28 +15,31 @@ BEST_FOR = {
     "dream": "googlenet",
     "features": "resnet50",
 }
-"""Technique -> the network whose pictures and maps are known to be best; each a torchvision name."""
+"""The purpose of a network -> the torchvision network known for the best results."""
 
 
 @dataclass(frozen=True)
 class ModelChoice:
-    """A model's name, and what to tell the user about the choice (None when there is nothing to tell)."""
+    """A model's name, and a remark for the user about the choice, if any."""
 
     name: str
-    remark: str | None = None
+    remark: Remark | None = None
 
 
-def choose_model(technique: str) -> ModelChoice:
-    """The best network for a technique if its weights are here or can be downloaded, else the embedded one."""
-    best = BEST_FOR[technique]
-    weights = catalogue.entry(best).default
+def choose_model(purpose: str) -> ModelChoice:
+    """The preferred network for a purpose if its weights are cached or can be downloaded, else the embedded one."""
+    preferred = PREFERRED_MODELS[purpose]
+    weights = catalogue.entry(preferred).default
     if download.is_cached(weights):
-        return ModelChoice(best)
+        return ModelChoice(preferred)
     if download.can_download(weights):
-        return ModelChoice(
-            best, f"Downloading {best} ({weights.mebibytes:.0f} MiB, once); '-m squeezenet1_1' avoids it."
-        )
+        size = f"{weights.mebibytes:.0f} MiB, once"
+        return ModelChoice(preferred, Remark(f"Downloading {preferred} ({size}).", remedy="embedded_model"))
     return ModelChoice(
         catalogue.EMBEDDED,
-        f"Using the embedded squeezenet1_1; {best} would serve better: 'cnnviz models fetch {best}' online.",
+        Remark(
+            f"Using the embedded {catalogue.EMBEDDED}; {preferred} would give better results.",
+            remedy="fetch_default",
+            model=preferred,
+        ),
     )

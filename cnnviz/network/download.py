@@ -17,7 +17,7 @@ _REACH_SECONDS = 3.0
 
 
 def offline() -> bool:
-    """Whether the user forbids the network (``CNNVIZ_OFFLINE``, which ``--offline`` sets)."""
+    """Whether the user forbids internet access (the environment variable ``CNNVIZ_OFFLINE``)."""
     return os.environ.get("CNNVIZ_OFFLINE", "").lower() not in ("", "0", "false", "no")
 
 
@@ -41,12 +41,12 @@ def can_download(weights: PublishedWeights) -> bool:
 def fetch(weights: PublishedWeights, *, force: bool = False, progress: bool = False) -> Path:
     """The cached file, downloaded first if it is not there, or in any case with ``force``.
 
-    Raises ModelError with the remedy when it is not there and the network is forbidden or fails.
+    Raises ModelError with the remedy when it is not there and internet access is forbidden or fails.
     """
     if is_cached(weights) and not force:
         return weights.path
     if offline():
-        raise _unavailable(weights, "the network is switched off (--offline or CNNVIZ_OFFLINE)")
+        raise _unavailable(weights, "internet access is switched off (CNNVIZ_OFFLINE)")
     from torch.hub import download_url_to_file
 
     try:
@@ -59,9 +59,11 @@ def fetch(weights: PublishedWeights, *, force: bool = False, progress: bool = Fa
 
 def _unavailable(weights: PublishedWeights, reason: str) -> ModelError:
     return ModelError(
-        f"The weights {weights.name} of {weights.model} are not on this machine and {reason}. "
-        f"Run '{weights.fetching}' where there is a network and copy {weights.file} "
-        f"to {weights.path.parent}, or use the embedded network: --model squeezenet1_1."
+        f"The weights {weights.name} of {weights.model} are not on this machine and {reason}. Copy {weights.file} to "
+        f"{weights.path.parent} from a machine that has them, or use the embedded network, squeezenet1_1.",
+        remedy="fetch_elsewhere",
+        model=weights.model,
+        weights=weights.name,
     )
 
 
@@ -84,7 +86,10 @@ def is_genuine(weights: PublishedWeights, digest: str) -> bool:
 def damaged(weights: PublishedWeights) -> ModelError:
     """The error for a cached file that cannot be what it is named."""
     return ModelError(
-        f"The cached weights file {weights.path} is truncated or corrupt. Repair it with '{weights.fetching} --force'."
+        f"The cached weights file {weights.path} is truncated or corrupt.",
+        remedy="fetch_again",
+        model=weights.model,
+        weights=weights.name,
     )
 
 

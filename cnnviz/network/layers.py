@@ -150,13 +150,15 @@ class LayerTable:
         shape = next(
             ("×".join(map(str, row.shape)) for row in rows if row.name == self.name_of(node)), "several tensors"
         )
-        nearest = f"the nearest that is one is '{near}', and " if near else ""
-        raise UsageError(f"The layer '{name}' is no map ({shape}): {nearest}'cnnviz layers' lists all of shape C×H×W.")
+        nearest = f"; the nearest that is one is '{near}'" if near else ""
+        raise UsageError(f"The layer '{name}' is no map ({shape}){nearest}.", remedy="list_maps")
 
     def _unknown(self, name: str) -> UsageError:
         known = natural_order({*self._layers, *self._blocks, *self._aliases})
         near = difflib.get_close_matches(name, known, n=5, cutoff=0.5) or known[:5]
-        return UsageError(f"There is no layer called '{name}'. Near it: {', '.join(near)}. 'cnnviz layers' lists all.")
+        return UsageError(
+            f"There is no layer called '{name}'. The nearest names are {', '.join(near)}.", remedy="list_layers"
+        )
 
     def table(self, channels: int, size: tuple[int, int]) -> list[Layer]:
         """Every layer's facts for pictures of ``size`` (height, width), worked out without computing any value."""

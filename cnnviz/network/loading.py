@@ -11,7 +11,7 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from cnnviz.errors import MemoryShortError, ModelError, UsageError
+from cnnviz.errors import MemoryShortError, ModelError, Remark, UsageError
 from cnnviz.network import architecture, catalogue, download
 from cnnviz.network.catalogue import PublishedWeights
 from cnnviz.network.checks import label_count_message
@@ -96,7 +96,7 @@ def load_network(
     """
     if name == "auto":
         if weights is not None and str(weights).lower() != "random":
-            raise UsageError("Weights belong to a model: name it too, as in '--model resnet18 --weights my.pth'.")
+            raise UsageError("Weights belong to a model: name it too.", remedy="model_of_weights")
         name = choose_model("attribution").name
     if name not in catalogue.names():
         raise catalogue.unknown_model(name)
@@ -186,7 +186,7 @@ def _load_default(name: str, progress: bool) -> _Loaded:
 
 def _published(name: str, weights: str | None = None) -> PublishedWeights:
     if name == catalogue.LENET:
-        raise ModelError("lenet5 has no published weights: give your own with --weights FILE, or '--weights random'.")
+        raise ModelError("lenet5 has no published weights: give a file of your own, or 'random'.", remedy="own_weights")
     return catalogue.entry(name).published(weights)
 
 
@@ -216,15 +216,14 @@ def _load_published(published: PublishedWeights, progress: bool) -> _Loaded:
         if download.is_genuine(published, digest):
             raise
         raise download.damaged(published) from error
-    remarks = []
+    remark = Remark()
     if published.part:
-        remarks.append(f"{published.name} of {published.model} has no classifier: it serves for features only.")
+        remark = Remark(f"{published.name} of {published.model} has no classifier: it serves for features only.")
     if not download.is_genuine(published, digest):
-        remarks.append(
-            f"{path} is not the file that torchvision publishes under this name (its SHA-256 differs); "
-            f"'{published.fetching} --force' replaces it."
-        )
-    return _Loaded(module, classes, 3, WeightsInfo(published.name, digest, " ".join(remarks) or None), published)
+        differs = f"{path} is not the file that torchvision publishes under this name: its SHA-256 differs."
+        names = {"model": published.model, "weights": published.name}
+        remark = Remark(f"{remark} {differs}".strip(), remedy="fetch_again", **names)
+    return _Loaded(module, classes, 3, WeightsInfo(published.name, digest, remark or None), published)
 
 
 def _load_file(name: str, path: Path) -> _Loaded:
@@ -263,9 +262,10 @@ def _settle_rescaling(name: str, loaded: _Loaded, wanted: bool | None, *, normal
     loaded.module.transform_input = chosen  # type: ignore[assignment]
     remark = loaded.info.remark
     if loaded.is_own and wanted is None and not normalized:
-        remark = (
+        remark = Remark(
             f"{loaded.info.label}: assumed to be trained with torchvision's transform_input, as the published weights "
-            f"of {name}; if not: --no-transform-input, or its own --mean and --std."
+            f"of {name}.",
+            remedy="transform_input",
         )
     loaded.info = replace(loaded.info, remark=remark, transform_input=chosen)
 
@@ -311,8 +311,9 @@ def _input_spec(name: str, loaded: _Loaded, mean: Sequence[float] | None, std: S
         spec = input_spec_of(loaded.published or catalogue.entry(name).default)
         if loaded.channels == 1 and (mean is None or std is None):
             raise UsageError(
-                f"These weights of {name} take gray pictures: say how those were normalized, with one number for the "
-                "mean and one for the std (--mean 0.5 --std 0.5)."
+                f"These weights of {name} take gray images: say how those were normalized, with one number for the "
+                "mean and one for the std.",
+                remedy="gray_normalization",
             )
     mean, std = (tuple(known if own is None else own) for own, known in ((mean, spec.mean), (std, spec.std)))
     return replace(spec, channels=loaded.channels, mean=mean, std=std)

@@ -302,7 +302,7 @@ class Network:
         them in the type they were computed in, for work that goes on in it.
         """
         if not layers:
-            raise UsageError("Name at least one layer; 'cnnviz layers' lists them.")
+            raise UsageError("Name at least one layer.", remedy="list_layers")
         x = self.normalize(pixels)
         graph_module = self.truncated({name: name for name in layers}, quick=True)
         with self.autocast():

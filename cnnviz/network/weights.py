@@ -197,7 +197,8 @@ def load_into(module: nn.Module, state: StateDict, source: str, part: str = "") 
         ]
         raise ModelError(
             f"{source} does not fit {type(module).__name__}: it {'; it '.join(c for c in complaints if c)}. "
-            "Was it trained with another model? Name that one with --model."
+            "Was it trained with another model?",
+            remedy="name_model",
         )
     plain = OrderedDict(
         (

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import cnnviz
 from cnnviz.cli.hints import HINTS, message_with_hint
-from cnnviz.errors import ImageError, UsageError
+from cnnviz.errors import ImageError, Remark, UsageError
 
 PACKAGE = Path(cnnviz.__file__).parent
 
@@ -37,3 +37,7 @@ def test_an_error_from_another_process_keeps_its_hint() -> None:
     error = ImageError("'a.png' exists already.", remedy="overwrite", size=3)
     copy = pickle.loads(pickle.dumps(error))
     assert (str(copy), copy.remedy, copy.values) == (str(error), "overwrite", {"size": 3})
+    remark = Remark("Using another.", remedy="fetch_default", model="resnet50")
+    copied = pickle.loads(pickle.dumps(remark))
+    assert message_with_hint(copied) == message_with_hint(remark)
+    assert "models fetch resnet50" in message_with_hint(copied)

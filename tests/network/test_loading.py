@@ -11,6 +11,7 @@ import torch
 from safetensors.torch import save_file
 
 import cnnviz
+from cnnviz.cli.hints import message_with_hint
 from cnnviz.errors import ModelError, UsageError
 from cnnviz.network import architecture, catalogue, default_model, download, hashing
 
@@ -167,7 +168,7 @@ def test_files_that_hold_no_weights(tmp_path, seven_classes):
 
 def test_weights_of_another_network_are_counted_and_named(tmp_path, seven_classes):
     path = saved(tmp_path / "r18.pth", seven_classes)
-    with pytest.raises(ModelError, match=r"does not fit ResNet: it lacks \d+ tensors.*--model"):
+    with pytest.raises(ModelError, match=r"does not fit ResNet: it lacks \d+ tensors.*another model"):
         cnnviz.load_network("resnet50", weights=path)
     with pytest.raises(ModelError, match="does not fit vgg11: it has no classifier"):
         cnnviz.load_network("vgg11", weights=path)
@@ -187,8 +188,9 @@ def test_truncated_cached_file_is_named_with_its_repair(cache):
     published = catalogue.entry("vgg11").default
     content = saved(cache / "whole", {"features.0.weight": torch.rand(64, 3, 3, 3)}).read_bytes()
     published.path.write_bytes(content[:-100])
-    with pytest.raises(ModelError, match=r"vgg11-8a719046\.pth is truncated or corrupt.*models fetch vgg11 --force"):
+    with pytest.raises(ModelError, match=r"vgg11-8a719046\.pth is truncated or corrupt") as refused:
         cnnviz.load_network("vgg11")
+    assert "models fetch vgg11 --force" in message_with_hint(refused.value)
 
 
 def test_a_flipped_bit_in_a_cached_file_is_found(cache):
@@ -209,13 +211,15 @@ def test_a_cached_archive_that_is_encrypted_or_of_an_unknown_compression_is_name
     for start in (content.index(b"PK\x03\x04"), content.index(b"PK\x01\x02") + 2):  # its local and its central entry
         content[start + place] = 1 if place == 6 else 99
     published.path.write_bytes(content)
-    with pytest.raises(ModelError, match=r"truncated or corrupt.*models fetch squeezenet1_0 --force"):
+    with pytest.raises(ModelError, match="truncated or corrupt") as refused:
         cnnviz.load_network("squeezenet1_0")
+    assert "models fetch squeezenet1_0 --force" in message_with_hint(refused.value)
 
 
 def test_offline_without_the_weights_names_the_remedy(cache):
-    with pytest.raises(ModelError, match=r"vgg19 are not on this machine.*models fetch vgg19.*squeezenet1_1"):
+    with pytest.raises(ModelError, match=r"vgg19 are not on this machine.*squeezenet1_1") as refused:
         cnnviz.load_network("vgg19")
+    assert "'cnnviz models fetch vgg19'" in message_with_hint(refused.value)
 
 
 def test_the_remedy_fetches_the_weights_that_were_named(cache):
@@ -225,11 +229,13 @@ def test_the_remedy_fetches_the_weights_that_were_named(cache):
         ("vgg16", "IMAGENET1K_FEATURES"),
     ):
         published = catalogue.entry(name).published(weights)
-        with pytest.raises(ModelError, match=f"'cnnviz models fetch {name} --weights {published.name}'"):
+        with pytest.raises(ModelError) as refused:
             cnnviz.load_network(name, weights=weights)
+        assert f"'cnnviz models fetch {name} --weights {published.name}'" in message_with_hint(refused.value)
         published.path.write_bytes(b"PK damaged")
-        with pytest.raises(ModelError, match=f"models fetch {name} --weights {published.name} --force'"):
+        with pytest.raises(ModelError) as refused:
             cnnviz.load_network(name, weights=weights)
+        assert f"models fetch {name} --weights {published.name} --force'" in message_with_hint(refused.value)
 
 
 def test_a_download_that_fails_leaves_nothing(cache, monkeypatch):
@@ -262,7 +268,9 @@ def test_a_download_lands_checked_under_its_name(tmp_path, cache, monkeypatch):
 
 def test_auto_prefers_the_best_network_when_its_weights_are_here(cache):
     assert default_model.choose_model("attribution").name == "squeezenet1_1"
-    assert "models fetch resnet50" in default_model.choose_model("attribution").remark
+    remark = default_model.choose_model("attribution").remark
+    assert "embedded" in remark
+    assert "models fetch resnet50" in message_with_hint(remark)
     catalogue.entry("resnet50").default.path.touch()
     assert default_model.choose_model("attribution") == default_model.ModelChoice("resnet50")
     assert default_model.choose_model("style").name == "squeezenet1_1"

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from cnnviz.cli.hints import message_with_hint
 from cnnviz.cli.options.declaring import NETWORK, numbers, option
 from cnnviz.errors import UsageError
 
@@ -111,9 +112,9 @@ class NetworkOptions:
                 raise catalogue.unknown_model(self.model)
             return self.model, None
         if self.weights is not None:
-            raise UsageError("Weights belong to a model: name it too, as in '--model resnet18 --weights my.pth'.")
+            raise UsageError("Weights belong to a model: name it too.", remedy="model_of_weights")
         choice = choose_model(technique)
-        return choice.name, choice.remark
+        return choice.name, choice.remark and message_with_hint(choice.remark)
 
 
 @dataclass
