@@ -49,7 +49,7 @@ def load_perturbation(path: Path) -> Tensor:
     except ModelError:
         perturbation = None
     if perturbation is None or not _is_valid(perturbation):
-        raise ModelError(f"'{path}' is not a universal perturbation.", remedy="perturbation_file")
+        raise ModelError(f"'{path}' is not a perturbation.", remedy="perturbation_file")
     return perturbation
 
 
