@@ -16,6 +16,7 @@ from cnnviz.cli.job import ImageJob, Picture, Result
 from cnnviz.cli.longjob import Watch
 from cnnviz.cli.options import BatchOptions, CanvasOptions, LongOptions, NetworkOptions, OutputOptions
 from cnnviz.errors import UsageError
+from cnnviz.synthesis.settings import DreamSettings
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -32,13 +33,7 @@ class Sleep:
     layers: tuple[str, ...]
     channels: str | None
     guide: Path | None
-    octaves: int
-    octave_scale: float
-    steps: int
-    strength: float
-    jitter: int
-    keep_color: float
-    tile: int | None
+    settings: DreamSettings
     zoom: int
     zoom_factor: float
     rotate: float
@@ -86,11 +81,19 @@ def register(app: typer.Typer) -> None:
         guide: Annotated[
             Path | None, typer.Option("--guide", help="See this picture's features instead.", metavar="IMG")
         ] = None,
-        octaves: Annotated[int, typer.Option("--octaves", min=1, max=64, help="Sizes, from small to large.")] = 4,
-        octave_scale: Annotated[float, typer.Option("--octave-scale", help="Ratio of one size to the next.")] = 1.4,
-        steps: Annotated[int, typer.Option("--steps", min=1, help="Steps of each octave.")] = 20,
-        strength: Annotated[float, typer.Option("--strength", min=0, help="How far each step goes.")] = 1.0,
-        jitter: Annotated[int, typer.Option("--jitter", min=0, help="Largest random shift, in pixels.")] = 32,
+        octaves: Annotated[
+            int, typer.Option("--octaves", min=1, max=64, help="Sizes, from small to large.")
+        ] = DreamSettings.octaves,
+        octave_scale: Annotated[
+            float, typer.Option("--octave-scale", help="Ratio of one size to the next.")
+        ] = DreamSettings.octave_scale,
+        steps: Annotated[int, typer.Option("--steps", min=1, help="Steps of each octave.")] = DreamSettings.steps,
+        strength: Annotated[
+            float, typer.Option("--strength", min=0, help="How far each step goes.")
+        ] = DreamSettings.step_size,
+        jitter: Annotated[
+            int, typer.Option("--jitter", min=0, help="Largest random shift, in pixels.")
+        ] = DreamSettings.jitter,
         keep_color: Annotated[
             float, typer.Option("--keep-color", min=0, max=1, help="Share of the photo's own colour to keep.")
         ] = 0.3,
@@ -114,8 +117,10 @@ def register(app: typer.Typer) -> None:
         idle("octave_scale", when=octaves == 1, why="with --octaves 1")
         sleep = Sleep(
             tuple(layers or ()),
-            *(channels, guide, octaves, octave_scale, steps, strength, jitter, keep_color),
-            *(input.tile, zoom, zoom_factor, rotate, average_pooling, run.seed),
+            channels,
+            guide,
+            DreamSettings(octaves, octave_scale, steps, strength, jitter, keep_color, input.tile),
+            *(zoom, zoom_factor, rotate, average_pooling, run.seed),
         )
         watch = Watch(long)
         suffix = ".gif" if zoom else ".png"
@@ -143,7 +148,7 @@ class _Dreamer:
             frames = self._film(network, picture.pixels, wanted)
             return Result({**facts, "frames": len(frames)}, _photos(frames))
         image = _photos([self._dream(network, picture.pixels, wanted, self.watch)])[0]
-        if self.sleep.tile is None:
+        if self.sleep.settings.tile is None:
             facts["activation_gain"] = round(activation_gain(network, picture.pixels, _eight_bit(image), layers), 3)
         return Result(facts, image, is_measured="activation_gain" in facts)
 
@@ -164,31 +169,27 @@ class _Dreamer:
             pixels,
             wanted,
             guide=self.guide,
-            octaves=sleep.octaves,
-            octave_scale=sleep.octave_scale,
-            steps=sleep.steps,
-            strength=sleep.strength,
-            jitter=sleep.jitter,
-            keep_color=sleep.keep_color,
-            tile=sleep.tile,
+            settings=sleep.settings,
             seed=sleep.seed,
             on_step=on_step,
         )
 
     def _film(self, network: Network, pixels: Tensor, wanted: Sequence[DreamTarget]) -> list[Tensor]:
         """The first frame is dreamt in full, each further one a little on: it is the last frame's dream already."""
-        from cnnviz.synthesis.deepdream import octave_sizes, zoom_frames
+        from cnnviz.synthesis.deepdream import dream_steps, zoom_frames
         from cnnviz.synthesis.optimization import offset_steps
 
-        first, steps = self.sleep, max(1, self.sleep.steps // 5)
-        size, least = (pixels.shape[2], pixels.shape[3]), max(network.spec.min_size, 32)
-        of_first = first.steps * len(octave_sizes(size, first.octaves, first.octave_scale, least))
-        of_later = steps * len(octave_sizes(size, min(2, first.octaves), first.octave_scale, least))
+        first, size = self.sleep, (pixels.shape[2], pixels.shape[3])
+        settings = first.settings
+        later_settings = replace(
+            settings, steps=max(1, settings.steps // 5), octaves=min(2, settings.octaves), keep_color=0.0
+        )
+        of_first, of_later = (dream_steps(network, size, each) for each in (settings, later_settings))
         total = of_first + of_later * (first.zoom - 1)
 
         def paint(start: Tensor, number: int) -> Tensor:
             before = of_first + of_later * (number - 1) if number else 0
-            later = replace(first, steps=steps, octaves=min(2, first.octaves), keep_color=0.0, seed=first.seed + number)
+            later = replace(first, settings=later_settings, seed=first.seed + number)
             tell = offset_steps(self.watch, before, total) or self.watch
             return self._dream(network, start, wanted, tell, later if number else first)
 

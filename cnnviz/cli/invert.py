@@ -14,6 +14,7 @@ from cnnviz.cli.job import ImageJob, Picture, Result
 from cnnviz.cli.longjob import Watch
 from cnnviz.cli.options import BatchOptions, InputOptions, LongOptions, NetworkOptions, OutputOptions
 from cnnviz.errors import UsageError
+from cnnviz.synthesis.settings import InversionSettings
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -40,11 +41,7 @@ class Inversion:
     """From which layers, and how."""
 
     layers: tuple[str, ...]
-    steps: int
-    optimizer: str
-    prior: str
-    tv_weight: float
-    tv_beta: float
+    settings: InversionSettings
     raw: bool
     seed: int
 
@@ -76,15 +73,21 @@ def register(app: typer.Typer) -> None:
                 show_default="shallow to deep",
             ),
         ] = None,
-        steps: Annotated[int, typer.Option("--steps", min=1, help="Passes through the network for each layer.")] = 80,
+        steps: Annotated[
+            int, typer.Option("--steps", min=1, help="Passes through the network for each layer.")
+        ] = InversionSettings.steps,
         optimizer: Annotated[OptimizerName, typer.Option("--optimizer", help="What moves the picture.")] = (
             OptimizerName.lbfgs
         ),
         prior: Annotated[Prior, typer.Option("--prior", help="fourier looks natural; pixels is the plain recipe.")] = (
             Prior.fourier
         ),
-        tv_weight: Annotated[float, typer.Option("--tv-weight", min=0, help="Of the total variation.")] = 2.0,
-        tv_beta: Annotated[float, typer.Option("--tv-beta", min=1, max=4, help="Its exponent.")] = 2.0,
+        tv_weight: Annotated[
+            float, typer.Option("--tv-weight", min=0, help="Of the total variation.")
+        ] = InversionSettings.tv_weight,
+        tv_beta: Annotated[
+            float, typer.Option("--tv-beta", min=1, max=4, help="Its exponent.")
+        ] = InversionSettings.tv_beta,
         raw: Annotated[bool, typer.Option("--raw", help="The picture alone; takes one layer.")] = False,
     ) -> None:
         """Paint a photo again from one layer's features alone: what the layer knows of it (Mahendran & Vedaldi 2015).
@@ -95,7 +98,8 @@ def register(app: typer.Typer) -> None:
         if raw and len(names) != 1:
             raise UsageError("--raw writes one picture: name one layer with --layers.")
         idle("tv_beta", when=tv_weight == 0, why="with --tv-weight 0")
-        plan = Inversion(names, steps, optimizer.value, prior.value, tv_weight, tv_beta, raw, run.seed)
+        settings = InversionSettings(steps, optimizer.value, prior.value, tv_weight, tv_beta)
+        plan = Inversion(names, settings, raw, run.seed)
         watch = Watch(long)
         ImageJob("inversion", network, input, run, output, watch=watch)(
             lambda net, picture: _inverted(net, picture, plan, watch)
@@ -131,13 +135,9 @@ def _inverted(network: Network, picture: Picture, plan: Inversion, watch: Watch)
             network,
             picture.pixels,
             layer,
-            steps=plan.steps,
-            optimizer=plan.optimizer,
-            prior=plan.prior,
-            tv_weight=plan.tv_weight,
-            tv_beta=plan.tv_beta,
+            settings=plan.settings,
             seed=plan.seed,
-            on_step=offset_steps(watch, number * plan.steps, len(layers) * plan.steps),
+            on_step=offset_steps(watch, number * plan.settings.steps, len(layers) * plan.settings.steps),
         )
         painted.append(to_pil_image(pixels, clamp=True))
         seen = to_pixels(painted[-1])  # the eight bits that are written
@@ -146,4 +146,4 @@ def _inverted(network: Network, picture: Picture, plan: Inversion, watch: Watch)
         found.append({"layer": layer, "feature_error": round(error, 5), "psnr": round(likeness, 2)})
         watch.part_is_done(layer)
     image = painted[0] if plan.raw else strip(None)
-    return Result({"layers": found, "steps": plan.steps}, image, target=layers[-1], is_measured=True)
+    return Result({"layers": found, "steps": plan.settings.steps}, image, target=layers[-1], is_measured=True)

@@ -1,4 +1,4 @@
-"""The gradient of a picture larger than memory, a piece at a time."""
+"""The gradient of an objective over an image larger than memory, one tile at a time."""
 
 from __future__ import annotations
 
@@ -17,18 +17,17 @@ Value = Callable[[Tensor], Tensor]
 """Pixels (1, 3, H, W) -> a scalar."""
 
 
-def whole(pixels: Tensor, objective: Value) -> Tensor:
-    """The objective of the picture in one piece."""
+def untiled(pixels: Tensor, objective: Value) -> Tensor:
+    """The objective of the whole image, a scalar."""
     return objective(pixels)
 
 
 @dataclass
 class TiledGradient:
-    """The objective as the mean over pieces of at most ``side`` pixels, each weighed by its area.
+    """The objective as the mean over tiles of at most ``side`` pixels, each weighted by its area.
 
-    The gradient of each piece is computed and added at once, so only one piece's activations are ever in memory. Where
-    the pieces meet is drawn anew for each call, and pieces run on around the picture's borders: a seam is never in one
-    place twice, and no seam is seen.
+    The gradient of each tile is computed and added at once, so that only one tile's activations are in memory. Tile
+    borders are drawn at random for each call, and tiles wrap around the image's borders, so that no seam is visible.
     """
 
     side: int
@@ -39,7 +38,7 @@ class TiledGradient:
         rows, columns = (_spans(length, self.side) for length in pixels.shape[2:])
         down, right = (int(torch.randint(spans[0].stop, (1,), generator=self.generator)) for spans in (rows, columns))
         tiles = [(row, column) for row in rows for column in columns]
-        return _Tiled.apply(roll(pixels, (down, right)), objective, tiles)
+        return _TiledMean.apply(roll(pixels, (down, right)), objective, tiles)
 
 
 def _spans(length: int, side: int) -> list[slice]:
@@ -48,8 +47,8 @@ def _spans(length: int, side: int) -> list[slice]:
     return [slice(a, b) for a, b in pairwise(round(length * k / count) for k in range(count + 1))]
 
 
-class _Tiled(torch.autograd.Function):
-    """The mean of an objective over pieces, its gradient computed in the forward pass, piece by piece."""
+class _TiledMean(torch.autograd.Function):
+    """The mean of an objective over tiles, its gradient computed in the forward pass, tile by tile."""
 
     @staticmethod
     def forward(ctx, pixels, objective, tiles):  # type: ignore[no-untyped-def]
@@ -58,15 +57,15 @@ class _Tiled(torch.autograd.Function):
         area = pixels.shape[2] * pixels.shape[3]
         for rows, columns in tiles:
             tile = pixels[..., rows, columns].detach().requires_grad_()
-            share = tile.shape[2] * tile.shape[3] / area
+            fraction = tile.shape[2] * tile.shape[3] / area
             with torch.enable_grad():
-                value = objective(tile) * share
+                value = objective(tile) * fraction
                 gradient[..., rows, columns] = gradients_of(value, tile)[0]
             total += value.detach()
         ctx.save_for_backward(gradient)
         return total
 
     @staticmethod
-    def backward(ctx, slope):  # type: ignore[no-untyped-def]
+    def backward(ctx, output_gradient):  # type: ignore[no-untyped-def]
         (gradient,) = ctx.saved_tensors
-        return gradient * slope, None, None
+        return gradient * output_gradient, None, None
