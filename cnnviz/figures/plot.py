@@ -1,26 +1,26 @@
-"""A small line plot, drawn without matplotlib.pyplot, whose import takes longer than many a map."""
+"""A small line plot, drawn by matplotlib, which is imported only when one is drawn."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import pairwise
+from typing import Any
 
-from PIL import Image, ImageDraw
+import numpy as np
+from PIL import Image
 
 from cnnviz.errors import UsageError
-from cnnviz.figures.text import Typeface
 
-_PAPER, _INK, _SOFT_INK, _RULE = "white", "#1a1a1a", "#444444", "#dddddd"
-_FINE = 2  # drawn so many times larger, and reduced for smooth lines
-_DASH, _GAP = 7, 5  # pixels
+_INK, _SOFT_INK, _RULE = "#1a1a1a", "#444444", "#dddddd"
+_DPI = 100
+_TICKS = (0.0, 0.25, 0.5, 0.75, 1.0)  # of the axes' lengths
 _NICE = (1.0, 2.0, 5.0, 10.0)
 
 
 @dataclass(frozen=True)
 class Series:
-    """One line of a plot: its points, its name in the legend, its colour, and whether it is dashed."""
+    """One line of a plot: its name in the legend, its points, its color, and whether it is dashed."""
 
     name: str
     xs: Sequence[float]
@@ -30,7 +30,13 @@ class Series:
 
 
 def line_plot(series: Sequence[Series], x_label: str, y_label: str, size: tuple[int, int] = (480, 360)) -> Image.Image:
-    """Lines over x in [0, 1] and y from 0 up to a round number, with a legend above; RGB, of ``size`` (width, height).
+    """Lines over x in [0, 1] and y from 0 up to a round number, with a legend above; RGB.
+
+    Args:
+        series: At least one line.
+        x_label: What x is, below its axis, whose ticks are percentages.
+        y_label: What y is, above its axis.
+        size: Width and height of the image in pixels.
 
     Raises UsageError if there are no lines, a line's xs and ys differ in number, or a y is negative or not finite.
     """
@@ -39,7 +45,23 @@ def line_plot(series: Sequence[Series], x_label: str, y_label: str, size: tuple[
     heights = [y for line in series for y in line.ys]
     if not all(math.isfinite(y) and y >= 0 for y in heights):
         raise UsageError("A plot's ys must be finite and at least 0.")
-    return _Plot(series, x_label, y_label, size, _round_up(max(heights))).draw()
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    width, height = size
+    text = max(10, height // 28)  # pixels
+    canvas = FigureCanvasAgg(Figure((width / _DPI, height / _DPI), dpi=_DPI, facecolor="white"))
+    legend = round(1.5 * text) * len(series)
+    left, top, right, bottom = 4 * text, legend + 2 * text, width - 2 * text, height - 3 * text
+    box = left / width, 1 - bottom / height, (right - left) / width, (bottom - top) / height
+    axes = canvas.figure.add_axes(box, xlim=(0, 1), ylim=(0, _round_up(max(heights))), facecolor="white")
+    for line in series:
+        style = (0, (4, 2.5)) if line.dashed else "-"
+        axes.plot(line.xs, line.ys, color=line.color, linestyle=style, linewidth=1.5, label=line.name, clip_on=False)
+    _draw_axes(axes, x_label, y_label, text * 72 / _DPI)
+    _draw_legend(canvas.figure, left / width, text * 72 / _DPI)
+    canvas.draw()
+    return Image.fromarray(np.asarray(canvas.buffer_rgba())[..., :3].copy())
 
 
 def _round_up(value: float) -> float:
@@ -50,72 +72,32 @@ def _round_up(value: float) -> float:
     return next(nice * power for nice in _NICE if nice * power >= value * 0.999)
 
 
-@dataclass
-class _Plot:
-    """Where everything goes; lengths in pixels of the enlarged drawing."""
-
-    series: Sequence[Series]
-    x_label: str
-    y_label: str
-    size: tuple[int, int]
-    top: float
-
-    def draw(self) -> Image.Image:
-        width, height = (length * _FINE for length in self.size)
-        self.type = max(10, self.size[1] // 28) * _FINE
-        face = Typeface()
-        self.face, self.font = face, face.font(self.type)
-        legend = round(1.5 * self.type) * len(self.series)
-        self.box = (4 * self.type, legend + 2 * self.type, width - 2 * self.type, height - 3 * self.type)
-        sheet = Image.new("RGB", (width, height), _PAPER)
-        pen = ImageDraw.Draw(sheet)
-        self._draw_axes(pen)
-        for row, line in enumerate(self.series):
-            self._draw_line(pen, [self._place(x, y) for x, y in zip(line.xs, line.ys, strict=True)], line)
-            self._draw_name(pen, row, line)
-        return sheet.resize(self.size, Image.Resampling.LANCZOS)
-
-    def _place(self, x: float, y: float) -> tuple[float, float]:
-        left, top, right, bottom = self.box
-        return left + x * (right - left), bottom - y / self.top * (bottom - top)
-
-    def _draw_axes(self, pen: ImageDraw.ImageDraw) -> None:
-        left, top, right, bottom = self.box
-        for part in (0.0, 0.25, 0.5, 0.75, 1.0):
-            (x, _), (_, y) = self._place(part, 0), self._place(0, part * self.top)
-            pen.line([(left, y), (right, y)], _RULE if part else _SOFT_INK, _FINE)
-            pen.text((left - self.type / 2, y), f"{part * self.top:g}", _SOFT_INK, self.font, anchor="rm")
-            pen.text((x, bottom + self.type / 2), f"{part:.0%}", _SOFT_INK, self.font, anchor="ma")
-        middle, low = (left + right) / 2, bottom + 1.8 * self.type
-        pen.text((middle, low), self.face.to_supported(self.x_label), _INK, self.font, anchor="ma")
-        pen.text((left, top - self.type), self.face.to_supported(self.y_label), _INK, self.font, anchor="lb")
-
-    def _draw_name(self, pen: ImageDraw.ImageDraw, row: int, line: Series) -> None:
-        left, _, right, _ = self.box
-        y, long = (0.6 + 1.5 * row) * self.type, 2.5 * self.type
-        self._draw_line(pen, [(left, y), (left + long, y)], line)
-        (name,) = self.face.fit(line.name, self.type, right - left - 1.5 * long) or [""]
-        pen.text((left + 1.2 * long, y), name, _INK, self.font, anchor="lm")
-
-    def _draw_line(self, pen: ImageDraw.ImageDraw, points: list[tuple[float, float]], line: Series) -> None:
-        width = 2 * _FINE
-        if not line.dashed:
-            pen.line(points, line.color, width, joint="curve")
-            return
-        for dash in _dashes(points, _DASH * _FINE, _GAP * _FINE):
-            pen.line(dash, line.color, width)
+def _draw_axes(axes: Any, x_label: str, y_label: str, points: float) -> None:
+    top = axes.get_ylim()[1]
+    font = {"fontfamily": "DejaVu Sans", "fontsize": points}
+    axes.set_xticks(_TICKS, [f"{part:.0%}" for part in _TICKS], color=_SOFT_INK, **font)
+    axes.set_yticks([part * top for part in _TICKS], [f"{part * top:g}" for part in _TICKS], color=_SOFT_INK, **font)
+    axes.tick_params(length=0, pad=0.4 * points)
+    axes.grid(axis="y", color=_RULE, linewidth=0.7)
+    axes.set_axisbelow(True)
+    for name, spine in axes.spines.items():
+        spine.set(visible=name == "bottom", color=_SOFT_INK, linewidth=0.7)
+    axes.set_xlabel(x_label, color=_INK, labelpad=0.5 * points, **font)
+    axes.annotate(y_label, (0, 1), (0, 0.7 * points), "axes fraction", "offset points", color=_INK, **font)
 
 
-def _dashes(points: list[tuple[float, float]], dash: float, gap: float) -> list[list[tuple[float, float]]]:
-    """A broken line cut into dashes, the rhythm kept around its corners."""
-    found, travelled = [], 0.0
-    for (x0, y0), (x1, y1) in pairwise(points):
-        length = math.hypot(x1 - x0, y1 - y0)
-        first = math.floor(travelled / (dash + gap))
-        for number in range(first, math.floor((travelled + length) / (dash + gap)) + 1):
-            start = max(number * (dash + gap) - travelled, 0.0)
-            end = min(number * (dash + gap) + dash - travelled, length)
-            if start < end:
-                found.append([(x0 + (x1 - x0) * at / length, y0 + (y1 - y0) * at / length) for at in (start, end)])
-        travelled += length
-    return found
+def _draw_legend(figure: Any, left: float, points: float) -> None:
+    font = {"family": "DejaVu Sans", "size": points}
+    legend = figure.legend(
+        loc="upper left",
+        bbox_to_anchor=(left, 1),
+        prop=font,
+        labelcolor=_INK,
+        frameon=False,
+        borderpad=0.2,
+        borderaxespad=0,
+        handlelength=2.5,
+        labelspacing=0.35,
+    )
+    for label in legend.get_texts():
+        label.set_parse_math(False)
