@@ -39,7 +39,7 @@ def grad_cam(network: Network, pixels: Tensor, target: Target = None, *, layer: 
     with gradients(), network.autocast():
         pixels = differentiable(pixels, network.device)
         found = graph(network.normalize(pixels))
-        maps, logits = at_least_float32(found["maps"]), network.answer(found["logits"], pixels)
+        maps, logits = at_least_float32(found["maps"]), network.check_logits(found["logits"], pixels)
         score = logits.gather(1, target_indices(network, logits, target)[:, None]).sum()
         gradient = gradients_of(score, found["maps"])[0].to(maps)
     checks.require_finite(gradient, f"gradient at layer '{name}'", network, pixels)

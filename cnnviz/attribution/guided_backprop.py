@@ -20,7 +20,7 @@ from cnnviz.network import checks
 from cnnviz.network.graph import LAYER, ancestors
 from cnnviz.network.module_copy import has_hooks
 from cnnviz.network.network import Network, at_least_float32
-from cnnviz.network.operations import called
+from cnnviz.network.operations import operation_label
 from cnnviz.runtime.precision import gradients_of
 
 RULES = ("guided", "deconvnet")
@@ -73,7 +73,7 @@ def rectified_gradient(
         with network.autocast():
             run = _RuleInterpreter(graph, rule)
             output = run.run(network.normalize(pixels))
-        found = network.answer(output, pixels) if layer is None else at_least_float32(output["layer"])
+        found = network.check_logits(output, pixels) if layer is None else at_least_float32(output["layer"])
         run.check(network.name, layer)
         score = objective(found)
         gradient = gradients_of(score, pixels)[0]
@@ -119,7 +119,7 @@ class _RuleInterpreter(fx.Interpreter):
             hooked = module(*arguments, **options)  # first: a hook may set the weight, as weight_norm's does
             plain = module.forward(*arguments, **options)
         if isinstance(plain, Tensor) and not (isinstance(hooked, Tensor) and torch.equal(plain, hooked)):
-            self._object(f"a hook on {called(self.module, n)}", n)
+            self._object(f"a hook on {operation_label(self.module, n)}", n)
 
     def _object(self, against: str, n: fx.Node) -> None:
         self.objections.setdefault(against, []).append(str(n.meta.get(LAYER, n.name)))

@@ -14,7 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor, fx, nn
 
-from cnnviz.network.operations import called, given, names, operation
+from cnnviz.network.operations import argument, name_set, operation, operation_label
 
 Bounds = tuple[float, float | None]
 """The values between which a rectifier is the identity; None: it has no upper one."""
@@ -22,7 +22,7 @@ Bounds = tuple[float, float | None]
 Values = Mapping[fx.Node, Any]
 
 
-_LINEAR = names(
+_LINEAR = name_set(
     """
     Conv1d Conv2d Conv3d ConvTranspose1d ConvTranspose2d ConvTranspose3d Linear Identity Flatten Unflatten
     BatchNorm1d BatchNorm2d BatchNorm3d SyncBatchNorm LayerNorm RMSNorm GroupNorm InstanceNorm1d InstanceNorm2d
@@ -48,7 +48,7 @@ _LINEAR = names(
 )
 """Operations that are linear, reorder values, take a maximum, or normalize, with one or more feature maps as input."""
 
-_PRODUCTS = names(
+_PRODUCTS = name_set(
     """
     mul div matmul mm bmm mv dot einsum linear conv1d conv2d conv3d conv_transpose1d conv_transpose2d conv_transpose3d
     addmm baddbmm addmv addcmul addcdiv tensordot outer bilinear lerp
@@ -59,13 +59,13 @@ _PRODUCTS = names(
 _DIVISORS = {"div": 1, "addcdiv": 2}
 """Where their divisor stands, which may not be made of the picture."""
 
-_SHAPES_ALONE = names("zeros_like ones_like full_like empty_like new_zeros new_ones new_full new_tensor")
+_SHAPES_ALONE = name_set("zeros_like ones_like full_like empty_like new_zeros new_ones new_full new_tensor")
 """Functions of a tensor that its values have no part in."""
 
-_NORMALIZING = names("Softmax Softmax2d LogSoftmax softmax log_softmax")
+_NORMALIZING = name_set("Softmax Softmax2d LogSoftmax softmax log_softmax")
 """Allowed as a network's last operation, where the score is read."""
 
-_PASSING = names("flatten Flatten view reshape squeeze contiguous float double to Identity getitem")
+_PASSING = name_set("flatten Flatten view reshape squeeze contiguous float double to Identity getitem")
 
 _COMPARISONS: dict[str, Callable[[Any, Any], Any]] = {
     "gt": operator.gt,
@@ -108,7 +108,7 @@ def objection(root: nn.Module, node: fx.Node, bent: Collection[fx.Node]) -> str 
         or (name in _NORMALIZING and _is_last(root, node))
         or (name in _COMPARISONS and all(_choice(root, user) for user in node.users))  # a part of a rectifier
     )
-    return None if allowed else called(root, node)
+    return None if allowed else operation_label(root, node)
 
 
 def _objection_to_product(root: nn.Module, node: fx.Node, bent: Collection[fx.Node]) -> str | None:
@@ -152,7 +152,7 @@ def rectifier(
         source, other = _choice(root, node) or (None, None)
         found = _UNBOUNDED if _is_zero(other, values, bent) else None
     else:
-        source, found = given(node, 0, "input", None), _bounds_of_call(name, node, values, bent)
+        source, found = argument(node, 0, "input", None), _bounds_of_call(name, node, values, bent)
     return (source, found) if isinstance(source, fx.Node) and source in bent and found is not None else None
 
 
@@ -171,13 +171,13 @@ def _bounds_of_call(name: str | None, node: fx.Node, values: Values, bent: Colle
     if name == "relu6":
         return 0.0, 6.0
     if name == "hardtanh":
-        return _from_zero(given(node, 1, "min_val", -1.0), given(node, 2, "max_val", 1.0))
+        return _from_zero(argument(node, 1, "min_val", -1.0), argument(node, 2, "max_val", 1.0))
     if name == "threshold":
-        return _UNBOUNDED if given(node, 1, "threshold") == given(node, 2, "value") == 0 else None
+        return _UNBOUNDED if argument(node, 1, "threshold") == argument(node, 2, "value") == 0 else None
     if name == "clamp_min":
-        return _UNBOUNDED if _is_zero(given(node, 1, "min"), values, bent) else None
+        return _UNBOUNDED if _is_zero(argument(node, 1, "min"), values, bent) else None
     if name == "clamp":
-        low, high = given(node, 1, "min", None), given(node, 2, "max", None)
+        low, high = argument(node, 1, "min", None), argument(node, 2, "max", None)
         return _from_zero(0, high) if _is_zero(low, values, bent) else None
     return _UNBOUNDED if name == "relu" else None
 
@@ -191,7 +191,7 @@ def _from_zero(low: Any, high: Any) -> Bounds | None:
 
 def _larger_of_two(node: fx.Node, values: Values, bent: Collection[fx.Node]) -> fx.Node | None:
     """The x of ``maximum(x, zeros)`` or ``maximum(zeros, x)``; ``max`` with a plain number is over an axis."""
-    pair = [given(node, 0, "input", None), given(node, 1, "other", None)]
+    pair = [argument(node, 0, "input", None), argument(node, 1, "other", None)]
     if not all(isinstance(each, fx.Node) and isinstance(values.get(each), Tensor) for each in pair):
         return None
     return next((each for each, other in (pair, pair[::-1]) if _is_zero(other, values, bent)), None)
@@ -210,7 +210,7 @@ def _choice(root: nn.Module, node: fx.Node) -> tuple[fx.Node, Any] | None:
     """The x and y of ``where(x > 0, x, y)`` or ``x.masked_fill(x < 0, y)``, in any spelling."""
     if operation(root, node) == "masked_fill":
         condition, first, second = (
-            given(node, place, name, None) for place, name in ((1, "mask"), (2, "value"), (0, "input"))
+            argument(node, place, name, None) for place, name in ((1, "mask"), (2, "value"), (0, "input"))
         )
     elif operation(root, node) == "where":
         condition, first, second = _choices(node)
@@ -219,7 +219,7 @@ def _choice(root: nn.Module, node: fx.Node) -> tuple[fx.Node, Any] | None:
     name = operation(root, condition) if isinstance(condition, fx.Node) else None
     if name not in _COMPARISONS:
         return None
-    left, right = given(condition, 0, "input", None), given(condition, 1, "other", None)
+    left, right = argument(condition, 0, "input", None), argument(condition, 1, "other", None)
     holds = _COMPARISONS[name]
     compared, limit, above = (left, right, holds(1, 0)) if isinstance(left, fx.Node) else (right, left, holds(0, 1))
     kept, other = (first, second) if above else (second, first)
@@ -229,5 +229,5 @@ def _choice(root: nn.Module, node: fx.Node) -> tuple[fx.Node, Any] | None:
 def _choices(node: fx.Node) -> tuple[Any, Any, Any]:
     """Condition, what is taken where it holds, and what where it does not, of ``where``."""
     if node.op == "call_method":
-        return given(node, 1, "condition", None), given(node, 0, "self", None), given(node, 2, "other", None)
-    return given(node, 0, "condition", None), given(node, 1, "input", None), given(node, 2, "other", None)
+        return argument(node, 1, "condition", None), argument(node, 0, "self", None), argument(node, 2, "other", None)
+    return argument(node, 0, "condition", None), argument(node, 1, "input", None), argument(node, 2, "other", None)

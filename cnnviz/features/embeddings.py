@@ -10,10 +10,10 @@ from torch import Tensor, fx, nn
 from cnnviz.errors import UsageError
 from cnnviz.network.graph import LAYER, depends_on_input
 from cnnviz.network.network import Network
-from cnnviz.network.operations import names, operation
+from cnnviz.network.operations import name_set, operation
 from cnnviz.runtime.memory import in_batches_that_fit
 
-_CLASSIFIERS = names("Linear Conv2d linear conv2d matmul mm addmm")
+_CLASSIFIERS = name_set("Linear Conv2d linear conv2d matmul mm addmm")
 _PASSED_OVER = (nn.Dropout, nn.Flatten, nn.Identity)
 
 

@@ -120,7 +120,7 @@ def pooled_feature(
     def describe(pixels: Tensor) -> VectorsAndPayloads:
         with torch.no_grad():
             found = network.features(pixels, list(dict.fromkeys([layer, output])))
-        probabilities, classes = network.probabilities(network.answer(found[output], pixels)).max(dim=1)
+        probabilities, classes = network.probabilities(network.check_logits(found[output], pixels)).max(dim=1)
         vectors = pooled(found[layer]).numpy()
         payloads = [struct.pack("<if", *pair) for pair in zip(classes.tolist(), probabilities.tolist(), strict=True)]
         return list(zip(vectors, payloads, strict=True))

@@ -15,10 +15,10 @@ from torch import Tensor, fx, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from cnnviz.network.graph import depends_on_input
-from cnnviz.network.operations import names
+from cnnviz.network.operations import name_set
 from cnnviz.network.shapes import MetaInterpreter, meta_input, shapes_by_forward
 
-_UNTOLD = names(
+_UNTOLD = name_set(
     """
     _trilinear lstm gru rnn_tanh rnn_relu mkldnn_rnn_layer _cudnn_rnn miopen_rnn _thnn_fused_lstm_cell
     _thnn_fused_gru_cell _cdist_forward cdist _fft_r2c _fft_c2r _fft_c2c linalg_matrix_exp

@@ -16,7 +16,7 @@ from torch.autograd.function import FunctionCtx
 
 
 @contextmanager
-def kept_whole() -> Iterator[None]:
+def as_single_nodes() -> Iterator[None]:
     """While a module is traced, every application of such a function becomes a node of its name."""
     with ExitStack() as stack:
         for kind in _descendants(torch.autograd.Function):

@@ -83,7 +83,7 @@ def evenly_spaced_layers(network: Network, count: int = 4) -> list[str]:
     trunk = _trunk(network)
     rows = [row for row in features if row.name in trunk] or features or table
     kept = [row for row in rows if not row.kind.startswith(_INTERMEDIATE)] or rows
-    ends = list({".".join(layers.inside(row.name).split(".")[:2]): row for row in kept}.values())
+    ends = list({".".join(layers.unwrapped_name(row.name).split(".")[:2]): row for row in kept}.values())
     if len(ends) > count:
         ends = [ends[round((n + 1) * len(ends) / count) - 1] for n in range(count)]
     return [_shortest_name(row) for row in ends]

@@ -114,7 +114,7 @@ def _traced(module: nn.Module, are_buffers_read: bool) -> tuple[fx.Tracer, fx.Gr
     tables = [table for child in module.modules() for table in (child._parameters, child._buffers)]
     before = [dict(table) for table in tables]
     try:
-        with _tracing, custom_gradients.kept_whole():
+        with _tracing, custom_gradients.as_single_nodes():
             return tracer, tracer.trace(module)
     finally:
         for table, tensors in zip(tables, before, strict=True):

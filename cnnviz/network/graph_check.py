@@ -33,14 +33,14 @@ class GraphCheck:
         self._agreed: set[Size] = set()
         self._last: tuple[Size, weakref.ref[Tensor]] | None = None
 
-    def input(self, x: Tensor, graph: fx.GraphModule | None) -> None:
+    def check(self, x: Tensor, graph: fx.GraphModule | None) -> None:
         """Compare on a normalised input (N, C, H, W), or remember it until there is a graph."""
         if graph is None:
             self._last = x.shape, weakref.ref(x)
         elif x.shape[1:] not in self._agreed and not x.is_meta:
             self._compare(x, graph)
 
-    def last_input(self, graph: fx.GraphModule) -> None:
+    def check_pending(self, graph: fx.GraphModule) -> None:
         """Compare on the input that came last, or, where that is gone, on one of its size."""
         if self._last is not None:
             shape, seen = self._last

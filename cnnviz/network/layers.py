@@ -97,13 +97,13 @@ class LayerTable:
         paths = (name, self._aliases.get(name, name), f"{self._within}{name}")
         return next((table[path] for path in paths for table in (self._layers, self._blocks) if path in table), None)
 
-    def inside(self, name: str) -> str:
+    def unwrapped_name(self, name: str) -> str:
         """A layer's name without the path of the wrapper that holds the network."""
         return name.removeprefix(self._within)
 
     def in_head(self, name: str) -> bool:
         """Whether a layer belongs to the classifier, by its name, not to the features before it."""
-        return self.inside(name).split(".")[0] in _HEADS
+        return self.unwrapped_name(name).split(".")[0] in _HEADS
 
     def name_of(self, node: fx.Node) -> str:
         return next(name for name, other in self._layers.items() if other is node)
@@ -119,9 +119,9 @@ class LayerTable:
         blocks = [path for path, last in self._blocks.items() if last is node]
         return tuple(sorted(found, key=len) + blocks)
 
-    def turns(self, nodes: Iterable[fx.Node]) -> dict[fx.Node, tuple[int, ...]]:
+    def nchw_orders(self, nodes: Iterable[fx.Node]) -> dict[fx.Node, tuple[int, ...]]:
         """For those of ``nodes`` that are maps whose axes lie otherwise: in which order they are (N, C, H, W)."""
-        found = {node: self._layouts.turn(node) for node in nodes}
+        found = {node: self._layouts.nchw_order(node) for node in nodes}
         return {node: turn for node, turn in found.items() if turn is not None}
 
     def is_map(self, name: str) -> bool:
@@ -134,7 +134,7 @@ class LayerTable:
         shape = shapes[node]
         if not isinstance(shape, Size) or len(shape) != len(MAP) or not self._layouts.is_map(node):
             return None
-        turn = self._layouts.turn(node) or range(len(MAP))
+        turn = self._layouts.nchw_order(node) or range(len(MAP))
         return shape[turn[2]], shape[turn[3]]
 
     def require_map(self, name: str) -> None:
@@ -174,7 +174,7 @@ class LayerTable:
 
     def _row(self, name: str, node: fx.Node, shape: Size, parameters: int, macs: int | None, seen: Region) -> Layer:
         module = self._graph_module.get_submodule(str(node.target)) if node.op == "call_module" else None
-        turn = self._layouts.turn(node) or range(len(shape))
+        turn = self._layouts.nchw_order(node) or range(len(shape))
         return Layer(
             name=name,
             aliases=self.aliases_of(node),

@@ -14,12 +14,12 @@ from typing import Any
 from torch import Size, fx, nn
 
 from cnnviz.network.graph import depends_on_input
-from cnnviz.network.operations import POINTWISE, given, names, operation
+from cnnviz.network.operations import POINTWISE, argument, name_set, operation
 from cnnviz.network.shapes import partial_output_shapes
 
 MAP = "NCHW"
 
-WINDOWED = names(
+WINDOWED = name_set(
     """
     Conv2d ConvTranspose2d MaxPool2d AvgPool2d LPPool2d AdaptiveAvgPool2d AdaptiveMaxPool2d BatchNorm2d
     conv2d conv_transpose2d max_pool2d avg_pool2d lp_pool2d adaptive_avg_pool2d adaptive_max_pool2d
@@ -28,19 +28,19 @@ WINDOWED = names(
 )
 """Operations on maps whose channels are the second axis."""
 
-_WITH_INDICES = names("MaxPool2d AdaptiveMaxPool2d max_pool2d max_pool2d_with_indices adaptive_max_pool2d")
-REDUCING = names("mean sum amax amin std var prod norm logsumexp max min argmax argmin any all median nanmean")
-PADDING = names(
+_WITH_INDICES = name_set("MaxPool2d AdaptiveMaxPool2d max_pool2d max_pool2d_with_indices adaptive_max_pool2d")
+REDUCING = name_set("mean sum amax amin std var prod norm logsumexp max min argmax argmin any all median nanmean")
+PADDING = name_set(
     "pad ZeroPad2d ConstantPad2d ReflectionPad2d ReplicationPad2d CircularPad2d ZeroPad1d ConstantPad1d ConstantPad3d"
 )
-PARTING = names("chunk split tensor_split")
-RESHAPING = names("view reshape flatten Flatten unflatten Unflatten view_as reshape_as")
+PARTING = name_set("chunk split tensor_split")
+RESHAPING = name_set("view reshape flatten Flatten unflatten Unflatten view_as reshape_as")
 
 _KEEPING = (
     POINTWISE
     | PADDING
     | PARTING
-    | names(
+    | name_set(
         """
         cat softmax log_softmax Softmax LogSoftmax Softmax2d layer_norm LayerNorm rms_norm RMSNorm normalize cumsum
         batch_norm group_norm GroupNorm instance_norm InstanceNorm2d local_response_norm LocalResponseNorm
@@ -69,7 +69,7 @@ class Layouts:
         """Whether a node's value is (N, C, H, W) in some order."""
         return sorted(self.of(node) or "") == sorted(MAP)
 
-    def turn(self, node: fx.Node) -> tuple[int, ...] | None:
+    def nchw_order(self, node: fx.Node) -> tuple[int, ...] | None:
         """The axes of a map in the order N, C, H, W; None where they lie so already, or the value is no map."""
         found = self.of(node)
         if not found or found == MAP or not self.is_map(node):
@@ -101,7 +101,7 @@ class Layouts:
             return sources[0] if sources and sources[0] and _has_channels_second(sources[0]) else None
         if name in _KEEPING:
             return _common([each for each in sources if each])
-        first = given(node, 0, "input", None)
+        first = argument(node, 0, "input", None)
         letters = found.get(first) if isinstance(first, fx.Node) else None
         if not letters or name not in _RULES:
             return None
@@ -166,7 +166,7 @@ def axes_of(node: fx.Node, position: int, name: str, rank: int) -> list[int]:
 
     Raises TypeError where they are computed.
     """
-    given_one = given(node, position, name, None)
+    given_one = argument(node, position, name, None)
     if isinstance(given_one, int) and name == "dims":
         given_one = node.args[position:]
     if given_one is None:
@@ -183,7 +183,7 @@ def _permuted(node: fx.Node, letters: str, _: Any) -> str:
 
 def _transposed(node: fx.Node, letters: str, _: Any) -> str:
     names_of = (("dim0", "axis0"), ("dim1", "axis1"))
-    one, other = (given(node, n + 1, pair[0], node.kwargs.get(pair[1])) for n, pair in enumerate(names_of))
+    one, other = (argument(node, n + 1, pair[0], node.kwargs.get(pair[1])) for n, pair in enumerate(names_of))
     swapped = list(letters)
     swapped[one], swapped[other] = letters[other], letters[one]
     return "".join(swapped)
@@ -198,13 +198,13 @@ def _moved(node: fx.Node, letters: str, _: Any) -> str:
 
 
 def _reduced(node: fx.Node, letters: str, _: Any) -> str:
-    keeps = given(node, 2, "keepdim", False)
+    keeps = argument(node, 2, "keepdim", False)
     axes = axes_of(node, 1, "dim", len(letters))
     return letters if keeps is True else "".join(each for axis, each in enumerate(letters) if axis not in axes)
 
 
 def _flattened(node: fx.Node, letters: str, root: Any) -> str:
-    first, last = given(node, 1, "start_dim", 0), given(node, 2, "end_dim", -1)
+    first, last = argument(node, 1, "start_dim", 0), argument(node, 2, "end_dim", -1)
     if node.op == "call_module":
         module = root.get_submodule(str(node.target))
         first, last = module.start_dim, module.end_dim
@@ -216,7 +216,7 @@ def _flattened(node: fx.Node, letters: str, root: Any) -> str:
 
 def _viewed(node: fx.Node, letters: str, _: Any) -> str:
     """``x.view(x.size(0), -1)``; other views are seen from shapes."""
-    sizes = node.args[1:] if len(node.args) > 2 else given(node, 1, "shape")
+    sizes = node.args[1:] if len(node.args) > 2 else argument(node, 1, "shape")
     if len(sizes) != 2 or sizes[1] != -1 or letters[0] != "N":
         raise ValueError("another view")
     return "NC" if set(letters[1:]) == {"C"} else "N*"
@@ -229,12 +229,12 @@ def _lined(node: fx.Node, letters: str, _: Any) -> str:
 
 
 def _unsqueezed(node: fx.Node, letters: str, _: Any) -> str:
-    axis = given(node, 1, "dim") % (len(letters) + 1)
+    axis = argument(node, 1, "dim") % (len(letters) + 1)
     return letters[:axis] + "C" + letters[axis:]
 
 
 def _selected(node: fx.Node, letters: str, _: Any) -> str:
-    axis = given(node, 1, "dim") % len(letters)
+    axis = argument(node, 1, "dim") % len(letters)
     return letters[:axis] + letters[axis + 1 :]
 
 

@@ -206,7 +206,7 @@ class Network:
         """The graph of the body as it is."""
         if self._graph is None:
             self._graph = graph.trace(self._body if self._shared_copy is None else copy_module(self._body))
-            self._check.last_input(self._graph)
+            self._check.check_pending(self._graph)
         return self._graph
 
     @cached_property
@@ -255,7 +255,7 @@ class Network:
         x = (x - mean).div_(std)
         if self._shared_copy is not None:
             x = x.contiguous()  # as the module is used to; ``x.view(x.size(0), -1)`` needs it
-            self._check.input(x, self._graph)
+            self._check.check(x, self._graph)
         return x
 
     def __call__(self, pixels: Tensor) -> Tensor:
@@ -267,7 +267,7 @@ class Network:
             output = self.body(self.normalize(pixels))
         if not pixels.requires_grad:  # what an optimization changes is its own affair
             warn_if_out_of_range(pixels)
-        return self.answer(output, pixels)
+        return self.check_logits(output, pixels)
 
     def logits(self, pixels: Tensor) -> Tensor:
         """The same by the quickest way there is, which does not call every module: hooks on them may not be met."""
@@ -275,9 +275,9 @@ class Network:
         run = self._body if self._graph is None or self._shared_copy is not None else self._quick
         with self.autocast():
             output = run(self.normalize(pixels))
-        return self.answer(output, pixels)
+        return self.check_logits(output, pixels)
 
-    def answer(self, output: object, pixels: Tensor) -> Tensor:
+    def check_logits(self, output: object, pixels: Tensor) -> Tensor:
         """What the module or its graph made of ``pixels``, having been checked, as logits (N, classes).
 
         In float32, or float64 if the network is in that. Raises ModelError that says what came instead of logits, or
@@ -304,7 +304,7 @@ class Network:
         if not layers:
             raise UsageError("Name at least one layer.", remedy="list_layers")
         x = self.normalize(pixels)
-        graph_module = self.truncated({name: name for name in layers}, quick=True)
+        graph_module = self.truncated({name: name for name in layers}, fused=True)
         with self.autocast():
             found = graph_module(x)
         if raw:
@@ -325,24 +325,24 @@ class Network:
         key = tuple(layers)
         if key not in self._streaming:
             nodes = {name: self._layers.node(name) for name in layers}
-            self._streaming[key] = stream_to_callback(self._trace(), nodes, self._layers.turns(nodes.values()))
+            self._streaming[key] = stream_to_callback(self._trace(), nodes, self._layers.nchw_orders(nodes.values()))
         run = self._streaming[key]
         with self.autocast():
             run(x, callback)
 
-    def truncated(self, layers: Mapping[str, str | None], *, quick: bool = False) -> fx.GraphModule:
+    def truncated(self, layers: Mapping[str, str | None], *, fused: bool = False) -> fx.GraphModule:
         """The graph cut down to what ``layers`` need: normalised input -> ``{key: output of the layer}``.
 
-        None stands for the output, which is yet to be checked by ``answer``. The cut graph is kept, so that asking
-        again costs nothing. A ``quick`` one computes the same, but not every layer on the way has its output in it.
+        None stands for the module's output, which ``check_logits`` is then to check. Graphs are kept for the next call.
+        A ``fused`` graph returns the same values faster, but does not hold the outputs of layers in between.
         """
         self._refresh()
-        key = tuple(layers.items()), quick
+        key = tuple(layers.items()), fused
         if key not in self._truncated:
             whole = self._trace()
             nodes = {name: self._layers.node(layer) if layer else self._output(whole) for name, layer in layers.items()}
-            cut = truncate(whole, nodes, self._layers.turns(nodes.values()))
-            self._truncated[key] = fuse_inplace_relu(cut) if quick else cut
+            cut = truncate(whole, nodes, self._layers.nchw_orders(nodes.values()))
+            self._truncated[key] = fuse_inplace_relu(cut) if fused else cut
         return self._truncated[key]
 
     @property

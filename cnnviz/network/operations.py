@@ -13,14 +13,14 @@ from cnnviz.network.fast.conv import Conv2d
 from cnnviz.network.module_copy import has_hooks
 
 
-def names(text: str) -> frozenset[str]:
+def name_set(text: str) -> frozenset[str]:
     """The words of a text."""
     return frozenset(text.split())
 
 
 _LIBRARIES = {"", "builtins", "_operator", "operator", "math", "torch", "torchvision"}
 
-_TURNING = names("T mT H mH")
+_TURNING = name_set("T mT H mH")
 """Attributes of a tensor that are the tensor with its axes in another order."""
 
 _SPELLINGS = {
@@ -51,7 +51,7 @@ _SPELLINGS = {
 }
 
 
-POINTWISE = names(
+POINTWISE = name_set(
     """
     Identity ReLU ReLU6 LeakyReLU PReLU RReLU ELU CELU SELU GELU SiLU Mish Hardswish Hardsigmoid Hardtanh Hardshrink
     Softshrink Tanhshrink Softplus Softsign Sigmoid LogSigmoid Tanh Threshold
@@ -138,7 +138,7 @@ _RELUS = {("call_function", F.relu), ("call_function", torch.relu), ("call_metho
 _MAX_POOLS = {("call_function", F.max_pool2d), ("call_function", torch.max_pool2d)}
 
 
-def called(root: nn.Module, node: fx.Node) -> str:
+def operation_label(root: nn.Module, node: fx.Node) -> str:
     """What a person would call a node's operation: its module's class, or its function's name."""
     if node.op == "call_module":
         return type(root.get_submodule(str(node.target))).__name__
@@ -146,7 +146,7 @@ def called(root: nn.Module, node: fx.Node) -> str:
     return name.strip("_")
 
 
-def given(node: fx.Node, position: int, name: str, default: Any = inspect.Parameter.empty) -> Any:
+def argument(node: fx.Node, position: int, name: str, default: Any = inspect.Parameter.empty) -> Any:
     """An argument of a node, by position or name; KeyError where it is not given and has no default."""
     if position < len(node.args):
         return node.args[position]

@@ -13,12 +13,12 @@ from torch import Size, Tensor, fx
 
 from cnnviz.network.geometry import PIXEL, ConvWindows, Coverage, ReceptiveField, Region, conv_windows, union
 from cnnviz.network.layout import PARTING, REDUCING, RESHAPING, Layouts, axes_of, is_part
-from cnnviz.network.operations import POINTWISE, given, names, operation
+from cnnviz.network.operations import POINTWISE, argument, name_set, operation
 
-_MIXING = names("GroupNorm group_norm instance_norm")
+_MIXING = name_set("GroupNorm group_norm instance_norm")
 """Every position of the output sees every one of the input."""
 
-_ORDERING = names("permute transpose movedim mT unsqueeze squeeze")
+_ORDERING = name_set("permute transpose movedim mT unsqueeze squeeze")
 
 
 def receptive_fields(
@@ -138,7 +138,7 @@ class _Following:
         if node.op == "call_module":
             pads, mode = self.module(node).padding, "constant"
         else:
-            pads, mode = self.value(given(node, 1, "pad")), given(node, 2, "mode", "constant")
+            pads, mode = self.value(argument(node, 1, "pad")), argument(node, 2, "mode", "constant")
         before = {letter: pads[2 * n] for n, letter in enumerate(reversed(letters)) if 2 * n < len(pads)}
         sides = [pads[2 * n : 2 * n + 2] for n, letter in enumerate(reversed(letters)) if letter in "HW"]
         if mode != "constant" and any(any(side) for side in sides):
@@ -178,19 +178,19 @@ def _of_pooling(following: _Following, node: fx.Node) -> ConvWindows:
 
 
 def _of_convolving_call(following: _Following, node: fx.Node) -> ConvWindows:
-    weight = following.shapes[given(node, 1, "weight")]
-    stride, padding = given(node, 3, "stride", 1), given(node, 4, "padding", 0)
-    dilation = given(node, 7 if operation(following.root, node) == "conv_transpose2d" else 5, "dilation", 1)
+    weight = following.shapes[argument(node, 1, "weight")]
+    stride, padding = argument(node, 3, "stride", 1), argument(node, 4, "padding", 0)
+    dilation = argument(node, 7 if operation(following.root, node) == "conv_transpose2d" else 5, "dilation", 1)
     return conv_windows(tuple(weight[2:]), *map(following.value, (stride, padding, dilation)))
 
 
 def _of_pooling_call(following: _Following, node: fx.Node) -> ConvWindows:
     name = operation(following.root, node)
     first = 2 if name == "lp_pool2d" else 1
-    kernel = following.value(given(node, first, "kernel_size"))
-    stride = following.value(given(node, first + 1, "stride", None))
-    padding = 0 if name == "lp_pool2d" else following.value(given(node, 3, "padding", 0))
-    dilation = following.value(given(node, 4, "dilation", 1)) if str(name).startswith("max") else 1
+    kernel = following.value(argument(node, first, "kernel_size"))
+    stride = following.value(argument(node, first + 1, "stride", None))
+    padding = 0 if name == "lp_pool2d" else following.value(argument(node, 3, "padding", 0))
+    dilation = following.value(argument(node, 4, "dilation", 1)) if str(name).startswith("max") else 1
     return conv_windows(kernel, stride or None, padding, dilation)
 
 
@@ -211,7 +211,7 @@ def _along(position: int, name: str, default: Any = None) -> _Touched:
     def touched(following: _Following, node: fx.Node, letters: str) -> Letters:
         if node.op == "call_module":
             return {letters[following.module(node).dim]}
-        if given(node, position, name, None) is None and default is not None:
+        if argument(node, position, name, None) is None and default is not None:
             return {letters[default]}
         return {letters[axis] for axis in axes_of(node, position, name, len(letters))}
 
@@ -229,7 +229,7 @@ def _last(following: _Following, node: fx.Node, letters: str) -> Letters:
 def _of_layer_norm(following: _Following, node: fx.Node, letters: str) -> Letters:
     is_module = node.op == "call_module"
     shape = (
-        following.module(node).normalized_shape if is_module else following.value(given(node, 1, "normalized_shape"))
+        following.module(node).normalized_shape if is_module else following.value(argument(node, 1, "normalized_shape"))
     )
     return set(letters[-len(shape) :])
 
@@ -239,7 +239,7 @@ def _of_statistics(following: _Following, node: fx.Node, letters: str) -> Letter
     if node.op == "call_module":
         module = following.module(node)
         return set() if module.running_mean is not None and not module.training else {"H", "W"}
-    measured = given(node, 1, "running_mean", None) is not None and given(node, 5, "training", False) is False
+    measured = argument(node, 1, "running_mean", None) is not None and argument(node, 5, "training", False) is False
     return set() if measured else {"H", "W"}
 
 

@@ -104,7 +104,7 @@ def _read(maps: Tensor, at: tuple[int, int] | str | None) -> Tensor:
 def _picked(network: Network, subject: Channels) -> Score:
     """Maps (N, H, W) of each picture's channel, cut out of the whole layer, whose ReLUs leak (see ``_leaky``)."""
     channels = torch.tensor(subject.channels, device=network.device)
-    layer = _leaky(network.truncated({"maps": subject.layer}, quick=True))
+    layer = _leaky(network.truncated({"maps": subject.layer}, fused=True))
 
     def maps(pixels: Tensor) -> Tensor:
         with network.autocast():
@@ -152,7 +152,7 @@ def _sliced(network: Network, node: fx.Node, channels: Sequence[int]) -> Score:
     bias = None if convolution.bias is None else convolution.bias[list(channels)]
     source = node.all_input_nodes[0]
     name = None if source.op == "placeholder" else network.layers.name_of(source)
-    body = None if name is None else network.truncated({"body": name}, quick=True)
+    body = None if name is None else network.truncated({"body": name}, fused=True)
     order = torch.arange(len(channels), device=network.device)
 
     def maps(pixels: Tensor) -> Tensor:

@@ -479,7 +479,7 @@ def test_every_way_of_reading_gives_the_modules_own_logits(kind):
         torch.testing.assert_close(network(pixels), expected, rtol=0, atol=1e-6)
         torch.testing.assert_close(network.logits(pixels), expected, rtol=0, atol=1e-6)
         torch.testing.assert_close(network.graph(network.normalize(pixels)), expected, rtol=0, atol=1e-6)
-        cut = network.truncated({"logits": None}, quick=True)(network.normalize(pixels))["logits"]
+        cut = network.truncated({"logits": None}, fused=True)(network.normalize(pixels))["logits"]
         torch.testing.assert_close(cut, expected, rtol=0, atol=1e-6)
     averaged = with_average_pooling(network)
     averaged.features(pixels, [next(iter(averaged.layers))])
