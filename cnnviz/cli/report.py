@@ -17,7 +17,7 @@ from cnnviz.errors import ImageError, MemoryShortError
 
 if TYPE_CHECKING:
     from cnnviz.network.network import Network
-    from cnnviz.report.chapter import Chapter, Plan
+    from cnnviz.report.image_report import ImageReport, ReportSettings
     from cnnviz.report.page import Page
 
 _FRAMING = ("size", "crop", "background", "weights", "labels", "mean", "std", "precision")
@@ -69,28 +69,28 @@ def register(app: typer.Typer) -> None:
     ) -> None:
         """Tell all about some pictures on one page: predictions, every map, layers, a fooling example, the recipes."""
         from cnnviz.attribution.registry import METHODS, select_methods
-        from cnnviz.report.chapter import Plan
+        from cnnviz.report.image_report import ReportSettings
 
         wanted = select_methods(methods) if methods is not None else METHODS
         names = [name.strip() for name in layers.split(",") if name.strip()] if layers is not None else None
-        plan = Plan(wanted, names, channels, top, target, fool_into)
+        settings = ReportSettings(wanted, names, channels, top, target, fool_into)
 
         def make(net: Network, album: Album) -> Result:
-            return _page(net, album, plan, run.seed, title or f"What {net.name} sees")
+            return _page(net, album, settings, run.seed, title or f"What {net.name} sees")
 
         FolderJob("attribution", network, input, run, output, suffix=".html")(make)
 
 
-def _page(network: Network, album: Album, plan: Plan, seed: int, title: str) -> Result:
+def _page(network: Network, album: Album, settings: ReportSettings, seed: int, title: str) -> Result:
     """The page about all pictures that could be read; ImageError where there is none."""
     from cnnviz.cli.commandline import numbered
     from cnnviz.imaging.image_io import ByteChunks
     from cnnviz.report.page import Page
 
     page = Page(network, numbered())
-    told = _chapters(page, network, album, plan, seed)
+    told = _add_images(page, network, album, settings, seed)
     recipe = recipe_of(network, album.options.images or [], seed)
-    recipe["parameters"] |= {"target": str(plan.target)} if plan.target is not None else {}
+    recipe["parameters"] |= {"target": str(settings.target)} if settings.target is not None else {}
     recipe["parameters"] |= album.job.told() if album.job else {}
     # Names of files need be no text.
     html = page.html(recipe, title)
@@ -99,46 +99,48 @@ def _page(network: Network, album: Album, plan: Plan, seed: int, title: str) -> 
     return Result(facts=facts, image=pieces, recipe=recipe)
 
 
-def _chapters(page: Page, network: Network, album: Album, plan: Plan, seed: int) -> Sequence[Mapping[str, Any]]:
-    """Put each picture's chapter on the page; gives what ``--json`` tells of them."""
-    from cnnviz.report.chapter import picture_chapter
+def _add_images(
+    page: Page, network: Network, album: Album, settings: ReportSettings, seed: int
+) -> Sequence[Mapping[str, Any]]:
+    """Put each image's report on the page; returns their fields for ``--json``."""
+    from cnnviz.report.image_report import report_on_image
 
     told = []
     with console.progress(len(album.sources), "pictures") as advance:
         for source in album.sources:
             try:
                 picture = read_picture(source, network, album.options)
-                chapter = picture_chapter(_study(network, picture, seed), plan)
+                report = report_on_image(_report_input(network, picture, seed), settings)
             except (ImageError, MemoryShortError) as error:
                 album.fail(source, error)
             else:
-                for method, words in chapter.maps.blank.items():
-                    console.warn(f"{source.display}: the map of {method} for {chapter.target[1]} is {words}.")
-                page.add(chapter)
-                told.append(_facts(chapter))
+                for method, words in report.maps.blank.items():
+                    console.warn(f"{source.display}: the map of {method} for {report.target[1]} is {words}.")
+                page.add(report)
+                told.append(_facts(report))
             advance(source.name)
     if not told:
         raise ImageError(f"None of the {len(album.sources)} pictures could be read.")
     return told
 
 
-def _study(network: Network, picture: Picture, seed: int) -> Any:
-    from cnnviz.report.figures import Study
+def _report_input(network: Network, picture: Picture, seed: int) -> Any:
+    from cnnviz.report.report_input import ReportInput
 
     recipe = recipe_of(network, [picture.source.named], seed)
     recipe["parameters"] = {key: value for key, value in recipe["parameters"].items() if key in _FRAMING}
-    return Study(network, picture.source.name, picture.photo, picture.pixels, recipe, seed)
+    return ReportInput(network, picture.source.name, picture.photo, picture.pixels, recipe, seed)
 
 
-def _facts(chapter: Chapter) -> dict[str, Any]:
-    fooling = chapter.fooling
+def _facts(report: ImageReport) -> dict[str, Any]:
+    example = report.adversarial_example
     return {
-        "name": chapter.name,
-        "predictions": [prediction_json(prediction) for prediction in chapter.predictions],
-        "target": prediction_json(chapter.target),
-        "maps": [figure.title for figure in chapter.maps.figures],
-        "left_out": dict(chapter.maps.refused),
-        **({"blank": dict(chapter.maps.blank)} if chapter.maps.blank else {}),
-        "layers": [layer.name for layer in chapter.layers],
-        "fooled_into": prediction_json(fooling.after) if fooling and fooling.success else None,
+        "name": report.name,
+        "predictions": [prediction_json(prediction) for prediction in report.predictions],
+        "target": prediction_json(report.target),
+        "maps": [figure.title for figure in report.maps.figures],
+        "left_out": dict(report.maps.refused),
+        **({"blank": dict(report.maps.blank)} if report.maps.blank else {}),
+        "layers": [layer.name for layer in report.layers],
+        "fooled_into": prediction_json(example.after) if example and example.success else None,
     }

@@ -1,4 +1,4 @@
-"""The feature maps of a report: some layers from shallow to deep, and the channels that answer strongest."""
+"""The feature maps of a report: the strongest channels of some layers, shallow to deep."""
 
 from __future__ import annotations
 
@@ -8,25 +8,30 @@ from typing import Any
 
 from cnnviz.features.activations import activation_grid
 from cnnviz.figures.activations import activation_image
-from cnnviz.report.figures import Figure, Study
+from cnnviz.report.page_figure import PageFigure
+from cnnviz.report.report_input import ReportInput
 
 
 @dataclass(frozen=True)
 class LayerFigures:
-    """A layer's strongest channels, each a small picture with a pixel for each place of the map."""
+    """A layer's strongest channels, each as an image with a pixel for each of the map's values.
+
+    ``shape`` is that of the layer's maps, (C, H, W).
+    """
 
     name: str
     shape: Sequence[int]
-    tiles: Sequence[Figure]
+    tiles: Sequence[PageFigure]
     recipe: Mapping[str, Any]
 
 
-def layer_figures(study: Study, layer: str, top: int) -> LayerFigures:
-    """The ``top`` strongest channels of a layer; black is no answer, white the channel's strongest (grey is none where
-    values have signs)."""
-    found = activation_grid(study.network, study.pixels, layer)
+def layer_figures(report_input: ReportInput, layer: str, top: int) -> LayerFigures:
+    """The ``top`` strongest channels of a layer, each scaled by its largest magnitude; see ``activation_image``."""
+    found = activation_grid(report_input.network, report_input.pixels, layer)
     tiles = []
     for channel in found.order[:top].tolist():
         image = activation_image(found.maps[channel], signed=found.signed).convert("L")
-        tiles.append(Figure(f"channel {channel}", image, f"{found.strengths[channel]:.3g}", exact=True))
-    return LayerFigures(layer, tuple(found.maps.shape), tiles, study.recipe_of("activations", layer=layer, top=top))
+        tiles.append(PageFigure(f"channel {channel}", image, f"{found.strengths[channel]:.3g}", exact=True))
+    return LayerFigures(
+        layer, tuple(found.maps.shape), tiles, report_input.recipe_of("activations", layer=layer, top=top)
+    )

@@ -1,4 +1,4 @@
-"""The attribution maps of a report: every method over the photo, in one class's name, and Grad-CAM for several."""
+"""The attribution maps of a report: every method for one class, and Grad-CAM for several, over the photo."""
 
 from __future__ import annotations
 
@@ -12,20 +12,26 @@ from cnnviz.attribution.registry import AttributionMethod
 from cnnviz.errors import UsageError
 from cnnviz.figures.maps import MapStyle
 from cnnviz.network.network import Prediction
-from cnnviz.report.figures import Figure, Study
+from cnnviz.report.page_figure import PageFigure
+from cnnviz.report.report_input import ReportInput
 
 
 @dataclass(frozen=True)
 class MapFigures:
-    """What became of the methods: their figures, for those that refused this network why, and which maps show
-    nothing."""
+    """The maps of some methods.
 
-    figures: Sequence[Figure]
+    Attributes:
+        figures: one for each method that is defined for the network.
+        refused: for each of the others the reason, by title.
+        blank: which maps show nothing, and how, by title.
+    """
+
+    figures: Sequence[PageFigure]
     refused: Mapping[str, str]
     blank: Mapping[str, str] = field(default_factory=dict)
 
 
-def map_figures(study: Study, target: int, methods: Mapping[str, AttributionMethod]) -> MapFigures:
+def map_figures(report_input: ReportInput, target: int, methods: Mapping[str, AttributionMethod]) -> MapFigures:
     """The map of each method for class ``target``, laid over the photo.
 
     A method that is not defined for the network, as guided backpropagation without ReLUs, is no error: the reason is
@@ -34,33 +40,33 @@ def map_figures(study: Study, target: int, methods: Mapping[str, AttributionMeth
     figures, refused, blank = [], {}, {}
     for method in methods.values():
         try:
-            found = method(study.network, study.pixels, target, **method.accepted(seed=study.seed))
+            found = method(report_input.network, report_input.pixels, target, **method.accepted(seed=report_input.seed))
         except UsageError as error:
             refused[method.title] = str(error)
             continue
-        words, caution = blankness(found), method.caveat
+        words, caveat = blankness(found), method.caveat
         if words is not None:
             blank[method.title] = words
-            caution = f"This map is {words}. {caution}"
+            caveat = f"This map is {words}. {caveat}"
         style = MapStyle("overlay", percentile=method.percentile, blur=method.blur, signed=method.signed)
-        image = style.draw(found, study.shown)
-        figures.append(Figure(method.title, image, method.question, caution, _recipe(study, target, method)))
+        image = style.draw(found, report_input.page_photo)
+        figures.append(PageFigure(method.title, image, method.question, caveat, _recipe(report_input, target, method)))
     return MapFigures(figures, refused, blank)
 
 
-def _recipe(study: Study, target: int, method: AttributionMethod) -> dict[str, Any]:
+def _recipe(report_input: ReportInput, target: int, method: AttributionMethod) -> dict[str, Any]:
     """The recipe of a method's overlay: its own command's, or that of ``compare`` where that draws none."""
     if not method.has_overlay:
-        return study.recipe_of("compare", target, methods=method.name)
+        return report_input.recipe_of("compare", target, methods=method.name)
     blur = {"blur": method.blur} if method.blur else {}
-    return study.recipe_of(method.command, target, view="overlay", **method.command_options, **blur)
+    return report_input.recipe_of(method.command, target, view="overlay", **method.command_options, **blur)
 
 
-def cam_figures(study: Study, predictions: Sequence[Prediction]) -> list[Figure]:
+def grad_cam_figures(report_input: ReportInput, predictions: Sequence[Prediction]) -> list[PageFigure]:
     """Grad-CAM for each of the likeliest classes, every map on its own scale."""
     figures = []
     for index, label, _ in predictions:
-        found = grad_cam(study.network, study.pixels, index)
-        image = MapStyle("overlay", percentile=100.0).draw(found, study.shown)
-        figures.append(Figure(label, image, recipe=study.recipe_of("gradcam", index, view="overlay")))
+        found = grad_cam(report_input.network, report_input.pixels, index)
+        image = MapStyle("overlay", percentile=100.0).draw(found, report_input.page_photo)
+        figures.append(PageFigure(label, image, recipe=report_input.recipe_of("gradcam", index, view="overlay")))
     return figures

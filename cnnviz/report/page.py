@@ -1,4 +1,4 @@
-"""The report as one HTML page that needs nothing else: no network, no other file."""
+"""The report as one HTML page that needs nothing else: no internet, no other file."""
 
 from __future__ import annotations
 
@@ -15,66 +15,66 @@ from cnnviz import __version__
 from cnnviz.errors import ImageError
 from cnnviz.figures.captions import percent
 from cnnviz.network.network import Network
-from cnnviz.report.chapter import Chapter
+from cnnviz.report.image_report import ImageReport
 
 CommandLine = Callable[[dict[str, Any]], str]
-"""From a recipe to the command that makes the picture again."""
+"""From a recipe to the command that makes the image again."""
 
 
 def report_page(
-    chapters: Sequence[Chapter],
+    reports: Sequence[ImageReport],
     network: Network,
     recipe: Mapping[str, Any],
     command_line: CommandLine,
     title: str,
 ) -> str:
-    """The page's HTML, UTF-8. For many pictures see ``Page``, which holds one chapter at a time.
+    """The page's HTML. For many images see ``Page``, which holds one report at a time.
 
     Args:
-        chapters: one for each picture, in their order.
-        network: who is reported of.
+        reports: one for each image, in their order.
+        network: the network under study.
         recipe: of the whole page.
-        command_line: how a recipe is typed.
+        command_line: writes a recipe as a command.
         title: of the page and its window.
     """
     page = Page(network, command_line)
-    for chapter in chapters:
-        page.add(chapter)
+    for report in reports:
+        page.add(report)
     return "".join(page.html(recipe, title)())
 
 
 class Page:
-    """A report's page as it grows: each chapter becomes HTML in a temporary file and is let go.
+    """A page that is added to: each image's report is written as HTML to a temporary file and then freed.
 
-    So memory does not grow with the number of pictures. The file has no name and goes with the page (``TMPDIR`` says
-    where).
+    Memory therefore does not grow with the number of images. The file has no name and is deleted with the page;
+    ``TMPDIR`` says where it lies.
     """
 
     def __init__(self, network: Network, command_line: CommandLine) -> None:
         self._network, self._command_line = network, command_line
         self._environment = _environment(command_line)
-        self._chapters: list[_Kept] = []
+        self._reports: list[_StoredReport] = []
         try:
             self._file = tempfile.TemporaryFile()  # noqa: SIM115 (closed with the page)
         except OSError as error:
             raise ImageError(f"There is no folder for temporary files: {error.strerror}.") from error
 
-    def add(self, chapter: Chapter) -> None:
-        """Put a picture's chapter at the end. ImageError where the disk has no room for it."""
-        number, (_, label, _) = len(self._chapters) + 1, chapter.predictions[0]
-        template = self._environment.get_template("chapter.html")
-        article = template.render(chapter=chapter, number=number, network=self._network)
-        self._chapters.append(_Kept(chapter.name, label, self._keep(chapter.photo.uri), self._keep(article)))
+    def add(self, report: ImageReport) -> None:
+        """Append an image's report. ImageError if the disk is full."""
+        number, (_, label, _) = len(self._reports) + 1, report.predictions[0]
+        template = self._environment.get_template("image_report.html")
+        article = template.render(report=report, number=number, network=self._network)
+        self._reports.append(_StoredReport(report.name, label, self._store(report.photo.uri), self._store(article)))
 
     def html(self, recipe: Mapping[str, Any], title: str) -> Callable[[], Iterator[str]]:
-        """What gives the page in pieces, from its start and the same each time; ``recipe`` is the whole page's."""
+        """A function that yields the page in pieces, the same each time; ``recipe`` is the whole page's."""
         template, line = self._environment.get_template("report.html"), self._command_line(dict(recipe))
         about = {"title": title, "line": line, "seed": recipe["seed"], "network": self._network}
-        return lambda: template.generate(chapters=self._chapters, version=__version__, **about)
+        return lambda: template.generate(reports=self._reports, version=__version__, **about)
 
-    def _keep(self, text: str) -> Callable[[], Markup]:
-        """Put text in the file; gives what reads it from there."""
-        content = text.encode("utf-8", "surrogatepass")  # names of files need be no text
+    def _store(self, text: str) -> Callable[[], Markup]:
+        """Write text to the file; returns a function that reads it back."""
+        content = text.encode("utf-8", "surrogatepass")  # file names need not be text
         try:
             place = self._file.seek(0, 2)
             self._file.write(content)
@@ -86,9 +86,8 @@ class Page:
 
 
 @dataclass(frozen=True)
-class _Kept:
-    """What the page's beginning tells of a chapter, and where the rest is: ``photo`` reads the photo's address,
-    ``article`` the chapter's HTML."""
+class _StoredReport:
+    """A report in the temporary file: ``photo`` reads its photo's URI, ``article`` its HTML."""
 
     name: str
     label: str

@@ -171,21 +171,21 @@ def test_few_pictures_go_through_the_network_together_on_a_cpu(run_cnnviz, tmp_p
     assert max(seen) == 10
 
 
-def test_a_report_holds_only_the_chapter_it_works_on(run_cnnviz, tmp_path, monkeypatch):
-    import cnnviz.report.chapter
+def test_a_page_holds_only_the_report_it_works_on(run_cnnviz, tmp_path, monkeypatch):
+    import cnnviz.report.image_report
     from cnnviz.imaging import image_io
 
     make_photos(tmp_path / "photos", 6, size=(320, 240))
-    chapters, alive, held, writing = [], [], [], []
-    picture_chapter, write_bytes = cnnviz.report.chapter.picture_chapter, image_io.write_bytes
+    reports, alive, held, writing = [], [], [], []
+    report_on_image, write_bytes = cnnviz.report.image_report.report_on_image, image_io.write_bytes
 
     def watched(*arguments):
         gc.collect()
         held.append(tracemalloc.get_traced_memory()[0])
-        alive.append(sum(chapter() is not None for chapter in chapters))
-        chapter = picture_chapter(*arguments)
-        chapters.append(weakref.ref(chapter))
-        return chapter
+        alive.append(sum(report() is not None for report in reports))
+        report = report_on_image(*arguments)
+        reports.append(weakref.ref(report))
+        return report
 
     def written(*arguments, **settings):
         tracemalloc.reset_peak()
@@ -194,9 +194,9 @@ def test_a_report_holds_only_the_chapter_it_works_on(run_cnnviz, tmp_path, monke
         writing.append(tracemalloc.get_traced_memory()[1] - before)
         return path
 
-    monkeypatch.setattr(cnnviz.report.chapter, "picture_chapter", watched)
+    monkeypatch.setattr(cnnviz.report.image_report, "report_on_image", watched)
     monkeypatch.setattr(image_io, "write_bytes", written)
-    monkeypatch.setattr(cnnviz.report.chapter, "_fooling", lambda study, plan: None)  # it takes its time
+    monkeypatch.setattr(cnnviz.report.image_report, "adversarial_example", lambda *_: None)  # it takes its time
     few = ("--methods", "saliency,gradcam", "--layers", "fire9", "--top", 2)
     tracemalloc.start()
     try:
@@ -210,24 +210,24 @@ def test_a_report_holds_only_the_chapter_it_works_on(run_cnnviz, tmp_path, monke
     assert len(writing) == 1 and writing[0] < size / 2
 
 
-def test_a_page_is_the_same_each_time_and_in_pieces_of_a_chapter(squeezenet):
+def test_a_page_is_the_same_each_time_and_in_pieces_of_a_report(squeezenet):
     from cnnviz.cli.commandline import numbered
-    from cnnviz.report.chapter import Plan, picture_chapter
-    from cnnviz.report.figures import Study
+    from cnnviz.report.image_report import ReportSettings, report_on_image
     from cnnviz.report.page import Page, report_page
+    from cnnviz.report.report_input import ReportInput
 
     pixels = torch.rand(1, 3, 64, 64, generator=torch.Generator().manual_seed(0))
     photo = Image.fromarray((pixels[0].permute(1, 2, 0) * 255).byte().numpy())
     recipe = {"command": "report", "inputs": ["a.png"], "seed": 0}
-    plan = Plan(layers=["fire9"], channels=2, top=1, fool_into="goldfish")
-    first = picture_chapter(Study(squeezenet, "a", photo, pixels, recipe), plan)
-    chapters = [first, replace(first, name="b\udcff"), replace(first, name="<c>")]
+    plan = ReportSettings(layers=["fire9"], channels=2, top=1, fool_into="goldfish")
+    first = report_on_image(ReportInput(squeezenet, "a", photo, pixels, recipe), plan)
+    reports = [first, replace(first, name="b\udcff"), replace(first, name="<c>")]
     page = Page(squeezenet, numbered())
-    for chapter in chapters:
-        page.add(chapter)
+    for report in reports:
+        page.add(report)
     html = page.html(recipe, "title")
     pieces = list(html())
-    assert "".join(pieces) == "".join(html()) == report_page(chapters, squeezenet, recipe, numbered(), "title")
+    assert "".join(pieces) == "".join(html()) == report_page(reports, squeezenet, recipe, numbered(), "title")
     assert len([piece for piece in pieces if "<article" in piece]) == 3
     assert "b\udcff" in "".join(pieces) and "<c>" not in "".join(pieces)
 

@@ -17,9 +17,9 @@ from cnnviz.attribution import registry
 from cnnviz.cli.commandline import command_line
 from cnnviz.errors import UsageError
 from cnnviz.imaging.recipe import read_recipe
-from cnnviz.report.chapter import Plan, picture_chapter
-from cnnviz.report.figures import Study
+from cnnviz.report.image_report import ReportSettings, report_on_image
 from cnnviz.report.page import report_page
+from cnnviz.report.report_input import ReportInput
 
 WICKED = "a <b>&\"'  </script><script>document.title='gone'</script>.png"
 
@@ -36,22 +36,22 @@ METHODS = {
 
 
 @pytest.fixture(scope="module")
-def chapters(squeezenet, samples):
+def reports(squeezenet, samples):
     """Two pictures, one of a wicked name, at a small size."""
     found = []
     for name, file in (("chelsea.png", "chelsea.png"), (WICKED, "coffee.png")):
         pixels = cnnviz.read_image(samples / file, size=96)
         photo = Image.open(samples / file).convert("RGB")
         recipe = {"version": "1", "inputs": [name], "model": "squeezenet1_1", "seed": 0, "parameters": {"size": 96}}
-        plan = Plan(METHODS, ["fire3", "fire9"], channels=4, top=3, fool_into="goldfish")
-        found.append(picture_chapter(Study(squeezenet, name, photo, pixels, recipe), plan))
+        plan = ReportSettings(METHODS, ["fire3", "fire9"], channels=4, top=3, fool_into="goldfish")
+        found.append(report_on_image(ReportInput(squeezenet, name, photo, pixels, recipe), plan))
     return found
 
 
 @pytest.fixture(scope="module")
-def page(chapters, squeezenet) -> str:
+def page(reports, squeezenet) -> str:
     recipe = {"command": "report", "inputs": ["chelsea.png", WICKED], "model": "squeezenet1_1", "seed": 0}
-    return report_page(chapters, squeezenet, recipe, command_line, "A <title> & more")
+    return report_page(reports, squeezenet, recipe, command_line, "A <title> & more")
 
 
 def test_the_page_needs_nothing_else(page):
@@ -65,8 +65,12 @@ def test_no_name_becomes_markup(page):
     assert html.escape(WICKED, quote=False).split("'")[0].split('"')[0] in page
 
 
-def test_every_picture_carries_the_recipe_that_is_printed_under_it(chapters, page):
-    figures = [f for chapter in chapters for f in (*chapter.maps.figures, *chapter.cams, chapter.fooling.adversarial)]
+def test_every_picture_carries_the_recipe_that_is_printed_under_it(reports, page):
+    figures = [
+        f
+        for report in reports
+        for f in (*report.maps.figures, *report.grad_cams, report.adversarial_example.adversarial)
+    ]
     assert len(figures) == 2 * (2 + 3 + 1)
     printed = [html.unescape(re.sub("<[^>]+>", "", code)) for code in re.findall(r"<code>(.*?)</code>", page)]
     for figure in figures:
@@ -76,26 +80,26 @@ def test_every_picture_carries_the_recipe_that_is_printed_under_it(chapters, pag
         assert command_line(dict(figure.recipe)) in printed
 
 
-def test_a_chapter_tells_what_the_network_says(chapters, squeezenet, samples):
-    chapter = chapters[0]
+def test_a_report_tells_what_the_network_says(reports, squeezenet, samples):
+    report = reports[0]
     pixels = cnnviz.read_image(samples / "chelsea.png", size=96)
-    assert chapter.predictions == squeezenet.predict(pixels, 3)[0]
-    assert chapter.target == chapter.predictions[0]
-    assert [figure.title for figure in chapter.cams] == [label for _, label, _ in chapter.predictions]
-    assert chapter.seen == (pixels.shape[3], pixels.shape[2])
-    assert chapter.maps.refused == {"guided backpropagation": "It has no ReLU."}
+    assert report.predictions == squeezenet.predict(pixels, 3)[0]
+    assert report.target == report.predictions[0]
+    assert [figure.title for figure in report.grad_cams] == [label for _, label, _ in report.predictions]
+    assert report.input_size == (pixels.shape[3], pixels.shape[2])
+    assert report.maps.refused == {"guided backpropagation": "It has no ReLU."}
 
 
-def test_the_fooling_example_is_the_file_that_fools(chapters, squeezenet):
+def test_the_fooling_example_is_the_file_that_fools(reports, squeezenet):
     from cnnviz.imaging.pixels import to_pixels
 
-    fooling = chapters[0].fooling
-    saved = Image.open(BytesIO(base64.b64decode(fooling.adversarial.uri.partition(",")[2])))
+    example = reports[0].adversarial_example
+    saved = Image.open(BytesIO(base64.b64decode(example.adversarial.uri.partition(",")[2])))
     _, label, probability = squeezenet.predict(to_pixels(saved), 1)[0][0]
-    assert fooling.success and label == "goldfish"
-    assert probability == pytest.approx(fooling.after[2], abs=1e-5)
-    change = to_pixels(saved) - to_pixels(fooling.original.image)
-    assert round(float(change.abs().max()) * 255) == fooling.levels <= 8
+    assert example.success and label == "goldfish"
+    assert probability == pytest.approx(example.after[2], abs=1e-5)
+    change = to_pixels(saved) - to_pixels(example.original.image)
+    assert round(float(change.abs().max()) * 255) == example.levels <= 8
 
 
 def test_layers_are_spread_over_the_depth_and_end_blocks(squeezenet):

@@ -1,0 +1,99 @@
+"""What a report says about one image."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from cnnviz.attribution.registry import AttributionMethod
+from cnnviz.errors import ImageError
+from cnnviz.network.default_layers import evenly_spaced_layers
+from cnnviz.network.network import Prediction
+from cnnviz.report.adversarial_example import AdversarialExample, adversarial_example
+from cnnviz.report.layers import LayerFigures, layer_figures
+from cnnviz.report.maps import MapFigures, grad_cam_figures, map_figures
+from cnnviz.report.page_figure import PageFigure
+from cnnviz.report.report_input import ReportInput
+
+
+@dataclass(frozen=True)
+class ReportSettings:
+    """What a report says about each image.
+
+    Attributes:
+        methods: the attribution methods, by name.
+        layers: whose channels are shown; None takes four over the depth.
+        channels: how many of each layer, strongest first.
+        top: how many of the likeliest classes are listed and explained by Grad-CAM.
+        target: the class the maps explain, by index or name; None takes the likeliest.
+        fool_into: the class of the adversarial example; None takes the least likely.
+    """
+
+    methods: Mapping[str, AttributionMethod] = field(default_factory=dict)
+    layers: Sequence[str] | None = None
+    channels: int = 12
+    top: int = 5
+    target: str | int | None = None
+    fool_into: str | int | None = None
+
+
+@dataclass(frozen=True)
+class ImageReport:
+    """What a report says about one image.
+
+    Attributes:
+        name: the image file's name, without folders.
+        photo: the image at the size it has on the page.
+        input_size: width and height of what the network sees, in pixels.
+        predictions: the likeliest classes.
+        target: the class that the maps explain.
+        maps: of each attribution method.
+        grad_cams: of each of ``predictions``.
+        layers: the strongest channels of some layers.
+        adversarial_example: None where the image is taken for that class as it is.
+    """
+
+    name: str
+    photo: PageFigure
+    input_size: tuple[int, int]
+    predictions: Sequence[Prediction]
+    target: Prediction
+    maps: MapFigures
+    grad_cams: Sequence[PageFigure]
+    layers: Sequence[LayerFigures]
+    adversarial_example: AdversarialExample | None
+
+
+def report_on_image(image: ReportInput, settings: ReportSettings) -> ImageReport:
+    """All that the settings ask about one image.
+
+    Raises:
+        UsageError: there is no such class or layer.
+        ImageError: the image is too small for the network.
+    """
+    network, pixels = image.network, image.pixels
+    every = network.predict(pixels, network.classes)[0]
+    predictions = every[: settings.top]
+    index = every[0][0] if settings.target is None else network.find_class(settings.target)
+    target = next(prediction for prediction in every if prediction[0] == index)
+    layers = evenly_spaced_layers(network) if settings.layers is None else settings.layers
+    height, width = pixels.shape[2:]
+    return ImageReport(
+        image.name,
+        PageFigure(image.name, image.page_photo, recipe=image.recipe_of("classify")),
+        (width, height),
+        predictions,
+        target,
+        map_figures(image, index, settings.methods),
+        grad_cam_figures(image, predictions),
+        [layer_figures(image, layer, settings.channels) for layer in layers],
+        _adversarial(image, settings),
+    )
+
+
+def _adversarial(image: ReportInput, settings: ReportSettings) -> AdversarialExample | None:
+    into = None if settings.fool_into is None else image.network.find_class(settings.fool_into)
+    try:
+        return adversarial_example(image, into)
+    except ImageError:  # there is nothing to fool: the image is taken for that class as it is
+        return None

@@ -1,0 +1,52 @@
+"""An image that a report is about: what the network sees of it, and what all recipes of its figures share."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from PIL import Image
+from torch import Tensor
+
+from cnnviz.network.network import Network
+
+_LARGEST = 720  # pixels; the longer side of a photo on the page, where it is at most half as wide
+
+
+@dataclass(frozen=True)
+class ReportInput:
+    """One image and the network that is asked about it.
+
+    Attributes:
+        network: the network under subject.
+        name: the image file's name, without folders.
+        photo: the image as the network frames it, at its own resolution.
+        pixels: (1, 3, H, W) in [0, 1], what the network sees.
+        recipe: what all recipes of its figures have in common: version, inputs, model, weights, seed, and the
+            parameters that frame the image.
+        seed: of everything random.
+    """
+
+    network: Network
+    name: str
+    photo: Image.Image
+    pixels: Tensor
+    recipe: Mapping[str, Any] = field(default_factory=dict)
+    seed: int = 0
+
+    @property
+    def page_photo(self) -> Image.Image:
+        """The photo at the size it has on the page, at most 720 pixels wide and high."""
+        factor = _LARGEST / max(self.photo.size)
+        if factor >= 1:
+            return self.photo
+        width, height = (max(1, round(side * factor)) for side in self.photo.size)
+        return self.photo.resize((width, height), Image.Resampling.LANCZOS)
+
+    def recipe_of(self, command: str, target: int | None = None, **parameters: Any) -> dict[str, Any]:
+        """The recipe of a figure that ``command`` makes; ``target`` is the index of the class it explains."""
+        common = dict(self.recipe)
+        settings = {**common.pop("parameters", {}), **parameters}
+        about = {"target": {"index": target, "label": self.network.label(target)}} if target is not None else {}
+        return {**common, "command": command, "parameters": settings, **about}
