@@ -1,4 +1,4 @@
-"""Colormaps by name, as tables of 256 colours."""
+"""Colormaps by name, as tables of 256 colors."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ SEQUENTIAL = "inferno"
 DIVERGING = "RdBu_r"
 """The default for maps with a sign: blue below zero, near-white at it, red above."""
 
-# The defaults are drawn through these colours in even steps, to 2/255 of matplotlib's own, so that a plain
+# The defaults are interpolated between these colors in even steps, to 2/255 of matplotlib's own, so that a plain
 # run need not import matplotlib. Inferno is by Smith and van der Walt (CC0), RdBu by Brewer.
 _COLOR_STOPS = {
     SEQUENTIAL: """
@@ -29,7 +29,7 @@ _COLOR_STOPS = {
 
 @cache
 def color_table(name: str) -> NDArray[np.uint8]:
-    """The colours (256, 3), RGB in 0..255, of one of matplotlib's colormaps, lowest value first.
+    """The colors (256, 3), RGB in 0..255, of one of matplotlib's colormaps, lowest value first.
 
     Raises UsageError, with the nearest names, if there is none of that name.
     """

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from numpy.typing import NDArray
 from PIL import Image
 
-from cnnviz.figures.map_figure import map_sheet
+from cnnviz.figures.map_figure import map_figure
 from cnnviz.figures.map_page import MapPoint, map_page
 
 if TYPE_CHECKING:
@@ -45,10 +45,10 @@ class EmbeddingFigure:
     def image(self) -> Image.Image:
         """The thumbnails in their cells, framed in their class's color, with a legend."""
         frames = [self.colors[name] for name in self.classes] if self.classes else None
-        return map_sheet(self.thumbnails, self.layout, frames, legend=self.colors, title=self.title)
+        return map_figure(self.thumbnails, self.layout, frames, legend=self.colors, title=self.title)
 
     def page(self) -> str:
         """The map as one HTML file that needs nothing else: zoom, drag, hover, search."""
         classes = self.classes or [""] * len(self.files)
-        marks = [MapPoint(*values) for values in zip(self.files, classes, self.remarks, strict=True)]
-        return map_page(self.thumbnails, self.layout, self.points, marks, self.colors, title=self.title)
+        map_points = [MapPoint(*values) for values in zip(self.files, classes, self.remarks, strict=True)]
+        return map_page(self.thumbnails, self.layout, self.points, map_points, self.colors, title=self.title)

@@ -1,4 +1,4 @@
-"""Figures: photos side by side with captions, and contact sheets, on white, as in a paper."""
+"""Images arranged in one: side by side with captions, in a grid with labels, or one above the other, on white."""
 
 from __future__ import annotations
 
@@ -31,10 +31,10 @@ def panel(
     Wide strips are stacked in one column instead.
 
     Args:
-        tiles: At least one photo, of any size and mode.
+        tiles: At least one image, of any size and mode.
         captions: One for each tile, wrapped to two lines and shortened to fit; empty ones leave no gap.
         title: One line, shortened to fit.
-        tile_height: Height of the tiles in pixels. None takes the largest photo's, held between 256 and 640.
+        tile_height: Height of the tiles in pixels. None takes the largest image's, but at least 256 and at most 640.
         columns: How many tiles in a row; None takes all.
 
     Raises UsageError if there are no tiles, or not as many captions.
@@ -62,17 +62,17 @@ def grid(
     title: str | None = None,
     tile: int = 128,
 ) -> Image.Image:
-    """A contact sheet: pictures in rows and columns, each fitted into a square.
+    """Images in rows and columns, each fitted into a square, with captions and labels, on white.
 
     Args:
-        tiles: At least one photo, row by row.
-        columns: How many in a row; None takes as many as there are column labels, or else as make it nearly
-            square.
+        tiles: At least one image, row by row.
+        columns: How many in a row; None takes as many as there are column labels, or else the number
+            that makes the grid nearly square.
         captions: One under each tile, in one line.
         row_labels: One at the left of each row.
         column_labels: One above each column.
         title: One line, shortened to fit.
-        tile: Side of the square each photo is fitted into, in pixels.
+        tile: Side of the square that each image is fitted into, in pixels.
 
     Raises UsageError if there are no tiles, or the numbers of captions or labels do not match.
     """
@@ -80,7 +80,7 @@ def grid(
     columns = columns or len(column_labels or []) or math.ceil(math.sqrt(len(tiles)))
     if columns < 1 or tile < 1:
         raise UsageError("A grid needs at least one column, and tiles of at least one pixel.")
-    rows = _rows([_scaled(photo, tile / max(photo.size)) for photo in tiles], columns)
+    rows = _rows([_scaled(image, tile / max(image.size)) for image in tiles], columns)
     for labels, count, name in ((row_labels, len(rows), "row"), (column_labels, columns, "column")):
         if labels is not None and len(labels) != count:
             raise UsageError(f"A grid of {count} {name}s cannot have {len(labels)} {name} labels.")
@@ -90,7 +90,7 @@ def grid(
 
 
 def stack(figures: Sequence[Image.Image], gap: int = 0, paper: str = "white") -> Image.Image:
-    """Figures in one column, flush left, on white; ``gap`` is the room between them in pixels."""
+    """Images in one column, flush left, on ``paper``, with ``gap`` pixels between them."""
     height = sum(figure.height for figure in figures) + gap * (len(figures) - 1)
     sheet = Image.new("RGB", (max(figure.width for figure in figures), height), paper)
     top = 0
@@ -102,34 +102,34 @@ def stack(figures: Sequence[Image.Image], gap: int = 0, paper: str = "white") ->
 
 def _check_count(tiles: Sequence[Image.Image], captions: Sequence[str] | None) -> None:
     if not tiles:
-        raise UsageError("A figure needs at least one picture.")
+        raise UsageError("A figure needs at least one image.")
     if captions is not None and len(captions) != len(tiles):
-        raise UsageError(f"A figure of {len(tiles)} pictures cannot have {len(captions)} captions.")
+        raise UsageError(f"A figure of {len(tiles)} images cannot have {len(captions)} captions.")
 
 
 def _rows(items: Sequence, columns: int) -> list[list]:  # type: ignore[type-arg]
     return [list(items[start : start + columns]) for start in range(0, len(items), columns)]
 
 
-def _scaled(photo: Image.Image, factor: float) -> Image.Image:
-    """The photo as RGB, larger or smaller: smooth, but for tiny ones, whose pixels are worth seeing."""
-    size = (max(1, round(photo.width * factor)), max(1, round(photo.height * factor)))
+def _scaled(image: Image.Image, factor: float) -> Image.Image:
+    """The image as RGB, scaled smoothly; tiny ones keep their pixels visible as squares."""
+    size = (max(1, round(image.width * factor)), max(1, round(image.height * factor)))
     method = Image.Resampling.LANCZOS if factor < _CRISP else Image.Resampling.NEAREST
-    return photo.convert("RGB") if size == photo.size else photo.convert("RGB").resize(size, method)
+    return image.convert("RGB") if size == image.size else image.convert("RGB").resize(size, method)
 
 
 @dataclass
 class _Sheet:
-    """Where everything goes. All lengths are in pixels; text sizes follow the height of the tiles."""
+    """The layout of a figure. All lengths are in pixels; text sizes follow the height of the tiles."""
 
     rows: list[list[Image.Image]]
     captions: list[list[str]]
     title: str | None
     row_labels: Sequence[str] = ()
     column_labels: Sequence[str] = ()
-    cell: int = 0  # the width of every column; 0 lets each follow its tiles
+    cell: int = 0  # the width of every column; 0 takes the width of each one's tiles
     lines: int = 2  # of a caption, at most
-    gap: int = 0  # between tiles; 0 takes a share of their height
+    gap: int = 0  # between tiles; 0 takes a fraction of the text size
     face: Typeface = field(init=False)
 
     def draw(self) -> Image.Image:
@@ -145,7 +145,7 @@ class _Sheet:
         return sheet
 
     def _measure(self) -> None:
-        """The sizes of type, of columns and of rows."""
+        """Set the text size, and the sizes of columns and rows."""
         self.face = Typeface()
         least = 1 if self.cell else _NARROWEST
         columns = max(len(tiles) for tiles in self.rows)
@@ -164,7 +164,7 @@ class _Sheet:
         ]
 
     def _place(self) -> tuple[int, int]:
-        """The corners of all columns and rows, and from them the size of the sheet."""
+        """Set the corners of all columns and rows; returns the size of the figure."""
         size, line = self.type_size, self._leading
         font = self.face.font(size)
         longest = max((font.getlength(self.face.to_supported(label)) for label in self.row_labels), default=0)

@@ -1,4 +1,4 @@
-"""The map of many pictures as one picture: thumbnails at their places, framed in their class's colour."""
+"""The map of many images as one image: a thumbnail in each one's cell, framed in its class's color."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from cnnviz.features.layout import GridLayout
 from cnnviz.figures.text import Typeface
 
 _PAPER, _INK, _SOFT_INK = "white", "#1a1a1a", "#444444"
-_AREA = 1_500 * 1_500  # pixels of the map, where thumbnails of that size still show something
+_AREA = 1_500 * 1_500  # pixels of the map while thumbnails are large enough to show something
 _LEAST, _MOST = 18, 128  # pixels, a thumbnail's cell
 
 
-def map_sheet(
+def map_figure(
     thumbnails: Sequence[Image.Image],
-    places: GridLayout,
+    layout: GridLayout,
     colors: Sequence[str] | None = None,
     *,
     legend: Mapping[str, str] | None = None,
@@ -26,16 +26,16 @@ def map_sheet(
     """Thumbnails in the cells of a layout, on white.
 
     Args:
-        thumbnails: one for each place.
-        places: where each goes.
-        colors: the colour of each one's frame; None draws no frames.
-        legend: class names and their colours, shown below.
+        thumbnails: one for each cell.
+        layout: the cell of each.
+        colors: of each one's frame; None draws no frames.
+        legend: class names and their colors, shown below.
         title: one line above.
     """
-    cell = round(math.sqrt(_AREA / (places.columns * places.rows)))
+    cell = round(math.sqrt(_AREA / (layout.columns * layout.rows)))
     cell = min(max(cell, _LEAST), _MOST)
     margin = 24
-    width, height = max(places.columns * cell, 560), places.rows * cell
+    width, height = max(layout.columns * cell, 560), layout.rows * cell
     face = Typeface()
     rows = _legend_rows(face, legend or {}, width)
     top = margin + (44 if title else 0)
@@ -44,8 +44,8 @@ def map_sheet(
     pen = ImageDraw.Draw(sheet)
     if title:
         pen.text((margin, margin), " ".join(face.fit(title, 22, width)), _INK, face.font(22), anchor="la")
-    left = margin + (width - places.columns * cell) // 2
-    for index, (thumb, (column, row)) in enumerate(zip(thumbnails, places.cells.tolist(), strict=True)):
+    left = margin + (width - layout.columns * cell) // 2
+    for index, (thumb, (column, row)) in enumerate(zip(thumbnails, layout.cells.tolist(), strict=True)):
         box = (left + column * cell, top + row * cell)
         _paste(sheet, pen, thumb, box, cell, colors[index] if colors else None)
     _draw_legend(pen, face, rows, (margin, top + height + 20))
@@ -71,7 +71,7 @@ def _paste(
 
 
 def _legend_rows(face: Typeface, legend: Mapping[str, str], width: int) -> list[list[tuple[int, str, str]]]:
-    """The legend broken into rows of (left, text, colour)."""
+    """The legend broken into rows of (left, text, color)."""
     rows: list[list[tuple[int, str, str]]] = []
     left = width
     for name, color in legend.items():

@@ -1,4 +1,4 @@
-"""The map of many pictures as one HTML file that needs nothing else: zoom, drag, hover, search."""
+"""The map of many images as one HTML file that needs nothing else: zoom, drag, hover, search."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ from PIL import Image
 from cnnviz.features.layout import GridLayout, unit_square
 
 _TEMPLATE = Path(__file__).with_name("map_page.html")
-_ATLAS_SIDE = 8_192  # pixels; larger pictures are more than browsers must draw
+_ATLAS_SIDE = 8_192  # pixels; browsers need not draw larger images
 
 
 @dataclass(frozen=True)
 class MapPoint:
-    """One picture on the page: its file's name, its class, and a further line to show on hovering."""
+    """One image on the page: its file's name, its class, and a further line shown on hovering."""
 
     file: str
     kind: str = ""
@@ -32,9 +32,9 @@ class MapPoint:
 
 def map_page(
     thumbnails: Sequence[Image.Image],
-    places: GridLayout,
+    layout: GridLayout,
     points: Any,
-    marks: Sequence[MapPoint],
+    map_points: Sequence[MapPoint],
     colors: Mapping[str, str],
     *,
     title: str,
@@ -42,10 +42,10 @@ def map_page(
     """The page's HTML.
 
     Args:
-        thumbnails: one for each picture; they go into the page as one JPEG.
-        places: their cells, where none covers another.
+        thumbnails: one for each image; they go into the page as one JPEG.
+        layout: the cell of each, none over another.
         points: (N, 2), their coordinates as projected, which the page can switch to.
-        marks: what is told of each.
+        map_points: name, class and remark of each.
         colors: of each class, in the order of the legend; empty if there are none.
         title: shown above and as the window's title.
     """
@@ -56,18 +56,18 @@ def map_page(
         "atlas": f"data:image/jpeg;base64,{base64.b64encode(atlas).decode('ascii')}",
         "columns": columns,
         "tile": tile,
-        "sheet": [places.columns, places.rows],
+        "sheet": [layout.columns, layout.rows],
         "kinds": [[kind, colors[kind]] for kind in kinds],
         "items": [
             {
                 "cell": cell,
                 "point": [round(x, 5), round(1 - y, 5)],
                 "size": size,
-                "file": mark.file,
-                "kind": kinds.index(mark.kind) if mark.kind in colors else -1,
-                "remark": mark.remark,
+                "file": point.file,
+                "kind": kinds.index(point.kind) if point.kind in colors else -1,
+                "remark": point.remark,
             }
-            for cell, (x, y), size, mark in zip(places.cells.tolist(), exact.tolist(), sizes, marks, strict=True)
+            for cell, (x, y), size, point in zip(layout.cells.tolist(), exact.tolist(), sizes, map_points, strict=True)
         ],
     }
     text = json.dumps(data, ensure_ascii=True).replace("<", "\\u003c")  # no file name can end the script early
@@ -76,9 +76,9 @@ def map_page(
 
 
 def _atlas(thumbnails: Sequence[Image.Image]) -> tuple[bytes, int, int, list[tuple[int, int]]]:
-    """All thumbnails in one JPEG: its bytes, how many stand in a row, the side of each one's square, and their sizes.
+    """All thumbnails in one JPEG: its bytes, how many are in a row, the side of each one's square, and their sizes.
 
-    Each is asked for once, and not kept.
+    Each thumbnail is read once and not kept.
     """
     columns = math.ceil(math.sqrt(len(thumbnails)))
     tile = min(96, _ATLAS_SIDE // columns)

@@ -1,4 +1,4 @@
-"""Text in figures: a typeface that can draw it, wrapped and shortened to the room there is."""
+"""Text in figures: the typeface, and text wrapped and shortened to a width."""
 
 from __future__ import annotations
 
@@ -40,9 +40,9 @@ _ASCII_FALLBACK = str.maketrans(
 
 
 class Typeface:
-    """The typeface of all figures: the DejaVu Sans that matplotlib carries, or Pillow's own where that is missing.
+    """The typeface of all figures: matplotlib's copy of DejaVu Sans, or Pillow's own where that is missing.
 
-    What it does not know is spelled out or becomes a question mark, never an empty box.
+    A character that it lacks is spelled in others or replaced by a question mark, never drawn as an empty box.
     """
 
     def __init__(self) -> None:
@@ -53,7 +53,7 @@ class Typeface:
         return _font(self._path, size)
 
     def to_supported(self, text: str) -> str:
-        """The text in one line, with what the typeface lacks replaced."""
+        """The text in one line, characters that the typeface lacks replaced."""
         line = " ".join(text.split())
         missing = _missing(line, self._path)
         return "".join(self._replace(char) if char in missing else char for char in line)
@@ -66,7 +66,7 @@ class Typeface:
         return "" if unicodedata.category(char)[0] in "MC" else "?"
 
     def fit(self, text: str, size: int, width: float, lines: int = 1) -> list[str]:
-        """The text broken at spaces into lines of ``width`` pixels, so many at most; cut ends get dots."""
+        """The text broken at spaces into at most ``lines`` lines of ``width`` pixels; ``...`` ends text that is cut."""
         font, rest = self.font(size), self.to_supported(text)
         done: list[str] = []
         while rest and len(done) < lines - 1:

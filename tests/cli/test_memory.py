@@ -109,7 +109,7 @@ def test_thumbnails_are_opened_as_they_are_drawn_and_let_go(tmp_path, monkeypatc
     from cnnviz.features import thumbnails
     from cnnviz.features.layout import scatter_layout
     from cnnviz.features.store import Entry, Store
-    from cnnviz.figures.map_figure import map_sheet
+    from cnnviz.figures.map_figure import map_figure
     from cnnviz.figures.map_page import MapPoint, map_page
 
     store, keys = Store(tmp_path / "store", 4, np.uint8), [f"{n:064x}" for n in range(150)]
@@ -127,7 +127,7 @@ def test_thumbnails_are_opened_as_they_are_drawn_and_let_go(tmp_path, monkeypatc
     monkeypatch.setattr(thumbnails, "open_thumbnail", watched)
     thumbs = thumbnails.Thumbnails(store, keys)
     points = np.random.default_rng(0).normal(size=(150, 2))
-    map_sheet(thumbs, scatter_layout(points))
+    map_figure(thumbs, scatter_layout(points))
     map_page(thumbs, scatter_layout(points), points, [MapPoint(key) for key in keys], {}, title="")
     assert len(most) == 300
     assert max(most) <= 3

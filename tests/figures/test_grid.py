@@ -18,7 +18,7 @@ def tile(width: int, height: int, color: str = "teal") -> Image.Image:
 
 
 def spans(figure: Image.Image, color: tuple[int, int, int] = (0, 128, 128)) -> tuple[int, int, int, int]:
-    """Left, top, right, bottom of everything in a colour."""
+    """Left, top, right, bottom of everything in a color."""
     y, x = np.nonzero((np.asarray(figure) == color).all(axis=2))
     return int(x.min()), int(y.min()), int(x.max()) + 1, int(y.max()) + 1
 

@@ -7,7 +7,7 @@ from PIL import Image
 
 from cnnviz.features.layout import GridLayout
 from cnnviz.figures.class_colors import class_colors
-from cnnviz.figures.map_figure import map_sheet
+from cnnviz.figures.map_figure import map_figure
 
 
 def test_colors_are_distinct_and_ordered_by_frequency():
@@ -24,7 +24,7 @@ def test_colors_are_distinct_and_ordered_by_frequency():
 def test_sheet_shows_each_thumbnail_in_its_cell_and_frame():
     thumbs = [Image.new("RGB", (40, 40), color) for color in ("red", "lime", "blue")]
     places = GridLayout(np.array([[0, 0], [2, 0], [1, 1]]), 3, 2)
-    sheet = map_sheet(thumbs, places, ["#ff00ff", "#00ffff", "#ffff00"], legend={"a": "#ff00ff"}, title="three")
+    sheet = map_figure(thumbs, places, ["#ff00ff", "#00ffff", "#ffff00"], legend={"a": "#ff00ff"}, title="three")
     pixels = np.asarray(sheet).reshape(-1, 3)
     for color in ([255, 0, 0], [0, 255, 0], [0, 0, 255], [255, 0, 255], [0, 255, 255], [255, 255, 0]):
         assert (pixels == color).all(axis=1).sum() > 500
