@@ -215,7 +215,7 @@ def _check_target(target: Path, force: bool) -> None:
     if stat.S_ISDIR(mode):
         raise ImageError(f"{display_name(target)} is a folder; name a file in it.")
     if not stat.S_ISREG(mode) and not stat.S_ISLNK(mode):
-        raise ImageError(f"{display_name(target)} is a pipe or device, not a file; '-' writes to standard output.")
+        raise ImageError(f"{display_name(target)} is a pipe or device, not a file.", remedy="write_stdout")
     if not force:
         raise _taken(target)
 

@@ -1,4 +1,4 @@
-"""Opening pictures safely: everything that can be wrong with one is refused in a sentence that names it."""
+"""Opening image files safely: whatever is wrong with one is an ImageError whose sentence names the file."""
 
 from __future__ import annotations
 
@@ -14,16 +14,23 @@ from typing import BinaryIO
 from PIL import Image, PngImagePlugin
 
 from cnnviz.errors import CnnvizError, ImageError, UsageError
-from cnnviz.imaging.file_types import describe_file, describe_raw_preview, describe_tiff, load_plugin, plugin_for
+from cnnviz.imaging.file_types import (
+    Description,
+    describe_file,
+    describe_raw_preview,
+    describe_tiff,
+    load_plugin,
+    plugin_for,
+)
 
 FileSource = str | Path | bytes
-"""Where a picture comes from: a path, or the bytes of the file itself (as read from standard input)."""
+"""An image file: its path, or its bytes (as read from standard input)."""
 
 MAX_PIXELS = 178_956_970
-"""The largest picture read unless told otherwise, in pixels: half a gigabyte of RGB. Pillow's limit, too."""
+"""The default limit on the pixels of an image: half a gigabyte of RGB. Pillow refuses larger ones, too."""
 
 _TEXT_CHUNK, _TEXT_MEMORY = 64 << 20, 256 << 20
-"""The most bytes of one text or color profile in a PNG, and of all its texts: enough for any but a bomb."""
+"""The limits on the bytes of one text or color profile in a PNG, and of all its texts."""
 
 _READABLE = "PNG, JPEG, WebP, TIFF, GIF and BMP"
 _MEASUREMENTS = {"HDF5", "GRIB", "BUFR"}
@@ -75,7 +82,7 @@ _pillow_limits = PillowLimits()
 
 
 class NamedBytes(bytes):
-    """The bytes of a file that lies elsewhere, with the name messages are to call it by."""
+    """The bytes of a file that lies on another machine, with the name that messages give it."""
 
     name: str
 
@@ -86,7 +93,7 @@ class NamedBytes(bytes):
 
 
 def read_file_bytes(path: Path) -> bytes:
-    """All of a picture's file, unread; ImageError if there is none, it is empty, or it cannot be read."""
+    """The bytes of an image file, undecoded; ImageError if there is none, it is empty, or it cannot be read."""
     name = display_name(path)
     _check_file(path, name)
     try:
@@ -96,7 +103,7 @@ def read_file_bytes(path: Path) -> bytes:
 
 
 def display_name(source: FileSource) -> str:
-    """How messages name a source: its path in quotes, odd characters escaped; ``<stdin>`` for bytes of no file."""
+    """The name of a file in messages: its path in quotes, odd characters escaped; ``<stdin>`` for bytes."""
     if isinstance(source, bytes) and not isinstance(source, NamedBytes):
         return "<stdin>"
     name = source.name if isinstance(source, NamedBytes) else str(source)
@@ -104,17 +111,21 @@ def display_name(source: FileSource) -> str:
 
 
 def os_error_text(error: OSError) -> str:
-    """The operating system's word for what went wrong, to stand inside a sentence."""
-    word = error.strerror or str(error) or type(error).__name__
-    return word[:1].lower() + word[1:]
+    """The operating system's reason in lower case, to stand inside a sentence."""
+    text = error.strerror or str(error) or type(error).__name__
+    return text[:1].lower() + text[1:]
 
 
 @contextmanager
 def open_image(source: FileSource, max_pixels: int = MAX_PIXELS) -> Iterator[Image.Image]:
-    """Open a picture for the length of a ``with`` block; only its header has been read on entry.
+    """An image open for the length of a ``with`` block; on entry only its header has been read.
 
-    Raises ImageError for all that can be wrong with the file, also when it shows only inside the block, as
-    while decoding; UsageError if ``max_pixels`` is not positive.
+    Args:
+        source: The path of the file, or its bytes.
+        max_pixels: Larger images are refused by their header, before they are decoded.
+
+    Raises ImageError for all that can be wrong with the file, also when it shows only inside the block, as while
+    decoding; UsageError if ``max_pixels`` is not positive.
     """
     if max_pixels < 1:
         raise UsageError(f"The largest number of pixels must be positive, not {max_pixels}.")
@@ -122,12 +133,12 @@ def open_image(source: FileSource, max_pixels: int = MAX_PIXELS) -> Iterator[Ima
     _check_file(source, name)
     with _pillow_limits(max_pixels):
         try:
-            with _open(source, name) as picture:
-                _check_header(picture, name, max_pixels)
-                _check_kind(picture, source, name)
-                if picture.format == "PNG":
+            with _open(source, name) as image:
+                _check_header(image, name, max_pixels)
+                _check_type(image, source, name)
+                if image.format == "PNG":
                     _verify(source)
-                yield picture
+                yield image
         except CnnvizError:
             raise
         except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
@@ -139,13 +150,13 @@ def open_image(source: FileSource, max_pixels: int = MAX_PIXELS) -> Iterator[Ima
 
 
 def _check_file(source: FileSource, name: str) -> None:
-    """Refuse what is no file with something in it. Nothing is opened yet: a pipe would wait forever."""
-    size = len(source) if isinstance(source, bytes) else _size_of_file(source, name)
+    """Refuse what is not a file with content. Nothing is opened yet: a pipe would wait forever."""
+    size = len(source) if isinstance(source, bytes) else _file_size(source, name)
     if size == 0:
         raise ImageError(f"{name} is empty (zero bytes).")
 
 
-def _size_of_file(path: str | Path, name: str) -> int:
+def _file_size(path: str | Path, name: str) -> int:
     try:
         status = Path(path).stat()
     except (FileNotFoundError, NotADirectoryError) as error:
@@ -155,9 +166,9 @@ def _size_of_file(path: str | Path, name: str) -> int:
     except (ValueError, RuntimeError) as error:
         raise ImageError(f"{name} cannot be the name of a file.") from error
     if stat.S_ISDIR(status.st_mode):
-        raise ImageError(f"{name} is a folder where a picture is due; name a file in it.")
+        raise ImageError(f"{name} is a folder, not an image; name a file in it.")
     if not stat.S_ISREG(status.st_mode):
-        raise ImageError(f"{name} is a pipe or device, not a file; give '-' to read from standard input.")
+        raise ImageError(f"{name} is a pipe or device, not a file.", remedy="read_stdin")
     return status.st_size
 
 
@@ -165,21 +176,21 @@ def _open(source: FileSource, name: str) -> Image.Image:
     try:
         return Image.open(BytesIO(source) if isinstance(source, bytes) else source)
     except Image.UnidentifiedImageError as error:
-        kind = plugin_for(_start(source))
-        if kind is not None and kind not in _tried:
-            _tried.add(kind)
+        kind = plugin_for(_first_bytes(source))
+        if kind is not None and kind not in _tried_plugins:
+            _tried_plugins.add(kind)
             if load_plugin(kind):
                 return _open(source, name)
-        raise ImageError(_unidentified(source, name)) from error
+        raise _unidentified(source, name) from error
     except PermissionError as error:
         raise ImageError(f"{name} cannot be read: {os_error_text(error)}.") from error
 
 
-_tried: set[str] = set()
-"""The formats whose plugin has been looked for: once loaded, Pillow knows them."""
+_tried_plugins: set[str] = set()
+"""The formats whose plugin has been looked for: once it is loaded, Pillow knows them."""
 
 
-def _start(source: FileSource) -> bytes:
+def _first_bytes(source: FileSource) -> bytes:
     with _stream(source) as file:
         return file.read(_HEAD)
 
@@ -188,54 +199,58 @@ def _stream(source: FileSource) -> BinaryIO:
     return BytesIO(source) if isinstance(source, bytes) else Path(source).open("rb")
 
 
-def _check_kind(picture: Image.Image, source: FileSource, name: str) -> None:
-    """Refuse what opens as a picture and is none: a file of measurements, or the preview in a raw photo."""
-    start = _start(source) if picture.format in {"TIFF", *_MEASUREMENTS} else b""
-    words = describe_raw_preview(picture, start) if picture.format == "TIFF" else describe_file(start)
-    if words is not None:
-        raise ImageError(f"{name} {words}.")
+def _check_type(image: Image.Image, source: FileSource, name: str) -> None:
+    """Refuse what Pillow opens although it is not an image: a file of measurements, or the preview in a raw photo."""
+    start = _first_bytes(source) if image.format in {"TIFF", *_MEASUREMENTS} else b""
+    found = describe_raw_preview(image, start) if image.format == "TIFF" else describe_file(start)
+    if found is not None:
+        raise _not_an_image(name, found)
 
 
-def _unidentified(source: FileSource, name: str) -> str:
-    start = _start(source)
-    words = describe_file(start)
-    if words is None and start.startswith((b"II", b"MM")):
+def _not_an_image(name: str, found: Description) -> ImageError:
+    return ImageError(f"{name} {found.text}.", remedy=found.remedy)
+
+
+def _unidentified(source: FileSource, name: str) -> ImageError:
+    start = _first_bytes(source)
+    found = describe_file(start)
+    if found is None and start.startswith((b"II", b"MM")):
         with _stream(source) as file:
-            words = describe_tiff(file)
-    if words is not None:
-        return f"{name} {words}."
+            found = describe_tiff(file)
+    if found is not None:
+        return _not_an_image(name, found)
     if start.startswith(_SIGNATURES):
-        return f"{name} is damaged or cut short: it begins like a picture, but its header makes no sense."
-    return f"{name} is not an image that can be read; {_READABLE} can."
+        return ImageError(f"{name} is damaged or cut short: it begins like an image, but its header makes no sense.")
+    return ImageError(f"{name} is not an image that can be read; {_READABLE} can.")
 
 
-def _check_header(picture: Image.Image, name: str, max_pixels: int) -> None:
-    width, height = picture.size
-    if picture.format in _MEASUREMENTS:
+def _check_header(image: Image.Image, name: str, max_pixels: int) -> None:
+    width, height = image.size
+    if image.format in _MEASUREMENTS:
         return  # refused for what it is
-    if picture.format in _DRAWINGS:
-        raise ImageError(f"{name} is a drawing ({picture.format}), not a picture of pixels; convert it to PNG first.")
+    if image.format in _DRAWINGS:
+        raise ImageError(f"{name} is a drawing ({image.format}), not an image made of pixels; convert it to PNG first.")
     if width < 1 or height < 1:
         raise ImageError(f"{name} has no pixels: it is {width} × {height}.")
     if width * height > max_pixels:
-        raise ImageError(
-            f"{name} is {width} × {height} = {width * height:,} pixels, more than the limit of "
-            f"{max_pixels:,}; raise --max-pixels if you trust it."
-        )
+        raise _too_large(f"{name} is {width} × {height} = {width * height:,} pixels", max_pixels)
+
+
+def _too_large(found: str, max_pixels: int) -> ImageError:
+    return ImageError(f"{found}, more than the limit of {max_pixels:,}.", remedy="max_pixels")
 
 
 def _verify(source: FileSource) -> None:
-    """Check the sums of a PNG's chunks: decoding alone does not, and shows damage as wrong pixels."""
-    with Image.open(BytesIO(source) if isinstance(source, bytes) else source) as picture:
-        picture.verify()
+    """Check the checksums of a PNG's chunks: decoding alone does not, and shows damage as wrong pixels."""
+    with Image.open(BytesIO(source) if isinstance(source, bytes) else source) as image:
+        image.verify()
 
 
 def _bomb(error: Exception, name: str, max_pixels: int) -> ImageError:
-    """Pillow refused the picture before telling its size; its message holds the number of pixels."""
+    """Pillow refused the image before its size was known; its message holds the number of pixels."""
     found = re.search(r"\((\d+) pixels\)", str(error))
-    count = f"{int(found[1]):,} pixels" if found else "too many pixels"
-    return ImageError(
-        f"{name} claims {count}, more than the limit of {max_pixels:,}; raise --max-pixels if you trust it."
+    return _too_large(
+        f"{name} claims {int(found[1]):,} pixels" if found else f"{name} claims too many pixels", max_pixels
     )
 
 
@@ -244,6 +259,6 @@ def _damaged(error: Exception, name: str) -> str:
         return f"{name} cannot be read: {os_error_text(error)}."
     if "MAX_TEXT" in str(error):
         return f"{name} holds more than {_TEXT_CHUNK >> 20} MiB of text or color profile; save it without."
-    spoken = isinstance(error, OSError | SyntaxError | ValueError) and str(error).isprintable()
-    detail = f" ({str(error)[:120].rstrip('.')})" if spoken and str(error) else ""
+    is_readable = isinstance(error, OSError | SyntaxError | ValueError) and str(error).isprintable()
+    detail = f" ({str(error)[:120].rstrip('.')})" if is_readable and str(error) else ""
     return f"{name} is damaged or cut short and cannot be read whole{detail}."

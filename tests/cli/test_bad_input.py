@@ -65,7 +65,7 @@ BAD_PICTURES = [
     ("missing.png", "does not exist"),
     ("empty.png", "empty"),
     ("text.png", "not an image"),
-    ("html.jpg", "is a web page, not a picture"),
+    ("html.jpg", "is a web page, not an image"),
     ("cut.jpg", "cut.jpg"),
     ("cut.png", "cut.png"),
     ("header.png", "header.png"),

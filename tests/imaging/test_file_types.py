@@ -59,7 +59,7 @@ STARTS = {
     "RAF": b"FUJIFILMCCD-RAW ",
     "ORF": b"IIRO\x08\0\0\0",
     "RW2": b"IIU\0\x18\0\0\0",
-    "film": b"\0\0\0\x18ftypisom",
+    "video": b"\0\0\0\x18ftypisom",
     "SVG": b'<?xml version="1.0"?>\n<!-- drawn -->\n<svg xmlns="http://www.w3.org/2000/svg"/>',
     "PDF": b"%PDF-1.7",
     "OpenEXR": b"v/1\x01",
@@ -162,7 +162,7 @@ def test_a_plugin_that_is_installed_is_used(monkeypatch: pytest.MonkeyPatch):
         Image.register_open("HEIC-TEST", read, accept)  # type: ignore[arg-type]
 
     monkeypatch.setitem(sys.modules, "pillow_heif", types.SimpleNamespace(register_heif_opener=register))
-    monkeypatch.setattr(image_reading, "_tried", set())
+    monkeypatch.setattr(image_reading, "_tried_plugins", set())
     try:
         assert read_pil_image(STARTS["HEIC"] + bytes(300)).getpixel((0, 0)) == (255, 0, 0)
     finally:

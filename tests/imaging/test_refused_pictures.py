@@ -130,7 +130,7 @@ def test_a_cut_picture_is_whole_or_refused(format: str):
 def test_messages_say_what_is_the_matter(tmp_path: Path):
     assert "zero bytes" in refusal(b"")
     assert "not an image" in refusal(CONTENTS["text"])
-    assert "begins like a picture" in refusal(CONTENTS["png signature"])
+    assert "begins like an image" in refusal(CONTENTS["png signature"])
     assert "cut short" in refusal(CONTENTS["jpeg cut at 0.5"])
     assert "does not exist" in refusal(tmp_path / "missing.png")
     assert "folder" in refusal(tmp_path)
@@ -153,7 +153,7 @@ def test_paths_that_are_no_files(tmp_path: Path):
 @pytest.mark.timeout(10)
 def test_a_pipe_or_device_is_refused_without_waiting_for_it(tmp_path: Path):
     os.mkfifo(tmp_path / "pipe.png")
-    assert "standard input" in refusal(tmp_path / "pipe.png")
+    assert "is a pipe or device, not a file" in refusal(tmp_path / "pipe.png")
     assert "device" in refusal(os.devnull)
 
 
@@ -172,7 +172,7 @@ def test_the_limit_on_pixels_is_checked_before_decoding():
     message = refusal(saved("PNG"), max_pixels=1999)
     assert "50 × 40 = 2,000 pixels" in message
     assert "1,999" in message
-    assert "--max-pixels" in message
+    assert "--max-pixels" not in message
     assert read_pil_image(saved("PNG"), max_pixels=2000).size == (50, 40)
     assert "3,600,000,000 pixels" in refusal(CONTENTS["png bomb"])
     assert "60000 × 60000" in refusal(CONTENTS["png bomb"], max_pixels=3_599_999_999)
