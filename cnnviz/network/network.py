@@ -15,13 +15,14 @@ from torch import Tensor, fx, nn
 from cnnviz.errors import ImageError, ModelError, UsageError
 from cnnviz.imaging.checks import require_pixels, warn_if_out_of_range
 from cnnviz.imaging.pixel_ops import LUMA
-from cnnviz.network import checks, graph
-from cnnviz.network.architecture_detection import find_architecture
+from cnnviz.network import checks
+from cnnviz.network.body_graphs import BodyGraphs
 from cnnviz.network.fast.conv import use_fast_convs
 from cnnviz.network.fast.pooling import use_fast_pooling
 from cnnviz.network.functionalize import remove_inplace
+from cnnviz.network.graph import layer_nodes
 from cnnviz.network.graph_check import GraphCheck
-from cnnviz.network.graph_rewrites import FeatureCallback, fuse_inplace_relu, stream_to_callback, truncate
+from cnnviz.network.graph_rewrites import FeatureCallback
 from cnnviz.network.layers import Layer, LayerTable
 from cnnviz.network.module_copy import copy_module
 from cnnviz.network.shapes import shapes_by_forward
@@ -35,7 +36,7 @@ Prediction = tuple[int, str, float]
 """Class index, class name, probability."""
 
 Alteration = Callable[[nn.Module], None]
-"""Changes a module tree in place; its tensors are shared and stay as they are."""
+"""Changes a module tree in place, but not its tensors, which are shared."""
 
 _AUTOCAST = {"fp32": None, "tf32": None, "bf16": torch.bfloat16, "fp16": torch.float16}
 
@@ -44,26 +45,38 @@ _AUTOCAST = {"fp32": None, "tf32": None, "bf16": torch.bfloat16, "fp16": torch.f
 class Network:
     """A classification CNN that takes pixels: RGB (N, 3, H, W) in [0, 1], never normalised.
 
-    Normalisation happens inside, so gradients, step sizes and bounds are in pixel units whatever the network.
+    It normalises inside, so that gradients, step sizes and bounds are in pixel units for every network.
 
-    Your module stays as it is: what runs is ``body``, a copy in evaluation mode that shares its weights, whatever mode
-    the module is in. Train the module, load weights into it or replace its layers: each call sees it as it is then.
+    Your module stays as it was. What runs is ``body``, a copy in evaluation mode that shares the module's weights,
+    whatever mode the module is in. You can train the module, load weights into it or replace its layers: each call
+    uses it as it is then.
 
     Args:
         module: normalised input -> logits (N, classes).
-        name: the architecture's name, by which the papers' layer names are known.
+        name: the architecture's name, which decides the papers' layer names.
         labels: class names; ``class 0``, ``class 1`` … if None.
-        spec: picture size and normalisation the module expects.
+        spec: input size and normalisation that the module expects.
         weights: where the weights came from.
-        precision: ``fp32``, ``tf32``, ``bf16`` or ``fp16``: the type convolutions compute in (the last two by
-            autocast); logits and features are returned as float32 in any case.
-        optimize: take ``module`` over and alter it for speed: for modules that nobody else trains, saves or changes.
-            ``load_network`` does so with the modules it builds.
-        alterations: functions that change the copy of the module before it runs (see
-            ``cnnviz.network.network_transforms``).
+        precision: ``fp32``, ``tf32``, ``bf16`` or ``fp16``: the type that convolutions are computed in (the last two
+            by autocast). Logits and features are float32 in any case.
+        optimize: change ``module`` itself for speed, for good: only for modules that nobody else trains, saves or
+            changes. Layers derived from its weights are then kept between calls. ``load_network`` sets it.
+        alterations: functions that change the copy of the module before it runs, see
+            ``cnnviz.network.network_transforms``.
 
     Raises:
-        UsageError: no module. ModelError: a TorchScript module, or one whose lazy layers have no weights yet.
+        UsageError: ``module`` is no module.
+        ModelError: a TorchScript module, or one whose lazy layers have no weights yet.
+
+    Example:
+        >>> import torch, cnnviz
+        >>> from torch import nn
+        >>> model = nn.Sequential(nn.Conv2d(3, 8, 3), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(8, 2))
+        >>> network = cnnviz.Network(model, labels=("cat", "dog"))
+        >>> network(torch.rand(1, 3, 64, 64)).shape
+        torch.Size([1, 2])
+        >>> list(network.layers)
+        ['0', '1', '2', '3', '4']
     """
 
     module: nn.Module
@@ -78,37 +91,41 @@ class Network:
     def __post_init__(self) -> None:
         if not isinstance(self.module, nn.Module):
             raise UsageError(f"A network is made of a torch.nn.Module, not of a {type(self.module).__name__}.")
-        self._numbered = self.labels is None
-        self._target: tuple[torch.device | torch.dtype | str, ...] = ()
-        self._kept: dict[tuple[torch.device, torch.dtype], tuple[Tensor, ...]] = {}
+        self._has_numbered_labels = self.labels is None
+        self._moves: tuple[torch.device | torch.dtype | str, ...] = ()
+        self._normalization: dict[tuple[torch.device, torch.dtype], tuple[Tensor, ...]] = {}
         self._build()
 
     def _build(self) -> None:
-        """Make the body, and forget all that was made of an earlier one."""
+        """Make the body, and forget what was made from an earlier one."""
         if self.optimize:
-            self._shared_copy, self._body = None, self._own_body()
+            self._shared_copy, self._body = None, self._optimized_body()
         else:
             self._shared_copy = SharedCopy(self.module)
             self._body = self._shared_copy.module
-            if self._target:
-                self._body.to(*self._target)  # type: ignore[call-overload]
+            if self._moves:
+                self._body.to(*self._moves)  # type: ignore[call-overload]
             for alter in self.alterations:
                 alter(self._body)
-        self._graph: fx.GraphModule | None = None
-        self._check = GraphCheck(self)
-        self._forget_graphs()
-        if self.weights.sha256 is None:  # those of files were checked as they were read
+        self._graphs = self._new_graphs()
+        if self.weights.sha256 is None:  # weights from files were checked when they were read
             checks.require_finite_weights(self._body, self.name)
         self.__dict__.pop("classes", None)
-        if self._numbered:
+        if self._has_numbered_labels:
             self.labels = None
             self.labels = numbered_labels(self.classes)
 
+    def _new_graphs(self) -> BodyGraphs:
+        shape = (self.spec.channels, self.spec.size, self.spec.size)
+        if self._shared_copy is None:
+            return BodyGraphs(self._body, self.name, shape)
+        shortened = torch.bfloat16 if _AUTOCAST[self.precision] else None
+        check = GraphCheck(self._body, type(self.module).__name__, self.autocast, shortened)
+        return BodyGraphs(self._body, self.name, shape, check)
+
     def __getstate__(self) -> dict[str, Any]:
-        """What is saved or copied: the network without what is made of its module, which is made again."""
-        made = {"_graph", "_check", "_quick", "_layers", "_truncated", "_streaming"}
-        if self._shared_copy is not None:
-            made |= {"_shared_copy", "_body"}
+        """The attributes to pickle or copy, without what is made again from the module."""
+        made = {"_graphs"} if self._shared_copy is None else {"_graphs", "_shared_copy", "_body"}
         return {name: value for name, value in self.__dict__.items() if name not in made}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
@@ -116,11 +133,10 @@ class Network:
         if "_body" not in state:
             self._build()
         else:
-            self._graph, self._check = None, GraphCheck(self)
-            self._forget_graphs()
+            self._graphs = self._new_graphs()
 
-    def _own_body(self) -> nn.Module:
-        """The module, or an altered copy of it, made quick: for good, since nobody else has it."""
+    def _optimized_body(self) -> nn.Module:
+        """The module itself, or an altered copy of it, changed for speed."""
         body = copy_module(self.module) if self.alterations else self.module
         for alter in self.alterations:
             alter(body)
@@ -128,18 +144,12 @@ class Network:
         remove_inplace(body)
         use_fast_convs(body)
         use_fast_pooling(body)
-        # Channels side by side in memory: convolutions forward and back take a third less time on the CPU, and
-        # tensor cores want it so. Values and shapes are the same.
+        # Channels last in memory: convolutions forward and back take a third less time on the CPU, and tensor cores
+        # need it. Values and shapes are the same.
         return body.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
-    def _forget_graphs(self) -> None:
-        for name in ("_quick", "_layers"):
-            self.__dict__.pop(name, None)
-        self._truncated: dict[tuple[tuple[tuple[str, str | None], ...], bool], fx.GraphModule] = {}
-        self._streaming: dict[tuple[str, ...], fx.GraphModule] = {}
-
     def _refresh(self) -> None:
-        """Follow the module where something in it was replaced since the last call."""
+        """Update the body where something in the module was replaced since the last call."""
         if self._shared_copy is None:
             return
         if not self._shared_copy.is_current():
@@ -148,40 +158,40 @@ class Network:
 
     @property
     def body(self) -> nn.Module:
-        """What runs: normalised input -> logits, in evaluation mode; no parameter takes a gradient."""
+        """The module that runs: normalised input -> logits, in evaluation mode, its parameters without gradients."""
         self._refresh()
         return self._body
 
     @property
     def device(self) -> torch.device:
+        """The device of the parameters."""
         return self._like.device
 
     @property
     def dtype(self) -> torch.dtype:
-        """The type of the parameters: float32, or float64 after ``network.to(torch.float64)``."""
+        """The type of the parameters: float32, or another after ``network.to(dtype)``."""
         return self._like.dtype
 
     @property
     def _like(self) -> Tensor:
-        """A tensor of the type and on the device of the network's."""
+        """A tensor of the network's type and device."""
         return next(self._body.parameters(), next(self._body.buffers(), torch.empty(0)))
 
     @property
     def pixel_dtype(self) -> torch.dtype:
-        """The type pictures that are changed are kept in: float64 for a network in that, float32 for any other."""
+        """The type of images that are optimised: float64 for a network in float64, float32 for any other."""
         return torch.float64 if self.dtype == torch.float64 else torch.float32
 
     def to(self, *target: torch.device | torch.dtype | str) -> Network:
         """Move the network to a device or type, in place; returns itself.
 
-        A module of your own stays where it is: a copy of its weights moves, brought up to date at each call.
+        Your own module stays where it is: a copy of its weights moves, and is updated at each call.
         """
         if self._shared_copy is None:
             self._body.to(*target)  # type: ignore[call-overload]
-            self._graph = None
-            self._forget_graphs()
+            self._graphs = self._new_graphs()
         else:
-            self._target = (*self._target, *target)
+            self._moves = (*self._moves, *target)
             self._build()
         return self
 
@@ -195,55 +205,42 @@ class Network:
 
     @property
     def graph(self) -> fx.GraphModule:
-        """The body as a graph: normalised input -> logits. Shares the parameters.
+        """The body as a torch.fx graph: normalised input -> logits. It shares the parameters.
 
         Raises ModelError where it cannot be traced, or computes something else than your module does.
         """
         self._refresh()
-        return self._trace()
-
-    def _trace(self) -> fx.GraphModule:
-        """The graph of the body as it is."""
-        if self._graph is None:
-            self._graph = graph.trace(self._body if self._shared_copy is None else copy_module(self._body))
-            self._check.check_pending(self._graph)
-        return self._graph
-
-    @cached_property
-    def _quick(self) -> fx.GraphModule:
-        """The graph for passes of which only the logits are wanted."""
-        return fuse_inplace_relu(self._trace())
+        return self._graphs.whole
 
     @property
     def layers(self) -> LayerTable:
-        """The layers in order, to be found by path, block or alias."""
-        self._refresh()
-        return self._layers
+        """The layers in order of computation, found by path, block or alias.
 
-    @cached_property
-    def _layers(self) -> LayerTable:
-        shape = (self.spec.channels, self.spec.size, self.spec.size)
-        return LayerTable(self._trace(), find_architecture(self.name, self._body), shape)
+        Raises ModelError as ``graph`` does.
+        """
+        self._refresh()
+        return self._graphs.layers
 
     def layer_table(self, size: tuple[int, int] | None = None) -> list[Layer]:
-        """Shape, parameters, multiply-adds and receptive field of every layer for pictures of ``size`` (H, W)."""
+        """Shape, parameters, multiply-adds and receptive field of every layer for images of ``size`` (H, W)."""
         return self.layers.table(self.spec.channels, size or (self.spec.size, self.spec.size))
 
     def activation_count(self, size: tuple[int, int]) -> int:
-        """Values in all feature maps together, for one picture of ``size`` (height, width).
+        """The number of values in all feature maps together, for one image of ``size`` (height, width).
 
-        Those of a picture of up to the network's own size are counted on their way.
+        Up to the network's own size they are counted in one real pass, which takes less time.
         """
         if math.prod(size) > self.spec.size**2:
             return sum(math.prod(layer.shape) for layer in self.layer_table(size))
         shapes = shapes_by_forward(self.graph, self.normalize(torch.zeros(1, 3, *size)))
-        made = (shapes[node] for node in graph.layer_nodes(self.graph).values())
-        return sum(shape[1:].numel() for shape in made if isinstance(shape, torch.Size))
+        outputs = (shapes[node] for node in layer_nodes(self.graph).values())
+        return sum(shape[1:].numel() for shape in outputs if isinstance(shape, torch.Size))
 
     def normalize(self, pixels: Tensor) -> Tensor:
-        """Pixels (N, 3, H, W) in [0, 1] -> the module's input, on its device and in its type.
+        """Pixels (N, 3, H, W) in [0, 1] -> the module's input (N, C, H, W), on its device and in its type.
 
-        Raises ImageError where the picture is too small for the network, or not of the one size it takes.
+        Raises UsageError where they are no such tensor, and ImageError where the image is too small for the network,
+        or not of the only size it takes.
         """
         pixels = require_pixels(pixels)
         self.require_size((pixels.shape[2], pixels.shape[3]))
@@ -254,34 +251,41 @@ class Network:
             x = (x * luma).sum(1, keepdim=True)
         x = (x - mean).div_(std)
         if self._shared_copy is not None:
-            x = x.contiguous()  # as the module is used to; ``x.view(x.size(0), -1)`` needs it
-            self._check.check(x, self._graph)
+            x = x.contiguous()  # which ``x.view(x.size(0), -1)`` in the module needs
+            self._graphs.check(x)
         return x
 
     def __call__(self, pixels: Tensor) -> Tensor:
         """Logits (N, classes) of pixels (N, 3, H, W) in [0, 1]; differentiable with respect to the pixels.
 
-        Raises ModelError where the module gives something else, or numbers that are not finite.
+        Raises ModelError where the module returns something else, or numbers that are not finite.
+
+        Example:
+            >>> import torch, cnnviz
+            >>> network = cnnviz.load_network("squeezenet1_1")
+            >>> network(torch.rand(2, 3, 224, 224)).shape
+            torch.Size([2, 1000])
         """
         with self.autocast():
             output = self.body(self.normalize(pixels))
-        if not pixels.requires_grad:  # what an optimization changes is its own affair
+        if not pixels.requires_grad:  # an optimisation may leave [0, 1] on purpose
             warn_if_out_of_range(pixels)
         return self.check_logits(output, pixels)
 
     def logits(self, pixels: Tensor) -> Tensor:
-        """The same by the quickest way there is, which does not call every module: hooks on them may not be met."""
+        """The same, faster: not every module is called, so that hooks on them may not run."""
         self._refresh()
-        run = self._body if self._graph is None or self._shared_copy is not None else self._quick
+        is_fused = self._shared_copy is None and self._graphs.is_traced
+        run = self._graphs.fused if is_fused else self._body
         with self.autocast():
             output = run(self.normalize(pixels))
         return self.check_logits(output, pixels)
 
     def check_logits(self, output: object, pixels: Tensor) -> Tensor:
-        """What the module or its graph made of ``pixels``, having been checked, as logits (N, classes).
+        """The output of the module or its graph for ``pixels``, checked, as logits (N, classes).
 
-        In float32, or float64 if the network is in that. Raises ModelError that says what came instead of logits, or
-        names the first tensor that is not finite; UsageError where the labels name another number of classes.
+        In float32, or float64 if the network is in that. Raises ModelError that describes an output that is no logits,
+        or names the first tensor that is not finite; UsageError where the labels name another number of classes.
         """
         logits = at_least_float32(checks.require_logits(output, len(pixels), self.name, self.labels))
         if logits.is_meta:
@@ -291,15 +295,29 @@ class Network:
         return checks.require_finite(logits, "logits", self, pixels)
 
     def probabilities(self, logits: Tensor) -> Tensor:
-        """The classes' probabilities (N, classes) by logits: their softmax, or the sigmoid of a single one."""
+        """Probabilities (N, classes) of logits (N, classes): their softmax, or the sigmoid of a single logit."""
         return logits.sigmoid() if logits.shape[1] == 1 else logits.softmax(dim=1)
 
     def features(self, pixels: Tensor, layers: Sequence[str], *, raw: bool = False) -> dict[str, Tensor]:
-        """The outputs of ``layers`` by the names asked for, (N, C, H, W) for maps; differentiable.
+        """The outputs of ``layers`` by the names given, (N, C, H, W) for maps; differentiable.
 
-        Maps that the network holds with their channels last are (N, C, H, W) here too. Computes nothing deeper than
-        the deepest layer asked for. An unknown layer is a UsageError that lists the nearest names. ``raw`` leaves
-        them in the type they were computed in, for work that goes on in it.
+        Maps that the network keeps channels last are (N, C, H, W) here too. Nothing deeper than the deepest of
+        ``layers`` is computed.
+
+        Args:
+            pixels: (N, 3, H, W), RGB in [0, 1].
+            layers: paths, blocks or aliases, as ``network.layers`` finds them.
+            raw: return outputs in the type they were computed in, and unchecked.
+
+        Raises:
+            UsageError: an unknown layer; the message lists the nearest names.
+            ModelError: the layers cannot be read, or their outputs are not finite.
+
+        Example:
+            >>> import torch, cnnviz
+            >>> network = cnnviz.load_network("squeezenet1_1")
+            >>> network.features(torch.rand(1, 3, 224, 224), ["fire5"])["fire5"].shape
+            torch.Size([1, 256, 27, 27])
         """
         if not layers:
             raise UsageError("Name at least one layer.", remedy="list_layers")
@@ -309,7 +327,7 @@ class Network:
             found = graph_module(x)
         if raw:
             return dict(found)
-        if not pixels.requires_grad:  # those of an optimization are many, and its loss is watched
+        if not pixels.requires_grad:  # an optimisation checks its loss instead
             warn_if_out_of_range(pixels)
             for name, value in found.items():
                 checks.require_finite(value, f"output of layer '{name}'", self, pixels)
@@ -322,13 +340,9 @@ class Network:
         backward pass the gradient of what was made of a layer comes just before that of the layer.
         """
         x = self.normalize(pixels)
-        key = tuple(layers)
-        if key not in self._streaming:
-            nodes = {name: self._layers.node(name) for name in layers}
-            self._streaming[key] = stream_to_callback(self._trace(), nodes, self._layers.nchw_orders(nodes.values()))
-        run = self._streaming[key]
+        graph_module = self._graphs.streaming(layers)
         with self.autocast():
-            run(x, callback)
+            graph_module(x, callback)
 
     def truncated(self, layers: Mapping[str, str | None], *, fused: bool = False) -> fx.GraphModule:
         """The graph cut down to what ``layers`` need: normalised input -> ``{key: output of the layer}``.
@@ -337,31 +351,25 @@ class Network:
         A ``fused`` graph returns the same values faster, but does not hold the outputs of layers in between.
         """
         self._refresh()
-        key = tuple(layers.items()), fused
-        if key not in self._truncated:
-            whole = self._trace()
-            nodes = {name: self._layers.node(layer) if layer else self._output(whole) for name, layer in layers.items()}
-            cut = truncate(whole, nodes, self._layers.nchw_orders(nodes.values()))
-            self._truncated[key] = fuse_inplace_relu(cut) if fused else cut
-        return self._truncated[key]
+        return self._graphs.truncated(layers, fused=fused)
 
     @property
     def output_node(self) -> fx.Node:
-        """The graph's node that gives the logits; ModelError where it gives a tuple or dict."""
-        return self._output(self.graph)
-
-    def _output(self, whole: fx.GraphModule) -> fx.Node:
-        found = whole.graph.output_node().args[0]
-        if not isinstance(found, fx.Node):
-            raise ModelError(
-                f"{self.name} gives {checks.describe_output(found)}, not logits of the shape (N, classes)."
-            )
-        return found
+        """The graph's node that gives the logits; ModelError where the module returns a tuple or dict."""
+        self._refresh()
+        return self._graphs.output_node
 
     def predict(self, pixels: Tensor, k: int = 5) -> list[list[Prediction]]:
-        """For each picture the ``k`` likeliest classes: (index, name, probability), likeliest first.
+        """For each image the ``k`` likeliest classes: (index, name, probability), likeliest first.
 
-        The probability of a network of one logit is that logit's sigmoid.
+        The probability of a network with one logit is that logit's sigmoid.
+
+        Example:
+            >>> import torch, cnnviz
+            >>> network = cnnviz.load_network("squeezenet1_1")
+            >>> (index, name, probability), *others = network.predict(torch.rand(1, 3, 224, 224))[0]
+            >>> len(others)
+            4
         """
         with torch.no_grad():
             top = self.probabilities(self(pixels)).topk(min(k, self.classes), dim=1)
@@ -371,6 +379,7 @@ class Network:
         ]
 
     def label(self, index: int) -> str:
+        """The name of a class."""
         assert self.labels is not None
         return self.labels[index]
 
@@ -383,40 +392,40 @@ class Network:
         return find_class(self.labels, wanted)
 
     def find_classes(self, wanted: Target, count: int) -> list[int] | None:
-        """The class index for each of ``count`` pictures by a class for all or one for each; None for None."""
+        """The class index for each of ``count`` images, by one class for all or one for each; None for None."""
         assert self.labels is not None
         return find_classes(self.labels, wanted, count)
 
     @contextmanager
     def autocast(self) -> Iterator[None]:
-        """The context convolutions run in for this network's precision."""
+        """The context in which convolutions run in this network's precision."""
         check_cancelled()
         lower, device = _AUTOCAST[self.precision], self.device
         with conv_precision(self.precision, device), torch.autocast(device.type, lower) if lower else nullcontext():
             yield
 
     def _constants(self, like: Tensor) -> tuple[Tensor, ...]:
-        """Luma, mean and deviation where ``like`` is, (1, C, 1, 1) each; kept there, so that no pass copies them."""
+        """Luma weights, mean and standard deviation (1, C, 1, 1), of the type and on the device of ``like``."""
         key = like.device, like.dtype
-        if key not in self._kept:
+        if key not in self._normalization:
             numbers = LUMA, self.spec.mean, self.spec.std
             with torch.inference_mode(False):
-                self._kept[key] = tuple(like.new_tensor(values).view(1, -1, 1, 1) for values in numbers)
-        return self._kept[key]
+                self._normalization[key] = tuple(like.new_tensor(values).view(1, -1, 1, 1) for values in numbers)
+        return self._normalization[key]
 
     def require_size(self, size: tuple[int, int]) -> None:
-        """Raise ImageError where a picture of ``size`` (height, width) is none that the network takes."""
+        """Raise ImageError where the network does not take images of ``size`` (height, width)."""
         height, width = size
         side = self.spec.size
         if self.spec.fixed and (height, width) != (side, side):
-            raise ImageError(f"{self.name} takes pictures of {side}×{side} pixels only, not {width}×{height}.")
+            raise ImageError(f"{self.name} takes images of {side}×{side} pixels only, not {width}×{height}.")
         if min(height, width) < self.spec.min_size:
             raise ImageError(
-                f"A picture of {width}×{height} pixels is too small for {self.name}, "
+                f"An image of {width}×{height} pixels is too small for {self.name}, "
                 f"which needs sides of at least {self.spec.min_size}."
             )
 
 
 def at_least_float32(value: Tensor) -> Tensor:
-    """A tensor in float32, or in float64 if it is in that."""
+    """A tensor in float32, or unchanged if it is in float64."""
     return value if value.dtype == torch.float64 else value.float()

@@ -298,7 +298,7 @@ def test_numbers_beyond_all_sense(run_cnnviz, kit, line, code, message):
 def test_sizes_too_small_for_the_network(run_cnnviz, kit, command, size):
     result = run_cnnviz(*command.split(), "--size", size, "-o", "x.png", *NET)
     assert result.exit_code == 1
-    assert f"A picture of {size}×{size} pixels is too small for squeezenet1_1" in result.stderr
+    assert f"An image of {size}×{size} pixels is too small for squeezenet1_1" in result.stderr
     assert len(result.stderr.splitlines()) == 1
 
 

@@ -189,7 +189,7 @@ def test_a_narrow_strip_and_a_single_row(run_cnnviz, tmp_path):
     Image.new("RGB", (900, 1), "teal").save(tmp_path / "row.png")
     result = run_cnnviz("saliency", "row.png", *NET)
     assert result.exit_code == 1
-    assert "row.png: A picture of 896×1 pixels is too small" in result.stderr
+    assert "row.png: An image of 896×1 pixels is too small" in result.stderr
 
 
 def test_environment_defaults(run_cnnviz, samples, tmp_path, monkeypatch):
