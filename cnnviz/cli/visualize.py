@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from enum import Enum
@@ -32,11 +31,11 @@ from cnnviz.cli.options import (
 )
 from cnnviz.errors import UsageError, shortened
 from cnnviz.figures.captions import percent, three_digits
-from cnnviz.runtime.paths import is_file, is_folder
+from cnnviz.runtime.paths import is_folder
 
 if TYPE_CHECKING:
     from PIL.Image import Image
-    from torch import Tensor, nn
+    from torch import Tensor
 
     from cnnviz.network.network import Network
     from cnnviz.synthesis.objectives import Subject
@@ -195,6 +194,7 @@ def paint(network: Network, wish: Wish, watch: Watch) -> Result:
 def _ascend(
     network: Network, subject: Subject, wish: Wish, size: int, steps: int, watch: Watch, number: int, batches: int
 ) -> Tensor:
+    from cnnviz.synthesis.generator import load_generator
     from cnnviz.synthesis.optimization import offset_steps
     from cnnviz.synthesis.visualization import visualize_subject
 
@@ -264,22 +264,6 @@ def _shape(text: str) -> tuple[int, ...]:
     if min(sides) < 1 or math.prod(sides) > _LARGEST_LATENT:
         raise UsageError(f"--latent takes a shape, as in 4096 or 128,1,1, not '{shortened(text)}'.")
     return tuple(sides)
-
-
-def load_generator(path: Path) -> nn.Module:
-    """A TorchScript module: a program for torch's own interpreter, which cannot reach the rest of the machine."""
-    import torch
-
-    if not is_file(path):
-        raise UsageError(f"There is no generator '{path}'.")
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", FutureWarning)  # that TorchScript is old is known, and files of it abound
-            return torch.jit.load(path, map_location="cpu")
-    except Exception as error:  # damaged files, and those of other kinds, fail in many ways
-        raise UsageError(
-            f"'{path}' is no TorchScript module; torch.jit.trace(generator, z).save() makes one."
-        ) from error
 
 
 def _starts(network: Network, wish: Wish) -> Tensor:

@@ -1,4 +1,4 @@
-"""Crops of many photos, varied, for training: a few photos are made to go a long way."""
+"""Random crops of photos for training, with color augmentation where photos are few."""
 
 from __future__ import annotations
 
@@ -14,20 +14,24 @@ from cnnviz.errors import ImageError, UsageError
 from cnnviz.imaging.pixel_ops import gaussian_blur, resize
 
 _KEPT_BYTES = 128 << 20
-"""Of decoded photos: some hundred, which are drawn from again and again; those of a large folder seldom are."""
+"""Cache of decoded photos: some hundred, which are reused when the folder is small."""
 
 _LARGEST_ZOOM = 2.5
-"""The largest shorter side a photo is seen at, relative to the crop's."""
+"""Largest shorter side that a photo is resized to, relative to the crop's."""
 
 
 class CropDataset:
-    """Square crops (N, 3, side, side) in [0, 1], drawn from photos with a generator.
+    """Random square crops (N, 3, side, side) of photos, in [0, 1].
 
     Args:
-        photos: files, or pixels (1, 3, H, W). A file that cannot be read is skipped for good, and is in ``skipped``.
+        photos: files, or pixels (1, 3, H, W) in [0, 1]. A file that cannot be read is not tried again, and its number
+            and the reason are in ``skipped``.
         side: of the crops, in pixels.
-        augment: change colours, contrast and sharpness too, not only place, size and handedness; for folders of few
-            photos.
+        augment: change colors, contrast and sharpness too, not only position, scale and orientation; for folders of
+            few photos.
+
+    Raises:
+        UsageError: there are no photos.
     """
 
     def __init__(self, photos: Sequence[Path | str | Tensor], side: int, augment: bool = True) -> None:
@@ -39,7 +43,7 @@ class CropDataset:
         self._bytes = 0
 
     def draw(self, count: int, generator: torch.Generator) -> Tensor:
-        """``count`` crops; the generator's state alone decides which. ImageError if no photo can be read."""
+        """``count`` random crops, which depend on the generator's state alone; ImageError if no photo can be read."""
         return torch.cat([self._one(generator) for _ in range(count)])
 
     def _one(self, generator: torch.Generator) -> Tensor:
@@ -52,7 +56,7 @@ class CropDataset:
         return random_augment(crop, generator) if self.augment else crop.clamp(0, 1)
 
     def _photo(self, index: int) -> Tensor | None:
-        """Photo ``index`` as uint8 (1, 3, H, W), kept for next time; None if it cannot be read."""
+        """Photo ``index`` as uint8 (1, 3, H, W), cached; None if it cannot be read."""
         if index in self.skipped:
             return None
         if index not in self._kept:
@@ -86,7 +90,7 @@ class CropDataset:
 
 
 def _crop(photo: Tensor, side: int, generator: torch.Generator) -> Tensor:
-    """A square of the photo, between all of its shorter side and what ``side`` is at the largest zoom; or flipped."""
+    """A random square of the photo, as large as its shorter side or smaller, down to ``side`` at the largest zoom."""
     height, width = photo.shape[2:]
     shortest = min(height, width)
     least = min(shortest, max(side / _LARGEST_ZOOM, shortest / _LARGEST_ZOOM))
@@ -98,14 +102,14 @@ def _crop(photo: Tensor, side: int, generator: torch.Generator) -> Tensor:
 
 
 def random_augment(pixels: Tensor, generator: torch.Generator) -> Tensor:
-    """Pixels (1, 3, H, W) in other light: gamma, contrast, brightness, saturation, hue, and now and then a blur."""
+    """Pixels (1, 3, H, W) with random gamma, contrast, brightness, saturation and hue, and sometimes a blur."""
     pixels = pixels.clamp(0, 1).pow(math.exp(_uniform(generator, -0.5, 0.5)))
-    grey = pixels.mean(1, keepdim=True)
+    gray = pixels.mean(1, keepdim=True)
     angle, saturation = _uniform(generator, -0.6, 0.6), _uniform(generator, 0.3, 1.6)
     if _uniform(generator, 0, 1) < 0.2:
         angle = _uniform(generator, -math.pi, math.pi)
-    colors = torch.einsum("oc,nchw->nohw", _hue_rotation(angle), pixels - grey)
-    pixels = grey + saturation * colors
+    colors = torch.einsum("oc,nchw->nohw", _hue_rotation(angle), pixels - gray)
+    pixels = gray + saturation * colors
     middle = pixels.mean()
     pixels = middle + (pixels - middle) * _uniform(generator, 0.6, 1.4) + _uniform(generator, -0.2, 0.2)
     if _uniform(generator, 0, 1) < 0.25:
@@ -114,7 +118,7 @@ def random_augment(pixels: Tensor, generator: torch.Generator) -> Tensor:
 
 
 def _hue_rotation(angle: float) -> Tensor:
-    """The rotation of RGB about the grey axis, by Rodrigues' formula."""
+    """The rotation of RGB about the gray axis, by Rodrigues' formula."""
     axis = 1 / math.sqrt(3)
     cross = torch.tensor([[0, -axis, axis], [axis, 0, -axis], [-axis, axis, 0]])
     return torch.eye(3) + math.sin(angle) * cross + (1 - math.cos(angle)) * (cross @ cross)

@@ -1,4 +1,4 @@
-"""The several faces of one class: starting pictures from clusters of real photos that activate it."""
+"""Initial images for the facets of a class: means of clusters of photos that activate it."""
 
 from __future__ import annotations
 
@@ -8,19 +8,19 @@ from torch import Tensor
 from cnnviz.errors import UsageError
 
 _NEAREST = 15
-"""Photos that a mean is taken over, as in the paper."""
+"""Photos in a mean, as in the paper."""
 
 
 def facet_starts(pixels: Tensor, scores: Tensor, vectors: Tensor, count: int, *, seed: int = 0) -> Tensor:
-    """Mean photos of ``count`` clusters among those that activate a class, (count, 3, H, W), the largest cluster first.
+    """The mean photos (count, 3, H, W) of clusters of photos that activate a class, the largest cluster first.
 
     Nguyen, Yosinski & Clune, "Multifaceted Feature Visualization", ICML workshop 2016, arXiv:1602.03616. The clusters
-    are k-means in the network's own features; the paper first lays the features out by PCA and t-SNE, which needs
-    more photos than people have at hand.
+    are k-means in the network's own features; the paper first reduces the features by PCA and t-SNE, which needs
+    more photos than usually available.
 
     Args:
         pixels: photos (M, 3, H, W) in [0, 1], all of one size.
-        scores: (M,) how strongly each activates the class; the better half counts.
+        scores: (M,) how strongly each activates the class; the better half is used.
         vectors: (M, D) each photo's features.
         count: how many facets.
         seed: of k-means.
@@ -34,12 +34,12 @@ def facet_starts(pixels: Tensor, scores: Tensor, vectors: Tensor, count: int, *,
     if len(kept) < count:
         raise UsageError(f"{count} facets need at least {count} photos, but there are {len(kept)}.")
     points = vectors[kept].double().numpy()
-    found = KMeans(count, n_init=10, random_state=seed).fit(points)
-    sizes = torch.bincount(torch.from_numpy(found.labels_).long(), minlength=count)
-    distances = torch.from_numpy(found.transform(points))
+    clusters = KMeans(count, n_init=10, random_state=seed).fit(points)
+    sizes = torch.bincount(torch.from_numpy(clusters.labels_).long(), minlength=count)
+    distances = torch.from_numpy(clusters.transform(points))
     means = []
     for cluster in sizes.argsort(descending=True, stable=True).tolist():
-        members = (torch.from_numpy(found.labels_) == cluster).nonzero()[:, 0]
+        members = (torch.from_numpy(clusters.labels_) == cluster).nonzero()[:, 0]
         nearest = members[distances[members, cluster].argsort()[:_NEAREST]]
         means.append(pixels[kept[nearest]].mean(0))
     return torch.stack(means)

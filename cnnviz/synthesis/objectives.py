@@ -1,7 +1,6 @@
-"""What a picture is made for: a class, a channel of a layer, or one neuron, as a score of pixels.
+"""Scores of pixels to be maximized: of a class, a channel of a layer, or one neuron.
 
-A score tells how strongly each picture of a batch is seen as what it was made for. Only what the score needs is
-computed: the network is cut at the layer, and of a last convolution the channels asked for alone.
+Only what the score needs is computed: the network up to the layer, and of a last convolution only the channels needed.
 """
 
 from __future__ import annotations
@@ -19,19 +18,20 @@ from cnnviz.network.network import Network
 from cnnviz.network.operations import is_max_pool, is_plain_conv, is_relu
 
 Score = Callable[[Tensor], Tensor]
-"""Pixels (N, 3, H, W) -> (N,): how strongly picture i shows what it is made for; differentiable."""
+"""Pixels (N, 3, H, W) -> the score of each image, (N,); differentiable."""
 
 _LEAK = 0.1
+"""Slope below zero of the last ReLUs."""
 
 _PASSIVE = (nn.ReLU, nn.Dropout, nn.AdaptiveAvgPool2d, nn.AvgPool2d, nn.Flatten, nn.Identity)
-"""Modules between a convolution that scores classes and the logits: they only average, cut off, or reshape."""
+"""Modules between a convolution that scores classes and the logits: they only average, clip, or reshape."""
 
 
 @dataclass(frozen=True)
 class Channels:
-    """One channel of ``layer`` for each picture of a batch, as a whole or ``at`` one position of its map (y, x).
+    """One channel of ``layer`` for each image of a batch: its mean, or its value ``at`` a position (y, x) of the map.
 
-    ``at`` may also be ``"centre"``.
+    ``at`` may also be ``"center"``.
     """
 
     layer: str
@@ -41,7 +41,7 @@ class Channels:
 
 @dataclass(frozen=True)
 class Classes:
-    """One class for each picture of a batch, by index."""
+    """One class for each image of a batch, by index."""
 
     indices: tuple[int, ...]
 
@@ -50,7 +50,7 @@ Subject = Channels | Classes
 
 
 def make_activation(network: Network, subject: Channels) -> Score:
-    """What the layer says: the channel's mean, or the neuron's value. ``make_score`` climbs the same, but leaks."""
+    """The channel's mean, or the neuron's value, as the layer computes it; ``make_score`` differs in its last ReLUs."""
 
     def score(pixels: Tensor) -> Tensor:
         found = network.features(pixels, [subject.layer])[subject.layer]
@@ -61,12 +61,13 @@ def make_activation(network: Network, subject: Channels) -> Score:
 
 
 def make_score(network: Network, subject: Subject) -> Score:
-    """The score of ``subject``: a class's score before the softmax, a channel's mean, or a neuron's value.
+    """The score of ``subject``: a class's logit, a channel's mean, or a neuron's value.
 
-    Where a network scores classes by a last convolution (SqueezeNet), the score is that convolution's mean *before*
-    its ReLU: behind it, the gradient of a class that the network does not see yet is zero.
+    Where the logits are the averages of a last convolution's maps (SqueezeNet), the score is that convolution's mean
+    *before* its ReLU: behind it, the gradient of a class that the network does not see yet is zero.
 
-    Raises UsageError where the layer or channel does not exist, or the layer is no map.
+    Raises:
+        UsageError: the layer or channel does not exist, or the layer is no map.
     """
     if isinstance(subject, Classes):
         return _class_score(network, subject.indices)
@@ -102,7 +103,7 @@ def _read(maps: Tensor, at: tuple[int, int] | str | None) -> Tensor:
 
 
 def _picked(network: Network, subject: Channels) -> Score:
-    """Maps (N, H, W) of each picture's channel, cut out of the whole layer, whose ReLUs leak (see ``_leaky``)."""
+    """Maps (N, H, W) of each image's channel, from the whole layer, whose ReLUs are leaky (see ``_leaky``)."""
     channels = torch.tensor(subject.channels, device=network.device)
     layer = _leaky(network.truncated({"maps": subject.layer}, fused=True))
 
@@ -118,9 +119,9 @@ def _picked(network: Network, subject: Channels) -> Score:
 
 
 def _leaky(layer: fx.GraphModule) -> fx.GraphModule:
-    """The layer with a slope below zero in the ReLUs it ends in, before a last max pooling or several concatenated too.
+    """The layer with leaky ReLUs at its end, also before a last max pooling or concatenation.
 
-    A channel that noise does not excite at all has no gradient behind its ReLU, and would stay grey for ever.
+    A channel that noise does not activate at all has no gradient behind its ReLU, and its image would stay gray.
     """
     graph = fx.Graph()
     graph.output(graph.graph_copy(layer.graph, {}))
@@ -138,14 +139,14 @@ def _leaky(layer: fx.GraphModule) -> fx.GraphModule:
 
 
 def is_sliceable(module: nn.Module | None) -> bool:
-    """Whether the channels of a layer can be computed apart, with the matching rows of its weights."""
+    """Whether single channels of a layer can be computed, with the matching rows of its weights."""
     if module is None or not is_plain_conv(module) or has_hooks(module):
         return False
     return module.groups == 1 and module.padding_mode == "zeros"
 
 
 def _sliced(network: Network, node: fx.Node, channels: Sequence[int]) -> Score:
-    """Maps (N, H, W) of each picture's channel of a convolution, of which no other channel is computed."""
+    """Maps (N, H, W) of each image's channel of a convolution, of which no other channel is computed."""
     convolution = network.graph.get_submodule(str(node.target))
     assert isinstance(convolution, nn.Conv2d)
     weight = convolution.weight[list(channels)]
@@ -187,7 +188,7 @@ def _scoring_convolution(network: Network) -> fx.Node | None:
 
 
 def _check(network: Network, subject: Channels) -> None:
-    """Refuse a layer that is no map, and channels it does not have, before any step is taken."""
+    """Raise UsageError for a layer that is no map, or a channel it does not have."""
     network.layers.require_map(subject.layer)
     side = max(network.spec.min_size, 64 if not network.spec.fixed else network.spec.size)
     with torch.no_grad():

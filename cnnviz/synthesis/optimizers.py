@@ -1,8 +1,8 @@
-"""Optimisers for one picture: Adam, L-BFGS and plain normalised gradient.
+"""Optimizers of one tensor: Adam, L-BFGS and normalized gradient descent.
 
-They are torch.optim's Adam and L-BFGS to the last operation (the tests hold them against it), written out here
-because the first ``torch.optim`` constructor imports torch's compiler stack, which takes longer than a hundred steps
-on a small picture. All of them descend: an objective to be maximised is given with its sign turned.
+They are torch.optim's Adam and L-BFGS to the last operation (the tests compare them), written out here because the
+first ``torch.optim`` constructor imports torch's compiler stack, which takes longer than a hundred steps on a small
+image. All of them minimize.
 """
 
 from __future__ import annotations
@@ -19,28 +19,32 @@ from torch import Tensor
 from cnnviz.errors import DivergedError
 
 Evaluate = Callable[[], tuple[Tensor, Tensor]]
-"""The loss (a scalar) and its gradient, of the parameter's shape, where the parameter now stands."""
+"""The loss (a scalar) and its gradient, of the parameter's shape, at the current parameter."""
 
 
 class Optimizer(Protocol):
-    """Moves one tensor downhill in place. Its state can be saved, restored, and forgotten."""
+    """Minimizes by changing one tensor in place. Its state can be saved, restored, and reset."""
 
     def step(self, parameter: Tensor, evaluate: Evaluate, factor: float = 1.0) -> Tensor:
         """One step, ``factor`` times its usual length; returns the loss before it. Evaluates exactly once."""
         ...
 
     def restart(self) -> None:
-        """Forget the past, as when the objective has changed."""
+        """Reset the state, as when the objective has changed."""
         ...
 
-    def state_dict(self) -> dict[str, Any]: ...
+    def state_dict(self) -> dict[str, Any]:
+        """The state to resume from."""
+        ...
 
-    def load_state_dict(self, state: dict[str, Any]) -> None: ...
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Resume from a ``state_dict``."""
+        ...
 
 
 @dataclass
 class NormalizedGradient:
-    """Steps of one length whatever the gradient's: ``x -= lr * g / norm(g)``, each picture of a batch by itself.
+    """Steps of constant length: ``x -= lr * g / norm(g)``, for each image of a batch separately.
 
     ``norm`` is ``mean`` (the mean absolute value, as in DeepDream), ``l2`` (the Euclidean norm) or ``none``.
     """
@@ -63,13 +67,13 @@ class NormalizedGradient:
         return gradient.square().sum(axes, keepdim=True).sqrt()
 
     def restart(self) -> None:
-        """Has no past."""
+        """Does nothing: there is no state."""
 
     def state_dict(self) -> dict[str, Any]:
         return {}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Has no past."""
+        """Does nothing: there is no state."""
 
 
 @dataclass
@@ -96,10 +100,10 @@ class Adam:
         self.steps += 1
         self.mean.lerp_(gradient, 1 - first)
         self.square.mul_(second).addcmul_(gradient, gradient, value=1 - second)
-        # Both corrections of the bias together, which saves going over the roots for the second.
-        grown = (1 - second**self.steps) ** 0.5
-        root = self.square.sqrt().add_(self.eps * grown)
-        parameter.addcdiv_(self.mean, root, value=-lr * grown / (1 - first**self.steps))
+        # Both bias corrections together, which saves a pass over the roots.
+        correction = (1 - second**self.steps) ** 0.5
+        root = self.square.sqrt().add_(self.eps * correction)
+        parameter.addcdiv_(self.mean, root, value=-lr * correction / (1 - first**self.steps))
 
     def restart(self) -> None:
         self.steps, self.mean, self.square = 0, None, None
@@ -116,20 +120,22 @@ class LBFGS:
     """Limited-memory BFGS without line search, one evaluation a step.
 
     Liu & Nocedal, "On the limited memory BFGS method for large scale optimization", Mathematical Programming 45
-    (1989). The steps are those of ``torch.optim.LBFGS`` with ``max_iter=1`` called again and again, but for one
-    thing: where the direction no longer leads downhill, torch stands still for good; here the history is dropped and
-    the next step goes down the gradient. ``factor`` shortens steps as ``lr`` does.
+    (1989). The steps are those of ``torch.optim.LBFGS`` with ``max_iter=1`` called repeatedly, with one difference:
+    where the direction is no longer a descent direction, torch stops for good; here the history is dropped and the
+    next step follows the gradient. ``factor`` shortens steps as ``lr`` does.
 
-    ``first``: mean absolute change in a step down the gradient, after which the curvature is known. None is torch's,
-    which moves a whole picture by 1 in all: in float32 the gradient hardly changes by that, and the next step, which
-    trusts in the change, may run away.
-
-    ``growth``: a step is at most so many times as long as the longest before it since the last restart. None, as in
-    torch, trusts the first estimates of the curvature.
-
-    ``guard``: where a loss is more than so many times the best one since the last restart (or no number), the step
-    that led there is taken back: the parameter returns to that best place, and the history is dropped. None, as in
-    torch, lets it run.
+    Attributes:
+        lr: step length relative to the quasi-Newton step.
+        first: mean absolute change in a step along the gradient, after which the curvature is known. None is torch's,
+            which changes a whole image by 1 in sum: in float32 the gradient hardly changes by that, and the next
+            step, computed from the change, may run away.
+        growth: a step is at most so many times as long as the longest before it since the last restart. None, as in
+            torch, does not limit the first steps, whose curvature estimates are poor.
+        guard: where a loss is more than so many times the best one since the last restart (or not finite), the
+            parameter returns to that best value and the history is dropped. None, as in torch, does not.
+        history: steps that are remembered.
+        tolerance_grad: no step is taken where the gradient is nowhere larger.
+        tolerance_change: least descent along a direction.
     """
 
     lr: float = 1.0
@@ -150,7 +156,7 @@ class LBFGS:
     longest: float = field(default=0.0, init=False)
 
     def step(self, parameter: Tensor, evaluate: Evaluate, factor: float = 1.0) -> Tensor:
-        loss, gradient = self._evaluated(evaluate)
+        loss, gradient = self._evaluate(evaluate)
         with torch.no_grad():
             if self.guard is not None:
                 loss, gradient = self._guarded(parameter, loss, gradient)
@@ -159,7 +165,7 @@ class LBFGS:
                 self._move(parameter, flat, self.lr * factor)
         return loss
 
-    def _evaluated(self, evaluate: Evaluate) -> tuple[Tensor, Tensor]:
+    def _evaluate(self, evaluate: Evaluate) -> tuple[Tensor, Tensor]:
         try:
             loss, gradient = evaluate()
         except DivergedError:
@@ -171,7 +177,7 @@ class LBFGS:
         return loss, gradient
 
     def _guarded(self, parameter: Tensor, loss: Tensor, gradient: Tensor) -> tuple[Tensor, Tensor]:
-        """Loss and gradient where the parameter is, after going back if it ran away."""
+        """Loss and gradient at the parameter, which is reset to the best one if the loss ran away."""
         assert self.guard is not None
         if self.best is None or float(loss) <= float(self.best[0]):
             self.best = (loss.detach().clone(), parameter.detach().clone(), gradient.clone())
@@ -197,7 +203,7 @@ class LBFGS:
         parameter.add_(direction.view(parameter.shape), alpha=length)
 
     def _bounded(self, direction: Tensor, length: float) -> float:
-        """The length of a step along ``direction``, shortened where it would leap."""
+        """The length of a step along ``direction``, limited by ``growth``."""
         if self.growth is None:
             return length
         distance = float(direction.norm()) * length
@@ -224,15 +230,15 @@ class LBFGS:
 
     def _two_loops(self, flat: Tensor) -> Tensor:
         """The quasi-Newton direction: the inverse Hessian's estimate times the negative gradient."""
-        found, shares = flat.neg(), []
-        for change, moved, weight in reversed(self.pairs):
-            share = moved.dot(found) * weight
-            shares.append(share)
-            found.sub_(change * share)
-        found.mul_(self.scale)
-        for (change, moved, weight), share in zip(self.pairs, reversed(shares), strict=True):
-            found.add_(moved * (share - change.dot(found) * weight))
-        return found
+        direction, alphas = flat.neg(), []
+        for change, moved, rho in reversed(self.pairs):
+            alpha = moved.dot(direction) * rho
+            alphas.append(alpha)
+            direction.sub_(change * alpha)
+        direction.mul_(self.scale)
+        for (change, moved, rho), alpha in zip(self.pairs, reversed(alphas), strict=True):
+            direction.add_(moved * (alpha - change.dot(direction) * rho))
+        return direction
 
     def restart(self) -> None:
         self.best = None

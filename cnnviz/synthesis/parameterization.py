@@ -1,4 +1,4 @@
-"""Pictures as what is optimised: pixels, a Fourier spectrum with decorrelated colour, or a generator's latent code."""
+"""Parameterizations of an image: pixels, a Fourier spectrum in decorrelated colors, or a generator's latent code."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ COLOR_BASIS = ((0.26, 0.09, 0.02), (0.27, 0.00, -0.05), (0.27, -0.09, 0.03))
 
 
 _GAIN = 4.0
-"""What lucid divides a picture by; it only sets how far a step of the optimiser goes."""
+"""Divisor of the image, as in lucid; it only sets the effective step size of the optimizer."""
 
 
 class Pixels:
     """The pixels themselves, (N, 3, H, W).
 
-    ``bounded`` clips them to [0, 1] after each step (projected gradient). L-BFGS builds its estimate of the curvature
-    on the steps it took itself, and does better without; what is shown is clipped in any case.
+    ``bounded`` clips them to [0, 1] after each step (projected gradient). L-BFGS estimates the curvature from its own
+    steps, and does better without; the result is clipped in any case.
     """
 
     def __init__(self, start: Tensor, bounded: bool = True) -> None:
@@ -29,22 +29,24 @@ class Pixels:
         self.bounded = bounded
 
     def image(self) -> Tensor:
+        """Pixels (N, 3, H, W); differentiable."""
         return self.parameter
 
     def project(self) -> None:
+        """Clip the parameter to its bounds, if any."""
         if self.bounded:
             self.parameter.clamp_(0, 1)
 
 
 class Fourier:
-    """A picture as its spectrum, each frequency scaled by the natural 1/f, in decorrelated colours.
+    """An image as its spectrum, each frequency scaled by 1/f as in natural images, in decorrelated colors.
 
     Olah, Mordvintsev & Schubert, "Feature Visualization", Distill 2017, doi:10.23915/distill.00007: gradient ascent on
-    the spectrum is ascent under another metric, one in which coarse and fine are moved alike. The picture is
-    ``sigmoid(C · irfft(spectrum / f))``, with C the square root of the colours' covariance in photos.
+    the spectrum is ascent under another metric, in which coarse and fine structures change at the same rate. The image
+    is ``sigmoid(C · irfft(spectrum / f))``, with C the square root of the colors' covariance in photos.
 
-    It starts from noise of standard ``deviation``, or from the pixels ``start`` (N, 3, H, W), whose darkest and
-    lightest values, where the sigmoid has no inverse, are drawn in a little.
+    It starts from noise of standard deviation ``deviation``, or from the pixels ``start`` (N, 3, H, W), whose darkest
+    and lightest values are clipped to [0.02, 0.98], where the sigmoid has an inverse.
     """
 
     def __init__(
@@ -63,9 +65,9 @@ class Fourier:
         down, across = torch.fft.fftfreq(height)[:, None], torch.fft.rfftfreq(width)[None]
         frequency = (down.square() + across.square()).sqrt().clamp_min(1 / max(height, width))
         scale = frequency.pow(-decay) * math.sqrt(height * width) / (height * width)
-        # One for each part of a complex number: one for both is multiplied pair by pair, which takes far longer.
+        # One factor for each part of a complex number: a shared one is multiplied pair by pair, which takes far longer.
         self.scale = scale.to(device)[..., None].repeat(1, 1, 2)
-        # All but the first column, and the last of an even width, stand for two frequencies: they and their mirrored.
+        # All columns but the first, and the last of an even width, stand for two frequencies, theirs and the mirrored.
         self.adjoint_scale = self.scale.clone()
         self.adjoint_scale[:, 1 : (width + 1) // 2] *= 2
         self.size = size
@@ -79,21 +81,22 @@ class Fourier:
         self.parameter = spectrum.to(device).requires_grad_()
 
     def _spectrum_of(self, pixels: Tensor) -> Tensor:
-        """The parameter of given pixels: ``image`` undone."""
+        """The parameter of given pixels: the inverse of ``image``."""
         levels = pixels.clamp(0.02, 0.98).logit()
         maps = (torch.linalg.inv(self.basis) @ levels.flatten(2)).view_as(levels)
         return torch.view_as_real(torch.fft.rfft2(maps, norm="forward")) / self.scale
 
     def image(self) -> Tensor:
+        """Pixels (N, 3, H, W); differentiable."""
         pixels: Tensor = _Synthesis.apply(self.parameter, self)
         return pixels
 
     def project(self) -> None:
-        """Every spectrum stands for a picture."""
+        """Does nothing: every spectrum describes an image."""
 
 
 class _Synthesis(torch.autograd.Function):
-    """From a spectrum (N, 3, H, W // 2 + 1, 2) to pixels, and back, in half of autograd's passes over the picture."""
+    """Pixels of a spectrum (N, 3, H, W // 2 + 1, 2), and the gradient, in half of autograd's passes over the image."""
 
     @staticmethod
     def forward(ctx, parameter, picture):  # type: ignore[no-untyped-def]
@@ -105,23 +108,23 @@ class _Synthesis(torch.autograd.Function):
         return pixels
 
     @staticmethod
-    def backward(ctx, slope):  # type: ignore[no-untyped-def]
+    def backward(ctx, gradient):  # type: ignore[no-untyped-def]
         (pixels,) = ctx.saved_tensors
-        maps = _recolored(sigmoid_gradient(slope, pixels), ctx.picture.basis.T)
+        maps = _recolored(sigmoid_gradient(gradient, pixels), ctx.picture.basis.T)
         return torch.view_as_real(torch.fft.rfft2(maps)).mul_(ctx.picture.adjoint_scale), None
 
 
 def _recolored(maps: Tensor, basis: Tensor) -> Tensor:
-    """Colours (N, 3, H, W) in another basis (3, 3)."""
+    """Colors (N, 3, H, W) in another basis (3, 3)."""
     return torch.bmm(basis.expand(len(maps), 3, 3), maps.flatten(2)).view_as(maps)
 
 
 class Latent:
-    """A generator's input: the picture is what the generator makes of it.
+    """A generator's latent code: the image is the generator's output.
 
     Nguyen, Dosovitskiy, Yosinski, Brox & Clune, "Synthesizing the preferred inputs for neurons in neural networks via
-    deep generator networks", NIPS 2016, arXiv:1605.09304. ``bound`` keeps each latent value within ± so much, as in
-    the paper; ``low`` and ``high`` are the range of the generator's output, brought to [0, 1].
+    deep generator networks", NIPS 2016, arXiv:1605.09304. ``bound`` clips each latent value to ± this, as in
+    the paper; ``low`` and ``high`` are the range of the generator's output, scaled to [0, 1].
     """
 
     def __init__(
@@ -132,8 +135,10 @@ class Latent:
         self.bound, self.low, self.high = bound, low, high
 
     def image(self) -> Tensor:
+        """Pixels (N, 3, H, W); differentiable."""
         return (self.generator(self.parameter) - self.low) / (self.high - self.low)
 
     def project(self) -> None:
+        """Clip the parameter to its bounds, if any."""
         if self.bound is not None:
             self.parameter.clamp_(-self.bound, self.bound)

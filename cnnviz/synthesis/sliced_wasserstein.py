@@ -1,7 +1,7 @@
-"""The distance of whole distributions of features, by their projections on random lines.
+"""Sliced Wasserstein distance between distributions of features, by their projections on random directions.
 
-Moments cannot tell an even texture from one that is flat here and overdone there: mean and covariance may be the same.
-Distributions can.
+Moments cannot tell an even texture from one that is flat here and exaggerated there: mean and covariance may be the
+same. Distributions can.
 """
 
 from __future__ import annotations
@@ -14,19 +14,19 @@ import torch.nn.functional as F
 from torch import Tensor
 
 _LEAST, _VALUES = 16, 1 << 15
-"""Lines for each layer: so many at least, and as many as make so many values to be sorted."""
+"""Directions for each layer: at least 16, and as many as give 32768 values to be sorted."""
 
 _POSITIONS = 1 << 13
-"""Of larger maps only each second, third, … row and column is sorted, another one for other lines."""
+"""Of larger maps only each second, third, … row and column is sorted, another one for other directions."""
 
 
 class SlicedWasserstein:
-    """How far the features of a picture are from a sample's, as distributions in the space of their channels.
+    """Distance of an image's features from a sample's, as distributions in the space of their channels.
 
     Heitz, Vanhoey, Chambon & Belcour, "A Sliced Wasserstein Loss for Neural Texture Synthesis", CVPR 2021,
-    arXiv:2006.07229: the features are projected on random lines and sorted, and the mean squared difference of what
-    then has the same rank is taken. Opposed to the paper it is relative to the variance along the lines, so that all
-    layers count alike, there are fewer lines than channels, of large maps not all positions are taken, and samples of
+    arXiv:2006.07229: the features are projected on random directions and sorted, and the mean squared difference of
+    values of the same rank is taken. Unlike the paper it is relative to the variance along the directions, so that
+    layers have equal weights, there are fewer directions than channels, large maps are subsampled, and samples of
     another size are interpolated, not repeated.
 
     Args:
@@ -41,13 +41,13 @@ class SlicedWasserstein:
         self.phase = 0
 
     def draw(self, seed: int) -> None:
-        """Choose other lines, orthogonal at each layer."""
-        chance = torch.Generator().manual_seed(seed)
-        self.phase = int(torch.randint(1 << 16, (), generator=chance))
+        """Draw new directions, orthogonal at each layer."""
+        generator = torch.Generator().manual_seed(seed)
+        self.phase = int(torch.randint(1 << 16, (), generator=generator))
         for layer, rows in self.samples.items():
             positions, channels = rows.shape
             count = min(channels, max(_LEAST, _VALUES // positions))
-            projections = torch.linalg.qr(torch.randn(channels, count, generator=chance, dtype=torch.float64)).Q.to(
+            projections = torch.linalg.qr(torch.randn(channels, count, generator=generator, dtype=torch.float64)).Q.to(
                 rows
             )
             ranked = (rows @ projections).T.contiguous().sort(1).values
@@ -55,15 +55,15 @@ class SlicedWasserstein:
             self.scales[layer] = ranked.var(1, unbiased=False).mean().clamp_min(1e-12)
 
     def __call__(self, layer: str, features: Tensor) -> Tensor:
-        """The relative distance of features (1, C, h, w), a scalar: 0 for the same distribution."""
-        ranked = (_rows(self._thinned(features)) @ self.projections[layer]).T.contiguous().sort(1).values
+        """The relative distance of a layer's features (1, C, h, w), a scalar: 0 for the same distribution."""
+        ranked = (_rows(self._subsampled(features)) @ self.projections[layer]).T.contiguous().sort(1).values
         wanted = self.wanted[layer]
         if ranked.shape[1] != wanted.shape[1]:
             wanted = F.interpolate(wanted[None], ranked.shape[1], mode="linear", align_corners=False)[0]
         return (ranked - wanted).square().mean() / self.scales[layer]
 
-    def _thinned(self, maps: Tensor) -> Tensor:
-        """Not all positions of maps (1, C, h, w), if they are many."""
+    def _subsampled(self, maps: Tensor) -> Tensor:
+        """Maps (1, C, h, w) without some rows and columns, if they are large."""
         every = math.ceil(math.sqrt(maps.shape[2] * maps.shape[3] / _POSITIONS))
         down, right = self.phase % every, self.phase // every % every
         return maps[:, :, down::every, right::every]

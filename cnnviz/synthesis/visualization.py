@@ -1,81 +1,23 @@
-"""Pictures of what a class, a channel or a neuron responds to most."""
+"""Feature visualization: images that maximize the score of a class, a channel or a neuron."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from cnnviz.errors import UsageError
+from cnnviz.imaging.pixel_ops import resize
 from cnnviz.network import checks
 from cnnviz.network.network import Network
 from cnnviz.network.targets import Target, plain
 from cnnviz.runtime.progress import OnStep
+from cnnviz.synthesis.generator import make_latent
 from cnnviz.synthesis.objectives import Channels, Classes, Subject, make_score
-from cnnviz.synthesis.parameterization import Latent
-from cnnviz.synthesis.recipes import VisualizationObjective, deep_generator, recipe
-
-STEPS = {"lucid": 256, "simonyan": 256, "yosinski": 256}
-"""How many steps each recipe takes by default."""
-
-
-def visualize_subject(
-    network: Network,
-    subject: Subject,
-    *,
-    method: str = "lucid",
-    size: int | tuple[int, int] | None = None,
-    steps: int | None = None,
-    start: Tensor | None = None,
-    diversity: float = 0.0,
-    generator: nn.Module | None = None,
-    latent: Sequence[int] = (4096,),
-    seed: int = 0,
-    on_step: OnStep | None = None,
-) -> Tensor:
-    """One picture for each class or channel of ``subject``, all ascended in one batch.
-
-    Args:
-        network: the network whose view it is.
-        subject: ``Classes`` or ``Channels``, one for each picture.
-        method: ``lucid`` (Olah et al. 2017), ``simonyan`` (Simonyan et al. 2014) or ``yosinski`` (Yosinski et al.
-            2015); see ``cnnviz.synthesis.recipes`` for their papers and what is done otherwise.
-        size: side, or (H, W), in pixels; None takes the network's own.
-        steps: forward and backward passes; None takes the method's default.
-        start: pixels (1 or N, 3, H, W) in [0, 1] to begin with instead of noise or the mean colour, as the mean of
-            photos that activate the class (Nguyen, Yosinski & Clune, "Multifaceted Feature Visualization", 2016,
-            arXiv:1602.03616).
-        diversity: how much pictures of one batch are to differ; 0.2 to 1 gives several facets of one class.
-        generator: latent (N, *latent) -> pictures (N, 3, h, w) in [-1, 1]; ascends its latent code instead of
-            pixels (Nguyen et al. 2016, arXiv:1605.09304).
-        latent: shape of one latent code.
-        seed: of the noise and the random views.
-        on_step: called after every step.
-
-    Returns:
-        Pixels (N, 3, H, W) in [0, 1].
-
-    Raises:
-        UsageError: no such method, layer or channel, a layer that is no map, or a size the network cannot take.
-    """
-    chance = torch.Generator().manual_seed(seed)
-    height_width = _size(network, size)
-    count = len(subject.indices if isinstance(subject, Classes) else subject.channels)
-    task = VisualizationObjective(
-        network,
-        make_score(network, subject),
-        count,
-        height_width,
-        STEPS.get(method, 256) if steps is None else steps,
-        chance,
-        _fitted(start, height_width),
-        diversity,
-        _diversity_layer(network, subject) if diversity else None,
-    )
-    ascent = recipe(method)(task) if generator is None else deep_generator(task, _latent(task, generator, latent))
-    with checks.explain_divergence(network, torch.full((1, 3, *height_width), 0.5)):
-        return ascent.run(on_step)
+from cnnviz.synthesis.recipes import VisualizationObjective, deep_generator, find_recipe
+from cnnviz.synthesis.settings import VisualizationSettings, build_settings
 
 
 @torch.inference_mode(False)
@@ -86,20 +28,41 @@ def visualize(
     layer: str | None = None,
     channel: int | Sequence[int] | None = None,
     at: tuple[int, int] | str | None = None,
-    method: str = "lucid",
-    size: int | tuple[int, int] | None = None,
-    steps: int | None = None,
+    settings: VisualizationSettings | None = None,
     seed: int = 0,
     on_step: OnStep | None = None,
+    **options: Any,
 ) -> Tensor:
-    """Pixels (N, 3, H, W) in [0, 1] that a class, or a channel of a layer, responds to most.
+    """Images that a class, or a channel of a layer, responds to most.
 
-    Name either ``target`` (a class by index, name or part of it; or several) or ``layer`` and ``channel`` (one or
-    several), with ``at`` (y, x), or ``"centre"``, for one neuron of the map. The other arguments, errors and papers
-    are those of ``visualize_subject``.
+    Olah, Mordvintsev & Schubert, "Feature Visualization", Distill 2017, doi:10.23915/distill.00007, and the recipes
+    of ``cnnviz.synthesis.recipes``, where deviations from the papers are listed.
+
+    Args:
+        network: the network to be visualized.
+        target: a class by index, name or part of its name, or several; or name ``layer`` and ``channel``.
+        layer: the layer of the channel.
+        channel: the channel, or several.
+        at: (y, x), or ``"center"``, for one neuron of the channel's map instead of its mean.
+        settings: None takes the defaults of ``VisualizationSettings``.
+        seed: of the noise and the random views.
+        on_step: called after every step; ``terms`` holds the mean ``score``.
+        options: fields of ``VisualizationSettings``, which replace those of ``settings``: ``method``, ``size``,
+            ``steps``, ``diversity``.
+
+    Returns:
+        Pixels (N, 3, H, W) in [0, 1], one image for each class or channel.
+
+    Raises:
+        UsageError: neither or both of a class and a layer, no such method, class, layer or channel, a layer that is
+            no map, or a size the network cannot take.
+
+    Example:
+        >>> image = cnnviz.visualize(network, "flamingo", size=64, steps=8)
+        >>> images = cnnviz.visualize(network, layer="fire5", channel=[3, 17], size=64, steps=8)
     """
     if (target is None) == (layer is None):
-        raise UsageError("Name either a class or a layer to visualise.")
+        raise UsageError("Name either a class or a layer to visualize.")
     subject: Subject
     if target is not None:
         named = plain(target)
@@ -112,7 +75,59 @@ def visualize(
         number = plain(channel)
         channels = tuple(number) if isinstance(number, list) else (number,)
         subject = Channels(layer, channels, at)
-    return visualize_subject(network, subject, method=method, size=size, steps=steps, seed=seed, on_step=on_step)
+    return visualize_subject(network, subject, settings=settings, seed=seed, on_step=on_step, **options)
+
+
+def visualize_subject(
+    network: Network,
+    subject: Subject,
+    *,
+    start: Tensor | None = None,
+    generator: nn.Module | None = None,
+    settings: VisualizationSettings | None = None,
+    seed: int = 0,
+    on_step: OnStep | None = None,
+    **options: Any,
+) -> Tensor:
+    """One image for each class or channel of ``subject``, optimized in one batch; (N, 3, H, W) in [0, 1].
+
+    Args:
+        network: the network to be visualized.
+        subject: ``Classes`` or ``Channels``, one for each image.
+        start: initial pixels (1 or N, 3, H, W) in [0, 1] instead of noise or the mean color, as the mean of
+            photos that activate the class (Nguyen, Yosinski & Clune, "Multifaceted Feature Visualization", 2016,
+            arXiv:1602.03616).
+        generator: latent code (N, *latent) -> images (N, 3, h, w) in [-1, 1]; its latent code is optimized instead
+            of pixels (Nguyen et al. 2016, arXiv:1605.09304).
+        settings: None takes the defaults of ``VisualizationSettings``.
+        seed: of the noise and the random views.
+        on_step: called after every step.
+        options: fields of ``VisualizationSettings``, which replace those of ``settings``.
+
+    Raises:
+        UsageError: no such method, layer or channel, a layer that is no map, or a size the network cannot take.
+    """
+    given = {name: value for name, value in options.items() if value is not None}  # None is the default, as before
+    chosen = build_settings(VisualizationSettings, settings, given)
+    size = _size(network, chosen.size)
+    objective = VisualizationObjective(
+        network,
+        make_score(network, subject),
+        count=len(subject.indices if isinstance(subject, Classes) else subject.channels),
+        size=size,
+        steps=chosen.steps,
+        generator=torch.Generator().manual_seed(seed),
+        start=None if start is None else resize(start, size),
+        diversity=chosen.diversity,
+        diversity_layer=_diversity_layer(network, subject) if chosen.diversity else None,
+    )
+    if generator is None:
+        run = find_recipe(chosen.method)(objective)
+    else:
+        latent = make_latent(generator, objective.count, chosen.latent, objective.generator, network.device)
+        run = deep_generator(objective, latent)
+    with checks.explain_divergence(network, torch.full((1, 3, *size), 0.5)):
+        return run.run(on_step)
 
 
 def _size(network: Network, size: int | tuple[int, int] | None) -> tuple[int, int]:
@@ -121,14 +136,8 @@ def _size(network: Network, size: int | tuple[int, int] | None) -> tuple[int, in
     return (size, size) if isinstance(size, int) else size
 
 
-def _fitted(start: Tensor | None, size: tuple[int, int]) -> Tensor | None:
-    if start is None or start.shape[2:] == size:
-        return start
-    return torch.nn.functional.interpolate(start, size, mode="bilinear", antialias=True, align_corners=False)
-
-
 def _diversity_layer(network: Network, subject: Subject) -> str:
-    """Where pictures are compared: the layer itself, or for classes a layer two thirds of the way down."""
+    """Where images are compared: the layer itself, or for classes a convolution two thirds of the way down."""
     if isinstance(subject, Channels):
         return subject.layer
     maps = [name for name in network.layers if isinstance(_module(network, name), nn.Conv2d)]
@@ -138,20 +147,3 @@ def _diversity_layer(network: Network, subject: Subject) -> str:
 def _module(network: Network, layer: str) -> nn.Module | None:
     node = network.layers.node(layer)
     return network.graph.get_submodule(str(node.target)) if node.op == "call_module" else None
-
-
-def _latent(task: VisualizationObjective, generator: nn.Module, shape: Sequence[int]) -> Latent:
-    device = task.network.device
-    start = 0.1 * torch.randn(task.count, *shape, generator=task.generator)
-    try:
-        with torch.no_grad():
-            made = generator.to(device).eval()(start.to(device))
-    except RuntimeError as error:
-        raise UsageError(
-            f"The generator takes no latent code of the shape {tuple(shape)}: {str(error).strip().splitlines()[-1]}"
-        ) from error
-    if not isinstance(made, Tensor) or made.ndim != 4 or made.shape[1] != 3:
-        raise UsageError("The generator must make pictures (N, 3, H, W) of latent codes.")
-    for parameter in generator.parameters():
-        parameter.requires_grad_(False)
-    return Latent(generator, start.to(device), bound=3.0)

@@ -10,7 +10,7 @@ from scipy import ndimage
 
 from cnnviz.imaging.pixel_ops import gaussian_blur
 from cnnviz.synthesis.regularizers import batch_similarity, gray_distance, out_of_range, total_variation
-from cnnviz.synthesis.transforms import RandomView, _inverted, affine_field, random_offset, roll, unroll
+from cnnviz.synthesis.transforms import RandomView, affine_grid, invert_affine, random_offset, roll
 
 
 def _picture(count=1, height=20, width=28):
@@ -26,11 +26,11 @@ def test_a_view_without_variation_is_the_picture():
 class _Fixed(RandomView):
     """A view whose chance is settled."""
 
-    def _matrices(self, count, height, width, generator):
+    def random_matrices(self, count, height, width, generator):
         from unittest import mock
 
         with mock.patch("torch.rand", return_value=torch.tensor([[0.5], [1.0], [1.0], [0.5]])):
-            return super()._matrices(count, height, width, generator)
+            return super().random_matrices(count, height, width, generator)
 
 
 def test_a_shift_is_in_pixels_and_shows_grey_beyond_the_border():
@@ -57,18 +57,18 @@ def test_slopes_go_back_as_the_views_transpose_takes_them():
     slopes = gaussian_blur(torch.rand(2, 3, 60, 80, generator=torch.Generator().manual_seed(1)).double(), 2)
     view = RandomView(shift=6, scale=(0.8, 1.2), degrees=10)
     generator = torch.Generator().manual_seed(2)
-    theta = view._matrices(2, 60, 80, torch.Generator().manual_seed(2)).double()
+    theta = view.random_matrices(2, 60, 80, torch.Generator().manual_seed(2)).double()
     found = torch.autograd.grad(view(picture, generator), picture, slopes)[0]
-    sampled = F.grid_sample(picture, affine_field(theta, 60, 80), align_corners=False)
+    sampled = F.grid_sample(picture, affine_grid(theta, 60, 80), align_corners=False)
     expected = torch.autograd.grad(sampled, picture, slopes)[0]
     inner = (..., slice(8, -8), slice(8, -8))  # at the view's border slopes end at once, and are not smooth
     torch.testing.assert_close(found[inner], expected[inner], atol=0.03, rtol=0.05)
     assert float(F.cosine_similarity(found.flatten(), expected.flatten(), 0)) > 0.995
 
 
-def test_affine_maps_are_inverted():
-    theta = RandomView(degrees=45)._matrices(3, 20, 28, torch.Generator().manual_seed(3))
-    inverse, density = _inverted(theta)
+def test_affine_maps_areinvert_affine():
+    theta = RandomView(degrees=45).random_matrices(3, 20, 28, torch.Generator().manual_seed(3))
+    inverse, density = invert_affine(theta)
     last = torch.tensor([[0.0, 0.0, 1.0]]).expand(3, 1, 3)
     whole, undone = torch.cat([theta, last], 1), torch.cat([inverse, last], 1)
     torch.testing.assert_close(whole @ undone, torch.eye(3).expand(3, 3, 3), atol=1e-5, rtol=0)
@@ -85,7 +85,8 @@ def test_rolling_is_undone():
     generator = torch.Generator().manual_seed(0)
     offsets = [random_offset(3, generator) for _ in range(200)]
     assert {value for offset in offsets for value in offset} == set(range(-3, 4))
-    assert torch.equal(unroll(roll(_picture(), offsets[0]), offsets[0]), _picture())
+    back = (-offsets[0][0], -offsets[0][1])
+    assert torch.equal(roll(roll(_picture(), offsets[0]), back), _picture())
 
 
 @pytest.mark.parametrize("sigma", [0.5, 1.3])
@@ -138,4 +139,4 @@ def test_likeness_is_one_for_copies_and_less_for_others():
 def test_the_field_of_a_view_is_that_of_torch() -> None:
     theta = torch.randn(3, 2, 3, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
     expected = torch.nn.functional.affine_grid(theta, [3, 3, 7, 12], align_corners=False)
-    torch.testing.assert_close(affine_field(theta, 7, 12), expected)
+    torch.testing.assert_close(affine_grid(theta, 7, 12), expected)
