@@ -12,6 +12,7 @@ from torch import Tensor
 from cnnviz.errors import ImageError, UsageError
 from cnnviz.imaging.checks import require_in_range
 from cnnviz.imaging.pixel_ops import resize
+from cnnviz.runtime.cancellation import check_cancelled
 from cnnviz.runtime.progress import OnStep, Step
 from cnnviz.style.fast import FastStyleNetwork, NormStatistics, noise_map
 
@@ -101,6 +102,7 @@ def _in_tiles(
     tiles = [(rows, columns) for rows in _spans(height, side) for columns in _spans(width, side)]
     halo = -(-network.config.reach // 4) * 4
     for number, (rows, columns) in enumerate(tiles, start=1):
+        check_cancelled()
         (top, bottom), (left, right) = _widened(rows, halo, height), _widened(columns, halo, width)
         window = photo[:, :, top:bottom, left:right].to(network.device)
         window_noise = None if noise is None else noise[:, :, top:bottom, left:right]
