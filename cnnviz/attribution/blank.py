@@ -1,4 +1,4 @@
-"""Maps that show nothing, so that nobody takes a black picture for an answer."""
+"""Detects attribution maps without positive values, which are drawn black."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from torch import Tensor
 
 
 def blankness(found: Tensor) -> str | None:
-    """``zero everywhere`` or ``negative everywhere`` of a map with nothing else in it; None of any other."""
+    """``zero everywhere``, ``negative everywhere`` or both for a map without positive values; None for any other."""
     if bool((found > 0).any()):
         return None
     if not bool((found < 0).any()):

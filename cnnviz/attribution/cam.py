@@ -1,4 +1,4 @@
-"""Grad-CAM: where the last feature maps speak for a class."""
+"""Grad-CAM and guided Grad-CAM."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from cnnviz.runtime.precision import gradients_of
 
 
 def grad_cam(network: Network, pixels: Tensor, target: Target = None, *, layer: str | None = None) -> Tensor:
-    """The feature maps of a layer, weighted by their mean gradient of the class score, summed and rectified.
+    """Grad-CAM map: the ReLU of a layer's feature maps, summed with the mean gradients of the class score as weights.
 
     Selvaraju, Cogswell, Das, Vedantam, Parikh & Batra, "Grad-CAM: Visual Explanations from Deep Networks via
     Gradient-based Localization", ICCV 2017, arXiv:1610.02391.
@@ -23,14 +23,20 @@ def grad_cam(network: Network, pixels: Tensor, target: Target = None, *, layer: 
     Args:
         network: the network to explain.
         pixels: (N, 3, H, W), RGB in [0, 1].
-        target: the class to explain; each picture's likeliest if None.
-        layer: whose output to weight, by any of its names; the last one before the classifier if None.
+        target: the class to explain; the class predicted for each image if None.
+        layer: whose feature maps to take, by any of its names; the last before the classifier if None.
 
     Returns:
-        Maps (N, 1, H, W), at least 0, enlarged bilinearly from the layer's size.
+        Maps (N, 1, H, W), at least 0, upsampled bilinearly from the layer's size.
 
     Raises:
-        UsageError: no such class or layer, or a layer whose output is no map.
+        UsageError: no such class or layer, or a layer whose output is not a feature map.
+
+    Example:
+        >>> network = cnnviz.load_network("squeezenet1_1")
+        >>> pixels = cnnviz.read_image("sample_images/chelsea.png", size=64)
+        >>> cnnviz.grad_cam(network, pixels, "tabby").shape
+        torch.Size([1, 1, 64, 96])
     """
     name = layer or last_spatial_layer(network)
     network.layers.require_map(name)
@@ -49,8 +55,15 @@ def grad_cam(network: Network, pixels: Tensor, target: Target = None, *, layer: 
 
 
 def guided_grad_cam(network: Network, pixels: Tensor, target: Target = None, *, layer: str | None = None) -> Tensor:
-    """Guided backpropagation where Grad-CAM is: their product, (N, 3, H, W), signed.
+    """Guided Grad-CAM: the product of guided backpropagation and Grad-CAM, (N, 3, H, W), signed.
 
-    From the same paper; arguments and errors are those of ``grad_cam`` and ``guided_backprop``.
+    Selvaraju et al., ICCV 2017, arXiv:1610.02391; arguments and errors are those of ``grad_cam`` and
+    ``guided_backprop``.
+
+    Example:
+        >>> network = cnnviz.load_network("squeezenet1_1")
+        >>> pixels = cnnviz.read_image("sample_images/chelsea.png", size=64)
+        >>> cnnviz.guided_grad_cam(network, pixels, "tabby").shape
+        torch.Size([1, 3, 64, 96])
     """
     return guided_backprop(network, pixels, target) * grad_cam(network, pixels, target, layer=layer)

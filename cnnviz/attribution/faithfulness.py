@@ -1,4 +1,4 @@
-"""Whether a map can be trusted: deletion and insertion curves, and the comparison with a randomised network."""
+"""Tests of attribution maps: deletion and insertion curves, and comparison with a randomized network."""
 
 from __future__ import annotations
 
@@ -20,16 +20,18 @@ from cnnviz.imaging.pixels import to_pil_image
 from cnnviz.network.network import Network
 
 Attribute = Callable[[Network, Tensor], Tensor]
-"""A way to explain: network and pixels (N, 3, H, W) -> maps (N, 1, H, W)."""
+"""An attribution method: network and pixels (N, 3, H, W) -> maps (N, 1, H, W)."""
 
-_DRAWS = 10
+_MAX_DRAWS = 10
 
 
 @dataclass(frozen=True)
 class FaithfulnessCurve:
-    """How a class's probability changes as the picture is taken away or brought in, most important pixels first.
+    """The probability of a class as pixels are deleted or inserted in the order of a map.
 
-    ``shares`` (K,) are the shares of pixels changed, from 0 to 1; ``probabilities`` (N, K) those of each picture.
+    Args:
+        shares: (K,), the fractions of pixels changed, from 0 to 1.
+        probabilities: (N, K), the probability of each image's class at those fractions.
     """
 
     shares: Tensor
@@ -37,32 +39,39 @@ class FaithfulnessCurve:
 
     @property
     def area(self) -> Tensor:
-        """The area under each picture's curve by the trapezoid rule, (N,) in [0, 1]."""
+        """The area under each image's curve by the trapezoid rule, (N,) in [0, 1]."""
         return torch.trapezoid(self.probabilities.double(), self.shares.double(), dim=1)
 
 
 def deletion_curve(
     network: Network, pixels: Tensor, saliency_map: Tensor, target: Target = None, *, steps: int = 32, batch: int = 8
 ) -> FaithfulnessCurve:
-    """The class's probability as the most important pixels are replaced by grey first: it should fall at once.
+    """Probability of the class as pixels are replaced by gray, the most important first; a small area is good.
 
     Petsiuk, Das & Saenko, "RISE: Randomized Input Sampling for Explanation of Black-box Models", BMVC 2018,
-    arXiv:1806.07421. A small area under the curve speaks for the map. As in the authors' code the grey is the mean
-    colour the network was trained with; opposed to there the steps are equal shares of the picture, not 224 pixels.
+    arXiv:1806.07421. As in the authors' code, the gray is the mean color the network was trained with. Unlike there,
+    the steps are equal fractions of the image, not 224 pixels.
 
     Args:
         network: the network that was explained.
         pixels: (N, 3, H, W), RGB in [0, 1].
-        saliency_map: (N, 1, H, W), larger where it matters more; of equals, the pixel further up or left goes first.
-        target: the class explained; each picture's likeliest if None.
-        steps: how many equal shares.
-        batch: changed pictures seen at once.
+        saliency_map: (N, 1, H, W), larger where more important; of equal pixels the upper, then the left one is first.
+        target: the class explained; the class predicted for each image if None.
+        steps: number of equal steps.
+        batch: changed images in a forward pass.
 
     Raises:
-        UsageError: no such class, maps of another size than the pictures, or no steps.
+        UsageError: no such class, maps of another size than the images, or no steps.
+
+    Example:
+        >>> network = cnnviz.load_network("squeezenet1_1")
+        >>> pixels = cnnviz.read_image("sample_images/chelsea.png", size=64)
+        >>> curve = cnnviz.deletion_curve(network, pixels, cnnviz.saliency(network, pixels), steps=4)
+        >>> curve.probabilities.shape
+        torch.Size([1, 5])
     """
     return _curve(
-        network, pixels, saliency_map, target, steps, batch, lambda picture: (picture, _mean(network, picture))
+        network, pixels, saliency_map, target, steps, batch, lambda image: (image, _mean_color(network, image))
     )
 
 
@@ -76,13 +85,21 @@ def insertion_curve(
     batch: int = 8,
     blur: float = 5.0,
 ) -> FaithfulnessCurve:
-    """The class's probability as the most important pixels come into a blurred picture: it should rise at once.
+    """Probability of the class as a blurred image is restored, the most important pixels first; a large area is good.
 
-    From the same paper; a large area speaks for the map. ``blur`` is the Gaussian's deviation in pixels, 5 as in the
-    authors' code, where it is cut off at 5 pixels, here at 15. The other arguments are those of ``deletion_curve``.
+    Petsiuk, Das & Saenko, BMVC 2018, arXiv:1806.07421. ``blur`` is the standard deviation of the Gaussian in pixels: 5,
+    as in the authors' code, which cuts it off at 5 pixels; this one at 15. Other arguments and errors are those of
+    ``deletion_curve``.
+
+    Example:
+        >>> network = cnnviz.load_network("squeezenet1_1")
+        >>> pixels = cnnviz.read_image("sample_images/chelsea.png", size=64)
+        >>> curve = cnnviz.insertion_curve(network, pixels, cnnviz.saliency(network, pixels), steps=4)
+        >>> curve.area.shape
+        torch.Size([1])
     """
     return _curve(
-        network, pixels, saliency_map, target, steps, batch, lambda picture: (replicate_blur(picture, blur), picture)
+        network, pixels, saliency_map, target, steps, batch, lambda image: (replicate_blur(image, blur), image)
     )
 
 
@@ -96,9 +113,9 @@ def _curve(
     batch: int,
     ends: Callable[[Tensor], tuple[Tensor, Tensor]],
 ) -> FaithfulnessCurve:
-    """Probabilities on the way between the two pictures that ``ends`` gives, pixel after pixel in the map's order."""
+    """Probabilities while pixels change from the first to the second image of ``ends``, in the map's order."""
     if steps < 1 or batch < 1:
-        raise UsageError("A curve needs at least one step, and batches of at least one picture.")
+        raise UsageError("A curve needs at least one step, and batches of at least one image.")
     pixels = require_pixels(pixels)
     if saliency_map.shape != (pixels.shape[0], 1, *pixels.shape[2:]):
         raise UsageError(
@@ -109,8 +126,8 @@ def _curve(
     shares = torch.arange(steps + 1, dtype=torch.float64) / steps
     counts = (shares * pixels[0, 0].numel()).round().long().to(pixels.device)
     rows = []
-    for picture, found, index in zip(pixels.split(1), saliency_map, indices, strict=True):
-        before, after = ends(picture)
+    for image, found, index in zip(pixels.split(1), saliency_map, indices, strict=True):
+        before, after = ends(image)
         ranks = _order(found).to(pixels.device)
         parts = []
         for some in counts.split(batch):
@@ -121,23 +138,26 @@ def _curve(
 
 
 def _order(found: Tensor) -> Tensor:
-    """Each pixel's place, from 0, when the pixels of a map (1, H, W) stand from the largest to the least."""
+    """Each pixel's rank (1, H, W), from 0 for the largest value of a map (1, H, W)."""
     places = torch.empty(found.numel(), dtype=torch.long)
     places[found.detach().cpu().flatten().argsort(descending=True, stable=True)] = torch.arange(found.numel())
     return places.view(found.shape)
 
 
-def _mean(network: Network, picture: Tensor) -> Tensor:
-    """A picture of nothing but the mean colour of the network's normalisation."""
-    return picture.new_tensor(network.spec.mean).view(1, -1, 1, 1).expand_as(picture)
+def _mean_color(network: Network, image: Tensor) -> Tensor:
+    """An image of the mean color of the network's normalization."""
+    return image.new_tensor(network.spec.mean).view(1, -1, 1, 1).expand_as(image)
 
 
 @dataclass(frozen=True)
 class RandomizationStep:
-    """How alike the maps of the network and of its randomised copy are.
+    """The similarity between the maps of a network and of its randomized copy.
 
-    ``layer``: the deepest randomised layer, all from there up to the logits are; None where the whole network is.
-    ``maps`` (N, 1, H, W) are the copy's; ``ssim`` and ``rank_correlation`` are (N,), 1 where nothing changed.
+    Args:
+        layer: the first randomized layer: all from there to the logits are; None if the whole network is.
+        maps: (N, 1, H, W), those of the copy.
+        ssim: (N,), structural similarity, 1 for equal maps.
+        rank_correlation: (N,), Spearman's, 1 for equal maps.
     """
 
     layer: str | None
@@ -149,61 +169,68 @@ class RandomizationStep:
 def randomization_check(
     network: Network, pixels: Tensor, attribute: Attribute, *, cascading: bool = False, seed: int = 0
 ) -> list[RandomizationStep]:
-    """Whether a map depends on what the network has learned: explain again with random weights, and compare.
+    """Similarity of maps to those of the network with random weights: near 1, they do not depend on what it learned.
 
     Adebayo, Gilmer, Muelly, Goodfellow, Hardt & Kim, "Sanity Checks for Saliency Maps", NeurIPS 2018,
-    arXiv:1810.03292. A map that stays alike shows the picture's edges, not the network's reasons. The measures are
-    the paper's SSIM (of the maps scaled to [0, 1], clipped at the 99th percentile) and Spearman's rank correlation
-    (of the values with their signs); a map that is the same everywhere correlates with nothing, which counts as 0.
+    arXiv:1810.03292. A map that hardly changes shows the image's edges, not the network's reasons. The measures are the
+    paper's SSIM (of the maps scaled to [0, 1], clipped at the 99th percentile) and Spearman's rank correlation (of the
+    values with their signs), which is 0 for a constant map.
 
     Args:
-        network: the network to explain; it is copied, and stays bit-identical itself.
+        network: the network to explain; it is copied and stays as it is.
         pixels: (N, 3, H, W), RGB in [0, 1].
-        attribute: the explanation, as ``lambda net, x: cnnviz.saliency(net, x, 285)``; fix the class, for the copy
-            has another favourite.
-        cascading: randomise layer after layer from the logits down, a step for each, as in the paper's figure 2;
+        attribute: the method, as ``lambda net, x: cnnviz.saliency(net, x, 285)``. Name the class: the copy predicts
+            another one.
+        cascading: randomize layer after layer from the logits down, a step for each, as in the paper's figure 2;
             otherwise everything in one step.
         seed: of the random weights.
 
     Returns:
-        The steps, from the least to the most randomised.
+        The steps, from the least to the most randomized.
+
+    Example:
+        >>> network = cnnviz.load_network("squeezenet1_1")
+        >>> pixels = cnnviz.read_image("sample_images/chelsea.png", size=64)
+        >>> steps = cnnviz.randomization_check(network, pixels, lambda net, x: cnnviz.saliency(net, x, 285))
+        >>> [step.maps.shape for step in steps]
+        [torch.Size([1, 1, 64, 96])]
     """
     own = attribute(network, pixels)
     copied = _copy(network)
-    owners = _owners(copied)
+    owners = _modules_with_parameters(copied)
     stages = [(name, [module]) for name, module in owners] if cascading else [(None, [m for _, m in owners])]
     generator = torch.Generator().manual_seed(seed)
     steps = []
     for layer, modules in stages:
-        maps = _explained_at_random(copied, modules, generator, pixels, attribute)
+        maps = _maps_with_random_weights(copied, modules, generator, pixels, attribute)
         pairs = list(zip(own, maps, strict=True))
-        likeness = torch.tensor([map_ssim(one, other) for one, other in pairs])
+        similarities = torch.tensor([map_ssim(one, other) for one, other in pairs])
         correlations = torch.tensor([rank_correlation(one, other) for one, other in pairs])
-        steps.append(RandomizationStep(layer, maps, likeness, correlations))
+        steps.append(RandomizationStep(layer, maps, similarities, correlations))
     return steps
 
 
 def randomized(network: Network, seed: int = 0) -> Network:
-    """A copy of the network as it was before training: the same architecture, all its weights random.
+    """A copy of the network with random weights.
 
-    Weights are drawn as by He et al. 2015 (arXiv:1502.01852), biases are zero, normalisations as PyTorch begins them.
+    Weights are drawn as by He et al. 2015 (arXiv:1502.01852), biases are zero, normalizations as in PyTorch.
     """
     copied = _copy(network)
     generator = torch.Generator().manual_seed(seed)
-    for _, module in _owners(copied):
+    for _, module in _modules_with_parameters(copied):
         _randomize(module, generator)
     return copied
 
 
-def _explained_at_random(
+def _maps_with_random_weights(
     network: Network, modules: Sequence[nn.Module], generator: torch.Generator, pixels: Tensor, attribute: Attribute
 ) -> Tensor:
-    """Maps after ``modules`` were randomised, drawn anew while a map is the same everywhere.
+    """Maps after ``modules`` are randomized, repeated while a map is constant.
 
-    A random network may have no opinion on a class at all: SqueezeNet's logits come out of a ReLU, which is shut for
-    half the classes. That would look like a map unlike any other.
+    A random network may have a zero gradient for a class: SqueezeNet's logits are the output of a ReLU, which is zero
+    for half the classes. A constant map would count as dissimilar.
     """
-    for _ in range(_DRAWS):
+    for _ in range(_MAX_DRAWS):
         for module in modules:
             _randomize(module, generator)
         maps = attribute(network, pixels).detach()
@@ -213,27 +240,27 @@ def _explained_at_random(
 
 
 def _copy(network: Network) -> Network:
-    """A deep copy of the network, whose weights can be changed without changing the original's."""
+    """A deep copy of the network, whose weights can be changed without changing the original."""
     with torch.inference_mode(False):
         return replace(network, module=copy.deepcopy(network.body), alterations=(), optimize=True)
 
 
-def _owners(network: Network) -> list[tuple[str, nn.Module]]:
-    """The modules that have parameters of their own, by name, the last defined first: from the logits down."""
-    return [(name, module) for name, module in network.body.named_modules() if list(_own(module))][::-1]
+def _modules_with_parameters(network: Network) -> list[tuple[str, nn.Module]]:
+    """The modules with parameters of their own, by name, from the logits down (the last defined first)."""
+    return [(name, module) for name, module in network.body.named_modules() if list(_own_parameters(module))][::-1]
 
 
-def _own(module: nn.Module) -> Iterator[Tensor]:
+def _own_parameters(module: nn.Module) -> Iterator[Tensor]:
     return module.parameters(recurse=False)
 
 
 @torch.no_grad()
 def _randomize(module: nn.Module, generator: torch.Generator) -> None:
-    """Set a module's own parameters, not its children's, as before training."""
+    """Initialize a module's own parameters, not its children's, at random."""
     if isinstance(module, nn.modules.batchnorm._NormBase | nn.LayerNorm | nn.GroupNorm):
         module.reset_parameters()
         return
-    for parameter in _own(module):
+    for parameter in _own_parameters(module):
         if parameter.ndim < 2:
             parameter.zero_()
             continue
@@ -242,22 +269,22 @@ def _randomize(module: nn.Module, generator: torch.Generator) -> None:
 
 
 def map_ssim(one: Tensor, other: Tensor) -> float:
-    """Structural similarity of two maps as they would be shown in grey: 1 where alike, near 0 where unrelated."""
+    """Structural similarity of two maps drawn in gray: 1 if equal, near 0 if unrelated."""
     signed = bool((one < 0).any() or (other < 0).any())
     shown = [normalize(found, 99.0, signed) for found in (one, other)]
     return ssim(*(to_pil_image((values + 1) / 2 if signed else values) for values in shown))
 
 
 def rank_correlation(one: Tensor, other: Tensor) -> float:
-    """Spearman's rank correlation of two maps of one size, in [-1, 1]; 0 where one is the same everywhere."""
+    """Spearman's rank correlation of two maps of the same size, in [-1, 1]; 0 if one is constant."""
     ranks = [_mean_ranks(found) for found in (one, other)]
-    centred = [values - values.mean() for values in ranks]
-    size = centred[0].norm() * centred[1].norm()
-    return float((centred[0] * centred[1]).sum() / size) if size > 0 else 0.0
+    centered = [values - values.mean() for values in ranks]
+    size = centered[0].norm() * centered[1].norm()
+    return float((centered[0] * centered[1]).sum() / size) if size > 0 else 0.0
 
 
 def _mean_ranks(found: Tensor) -> Tensor:
-    """Every value's place in the order, those that are equal sharing their mean place; (number of values,)."""
+    """The rank of each value, (number of values,); equal values get their mean rank."""
     _, which, counts = found.detach().cpu().double().flatten().unique(return_inverse=True, return_counts=True)
     ends = counts.cumsum(0).double()
     return (ends - (counts - 1) / 2)[which]

@@ -1,4 +1,4 @@
-"""Gradient saliency: how much each pixel would change the class score."""
+"""Gradients of the class score with respect to the pixels: saliency and input × gradient."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from cnnviz.runtime.precision import gradients_of
 
 
 def pixel_gradient(network: Network, pixels: Tensor, target: Target = None) -> Tensor:
-    """The gradient of each picture's class score with respect to its pixels.
+    """Gradient of each image's class score with respect to its pixels.
 
     Args:
         network: the network to explain.
         pixels: (N, 3, H, W), RGB in [0, 1].
-        target: the class to explain; each picture's likeliest if None.
+        target: the class to explain; the class predicted for each image if None.
 
     Returns:
         (N, 3, H, W), score per unit of pixel value.
@@ -30,7 +30,7 @@ def pixel_gradient(network: Network, pixels: Tensor, target: Target = None) -> T
 
 
 def gradient_and_logits(network: Network, pixels: Tensor, target: Target = None) -> tuple[Tensor, Tensor]:
-    """``pixel_gradient``, and the logits (N, classes) that the pass forward gave on the way."""
+    """The same, and the logits (N, classes) of the forward pass."""
     with gradients():
         pixels = differentiable(pixels, network.device)
         logits = network.logits(pixels)
@@ -40,44 +40,57 @@ def gradient_and_logits(network: Network, pixels: Tensor, target: Target = None)
 
 
 def saliency(network: Network, pixels: Tensor, target: Target = None) -> Tensor:
-    """Image-specific class saliency: |∂ score / ∂ pixel|, the largest over the colour channels.
+    """Saliency map: |∂ score / ∂ pixel|, the largest over the color channels.
 
     Simonyan, Vedaldi & Zisserman, "Deep Inside Convolutional Networks: Visualising Image Classification Models and
-    Saliency Maps", ICLR workshop 2014, arXiv:1312.6034. As in the paper the score is the class's logit before
-    softmax; opposed to the paper the gradient is with respect to pixels in [0, 1], not mean-free ones in [0, 255],
-    which only changes its scale.
+    Saliency Maps", ICLR workshop 2014, arXiv:1312.6034. As in the paper, the score is the class's logit before the
+    softmax. Unlike the paper, the gradient is with respect to pixels in [0, 1], not mean-free ones in [0, 255], which
+    only changes its scale.
 
     Args:
         network: the network to explain.
         pixels: (N, 3, H, W), RGB in [0, 1].
-        target: the class to explain (index, name or part of a name; or an index for each picture); each picture's
-            likeliest if None.
+        target: the class to explain (index, name or part of a name, or an index for each image); the class predicted
+            for each image if None.
 
     Returns:
         Maps (N, 1, H, W), at least 0, in score per unit of pixel value.
 
     Raises:
         UsageError: no such class.
-        ImageError: the pictures are too small for the network.
+        ImageError: the images are too small for the network.
+
+    Example:
+        >>> network = cnnviz.load_network("squeezenet1_1")
+        >>> pixels = cnnviz.read_image("sample_images/chelsea.png", size=64)
+        >>> cnnviz.saliency(network, pixels, "tabby").shape
+        torch.Size([1, 1, 64, 96])
     """
     return strongest_channel(pixel_gradient(network, pixels, target))
 
 
 def strongest_channel(gradient: Tensor) -> Tensor:
-    """The largest magnitude over the colour channels of gradients (N, 3, H, W), as maps (N, 1, H, W)."""
+    """The largest magnitude over the color channels of gradients (N, 3, H, W): maps (N, 1, H, W)."""
     return gradient.abs().amax(dim=1, keepdim=True)
 
 
 def input_x_gradient(network: Network, pixels: Tensor, target: Target = None) -> Tensor:
-    """Each pixel's value times its gradient: the first-order share of the score, (N, 3, H, W), signed.
+    """Each pixel's value times its gradient, (N, 3, H, W), signed: the score to first order, from a black image on.
 
-    Shrikumar, Greenside, Shcherbina & Kundaje, "Not Just a Black Box", arXiv:1605.01713 (2016). Pixels count from
-    black, which therefore explains nothing.
+    Shrikumar, Greenside, Shcherbina & Kundaje, "Not Just a Black Box: Learning Important Features Through Propagating
+    Activation Differences", arXiv:1605.01713 (2016). Black pixels always get 0. Arguments and errors are those of
+    ``saliency``.
+
+    Example:
+        >>> network = cnnviz.load_network("squeezenet1_1")
+        >>> pixels = cnnviz.read_image("sample_images/chelsea.png", size=64)
+        >>> cnnviz.input_x_gradient(network, pixels, "tabby").shape
+        torch.Size([1, 3, 64, 96])
     """
     return require_pixels(pixels).to(network.device) * pixel_gradient(network, pixels, target)
 
 
-def in_batches(network: Network, picture: Tensor, count: int, run: Callable[[slice], Tensor]) -> Iterator[Tensor]:
-    """``run`` over ``count`` variants of a picture, as many at a time as are worth it and fit in memory."""
-    height, width = picture.shape[2:]
+def in_batches(network: Network, image: Tensor, count: int, run: Callable[[slice], Tensor]) -> Iterator[Tensor]:
+    """The results of ``run`` over slices of ``count`` variants of an image, as many at a time as fit in memory."""
+    height, width = image.shape[2:]
     return in_batches_that_fit(run, count, max_batch_size((height, width), network.spec.size, network.device))

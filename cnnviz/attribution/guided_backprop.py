@@ -1,7 +1,7 @@
-"""Guided backpropagation and the deconvnet: other rules for the gradient at every ReLU.
+"""Guided backpropagation and the deconvnet: modified gradients at every ReLU.
 
 The rules are applied node by node while the torch.fx graph runs, so that no ReLU is missed: modules, functions,
-in-place ones and ones used again are all nodes. Whatever bends values otherwise is refused, by name.
+in-place ones and modules called twice are all nodes. Networks with other nonlinearities are refused.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor, fx
 
-from cnnviz.attribution.nonlinearities import is_of_values, objection, rectifier
+from cnnviz.attribution.nonlinearities import depends_on_input, rectifier, unsupported_operation
 from cnnviz.attribution.targets import Target, target_scores
 from cnnviz.errors import UsageError
 from cnnviz.imaging.checks import differentiable, gradients, require_pixels, warn_if_out_of_range
@@ -27,7 +27,7 @@ RULES = ("guided", "deconvnet")
 
 
 def guided_backprop(network: Network, pixels: Tensor, target: Target = None) -> Tensor:
-    """The gradient of the class score with every negative gradient dropped at every ReLU.
+    """Gradient of the class score with respect to the pixels, without the negative gradients at each ReLU.
 
     Springenberg, Dosovitskiy, Brox & Riedmiller, "Striving for Simplicity: The All Convolutional Net", ICLR workshop
     2015, arXiv:1412.6806. Bounded rectifiers (ReLU6) count as rectifiers.
@@ -35,22 +35,36 @@ def guided_backprop(network: Network, pixels: Tensor, target: Target = None) -> 
     Args:
         network: the network to explain.
         pixels: (N, 3, H, W), RGB in [0, 1].
-        target: the class to explain; each picture's likeliest if None.
+        target: the class to explain; the class predicted for each image if None.
 
     Returns:
         (N, 3, H, W), signed, in score per unit of pixel value.
 
     Raises:
-        UsageError: no such class; operations that are neither rectifiers nor linear, which are named; no rectifier.
+        UsageError: no such class; a network without ReLU, or with other nonlinearities, which are named.
+
+    Example:
+        >>> network = cnnviz.load_network("squeezenet1_1")
+        >>> pixels = cnnviz.read_image("sample_images/chelsea.png", size=64)
+        >>> cnnviz.guided_backprop(network, pixels, "tabby").shape
+        torch.Size([1, 3, 64, 96])
     """
     return rectified_gradient(network, pixels, lambda logits: target_scores(network, logits, target).sum(), "guided")
 
 
 def deconvnet(network: Network, pixels: Tensor, target: Target = None) -> Tensor:
-    """The class score carried back through a deconvnet: ReLUs rectify the gradient and forget their input.
+    """Gradient of the class score with respect to the pixels, where each ReLU passes positive gradients only.
+
+    Unlike in guided backpropagation, the sign of a ReLU's input does not matter.
 
     Zeiler & Fergus, "Visualizing and Understanding Convolutional Networks", ECCV 2014, arXiv:1311.2901. Arguments,
     result and errors are those of ``guided_backprop``.
+
+    Example:
+        >>> network = cnnviz.load_network("squeezenet1_1")
+        >>> pixels = cnnviz.read_image("sample_images/chelsea.png", size=64)
+        >>> cnnviz.deconvnet(network, pixels, "tabby").shape
+        torch.Size([1, 3, 64, 96])
     """
     return rectified_gradient(network, pixels, lambda logits: target_scores(network, logits, target).sum(), "deconvnet")
 
@@ -62,9 +76,17 @@ def rectified_gradient(
     rule: str,
     layer: str | None = None,
 ) -> Tensor:
-    """The gradient of ``objective`` of a layer's output (the logits if None) under a rule, (N, 3, H, W).
+    """Gradient of an objective under a rule, (N, 3, H, W).
 
-    Raises UsageError where the rule has no meaning for what lies between the pixels and the layer; it is named.
+    Args:
+        network: the network to explain.
+        pixels: (N, 3, H, W), RGB in [0, 1].
+        objective: a function of the layer's output that returns a scalar.
+        rule: ``guided`` or ``deconvnet``.
+        layer: whose output to take, by any of its names; the logits if None.
+
+    Raises:
+        UsageError: no ReLU, or other nonlinearities, between the pixels and the layer.
     """
     warn_if_out_of_range(require_pixels(pixels))
     graph = network.graph if layer is None else network.truncated({"layer": layer})
@@ -81,36 +103,36 @@ def rectified_gradient(
 
 
 class _RuleInterpreter(fx.Interpreter):
-    """Runs a graph with its rectifiers under another rule for the gradient, and takes down what is none."""
+    """Runs a graph with the rule applied at its rectifiers, and records the operations that no rule is for."""
 
     def __init__(self, graph_module: fx.GraphModule, rule: str) -> None:
         super().__init__(graph_module)
         self.rectify = {"guided": _Guided, "deconvnet": _Deconvnet}[rule]
         self.rectifiers = 0
-        self.objections: dict[str, list[str]] = {}
+        self.unsupported: dict[str, list[str]] = {}
         self._needed = ancestors([graph_module.graph.output_node()])
-        self._bent: set[fx.Node] = set()
+        self._dependent: set[fx.Node] = set()
 
     def run_node(self, n: fx.Node) -> Any:
-        found = rectifier(self.module, n, self.env, self._bent) if n in self._needed else None
+        found = rectifier(self.module, n, self.env, self._dependent) if n in self._needed else None
         if found is not None:
-            self._bent.add(n)
+            self._dependent.add(n)
             self.rectifiers += 1
             source, bounds = found
-            self._refuse_hooks(n)
+            self._check_hooks(n)
             return self.rectify.apply(self.env[source], *bounds)
         if n in self._needed:
-            self._refuse_hooks(n)
+            self._check_hooks(n)
         value = super().run_node(n)
-        if n.op == "placeholder" or is_of_values(self.module, n, value, self._bent):
-            self._bent.add(n)
-            against = objection(self.module, n, self._bent) if n in self._needed else None
-            if against is not None:
-                self._object(against, n)
+        if n.op == "placeholder" or depends_on_input(self.module, n, value, self._dependent):
+            self._dependent.add(n)
+            name = unsupported_operation(self.module, n, self._dependent) if n in self._needed else None
+            if name is not None:
+                self._record(name, n)
         return value
 
-    def _refuse_hooks(self, n: fx.Node) -> None:
-        """Object where the hooks on a module make other values than it does: no rule is for what they do."""
+    def _check_hooks(self, n: fx.Node) -> None:
+        """Record a module whose hooks change its output: no rule is for what they do."""
         module = self.module.get_submodule(str(n.target)) if n.op == "call_module" else None
         if module is None or not has_hooks(module):
             return
@@ -119,22 +141,25 @@ class _RuleInterpreter(fx.Interpreter):
             hooked = module(*arguments, **options)  # first: a hook may set the weight, as weight_norm's does
             plain = module.forward(*arguments, **options)
         if isinstance(plain, Tensor) and not (isinstance(hooked, Tensor) and torch.equal(plain, hooked)):
-            self._object(f"a hook on {operation_label(self.module, n)}", n)
+            self._record(f"a hook on {operation_label(self.module, n)}", n)
 
-    def _object(self, against: str, n: fx.Node) -> None:
-        self.objections.setdefault(against, []).append(str(n.meta.get(LAYER, n.name)))
+    def _record(self, operation: str, n: fx.Node) -> None:
+        self.unsupported.setdefault(operation, []).append(str(n.meta.get(LAYER, n.name)))
 
     def check(self, name: str, layer: str | None) -> None:
-        """Raise UsageError where the graph that ran is not made of rectifiers and what is linear between them."""
-        advice = "try gradcam, or saliency --method smoothgrad."
-        if self.objections:
-            named = ", ".join(f"{what} ({_listed(places)})" for what, places in self.objections.items())
-            raise UsageError(f"Guided backprop and deconvnet are rules for ReLU, but {name} uses {named}; {advice}")
+        """Raise UsageError unless the graph consists of rectifiers and linear operations."""
+        if self.unsupported:
+            named = ", ".join(f"{what} ({_listed(layers)})" for what, layers in self.unsupported.items())
+            raise UsageError(
+                f"Guided backprop and deconvnet are rules for ReLU, but {name} uses {named}.",
+                remedy="methods_without_relu",
+            )
         if not self.rectifiers:
-            place = "its output" if layer is None else f"layer '{layer}'"
+            end = "its output" if layer is None else f"layer '{layer}'"
             raise UsageError(
                 "Guided backprop and deconvnet are rules for ReLU, and there is none between the pixels and "
-                f"{place} of {name}; {advice}"
+                f"{end} of {name}.",
+                remedy="methods_without_relu",
             )
 
 
@@ -144,7 +169,7 @@ def _listed(layers: Sequence[str]) -> str:
 
 
 class _Guided(torch.autograd.Function):
-    """Lets through what is positive both forward and backward."""
+    """A rectifier whose gradient is passed where both it and the input are positive."""
 
     @staticmethod
     def forward(ctx: Any, value: Tensor, low: float, high: float | None) -> Tensor:
@@ -159,7 +184,7 @@ class _Guided(torch.autograd.Function):
 
 
 class _Deconvnet(torch.autograd.Function):
-    """Lets through what is positive backward, wherever the input was."""
+    """A rectifier whose gradient is passed where it is positive, whatever the input."""
 
     @staticmethod
     def forward(ctx: Any, value: Tensor, low: float, high: float | None) -> Tensor:

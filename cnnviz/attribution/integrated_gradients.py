@@ -47,7 +47,7 @@ def integrated_gradients(
         >>> network = cnnviz.load_network("squeezenet1_1")
         >>> pixels = cnnviz.read_image("sample_images/chelsea.png", size=64)
         >>> cnnviz.integrated_gradients(network, pixels, "tabby", steps=4).shape
-        torch.Size([1, 3, 64, 91])
+        torch.Size([1, 3, 64, 96])
     """
     if steps < 1:
         raise UsageError("Integrated gradients need at least one step.")

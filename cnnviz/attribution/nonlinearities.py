@@ -1,7 +1,7 @@
-"""Which operations guided backpropagation and the deconvnet may meet: rectifiers, and what is linear or only chooses.
+"""Operations that guided backpropagation and the deconvnet support: rectifiers, and operations between them.
 
-Whatever is not known to be one or the other is an objection: a rule for ReLU applied to a network that bends its
-values elsewhere too would be another gradient under the same name.
+Those between rectifiers are linear, or select among their inputs (poolings, indexing). All others are unsupported: with
+other nonlinearities the result would be another gradient under the same name.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from torch import Tensor, fx, nn
 from cnnviz.network.operations import argument, name_set, operation, operation_label
 
 Bounds = tuple[float, float | None]
-"""The values between which a rectifier is the identity; None: it has no upper one."""
+"""The range of inputs for which a rectifier is the identity; None for no upper bound."""
 
 Values = Mapping[fx.Node, Any]
 
@@ -54,18 +54,18 @@ _PRODUCTS = name_set(
     addmm baddbmm addmv addcmul addcdiv tensordot outer bilinear lerp
     """
 )
-"""Linear in one operand made of the picture, the others being weights or constants."""
+"""Linear in one operand that depends on the input, if the others are weights or constants."""
 
 _DIVISORS = {"div": 1, "addcdiv": 2}
-"""Where their divisor stands, which may not be made of the picture."""
+"""Index of the argument that is a divisor, which may not depend on the input."""
 
-_SHAPES_ALONE = name_set("zeros_like ones_like full_like empty_like new_zeros new_ones new_full new_tensor")
-"""Functions of a tensor that its values have no part in."""
+_SHAPE_ONLY = name_set("zeros_like ones_like full_like empty_like new_zeros new_ones new_full new_tensor")
+"""Functions of a tensor's shape, not of its values."""
 
 _NORMALIZING = name_set("Softmax Softmax2d LogSoftmax softmax log_softmax")
-"""Allowed as a network's last operation, where the score is read."""
+"""Supported as a network's last operation, whose output is the score."""
 
-_PASSING = name_set("flatten Flatten view reshape squeeze contiguous float double to Identity getitem")
+_RESHAPING = name_set("flatten Flatten view reshape squeeze contiguous float double to Identity getitem")
 
 _COMPARISONS: dict[str, Callable[[Any, Any], Any]] = {
     "gt": operator.gt,
@@ -75,13 +75,13 @@ _COMPARISONS: dict[str, Callable[[Any, Any], Any]] = {
 }
 
 
-def is_of_values(root: nn.Module, node: fx.Node, value: Any, known: Collection[fx.Node]) -> bool:
-    """Whether the picture's values have a part in a node's value (rather than, say, its shape alone).
+def depends_on_input(root: nn.Module, node: fx.Node, value: Any, known: Collection[fx.Node]) -> bool:
+    """Whether a node's value depends on the values of the input (not only on its shape).
 
-    ``known`` are the nodes before it of which this is true.
+    ``known`` are the earlier nodes for which this is true.
     """
     name = operation(root, node)
-    if name in _SHAPES_ALONE or not (_holds_tensor(value) or name in {"item", "tolist"}):
+    if name in _SHAPE_ONLY or not (_holds_tensor(value) or name in {"item", "tolist"}):
         return False
     return any(source in known for source in node.all_input_nodes)
 
@@ -92,32 +92,32 @@ def _holds_tensor(value: Any) -> bool:
     return isinstance(value, Tensor) or (isinstance(value, tuple | list) and any(map(_holds_tensor, value)))
 
 
-def objection(root: nn.Module, node: fx.Node, bent: Collection[fx.Node]) -> str | None:
-    """What a node that is no rectifier does to its input that no rule is for, in a few words; None for the others.
+def unsupported_operation(root: nn.Module, node: fx.Node, dependent: Collection[fx.Node]) -> str | None:
+    """The name of an operation that the rules do not support; None if they do.
 
-    ``bent`` are the nodes whose values the picture has a part in.
+    ``dependent`` are the nodes whose values depend on the input; ``node`` is no rectifier.
     """
     name = operation(root, node)
     if node.op not in {"call_module", "call_function", "call_method"} or name in _LINEAR:
         return None
     if name in _PRODUCTS:
-        return _objection_to_product(root, node, bent)
+        return _unsupported_product(root, node, dependent)
     allowed = (
         (name in {"max", "min"} and not any(isinstance(each, fx.Node) for each in _second(node)))  # over an axis
-        or (name == "where" and _choices(node)[0] not in bent)
+        or (name == "where" and _where_arguments(node)[0] not in dependent)
         or (name in _NORMALIZING and _is_last(root, node))
-        or (name in _COMPARISONS and all(_choice(root, user) for user in node.users))  # a part of a rectifier
+        or (name in _COMPARISONS and all(_selection(root, user) for user in node.users))  # a part of a rectifier
     )
     return None if allowed else operation_label(root, node)
 
 
-def _objection_to_product(root: nn.Module, node: fx.Node, bent: Collection[fx.Node]) -> str | None:
-    taken: list[fx.Node] = []  # as often as it stands there: ``x * x`` takes it twice
+def _unsupported_product(root: nn.Module, node: fx.Node, dependent: Collection[fx.Node]) -> str | None:
+    taken: list[fx.Node] = []  # with repetitions: ``x * x`` has it twice
     fx.node.map_arg((node.args, node.kwargs), taken.append)
     divisor = _DIVISORS.get(str(operation(root, node)), len(node.args))
-    if divisor < len(node.args) and node.args[divisor] in bent:
+    if divisor < len(node.args) and node.args[divisor] in dependent:
         return "a division by feature maps"
-    many = sum(each in bent for each in taken) > 1
+    many = sum(each in dependent for each in taken) > 1
     return "a product of feature maps" if many else None
 
 
@@ -126,20 +126,20 @@ def _second(node: fx.Node) -> tuple[Any, ...]:
 
 
 def _is_last(root: nn.Module, node: fx.Node) -> bool:
-    """Whether no other operation uses a node's output."""
+    """Whether nothing but the graph's output uses a node, reshaping aside."""
     return all(
-        user.op == "output" or (operation(root, user) in _PASSING and _is_last(root, user)) for user in node.users
+        user.op == "output" or (operation(root, user) in _RESHAPING and _is_last(root, user)) for user in node.users
     )
 
 
 def rectifier(
-    root: nn.Module, node: fx.Node, values: Values, bent: Collection[fx.Node]
+    root: nn.Module, node: fx.Node, values: Values, dependent: Collection[fx.Node]
 ) -> tuple[fx.Node, Bounds] | None:
-    """What a node rectifies, and between which bounds; None for a node that is no rectifier.
+    """The input of a rectifier and its bounds; None for any other node.
 
-    However it is written: ``relu``, ``clamp(min=0)``, ``maximum(x, zeros)``, ``threshold(x, 0, 0)``,
-    ``where(x > 0, x, 0)``, ``masked_fill(x < 0, 0)``, and the bounded ones, as ReLU6. ``values`` are what was computed
-    so far; ``bent`` are the nodes among them that the picture's values have a part in.
+    Rectifiers are ``relu``, ``clamp(min=0)``, ``maximum(x, zeros)``, ``threshold(x, 0, 0)``, ``where(x > 0, x, 0)``,
+    ``masked_fill(x < 0, 0)``, and bounded ones as ReLU6. ``values`` are the values computed so far; ``dependent`` are
+    the nodes that depend on the input.
     """
     name = operation(root, node)
     source: Any
@@ -147,13 +147,13 @@ def rectifier(
     if node.op == "call_module":
         source, found = node.all_input_nodes[0], _bounds_of_module(root.get_submodule(str(node.target)), name)
     elif name in {"maximum", "fmax", "max"}:
-        source, found = _larger_of_two(node, values, bent), _UNBOUNDED
+        source, found = _larger_of_two(node, values, dependent), _UNBOUNDED
     elif name in {"where", "masked_fill"}:
-        source, other = _choice(root, node) or (None, None)
-        found = _UNBOUNDED if _is_zero(other, values, bent) else None
+        source, other = _selection(root, node) or (None, None)
+        found = _UNBOUNDED if _is_zero(other, values, dependent) else None
     else:
-        source, found = argument(node, 0, "input", None), _bounds_of_call(name, node, values, bent)
-    return (source, found) if isinstance(source, fx.Node) and source in bent and found is not None else None
+        source, found = argument(node, 0, "input", None), _bounds_of_call(name, node, values, dependent)
+    return (source, found) if isinstance(source, fx.Node) and source in dependent and found is not None else None
 
 
 _UNBOUNDED: Bounds = (0.0, None)
@@ -167,7 +167,7 @@ def _bounds_of_module(module: nn.Module, name: str | None) -> Bounds | None:
     return _UNBOUNDED if name == "ReLU" else None
 
 
-def _bounds_of_call(name: str | None, node: fx.Node, values: Values, bent: Collection[fx.Node]) -> Bounds | None:
+def _bounds_of_call(name: str | None, node: fx.Node, values: Values, dependent: Collection[fx.Node]) -> Bounds | None:
     if name == "relu6":
         return 0.0, 6.0
     if name == "hardtanh":
@@ -175,45 +175,45 @@ def _bounds_of_call(name: str | None, node: fx.Node, values: Values, bent: Colle
     if name == "threshold":
         return _UNBOUNDED if argument(node, 1, "threshold") == argument(node, 2, "value") == 0 else None
     if name == "clamp_min":
-        return _UNBOUNDED if _is_zero(argument(node, 1, "min"), values, bent) else None
+        return _UNBOUNDED if _is_zero(argument(node, 1, "min"), values, dependent) else None
     if name == "clamp":
         low, high = argument(node, 1, "min", None), argument(node, 2, "max", None)
-        return _from_zero(0, high) if _is_zero(low, values, bent) else None
+        return _from_zero(0, high) if _is_zero(low, values, dependent) else None
     return _UNBOUNDED if name == "relu" else None
 
 
 def _from_zero(low: Any, high: Any) -> Bounds | None:
-    """The bounds of a rectifier that cuts off between two values; None where it cuts off elsewhere than at zero."""
+    """The bounds of a clamp from ``low`` to ``high``; None unless the lower one is zero."""
     if low != 0 or not (high is None or (isinstance(high, int | float) and high > 0)):
         return None
     return 0.0, None if high is None or high == math.inf else float(high)
 
 
-def _larger_of_two(node: fx.Node, values: Values, bent: Collection[fx.Node]) -> fx.Node | None:
-    """The x of ``maximum(x, zeros)`` or ``maximum(zeros, x)``; ``max`` with a plain number is over an axis."""
+def _larger_of_two(node: fx.Node, values: Values, dependent: Collection[fx.Node]) -> fx.Node | None:
+    """The x of ``maximum(x, zeros)`` or ``maximum(zeros, x)``; ``max`` with a number is over an axis."""
     pair = [argument(node, 0, "input", None), argument(node, 1, "other", None)]
     if not all(isinstance(each, fx.Node) and isinstance(values.get(each), Tensor) for each in pair):
         return None
-    return next((each for each, other in (pair, pair[::-1]) if _is_zero(other, values, bent)), None)
+    return next((each for each, other in (pair, pair[::-1]) if _is_zero(other, values, dependent)), None)
 
 
-def _is_zero(argument: Any, values: Values, bent: Collection[fx.Node]) -> bool:
-    """Whether an argument is 0, or a tensor of zeros that the picture's values have no part in."""
+def _is_zero(argument: Any, values: Values, dependent: Collection[fx.Node]) -> bool:
+    """Whether an argument is 0, or a tensor of zeros that does not depend on the input."""
     if isinstance(argument, fx.Node):
-        argument = None if argument in bent else values.get(argument)
+        argument = None if argument in dependent else values.get(argument)
     if isinstance(argument, Tensor):
         return not bool(torch.count_nonzero(argument))
     return isinstance(argument, int | float) and argument == 0
 
 
-def _choice(root: nn.Module, node: fx.Node) -> tuple[fx.Node, Any] | None:
-    """The x and y of ``where(x > 0, x, y)`` or ``x.masked_fill(x < 0, y)``, in any spelling."""
+def _selection(root: nn.Module, node: fx.Node) -> tuple[fx.Node, Any] | None:
+    """The x and y of ``where(x > 0, x, y)`` or ``x.masked_fill(x < 0, y)``, or of equivalent calls."""
     if operation(root, node) == "masked_fill":
         condition, first, second = (
             argument(node, place, name, None) for place, name in ((1, "mask"), (2, "value"), (0, "input"))
         )
     elif operation(root, node) == "where":
-        condition, first, second = _choices(node)
+        condition, first, second = _where_arguments(node)
     else:
         return None
     name = operation(root, condition) if isinstance(condition, fx.Node) else None
@@ -226,8 +226,8 @@ def _choice(root: nn.Module, node: fx.Node) -> tuple[fx.Node, Any] | None:
     return (compared, other) if isinstance(limit, int | float) and limit == 0 and kept is compared else None
 
 
-def _choices(node: fx.Node) -> tuple[Any, Any, Any]:
-    """Condition, what is taken where it holds, and what where it does not, of ``where``."""
+def _where_arguments(node: fx.Node) -> tuple[Any, Any, Any]:
+    """The arguments of ``where``: condition, value where it holds, value where it does not."""
     if node.op == "call_method":
         return argument(node, 1, "condition", None), argument(node, 0, "self", None), argument(node, 2, "other", None)
     return argument(node, 0, "condition", None), argument(node, 1, "input", None), argument(node, 2, "other", None)

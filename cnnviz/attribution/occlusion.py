@@ -120,7 +120,7 @@ def occlusion(
         >>> network = cnnviz.load_network("squeezenet1_1")
         >>> pixels = cnnviz.read_image("sample_images/chelsea.png", size=64)
         >>> cnnviz.occlusion(network, pixels, "tabby", patch=16, stride=16).shape
-        torch.Size([1, 1, 64, 91])
+        torch.Size([1, 1, 64, 96])
     """
     if engine is not None:
         warnings.warn("occlusion(engine=...) is now occlusion(algorithm=...)", DeprecationWarning, stacklevel=2)

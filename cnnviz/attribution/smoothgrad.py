@@ -46,7 +46,7 @@ def smoothgrad(
         >>> network = cnnviz.load_network("squeezenet1_1")
         >>> pixels = cnnviz.read_image("sample_images/chelsea.png", size=64)
         >>> cnnviz.smoothgrad(network, pixels, "tabby", samples=4).shape
-        torch.Size([1, 1, 64, 91])
+        torch.Size([1, 1, 64, 96])
     """
     if samples < 1 or sigma < 0:
         raise UsageError("SmoothGrad needs at least one sample and a sigma of at least 0.")

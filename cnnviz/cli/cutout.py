@@ -38,14 +38,14 @@ def cut_out(network: Network, picture: Picture, target: int | None, seed: int) -
 
     Says so on stderr where what is cut out is hardly an object.
     """
-    from cnnviz.attribution.segmentation import doubt, object_map, segment_foreground
+    from cnnviz.attribution.segmentation import mask_warning, object_map, segment_foreground
     from cnnviz.figures.cutout import cutout_images
     from cnnviz.imaging.pixels import to_pixels
 
     mask = segment_foreground(
         to_pixels(picture.photo), object_map(network, picture.pixels, target, seed=seed), seed=seed
     )
-    doubts = doubt(mask[0, 0])
+    doubts = mask_warning(mask[0, 0])
     if doubts:
         console.warn(f"{picture.source.display}: the cut-out may not be the object: {doubts}. Name it with --target.")
     images = cutout_images(picture.photo, mask[0, 0])

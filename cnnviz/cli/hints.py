@@ -16,6 +16,7 @@ def fetch_command(model: str, weights: str) -> str:
 
 
 HINTS: dict[str, str | Callable[..., str]] = {
+    "methods_without_relu": "Try gradcam, or saliency --method smoothgrad.",
     "train_style_model": "'cnnviz fast-style train' makes one.",
     "device_auto": "'--device auto' takes what there is.",
     "embedded_model": "'-m squeezenet1_1' avoids it.",

@@ -12,7 +12,7 @@ import torch
 from PIL import Image
 
 import cnnviz
-from cnnviz.attribution.segmentation import doubt
+from cnnviz.attribution.segmentation import mask_warning
 from cnnviz.errors import ImageError, UsageError
 from cnnviz.imaging.pixels import to_pil_image
 from cnnviz.imaging.recipe import read_recipe
@@ -157,9 +157,9 @@ def test_a_margin_is_background_where_the_map_is_not_sure():
 def test_a_cut_that_is_hardly_an_object_is_told(rows, columns, words):
     mask = torch.zeros(10, 10, dtype=torch.bool)
     mask[rows, columns] = True
-    assert (doubt(mask) or "") == (f"it {words}" if words else "")
+    assert (mask_warning(mask) or "") == (f"it {words}" if words else "")
     mask[0, 5] = mask[9, 5] = mask[5, 0] = mask[5, 9] = True
-    assert words or doubt(mask) == "it touches every border of the image"
+    assert words or mask_warning(mask) == "it touches every border of the image"
 
 
 def test_gradcam_cuts_out_too_and_a_doubtful_cut_is_said_so(run_cnnviz, samples, tmp_path, monkeypatch):
@@ -167,7 +167,7 @@ def test_gradcam_cuts_out_too_and_a_doubtful_cut_is_said_so(run_cnnviz, samples,
     record = json.loads(run_cnnviz(*arguments).stdout)
     assert record["companions"] == ["cup.mask.png", "cup.cutout.png", "cup.overlay.png"]
     assert "foreground_doubt" not in record
-    monkeypatch.setattr("cnnviz.attribution.segmentation._MUCH", 0.01)
+    monkeypatch.setattr("cnnviz.attribution.segmentation._MAX_FOREGROUND", 0.01)
     result = run_cnnviz(*arguments)
     assert json.loads(result.stdout)["foreground_doubt"].startswith("it keeps ")
     assert "the cut-out may not be the object: it keeps" in result.stderr
