@@ -237,7 +237,7 @@ def test_the_index_notices_what_changed(run_cnnviz, photos, tmp_path):
 
 def test_a_damaged_store_is_built_again(run_cnnviz, photos, tmp_path):
     run_cnnviz("embed-index", "photos", "-r", *NET)
-    (index,) = (tmp_path / "store").glob("features-*/index.sqlite")
+    (index,) = (tmp_path / "store").glob("features-*/entries.sqlite")
     index.write_bytes(b"damage" * 1000)
     result = run_cnnviz("embed-index", "photos", "-r", *NET, "--json")
     assert result.exit_code == 0

@@ -185,14 +185,15 @@ def test_prefetch_keeps_order_and_bounds_what_waits():
     assert found == [n * n if n != 7 else -7 for n in range(50)]
 
 
-def test_what_a_damaged_index_takes_with_it_is_computed_again(files, tmp_path):
-    """One entry is seen to be damaged; that all are lost shows only when it is written anew."""
+def test_what_is_lost_with_a_damaged_file_is_computed_again(files, tmp_path):
+    """One entry is seen to be damaged; that all are lost shows only when it is written again."""
     looks = thumbnail_feature(FeatureStoreRoot(tmp_path), "white")
     build_index(files, [looks], Reader())
     looks.store.close()
-    with contextlib.closing(sqlite3.connect(looks.store.folder / "index.sqlite")) as connection:
-        connection.execute("UPDATE entries SET place = place + 1000 WHERE place = 0")
-        connection.commit()
+    with contextlib.closing(sqlite3.connect(looks.store.folder / "entries.sqlite")) as connection:
+        connection.executescript(
+            "UPDATE entries SET vector = NULL WHERE rowid = 1; ALTER TABLE entries ADD COLUMN other"
+        )
     stats = build_index(files, [looks], Reader())
     assert looks.store.missing(files) == []
     assert (stats.computed, stats.kept, stats.failed) == (len(files), 0, {})
