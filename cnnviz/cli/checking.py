@@ -27,7 +27,7 @@ CheckOption = Annotated[
     bool,
     typer.Option(
         "--check",
-        help="Test the map: deletion and insertion curves, and its likeness to the map of a randomised network. "
+        help="Test the map: deletion and insertion curves, and its likeness to the map of a randomized network. "
         "Prints the numbers and writes a figure beside the map.",
     ),
 ]
@@ -87,7 +87,7 @@ def _rounded(value: Tensor) -> float | None:
 
 
 def _facts(own: FaithfulnessCurves, other: FaithfulnessCurves, step: RandomizationStep) -> dict[str, Any]:
-    """What ``--json`` tells: the areas, for comparison those of the randomised network's map, and the curves."""
+    """What ``--json`` tells: the areas, for comparison those of the randomized network's map, and the curves."""
     curves = {"deletion": own.deletion, "insertion": own.insertion}
     return {
         "areas": _areas(own),
@@ -100,9 +100,9 @@ def _facts(own: FaithfulnessCurves, other: FaithfulnessCurves, step: Randomizati
 
 def _lines(own: dict[str, Any], other: dict[str, Any], step: RandomizationStep) -> list[str]:
     return [
-        f"  deletion area {own['deletion']:.3f}, of the randomised network's map {other['deletion']:.3f} (low is good)",
-        f"  insertion area {own['insertion']:.3f}, of the randomised network's map {other['insertion']:.3f} "
+        f"  deletion area {own['deletion']:.3f}, of the randomized network's map {other['deletion']:.3f} (low is good)",
+        f"  insertion area {own['insertion']:.3f}, of the randomized network's map {other['insertion']:.3f} "
         "(high is good)",
-        f"  likeness to the randomised network's map: SSIM {float(step.ssim):.2f}, "
+        f"  likeness to the randomized network's map: SSIM {float(step.ssim):.2f}, "
         f"rank correlation {float(step.rank_correlation):.2f} (near 0 is good)",
     ]

@@ -64,7 +64,7 @@ def faithfulness_figure(
 def _plot(curves: FaithfulnessCurves, randomized: FaithfulnessCurves) -> Image.Image:
     series = []
     for name, color in (("insertion", _BLUE), ("deletion", _RED)):
-        for owner, whose in ((curves, ""), (randomized, ", randomised")):
+        for owner, whose in ((curves, ""), (randomized, ", randomized")):
             curve: FaithfulnessCurve = getattr(owner, name)
             label = f"{name}{whose}: area {float(curve.area):.3f}"
             points = curve.shares.tolist(), curve.probabilities[0].tolist()

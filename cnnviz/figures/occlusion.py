@@ -78,5 +78,5 @@ def winning_classes(classes: Tensor, photo: Image.Image, labels: Mapping[int, st
         legend.append(f"{name}: {labels[winner]}")
     over = Image.fromarray(colored).resize(photo.size, Image.Resampling.NEAREST)
     pale = ImageEnhance.Color(photo).enhance(0.2)
-    more = "; grey: others" if len(winners) > len(_COLORS) else ""
+    more = "; gray: others" if len(winners) > len(_COLORS) else ""
     return Image.blend(pale, over, 0.5), "; ".join(legend) + more
