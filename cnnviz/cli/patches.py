@@ -17,7 +17,6 @@ if TYPE_CHECKING:
 
     from cnnviz.features.feature_index import StoredFeature
     from cnnviz.features.maps import MapLayer
-    from cnnviz.features.patch import Box
     from cnnviz.features.top_activations import Activation, TopActivations
     from cnnviz.network.network import Network
 
@@ -32,7 +31,7 @@ class Patch:
 
     place: Activation
     source: Source
-    window: Box
+    window: tuple[int, int, int, int]
     image: Image
     guided: Image | None
 
@@ -94,19 +93,19 @@ class _Cutter:
     guided: bool
 
     def cut(self, channel: int, place: Activation, source: Source) -> Patch:
-        from cnnviz.features.patch import cut_patch, patch_window
-        from cnnviz.figures.patches import PATCH_SIDE
+        from cnnviz.features.maps import patch_window
+        from cnnviz.figures.patches import crop_window
 
         picture = read_picture(source, self.network, self.album.options)
         height, width = picture.pixels.shape[2:]
         window = patch_window(self.layer.field, place.row, place.column, (height, width))
-        image = cut_patch(picture.photo, (height, width), window, PATCH_SIDE)
+        image = crop_window(picture.photo, (height, width), window)
         gradient = None
         if self.guided:
-            gradient = cut_patch(self._gradient(picture, channel, place, window), (height, width), window, PATCH_SIDE)
+            gradient = crop_window(self._gradient(picture, channel, place, window), (height, width), window)
         return Patch(place, source, window, image, gradient)
 
-    def _gradient(self, picture: Picture, channel: int, place: Activation, window: Box) -> Image:
+    def _gradient(self, picture: Picture, channel: int, place: Activation, window: tuple[int, int, int, int]) -> Image:
         """What of the picture raises the activation, on mid-grey; its colours are full within the window."""
         from cnnviz.attribution.guided_backprop import rectified_gradient
         from cnnviz.figures.guided import gradient_in_window

@@ -38,3 +38,13 @@ def map_layer(network: Network, layer: str) -> MapLayer:
     copy: Any = part.graph.output_node().args[0]
     field = receptive_fields(part, shapes)[copy[layer]]
     return MapLayer(network.layers.name_of(network.layers.node(layer)), shapes[copy[layer]][1], field)
+
+
+def patch_window(
+    field: ReceptiveField | None, row: int, column: int, size: tuple[int, int]
+) -> tuple[int, int, int, int]:
+    """Top, left, bottom, right (exclusive) of what a position of a map sees, in pixels of an image of ``size`` (H, W).
+
+    It may extend beyond the border. The whole image where ``field`` is None.
+    """
+    return field.window(row, column) if field else (0, 0, *size)

@@ -8,13 +8,11 @@ import random
 import numpy as np
 import pytest
 import torch
-from PIL import Image
 from torch import nn
 
 import cnnviz
 from cnnviz.errors import UsageError
-from cnnviz.features.maps import map_layer
-from cnnviz.features.patch import cut_patch, patch_window
+from cnnviz.features.maps import map_layer, patch_window
 from cnnviz.features.top_activations import ChannelMaxima, TopActivations, channel_maxima
 from cnnviz.network.geometry import ReceptiveField
 from cnnviz.network.network import Network
@@ -166,17 +164,5 @@ def test_top_patches_over_pictures_of_different_sizes(squeezenet, samples):
         cnnviz.top_patches(squeezenet, pictures, "fire3", [128])
 
 
-def test_cut_patches_show_their_window_at_one_scale():
-    """A photo at twice the network's size, each pixel coded by where it stands."""
-    rows, columns = np.mgrid[0:80, 0:120]
-    photo = Image.fromarray(np.stack([rows, columns, rows * 0], axis=-1).astype(np.uint8))
-    inside = np.asarray(cut_patch(photo, (40, 60), (10, 20, 20, 30), side=20), dtype=int)
-    assert inside.shape == (20, 20, 3)
-    np.testing.assert_array_equal(inside[..., 0], np.mgrid[20:40, 40:60][0])
-    np.testing.assert_array_equal(inside[..., 1], np.mgrid[20:40, 40:60][1])
-    corner = np.asarray(cut_patch(photo, (40, 60), (-5, -5, 5, 5), side=20), dtype=int)
-    assert (corner[:10] == 226).all() and (corner[:, :10] == 226).all()
-    np.testing.assert_array_equal(corner[10:, 10:, 0], np.mgrid[0:10, 0:10][0])
-    beyond = np.asarray(cut_patch(photo, (40, 60), (-20, 0, -10, 10), side=20))
-    assert (beyond == 226).all()
+def test_without_a_field_the_window_is_the_whole_image():
     assert patch_window(None, 3, 3, (40, 60)) == (0, 0, 40, 60)

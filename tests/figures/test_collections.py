@@ -12,7 +12,7 @@ from cnnviz.features.layout import scatter_layout
 from cnnviz.figures.class_colors import OTHER, class_colors, limited_classes
 from cnnviz.figures.embedding import EmbeddingFigure
 from cnnviz.figures.neighbors import Neighbor, neighbor_sheet
-from cnnviz.figures.patches import PATCH_SIDE, PatchTile, patch_sheet
+from cnnviz.figures.patches import PATCH_SIDE, PatchTile, crop_window, patch_sheet
 
 PHOTO = Image.new("RGB", (150, 150), "teal")
 
@@ -56,3 +56,18 @@ def test_the_map_needs_no_classes():
         data = json.loads(re.search(r'type="application/json">(.*?)</script>', figure.page(), re.S)[1])
         assert [item["kind"] for item in data["items"]] == ([0, 1, 0] if classes else [-1, -1, -1])
         assert [item["remark"] for item in data["items"]] == ["x", "y", "z"]
+
+
+def test_patches_show_their_window_at_one_scale():
+    """A photo at twice the network's size, each pixel coded by where it stands."""
+    rows, columns = np.mgrid[0:80, 0:120]
+    photo = Image.fromarray(np.stack([rows, columns, rows * 0], axis=-1).astype(np.uint8))
+    inside = np.asarray(crop_window(photo, (40, 60), (10, 20, 20, 30), side=20), dtype=int)
+    assert inside.shape == (20, 20, 3)
+    np.testing.assert_array_equal(inside[..., 0], np.mgrid[20:40, 40:60][0])
+    np.testing.assert_array_equal(inside[..., 1], np.mgrid[20:40, 40:60][1])
+    corner = np.asarray(crop_window(photo, (40, 60), (-5, -5, 5, 5), side=20), dtype=int)
+    assert (corner[:10] == 226).all() and (corner[:, :10] == 226).all()
+    np.testing.assert_array_equal(corner[10:, 10:, 0], np.mgrid[0:10, 0:10][0])
+    beyond = np.asarray(crop_window(photo, (40, 60), (-20, 0, -10, 10), side=20))
+    assert (beyond == 226).all()
