@@ -48,6 +48,14 @@ class MemoryShortError(CnnvizError, MemoryError):
     exit_code = 4
 
 
+class IncompleteError(CnnvizError):
+    """Some inputs failed, each of which was reported; the rest is done. ``exit_code`` is the gravest of theirs."""
+
+    def __init__(self, exit_code: int) -> None:
+        super().__init__("Some inputs failed.")
+        self.exit_code = exit_code
+
+
 class DivergedError(ImageError):
     """An optimisation ran away: its loss is no longer a number."""
 

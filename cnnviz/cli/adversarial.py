@@ -10,12 +10,13 @@ import typer
 from cnnviz.cli import console
 from cnnviz.cli.command import command
 from cnnviz.cli.idle import idle
-from cnnviz.cli.job import ImageJob, Picture, Result
+from cnnviz.cli.jobs import image_job
 from cnnviz.cli.maps import prediction_json
 from cnnviz.cli.options import BatchOptions, InputOptions, NetworkOptions, OutputOptions, real
-from cnnviz.cli.outputs import PNG, suffix_of
 from cnnviz.errors import UsageError, shortened
 from cnnviz.figures.captions import percent
+from cnnviz.pipeline.outputs import PNG, suffix_of
+from cnnviz.pipeline.result import LoadedImage, Result
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -124,7 +125,7 @@ def register(app: typer.Typer) -> None:
             "32" if min_epsilon and epsilon == "2/255" and norm is NormName.linf else epsilon, norm.value
         )
 
-        def explain(net: Network, picture: Picture) -> Result:
+        def explain(net: Network, picture: LoadedImage) -> Result:
             from cnnviz.adversarial.image_attack import Attack, fool, minimal_attack
             from cnnviz.adversarial.objective import answers
             from cnnviz.network.targets import find_class
@@ -138,7 +139,7 @@ def register(app: typer.Typer) -> None:
             recipe = {"target": {"index": goal, "label": answers(net)[goal]}} if goal is not None else {}
             return Result(facts, shown, target=found.after[1], recipe=recipe, quality=pipeline.quality)
 
-        ImageJob("attribution", network, input, run, output)(explain)
+        image_job("attribution", network, input, run, output)(explain)
 
 
 def parse_epsilon(text: str, norm: str) -> float:
@@ -160,7 +161,7 @@ def _usual_method(target: str | None, norm: str, lossy: bool) -> str:
 
 
 def _start(
-    picture: Picture,
+    picture: LoadedImage,
     net: Network,
     options: InputOptions,
     jpeg: int | None,
@@ -176,14 +177,14 @@ def _start(
 
     side = net.spec.size if net.spec.fixed else (options.size or net.spec.size)
     size = (side, side) if net.spec.fixed and not options.crop else side
-    start = to_pil_image(picture.pixels) if small else picture.whole
+    start = to_pil_image(picture.pixels) if small else picture.original
     if noise:
         start = random_noise(start.size, seed)
     # A picture of the network's size is seen as it is; cutting its middle out again would show something else.
     return start, ImagePipeline(size, net.spec.crop if options.crop and not small else False, jpeg, format)
 
 
-def _comment(picture: Picture, found: AttackResult, strict: bool, pipeline: ImagePipeline) -> None:
+def _comment(picture: LoadedImage, found: AttackResult, strict: bool, pipeline: ImagePipeline) -> None:
     """Say so when the network was not fooled; with ``--strict`` that is a failure of this picture."""
     from cnnviz.errors import ImageError
 

@@ -15,7 +15,7 @@ from cnnviz.cli import cutout
 from cnnviz.cli.checking import CheckOption, check_companions, checked
 from cnnviz.cli.command import command
 from cnnviz.cli.idle import idle
-from cnnviz.cli.job import ImageJob, Picture, Result
+from cnnviz.cli.jobs import image_job
 from cnnviz.cli.maps import (
     BlurOption,
     ColormapOption,
@@ -29,8 +29,9 @@ from cnnviz.cli.maps import (
     tell_if_blank,
 )
 from cnnviz.cli.options import BatchOptions, InputOptions, NetworkOptions, OutputOptions, TargetOption
-from cnnviz.cli.work import Technique
 from cnnviz.errors import UsageError
+from cnnviz.pipeline.image_task import FunctionTask
+from cnnviz.pipeline.result import LoadedImage, Result
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -83,8 +84,8 @@ def _register_classify(app: typer.Typer) -> None:
         top: Annotated[int, typer.Option("--top", "-k", min=1, help="How many classes to list.")] = 5,
     ) -> None:
         """Say what the network takes each picture for."""
-        job = ImageJob("attribution", network, input, run)
-        job(Technique(lambda net, pixels: net.predict(pixels, top), _classification))
+        job = image_job("attribution", network, input, run)
+        job(FunctionTask(lambda net, pixels: net.predict(pixels, top), _classification))
 
 
 def _register_saliency(app: typer.Typer) -> None:
@@ -139,7 +140,7 @@ def _register_saliency(app: typer.Typer) -> None:
                 facts = _completeness(net, pixels, found, indices, baseline.value)
             return list(zip(explanations, chosen.map_of(found).split(1), facts, strict=True))
 
-        def draw(net: Network, picture: Picture, explained: Explained) -> Result:
+        def draw(net: Network, picture: LoadedImage, explained: Explained) -> Result:
             from cnnviz.figures.captions import explanation_title
 
             explanation, found, facts = explained
@@ -149,9 +150,9 @@ def _register_saliency(app: typer.Typer) -> None:
             image = style.draw(found, picture.photo, explanation_title(net.name, explanation), chosen.title, extra)
             blank = tell_if_blank(found, picture, chosen.title, explanation.target[1])
             result = attribution_result(image, explanation, **facts, **blank, **(cut.facts if cut else {}))
-            return replace(result, companions=cut.companions if cut else {})
+            return replace(result, sidecars=cut.companions if cut else {})
 
-        def explain(net: Network, picture: Picture) -> Result:
+        def explain(net: Network, picture: LoadedImage) -> Result:
             (explained,) = find(net, picture.pixels)
             explanation = explained[0]
             result = draw(net, picture, explained)
@@ -170,8 +171,8 @@ def _register_saliency(app: typer.Typer) -> None:
         companions = (*(cutout.COMPANIONS if grabcut else ()), *check_companions(output, check))
         clip = chosen.percentile if percentile is None else percentile
         style = map_style(view, colormap, clip, blur, signed=chosen.signed, overlay_blur=chosen.blur)
-        job = ImageJob("attribution", network, input, run, output, companions)
-        job(explain if check else Technique(find, draw, is_light=chosen.shares_a_pass))
+        job = image_job("attribution", network, input, run, output, sidecars=companions)
+        job(explain if check else FunctionTask(find, draw, parallel=chosen.shares_a_pass))
 
 
 def _register_guided(app: typer.Typer) -> None:
@@ -210,7 +211,7 @@ def _register_guided(app: typer.Typer) -> None:
         if neuron and check:
             raise UsageError("--check watches the probability of a class: leave out --layer, --channel and --at.")
 
-        def explain(net: Network, picture: Picture) -> Result:
+        def explain(net: Network, picture: LoadedImage) -> Result:
             from cnnviz.attribution.targets import predict_target
 
             result = rectified.explain(net, picture, target, neuron, chosen, percentile, raw)
@@ -220,7 +221,7 @@ def _register_guided(app: typer.Typer) -> None:
             index = explanation.target[0]
             return checked(result, net, picture, explanation, lambda n: chosen(n, picture.pixels, index), run.seed)
 
-        job = ImageJob("attribution", network, input, run, output, check_companions(output, check))
+        job = image_job("attribution", network, input, run, output, sidecars=check_companions(output, check))
         job(explain if check or neuron else rectified.technique(target, chosen, percentile, raw))
 
 
@@ -262,7 +263,7 @@ def _register_gradcam(app: typer.Typer) -> None:
             maps = chosen.attribute(net, pixels, [explanation.target[0] for explanation in explanations], layer=name)
             return [(each, found, {"layer": name}) for each, found in zip(explanations, maps.split(1), strict=True)]
 
-        def draw(net: Network, picture: Picture, explained: Explained) -> Result:
+        def draw(net: Network, picture: LoadedImage, explained: Explained) -> Result:
             from cnnviz.figures.captions import explanation_title
             from cnnviz.figures.guided import gradient_image
 
@@ -278,9 +279,9 @@ def _register_gradcam(app: typer.Typer) -> None:
             extra = [cut.tile] if cut else []
             image = style.draw(heat, picture.photo, explanation_title(net.name, explanation), title, extra, colored)
             result = attribution_result(image, explanation, **facts, **blank, **(cut.facts if cut else {}))
-            return replace(result, companions=cut.companions if cut else {})
+            return replace(result, sidecars=cut.companions if cut else {})
 
-        def explain(net: Network, picture: Picture) -> Result:
+        def explain(net: Network, picture: LoadedImage) -> Result:
             (explained,) = find(net, picture.pixels)
             explanation, _, facts = explained
             result = draw(net, picture, explained)
@@ -296,8 +297,8 @@ def _register_gradcam(app: typer.Typer) -> None:
         clip = chosen.percentile if percentile is None else percentile
         style = map_style(view, colormap, clip, blur, overlay_blur=chosen.blur)
         companions = (*(cutout.COMPANIONS if grabcut else ()), *check_companions(output, check))
-        job = ImageJob("attribution", network, input, run, output, companions)
-        job(explain if check else Technique(find, draw))
+        job = image_job("attribution", network, input, run, output, sidecars=companions)
+        job(explain if check else FunctionTask(find, draw))
 
 
 def _saliency(net: Network, pixels: Tensor, target: str | None) -> list[Explained]:
@@ -321,10 +322,10 @@ def _completeness(
     return [{"completeness_error": round(error, 6)} for error in errors]
 
 
-def _classification(network: Network, picture: Picture, predictions: Sequence[Prediction]) -> Result:
+def _classification(network: Network, picture: LoadedImage, predictions: Sequence[Prediction]) -> Result:
     width = len(str(network.classes - 1))
     lines = [f"{p:6.1%}  {index:>{width}}  {label}" for index, label, p in predictions]
     return Result(
-        facts={"predictions": [prediction_json(p) for p in predictions]},
-        lines=[picture.source.display, *(f"  {line}" for line in lines)],
+        metadata={"predictions": [prediction_json(p) for p in predictions]},
+        text=[picture.source.display, *(f"  {line}" for line in lines)],
     )

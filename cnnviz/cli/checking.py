@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from cnnviz.cli.job import Picture, Result
 from cnnviz.cli.options import OutputOptions
-from cnnviz.cli.outputs import require_files
+from cnnviz.pipeline.outputs import require_files
+from cnnviz.pipeline.result import LoadedImage, Result
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -44,7 +44,7 @@ def check_companions(output: OutputOptions, check: bool) -> tuple[str, ...]:
 def checked(
     result: Result,
     net: Network,
-    picture: Picture,
+    picture: LoadedImage,
     explanation: Explanation,
     attribute: Callable[[Network], Tensor],
     seed: int,
@@ -64,9 +64,9 @@ def checked(
     figure = faithfulness_figure(own, other, found, step, title)
     return replace(
         result,
-        facts={**result.facts, "check": _facts(own, other, step)},
-        lines=[*result.lines, *_lines(_areas(own), _areas(other), step)],
-        companions={**result.companions, SUFFIX: figure},
+        metadata={**result.metadata, "check": _facts(own, other, step)},
+        text=[*result.text, *_lines(_areas(own), _areas(other), step)],
+        sidecars={**result.sidecars, SUFFIX: figure},
     )
 
 

@@ -20,11 +20,12 @@ from cnnviz.cli.hints import message_with_hint
 from cnnviz.cli.options import NOT_IN_PARAMETERS
 from cnnviz.cli.options.numeric import checked
 from cnnviz.cli.process import INTERRUPTED, PIPE_CLOSED, signals, silence_stdout
-from cnnviz.errors import CnnvizError
+from cnnviz.errors import CnnvizError, IncompleteError, listed
+from cnnviz.pipeline.recipe import Provenance
 
 
 @dataclass
-class Invocation:
+class CommandContext:
     """The command as it was called: its name, every option's value, and those that were not left at their default.
 
     ``typed`` are the parameters whose values stand on the command line, not in the environment, ``switched_off`` those
@@ -47,6 +48,27 @@ class Invocation:
             if name not in NOT_IN_PARAMETERS and value != self.defaults.get(name)
         }
 
+    def provenance(self) -> Provenance:
+        """What recipes tell of the command."""
+        return Provenance(self.command, self.parameters())
+
+    def unused(self, *names: str, when: bool = True, why: str) -> None:
+        """Warn of options, by their parameters, that were typed and have no effect; ``why`` ends the sentence.
+
+        ``unused("samples", "sigma", when=method != "smoothgrad", why="without --method smoothgrad")``. Options that the
+        environment sets for good are not spoken of: nobody means them for one command. Each note is made once.
+        """
+        typed = [self._spelled(name) for name in names if name in self.typed] if when else []
+        self.typed.difference_update(names if typed else ())
+        if typed:
+            verb = "has" if len(typed) == 1 else "have"
+            console.warn(f"{listed(typed)} {verb} no effect {why}.")
+
+    def _spelled(self, name: str) -> str:
+        """The option as it is typed: ``--no-carry`` where that is what was chosen."""
+        option = self.option_names[name].replace("_", "-")
+        return f"--no-{option}" if name in self.switched_off else f"--{option}"
+
 
 def _portable(value: Any) -> Any:
     """An option's value for a recipe, files as they were named."""
@@ -57,7 +79,7 @@ def _portable(value: Any) -> Any:
     return value if isinstance(value, int | float) or value is None else str(value)
 
 
-current = Invocation()
+current = CommandContext()
 """The invocation being served; a process serves one."""
 
 
@@ -105,7 +127,10 @@ def _spread(function: Callable, name: str) -> Callable:
 
     def serve(**values: Any) -> None:
         current.command, current.values = name, dict(values)
-        console.configure(quiet=values.get("quiet", False), verbose=values.get("verbose", False))
+        console.reporter.context = current
+        console.configure(
+            quiet=values.get("quiet", False), verbose=values.get("verbose", False), json=values.get("json", False)
+        )
         current.defaults = {p.name: p.default for p in parameters}
         current.switched_off = {
             key for key, value in values.items() if value is False and current.defaults[key] is True
@@ -152,6 +177,8 @@ def with_exit_codes(action: Callable[[], Any], *, debug: bool = False) -> None:
             action()
     except typer.Exit:
         raise
+    except IncompleteError as error:  # what failed was reported
+        raise typer.Exit(error.exit_code) from None
     except CnnvizError as error:
         _fail(message_with_hint(error), error.exit_code, debug)
     except KeyboardInterrupt as stop:

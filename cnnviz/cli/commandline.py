@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from cnnviz.cli.command import options_of
-from cnnviz.cli.outputs import COMPANION, MAIN, SNAPSHOT, UNFINISHED
-from cnnviz.cli.resuming import SUFFIX as STATE
+from cnnviz.pipeline.checkpoint import SUFFIX as STATE
+from cnnviz.pipeline.recipe import COMPANION, MAIN, SNAPSHOT, UNFINISHED
 
 
 def command_line(recipe: Mapping[str, Any], output: Path | str | None = None, *more: str) -> str:

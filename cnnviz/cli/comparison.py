@@ -11,18 +11,21 @@ import typer
 
 from cnnviz.attribution.registry import METHODS, AttributionMethod, select_methods
 from cnnviz.cli.command import command
-from cnnviz.cli.inputs import Source
-from cnnviz.cli.job import ImageJob, Picture, Result, framed
+from cnnviz.cli.jobs import in_context, job_of
 from cnnviz.cli.maps import prediction_json, tell_if_blank
 from cnnviz.cli.options import (
     BatchOptions,
     InputOptions,
-    NetworkOptions,
     NetworksOptions,
     OutputOptions,
     TargetOption,
 )
-from cnnviz.cli.outputs import Destination
+from cnnviz.pipeline.config import NetworkConfig
+from cnnviz.pipeline.image_job import ImageJob
+from cnnviz.pipeline.image_loading import prepare_image
+from cnnviz.pipeline.inputs import ImageSource
+from cnnviz.pipeline.outputs import OutputPath
+from cnnviz.pipeline.result import LoadedImage, Result
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -33,7 +36,7 @@ if TYPE_CHECKING:
 
 _USUAL = "saliency,smoothgrad,guided,gradcam,occlusion"
 
-Look = tuple["Network", Picture]
+Look = tuple["Network", LoadedImage]
 """A network, and the picture as it is framed for it."""
 
 
@@ -49,37 +52,37 @@ class TileView(str, Enum):
 class ComparisonJob(ImageJob):
     """A command over pictures that shows each to several networks; ``others`` are those after the first."""
 
-    others: Sequence[NetworkOptions] = ()
+    others: Sequence[NetworkConfig] = ()
 
     @classmethod
     def of(
         cls, networks: NetworksOptions, input: InputOptions, run: BatchOptions, output: OutputOptions
     ) -> ComparisonJob:
         first, *others = networks.each()
-        return cls("attribution", first, input, run, output, others=others)
+        return job_of(cls, "attribution", first, input, run, output, others=others)
 
     def compare(self, explain: Callable[[Sequence[Look]], Result]) -> None:
-        """Run ``explain`` over all pictures, each framed for every network; the recipe and ``--json`` name them all."""
+        """Run ``explain`` over all pictures, at every network's size; recipe and ``--json`` name them all."""
         loaded: list[Network] = []
 
-        def of_all(network: Network, picture: Picture) -> Result:
+        def of_all(network: Network, picture: LoadedImage) -> Result:
             if not loaded:
                 loaded.extend(self._loaded(options) for options in self.others)
-            looks = [(net, framed(picture.source, picture.whole, net, self.input)) for net in loaded]
+            looks = [(net, prepare_image(picture.source, picture.original, net, self.input)) for net in loaded]
             result = explain([(network, picture), *looks])
             names = _named([network, *loaded])
-            result.facts = {**names, **result.facts}
+            result.metadata = {**names, **result.metadata}
             result.recipe = {**names, **result.recipe, "weights_sha256": [n.weights.sha256 for n in [network, *loaded]]}
             return result
 
-        self(of_all)
+        self(in_context(of_all))
 
-    def _plan(self, sources: list[Source], model: str) -> Sequence[Destination | None]:
+    def _plan_outputs(self, sources: list[ImageSource], model: str) -> Sequence[OutputPath | None]:
         """``{model}`` in an output template is all the networks' names."""
         names = [model, *(options.choose(self.technique)[0] for options in self.others)]
-        return super()._plan(sources, "+".join(names))
+        return super()._plan_outputs(sources, "+".join(names))
 
-    def _loaded(self, options: NetworkOptions) -> Network:
+    def _loaded(self, options: NetworkConfig) -> Network:
         name, _ = options.choose(self.technique)
         own, self.network = self.network, options
         try:
@@ -136,7 +139,7 @@ def register(app: typer.Typer) -> None:
 
 def _row(
     net: Network,
-    picture: Picture,
+    picture: LoadedImage,
     explanation: Explanation,
     methods: Sequence[AttributionMethod],
     view: TileView,
@@ -178,4 +181,4 @@ def _result(
     ]
     first = explanations[0].target
     recipe = {"target": prediction_json(first)} if targeted else {}
-    return Result(facts={"networks": looks}, image=image, target=first[1], recipe=recipe)
+    return Result(metadata={"networks": looks}, image=image, target=first[1], recipe=recipe)

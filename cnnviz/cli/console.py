@@ -6,27 +6,28 @@ import json
 import os
 import sys
 import unicodedata
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, redirect_stdout, suppress
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager, redirect_stdout, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cnnviz.cli import process
-from cnnviz.errors import CnnvizError
+from cnnviz.cli.hints import message_with_hint
+from cnnviz.errors import CnnvizError, Remark
 
 if TYPE_CHECKING:
     from cnnviz.imaging.image_io import ByteChunks
 
-_settings = {"quiet": False, "verbose": False}
+_settings = {"quiet": False, "verbose": False, "json": False}
 
 
 class OutputError(CnnvizError):
     """Standard output takes nothing."""
 
 
-def configure(*, quiet: bool, verbose: bool) -> None:
-    """How much to say on stderr; errors are always said."""
-    _settings.update(quiet=quiet, verbose=verbose)
+def configure(*, quiet: bool, verbose: bool, json: bool = False) -> None:
+    """How much to say on stderr, where errors are always said, and whether results are JSON."""
+    _settings.update(quiet=quiet, verbose=verbose, json=json)
 
 
 def result(line: str) -> None:
@@ -204,3 +205,61 @@ def table(header: Sequence[str], rows: Sequence[Sequence[str]], right: Sequence[
             for i, (cell, width) in enumerate(zip(row, widths, strict=True))
         ]
         result("  ".join(cells).rstrip())
+
+
+class ConsoleReporter:
+    """What a run reports, on the terminal: a ``cnnviz.pipeline.reporter.Reporter``."""
+
+    def __init__(self) -> None:
+        self.context: Any = None
+
+    @property
+    def shows_detail(self) -> bool:
+        return shows_detail()
+
+    @property
+    def shows_progress(self) -> bool:
+        return shows_progress()
+
+    def detail(self, message: str) -> None:
+        detail(message)
+
+    def warn(self, message: str | Remark) -> None:
+        warn(message_with_hint(message))
+
+    def unused(self, *settings: str, why: str) -> None:
+        self.context.unused(*settings, why=why)
+
+    def failed(self, name: str, error: Exception) -> None:
+        message = message_with_hint(error)
+        _to_stderr("error:", message if name in message else f"{name}: {message}", "31")
+
+    def result(self, record: Mapping[str, Any] | None, paths: Sequence[str] | None, text: Sequence[str]) -> None:
+        if record is not None and _settings["json"]:
+            hinted = {
+                key: message_with_hint(value) if isinstance(value, Remark) else value for key, value in record.items()
+            }
+            result_json(hinted)
+            return
+        for path in paths or ():
+            told(path)
+        for line in text:
+            result(line) if paths is None else told(line)
+
+    def result_bytes(self, content: bytes | ByteChunks) -> None:
+        result_bytes(content)
+
+    def require_stdout(self) -> None:
+        require_stdout()
+
+    def progress(self, total: int, unit: str) -> AbstractContextManager[Callable[[str], None]]:
+        return progress(total, unit)
+
+    def only_results_on_stdout(self) -> AbstractContextManager[None]:
+        return only_results_on_stdout()
+
+    def work_started(self) -> None:
+        process.signals.work_started = True
+
+
+reporter = ConsoleReporter()

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from cnnviz.cli import console
-from cnnviz.cli.job import Picture
 from cnnviz.cli.options import OutputOptions
-from cnnviz.cli.outputs import require_files
+from cnnviz.pipeline.outputs import require_files
+from cnnviz.pipeline.result import LoadedImage
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -33,7 +33,7 @@ class CutOut:
     facts: dict[str, Any]
 
 
-def cut_out(network: Network, picture: Picture, target: int | None, seed: int) -> CutOut:
+def cut_out(network: Network, picture: LoadedImage, target: int | None, seed: int) -> CutOut:
     """The object on the photo, as the network sees it: of the likeliest classes, or of ``target`` alone.
 
     Says so on stderr where what is cut out is hardly an object.

@@ -12,10 +12,11 @@ import typer
 from cnnviz.cli.command import command
 from cnnviz.cli.features import ChannelsOption, channel_list
 from cnnviz.cli.idle import idle
-from cnnviz.cli.job import ImageJob, Picture, Result
-from cnnviz.cli.longjob import Watch
+from cnnviz.cli.jobs import image_job
 from cnnviz.cli.options import BatchOptions, CanvasOptions, LongOptions, NetworkOptions, OutputOptions
 from cnnviz.errors import UsageError
+from cnnviz.pipeline.result import LoadedImage, Result
+from cnnviz.pipeline.step_monitor import StepMonitor
 from cnnviz.synthesis.settings import DreamSettings
 
 if TYPE_CHECKING:
@@ -122,21 +123,21 @@ def register(app: typer.Typer) -> None:
             DreamSettings(octaves, octave_scale, steps, strength, jitter, keep_color, input.tile),
             *(zoom, zoom_factor, rotate, average_pooling, run.seed),
         )
-        watch = Watch(long)
+        watch = StepMonitor(long)
         suffix = ".gif" if zoom else ".png"
-        job = ImageJob("dream", network, input, run, output, watch=watch, suffix=suffix)
+        job = image_job("dream", network, input, run, output, monitor=watch, suffix=suffix)
         job(_Dreamer(sleep, watch))
 
 
 class _Dreamer:
     """Dreams of picture after picture, of the same things."""
 
-    def __init__(self, sleep: Sleep, watch: Watch) -> None:
+    def __init__(self, sleep: Sleep, watch: StepMonitor) -> None:
         self.sleep = sleep
         self.watch = watch
         self.guide = _read_guide(sleep.guide) if sleep.guide else None
 
-    def __call__(self, network: Network, picture: Picture) -> Result:
+    def __call__(self, network: Network, picture: LoadedImage) -> Result:
         from cnnviz.network.network_transforms import has_max_pooling
         from cnnviz.synthesis.deepdream import activation_gain
 

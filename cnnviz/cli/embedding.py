@@ -11,13 +11,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cnnviz.cli.features import common_name
-from cnnviz.cli.folderjob import Album
-from cnnviz.cli.inputs import Source
-from cnnviz.cli.job import Result
 from cnnviz.cli.options import StoreOptions
-from cnnviz.cli.survey import FeatureSpec, Survey, home, survey
 from cnnviz.errors import UsageError
 from cnnviz.figures.captions import percent
+from cnnviz.pipeline.collection_job import ImageCollection
+from cnnviz.pipeline.feature_indexing import FeatureSpec, IndexResult, feature_store_root, index_features
+from cnnviz.pipeline.inputs import ImageSource
+from cnnviz.pipeline.result import Result
 from cnnviz.runtime.paths import is_folder
 
 if TYPE_CHECKING:
@@ -48,7 +48,9 @@ class Mapping:
     perplexity: float | None = None
     half: bool = False
 
-    def draw(self, network: Network, album: Album, store: StoreOptions, seed: int, *, parquet: bool) -> Result:
+    def draw(
+        self, network: Network, album: ImageCollection, store: StoreOptions, seed: int, *, parquet: bool
+    ) -> Result:
         """Describe all pictures, lay them out, and draw."""
         from cnnviz.features.embeddings import feature_layer
         from cnnviz.features.feature_index import predictions
@@ -56,10 +58,10 @@ class Mapping:
         from cnnviz.figures.class_colors import limited_classes
         from cnnviz.figures.embedding import EmbeddingFigure
 
-        place = home(store)
+        place = feature_store_root(store)
         layer = self.layer or feature_layer(network)
         specs = [FeatureSpec("features", layer, self.half), FeatureSpec("thumbnails")]
-        found = survey(album, network, specs, store, seed)
+        found = index_features(album, network, specs, store, seed)
         features, looks = found.features
         projection, shown, places = self._project(features, found.keys, place, seed)
         guesses = [(network.label(index), p) for index, p in predictions(features, found.keys)]
@@ -80,7 +82,7 @@ class Mapping:
         )
         table = _table(found, projection, names, guesses)
         return Result(
-            facts={
+            metadata={
                 "layer": layer,
                 "method": self.method,
                 "remark": projection.remark,
@@ -89,7 +91,7 @@ class Mapping:
                 "agreement": _agreement(features, looks, found.keys, kinds) if kinds else None,
             },
             image=figure.image(),
-            companions={
+            sidecars={
                 ".html": figure.page().encode(errors="backslashreplace"),
                 coordinates_suffix(parquet): _parquet(table) if parquet else _csv(table),
             },
@@ -129,7 +131,7 @@ class Mapping:
         columns, rows = laid["sheet"].tolist()
         return Projection(points, str(projected["remark"])), shown, GridLayout(laid["cells"], columns, rows)
 
-    def _kinds(self, sources: Sequence[Source], predicted: list[str]) -> list[str]:
+    def _kinds(self, sources: Sequence[ImageSource], predicted: list[str]) -> list[str]:
         """Each picture's class for the colours; empty if there are to be none."""
         if self.classes == "predicted":
             return predicted
@@ -141,7 +143,7 @@ class Mapping:
 
 
 def _table(
-    found: Survey, projection: Projection, kinds: Sequence[str], guesses: Sequence[tuple[str, float]]
+    found: IndexResult, projection: Projection, kinds: Sequence[str], guesses: Sequence[tuple[str, float]]
 ) -> dict[str, list[Any]]:
     """All images, shown or not, column by column."""
     points = projection.points.tolist()
@@ -187,19 +189,23 @@ def _parquet(table: dict[str, list[Any]]) -> bytes:
     return buffer.getvalue()
 
 
-def _path(source: Source) -> Path:
+def _path(source: ImageSource) -> Path:
     assert source.path is not None
     return source.path
 
 
-def index(network: Network, album: Album, layer: str | None, half: bool, store: StoreOptions, seed: int) -> Result:
+def index(
+    network: Network, album: ImageCollection, layer: str | None, half: bool, store: StoreOptions, seed: int
+) -> Result:
     """Fill the store and tell what that took."""
     from cnnviz.features.embeddings import feature_layer
     from cnnviz.features.file_hashes import FileHashes
 
-    place, layer = home(store), layer or feature_layer(network)
-    found = survey(album, network, [FeatureSpec("features", layer, half), FeatureSpec("thumbnails")], store, seed)
-    folders = [Path(name) for name in album.options.images or [] if is_folder(name)]
+    place, layer = feature_store_root(store), layer or feature_layer(network)
+    found = index_features(
+        album, network, [FeatureSpec("features", layer, half), FeatureSpec("thumbnails")], store, seed
+    )
+    folders = [Path(name) for name in album.config.images or [] if is_folder(name)]
     contents = FileHashes(place.folder, place.on_rebuilt)
     gone = sum(contents.forget_missing(folder) for folder in folders)
     size = sum(feature.store.size() for feature in found.features)
@@ -217,4 +223,4 @@ def index(network: Network, album: Album, layer: str | None, half: bool, store: 
         f"{len(found.sources):,} pictures: {found.stats.computed:,} computed, {found.stats.kept:,} known already, "
         f"{gone:,} gone; {size / 2**20:.1f} MiB in {place.folder}"
     )
-    return Result(facts=facts, lines=[line])
+    return Result(metadata=facts, text=[line])

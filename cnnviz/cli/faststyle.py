@@ -11,15 +11,16 @@ import typer
 
 from cnnviz.cli import console
 from cnnviz.cli.command import command
-from cnnviz.cli.job import ImageJob, Picture, Result
+from cnnviz.cli.jobs import in_context, job_of
 from cnnviz.cli.options import LARGEST_SIDE, BatchOptions, OutputOptions, PictureOptions, option, real
-from cnnviz.cli.videojob import VIDEO, VideoJob, has_any, run_all, split_videos
 from cnnviz.errors import UsageError, shortened
+from cnnviz.pipeline.config import FastStyleInputConfig
+from cnnviz.pipeline.image_job import ImageJob
+from cnnviz.pipeline.result import LoadedImage, Result
+from cnnviz.pipeline.video_job import VIDEO, VideoJob, has_any, run_all, split_videos
 from cnnviz.runtime.paths import path_exists
 
 if TYPE_CHECKING:
-    from PIL.Image import Image
-
     from cnnviz.style.fast import FastStyleNetwork
 
 GROUP = "fast-style"
@@ -54,7 +55,7 @@ class StyleModelOptions:
         read_metadata(_place(self.path))
         return (self.path.stem if self.path else EMBEDDED), None
 
-    def load(self, name: str, seed: int, *, progress: bool) -> Any:
+    def load(self, name: str, seed: int, *, workload: str, progress: bool) -> Any:
         """What ``ImageJob`` takes for its network: the painter."""
         from cnnviz.network.hashing import sha256
         from cnnviz.network.spec import WeightsInfo
@@ -68,7 +69,7 @@ class StyleModelOptions:
 
 
 @dataclass
-class PaintedOptions(PictureOptions):
+class PaintedOptions(PictureOptions, FastStyleInputConfig):
     """Which photos are painted, and at what size: their own, however large, if nobody says."""
 
     size: Annotated[
@@ -95,13 +96,6 @@ class PaintedOptions(PictureOptions):
             show_default="1024, beyond 4 megapixels",
         ),
     ] = None
-
-    @property
-    def side(self) -> int | None:
-        return self.size
-
-    def size_of(self, photo: Image) -> int | tuple[int, int]:
-        return self.size or (photo.height, photo.width)
 
 
 @dataclass
@@ -189,17 +183,17 @@ def _register_apply(group: typer.Typer) -> None:
         wanted = parse_styles(style or known[0])
         _check_known(wanted, known)
 
-        def paint(painter: Any, picture: Picture) -> Result:
+        def paint(painter: Any, picture: LoadedImage) -> Result:
             return _painted(painter, picture, wanted, input.tile, run.seed)
 
         photos, videos = split_videos(input)
-        photo_job = ImageJob("style", network, photos, run, output)  # type: ignore[arg-type]
-        video_job = VideoJob("style", network, videos, run, output, suffix=VIDEO)  # type: ignore[arg-type]
+        photo_job = job_of(ImageJob, "style", network, photos, run, output)
+        video_job = job_of(VideoJob, "style", network, videos, run, output, suffix=VIDEO)
         jobs = [job for job in (photo_job, video_job) if has_any(job.input)]
-        run_all(jobs or [photo_job], paint)
+        run_all(jobs or [photo_job], in_context(paint))
 
 
-def _painted(painter: Painter, picture: Picture, style: dict[str, float], tile: int | None, seed: int) -> Result:
+def _painted(painter: Painter, picture: LoadedImage, style: dict[str, float], tile: int | None, seed: int) -> Result:
     from cnnviz.imaging.pixels import to_pil_image
     from cnnviz.style.inference import apply_fast_style
 

@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from cnnviz.cli.command import command
-from cnnviz.cli.folderjob import NetworkJob
 from cnnviz.cli.idle import idle
-from cnnviz.cli.job import ImageJob, Picture, Result
+from cnnviz.cli.jobs import image_job, network_job
 from cnnviz.cli.maps import ColormapOption
 from cnnviz.cli.options import BatchOptions, InputOptions, NetworkOptions, OutputOptions, RunOptions, index
 from cnnviz.errors import UsageError, shortened
+from cnnviz.pipeline.result import LoadedImage, Result
 
 if TYPE_CHECKING:
     from cnnviz.features.activations import ActivationGrid
@@ -58,10 +58,10 @@ def register(app: typer.Typer) -> None:
             idle("limit", when=found.color or found.shape[1] == 1, why=f"on {found.layer}, which is shown whole")
             image = filter_sheet(found, f"{net.name} {common_name(net, found.layer)}", limit)
             facts = {"layer": found.layer, "shape": found.shape}
-            return Result(facts=facts, image=image, target=found.layer)
+            return Result(metadata=facts, image=image, target=found.layer)
 
         idle("mean", "std", "precision", why="on kernels, which are shown as they are")
-        NetworkJob.without_pictures("features", network, run, output).of_network(make)
+        network_job("features", network, run, output).of_network(make)
 
     @command(
         app,
@@ -90,7 +90,7 @@ def register(app: typer.Typer) -> None:
         chosen = channel_list(channels) if channels else None
         idle("top", "shared_scale", when=chosen is not None, why="with --channels")
 
-        def explain(net: Network, picture: Picture) -> Result:
+        def explain(net: Network, picture: LoadedImage) -> Result:
             shown = layer or middle_layer(net)
             found = activation_grid(net, picture.pixels, shown)
             which = _known_channels(chosen, found) if chosen else found.order[:top].tolist()
@@ -103,9 +103,9 @@ def register(app: typer.Typer) -> None:
                 )
             strengths = [{"channel": c, "mean": round(float(found.strengths[c]), 6)} for c in which]
             facts = {"layer": shown, "shape": tuple(found.maps.shape), "channels": strengths}
-            return Result(facts=facts, image=image, target=shown)
+            return Result(metadata=facts, image=image, target=shown)
 
-        ImageJob("features", network, input, run, output)(explain)
+        image_job("features", network, input, run, output)(explain)
 
 
 def middle_layer(network: Network) -> str:

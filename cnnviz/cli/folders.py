@@ -10,11 +10,12 @@ import typer
 
 from cnnviz.cli.command import command
 from cnnviz.cli.features import ChannelsOption, channel_list, middle_layer
-from cnnviz.cli.folderjob import Album, FolderJob
 from cnnviz.cli.idle import idle
-from cnnviz.cli.job import ImageJob, Picture, Result
+from cnnviz.cli.jobs import collection_job, collection_of, image_job
 from cnnviz.cli.options import EngineOptions, InputOptions, NetworkOptions, OutputOptions, RunOptions, StoreOptions
 from cnnviz.errors import UsageError
+from cnnviz.pipeline.collection_job import ImageCollection
+from cnnviz.pipeline.result import LoadedImage, Result
 from cnnviz.runtime.paths import is_folder, path_exists
 
 if TYPE_CHECKING:
@@ -102,10 +103,10 @@ def _register_patches(app: typer.Typer) -> None:
 
         chosen = channel_list(channels) if channels else None
 
-        def make(net: Network, album: Album) -> Result:
+        def make(net: Network, album: ImageCollection) -> Result:
             return patching.top_patches(net, album, layer or middle_layer(net), chosen, top, guided, store, run.seed)
 
-        FolderJob("features", network, input, run, output)(make)
+        collection_job("features", network, input, run, output)(make)
 
 
 def _register_neighbors(app: typer.Typer) -> None:
@@ -138,16 +139,16 @@ def _register_neighbors(app: typer.Typer) -> None:
             uses_approximate(index.value, len(album.sources))  # a missing library is told of before any work
         place: list[Neighborhood] = []
 
-        def explain(net: Network, picture: Picture) -> Result:
+        def explain(net: Network, picture: LoadedImage) -> Result:
             if not place:
                 place.append(Neighborhood.of(net, album, layer, half, store, run.seed))
             return place[0].sheet(net, picture, k, metric.value, index.value)
 
-        ImageJob("features", network, queries, run, output)(explain)
-        album.exit_if_failed()
+        image_job("features", network, queries, run, output)(explain)
+        album.raise_if_failed()
 
 
-def _split(options: InputOptions) -> tuple[Album, InputOptions]:
+def _split(options: InputOptions) -> tuple[ImageCollection, InputOptions]:
     """The pictures to look among, and the options that name the ones to look for."""
     images = options.images or []
     if not images or (len(images) == 1 and options.files_from is None):
@@ -157,7 +158,7 @@ def _split(options: InputOptions) -> tuple[Album, InputOptions]:
         raise UsageError(f"The last argument is the folder to look in, but '{folder}' is a file.")
     if not path_exists(folder) and not any(sign in folder for sign in "*?["):
         raise UsageError(f"The last argument is the folder to look in, but there is no '{folder}'.")
-    album = Album.of(replace(options, images=[folder], files_from=None))
+    album = collection_of(replace(options, images=[folder], files_from=None))
     return album, replace(options, images=asked)
 
 
@@ -200,10 +201,10 @@ def _register_embed(app: typer.Typer) -> None:
         mapping = Mapping(method.value, layout.value, classes.value, layer, perplexity, half)
         suffixes = (".html", coordinates_suffix(parquet))
 
-        def make(net: Network, album: Album) -> Result:
+        def make(net: Network, album: ImageCollection) -> Result:
             return mapping.draw(net, album, store, run.seed, parquet=parquet)
 
-        FolderJob("features", network, input, run, output, companions=suffixes)(make)
+        collection_job("features", network, input, run, output, sidecars=suffixes)(make)
 
     @command(app, "embed-index", examples="cnnviz embed-index photos/ -r\ncnnviz embed-index photos/ -m vgg16 --half")
     def embed_index(
@@ -217,4 +218,6 @@ def _register_embed(app: typer.Typer) -> None:
         """Compute and keep the features of many pictures, for neighbors and embed to find."""
         from cnnviz.cli.embedding import index
 
-        FolderJob("features", network, input, run)(lambda net, album: index(net, album, layer, half, store, run.seed))
+        collection_job("features", network, input, run)(
+            lambda net, album: index(net, album, layer, half, store, run.seed)
+        )

@@ -90,7 +90,7 @@ def _blueprint_or_network(options: NetworkOptions, name: str, seed: int) -> Any:
 
     named = options.weights if options.weights and options.weights.lower() not in ("random", "embedded") else None
     if named and looks_like_file(named):
-        return options.load(name, seed, progress=False)
+        return options.load(name, seed, workload="exact", progress=False)
     return load_meta_network(name, named)
 
 

@@ -10,10 +10,11 @@ import typer
 
 from cnnviz.cli.command import command
 from cnnviz.cli.idle import idle
-from cnnviz.cli.job import ImageJob, Picture, Result
-from cnnviz.cli.longjob import Watch
+from cnnviz.cli.jobs import image_job
 from cnnviz.cli.options import BatchOptions, InputOptions, LongOptions, NetworkOptions, OutputOptions
 from cnnviz.errors import UsageError
+from cnnviz.pipeline.result import LoadedImage, Result
+from cnnviz.pipeline.step_monitor import StepMonitor
 from cnnviz.synthesis.settings import InversionSettings
 
 if TYPE_CHECKING:
@@ -100,13 +101,13 @@ def register(app: typer.Typer) -> None:
         idle("tv_beta", when=tv_weight == 0, why="with --tv-weight 0")
         settings = InversionSettings(steps, optimizer.value, prior.value, tv_weight, tv_beta)
         plan = Inversion(names, settings, raw, run.seed)
-        watch = Watch(long)
-        ImageJob("inversion", network, input, run, output, watch=watch)(
+        watch = StepMonitor(long)
+        image_job("inversion", network, input, run, output, monitor=watch)(
             lambda net, picture: _inverted(net, picture, plan, watch)
         )
 
 
-def _inverted(network: Network, picture: Picture, plan: Inversion, watch: Watch) -> Result:
+def _inverted(network: Network, picture: LoadedImage, plan: Inversion, watch: StepMonitor) -> Result:
     from cnnviz.figures.inversion import inversion_strip
     from cnnviz.imaging.image_metrics import psnr
     from cnnviz.imaging.pixels import to_pil_image, to_pixels

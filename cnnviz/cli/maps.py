@@ -9,7 +9,7 @@ import typer
 
 from cnnviz.cli import console
 from cnnviz.cli.idle import idle
-from cnnviz.cli.job import Picture, Result
+from cnnviz.pipeline.result import LoadedImage, Result
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -70,7 +70,7 @@ def map_style(view: View, colormap: str | None, percentile: float, blur: float |
     return MapStyle(view.value, colormap, percentile, blur, **more)
 
 
-def tell_if_blank(found: Tensor, picture: Picture, title: str, whose: str) -> dict[str, Any]:
+def tell_if_blank(found: Tensor, picture: LoadedImage, title: str, whose: str) -> dict[str, Any]:
     """Say so on stderr, and as facts for ``--json``, where a map shows nothing; no facts where it shows something."""
     from cnnviz.attribution.blank import blankness
 
@@ -84,7 +84,7 @@ def tell_if_blank(found: Tensor, picture: Picture, title: str, whose: str) -> di
 def attribution_result(image: Image, explanation: Explanation, **facts: Any) -> Result:
     """The result of explaining ``explanation`` by ``image``; ``facts`` join the JSON."""
     return Result(
-        facts={
+        metadata={
             "target": prediction_json(explanation.target),
             "predicted": prediction_json(explanation.predicted),
             **facts,

@@ -9,12 +9,13 @@ from typing import TYPE_CHECKING, Any
 
 from cnnviz.cli.command import current
 from cnnviz.cli.features import common_name
-from cnnviz.cli.folderjob import Album
-from cnnviz.cli.inputs import Source
-from cnnviz.cli.job import Picture, Result, read_picture
 from cnnviz.cli.options import StoreOptions
-from cnnviz.cli.survey import FeatureSpec, framing, home, survey
 from cnnviz.errors import ImageError
+from cnnviz.pipeline.collection_job import ImageCollection
+from cnnviz.pipeline.feature_indexing import FeatureSpec, feature_store_root, index_features, preprocessing_of
+from cnnviz.pipeline.image_loading import read_image
+from cnnviz.pipeline.inputs import ImageSource
+from cnnviz.pipeline.result import LoadedImage, Result
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -22,15 +23,15 @@ if TYPE_CHECKING:
 
     from cnnviz.network.network import Network
 
-Ranked = list[tuple[Source, float]]
+Ranked = list[tuple[ImageSource, float]]
 
 
 @dataclass
 class Neighborhood:
     """The pictures to look among: their features and their 32×32 pixels, and where indexes over them are kept."""
 
-    album: Album
-    sources: list[Source]
+    album: ImageCollection
+    sources: list[ImageSource]
     layer: str
     vectors: NDArray[Any]
     pixels: NDArray[Any]
@@ -38,21 +39,21 @@ class Neighborhood:
 
     @staticmethod
     def of(
-        network: Network, album: Album, layer: str | None, half: bool, store: StoreOptions, seed: int
+        network: Network, album: ImageCollection, layer: str | None, half: bool, store: StoreOptions, seed: int
     ) -> Neighborhood:
         """Compute, or take from the store, what is to be known of the album's pictures."""
         from cnnviz.features.embeddings import feature_layer
 
         layer = layer or feature_layer(network)
-        place = home(store)
-        frame = framing(album.options, network)
+        place = feature_store_root(store)
+        frame = preprocessing_of(album.config, network)
         specs = [FeatureSpec("features", layer, half), FeatureSpec("thumbnails")]
-        found = survey(album, network, specs, store, seed)
+        found = index_features(album, network, specs, store, seed)
         vectors, pixels = (feature.store.vectors(found.keys) for feature in found.features)
         indexes = place.path_for("index", {"keys": found.keys, **frame.facts(network, layer, seed), "half": half})
         return Neighborhood(album, found.sources, layer, vectors, pixels, indexes)
 
-    def sheet(self, network: Network, picture: Picture, k: int, metric: str, index: str) -> Result:
+    def sheet(self, network: Network, picture: LoadedImage, k: int, metric: str, index: str) -> Result:
         """Look for one picture; the very file asked for does not count as its own neighbour."""
         from cnnviz.features.embeddings import embed_images
         from cnnviz.features.thumbnails import pixel_vector
@@ -67,15 +68,15 @@ class Neighborhood:
         if not near["features"]:
             raise ImageError(f"There is no other picture than '{picture.source.display}' to compare with.")
         facts = {"layer": self.layer, "metric": metric, **{space: _json(ranked) for space, ranked in near.items()}}
-        told = {**current.parameters(), **({"recursive": True} if self.album.options.recursive else {})}
-        recipe = {"inputs": [picture.source.named, *(self.album.options.images or [])], "parameters": told}
-        return Result(facts=facts, image=self._draw(network, picture, near, metric), recipe=recipe)
+        told = {**current.parameters(), **({"recursive": True} if self.album.config.recursive else {})}
+        recipe = {"inputs": [picture.source.named, *(self.album.config.images or [])], "parameters": told}
+        return Result(metadata=facts, image=self._draw(network, picture, near, metric), recipe=recipe)
 
     def _ranked(
         self,
         query: NDArray[Any],
         among: NDArray[Any],
-        source: Source,
+        source: ImageSource,
         k: int,
         metric: str,
         index: str,
@@ -88,11 +89,11 @@ class Neighborhood:
         ranked = [(self.sources[i], float(d) * scale) for i, d in zip(indices[0], distances[0], strict=True)]
         return [pair for pair in ranked if not _same_file(pair[0], source)][:k]
 
-    def _draw(self, network: Network, picture: Picture, near: dict[str, Ranked], metric: str) -> Image:
+    def _draw(self, network: Network, picture: LoadedImage, near: dict[str, Ranked], metric: str) -> Image:
         from cnnviz.figures.neighbors import Neighbor, neighbor_sheet
 
-        def neighbor(source: Source, distance: float) -> Neighbor:
-            return Neighbor(read_picture(source, network, self.album.options).photo, source.name, distance)
+        def neighbor(source: ImageSource, distance: float) -> Neighbor:
+            return Neighbor(read_image(source, network, self.album.config).photo, source.name, distance)
 
         name = {"l2": "L2 distance", "cosine": "cosine distance"}[metric]
         layer = common_name(network, self.layer)
@@ -101,7 +102,7 @@ class Neighborhood:
         return neighbor_sheet(picture.photo, picture.source.name, spaces, f"{title}, and by their 32×32 pixels")
 
 
-def _same_file(one: Source, other: Source) -> bool:
+def _same_file(one: ImageSource, other: ImageSource) -> bool:
     return bool(one.path and other.path and os.path.realpath(one.path) == os.path.realpath(other.path))
 
 

@@ -12,7 +12,7 @@ from cnnviz.cli import console
 from cnnviz.cli.checking import CheckOption, check_companions, checked
 from cnnviz.cli.command import command
 from cnnviz.cli.idle import idle
-from cnnviz.cli.job import ImageJob, Picture, Result
+from cnnviz.cli.jobs import image_job
 from cnnviz.cli.maps import (
     BlurOption,
     ColormapOption,
@@ -24,6 +24,7 @@ from cnnviz.cli.maps import (
     tell_if_blank,
 )
 from cnnviz.cli.options import BatchOptions, InputOptions, NetworkOptions, OutputOptions, TargetOption
+from cnnviz.pipeline.result import LoadedImage, Result
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -109,7 +110,7 @@ def register(app: typer.Typer) -> None:
         style = map_style(view, colormap, percentile, blur)
         idle("class_map", when=view is not View.panel, why="without --view panel")
 
-        def explain(net: Network, picture: Picture) -> Result:
+        def explain(net: Network, picture: LoadedImage) -> Result:
             from cnnviz.attribution.config import OcclusionConfig
             from cnnviz.attribution.occlusion import occlusion_grids
             from cnnviz.attribution.targets import predict_target
@@ -142,7 +143,7 @@ def register(app: typer.Typer) -> None:
 
             return checked(result, net, picture, explanation, attribute, run.seed) if check else result
 
-        ImageJob("attribution", network, input, run, output, check_companions(output, check))(explain)
+        image_job("attribution", network, input, run, output, sidecars=check_companions(output, check))(explain)
 
 
 def _error_in_words(error: ApproximationError) -> str:

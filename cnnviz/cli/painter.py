@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING, Any
 from cnnviz.cli import console
 from cnnviz.cli.command import current
 from cnnviz.cli.idle import idle
-from cnnviz.cli.job import Picture, Result
-from cnnviz.cli.longjob import Watch
 from cnnviz.cli.options import PaintingOptions
 from cnnviz.cli.painting import StyleFile, Sweep
-from cnnviz.cli.resuming import Resuming
 from cnnviz.errors import UsageError
+from cnnviz.pipeline.checkpoint import Checkpointer
+from cnnviz.pipeline.result import LoadedImage, Result
+from cnnviz.pipeline.step_monitor import StepMonitor
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -33,7 +33,7 @@ _LARGER = 512  # pixels, the size whose time is told
 class Last:
     """An ``on_step`` that hands on to ``watch`` and keeps the last losses."""
 
-    watch: Watch
+    watch: StepMonitor
     terms: dict[str, float] = field(default_factory=dict)
 
     def __call__(self, step: Step) -> None:
@@ -52,7 +52,7 @@ class Painter:
     settings: dict[str, Any]
     input: PaintingOptions
     seed: int
-    watch: Watch
+    watch: StepMonitor
     resume: bool
     sweep: Sweep | None
     is_usual_size: bool = False
@@ -70,7 +70,7 @@ class Painter:
             if self._photos[path].convert("L").getextrema()[1] == 0:
                 raise UsageError(f"The mask '{path}' is black all over: it leaves nothing to paint.")
 
-    def __call__(self, net: Network, picture: Picture) -> Result:
+    def __call__(self, net: Network, picture: LoadedImage) -> Result:
         from cnnviz.imaging.pixels import to_pil_image
 
         if self.sweep is not None:
@@ -83,13 +83,13 @@ class Painter:
         side = min(picture.pixels.shape[2:])
         if self.is_usual_size:
             console.warn(f"Painting at {side} px, the shorter side; --size N sets it.")
-        pixels = Resuming(self.watch, self.resume, settings).run(transfer, last)
+        pixels = Checkpointer(self.watch, self.resume, settings).run(transfer, last)
         if self.is_usual_size and side < _LARGER and not self.resume:
             console.warn(_time_for_more(time.perf_counter() - started, side))
         facts = {**self._facts(picture, last.terms), "precision": net.precision}
         return Result(facts, to_pil_image(pixels, clamp=True), recipe={"precision": net.precision}, is_measured=True)
 
-    def _transfer(self, net: Network, picture: Picture, **changes: Any) -> StyleTransfer:
+    def _transfer(self, net: Network, picture: LoadedImage, **changes: Any) -> StyleTransfer:
         from cnnviz.imaging.pixels import to_pixels
         from cnnviz.style.settings import StyleSettings
         from cnnviz.style.transfer import StyleTransfer
@@ -112,7 +112,7 @@ class Painter:
         _tell_idle_here(net, transfer)
         return transfer
 
-    def _sheet(self, net: Network, picture: Picture, sweep: Sweep) -> Result:
+    def _sheet(self, net: Network, picture: LoadedImage, sweep: Sweep) -> Result:
         """The same photo painted with each value of a setting, side by side."""
         from cnnviz.figures.style import sweep_sheet
         from cnnviz.imaging.pixels import to_pil_image
@@ -138,7 +138,7 @@ class Painter:
         facts = {**self._facts(picture, {}), "sweep": rows}
         return Result(facts, sheet(None))
 
-    def _facts(self, picture: Picture, terms: dict[str, float]) -> dict[str, Any]:
+    def _facts(self, picture: LoadedImage, terms: dict[str, float]) -> dict[str, Any]:
         height, width = picture.pixels.shape[2:]
         losses = {"losses": _rounded(terms)} if terms else {}
         return {"styles": [str(style) for style in self.styles], "width": width, "height": height, **losses}

@@ -6,11 +6,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from cnnviz.cli.folderjob import Album
-from cnnviz.cli.inputs import Source
-from cnnviz.cli.job import Picture, Result, read_picture
 from cnnviz.cli.options import StoreOptions
-from cnnviz.cli.survey import FeatureSpec, survey
+from cnnviz.pipeline.collection_job import ImageCollection
+from cnnviz.pipeline.feature_indexing import FeatureSpec, index_features
+from cnnviz.pipeline.image_loading import read_image
+from cnnviz.pipeline.inputs import ImageSource
+from cnnviz.pipeline.result import LoadedImage, Result
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -30,7 +31,7 @@ class Patch:
     """One patch as it is shown and told: where it is strong, in which file, what it sees, and its gradient."""
 
     place: Activation
-    source: Source
+    source: ImageSource
     window: tuple[int, int, int, int]
     image: Image
     guided: Image | None
@@ -38,7 +39,7 @@ class Patch:
 
 def top_patches(
     network: Network,
-    album: Album,
+    album: ImageCollection,
     layer: str,
     channels: list[int] | None,
     top: int,
@@ -53,7 +54,7 @@ def top_patches(
 
     maps = map_layer(network, layer)
     check_channels(channels or [], maps.channels, layer)
-    found = survey(album, network, [FeatureSpec("peaks", layer)], store, seed)
+    found = index_features(album, network, [FeatureSpec("peaks", layer)], store, seed)
     sources = dict(zip(found.keys, found.sources, strict=True))
     strongest = _strongest(found.features[0], list(sources), channels or list(range(maps.channels)), top)
     cutter = _Cutter(network, album, maps, guided)
@@ -66,7 +67,7 @@ def top_patches(
         for channel, row in rows.items()
     }
     return Result(
-        facts={"layer": layer, "pictures": len(found.sources), "channels": _facts(rows)},
+        metadata={"layer": layer, "pictures": len(found.sources), "channels": _facts(rows)},
         image=patch_sheet(tiles, _title(network, layer, maps)),
         target=layer,
     )
@@ -88,15 +89,15 @@ class _Cutter:
     """Cuts patches out of photos at their own resolution, and out of their gradients."""
 
     network: Network
-    album: Album
+    album: ImageCollection
     layer: MapLayer
     guided: bool
 
-    def cut(self, channel: int, place: Activation, source: Source) -> Patch:
+    def cut(self, channel: int, place: Activation, source: ImageSource) -> Patch:
         from cnnviz.features.maps import patch_window
         from cnnviz.figures.patches import crop_window
 
-        picture = read_picture(source, self.network, self.album.options)
+        picture = read_image(source, self.network, self.album.config)
         height, width = picture.pixels.shape[2:]
         window = patch_window(self.layer.field, place.row, place.column, (height, width))
         image = crop_window(picture.photo, (height, width), window)
@@ -105,7 +106,9 @@ class _Cutter:
             gradient = crop_window(self._gradient(picture, channel, place, window), (height, width), window)
         return Patch(place, source, window, image, gradient)
 
-    def _gradient(self, picture: Picture, channel: int, place: Activation, window: tuple[int, int, int, int]) -> Image:
+    def _gradient(
+        self, picture: LoadedImage, channel: int, place: Activation, window: tuple[int, int, int, int]
+    ) -> Image:
         """What of the picture raises the activation, on mid-grey; its colours are full within the window."""
         from cnnviz.attribution.guided_backprop import rectified_gradient
         from cnnviz.figures.guided import gradient_in_window

@@ -5,11 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from cnnviz.cli.job import Picture, Result
 from cnnviz.cli.maps import attribution_result, tell_if_blank
 from cnnviz.cli.options import position
-from cnnviz.cli.work import Technique
 from cnnviz.errors import UsageError, shortened
+from cnnviz.pipeline.image_task import FunctionTask
+from cnnviz.pipeline.result import LoadedImage, Result
 
 if TYPE_CHECKING:
     import torch
@@ -47,7 +47,7 @@ def chosen_neuron(layer: str | None, channel: int | None, at: str | None) -> Neu
 
 def technique(
     target: str | None, method: AttributionMethod, percentile: float, raw: bool
-) -> Technique[tuple[Explanation, torch.Tensor]]:
+) -> FunctionTask[tuple[Explanation, torch.Tensor]]:
     """``guided`` for a class: the gradient image of each picture."""
 
     def find(net: Network, pixels: torch.Tensor) -> list[tuple[Explanation, torch.Tensor]]:
@@ -57,7 +57,7 @@ def technique(
         found = method.attribute(net, pixels, [explanation.target[0] for explanation in explanations])
         return list(zip(explanations, found.split(1), strict=True))
 
-    def draw(net: Network, picture: Picture, explained: tuple[Explanation, torch.Tensor]) -> Result:
+    def draw(net: Network, picture: LoadedImage, explained: tuple[Explanation, torch.Tensor]) -> Result:
         from cnnviz.figures.captions import explanation_title
 
         explanation, found = explained
@@ -66,12 +66,12 @@ def technique(
         blank = tell_if_blank(found.abs(), picture, method.name, explanation.target[1])
         return attribution_result(image, explanation, **blank)
 
-    return Technique(find, draw)
+    return FunctionTask(find, draw)
 
 
 def explain(
     net: Network,
-    picture: Picture,
+    picture: LoadedImage,
     target: str | None,
     neuron: Neuron | None,
     method: AttributionMethod,
@@ -95,7 +95,7 @@ def explain(
 
 
 def _figure(
-    picture: Picture,
+    picture: LoadedImage,
     photo: Image,
     found: torch.Tensor,
     percentile: float,
@@ -109,7 +109,7 @@ def _figure(
     return shown if raw else guided_panel(photo, shown, method.title, title)
 
 
-def _placed(net: Network, picture: Picture, neuron: Neuron) -> tuple[tuple[int, int], float]:
+def _placed(net: Network, picture: LoadedImage, neuron: Neuron) -> tuple[tuple[int, int], float]:
     """Where the neuron is in its map, and its activation."""
     import torch
 
@@ -125,7 +125,7 @@ def _placed(net: Network, picture: Picture, neuron: Neuron) -> tuple[tuple[int, 
     return (y, x), float(maps[0, neuron.channel, y, x])
 
 
-def _outlined(net: Network, picture: Picture, neuron: Neuron, place: tuple[int, int]) -> Image:
+def _outlined(net: Network, picture: LoadedImage, neuron: Neuron, place: tuple[int, int]) -> Image:
     """The photo with the neuron's receptive field framed (clipped at the border); as it is if that is everything."""
     from cnnviz.figures.guided import outline_window
 

@@ -8,12 +8,15 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from cnnviz.cli import console
-from cnnviz.cli.command import command
-from cnnviz.cli.folderjob import Album, FolderJob
-from cnnviz.cli.job import Picture, Result, read_picture, recipe_of
+from cnnviz.cli.command import command, current
+from cnnviz.cli.jobs import collection_job
 from cnnviz.cli.maps import prediction_json
 from cnnviz.cli.options import InputOptions, NetworkOptions, PageOptions, RunOptions, TargetOption
 from cnnviz.errors import ImageError, MemoryShortError
+from cnnviz.pipeline.collection_job import ImageCollection
+from cnnviz.pipeline.image_loading import read_image
+from cnnviz.pipeline.recipe import recipe_of
+from cnnviz.pipeline.result import LoadedImage, Result
 
 if TYPE_CHECKING:
     from cnnviz.network.network import Network
@@ -75,13 +78,13 @@ def register(app: typer.Typer) -> None:
         names = [name.strip() for name in layers.split(",") if name.strip()] if layers is not None else None
         settings = ReportSettings(wanted, names, channels, top, target, fool_into)
 
-        def make(net: Network, album: Album) -> Result:
+        def make(net: Network, album: ImageCollection) -> Result:
             return _page(net, album, settings, run.seed, title or f"What {net.name} sees")
 
-        FolderJob("attribution", network, input, run, output, suffix=".html")(make)
+        collection_job("attribution", network, input, run, output, suffix=".html")(make)
 
 
-def _page(network: Network, album: Album, settings: ReportSettings, seed: int, title: str) -> Result:
+def _page(network: Network, album: ImageCollection, settings: ReportSettings, seed: int, title: str) -> Result:
     """The page about all pictures that could be read; ImageError where there is none."""
     from cnnviz.cli.commandline import numbered
     from cnnviz.imaging.image_io import ByteChunks
@@ -89,18 +92,18 @@ def _page(network: Network, album: Album, settings: ReportSettings, seed: int, t
 
     page = Page(network, numbered())
     told = _add_images(page, network, album, settings, seed)
-    recipe = recipe_of(network, album.options.images or [], seed)
+    recipe = recipe_of(current.provenance(), network, album.config.images or [], seed)
     recipe["parameters"] |= {"target": str(settings.target)} if settings.target is not None else {}
-    recipe["parameters"] |= album.job.told() if album.job else {}
+    recipe["parameters"] |= album.job.input_parameters() if album.job else {}
     # Names of files need be no text.
     html = page.html(recipe, title)
     pieces = ByteChunks(lambda: (piece.encode(errors="backslashreplace") for piece in html()))
     facts = {"bytes": sum(map(len, pieces)), "pictures": told}
-    return Result(facts=facts, image=pieces, recipe=recipe)
+    return Result(metadata=facts, image=pieces, recipe=recipe)
 
 
 def _add_images(
-    page: Page, network: Network, album: Album, settings: ReportSettings, seed: int
+    page: Page, network: Network, album: ImageCollection, settings: ReportSettings, seed: int
 ) -> Sequence[Mapping[str, Any]]:
     """Put each image's report on the page; returns their fields for ``--json``."""
     from cnnviz.report.image_report import report_on_image
@@ -109,7 +112,7 @@ def _add_images(
     with console.progress(len(album.sources), "pictures") as advance:
         for source in album.sources:
             try:
-                picture = read_picture(source, network, album.options)
+                picture = read_image(source, network, album.config)
                 report = report_on_image(_report_input(network, picture, seed), settings)
             except (ImageError, MemoryShortError) as error:
                 album.fail(source, error)
@@ -124,10 +127,10 @@ def _add_images(
     return told
 
 
-def _report_input(network: Network, picture: Picture, seed: int) -> Any:
+def _report_input(network: Network, picture: LoadedImage, seed: int) -> Any:
     from cnnviz.report.report_input import ReportInput
 
-    recipe = recipe_of(network, [picture.source.named], seed)
+    recipe = recipe_of(current.provenance(), network, [picture.source.named], seed)
     recipe["parameters"] = {key: value for key, value in recipe["parameters"].items() if key in _FRAMING}
     return ReportInput(network, picture.source.name, picture.photo, picture.pixels, recipe, seed)
 

@@ -9,8 +9,7 @@ import typer
 
 from cnnviz.cli.command import command, current
 from cnnviz.cli.idle import idle
-from cnnviz.cli.job import ImageJob
-from cnnviz.cli.longjob import Watch
+from cnnviz.cli.jobs import image_job
 from cnnviz.cli.options import (
     BatchOptions,
     LongOptions,
@@ -32,6 +31,7 @@ from cnnviz.cli.painting import (
     Sweep,
 )
 from cnnviz.errors import UsageError
+from cnnviz.pipeline.step_monitor import StepMonitor
 from cnnviz.style.settings import StyleSettings
 
 _DEFAULTS = StyleSettings()
@@ -207,7 +207,7 @@ def register(app: typer.Typer) -> None:
             "tile": tile_side(input.tile),
             **({"init": init} if init in ("content", "noise") else {}),
         }
-        watch = Watch(long, resume=resume)
+        watch = StepMonitor(long, resume=resume)
         swept = Sweep.parse(sweep) if sweep else None
         _tell_idle(settings, swept.name if swept else None)
         if swept and resume:
@@ -233,7 +233,7 @@ def register(app: typer.Typer) -> None:
         )
         output.skip_existing = output.skip_existing or resume
         painter.read()
-        ImageJob("style", network, input, run, output, watch=watch)(painter)
+        image_job("style", network, input, run, output, monitor=watch)(painter)
 
 
 def _tell_idle(settings: dict[str, Any], swept: str | None) -> None:

@@ -12,15 +12,18 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from cnnviz.cli import console, inputs
+from cnnviz.cli import console
 from cnnviz.cli.command import command, current
-from cnnviz.cli.folderjob import NetworkJob
 from cnnviz.cli.idle import idle
-from cnnviz.cli.job import Result
-from cnnviz.cli.longjob import Watch
-from cnnviz.cli.options import LongOptions, NetworkOptions, OutputOptions, PictureOptions, RunOptions, numbers
-from cnnviz.cli.resuming import Resuming
+from cnnviz.cli.jobs import network_job
+from cnnviz.cli.options import NetworkOptions, OutputOptions, RunOptions, numbers
 from cnnviz.errors import UsageError
+from cnnviz.pipeline import inputs
+from cnnviz.pipeline.checkpoint import Checkpointer
+from cnnviz.pipeline.config import ImageConfig, MonitorConfig
+from cnnviz.pipeline.reporter import Reporter
+from cnnviz.pipeline.result import Result
+from cnnviz.pipeline.step_monitor import StepMonitor
 from cnnviz.style.settings import FastStyleConfig, TrainingSettings
 
 if TYPE_CHECKING:
@@ -96,18 +99,22 @@ class TrainingOptions:
 
 
 @dataclass
-class _Sheets(Watch):
+class _Sheets(StepMonitor):
     """Previews as pictures beside the model; interrupted, the state is all that is left."""
 
     resuming: bool = False
 
     @contextmanager
-    def over(self, path: Path | None, recipe: dict[str, Any], *, force: bool) -> Iterator[None]:
+    def monitoring(
+        self, path: Path | None, recipe: dict[str, Any], reporter: Reporter, *, force: bool
+    ) -> Iterator[None]:
         # The sheets of the run that is gone on with are its own, and may be written again.
-        with super().over(path.with_suffix(".png") if path else None, recipe, force=force or self.resuming):
+        with super().monitoring(
+            path.with_suffix(".png") if path else None, recipe, reporter, force=force or self.resuming
+        ):
             yield
 
-    def unfinished(self) -> Result | None:
+    def partial_result(self) -> Result | None:
         return None
 
 
@@ -153,12 +160,12 @@ def register(group: typer.Typer) -> None:
         _refuse_standard_output(output)
         idle("widths", "blocks", when=extend is not None, why="with --extend, whose network stays")
         fabric = _launched(network)
-        watch = _Sheets(LongOptions(save_every=save_every), resuming=resume)
+        watch = _Sheets(MonitorConfig(save_every=save_every), resuming=resume)
         base = _Base(extend, start)
         trainer = _Trainer(styles, content, recursive, base, training.settings(), run.seed, watch, resume, fabric)
         trainer.check()
-        job = NetworkJob.without_pictures("style", network, run, output, watch=watch)
-        job.suffix, job.companions = _SUFFIX, [f".{name}.jpg" for name in trainer.names]
+        job = network_job("style", network, run, output, monitor=watch)
+        job.suffix, job.sidecars = _SUFFIX, [f".{name}.jpg" for name in trainer.names]
         job.of_network(trainer.train, name=trainer.names[0] if len(trainer.names) == 1 else "styles")
 
 
@@ -187,14 +194,14 @@ class _Trainer:
         base: _Base,
         settings: dict[str, Any],
         seed: int,
-        watch: Watch,
+        watch: StepMonitor,
         resume: bool,
         fabric: Fabric | None,
     ) -> None:
         self.fabric = fabric
         self.styles, self.base, self.settings, self.seed = styles, base, settings, seed
         self.watch, self.resume = watch, resume
-        self.photos = inputs.expand(PictureOptions(images=content, recursive=recursive))
+        self.photos = inputs.expand(ImageConfig(images=content, recursive=recursive), console.reporter)
         self.names = [path.stem for path in styles]
 
     def check(self) -> None:
@@ -236,7 +243,7 @@ class _Trainer:
         thumbnails = {f".{name}.jpg": _small(photo) for name, photo in zip(self.names, photos, strict=True)}
         told = {name: value for name, value in current.parameters().items() if name != "styles"}  # typed as inputs are
         recipe = {"inputs": [str(path) for path in self.styles], "parameters": told}
-        return Result(facts, to_bytes(training.network, made), companions=thumbnails, recipe=recipe)
+        return Result(facts, to_bytes(training.network, made), sidecars=thumbnails, recipe=recipe)
 
     def _run(self, training: FastStyleTraining, paths: list[Path]) -> dict[str, float]:
         """Train to the end; the last losses."""
@@ -251,7 +258,7 @@ class _Trainer:
             if training.rank == 0:
                 self.watch(step)
 
-        Resuming(self.watch, self.resume, self._key(), writes=training.rank == 0).run(training, on_step)
+        Checkpointer(self.watch, self.resume, self._key(), writes=training.rank == 0).run(training, on_step)
         if training.rank > 0:
             raise typer.Exit  # the first process writes what all have made
         return losses
@@ -288,6 +295,6 @@ def _small(photo: Image) -> Image:
 
 
 def _refuse_standard_output(output: OutputOptions) -> None:
-    from cnnviz.cli import outputs
+    from cnnviz.pipeline import outputs
 
     outputs.require_files(output, "Training")

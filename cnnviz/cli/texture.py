@@ -12,8 +12,7 @@ import typer
 from cnnviz.cli import console
 from cnnviz.cli.command import command, current
 from cnnviz.cli.idle import idle
-from cnnviz.cli.job import ImageJob, Picture, Result
-from cnnviz.cli.longjob import Watch
+from cnnviz.cli.jobs import image_job
 from cnnviz.cli.options import (
     LARGEST_SIDE,
     BatchOptions,
@@ -26,8 +25,10 @@ from cnnviz.cli.options import (
 )
 from cnnviz.cli.painter import Last
 from cnnviz.cli.painting import StyleLossName
-from cnnviz.cli.resuming import Resuming
 from cnnviz.errors import UsageError, shortened
+from cnnviz.pipeline.checkpoint import Checkpointer
+from cnnviz.pipeline.result import LoadedImage, Result
+from cnnviz.pipeline.step_monitor import StepMonitor
 from cnnviz.synthesis.settings import EfrosLeungSettings, TextureSettings
 
 if TYPE_CHECKING:
@@ -61,11 +62,11 @@ class Weaver:
     window: int
     settings: dict[str, Any]
     seed: int
-    watch: Watch
+    watch: StepMonitor
     resume: bool
     strip: bool
 
-    def __call__(self, net: Network, picture: Picture) -> Result:
+    def __call__(self, net: Network, picture: LoadedImage) -> Result:
         from cnnviz.imaging.pixels import to_pil_image
 
         size = parse_size(self.size, (picture.pixels.shape[2], picture.pixels.shape[3]))
@@ -92,7 +93,7 @@ class Weaver:
         if console.shows_detail():
             console.detail(str(synthesis.estimate()))
         settings = {**current.parameters(), "seed": self.seed, "sample": list(sample.shape[2:]), "size": list(size)}
-        return Resuming(self.watch, self.resume, settings).run(synthesis, last)
+        return Checkpointer(self.watch, self.resume, settings).run(synthesis, last)
 
     def _strip(self, net: Network, sample: Tensor, size: tuple[int, int]) -> Result:
         """The texture that the first layer sees, the first two, and so on, beside the sample."""
@@ -200,9 +201,9 @@ def register(app: typer.Typer) -> None:
         }
         current.values["resume"] = False  # how it came about is no part of the recipe
         output.skip_existing = output.skip_existing or resume
-        watch = Watch(long, resume=resume)
+        watch = StepMonitor(long, resume=resume)
         weaver = Weaver(method, input.size, window, settings, run.seed, watch, resume, strip)
-        ImageJob("texture", network, input, run, output, watch=watch)(weaver)
+        image_job("texture", network, input, run, output, monitor=watch)(weaver)
 
 
 def parse_size(text: str | None, default: tuple[int, int]) -> tuple[int, int]:

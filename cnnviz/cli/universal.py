@@ -14,14 +14,15 @@ import typer
 from cnnviz.cli import console
 from cnnviz.cli.adversarial import NormName, parse_epsilon
 from cnnviz.cli.command import command
-from cnnviz.cli.folderjob import Album, FolderJob
 from cnnviz.cli.idle import idle
-from cnnviz.cli.job import ImageJob, Picture, Result
+from cnnviz.cli.jobs import collection_job, image_job
 from cnnviz.cli.maps import prediction_json
 from cnnviz.cli.options import BatchOptions, EngineName, InputOptions, NetworkOptions, OutputOptions
-from cnnviz.cli.outputs import PNG, suffix_of
 from cnnviz.errors import CnnvizError, UsageError
 from cnnviz.figures.captions import percent
+from cnnviz.pipeline.collection_job import ImageCollection
+from cnnviz.pipeline.outputs import PNG, suffix_of
+from cnnviz.pipeline.result import LoadedImage, Result
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -105,7 +106,7 @@ def register(app: typer.Typer) -> None:
         if apply is not None:
             learning = ("epsilon", "norm", "method", "rate", "passes", "crops", "held_out", "resume")
             idle(*learning, why="with --apply, which learns nothing")
-            ImageJob("attribution", network, input, run, output)(_Applied(apply, raw, suffix_of(output)))
+            image_job("attribution", network, input, run, output)(_Applied(apply, raw, suffix_of(output)))
             return
         if run.engine is EngineName.ray and method == "deepfool":
             raise UsageError(
@@ -116,11 +117,11 @@ def register(app: typer.Typer) -> None:
         )
         from cnnviz.adversarial.perturbation_file import SUFFIX
 
-        job = FolderJob("attribution", network, input, run, output, companions=[SUFFIX])
+        job = collection_job("attribution", network, input, run, output, sidecars=[SUFFIX])
         job(lambda net, album: _train(net, album, config))
 
 
-def _train(net: Network, album: Album, config: UniversalConfig) -> Result:
+def _train(net: Network, album: ImageCollection, config: UniversalConfig) -> Result:
     import torch
 
     from cnnviz.adversarial.perturbation_file import SUFFIX, encode_perturbation, load_perturbation
@@ -155,7 +156,7 @@ def _train(net: Network, album: Album, config: UniversalConfig) -> Result:
     facts = {**rates, "pictures": len(learn), "held_out": kept_back, "linf": round(float(found.abs().max()), 6)}
     examples = _examples([(judge, unseen)] * (unseen is not None) + [(learn, fooled)])
     image = _figure(net, examples, found, rates)
-    return Result(facts, image, companions={SUFFIX: encode_perturbation(found, net, facts)}, recipe={"fooling": rates})
+    return Result(facts, image, sidecars={SUFFIX: encode_perturbation(found, net, facts)}, recipe={"fooling": rates})
 
 
 def _examples(groups: Sequence[tuple[DiskImages, Any]]) -> list[Tensor]:
@@ -188,24 +189,24 @@ def _size_text(size: float, norm: str) -> str:
     return f"{size * 255:.2g}/255" if norm == "linf" else f"{size:.2g} in L2"
 
 
-def _executor(net: Network, album: Album) -> AbstractContextManager[PartExecutor | None]:
+def _executor(net: Network, album: ImageCollection) -> AbstractContextManager[PartExecutor | None]:
     """Where batches are computed: by workers, or None for here."""
     assert album.job is not None
-    if album.job.run.engine is not EngineName.ray:  # type: ignore[attr-defined]
+    if album.job.run.engine != "ray":  # type: ignore[attr-defined]
         return nullcontext()
     from cnnviz.adversarial.universal import MOST_PARTS
-    from cnnviz.cli.gathering import parts_elsewhere
+    from cnnviz.pipeline.ray_collection import remote_parts
 
-    return parts_elsewhere(album.job, net, MOST_PARTS)
+    return remote_parts(album.job, net, MOST_PARTS)
 
 
-def _crops(net: Network, album: Album, config: UniversalConfig) -> DiskImages:
+def _crops(net: Network, album: ImageCollection, config: UniversalConfig) -> DiskImages:
     """The squares (N, 3, S, S) to learn from: the middle of each picture, or random ones, some of them mirrored."""
     from cnnviz.imaging.disk_images import DiskImages
     from cnnviz.imaging.image_io import read_pil_image
 
-    chance, options = random.Random(config.seed), album.options
-    side = net.spec.size if net.spec.fixed else options.size or net.spec.size
+    chance, options = random.Random(config.seed), album.config
+    side = net.spec.size if net.spec.fixed else options.side or net.spec.size
     squares = DiskImages(side, side)
     for source in album.sources:
         try:
@@ -257,7 +258,7 @@ class _Applied:
         self.raw = raw
         self.format = suffix if raw else PNG  # on a panel nobody is fooled
 
-    def __call__(self, net: Network, picture: Picture) -> Result:
+    def __call__(self, net: Network, picture: LoadedImage) -> Result:
         from cnnviz.adversarial.image_loading import ImagePipeline
         from cnnviz.adversarial.objective import verdicts
         from cnnviz.adversarial.universal import apply_perturbation
@@ -278,7 +279,7 @@ class _Applied:
         image = changed if self.raw else self._panel(picture, changed, before, after)
         return Result(facts, image, target=after[1])
 
-    def _panel(self, picture: Picture, changed: Any, before: Any, after: Any) -> Any:
+    def _panel(self, picture: LoadedImage, changed: Any, before: Any, after: Any) -> Any:
         from cnnviz.figures.fooling import perturbed_panel
         from cnnviz.imaging.pixels import to_pil_image
 

@@ -11,17 +11,15 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from cnnviz.cli import inputs
+from cnnviz.cli import console
 from cnnviz.cli.command import command
 from cnnviz.cli.features import ChannelsOption, channel_list, common_name
-from cnnviz.cli.folderjob import NetworkJob
+from cnnviz.cli.hints import message_with_hint
 from cnnviz.cli.idle import idle
-from cnnviz.cli.job import Result, read_picture
-from cnnviz.cli.longjob import Watch
+from cnnviz.cli.jobs import network_job
 from cnnviz.cli.maps import prediction_json
 from cnnviz.cli.options import (
     LARGEST_SIDE,
-    InputOptions,
     LongOptions,
     NetworkOptions,
     OutputOptions,
@@ -31,6 +29,11 @@ from cnnviz.cli.options import (
 )
 from cnnviz.errors import UsageError, shortened
 from cnnviz.figures.captions import percent, three_digits
+from cnnviz.pipeline import inputs
+from cnnviz.pipeline.config import InputConfig
+from cnnviz.pipeline.image_loading import read_image
+from cnnviz.pipeline.result import Result
+from cnnviz.pipeline.step_monitor import StepMonitor
 from cnnviz.runtime.paths import is_folder
 
 if TYPE_CHECKING:
@@ -145,8 +148,8 @@ def register(app: typer.Typer) -> None:
         _check(wish)
         idle("latent", when=generator is None, why="without --generator")
         idle("size", "photos", when=generator is not None, why="with --generator, whose pictures are its own")
-        watch = Watch(long)
-        job = NetworkJob.without_pictures("features", network, run, output, watch)
+        watch = StepMonitor(long)
+        job = network_job("features", network, run, output, monitor=watch)
         job.of_network(lambda net: paint(net, wish, watch), wish.name)
 
 
@@ -168,7 +171,7 @@ def _check(wish: Wish) -> None:
         raise UsageError("A generator paints by a recipe of its own; leave --method out.")
 
 
-def paint(network: Network, wish: Wish, watch: Watch) -> Result:
+def paint(network: Network, wish: Wish, watch: StepMonitor) -> Result:
     """The sheet, or the one picture."""
     import torch
 
@@ -192,7 +195,7 @@ def paint(network: Network, wish: Wish, watch: Watch) -> Result:
 
 
 def _ascend(
-    network: Network, subject: Subject, wish: Wish, size: int, steps: int, watch: Watch, number: int, batches: int
+    network: Network, subject: Subject, wish: Wish, size: int, steps: int, watch: StepMonitor, number: int, batches: int
 ) -> Tensor:
     from cnnviz.synthesis.generator import load_generator
     from cnnviz.synthesis.optimization import offset_steps
@@ -275,17 +278,15 @@ def _starts(network: Network, wish: Wish) -> Tensor:
     from cnnviz.imaging.pixels import to_pixels
     from cnnviz.synthesis.facet_init import facet_starts
 
-    options = InputOptions(images=[str(wish.photos)], recursive=True)
+    options = InputConfig(images=[str(wish.photos)], recursive=True)
     photos, scores, vectors = [], [], []
     index = network.find_class(wish.classes[0])
-    for source in inputs.expand(options):
+    for source in inputs.expand(options, console.reporter):
         try:
-            picture = read_picture(source, network, options)
+            picture = read_image(source, network, options)
         except CnnvizError as error:
-            from cnnviz.cli import console
-            from cnnviz.cli.job import about
-
-            console.warn(about(source, error))
+            message = message_with_hint(error)
+            console.warn(message if source.display in message else f"{source.display}: {message}")
             continue
         square = to_pixels(picture.photo, crop=network.spec.crop)
         with torch.no_grad():

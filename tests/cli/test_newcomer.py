@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from cnnviz.cli.longjob import Watch
 from cnnviz.figures import inversion, style, texture
+from cnnviz.pipeline.step_monitor import StepMonitor
 
 NET = ("-m", "squeezenet1_1")
 
@@ -23,7 +23,7 @@ def photo(tmp_path, samples):
 
 def interrupted(run_cnnviz, monkeypatch, after, *arguments):
     """Run, and be interrupted at the so many-th step of all."""
-    told, steps = Watch.__call__, []
+    told, steps = StepMonitor.__call__, []
 
     def interrupt(self, step):
         told(self, step)
@@ -32,7 +32,7 @@ def interrupted(run_cnnviz, monkeypatch, after, *arguments):
             raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(Watch, "__call__", interrupt)
+        patch.setattr(StepMonitor, "__call__", interrupt)
         result = run_cnnviz(*arguments)
     assert result.exit_code == 130
     return result

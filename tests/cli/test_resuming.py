@@ -10,10 +10,10 @@ from pathlib import Path
 import pytest
 import torch
 
-from cnnviz.cli.longjob import Watch
 from cnnviz.cli.options import LongOptions
-from cnnviz.cli.resuming import Resuming
 from cnnviz.errors import UsageError
+from cnnviz.pipeline.checkpoint import Checkpointer
+from cnnviz.pipeline.step_monitor import StepMonitor
 
 
 class Job:
@@ -38,14 +38,14 @@ class Job:
 
 
 @pytest.fixture
-def resuming(tmp_path: Path) -> Resuming:
-    watch = Watch(LongOptions())
+def resuming(tmp_path: Path) -> Checkpointer:
+    watch = StepMonitor(LongOptions())
     watch._path = tmp_path / "a.png"
-    return Resuming(watch, True, {"steps": 3})
+    return Checkpointer(watch, True, {"steps": 3})
 
 
 @pytest.fixture
-def state(resuming: Resuming, tmp_path: Path) -> Path:
+def state(resuming: Checkpointer, tmp_path: Path) -> Path:
     with pytest.raises(KeyboardInterrupt):
         resuming.run(Job(interrupted=True))
     return tmp_path / "a.state"
@@ -57,7 +57,7 @@ def signed(content: object) -> bytes:
     return hashlib.sha256(buffer.getvalue()).digest() + buffer.getvalue()
 
 
-def test_a_whole_state_is_gone_on_from(resuming: Resuming, state: Path):
+def test_a_whole_state_is_gone_on_from(resuming: Checkpointer, state: Path):
     assert resuming.run(Job()).tolist() == [1, 0, 0]
     assert not state.exists()
 
@@ -78,13 +78,13 @@ DAMAGE: dict[str, Callable[[bytes], bytes]] = {
 
 
 @pytest.mark.parametrize("damage", DAMAGE)
-def test_a_damaged_state_is_refused(resuming: Resuming, state: Path, damage: str):
+def test_a_damaged_state_is_refused(resuming: Checkpointer, state: Path, damage: str):
     state.write_bytes(DAMAGE[damage](state.read_bytes()))
     with pytest.raises(UsageError, match=r"a\.state' cannot be gone on from; remove it to begin from the start"):
         resuming.run(Job())
 
 
-def test_a_state_of_another_run_is_refused(resuming: Resuming, state: Path):
+def test_a_state_of_another_run_is_refused(resuming: Checkpointer, state: Path):
     resuming.settings = {"steps": 4}
     with pytest.raises(UsageError, match="other settings"):
         resuming.run(Job())

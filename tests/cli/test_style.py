@@ -80,14 +80,14 @@ def test_a_mask_leaves_the_rest_of_the_photo(run_cnnviz, samples, tmp_path):
 
 @pytest.mark.parametrize("command", ["style", "texture"])
 def test_an_interrupted_run_is_gone_on_with(run_cnnviz, samples, tmp_path, monkeypatch, command):
-    from cnnviz.cli.longjob import Watch
+    from cnnviz.pipeline.step_monitor import StepMonitor
 
     pictures = [samples / "chelsea.png", samples / "starry.jpg"] if command == "style" else [samples / "gravel.png"]
     small = ("--size", 48, "--steps", 30) if command == "style" else ("--sample-size", 40, "--steps", 30)
     arguments = (command, *pictures, *NET, *small)
     assert run_cnnviz(*arguments, "-o", "whole.png").exit_code == 0
 
-    told = Watch.__call__
+    told = StepMonitor.__call__
 
     def interrupt(self, step):
         told(self, step)
@@ -95,7 +95,7 @@ def test_an_interrupted_run_is_gone_on_with(run_cnnviz, samples, tmp_path, monke
             raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(Watch, "__call__", interrupt)
+        patch.setattr(StepMonitor, "__call__", interrupt)
         assert run_cnnviz(*arguments, "-o", "part.png").exit_code == 130
     assert (tmp_path / "part.state").is_file()
     assert read_recipe(tmp_path / "part.png")["unfinished_at_step"] == 20

@@ -7,9 +7,8 @@ set for good has an environment default, ``CNNVIZ_`` and its name.
 
 from __future__ import annotations
 
-from cnnviz.cli.options.declaring import numbers, option
+from cnnviz.cli.options.declaring import option
 from cnnviz.cli.options.network import NetworkOptions, NetworksOptions, TargetOption
-from cnnviz.cli.options.numeric import LARGEST_SIDE, index, position, real, whole
 from cnnviz.cli.options.outputs import LongOptions, OutputOptions, PageOptions
 from cnnviz.cli.options.pictures import (
     CanvasOptions,
@@ -17,7 +16,6 @@ from cnnviz.cli.options.pictures import (
     PaintingOptions,
     PictureOptions,
     SampleOptions,
-    tile_side,
 )
 from cnnviz.cli.options.running import (
     NOT_IN_PARAMETERS,
@@ -27,6 +25,8 @@ from cnnviz.cli.options.running import (
     RunOptions,
     StoreOptions,
 )
+from cnnviz.pipeline.config import LARGEST_SIDE, numbers, tile_side
+from cnnviz.pipeline.parsing import index, position, real, whole
 
 __all__ = [
     "LARGEST_SIDE",

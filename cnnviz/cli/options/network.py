@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import os
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from cnnviz.cli.hints import message_with_hint
-from cnnviz.cli.options.declaring import NETWORK, numbers, option
-from cnnviz.errors import UsageError
+from cnnviz.cli.options.declaring import NETWORK, option
+from cnnviz.pipeline.config import NetworkConfig, NetworksConfig
 
 if TYPE_CHECKING:
-    from cnnviz.network.network import Network
     from cnnviz.runtime.precision import Workload
 
 
@@ -26,7 +23,7 @@ def _networks(incomplete: str) -> list[str]:
 
 
 @dataclass
-class NetworkOptions:
+class NetworkOptions(NetworkConfig):
     """Which network, with which weights, and where it computes."""
 
     model: Annotated[
@@ -39,7 +36,7 @@ class NetworkOptions:
             help="Network, by its torchvision name, or 'auto'.",
             autocompletion=_networks,
         ),
-    ] = "auto"
+    ] = NetworkConfig.model
     weights: Annotated[
         str | None,
         option(
@@ -49,19 +46,19 @@ class NetworkOptions:
             panel=NETWORK,
             help="A torchvision weights name, a file (.pth, .pt, .safetensors), or 'random'.",
         ),
-    ] = None
+    ] = NetworkConfig.weights
     labels: Annotated[
         Path | None,
         option("--labels", panel=NETWORK, help="File of class names, one per line, or JSON.", metavar="FILE"),
-    ] = None
+    ] = NetworkConfig.labels
     mean: Annotated[
         str | None,
         option("--mean", panel=NETWORK, help="Normalisation your weights were trained with.", metavar="R,G,B"),
-    ] = None
+    ] = NetworkConfig.mean  # type: ignore[assignment]
     std: Annotated[
         str | None,
         option("--std", panel=NETWORK, help="Normalisation your weights were trained with.", metavar="R,G,B"),
-    ] = None
+    ] = NetworkConfig.std  # type: ignore[assignment]
     transform_input: Annotated[
         bool | None,
         option(
@@ -70,55 +67,20 @@ class NetworkOptions:
             help="Whether your googlenet or inception_v3 rescales its input, as torchvision's published ones do.",
             show_default="yes; no with --mean or --std",
         ),
-    ] = None
-    device: Annotated[str, option("--device", env="DEVICE", panel=NETWORK, help="auto, cpu, cuda or cuda:N.")] = "auto"
+    ] = NetworkConfig.transform_input
+    device: Annotated[str, option("--device", env="DEVICE", panel=NETWORK, help="auto, cpu, cuda or cuda:N.")] = (
+        NetworkConfig.device
+    )
     precision: Annotated[
         str, option("--precision", env="PRECISION", panel=NETWORK, help="auto, fp32, tf32, bf16 or fp16.")
-    ] = "auto"
-    offline: Annotated[bool, option("--offline", env="OFFLINE", panel=NETWORK, help="Never touch the network.")] = False
-
-    def load(self, name: str, seed: int, *, progress: bool) -> Network:
-        """The network these options describe, under the name that ``auto`` came down to."""
-        from cnnviz.cli.command import current
-        from cnnviz.network.loading import load_network
-
-        return load_network(
-            name,
-            weights=self.weights,
-            labels=self.labels,
-            device=self.device,
-            precision=self.precision,
-            mean=numbers(self.mean, "--mean"),
-            std=numbers(self.std, "--std"),
-            transform_input=self.transform_input,
-            workload=WORKLOADS.get(current.command, "exact"),
-            seed=seed,
-            progress=progress,
-        )
-
-    def prepare(self) -> None:
-        """Let nothing be fetched from here on, if that is wanted."""
-        if self.offline:
-            os.environ["CNNVIZ_OFFLINE"] = "1"
-
-    def choose(self, technique: str) -> tuple[str, str | None]:
-        """The model's name, and a remark for the user where ``auto`` had to settle for something."""
-        from cnnviz.network import catalogue
-        from cnnviz.network.default_model import choose_model
-
-        self.prepare()
-        if self.model != "auto":
-            if self.model not in catalogue.names():
-                raise catalogue.unknown_model(self.model)
-            return self.model, None
-        if self.weights is not None:
-            raise UsageError("Weights belong to a model: name it too.", remedy="model_of_weights")
-        choice = choose_model(technique)
-        return choice.name, choice.remark and message_with_hint(choice.remark)
+    ] = NetworkConfig.precision
+    offline: Annotated[bool, option("--offline", env="OFFLINE", panel=NETWORK, help="Never touch the network.")] = (
+        NetworkConfig.offline
+    )
 
 
 @dataclass
-class NetworksOptions(NetworkOptions):
+class NetworksOptions(NetworkOptions, NetworksConfig):  # type: ignore[misc]
     """Several networks, with all other options in common."""
 
     model: Annotated[
@@ -133,11 +95,6 @@ class NetworksOptions(NetworkOptions):
             show_default="auto",
         ),
     ] = None  # type: ignore[assignment]
-
-    def each(self) -> list[NetworkOptions]:
-        """The options of each network named, once each, in their order."""
-        common = {f.name: getattr(self, f.name) for f in fields(NetworkOptions) if f.name != "model"}
-        return [NetworkOptions(model=name, **common) for name in dict.fromkeys(self.model or ["auto"])]
 
 
 WORKLOADS: dict[str, Workload] = {

@@ -1,13 +1,8 @@
-"""Numbers as they are typed: plain digits only, finite, and within what an option allows.
-
-Python's own ``int`` and ``float`` also take ``1_000``, ``nan``, ``inf``, and digits of every script.
-"""
+"""Options that are numbers take plain, finite numbers within the option's range only."""
 
 from __future__ import annotations
 
 import copy
-import math
-import re
 from collections.abc import Callable
 from typing import Annotated, Any, get_args
 
@@ -15,40 +10,11 @@ import typer
 from typer.models import ParameterInfo
 
 from cnnviz.errors import shortened
+from cnnviz.pipeline.parsing import real, whole
 
-_WHOLE = re.compile(r"[+-]?[0-9]+")
-_REAL = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?")
-_DIGITS = 19  # more than any size, count or seed has
 _MOST = 1_000_000_000  # of anything that is counted
-LARGEST_SIDE = 1_000_000
-"""Pixels of any side that may be asked for; long before, memory is short."""
 
 Number = int | float
-
-
-def whole(text: str) -> int | None:
-    """The whole number that ``text`` spells in plain digits; None for anything else, and from 10^19 on."""
-    text = text.strip(" ")
-    return int(text) if _WHOLE.fullmatch(text) and len(text.lstrip("+-0")) <= _DIGITS else None
-
-
-def real(text: str) -> float | None:
-    """The finite number that ``text`` spells, as 0.5 or 1e-3; None for anything else."""
-    text = text.strip(" ")
-    value = float(text) if _REAL.fullmatch(text) else math.nan
-    return value if math.isfinite(value) else None
-
-
-def index(text: str) -> int | None:
-    """The number from 0 on that ``text`` spells in plain digits; None for anything else."""
-    value = whole(text)
-    return value if value is not None and value >= 0 else None
-
-
-def position(text: str) -> tuple[int, int] | None:
-    """A row and a column, as ``6,9``; None for anything else."""
-    parts = [index(part) for part in text.split(",")]
-    return (parts[0], parts[1]) if len(parts) == 2 and None not in parts else None  # type: ignore[return-value]
 
 
 def checked(annotation: Any) -> Any:

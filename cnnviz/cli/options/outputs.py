@@ -6,10 +6,11 @@ from dataclasses import dataclass
 from typing import Annotated
 
 from cnnviz.cli.options.declaring import OUTPUT, RUN, option
+from cnnviz.pipeline.config import MonitorConfig, OutputConfig
 
 
 @dataclass
-class OutputOptions:
+class OutputOptions(OutputConfig):
     """Where pictures are written."""
 
     output: Annotated[
@@ -23,12 +24,14 @@ class OutputOptions:
             metavar="OUT",
             show_default="{stem}.{command}.png",
         ),
-    ] = None
-    force: Annotated[bool, option("--force", "-f", env="FORCE", panel=OUTPUT, help="Overwrite outputs.")] = False
+    ] = OutputConfig.output
+    force: Annotated[bool, option("--force", "-f", env="FORCE", panel=OUTPUT, help="Overwrite outputs.")] = (
+        OutputConfig.force
+    )
     skip_existing: Annotated[
         bool,
         option("--skip-existing", panel=OUTPUT, help="Leave out pictures whose output is there already."),
-    ] = False
+    ] = OutputConfig.skip_existing
 
 
 @dataclass
@@ -45,15 +48,17 @@ class PageOptions(OutputOptions):
             metavar="OUT",
             show_default="{stem}.{command}.html",
         ),
-    ] = None
+    ] = OutputConfig.output
 
 
 @dataclass
-class LongOptions:
+class LongOptions(MonitorConfig):
     """What a job of many steps leaves behind on its way."""
 
     save_every: Annotated[
         int,
         option("--save-every", panel=RUN, min=0, help="Write the picture so far every N steps.", metavar="N"),
-    ] = 0
-    gif: Annotated[bool, option("--gif", panel=RUN, help="Write a GIF of the progress beside the picture.")] = False
+    ] = MonitorConfig.save_every
+    gif: Annotated[bool, option("--gif", panel=RUN, help="Write a GIF of the progress beside the picture.")] = (
+        MonitorConfig.gif
+    )

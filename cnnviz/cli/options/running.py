@@ -5,16 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 from cnnviz.cli.options.declaring import BATCH, RUN, option
-
-if TYPE_CHECKING:
-    import torch
+from cnnviz.pipeline.config import BatchConfig, EngineConfig, RunConfig, StoreConfig
 
 
 @dataclass
-class StoreOptions:
+class StoreOptions(StoreConfig):
     """Where what was computed of each picture is kept, so that the next run need not compute it again."""
 
     store: Annotated[
@@ -27,7 +25,7 @@ class StoreOptions:
             metavar="FOLDER",
             show_default="~/.cache/cnnviz/features",
         ),
-    ] = None
+    ] = StoreConfig.store
     batch: Annotated[
         int | None,
         option(
@@ -38,15 +36,11 @@ class StoreOptions:
             help="Pictures the network sees at once.",
             show_default="4 on a CPU, where more gain nothing, 16 on a GPU",
         ),
-    ] = None
-
-    def at_once(self, device: torch.device) -> int:
-        """How many pictures the network sees at once on ``device``."""
-        return self.batch or (4 if device.type == "cpu" else 16)
+    ] = StoreConfig.batch
 
 
 @dataclass
-class RunOptions:
+class RunOptions(RunConfig):
     """How the run is reported."""
 
     json: Annotated[
@@ -55,7 +49,7 @@ class RunOptions:
     ] = False
     seed: Annotated[
         int, option("--seed", env="SEED", panel=RUN, min=0, max=2**32 - 1, help="Seed of everything random.")
-    ] = 0
+    ] = RunConfig.seed
     quiet: Annotated[bool, option("--quiet", "-q", panel=RUN, help="Print results and errors only.")] = False
     verbose: Annotated[bool, option("--verbose", "-v", panel=RUN, help="Say what is going on.")] = False
     debug: Annotated[bool, option("--debug", panel=RUN, help="Show the traceback of an error.")] = False
@@ -69,7 +63,7 @@ class EngineName(str, Enum):
 
 
 @dataclass
-class EngineOptions(RunOptions):
+class EngineOptions(RunOptions, EngineConfig):
     """How the run is reported, and what works through the pictures."""
 
     engine: Annotated[
@@ -88,7 +82,7 @@ class EngineOptions(RunOptions):
             help="Pictures in work at once, 1 to do one after another; with ray: workers.",
             show_default="by processors, or GPUs",
         ),
-    ] = None
+    ] = EngineConfig.jobs
     ray_address: Annotated[
         str | None,
         option(
@@ -99,16 +93,16 @@ class EngineOptions(RunOptions):
             metavar="ADDRESS",
             show_default="one on this machine",
         ),
-    ] = None
+    ] = EngineConfig.ray_address
 
 
 @dataclass
-class BatchOptions(EngineOptions):
+class BatchOptions(EngineOptions, BatchConfig):
     """The same for commands with a result for each picture."""
 
     unordered: Annotated[
         bool, option("--unordered", env="UNORDERED", panel=BATCH, help="Report results as they are done.")
-    ] = False
+    ] = BatchConfig.unordered
 
 
 NOT_IN_PARAMETERS = {

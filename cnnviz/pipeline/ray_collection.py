@@ -8,74 +8,74 @@ from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from cnnviz.cli.cluster import Carried, WorkerSpec, hired
-from cnnviz.cli.inputs import Source
-from cnnviz.cli.job import read_picture
-from cnnviz.cli.options import EngineOptions, StoreOptions
-from cnnviz.cli.survey import FeatureSpec, framing, home
+from cnnviz.pipeline.config import EngineConfig, StoreConfig
+from cnnviz.pipeline.feature_indexing import FeatureSpec, feature_store_root, preprocessing_of
+from cnnviz.pipeline.image_loading import read_image
+from cnnviz.pipeline.inputs import ImageSource
+from cnnviz.pipeline.ray_workers import InlineSource, WorkerSpec, ray_workers
 
 if TYPE_CHECKING:
     from PIL.Image import Image
     from torch import Tensor
 
     from cnnviz.adversarial.universal import Part, PartExecutor
-    from cnnviz.cli.folderjob import FolderJob
     from cnnviz.features.feature_index import IndexStats, StoredFeature
     from cnnviz.features.store import Entry
     from cnnviz.network.network import Network
+    from cnnviz.pipeline.collection_job import CollectionJob
     from cnnviz.runtime.progress import OnStep
 
 
 @dataclass(frozen=True)
-class Piece:
+class FeatureTask:
     """A picture by its content's key, and which features of it are wanted, by their number."""
 
     key: str
-    source: Source
+    source: ImageSource
     due: frozenset[int]
 
 
-Gathered = tuple[list[list["Entry"]], dict[str, Exception]]
+FeatureBatch = tuple[list[list["Entry"]], dict[str, Exception]]
 """The entries for each feature's store, and why there are none of some pictures."""
 
 
 @dataclass(frozen=True)
-class SurveyOrder:
+class FeatureWorkerSpec:
     """Sent once to each worker that computes features."""
 
     worker: WorkerSpec
     specs: Sequence[FeatureSpec]
-    store: StoreOptions
+    store: StoreConfig
 
-    def __call__(self) -> tuple[None, Callable[[Sequence[Piece]], Gathered]]:
+    def __call__(self) -> tuple[None, Callable[[Sequence[FeatureTask]], FeatureBatch]]:
         job = self.worker.job
         network, _ = self.worker.load()
-        place, frame = home(self.store), framing(job.input, network)  # type: ignore[arg-type]
+        place, frame = feature_store_root(self.store), preprocessing_of(job.input, network)  # type: ignore[arg-type]
         features = [spec.build(network, place, frame, job.run.seed) for spec in self.specs]
 
-        def read(source: Path | Source) -> tuple[Image, Tensor]:
-            assert isinstance(source, Source)
-            picture = read_picture(source, network, job.input)
+        def read(source: Path | ImageSource) -> tuple[Image, Tensor]:
+            assert isinstance(source, ImageSource)
+            picture = read_image(source, network, job.input)
             return picture.photo, picture.pixels
 
         return None, lambda pieces: _gathered(pieces, features, read)
 
 
 def _gathered(
-    pieces: Sequence[Piece], features: Sequence[StoredFeature], read: Callable[[Any], tuple[Image, Tensor]]
-) -> Gathered:
+    pieces: Sequence[FeatureTask], features: Sequence[StoredFeature], read: Callable[[Any], tuple[Image, Tensor]]
+) -> FeatureBatch:
     """Run in the worker: everything wanted of some pictures."""
     from cnnviz.features.feature_index import build_index
 
-    pads = [_Pad({piece.key for piece in pieces if number in piece.due}) for number in range(len(features))]
+    stores = [InMemoryStore({piece.key for piece in pieces if number in piece.due}) for number in range(len(features))]
     files: dict[str, Any] = {piece.key: piece.source for piece in pieces}
-    into_memory = [replace(feature, store=pad) for feature, pad in zip(features, pads, strict=True)]  # type: ignore[arg-type]
+    into_memory = [replace(feature, store=store) for feature, store in zip(features, stores, strict=True)]  # type: ignore[arg-type]
     stats = build_index(files, into_memory, read, batch=len(pieces), workers=1)
-    return [pad.entries for pad in pads], stats.failed
+    return [store.entries for store in stores], stats.failed
 
 
-class _Pad:
-    """Stands where a store is expected: lacks what is due, and keeps what is added for the way home."""
+class InMemoryStore:
+    """In-memory stand-in for a store: lacks what is due, and collects entries to send to the driver."""
 
     rebuilt = 0  # times that it was begun again, which only a file can be
 
@@ -90,33 +90,33 @@ class _Pad:
         self.entries += entries
 
 
-def remote_fill(
-    job: FolderJob,
+def compute_features_remote(
+    job: CollectionJob,
     network: Network,
-    sources: dict[str, Source],
+    sources: dict[str, ImageSource],
     specs: Sequence[FeatureSpec],
     features: Sequence[StoredFeature],
     on_step: OnStep,
-    store: StoreOptions,
+    store: StoreConfig,
 ) -> IndexStats:
     """``feature_index.build_index`` by the workers of a cluster; each task's entries are stored as they come."""
     from cnnviz.features.feature_index import IndexStats
     from cnnviz.runtime.progress import Step
 
-    assert isinstance(job.run, EngineOptions)
+    assert isinstance(job.run, EngineConfig)
     missing = [set(feature.store.missing(sources)) for feature in features]
     due = {key: frozenset(n for n, keys in enumerate(missing) if key in keys) for key in sources}
-    todo = [Piece(key, source, due[key]) for key, source in sources.items() if due[key]]
+    todo = [FeatureTask(key, source, due[key]) for key, source in sources.items() if due[key]]
     stats = IndexStats(kept=len(sources) - len(todo))
     if not todo:
         return stats
-    size = store.at_once(network.device)
+    size = store.batch_size(network.device)
     tasks = [todo[start : start + size] for start in range(0, len(todo), size)]
 
-    def setup(threads: int) -> SurveyOrder:
-        return SurveyOrder(WorkerSpec(job, None, network.name, threads), specs, store)
+    def setup(threads: int) -> FeatureWorkerSpec:
+        return FeatureWorkerSpec(WorkerSpec.of(job, None, network.name, threads), specs, store)
 
-    with hired(job.run, job.network.device, len(tasks), setup, _packed) as workers:
+    with ray_workers(job, job.run, len(tasks), setup, _packed) as workers:
         workers.start()
         for outcome in workers.run(tasks, ordered=False):
             entries, failed = outcome.get()
@@ -129,12 +129,12 @@ def remote_fill(
     return stats
 
 
-def _packed(pieces: Sequence[Piece]) -> list[Piece]:
-    return [Piece(piece.key, Carried.of(piece.source), piece.due) for piece in pieces]
+def _packed(pieces: Sequence[FeatureTask]) -> list[FeatureTask]:
+    return [FeatureTask(piece.key, InlineSource.of(piece.source), piece.due) for piece in pieces]
 
 
 @dataclass(frozen=True)
-class LessonOrder:
+class GradientWorkerSpec:
     """Sent once to each worker that computes parts of a lesson about many pictures."""
 
     worker: WorkerSpec
@@ -145,14 +145,14 @@ class LessonOrder:
 
 
 @contextmanager
-def parts_elsewhere(job: FolderJob, network: Network, count: int) -> Iterator[PartExecutor]:
+def remote_parts(job: CollectionJob, network: Network, count: int) -> Iterator[PartExecutor]:
     """What has parts computed by at most ``count`` workers of a cluster, for as long as the block lasts."""
-    assert isinstance(job.run, EngineOptions)
+    assert isinstance(job.run, EngineConfig)
 
-    def setup(threads: int) -> LessonOrder:
-        return LessonOrder(WorkerSpec(job, None, network.name, threads))
+    def setup(threads: int) -> GradientWorkerSpec:
+        return GradientWorkerSpec(WorkerSpec.of(job, None, network.name, threads))
 
-    with hired(job.run, job.network.device, count, setup, _in_memory) as workers:
+    with ray_workers(job, job.run, count, setup, _in_memory) as workers:
         workers.start()
         yield lambda parts: (outcome.get() for outcome in workers.run(parts))
 

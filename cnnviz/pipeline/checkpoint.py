@@ -1,4 +1,4 @@
-"""``--resume``: what an interrupted optimisation needs to go on is kept beside the picture it was to make."""
+"""Saves a checkpoint next to the output of a long optimization, and resumes from it."""
 
 from __future__ import annotations
 
@@ -7,9 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
-from cnnviz.cli import console
-from cnnviz.cli.longjob import Watch
 from cnnviz.errors import CnnvizError, UsageError
+from cnnviz.pipeline.step_monitor import StepMonitor
 from cnnviz.runtime.paths import is_file, path_exists
 
 if TYPE_CHECKING:
@@ -35,7 +34,7 @@ class Resumable(Protocol[Made_co]):
 
 
 @dataclass
-class Resuming:
+class Checkpointer:
     """Runs optimisations so that they can be gone on with.
 
     The state, the optimiser's memory included, is written where the run is interrupted and with each snapshot of
@@ -43,20 +42,20 @@ class Resuming:
     Of several processes that optimise together, one ``writes``.
     """
 
-    watch: Watch
-    wanted: bool
+    monitor: StepMonitor
+    resume: bool
     settings: dict[str, Any]
     writes: bool = True
 
     def run(self, job: Resumable[Made_co], on_step: OnStep | None = None) -> Made_co:
         """What is made by ``job``, gone on from where an earlier run stopped if that is wanted."""
-        place = self.watch.path.with_suffix(SUFFIX) if self.watch.path else None
-        if self.wanted and place and path_exists(place):
+        place = self.monitor.path.with_suffix(SUFFIX) if self.monitor.path else None
+        if self.resume and place and path_exists(place):
             self._load(place, job)
-        every = self.watch.options.save_every
+        every = self.monitor.config.save_every
 
         def keep(step: Step) -> None:
-            (on_step or self.watch)(step)
+            (on_step or self.monitor)(step)
             if every and step.step % every == 0:
                 self._save(place, job)
 
@@ -66,7 +65,7 @@ class Resuming:
             self._save(place, job)
             raise
         for remark in job.remarks:
-            console.warn(remark)
+            self.monitor.reporter.warn(remark)
         if place and self.writes:
             place.unlink(missing_ok=True)
         return picture
@@ -86,8 +85,8 @@ class Resuming:
         place.parent.mkdir(parents=True, exist_ok=True)
         body = buffer.getvalue()
         write_bytes(hashlib.sha256(body).digest() + body, place, force=True)
-        self.watch.state = place
-        console.detail(f"{place} holds what it takes to go on; --resume does.")
+        self.monitor.state = place
+        self.monitor.reporter.detail(f"{place} holds what it takes to go on; --resume does.")
 
     def _load(self, place: Path, job: Resumable[Any]) -> None:
         if not is_file(place):
@@ -103,7 +102,7 @@ class Resuming:
             raise UsageError(f"'{place}' cannot be gone on from; remove it to begin from the start.") from error
         if not same:
             raise UsageError(f"'{place}' belongs to a run with other settings; give those, or remove it.")
-        console.detail(f"Going on from {place}.")
+        self.monitor.reporter.detail(f"Going on from {place}.")
 
     def _key(self) -> str:
         return json.dumps(self.settings, sort_keys=True, default=str)

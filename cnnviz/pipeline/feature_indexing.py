@@ -8,12 +8,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from cnnviz.cli import console
-from cnnviz.cli.folderjob import Album
-from cnnviz.cli.inputs import Source
-from cnnviz.cli.job import read_picture
-from cnnviz.cli.options import EngineName, EngineOptions, InputOptions, StoreOptions
 from cnnviz.errors import ImageError, MemoryShortError
+from cnnviz.pipeline.collection_job import ImageCollection
+from cnnviz.pipeline.config import EngineConfig, ImageConfig, StoreConfig
+from cnnviz.pipeline.image_loading import read_image
+from cnnviz.pipeline.inputs import ImageSource
+from cnnviz.pipeline.reporter import Reporter, SilentReporter
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -48,52 +48,56 @@ class FeatureSpec:
 
 
 @dataclass
-class Survey:
+class IndexResult:
     """The pictures that could be read, each with the key of its content, and how much had to be computed.
 
     ``features`` are those asked for, in their order.
     """
 
-    sources: list[Source]
+    sources: list[ImageSource]
     keys: list[str]
     stats: IndexStats
     features: list[StoredFeature]
 
 
-def home(store: StoreOptions) -> FeatureStoreRoot:
+def feature_store_root(store: StoreConfig, reporter: Reporter | None = None) -> FeatureStoreRoot:
     """Where the feature store lies; a damaged part of it is told of when it is replaced."""
     from cnnviz.features.feature_index import FeatureStoreRoot
 
     return FeatureStoreRoot(
         store.store.expanduser() if store.store else FeatureStoreRoot.default(),
-        lambda path: console.warn(f"The feature store's '{path}' was damaged; it is built again."),
+        lambda path: (reporter or SilentReporter()).warn(
+            f"The feature store's '{path}' was damaged; it is built again."
+        ),
     )
 
 
-def framing(options: InputOptions, network: Network) -> Preprocessing:
+def preprocessing_of(config: ImageConfig, network: Network) -> Preprocessing:
     """What decides which pixels the network sees of a file."""
     from cnnviz.features.feature_index import Preprocessing
 
-    size = network.spec.size if network.spec.fixed else (options.size or network.spec.size)
-    return Preprocessing(size, options.crop, options.background)
+    size = network.spec.size if network.spec.fixed else (config.side or network.spec.size)
+    return Preprocessing(size, config.square, config.background)
 
 
-def survey(album: Album, network: Network, specs: Sequence[FeatureSpec], store: StoreOptions, seed: int) -> Survey:
+def index_features(
+    album: ImageCollection, network: Network, specs: Sequence[FeatureSpec], store: StoreConfig, seed: int
+) -> IndexResult:
     """See that ``specs`` of all pictures are stored; unreadable pictures are told of and left out.
 
     ImageError where not one could be read.
     """
     from cnnviz.features.file_hashes import FileHashes
 
-    place, frame = home(store), framing(album.options, network)
+    place, frame = feature_store_root(store, album.reporter), preprocessing_of(album.config, network)
     features = [spec.build(network, place, frame, seed) for spec in specs]
     known = FileHashes(place.folder, place.on_rebuilt).keys([_path(source) for source in album.sources])
     files = {key: source for source, key in zip(album.sources, known, strict=True) if key}
-    with _progress() as on_step:
+    with _progress(album.reporter) as on_step:
         stats = _filled(album, network, files, specs, features, on_step, store)
     sources, keys = [], []
     for source, key in zip(album.sources, known, strict=True):
-        error = stats.failed.get(key) if key else _why_unreadable(source, network, album.options)
+        error = stats.failed.get(key) if key else _why_unreadable(source, network, album.config)
         if isinstance(error, ImageError | MemoryShortError):
             album.fail(source, error)
         elif key:
@@ -101,48 +105,48 @@ def survey(album: Album, network: Network, specs: Sequence[FeatureSpec], store: 
             keys.append(key)
     if not sources:
         raise ImageError(f"None of the {len(album.sources)} pictures could be read.")
-    return Survey(sources, keys, stats, features)
+    return IndexResult(sources, keys, stats, features)
 
 
 def _filled(
-    album: Album,
+    album: ImageCollection,
     network: Network,
-    files: dict[str, Source],
+    files: dict[str, ImageSource],
     specs: Sequence[FeatureSpec],
     features: Sequence[StoredFeature],
     on_step: Callable[[Step], None],
-    store: StoreOptions,
+    store: StoreConfig,
 ) -> IndexStats:
     """What is missing of the files is computed, here or by the workers of a cluster."""
     from cnnviz.features.feature_index import build_index
 
     job = album.job
-    if job is not None and isinstance(job.run, EngineOptions) and job.run.engine is EngineName.ray:
-        from cnnviz.cli.gathering import remote_fill
+    if job is not None and isinstance(job.run, EngineConfig) and job.run.engine == "ray":
+        from cnnviz.pipeline.ray_collection import compute_features_remote
 
-        return remote_fill(job, network, files, specs, features, on_step, store)
+        return compute_features_remote(job, network, files, specs, features, on_step, store)
     paths = {key: _path(source) for key, source in files.items()}
-    reader = _reader(network, album.options)
-    return build_index(paths, features, reader, on_step, batch=store.at_once(network.device), device=network.device)
+    reader = _reader(network, album.config)
+    return build_index(paths, features, reader, on_step, batch=store.batch_size(network.device), device=network.device)
 
 
-def _path(source: Source) -> Path:
+def _path(source: ImageSource) -> Path:
     assert source.path is not None
     return source.path
 
 
-def _reader(network: Network, options: InputOptions) -> Callable[[Path], tuple[Image, Tensor]]:
+def _reader(network: Network, config: ImageConfig) -> Callable[[Path], tuple[Image, Tensor]]:
     def read(path: Path) -> tuple[Image, Tensor]:
-        picture = read_picture(Source(path), network, options)
+        picture = read_image(ImageSource(path), network, config)
         return picture.photo, picture.pixels
 
     return read
 
 
-def _why_unreadable(source: Source, network: Network, options: InputOptions) -> Exception | None:
+def _why_unreadable(source: ImageSource, network: Network, config: ImageConfig) -> Exception | None:
     """What reading a file says whose content could not even be hashed."""
     try:
-        read_picture(source, network, options)
+        read_image(source, network, config)
     except (ImageError, MemoryShortError) as error:
         return error
     return ImageError(f"'{source.display}' could not be read.")
@@ -151,6 +155,10 @@ def _why_unreadable(source: Source, network: Network, options: InputOptions) -> 
 class _progress(ExitStack):  # noqa: N801 (used as a function)
     """A progress bar that appears with the first step: a run that finds all in the store shows none."""
 
+    def __init__(self, reporter: Reporter) -> None:
+        super().__init__()
+        self._reporter = reporter
+
     def __enter__(self) -> Callable[[Step], None]:  # type: ignore[override]
         super().__enter__()
         self._advance: Callable[[str], None] | None = None
@@ -158,5 +166,5 @@ class _progress(ExitStack):  # noqa: N801 (used as a function)
 
     def _step(self, step: Step) -> None:
         if self._advance is None:
-            self._advance = self.enter_context(console.progress(step.total, "pictures"))
+            self._advance = self.enter_context(self._reporter.progress(step.total, "pictures"))
         self._advance("")

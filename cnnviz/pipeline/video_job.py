@@ -9,15 +9,15 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
-import typer
-
-from cnnviz.cli import console, outputs
-from cnnviz.cli.inputs import Source
-from cnnviz.cli.job import Bench, Explain, ImageJob, Result, _make_folder, framed
-from cnnviz.cli.options import EngineName, PictureOptions
-from cnnviz.cli.outputs import Destination
-from cnnviz.cli.work import Done, Failure, Item, Made, caught
-from cnnviz.errors import ImageError, UsageError
+from cnnviz.errors import ImageError, IncompleteError, UsageError
+from cnnviz.pipeline import outputs
+from cnnviz.pipeline.config import ImageConfig
+from cnnviz.pipeline.image_job import Execution, ImageJob, make_folder
+from cnnviz.pipeline.image_loading import prepare_image
+from cnnviz.pipeline.image_task import BatchItem, EncodedResult, ItemError, Task, TaskOutcome, capture_error
+from cnnviz.pipeline.inputs import ImageSource
+from cnnviz.pipeline.outputs import OutputPath
+from cnnviz.pipeline.result import Result
 from cnnviz.runtime.paths import is_folder, path_exists
 
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 VIDEO = ".mp4"
 
-Options = TypeVar("Options", bound=PictureOptions)
+Options = TypeVar("Options", bound=ImageConfig)
 
 
 def split_videos(options: Options) -> tuple[Options, Options]:
@@ -45,39 +45,39 @@ def split_videos(options: Options) -> tuple[Options, Options]:
 class VideoJob(ImageJob):
     """A command over videos, frame by frame: ``VideoJob(..., suffix=".mp4")``."""
 
-    def __call__(self, explain: Explain) -> None:
+    def __call__(self, task: Task) -> None:
         from cnnviz.imaging.video_io import require_ffmpeg
 
-        if self.batch.engine is EngineName.ray:
+        if self.batch.engine == "ray":
             raise UsageError("A video is changed here, frame by frame: leave out --engine ray.")
         require_ffmpeg()
         if self.output and self.output.output == outputs.STDOUT:
             raise UsageError("A video is not written to standard output; use -o FILE.mp4 or FOLDER/.")
-        super().__call__(explain)
+        super().__call__(task)
 
-    def _plan(self, sources: list[Source], model: str) -> Sequence[Destination | None]:
-        destinations = super()._plan(sources, model)
+    def _plan_outputs(self, sources: list[ImageSource], model: str) -> Sequence[OutputPath | None]:
+        destinations = super()._plan_outputs(sources, model)
         for destination in destinations:
             if destination and Path(destination.template).suffix.lower() != VIDEO:
                 raise UsageError(f"The output '{destination.template}' is not a video; it is written as {VIDEO}.")
         return destinations
 
     @contextmanager
-    def _bench(self, model: str, explain: Explain, items: Sequence[Item]) -> Iterator[Bench]:
+    def _execution(self, model: str, task: Task, items: Sequence[BatchItem]) -> Iterator[Execution]:
         """One video after another, here: a video is no picture that could be sent to a worker."""
         from cnnviz.runtime.executors.serial import SerialExecutor
 
         network = self.load(model)
 
-        def work(some: Sequence[Item], compute: Compute) -> list[Done]:
-            return [(item, caught(lambda i=item: self._changed(i, network, explain))) for item in some]  # type: ignore
+        def work(some: Sequence[BatchItem], compute: Compute) -> list[TaskOutcome]:
+            return [(item, capture_error(lambda i=item: self._changed(i, network, task))) for item in some]  # type: ignore
 
-        yield Bench(SerialExecutor(work), network)
+        yield Execution(SerialExecutor(work), network)
 
-    def _kept(self, item: Item, made: Made | Failure) -> Made | Failure:
-        return made
+    def _save(self, item: BatchItem, value: EncodedResult | ItemError) -> EncodedResult | ItemError:
+        return value
 
-    def _changed(self, item: Item, network: Network, explain: Explain) -> Made:
+    def _changed(self, item: BatchItem, network: Network, task: Task) -> EncodedResult:
         """The video with each frame changed, written frame by frame."""
         from cnnviz.imaging.image_io import ByteChunks
         from cnnviz.imaging.video_io import transform_video
@@ -87,33 +87,35 @@ class VideoJob(ImageJob):
         path, last = item.destination.path(), Result()
         if path_exists(path) and path.samefile(item.source.path):
             raise ImageError(f"'{path}' is the input itself; nothing was written.")
-        _make_folder(path.parent)
+        make_folder(path.parent)
 
         def change(frame: Image) -> Image:
             nonlocal last
-            last = explain(network, framed(item.source, frame, network, self.input))
+            last = task(network, prepare_image(item.source, frame, network, self.input))  # type: ignore[operator]
             assert not isinstance(last.image, list | bytes | ByteChunks | None)
             return last.image
 
         count = transform_video(item.source.path, path, change, self._recipe(Result(), item.source, network))
-        console.detail(f"{path}: {count} frames.")
-        facts = {**last.facts, "frames": count}
-        return Made(facts, last.lines, last.target, seconds=time.perf_counter() - started, written=[str(path)])
+        self.reporter.detail(f"{path}: {count} frames.")
+        metadata = {**last.metadata, "frames": count}
+        return EncodedResult(
+            metadata, last.text, last.target, seconds=time.perf_counter() - started, written=[str(path)]
+        )
 
 
-def run_all(jobs: Sequence[ImageJob], explain: Explain) -> None:
+def run_all(jobs: Sequence[ImageJob], task: Task) -> None:
     """Run several jobs, each to its end; the highest exit code of those that failed."""
     failures = []
     for job in jobs:
         try:
-            job(explain)
-        except typer.Exit as end:
+            job(task)
+        except IncompleteError as end:
             failures.append(end.exit_code)
     if failures:
-        raise typer.Exit(max(failures))
+        raise IncompleteError(max(failures))
 
 
-def has_any(options: PictureOptions) -> bool:
+def has_any(options: ImageConfig) -> bool:
     """Whether any input is named."""
     named: Sequence[str] = options.images or []
     return bool(named or options.files_from)

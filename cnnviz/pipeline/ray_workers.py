@@ -7,34 +7,33 @@ encoding the result are the same code as in this process, which writes and repor
 from __future__ import annotations
 
 import os
+import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
-from cnnviz.cli import console
-from cnnviz.cli.command import Invocation, current
-from cnnviz.cli.inputs import Source
-from cnnviz.cli.options import index
-from cnnviz.cli.process import ignore_pillow_warnings
-from cnnviz.cli.work import Done, Failure, Item, Made, Workbench
 from cnnviz.errors import ImageError, UsageError
+from cnnviz.pipeline.image_task import BatchItem, EncodedResult, ImageWorker, ItemError, Task, TaskOutcome
+from cnnviz.pipeline.inputs import ImageSource
+from cnnviz.pipeline.parsing import index
+from cnnviz.pipeline.reporter import Note, RecordingReporter, Reporter, SilentReporter, replay
 
 if TYPE_CHECKING:
-    from cnnviz.cli.job import Bench, Explain, ImageJob
-    from cnnviz.cli.options import EngineOptions
     from cnnviz.network.network import Network
     from cnnviz.network.spec import WeightsInfo
+    from cnnviz.pipeline.config import EngineConfig
+    from cnnviz.pipeline.image_job import Execution, ImageJob
     from cnnviz.runtime.executors.ray import Cluster, RayExecutor, WorkerResources
     from cnnviz.runtime.executors.task_result import TaskResults
 
-_HANDED_ON = ("CNNVIZ_OFFLINE", "TORCH_HOME", "OMP_NUM_THREADS")
+_FORWARDED_ENV = ("CNNVIZ_OFFLINE", "TORCH_HOME", "OMP_NUM_THREADS")
 _GPU_TASKS = 4
 """Tasks a GPU's worker has in hand at once: one computes, the others are read, drawn or encoded."""
 
 
 @dataclass(frozen=True)
-class Card:
+class WorkerInfo:
     """What a worker says of the network it holds."""
 
     name: str
@@ -42,19 +41,19 @@ class Card:
     classes: int
     device: str
     precision: str
-    at_once: int
-    notes: list[str]
+    batch_size: int
+    notes: list[Note]
 
 
 @dataclass(frozen=True)
-class Carried(Source):
+class InlineSource(ImageSource):
     """A picture that came along instead of being read: its bytes, or why there are none."""
 
     data: bytes = b""
     problem: str = ""
 
     @staticmethod
-    def of(source: Source) -> Carried:
+    def of(source: ImageSource) -> InlineSource:
         from cnnviz.imaging.image_reading import read_file_bytes
 
         data, problem = b"", ""
@@ -62,7 +61,7 @@ class Carried(Source):
             data = read_file_bytes(source.path) if source.path else source.content()  # type: ignore[assignment]
         except ImageError as error:
             problem = str(error)
-        return Carried(source.path, source.folder, source.label, data, problem)
+        return InlineSource(source.path, source.folder, source.label, data, problem)
 
     def content(self) -> bytes:
         from cnnviz.imaging.image_reading import NamedBytes
@@ -77,70 +76,77 @@ class WorkerSpec:
     """Sent once to each worker: the job, its task, the network's name, and what both processes have in common."""
 
     job: ImageJob
-    task: Explain | None
+    task: Task | None
     model: str
     threads: int
-    invocation: Invocation = field(default_factory=lambda: replace(current, typed=set()))
     folder: str = field(default_factory=os.getcwd)
     environment: Mapping[str, str] = field(
-        default_factory=lambda: {name: os.environ[name] for name in _HANDED_ON if name in os.environ}
+        default_factory=lambda: {name: os.environ[name] for name in _FORWARDED_ENV if name in os.environ}
     )
 
-    def __call__(self) -> tuple[Card, Callable[[Sequence[Item]], list[Made | Failure]]]:
+    @staticmethod
+    def of(job: ImageJob, task: Task | None, model: str, threads: int) -> WorkerSpec:
+        """The job as it travels: without its reporter."""
+        return WorkerSpec(replace(job, reporter=SilentReporter()), task, model, threads)
+
+    def __call__(self) -> tuple[WorkerInfo, Callable[[Sequence[BatchItem]], list[EncodedResult | ItemError]]]:
         """Run in the worker: load the network, and give what does pictures."""
         assert self.task is not None
-        network, notes = self.load()
-        bench = Workbench(self.job, network, self.task)
-        return _card(bench, notes), _Desk(bench)
+        network, reporter = self.load()
+        worker = ImageWorker(self.job, network, self.task)
+        return _info(worker, reporter.take()), _Worker(worker, reporter)
 
-    def load(self) -> tuple[Network, list[str]]:
-        """The network, and what there was to warn of. For good: a worker does nothing else."""
+    def load(self) -> tuple[Network, RecordingReporter]:
+        """The network, and what keeps the job's notes. For good: a worker does nothing else."""
         import torch
+
+        from cnnviz.runtime.malloc import tune_malloc
 
         os.environ.update(self.environment)
         with suppress(OSError):  # elsewhere there need not be such a folder
             os.chdir(self.folder)
-        vars(current).update(vars(self.invocation))
+        tune_malloc()
         torch.set_num_threads(self.threads)
-        ignore_pillow_warnings()
-        with console.collected() as notes:
-            self.job.network.prepare()
-            return self.job.load(self.model), notes
+        reporter = self.job.reporter = RecordingReporter()
+        warnings.filterwarnings("ignore", module=r"PIL\\b")  # broken metadata: an image is read in spite of it
+        self.job.network.prepare()
+        return self.job.load(self.model), reporter
 
 
-def _card(bench: Workbench, notes: list[str]) -> Card:
-    net = bench.network
-    at_once = bench.pictures_at_once
-    return Card(net.name, net.weights, net.classes, str(net.device), net.precision, at_once, notes)
+def _info(worker: ImageWorker, notes: list[Note]) -> WorkerInfo:
+    net, size = worker.network, worker.batch_size
+    return WorkerInfo(net.name, net.weights, net.classes, str(net.device), net.precision, size, notes)
 
 
-class _Desk:
-    """Does pictures in a worker."""
+class _Worker:
+    """Processes images in a Ray worker."""
 
-    def __init__(self, bench: Workbench) -> None:
+    def __init__(self, worker: ImageWorker, reporter: RecordingReporter) -> None:
         from cnnviz.runtime.executors.cancellable_pool import CancellablePool
 
-        self._bench = bench
+        self._worker, self._reporter = worker, reporter
         self._open = ExitStack()  # for good: a worker does nothing else
-        self._open.enter_context(bench.threads())
-        bench.prepare()
-        self._lanes = CancellablePool(1)
+        self._open.enter_context(worker.threads())
+        worker.prepare()
+        self._compute = CancellablePool(1)
 
-    def __call__(self, items: Sequence[Item]) -> list[Made | Failure]:
-        with console.collected() as notes:
-            values = [value for _, value in self._bench(items, self._lanes)]
+    def __call__(self, items: Sequence[BatchItem]) -> list[EncodedResult | ItemError]:
+        values = [value for _, value in self._worker(items, self._compute)]
         for value in values[:1]:
-            value.notes = notes  # type: ignore[union-attr]
+            value.notes = [*getattr(value, "notes", []), *self._reporter.take()]  # type: ignore[union-attr]
         return values
 
 
 @dataclass
-class _RayEngine:
-    """Workers as an engine of items."""
+class _RayExecutor:
+    """Workers as an executor of items."""
 
-    workers: RayExecutor[Card, Sequence[Item], list[Made | Failure]]
+    workers: RayExecutor[WorkerInfo, Sequence[BatchItem], list[EncodedResult | ItemError]]
+    reporter: Reporter
 
-    def run(self, tasks: Sequence[Sequence[Item]], *, ordered: bool = True) -> TaskResults[Sequence[Item], list[Done]]:
+    def run(
+        self, tasks: Sequence[Sequence[BatchItem]], *, ordered: bool = True
+    ) -> TaskResults[Sequence[BatchItem], list[TaskOutcome]]:
         from cnnviz.runtime.executors.ray import WorkerLostError
         from cnnviz.runtime.executors.task_result import TaskResult
 
@@ -150,35 +156,35 @@ class _RayEngine:
                 yield TaskResult(outcome.task, [(item, lost) for item in outcome.task])
                 continue
             values = outcome.get()
-            for note in getattr(values[0], "notes", []):
-                console.warn(note)
+            if isinstance(values[0], ItemError):  # a result's notes are reported with it
+                replay(getattr(values[0], "notes", []), self.reporter)
             yield TaskResult(outcome.task, list(zip(outcome.task, values, strict=True)))
 
 
-def _packed(items: Sequence[Item]) -> list[Item]:
-    return [Item(Carried.of(item.source), item.destination) for item in items]
+def _packed(items: Sequence[BatchItem]) -> list[BatchItem]:
+    return [BatchItem(InlineSource.of(item.source), item.destination) for item in items]
 
 
 @contextmanager
-def ray_bench(job: ImageJob, explain: Explain, model: str, count: int) -> Iterator[Bench]:
+def ray_execution(job: ImageJob, task: Task, model: str, count: int) -> Iterator[Execution]:
     """Workers of a cluster, for as long as the block lasts, with the network of ``job`` loaded."""
-    from cnnviz.cli.job import Bench
+    from cnnviz.pipeline.image_job import Execution
 
     _refuse_what_stays_here(job)
 
     def setup(threads: int) -> WorkerSpec:
-        return WorkerSpec(job, explain, model, threads)
+        return WorkerSpec.of(job, task, model, threads)
 
-    with hired(job.batch, job.network.device, count, setup, _packed) as workers:
+    with ray_workers(job, job.batch, count, setup, _packed) as workers:
         card = workers.start()
-        _tell(card, workers.count)
-        yield Bench(_RayEngine(workers), card, card.at_once, is_remote=True)
+        _report_workers(job.reporter, card, workers.count)
+        yield Execution(_RayExecutor(workers, job.reporter), card, card.batch_size, is_remote=True)
 
 
 @contextmanager
-def hired(
-    options: EngineOptions,
-    device: str,
+def ray_workers(
+    job: ImageJob,
+    config: EngineConfig,
     count: int,
     setup: Callable[[int], Callable[[], tuple[Any, Any]]],
     pack: Callable[[Any], Any],
@@ -188,21 +194,21 @@ def hired(
 
     threads = _threads()
     with ExitStack() as stack:
-        stack.enter_context(console.only_results_on_stdout())  # Ray prints there that a worker has died
-        cluster = Cluster.connect(options.ray_address, (options.jobs or os.cpu_count() or 1) * threads)
+        stack.enter_context(job.reporter.only_results_on_stdout())  # Ray prints there that a worker has died
+        cluster = Cluster.connect(config.ray_address, (config.jobs or os.cpu_count() or 1) * threads)
         stack.callback(cluster.close)
-        share = _share(device, cluster, threads)
-        most = options.jobs or (cluster.gpus if share.gpus else max(1, cluster.cpus // share.cpus))
-        workers: RayExecutor = RayExecutor(setup(threads), min(count, most), share, pack, console.warn)
+        share = _resources(job.network.device, cluster, threads)
+        most = config.jobs or (cluster.gpus if share.gpus else max(1, cluster.cpus // share.cpus))
+        workers: RayExecutor = RayExecutor(setup(threads), min(count, most), share, pack, job.reporter.warn)
         stack.callback(workers.stop)
         yield workers
 
 
 def _refuse_what_stays_here(job: ImageJob) -> None:
     """Raise UsageError for options whose files lie beside the picture while it is in the making."""
-    if job.watch is not None and job.watch.options.save_every:
+    if job.monitor is not None and job.monitor.config.save_every:
         raise UsageError("--save-every writes where the work is done: leave it out, or --engine ray.")
-    if job.watch is not None and job.watch.resume:
+    if job.monitor is not None and job.monitor.resume:
         raise UsageError("--resume goes on from a file here: leave it out, or --engine ray.")
 
 
@@ -211,7 +217,7 @@ def _threads() -> int:
     return index(os.environ.get("OMP_NUM_THREADS", "1")) or 1
 
 
-def _share(device: str, cluster: Cluster, threads: int) -> WorkerResources:
+def _resources(device: str, cluster: Cluster, threads: int) -> WorkerResources:
     from cnnviz.runtime.executors.ray import WorkerResources
 
     if cluster.gpus and device.startswith(("auto", "cuda")):
@@ -219,10 +225,9 @@ def _share(device: str, cluster: Cluster, threads: int) -> WorkerResources:
     return WorkerResources(threads)
 
 
-def _tell(card: Card, count: int) -> None:
-    for note in card.notes:
-        console.warn(note)
-    console.detail(
+def _report_workers(reporter: Reporter, card: WorkerInfo, count: int) -> None:
+    replay(card.notes, reporter)
+    reporter.detail(
         f"{card.name} ({card.weights.label}), {card.classes} classes, on {card.device} in {card.precision}, "
         f"held by {count} Ray workers"
     )

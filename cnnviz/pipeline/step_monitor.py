@@ -1,7 +1,4 @@
-"""What hangs on the callback of a job of many steps: its progress bar, snapshots, film, and the picture so far.
-
-A command hands ``watch`` to its job and to its technique as ``on_step``; the rest is the job's.
-"""
+"""StepMonitor: progress bar, snapshots, GIF and partial result of long optimizations."""
 
 from __future__ import annotations
 
@@ -12,11 +9,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from cnnviz.cli import console, outputs
-from cnnviz.cli.idle import idle
-from cnnviz.cli.job import Result
-from cnnviz.cli.options import LongOptions
 from cnnviz.errors import ImageError
+from cnnviz.pipeline.config import MonitorConfig
+from cnnviz.pipeline.recipe import COMPANION, MAIN, SNAPSHOT, UNFINISHED
+from cnnviz.pipeline.reporter import Reporter, SilentReporter
+from cnnviz.pipeline.result import Result
 from cnnviz.runtime.cancellation import check_cancelled
 from cnnviz.runtime.paths import is_folder
 
@@ -37,7 +34,7 @@ def _image(pixels: Tensor) -> Image:
 
 
 @dataclass
-class Watch:
+class StepMonitor:
     """An ``on_step`` callback. ``finish`` turns pixels so far into the picture that is shown for them.
 
     A job of several pictures sets ``sheet``, which gives the sheet of those ``done`` and, if any, the one begun;
@@ -45,12 +42,13 @@ class Watch:
     this run goes on from it.
     """
 
-    options: LongOptions
+    config: MonitorConfig
     finish: Callable[[Tensor], Image] = _image
     resume: bool = False
     sheet: Callable[[Image | None], Image] | None = field(default=None, init=False)
     done: list[str] = field(default_factory=list, init=False)
     state: Path | None = field(default=None, init=False)
+    reporter: Reporter = field(default_factory=SilentReporter, init=False)
     _last: Step | None = field(default=None, init=False)
     _frames: list[Image] = field(default_factory=list, init=False)
     _path: Path | None = field(default=None, init=False)
@@ -60,9 +58,9 @@ class Watch:
     _advance: Callable[[str], None] | None = field(default=None, init=False)
 
     @property
-    def companions(self) -> list[str]:
+    def suffixes(self) -> list[str]:
         """The suffixes of what is written beside the picture."""
-        return [FILM] if self.options.gif else []
+        return [FILM] if self.config.gif else []
 
     @property
     def path(self) -> Path | None:
@@ -70,12 +68,16 @@ class Watch:
         return self._path
 
     @contextmanager
-    def over(self, path: Path | None, recipe: dict[str, Any], *, force: bool) -> Iterator[None]:
-        """Watch one run whose picture will be written to ``path`` (None: not to a file known beforehand)."""
+    def monitoring(
+        self, path: Path | None, recipe: dict[str, Any], reporter: Reporter, *, force: bool
+    ) -> Iterator[None]:
+        """StepMonitor one run whose picture will be written to ``path`` (None: not to a file known beforehand)."""
         self._last, self._frames = None, []
         self.sheet, self.done, self.state = None, [], None
         self._path, self._recipe, self._force = path, recipe, force
-        idle("save_every", when=path is None, why="where the name of the output is not known beforehand")
+        self.reporter = reporter
+        if path is None:
+            reporter.unused("save_every", why="where the name of the output is not known beforehand")
         self._refuse_old_snapshots()
         try:
             yield
@@ -84,7 +86,7 @@ class Watch:
 
     def _refuse_old_snapshots(self) -> None:
         """Find out before the work, not in its middle, that a snapshot would overwrite one of an earlier run."""
-        if not self.options.save_every or self._path is None or self._force:
+        if not self.config.save_every or self._path is None or self._force:
             return
         pattern = re.compile(re.escape(self._path.stem) + r"-\d{4,}" + re.escape(self._path.suffix))
         folder = self._path.parent
@@ -96,24 +98,25 @@ class Watch:
         """Called by the technique after every step."""
         check_cancelled()
         self._last = step
-        self._tell(step)
+        self._report_workers(step)
         if step.image is None:
             return
-        if self.options.save_every and step.step % self.options.save_every == 0 and step.step < step.total:
+        if self.config.save_every and step.step % self.config.save_every == 0 and step.step < step.total:
             self._save(step)
-        if self.options.gif and self._is_frame(step):
+        if self.config.gif and self._is_frame(step):
             self._frames.append(_small(self.finish(step.image())))
 
     def _is_frame(self, step: Step) -> bool:
         return step.step == step.total or step.step % max(1, step.total // _FRAMES) == 0
 
-    def _tell(self, step: Step) -> None:
+    def _report_workers(self, step: Step) -> None:
         if self._advance is None:
-            idle("save_every", when=step.total <= self.options.save_every, why=f"before the last step, {step.total}")
-            self._bar = console.progress(step.total, "steps")
+            if step.total <= self.config.save_every:
+                self.reporter.unused("save_every", why=f"before the last step, {step.total}")
+            self._bar = self.reporter.progress(step.total, "steps")
             self._advance = self._bar.__enter__()
         # Reading a number from a device waits for it, so the words are made only where they are seen.
-        words = "" if not console.shows_progress() else "  ".join(f"{k} {v:.4g}" for k, v in step.terms.items())
+        words = "" if not self.reporter.shows_progress else "  ".join(f"{k} {v:.4g}" for k, v in step.terms.items())
         self._advance(words)
         if step.step == step.total:
             self._close_bar()
@@ -131,11 +134,11 @@ class Watch:
             return
         self._path.parent.mkdir(parents=True, exist_ok=True)
         place = self._path.with_name(f"{self._path.stem}-{step.step:04d}{self._path.suffix}")
-        recipe = {**self._recipe, outputs.UNFINISHED: step.step, outputs.SNAPSHOT: True}
+        recipe = {**self._recipe, UNFINISHED: step.step, SNAPSHOT: True}
         write_image(self.finish(step.image()), place, recipe, force=self._force)
-        console.detail(f"{place} holds step {step.step} of {step.total}.")
+        self.reporter.detail(f"{place} holds step {step.step} of {step.total}.")
 
-    def made(self) -> Mapping[str, bytes]:
+    def sidecars(self) -> Mapping[str, bytes]:
         """The film, if one was asked for."""
         from cnnviz.imaging.encoding import encode
 
@@ -146,7 +149,7 @@ class Watch:
         held = [last] * (_LAST_MS // _FRAME_MS)
         main = self._path.suffix if self._path else ".png"
         told = {"gif": True, **self._recipe.get("parameters", {})}
-        recipe = {**self._recipe, "parameters": told, outputs.COMPANION: FILM, outputs.MAIN: main}
+        recipe = {**self._recipe, "parameters": told, COMPANION: FILM, MAIN: main}
         return {FILM: encode([*frames, *held], "gif", recipe, duration=_FRAME_MS)}
 
     def part_is_done(self, name: str) -> None:
@@ -154,16 +157,16 @@ class Watch:
         self.done.append(name)
         self._last = None
 
-    def unfinished(self) -> Result | None:
+    def partial_result(self) -> Result | None:
         """The picture, or the sheet, as it was when the job was interrupted; None if there was none yet."""
         begun = self.finish(self._last.image()) if self._last is not None and self._last.image is not None else None
         if begun is None and not self.done:
             return None
         image = self.sheet(begun) if self.sheet is not None and self.done else begun
-        facts = {outputs.UNFINISHED: self._last.step if self._last is not None else 0}
+        facts = {UNFINISHED: self._last.step if self._last is not None else 0}
         return Result(facts, image, recipe=facts)
 
-    def kept(self, written: str) -> str:
+    def summary(self, written: str) -> str:
         """What an interrupted run has left, and how it is gone on with; empty where that is nothing."""
         told = []
         if written:

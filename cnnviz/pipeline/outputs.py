@@ -8,10 +8,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from cnnviz.cli import console
-from cnnviz.cli.inputs import Source
-from cnnviz.cli.options import OutputOptions
 from cnnviz.errors import UsageError
+from cnnviz.pipeline.config import OutputConfig
+from cnnviz.pipeline.inputs import ImageSource
+from cnnviz.pipeline.recipe import UNFINISHED
 from cnnviz.runtime.executors.shard import WHOLE, Shard
 from cnnviz.runtime.paths import is_folder, path_exists
 
@@ -22,15 +22,6 @@ FILMS = (".gif", ".webp", ".mp4")
 PAGES = (".html",)
 MODELS = (".safetensors",)
 
-UNFINISHED = "unfinished_at_step"
-"""Key in the recipe of a picture that an interrupted job left as it was."""
-
-COMPANION, MAIN = "companion", "companion_of"
-"""Keys in the recipe of a picture that is written beside another: its own suffix, and the other's."""
-
-SNAPSHOT = "snapshot"
-"""Key in the recipe of a picture that a job wrote on its way."""
-
 _LONGEST_NAME = 255
 """Bytes of a file's name, in every file system in use."""
 
@@ -38,7 +29,7 @@ _FIELDS = ("stem", "name", "parent", "command", "model", "target")
 
 
 @dataclass(frozen=True)
-class Destination:
+class OutputPath:
     """Where one picture's result goes: a template still to be filled in with ``{target}``, or ``-``."""
 
     template: str
@@ -49,7 +40,7 @@ class Destination:
         return self.template == STDOUT
 
     @property
-    def is_settled(self) -> bool:
+    def is_known(self) -> bool:
         """Whether the path is known before the network has looked."""
         return "target" not in _fields_in(self.template)
 
@@ -65,15 +56,15 @@ class Destination:
 
 
 def plan(
-    sources: Sequence[Source],
-    options: OutputOptions,
+    sources: Sequence[ImageSource],
+    options: OutputConfig,
     command: str,
     model: str,
     companions: Sequence[str] = (),
     suffix: str = PNG,
     shard: Shard = WHOLE,
     beside: int = 0,
-) -> list[Destination]:
+) -> list[OutputPath]:
     """A destination for each source, in their order.
 
     ``sources`` are all pictures named: two shards must not meet in one file either. Only those of ``shard`` are going
@@ -89,8 +80,6 @@ def plan(
     """
     destinations = [_destination(source, options, command, model, suffix) for source in sources]
     own = shard.of(list(zip(sources, destinations, strict=True)))
-    if options.output == STDOUT:
-        console.require_stdout()
     if options.output == STDOUT and len(own) > 1:
         raise UsageError(f"Standard output takes one picture, but there are {len(own)}; use -o FOLDER/.")
     _refuse_unknown_formats(destinations, suffix)
@@ -106,11 +95,11 @@ def plan(
     return destinations
 
 
-def _is_missing(source: Source) -> bool:
+def _is_missing(source: ImageSource) -> bool:
     return source.path is not None and not path_exists(source.path)
 
 
-def _refuse_where_nothing_can_be_written(destinations: Sequence[Destination], beside: int) -> None:
+def _refuse_where_nothing_can_be_written(destinations: Sequence[OutputPath], beside: int) -> None:
     from cnnviz.imaging.image_io import check_writable
 
     probed: set[Path] = set()
@@ -121,17 +110,17 @@ def _refuse_where_nothing_can_be_written(destinations: Sequence[Destination], be
         probed = check_writable(path, probed)
 
 
-def _settled(pairs: Sequence[tuple[Source, Destination]]) -> list[tuple[Source, Path]]:
-    return [(source, place.path()) for source, place in pairs if place.is_settled and not place.is_stdout]
+def _settled(pairs: Sequence[tuple[ImageSource, OutputPath]]) -> list[tuple[ImageSource, Path]]:
+    return [(source, place.path()) for source, place in pairs if place.is_known and not place.is_stdout]
 
 
-def require_files(options: OutputOptions, option: str) -> None:
+def require_files(options: OutputConfig, option: str) -> None:
     """Raise UsageError where ``option``, which writes several files, meets standard output, which takes one."""
     if options.output == STDOUT:
         raise UsageError(f"{option} writes several files, and standard output takes one; use -o FILE or FOLDER/.")
 
 
-def _destination(source: Source, options: OutputOptions, command: str, model: str, suffix: str) -> Destination:
+def _destination(source: ImageSource, options: OutputConfig, command: str, model: str, suffix: str) -> OutputPath:
     output = options.output
     if output is None:
         template = DEFAULT_TEMPLATE + suffix
@@ -150,10 +139,10 @@ def _destination(source: Source, options: OutputOptions, command: str, model: st
         "command": command,
         "model": model,
     }
-    return Destination(template, fields)
+    return OutputPath(template, fields)
 
 
-def suffix_of(options: OutputOptions, usual: str = PNG) -> str:
+def suffix_of(options: OutputConfig, usual: str = PNG) -> str:
     """The extension of the files that are going to be written, ``usual`` where no name tells it."""
     output = options.output
     if output is None or output == STDOUT or _is_folder(output):
@@ -184,7 +173,7 @@ def _as_file_name(text: str) -> str:
     return "_".join("".join(c if c.isalnum() or c in "-." else " " for c in text).split())
 
 
-def _refuse_unknown_formats(destinations: Sequence[Destination], usual: str) -> None:
+def _refuse_unknown_formats(destinations: Sequence[OutputPath], usual: str) -> None:
     from cnnviz.imaging.encoding import FORMATS
 
     kinds = (("film", FILMS), ("page", PAGES), ("model", MODELS), ("", FORMATS))
@@ -200,8 +189,8 @@ def _refuse_unknown_formats(destinations: Sequence[Destination], usual: str) -> 
             )
 
 
-def _refuse_collisions(settled: Sequence[tuple[Source, Path]]) -> None:
-    owner: dict[str, Source] = {}
+def _refuse_collisions(settled: Sequence[tuple[ImageSource, Path]]) -> None:
+    owner: dict[str, ImageSource] = {}
     for source, path in settled:
         key = os.path.normcase(os.path.abspath(path))
         if key in owner:
@@ -212,7 +201,7 @@ def _refuse_collisions(settled: Sequence[tuple[Source, Path]]) -> None:
         owner[key] = source
 
 
-def _refuse_inputs(sources: Sequence[Source], settled: Sequence[tuple[Source, Path]]) -> None:
+def _refuse_inputs(sources: Sequence[ImageSource], settled: Sequence[tuple[ImageSource, Path]]) -> None:
     inputs = {os.path.realpath(source.path) for source in sources if source.path}
     for _, path in settled:
         if os.path.realpath(path) in inputs:

@@ -9,9 +9,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from cnnviz.cli import console
-from cnnviz.cli.options import PictureOptions
 from cnnviz.errors import ImageError, UsageError
+from cnnviz.pipeline.config import ImageConfig
+from cnnviz.pipeline.reporter import SILENT, Reporter
 from cnnviz.runtime.executors.shard import WHOLE, Shard
 from cnnviz.runtime.paths import (
     UnreadableFileError,
@@ -31,7 +31,7 @@ _NO_NAME = bytes(code for code in range(1, 32) if chr(code) not in "\t\n\r\f\x1b
 
 
 @dataclass(frozen=True)
-class Source:
+class ImageSource:
     """What a result is about: one picture to read (a path, or standard input, where ``path`` is None), or a
     thing with a name: a network, a folder as a whole (``path`` is None and ``label`` its name).
 
@@ -74,29 +74,29 @@ class Source:
             raise ImageError(f"{self.display} {error}: no picture is.") from error
 
 
-def expand(options: PictureOptions) -> list[Source]:
+def expand(config: ImageConfig, reporter: Reporter = SILENT) -> list[ImageSource]:
     """All pictures meant, of whatever shard, in the order given, each once; folders are searched in alphabetical order.
 
     A file that does not exist is kept: it is one bad picture among others, reported in its turn. No picture at all
     is a UsageError.
     """
-    named = list(options.images or [])
-    if options.files_from is not None:
-        if options.files_from == STDIN and STDIN in named:
+    named = list(config.images or [])
+    if config.files_from is not None:
+        if config.files_from == STDIN and STDIN in named:
             raise UsageError("Standard input cannot be both a picture and the list of pictures.")
-        named += _read_list(options.files_from)
-        nothing = f"The list of pictures in '{options.files_from}' is empty."
+        named += _read_list(config.files_from)
+        nothing = f"The list of pictures in '{config.files_from}' is empty."
     else:
         nothing = "No picture was given. Name files or folders, '-' for standard input, or --files-from LIST."
     if not named:
         raise UsageError(nothing)
-    sources = [source for name in named for source in _expand_one(name, options.recursive)]
+    sources = [source for name in named for source in _expand_one(name, config.recursive, reporter)]
     return list(dict.fromkeys(sources))
 
 
-def shard(options: PictureOptions) -> Shard:
+def shard(config: ImageConfig) -> Shard:
     """The part of the pictures that is asked for; UsageError where ``--shard`` makes no sense."""
-    return Shard.parse(options.shard) if options.shard is not None else WHOLE
+    return Shard.parse(config.shard) if config.shard is not None else WHOLE
 
 
 def _read_list(place: str) -> list[str]:
@@ -123,42 +123,42 @@ def _lines(data: bytes) -> list[str]:
     return [os.fsdecode(name) for name in names]
 
 
-def _expand_one(name: str, recursive: bool) -> Iterator[Source]:
+def _expand_one(name: str, recursive: bool, reporter: Reporter) -> Iterator[ImageSource]:
     path = Path(name)
     if name == STDIN:
-        yield Source(None)
+        yield ImageSource(None)
     elif is_folder(path):
-        yield from _in_folder(path, recursive)
+        yield from _in_folder(path, recursive, reporter)
     elif not os.path.lexists(path) and glob.has_magic(name):
-        yield from _matching(name, recursive)
+        yield from _matching(name, recursive, reporter)
     else:
-        yield Source(path)
+        yield ImageSource(path)
 
 
-def _in_folder(folder: Path, recursive: bool) -> Iterator[Source]:
+def _in_folder(folder: Path, recursive: bool, reporter: Reporter) -> Iterator[ImageSource]:
     from cnnviz.imaging.file_types import UNREADABLE_SUFFIXES
     from cnnviz.imaging.image_io import SUFFIXES
 
-    found = sorted(_below(folder, recursive))
+    found = sorted(_below(folder, recursive, reporter))
     files = [p for p in found if not p.name.startswith(".") and is_file(p)]
     pictures = [p for p in files if p.suffix.lower() in SUFFIXES | UNREADABLE_SUFFIXES]
     if len(files) > len(pictures):
-        console.detail(f"{len(files) - len(pictures)} files in '{folder}' are no pictures and are passed over.")
+        reporter.detail(f"{len(files) - len(pictures)} files in '{folder}' are no pictures and are passed over.")
     if not pictures:
         deeper = "" if recursive else " (-r looks into its folders too)"
         raise UsageError(f"There are no pictures in the folder '{folder}'{deeper}.")
     for path in pictures:
-        yield Source(path, path.parent.relative_to(folder))
+        yield ImageSource(path, path.parent.relative_to(folder))
 
 
-def _below(folder: Path, recursive: bool) -> Iterator[Path]:
+def _below(folder: Path, recursive: bool, reporter: Reporter) -> Iterator[Path]:
     """What lies in a folder; for a folder in it that may not be read there is a warning."""
 
     def cannot(error: OSError) -> None:
         message = f"The folder '{error.filename}' cannot be looked into: {error.strerror}."
         if os.fspath(error.filename) == os.fspath(folder):
             raise UsageError(message) from error
-        console.warn(message)
+        reporter.warn(message)
 
     for place, folders, files in os.walk(folder, onerror=cannot):
         yield from (Path(place, name) for name in files)
@@ -166,13 +166,13 @@ def _below(folder: Path, recursive: bool) -> Iterator[Path]:
             folders.clear()
 
 
-def _matching(pattern: str, recursive: bool) -> Iterator[Source]:
+def _matching(pattern: str, recursive: bool, reporter: Reporter) -> Iterator[ImageSource]:
     matches = sorted(glob.glob(pattern, recursive=True))
     if not matches:
         raise UsageError(f"Nothing matches '{pattern}'.")
     for match in matches:
         if is_folder(match):
             if recursive:
-                yield from _in_folder(Path(match), recursive)
+                yield from _in_folder(Path(match), recursive, reporter)
         else:
-            yield Source(Path(match))
+            yield ImageSource(Path(match))

@@ -1,0 +1,103 @@
+"""From a command's option groups to a job of ``cnnviz.pipeline``: plain configurations, the recipe, the reporter."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, fields, is_dataclass, replace
+from enum import Enum
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from cnnviz.cli import console
+from cnnviz.cli.command import CommandContext, current
+from cnnviz.cli.options.network import WORKLOADS
+from cnnviz.pipeline.collection_job import CollectionJob, ImageCollection, NetworkJob
+from cnnviz.pipeline.config import EngineConfig, ImageConfig
+from cnnviz.pipeline.image_job import ImageJob
+from cnnviz.pipeline.image_task import FunctionTask, Task
+from cnnviz.pipeline.result import LoadedImage, Result
+
+if TYPE_CHECKING:
+    from cnnviz.network.network import Network
+
+Job = TypeVar("Job", bound=ImageJob)
+
+
+def config_of(group: Any) -> Any:
+    """An option group as the plain configuration that it declares options for; None, and anything else, as it is."""
+    plain = next((kind for kind in type(group).__mro__ if not kind.__module__.startswith("cnnviz.cli")), object)
+    if not is_dataclass(plain):
+        return group
+    values = {field.name: getattr(group, field.name) for field in fields(plain)}
+    return plain(**{name: value.value if isinstance(value, Enum) else value for name, value in values.items()})
+
+
+def job_of(kind: type[Job], technique: str, network: Any, input: Any, run: Any, output: Any = None, **more: Any) -> Job:
+    """A job of ``kind`` with the recipe and the reporter of the command being served."""
+    run = config_of(run)
+    if getattr(run, "engine", "local") == "local" and isinstance(run, EngineConfig):
+        current.unused("ray_address", why="without --engine ray")
+    configs = (config_of(network), config_of(input), run, config_of(output))
+    return kind(technique, *configs, **{**_of_command(), **more})  # type: ignore[misc]
+
+
+def _of_command() -> dict[str, Any]:
+    """What a job has of the command being served."""
+    return {
+        "provenance": current.provenance(),
+        "reporter": console.reporter,
+        "workload": WORKLOADS.get(current.command, "exact"),
+    }
+
+
+def image_job(
+    technique: str, network: Any, input: Any, run: Any, output: Any = None, **more: Any
+) -> Callable[[Task], None]:
+    """What runs a task over images, for commands whose tasks are functions."""
+    job = job_of(ImageJob, technique, network, input, run, output, **more)
+    return lambda task: job(in_context(task))
+
+
+def collection_job(
+    technique: str, network: Any, input: Any, run: Any, output: Any = None, **more: Any
+) -> CollectionJob:
+    """A job about many images at once."""
+    return job_of(CollectionJob, technique, network, input, run, output, **more)
+
+
+def network_job(technique: str, network: Any, run: Any, output: Any = None, **more: Any) -> NetworkJob:
+    """A job about the network alone."""
+    return job_of(NetworkJob, technique, network, ImageConfig(), run, output, **more)
+
+
+def collection_of(input: Any) -> ImageCollection:
+    """The images that options mean, for the command being served."""
+    return ImageCollection.of(config_of(input), console.reporter, current.command)
+
+
+def in_context(task: Any) -> Task:
+    """A task that is a function of the command line, so that it finds the command's context in a Ray worker too."""
+    context = replace(current, typed=set())
+    if isinstance(task, FunctionTask):
+        return replace(task, render=InContext(task.render, context))
+    return InContext(task, context)
+
+
+@dataclass
+class InContext:
+    """A function that calls ``console`` and ``current``; in a worker, its warnings travel with the result."""
+
+    function: Callable[..., Result]
+    context: CommandContext
+    is_worker: bool = False
+
+    def __call__(self, network: Network, image: LoadedImage, *answer: Any) -> Result:
+        if not self.is_worker:
+            return self.function(network, image, *answer)
+        with console.collected() as notes:
+            result = self.function(network, image, *answer)
+        result.warnings = [*result.warnings, *notes]
+        return result
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        vars(self).update(state, is_worker=True)
+        vars(current).update(vars(self.context))

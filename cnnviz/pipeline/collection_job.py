@@ -1,0 +1,141 @@
+"""Commands that make one thing of many pictures, or of the network alone: ImageJob's path with another subject.
+
+Outputs, recipes, ``--json``, ``--force`` and exit codes are ImageJob's own; here is only what differs: the result
+is about a folder as a whole (``photos.embed.png``) or about the network (``squeezenet1_1.filters.png``).
+"""
+
+from __future__ import annotations
+
+import glob
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from cnnviz.errors import CnnvizError, IncompleteError, Remark, UsageError
+from cnnviz.pipeline import inputs
+from cnnviz.pipeline.config import ImageConfig
+from cnnviz.pipeline.image_job import ImageJob
+from cnnviz.pipeline.image_task import BatchItem
+from cnnviz.pipeline.inputs import STDIN, ImageSource
+from cnnviz.pipeline.reporter import Reporter
+from cnnviz.pipeline.result import Result
+from cnnviz.runtime.paths import is_folder, path_exists
+
+if TYPE_CHECKING:
+    from cnnviz.network.network import Network
+
+
+@dataclass
+class ImageCollection:
+    """All pictures of a command at once: the files, and the exit codes of those that could not be read.
+
+    ``job`` is the command's, where workers may help it.
+    """
+
+    name: str
+    sources: list[ImageSource]
+    config: ImageConfig
+    reporter: Reporter
+    command: str = ""
+    failures: list[int] = field(default_factory=list)
+    job: CollectionJob | None = None
+
+    @staticmethod
+    def of(config: ImageConfig, reporter: Reporter, command: str) -> ImageCollection:
+        """The pictures ``config`` means. UsageError if there is none, or standard input among them."""
+        sources = list(inputs.shard(config).of(inputs.expand(config, reporter)))
+        if any(source.path is None for source in sources):
+            raise UsageError(f"'{command}' reads its pictures more than once: give files, not '-'.")
+        return ImageCollection(_collection_name(config), sources, config, reporter, command)
+
+    def fail(self, source: ImageSource, error: CnnvizError) -> None:
+        """Tell of a picture that is left out."""
+        self.reporter.failed(source.display, error)
+        self.failures.append(error.exit_code)
+
+    def raise_if_failed(self) -> None:
+        """IncompleteError if any image was left out."""
+        if self.failures:
+            raise IncompleteError(max(self.failures))
+
+
+def _collection_name(config: ImageConfig) -> str:
+    """What outputs are named after: the first folder or file, or the list."""
+    first = (config.images or [config.files_from or STDIN])[0]
+    path = Path(first)
+    if first == STDIN:
+        return "pictures"
+    if is_folder(path):
+        return path.resolve().name or "pictures"
+    if glob.has_magic(first) and not path_exists(path):
+        return path.parent.name if path.parent.name and not glob.has_magic(path.parent.name) else "pictures"
+    return path.stem
+
+
+@dataclass
+class NetworkJob(ImageJob):
+    """A task about the network alone."""
+
+    def of_network(self, make: Callable[[Network], Result], name: str = "") -> None:
+        """Write what ``make`` makes of the network, named after it or after ``name``."""
+        model, remark = self.network.choose(self.technique)
+        self._of_one(ImageSource(None, label=name or model), model, remark, lambda net: _with_inputs(make(net), []))
+
+    def _of_one(
+        self, subject: ImageSource, model: str, remark: Remark | None, make: Callable[[Network], Result]
+    ) -> None:
+        destination = self._plan_outputs([subject], model)[0]
+        if self._is_done(destination):
+            self.reporter.detail("Nothing to do: the output is there already.")
+            return
+        self.remark = remark
+        if remark:
+            self.reporter.warn(remark)
+        network = self.load(model)
+        from cnnviz.runtime.memory import translate_memory_errors
+
+        started, item = time.perf_counter(), BatchItem(subject, destination)
+        with translate_memory_errors(self.input.side or network.spec.size):
+            result = self.run_monitored(lambda: make(network), item, network)
+        encoded = self.encode(result, item, network)
+        encoded.written = self._write(encoded, item) if destination else []
+        encoded.seconds = time.perf_counter() - started
+        self._report(subject, encoded, network)
+
+
+@dataclass
+class CollectionJob(NetworkJob):
+    """A command over many pictures that makes one thing of them all."""
+
+    def input_parameters(self) -> dict[str, Any]:
+        """The options that say which pictures are meant, for recipes."""
+        said = {name: getattr(self.input, name) for name in ("recursive", "shard", "files_from")}
+        return {name: value for name, value in said.items() if value}
+
+    def __call__(self, make: Callable[[Network, ImageCollection], Result]) -> None:  # type: ignore[override]
+        """Write what ``make`` makes of the pictures; exits with 1 if it left any out."""
+        album = ImageCollection.of(self.input, self.reporter, self.provenance.command)
+        album.job = self
+        if not album.sources:
+            self.reporter.detail(f"Nothing to do: shard {self.input.shard} of the pictures is empty.")
+            return
+        model, remark = self.network.choose(self.technique)
+
+        def of_album(network: Network) -> Result:
+            result = make(network, album)
+            told = {
+                "inputs": self.input.images or [],
+                "parameters": {**self.provenance.parameters, **self.input_parameters()},
+            }
+            result.recipe = {**told, **result.recipe}
+            return result
+
+        self._of_one(ImageSource(None, label=album.name), model, remark, of_album)
+        album.raise_if_failed()
+
+
+def _with_inputs(result: Result, names: list[str]) -> Result:
+    result.recipe = {"inputs": names, **result.recipe}
+    return result

@@ -1,0 +1,281 @@
+"""What a run is told: which images, which network, where results go, and how much is done at once, as plain values."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from cnnviz.errors import Remark, UsageError, shortened
+from cnnviz.pipeline.parsing import index, real
+
+if TYPE_CHECKING:
+    import torch
+    from PIL.Image import Image
+
+    from cnnviz.network.network import Network
+    from cnnviz.runtime.precision import Workload
+
+LARGEST_SIDE = 1_000_000
+"""Pixels of any side that may be asked for; long before, memory is short."""
+
+DEFAULT_MAX_PIXELS = 178_956_970
+_TILE = 512  # pixels
+CANVAS_SIDE = 512
+"""Pixels of the shorter side that a larger photo is brought to for a dream, where no size is given."""
+
+
+@dataclass
+class NetworkConfig:
+    """Which network, with which weights, and where it computes; the arguments of ``cnnviz.load_network``.
+
+    ``model`` ``auto`` is the network that suits the task best of those that are here or can be fetched.
+    """
+
+    model: str = "auto"
+    weights: str | None = None
+    labels: Path | None = None
+    mean: str | Sequence[float] | None = None
+    std: str | Sequence[float] | None = None
+    transform_input: bool | None = None
+    device: str = "auto"
+    precision: str = "auto"
+    offline: bool = False
+
+    def load(self, name: str, seed: int, *, workload: Workload, progress: bool) -> Network:
+        """The network, under the name that ``auto`` came down to; ``workload`` decides what precision ``auto`` is."""
+        from cnnviz.network.loading import load_network
+
+        return load_network(
+            name,
+            weights=self.weights,
+            labels=self.labels,
+            device=self.device,
+            precision=self.precision,
+            mean=numbers(self.mean, "--mean"),
+            std=numbers(self.std, "--std"),
+            transform_input=self.transform_input,
+            workload=workload,
+            seed=seed,
+            progress=progress,
+        )
+
+    def prepare(self) -> None:
+        """Let nothing be fetched from here on, if that is wanted."""
+        if self.offline:
+            os.environ["CNNVIZ_OFFLINE"] = "1"
+
+    def choose(self, technique: str) -> tuple[str, Remark | None]:
+        """The model's name, and a remark where ``auto`` had to settle for another than the best for ``technique``."""
+        from cnnviz.network import catalogue
+        from cnnviz.network.default_model import choose_model
+
+        self.prepare()
+        if self.model != "auto":
+            if self.model not in catalogue.names():
+                raise catalogue.unknown_model(self.model)
+            return self.model, None
+        if self.weights is not None:
+            raise UsageError("Weights belong to a model: name it too.", remedy="model_of_weights")
+        choice = choose_model(technique)
+        return choice.name, choice.remark
+
+
+@dataclass
+class NetworksConfig(NetworkConfig):
+    """Several networks, with everything else in common."""
+
+    model: list[str] | None = None  # type: ignore[assignment]
+
+    def each(self) -> list[NetworkConfig]:
+        """The configuration of each network named, once each, in their order."""
+        common = {f.name: getattr(self, f.name) for f in fields(NetworkConfig) if f.name != "model"}
+        return [NetworkConfig(model=name, **common) for name in dict.fromkeys(self.model or ["auto"])]
+
+
+def numbers(value: str | Sequence[float] | None, option: str) -> list[float] | None:
+    """Numbers, or a text of numbers separated by commas; UsageError that names ``option`` for anything else."""
+    if value is None:
+        return None
+    if not isinstance(value, str):
+        return list(value)
+    found = [real(part) for part in value.split(",")]
+    if None in found:
+        raise UsageError(
+            f"{option} takes numbers separated by commas, as in 0.485,0.456,0.406, not '{shortened(value)}'."
+        )
+    return [number for number in found if number is not None]
+
+
+@dataclass
+class ImageConfig:
+    """Which images (files, folders, patterns, ``-``, or a list of them in a file), and how they are read."""
+
+    images: list[str] | None = None
+    files_from: str | None = None
+    shard: str | None = None
+    recursive: bool = False
+    background: str = "white"
+    max_pixels: int = DEFAULT_MAX_PIXELS
+
+    @property
+    def side(self) -> int | None:
+        """The shorter side an image is brought to; None for what the network was trained on."""
+        return None
+
+    @property
+    def square(self) -> bool:
+        """Whether only the central square is looked at."""
+        return False
+
+    @property
+    def piece(self) -> int | None:
+        """The largest side the network sees at once; None for images that it sees whole."""
+        return None
+
+    def size_of(self, photo: Image) -> int | tuple[int, int] | None:
+        """The size this image is brought to, as ``to_pixels`` takes it; ``side``, where all are treated alike."""
+        return self.side
+
+
+@dataclass
+class InputConfig(ImageConfig):
+    """Which images, and how they are brought to the network's size."""
+
+    size: int | None = None
+    crop: bool = False
+
+    @property
+    def side(self) -> int | None:
+        return self.size
+
+    @property
+    def square(self) -> bool:
+        return self.crop
+
+
+def tile_side(text: str) -> int | None:
+    """``--tile``: a side in pixels, 0 for images shown whole, None for ``auto``; UsageError for anything else."""
+    if text == "auto":
+        return None
+    side = index(text)
+    if side is None:
+        raise UsageError(f"--tile takes auto, a side in pixels, or 0 for the whole picture, not '{shortened(text)}'.")
+    return side
+
+
+@dataclass
+class PaintingConfig(InputConfig):
+    """Which photos are painted, at what size, whole or in tiles."""
+
+    tile: str = "auto"
+
+    @property
+    def piece(self) -> int | None:
+        side = tile_side(self.tile)
+        return _TILE if side is None else side or None
+
+
+@dataclass
+class SampleConfig(ImageConfig):
+    """Which samples of textures, how large they are looked at, and how large the result is."""
+
+    size: str | None = None
+    sample_size: int = 256
+    crop: bool = False
+    tile: str = "auto"
+
+    @property
+    def side(self) -> int | None:
+        return self.sample_size
+
+    @property
+    def square(self) -> bool:
+        return self.crop
+
+
+@dataclass
+class CanvasConfig(ImageConfig):
+    """Which photos are painted on, at what size, whole or in tiles."""
+
+    size: int | None = None
+    tile: int | None = None
+
+    @property
+    def piece(self) -> int | None:
+        return self.tile
+
+    def size_of(self, photo: Image) -> tuple[int, int]:
+        """The photo's own shape, however long a strip it is: what is painted is not to be squeezed."""
+        own = min(photo.size)
+        scale = (self.size or (own if self.tile else min(own, CANVAS_SIDE))) / own
+        return max(1, round(photo.height * scale)), max(1, round(photo.width * scale))
+
+
+@dataclass
+class FastStyleInputConfig(ImageConfig):
+    """Which photos are painted by a trained network, and at what size: their own, however large, if nobody says."""
+
+    size: int | None = None
+    tile: int | None = None
+
+    @property
+    def side(self) -> int | None:
+        return self.size
+
+    def size_of(self, photo: Image) -> int | tuple[int, int]:
+        return self.size or (photo.height, photo.width)
+
+
+@dataclass
+class OutputConfig:
+    """Where results are written: a file, a folder, ``-``, or a template; by default ``{stem}.{command}.png``."""
+
+    output: str | None = None
+    force: bool = False
+    skip_existing: bool = False
+
+
+@dataclass
+class MonitorConfig:
+    """What an optimization of many steps leaves behind on its way."""
+
+    save_every: int = 0
+    gif: bool = False
+
+
+@dataclass
+class StoreConfig:
+    """Where features of images are kept, so that the next run need not compute them again."""
+
+    store: Path | None = None
+    batch: int | None = None
+
+    def batch_size(self, device: torch.device) -> int:
+        """How many images the network sees at once on ``device``."""
+        return self.batch or (4 if device.type == "cpu" else 16)
+
+
+@dataclass
+class RunConfig:
+    """What makes a run repeatable."""
+
+    seed: int = 0
+
+
+@dataclass
+class EngineConfig(RunConfig):
+    """What works through the images: ``local`` (this process) or ``ray``, ``jobs`` at once."""
+
+    engine: str = "local"
+    jobs: int | None = None
+    ray_address: str | None = None
+
+
+@dataclass
+class BatchConfig(EngineConfig):
+    """The same for tasks with a result for each image; ``unordered`` reports results as they are done."""
+
+    unordered: bool = False

@@ -1,0 +1,335 @@
+"""Runs a task over images: expands inputs, settles outputs, loads the network, computes, writes, reports."""
+
+from __future__ import annotations
+
+import errno
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing, contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+
+from cnnviz.errors import ImageError, IncompleteError, Remark
+from cnnviz.pipeline import inputs, outputs
+from cnnviz.pipeline.config import BatchConfig, ImageConfig, OutputConfig, RunConfig
+from cnnviz.pipeline.image_task import (
+    BatchItem,
+    EncodedResult,
+    ImageWorker,
+    ItemError,
+    Task,
+    TaskOutcome,
+    encode_output,
+)
+from cnnviz.pipeline.inputs import ImageSource
+from cnnviz.pipeline.outputs import OutputPath
+from cnnviz.pipeline.recipe import COMPANION, MAIN, NetworkInfo, Provenance, recipe_of
+from cnnviz.pipeline.reporter import Reporter, SilentReporter, replay
+from cnnviz.pipeline.result import Result
+from cnnviz.runtime.paths import path_exists
+
+if TYPE_CHECKING:
+    from cnnviz.network.network import Network
+    from cnnviz.pipeline.step_monitor import StepMonitor
+    from cnnviz.runtime.executors.task_result import Compute, Executor
+    from cnnviz.runtime.precision import Workload
+
+
+class NetworkSource(Protocol):
+    """Where a job's network comes from, as ``NetworkConfig``."""
+
+    device: str
+
+    def prepare(self) -> None: ...
+
+    def choose(self, technique: str) -> tuple[str, Remark | None]: ...
+
+    def load(self, name: str, seed: int, *, workload: Workload, progress: bool) -> Network: ...
+
+
+_BESIDE = 8  # characters more than the picture's have the names of snapshots and states
+_TASKS = 16
+"""So many tasks there are at least, so that some are read and some written while others compute."""
+
+
+@dataclass
+class Execution:
+    """An executor ready to work, what is known of its network, and how many images it is given at a time."""
+
+    executor: Executor[Sequence[BatchItem], list[TaskOutcome]]
+    network: NetworkInfo
+    batch_size: int = 1
+    is_remote: bool = False
+
+
+@dataclass
+class ImageJob:
+    """A task over images.
+
+    Attributes:
+        technique: what the network is for: "attribution", "style", ...; decides what the model ``auto`` is.
+        network: which network.
+        input: which images, and how they are read.
+        run: seed, and what works through the images.
+        output: where results are written; None for tasks that write nothing.
+        provenance: the command and its parameters, for recipes.
+        reporter: told of everything.
+        sidecars: the suffixes of what results bring besides images.
+        monitor: called back by tasks that take many steps.
+        workload: what the network is used for, which decides what precision ``auto`` is.
+        suffix: the format where no name tells it (``.gif`` for films, ``.html`` for pages).
+    """
+
+    technique: str
+    network: NetworkSource
+    input: ImageConfig
+    run: RunConfig
+    output: OutputConfig | None = None
+    provenance: Provenance = field(default_factory=Provenance)
+    reporter: Reporter = field(default_factory=SilentReporter)
+    sidecars: Sequence[str] = ()
+    monitor: StepMonitor | None = None
+    suffix: str = ".png"
+    workload: Workload = "exact"
+    remark: Remark | None = field(default=None, init=False)
+
+    def __call__(self, task: Task) -> None:
+        """Run ``task`` over all images; IncompleteError at the end if any failed, each of which was reported."""
+        shard = inputs.shard(self.input)
+        sources = inputs.expand(self.input, self.reporter)
+        model, remark = self.network.choose(self.technique)
+        destinations = self._plan_outputs(sources, model)
+        own = shard.of([BatchItem(*pair) for pair in zip(sources, destinations, strict=True)])
+        items = [item for item in own if not self._is_done(item.destination)]
+        if not items:
+            why = "every output is there already" if own else f"shard {shard} of {len(sources)} pictures is empty"
+            self.reporter.detail(f"Nothing to do: {why}.")
+            return
+        self.remark = remark
+        if remark:
+            self.reporter.warn(remark)
+        with self._execution(model, task, items) as execution:
+            failures = self._run_all(execution, items)
+        if failures:
+            raise IncompleteError(max(failures))
+
+    @property
+    def batch(self) -> BatchConfig:
+        """What works through the images; the default for tasks that do not ask."""
+        return self.run if isinstance(self.run, BatchConfig) else BatchConfig()
+
+    def _plan_outputs(self, sources: list[ImageSource], model: str) -> Sequence[OutputPath | None]:
+        if self.output is None:
+            return [None] * len(sources)
+        if self.output.output == outputs.STDOUT:
+            self.reporter.require_stdout()
+        sidecars = [*self.sidecars, *(self.monitor.suffixes if self.monitor else ())]
+        name = self.provenance.command.partition(" ")[0]  # 'fast-style' of 'fast-style apply'
+        return outputs.plan(
+            sources,
+            self.output,
+            name,
+            model,
+            sidecars,
+            self.suffix,
+            inputs.shard(self.input),
+            beside=_BESIDE if self.monitor else 0,
+        )
+
+    def _is_done(self, destination: OutputPath | None) -> bool:
+        return bool(
+            self.output
+            and self.output.skip_existing
+            and destination
+            and destination.is_known
+            and not destination.is_stdout
+            and outputs.is_done(destination.path())
+        )
+
+    def load(self, model: str) -> Network:
+        """The network under study; reports it, and seeds everything random."""
+        from cnnviz.runtime.seed import seed_everything
+
+        network = self.network.load(model, self.run.seed, workload=self.workload, progress=self.reporter.shows_progress)
+        if network.weights.remark:
+            self.reporter.warn(network.weights.remark)
+        if network.spec.fixed:
+            self.reporter.unused("size", why=f"on {network.name}, which takes pictures of one size")
+        self.reporter.detail(
+            f"{network.name} ({network.weights.label}), {network.classes} classes, "
+            f"on {network.device} in {network.precision}"
+        )
+        seed_everything(self.run.seed)
+        self.reporter.work_started()
+        return network
+
+    @contextmanager
+    def _execution(self, model: str, task: Task, items: Sequence[BatchItem]) -> Iterator[Execution]:
+        """The executor asked for, ready to work."""
+        if self.batch.engine == "ray":
+            from cnnviz.pipeline.ray_workers import ray_execution
+
+            self.reporter.work_started()
+            with ray_execution(self, task, model, len(items)) as execution:
+                yield execution
+            return
+        worker = ImageWorker(self, self.load(model), task)
+        with worker.threads() as compute_threads:
+            yield self._local_execution(worker, compute_threads, len(items))
+
+    def _local_execution(self, worker: ImageWorker, compute_threads: int, count: int) -> Execution:
+        from cnnviz.runtime.executors.serial import SerialExecutor
+        from cnnviz.runtime.executors.threads import ThreadExecutor, thread_count
+
+        def work(items: Sequence[BatchItem], compute: Compute) -> list[TaskOutcome]:
+            return [(item, self._save(item, value)) for item, value in worker(items, compute)]
+
+        jobs, network = self.batch.jobs, worker.network
+        if jobs == 1 or count == 1 or self.monitor is not None:  # a monitored task has one image, one bar, one film
+            return Execution(SerialExecutor(work), network)
+        worker.prepare()
+        threads = jobs or thread_count(compute_threads)
+        # To know takes a pass, in this thread; of few images none share one anyway.
+        batch_size = worker.batch_size if count >= 2 * _TASKS else 1
+        return Execution(ThreadExecutor(work, threads, compute_threads), network, batch_size)
+
+    def _run_all(self, execution: Execution, items: Sequence[BatchItem]) -> list[int]:
+        """Exit codes of the images that failed; each failure is reported as it happens, and the rest goes on."""
+        failures: list[int] = []
+        size = max(1, min(execution.batch_size, len(items) // _TASKS))
+        tasks = [items[start : start + size] for start in range(0, len(items), size)]
+        outcomes = execution.executor.run(tasks, ordered=not self.batch.unordered)
+        with self.reporter.progress(len(items), "pictures") as advance, closing(outcomes):
+            for outcome in outcomes:
+                for item, value in outcome.get():
+                    saved = self._save(item, value) if execution.is_remote else value
+                    if isinstance(saved, EncodedResult):
+                        self._report(item.source, saved, execution.network)
+                    else:
+                        full = _is_disk_full(saved)
+                        error = ImageError(str(saved), remedy="disk_full") if full else saved
+                        self.reporter.failed(item.source.display, error)
+                        failures.append(saved.exit_code)
+                        if full:
+                            return failures
+                    advance(item.source.name)
+        return failures
+
+    def _save(self, item: BatchItem, value: EncodedResult | ItemError) -> EncodedResult | ItemError:
+        """``value``, written where it belongs, or why it could not be."""
+        if not isinstance(value, EncodedResult) or item.destination is None:
+            return value
+        try:
+            value.written = self._write(value, item)
+        except ImageError as error:
+            return error
+        value.content, value.sidecars = None, {}
+        return value
+
+    def run_monitored(self, work: Callable[[], Result], item: BatchItem, network: Network) -> Result:
+        """What ``work`` makes. Interrupted, it leaves the image so far where the whole one was due."""
+        destination = item.destination
+        if self.monitor is None or destination is None:
+            return work()
+        path = None if destination.is_stdout or not destination.is_known else destination.path()
+        recipe = self._recipe(Result(), item.source, network)
+        try:
+            with self.monitor.monitoring(path, recipe, self.reporter, force=bool(self.output and self.output.force)):
+                result = work()
+                result.sidecars = {**result.sidecars, **self.monitor.sidecars()}
+                return result
+        except KeyboardInterrupt:
+            unfinished, written = self.monitor.partial_result(), ""
+            if unfinished is not None:
+                written = ", ".join(self._write(self.encode(unfinished, item, network), item)) or "the output"
+            if text := self.monitor.summary(written):
+                self.reporter.warn(f"Interrupted: {text}")
+            raise
+
+    def encode(self, result: Result, item: BatchItem, network: NetworkInfo) -> EncodedResult:
+        """A result with its images as the bytes of the files they are to be."""
+        encoded = EncodedResult(result.metadata, result.text, result.target)
+        encoded.notes = [
+            *(("warn", (), message) for message in result.warnings),
+            *(("unused", (name,), why) for name, why in result.unused.items()),
+        ]
+        if item.destination is None:
+            return encoded
+        from cnnviz.imaging.encoding import is_lossless
+        from cnnviz.imaging.image_io import ByteChunks
+
+        image, recipe = result.image, self._recipe(result, item.source, network)
+        assert image is not None
+        path = None if item.destination.is_stdout else item.destination.path(result.target)
+        suffix = path.suffix.lower() if path else self.suffix
+        encoded.content = (
+            image if isinstance(image, ByteChunks) else encode_output(image, suffix, recipe, result.quality)
+        )
+        if result.is_measured and not is_lossless(suffix):
+            encoded.metadata = {**encoded.metadata, "measured": f"before encoding as {suffix}"}
+        main = path.suffix if path else self.suffix
+        encoded.sidecars = {
+            suffix: encode_output(sidecar, Path(suffix).suffix or suffix, {**recipe, COMPANION: suffix, MAIN: main})
+            for suffix, sidecar in result.sidecars.items()
+        }
+        return encoded
+
+    def _write(self, encoded: EncodedResult, item: BatchItem) -> list[str]:
+        """The paths written, the image's first; none if it went to standard output or is there already."""
+        from cnnviz.imaging.image_io import write_bytes
+
+        assert encoded.content is not None and self.output is not None and item.destination is not None
+        if item.destination.is_stdout:
+            self.reporter.result_bytes(encoded.content)
+            return []
+        path = item.destination.path(encoded.target)
+        if self.output.skip_existing and outputs.is_done(path):
+            return []
+        force = self.output.force or (self.output.skip_existing and path_exists(path))
+        if item.source.path and path_exists(path) and path.samefile(item.source.path):
+            raise ImageError(f"'{path}' is the input itself; nothing was written.")
+        make_folder(path.parent)
+        files = {path: encoded.content}
+        files |= {path.with_suffix(suffix): data for suffix, data in encoded.sidecars.items()}
+        return [str(write_bytes(content, place, force=force)) for place, content in files.items()]
+
+    def _recipe(self, result: Result, source: ImageSource, network: NetworkInfo) -> dict[str, Any]:
+        return {**recipe_of(self.provenance, network, [source.named], self.run.seed), **result.recipe}
+
+    def _report(self, source: ImageSource, encoded: EncodedResult, network: NetworkInfo) -> None:
+        replay(encoded.notes, self.reporter)
+        record = {
+            "input": source.display,
+            "output": encoded.written[0] if encoded.written else None,
+            **({"companions": encoded.written[1:]} if encoded.written[1:] else {}),
+            "model": network.name,
+            "weights": network.weights.label,
+            **_about_weights(network),
+            **({"note": self.remark} if self.remark else {}),
+            **encoded.metadata,
+            "seconds": round(encoded.seconds, 3),
+            "seed": self.run.seed,
+            "parameters": dict(self.provenance.parameters),
+        }
+        is_stdout_taken = self.output is not None and self.output.output == outputs.STDOUT
+        paths = None if self.output is None else encoded.written
+        self.reporter.result(None if is_stdout_taken else record, paths, encoded.text)
+
+
+def _about_weights(network: NetworkInfo) -> dict[str, Any]:
+    """What else is to be known of the weights, if anything."""
+    facts = {"transform_input": network.weights.transform_input, "note": network.weights.remark}
+    return {name: value for name, value in facts.items() if value is not None}
+
+
+def _is_disk_full(error: Exception) -> bool:
+    """Whether there is no room left for any further result."""
+    return isinstance(error.__cause__, OSError) and error.__cause__.errno in (errno.ENOSPC, errno.EDQUOT)
+
+
+def make_folder(folder: Path) -> None:
+    """Make a folder and those above it; ImageError that names it if it cannot be made."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ImageError(f"The folder '{folder}' cannot be made: {error.strerror}.") from error

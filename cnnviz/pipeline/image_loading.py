@@ -1,0 +1,44 @@
+"""Reads an image and brings it to the size that a network sees."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from cnnviz.errors import MemoryShortError
+from cnnviz.pipeline.config import ImageConfig
+from cnnviz.pipeline.inputs import ImageSource
+from cnnviz.pipeline.result import LoadedImage
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+    from cnnviz.network.network import Network
+
+
+def read_image(source: ImageSource, network: Network, options: ImageConfig) -> LoadedImage:
+    """One image, read and brought to the size that ``network`` sees; ImageError or MemoryShortError if it cannot."""
+    from cnnviz.imaging.image_io import read_pil_image
+
+    try:
+        photo = read_pil_image(source.content(), background=options.background, max_pixels=options.max_pixels)
+        return prepare_image(source, photo, network, options)
+    except MemoryError as error:
+        if isinstance(error, MemoryShortError):
+            raise
+        raise MemoryShortError(f"{source.display} is too large for this machine's memory.") from error
+
+
+def prepare_image(source: ImageSource, photo: Image, network: Network, options: ImageConfig) -> LoadedImage:
+    """A photo at the size that ``network`` sees; MemoryShortError if that cannot be."""
+    from cnnviz.imaging.pixels import center_square, resized_shape, to_pixels
+    from cnnviz.runtime.memory import require_memory, require_memory_for_pixels
+
+    spec, crop = network.spec, network.spec.crop if options.square else None
+    size: int | tuple[int, int] = spec.size if spec.fixed else (options.size_of(photo) or spec.size)
+    if spec.fixed and not crop:
+        size = (spec.size, spec.size)
+    height, width = resized_shape(photo, size, crop or False)
+    require_memory_for_pixels((height, width), network.device)
+    require_memory(network, (min(height, options.piece or height), min(width, options.piece or width)))
+    pixels = to_pixels(photo, size, crop=crop or False)
+    return LoadedImage(source, photo, center_square(photo, crop) if crop else photo, pixels)

@@ -1,0 +1,263 @@
+"""Reads, processes and encodes one image: from its source to the bytes of the result.
+
+The same code runs in the threads of this process and in the workers of a Ray cluster, so that both give the same
+bytes; ``BatchItem`` goes in and ``EncodedResult`` comes out, and both can travel.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
+
+from cnnviz.errors import ImageError, MemoryShortError
+from cnnviz.pipeline.config import MonitorConfig
+from cnnviz.pipeline.image_loading import read_image
+from cnnviz.pipeline.inputs import ImageSource
+from cnnviz.pipeline.outputs import OutputPath
+from cnnviz.pipeline.reporter import Note
+from cnnviz.pipeline.result import LoadedImage, Result
+from cnnviz.pipeline.step_monitor import StepMonitor
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+    from torch import Tensor
+
+    from cnnviz.imaging.image_io import ByteChunks
+    from cnnviz.network.network import Network
+    from cnnviz.pipeline.image_job import ImageJob
+    from cnnviz.runtime.executors.task_result import Compute
+
+
+@dataclass(frozen=True)
+class BatchItem:
+    """One image to process, and where its result goes (None: nowhere)."""
+
+    source: ImageSource
+    destination: OutputPath | None
+
+
+@dataclass
+class EncodedResult:
+    """A ``Result`` whose images are bytes of files, ready to be written and reported."""
+
+    metadata: dict[str, Any]
+    text: Sequence[str]
+    target: str
+    content: bytes | ByteChunks | None = None
+    sidecars: Mapping[str, bytes] = field(default_factory=dict)
+    seconds: float = 0.0
+    written: list[str] = field(default_factory=list)
+    notes: list[Note] = field(default_factory=list)
+
+
+ItemError = ImageError | MemoryShortError
+"""An error that concerns one image only: the others go on."""
+
+TaskOutcome = tuple[BatchItem, EncodedResult | ItemError]
+"""An item, and its result or error."""
+
+
+Answer = TypeVar("Answer")
+
+
+class ImageTask(Protocol[Answer]):
+    """What is done with each image, in two halves: what asks the network, and what is drawn of its answer.
+
+    Tasks of many steps have ``run(network, image, monitor)`` instead, and others may be plain functions
+    ``(network, image) -> Result``; those have the network to themselves.
+
+    Attributes:
+        parallel: whether several threads may compute at once: for tasks that take a pass or two through the network.
+            On the CPU each pass has one processor to itself, on whatever machine, since the last bits of a result
+            depend on how many share the work. Many images come in batches, small ones on a CPU; the last bits of a
+            result may then follow the batch.
+    """
+
+    @property
+    def parallel(self) -> bool: ...
+
+    def compute(self, network: Network, pixels: Tensor) -> Sequence[Answer]:
+        """The answer for each of some images of one size, (N, C, H, W)."""
+        ...
+
+    def render(self, network: Network, image: LoadedImage, answer: Answer) -> Result:
+        """What is written and reported of one image; runs while the network is at the next images."""
+        ...
+
+
+class LongTask(Protocol):
+    """What is done with each image in many steps; ``monitor`` is to be called after each."""
+
+    def run(self, network: Network, image: LoadedImage, monitor: StepMonitor) -> Result: ...
+
+
+Task = ImageTask[Any] | LongTask | Callable[["Network", LoadedImage], Result]
+
+
+@dataclass(frozen=True)
+class FunctionTask(Generic[Answer]):
+    """An ``ImageTask`` made of two functions."""
+
+    compute: Callable[[Network, Tensor], Sequence[Answer]]
+    render: Callable[[Network, LoadedImage, Answer], Result]
+    parallel: bool = True
+
+    def __call__(self, network: Network, image: LoadedImage) -> Result:
+        return self.render(network, image, self.compute(network, image.pixels)[0])
+
+
+@dataclass
+class ImageWorker:
+    """Processes items for one job with one network."""
+
+    job: ImageJob
+    network: Network
+    task: Task
+
+    @property
+    def is_parallel(self) -> bool:
+        """Whether several images may be at the network at once."""
+        return bool(getattr(self.task, "parallel", False))
+
+    @contextmanager
+    def threads(self) -> Iterator[int]:
+        """Share torch's threads out for as long as the block lasts; gives how many pictures may compute at once."""
+        from cnnviz.runtime.executors.threads import torch_threads
+
+        if not self.is_parallel or self.network.device.type != "cpu":
+            yield 1
+            return
+        with torch_threads(1) as all_threads:
+            yield all_threads
+
+    def prepare(self) -> None:
+        """Make ready for several threads, before there are any.
+
+        Tracing the network changes how modules are called in all threads while it lasts.
+        """
+        getattr(self.network, "graph", None)
+
+    @cached_property
+    def batch_size(self) -> int:
+        """How many pictures of the network's own size are shown to it together: a few on a CPU, many on a GPU.
+
+        The free memory has no say: the last bits of a result follow the batch, and are to be the same tomorrow.
+        """
+        from cnnviz.runtime.memory import max_batch_size, small_batch_size
+
+        if not self.is_parallel:
+            return 1
+        side = self.network.spec.size
+        if self.network.device.type == "cpu":
+            return small_batch_size(self.network, side)
+        return max_batch_size((side, side), side, self.network.device)
+
+    def _batch_size_at(self, size: Sequence[int]) -> int:
+        """The same for pictures of ``size`` (height, width): fewer from twice the network's own area on.
+
+        On a CPU small ones stay alone: PyTorch computes a few small maps by another library than one, and where a
+        sum is all but zero the other rounding switches a ReLU.
+        """
+        area, most = self.network.spec.size**2, self.batch_size
+        if self.network.device.type == "cpu" and math.prod(size) < area:
+            return 1
+        return max(1, min(most, most * 2 * area // math.prod(size)))
+
+    def __call__(self, items: Sequence[BatchItem], compute: Compute) -> list[TaskOutcome]:
+        """Do ``items``, those of one size together where the technique can."""
+        started = time.perf_counter()
+        done: dict[int, TaskOutcome] = {}
+        pictures: dict[int, LoadedImage] = {}
+        for place, item in enumerate(items):
+            try:
+                pictures[place] = read_image(item.source, self.network, self.job.input)
+            except (ImageError, MemoryShortError) as error:
+                done[place] = item, error
+        for group in _of_one_size(pictures):
+            results = self._results([pictures.pop(place) for place in group], [items[p] for p in group], compute)
+            for place, result in zip(group, results, strict=True):
+                done[place] = items[place], self._encoded(items[place], result)
+        each = (time.perf_counter() - started) / len(items)
+        made = [done[place] for place in range(len(items))]
+        for _, value in made:
+            if isinstance(value, EncodedResult):
+                value.seconds = each
+        return made
+
+    def _results(
+        self, pictures: Sequence[LoadedImage], items: Sequence[BatchItem], compute: Compute
+    ) -> Iterator[Result | ItemError]:
+        task = self.task
+        if not hasattr(task, "compute"):
+            for picture, item in zip(pictures, items, strict=True):
+                yield capture_error(lambda p=picture, i=item: compute(lambda: self._explained(p, i)))  # type: ignore[misc]
+            return
+        answers = capture_error(lambda: compute(lambda: self._found(pictures)))
+        for place, picture in enumerate(pictures):
+            if isinstance(answers, ItemError):
+                yield answers
+            else:
+                yield capture_error(lambda p=picture, a=answers[place]: task.render(self.network, p, a))  # type: ignore
+
+    def _explained(self, picture: LoadedImage, item: BatchItem) -> Result:
+        from cnnviz.runtime.memory import translate_memory_errors
+
+        with translate_memory_errors(min(picture.pixels.shape[2:])):
+            return self.job.run_monitored(lambda: self._call(picture), item, self.network)
+
+    def _call(self, image: LoadedImage) -> Result:
+        if hasattr(self.task, "run"):
+            return self.task.run(self.network, image, self.job.monitor or StepMonitor(MonitorConfig()))
+        return self.task(self.network, image)  # type: ignore[operator]
+
+    def _found(self, pictures: Sequence[LoadedImage]) -> Sequence[Any]:
+        """The network's answer for each picture; fewer at a time where all together do not fit in memory."""
+        import torch
+
+        from cnnviz.runtime.memory import in_batches_that_fit, translate_memory_errors
+
+        assert hasattr(self.task, "compute")
+        compute, pixels = self.task.compute, torch.cat([picture.pixels for picture in pictures])
+        with translate_memory_errors(min(pixels.shape[2:])):
+            most = self._batch_size_at(pixels.shape[2:]) if len(pixels) > 1 else 1
+            parts = in_batches_that_fit(lambda part: compute(self.network, pixels[part]), len(pixels), most)
+            return [answer for part in parts for answer in part]
+
+    def _encoded(self, item: BatchItem, result: Result | ItemError) -> EncodedResult | ItemError:
+        if isinstance(result, ItemError):
+            return result
+        return capture_error(lambda: self.job.encode(result, item, self.network))
+
+
+def capture_error(action: Callable[[], Any]) -> Any:
+    """What ``action`` gives, or the error that concerns one picture only."""
+    try:
+        return action()
+    except (ImageError, MemoryShortError) as error:
+        return error
+
+
+def _of_one_size(pictures: Mapping[int, LoadedImage]) -> list[list[int]]:
+    groups: dict[tuple[int, ...], list[int]] = {}
+    for place, picture in pictures.items():
+        groups.setdefault(tuple(picture.pixels.shape), []).append(place)
+    return list(groups.values())
+
+
+def encode_output(
+    image: Image | list[Image] | bytes, suffix: str, recipe: dict[str, Any], quality: int | None = None
+) -> bytes:
+    """A result's picture, film or page as the bytes of a file with this suffix, a still with this quality."""
+    from cnnviz.imaging.encoding import QUALITY, encode
+    from cnnviz.imaging.video_io import MP4, encode_video
+
+    if isinstance(image, bytes):
+        return image
+    if suffix.lower() == MP4:
+        return encode_video(image if isinstance(image, list) else [image], recipe)
+    return encode(image, suffix.rpartition(".")[2], recipe, quality or QUALITY)

@@ -1,0 +1,57 @@
+"""What a recipe tells: the command and its parameters, the network, the images."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Protocol
+
+from cnnviz import __version__
+
+if TYPE_CHECKING:
+    from cnnviz.network.spec import WeightsInfo
+
+UNFINISHED = "unfinished_at_step"
+"""Key in the recipe of an image that an interrupted job left as it was."""
+
+COMPANION, MAIN = "companion", "companion_of"
+"""Keys in the recipe of an image that is written beside another: its own suffix, and the other's."""
+
+SNAPSHOT = "snapshot"
+"""Key in the recipe of an image that a job wrote on its way."""
+
+
+class NetworkInfo(Protocol):
+    """What results and recipes tell of a network."""
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def weights(self) -> WeightsInfo: ...
+
+    @property
+    def precision(self) -> str: ...
+
+
+@dataclass(frozen=True)
+class Provenance:
+    """The command that is run, and those of its parameters that differ from their defaults, as JSON can hold them."""
+
+    command: str = ""
+    parameters: Mapping[str, Any] = field(default_factory=dict)
+
+
+def recipe_of(provenance: Provenance, network: NetworkInfo, names: Sequence[str], seed: int) -> dict[str, Any]:
+    """What made a result: a command with its parameters, the network, and the images as they were named."""
+    return {
+        "command": provenance.command,
+        "version": __version__,
+        "inputs": list(names),
+        "model": network.name,
+        "weights": network.weights.label,
+        "weights_sha256": network.weights.sha256,
+        **({"precision": network.precision} if network.precision != "fp32" else {}),
+        "seed": seed,
+        "parameters": dict(provenance.parameters),
+    }

@@ -1,0 +1,118 @@
+"""Where a run reports to: a terminal, a log, nothing at all, or, in a worker, a list that travels back."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Protocol
+
+if TYPE_CHECKING:
+    from cnnviz.errors import Remark
+    from cnnviz.imaging.image_io import ByteChunks
+
+
+class Reporter(Protocol):
+    """Told of everything a run has to say. ``shows_detail`` and ``shows_progress`` spare the work of saying it."""
+
+    @property
+    def shows_detail(self) -> bool: ...
+
+    @property
+    def shows_progress(self) -> bool: ...
+
+    def detail(self, message: str) -> None:
+        """What only somebody who looks closely wants to know."""
+
+    def warn(self, message: str | Remark) -> None:
+        """Something to know that stops nothing."""
+
+    def unused(self, *settings: str, why: str) -> None:
+        """Settings, by the names of their fields, that have no effect; ``why`` ends the sentence."""
+
+    def failed(self, name: str, error: Exception) -> None:
+        """An input that was left out, and the error."""
+
+    def result(self, record: Mapping[str, Any] | None, paths: Sequence[str] | None, text: Sequence[str]) -> None:
+        """A result: everything about it (None: it went to standard output), the files written (None for a task that
+        writes none), and what it says in words."""
+
+    def result_bytes(self, content: bytes | ByteChunks) -> None:
+        """A result that goes to standard output."""
+
+    def require_stdout(self) -> None:
+        """An error where standard output was closed."""
+
+    def progress(self, total: int, unit: str) -> AbstractContextManager[Callable[[str], None]]:
+        """A progress bar; what to call, with a few words, after each of ``total``."""
+
+    def only_results_on_stdout(self) -> AbstractContextManager[None]:
+        """Discards what libraries print to standard output inside the block."""
+
+    def work_started(self) -> None:
+        """From now on an interruption loses work, and is to be raised rather than obeyed at once."""
+
+
+class SilentReporter:
+    """Says nothing."""
+
+    shows_detail = shows_progress = False
+
+    def detail(self, message: str) -> None: ...
+
+    def warn(self, message: str | Remark) -> None: ...
+
+    def unused(self, *settings: str, why: str) -> None: ...
+
+    def failed(self, name: str, error: Exception) -> None: ...
+
+    def result(self, record: Mapping[str, Any] | None, paths: Sequence[str] | None, text: Sequence[str]) -> None: ...
+
+    def result_bytes(self, content: bytes | ByteChunks) -> None:
+        for chunk in [content] if isinstance(content, bytes) else content:
+            sys.stdout.buffer.write(chunk)
+        sys.stdout.buffer.flush()
+
+    def require_stdout(self) -> None: ...
+
+    def progress(self, total: int, unit: str) -> AbstractContextManager[Callable[[str], None]]:
+        return nullcontext(lambda words: None)
+
+    def only_results_on_stdout(self) -> AbstractContextManager[None]:
+        return nullcontext()
+
+    def work_started(self) -> None: ...
+
+
+SILENT = SilentReporter()
+
+Note = tuple[str, tuple[str, ...], "str | Remark"]
+"""A warning, or settings without effect: the method of ``Reporter``, the settings, the message."""
+
+
+@dataclass
+class RecordingReporter(SilentReporter):
+    """Keeps warnings, in a worker, until they travel back to the process that reports."""
+
+    notes: list[Note] = field(default_factory=list)
+
+    def warn(self, message: str | Remark) -> None:
+        self.notes.append(("warn", (), message))
+
+    def unused(self, *settings: str, why: str) -> None:
+        self.notes.append(("unused", settings, why))
+
+    def take(self) -> list[Note]:
+        """The notes since the last call."""
+        taken, self.notes = self.notes, []
+        return taken
+
+
+def replay(notes: Iterable[Note], reporter: Reporter) -> None:
+    """Report what a worker noted."""
+    for kind, settings, message in notes:
+        if kind == "unused":
+            reporter.unused(*settings, why=str(message))
+        else:
+            reporter.warn(message)
