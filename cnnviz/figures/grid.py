@@ -9,9 +9,8 @@ from dataclasses import dataclass, field
 from PIL import Image, ImageDraw
 
 from cnnviz.errors import UsageError
-from cnnviz.figures.text import Typeface
+from cnnviz.figures.text import CAPTION_COLOR, TITLE_COLOR, Typeface
 
-_PAPER, _INK, _SOFT_INK = "white", "#1a1a1a", "#444444"
 _LEAST, _MOST = 256, 640  # pixels, the height of a panel's tiles
 _WIDEST = 1280  # pixels, of tiles stacked because they are wide
 _STRIP = 2.6  # width over height from which tiles are stacked
@@ -89,14 +88,14 @@ def grid(
     return sheet.draw()
 
 
-def stack(figures: Sequence[Image.Image], gap: int = 0, paper: str = "white") -> Image.Image:
-    """Images in one column, flush left, on ``paper``, with ``gap`` pixels between them."""
-    height = sum(figure.height for figure in figures) + gap * (len(figures) - 1)
-    sheet = Image.new("RGB", (max(figure.width for figure in figures), height), paper)
+def stack(images: Sequence[Image.Image]) -> Image.Image:
+    """Images in one column, flush left, on white."""
+    size = max(image.width for image in images), sum(image.height for image in images)
+    sheet = Image.new("RGB", size, "white")
     top = 0
-    for figure in figures:
-        sheet.paste(figure, (0, top))
-        top += figure.height + gap
+    for image in images:
+        sheet.paste(image, (0, top))
+        top += image.height
     return sheet
 
 
@@ -134,7 +133,7 @@ class _Sheet:
 
     def draw(self) -> Image.Image:
         self._measure()
-        sheet = Image.new("RGB", self._place(), _PAPER)
+        sheet = Image.new("RGB", self._place(), "white")
         pen = ImageDraw.Draw(sheet)
         self._draw_labels(pen)
         for row, tiles in enumerate(self.rows):
@@ -193,13 +192,13 @@ class _Sheet:
         if self.title:
             large, room = round(1.35 * size), self.lefts[-1] + self.widths[-1] - self.margin
             text = " ".join(self.face.fit(self.title, large, room))
-            pen.text((self.margin, self.margin), text, _INK, self.face.font(large), anchor="la")
+            pen.text((self.margin, self.margin), text, TITLE_COLOR, self.face.font(large), anchor="la")
         for label, left, width in zip(self.column_labels, self.lefts, self.widths, strict=False):
             text = " ".join(self.face.fit(label, size, width))
-            pen.text((left + width / 2, self.column_label_top), text, _SOFT_INK, font, anchor="ma")
+            pen.text((left + width / 2, self.column_label_top), text, CAPTION_COLOR, font, anchor="ma")
         for label, top, height in zip(self.row_labels, self.tops, self.heights, strict=False):
             text = " ".join(self.face.fit(label, size, self.label_width + 1))
-            pen.text((self.margin + self.label_width, top + height / 2), text, _SOFT_INK, font, anchor="rm")
+            pen.text((self.margin + self.label_width, top + height / 2), text, CAPTION_COLOR, font, anchor="rm")
 
     def _draw_caption(self, pen: ImageDraw.ImageDraw, row: int, column: int) -> None:
         if not self.fitted:
@@ -208,4 +207,4 @@ class _Sheet:
         top = self.tops[row] + self.heights[row] + round(0.5 * self.type_size)
         for line, text in enumerate(self.fitted[row][column]):
             middle = self.lefts[column] + self.widths[column] / 2
-            pen.text((middle, top + line * self._leading), text, _SOFT_INK, font, anchor="ma")
+            pen.text((middle, top + line * self._leading), text, CAPTION_COLOR, font, anchor="ma")

@@ -8,9 +8,8 @@ from collections.abc import Mapping, Sequence
 from PIL import Image, ImageDraw
 
 from cnnviz.features.layout import GridLayout
-from cnnviz.figures.text import Typeface
+from cnnviz.figures.text import CAPTION_COLOR, TITLE_COLOR, Typeface
 
-_PAPER, _INK, _SOFT_INK = "white", "#1a1a1a", "#444444"
 _AREA = 1_500 * 1_500  # pixels of the map while thumbnails are large enough to show something
 _LEAST, _MOST = 18, 128  # pixels, a thumbnail's cell
 
@@ -40,10 +39,10 @@ def map_figure(
     rows = _legend_rows(face, legend or {}, width)
     top = margin + (44 if title else 0)
     size = (width + 2 * margin, top + height + margin + (len(rows) * 26 + 8 if rows else 0))
-    sheet = Image.new("RGB", size, _PAPER)
+    sheet = Image.new("RGB", size, "white")
     pen = ImageDraw.Draw(sheet)
     if title:
-        pen.text((margin, margin), " ".join(face.fit(title, 22, width)), _INK, face.font(22), anchor="la")
+        pen.text((margin, margin), " ".join(face.fit(title, 22, width)), TITLE_COLOR, face.font(22), anchor="la")
     left = margin + (width - layout.columns * cell) // 2
     for index, (thumb, (column, row)) in enumerate(zip(thumbnails, layout.cells.tolist(), strict=True)):
         box = (left + column * cell, top + row * cell)
@@ -93,4 +92,4 @@ def _draw_legend(
         for left, text, color in row:
             x = corner[0] + left
             pen.rectangle((x, y, x + 15, y + 15), fill=color)
-            pen.text((x + 22, y + 8), text, _SOFT_INK, face.font(15), anchor="lm")
+            pen.text((x + 22, y + 8), text, CAPTION_COLOR, face.font(15), anchor="lm")

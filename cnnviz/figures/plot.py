@@ -11,8 +11,9 @@ import numpy as np
 from PIL import Image
 
 from cnnviz.errors import UsageError
+from cnnviz.figures.text import CAPTION_COLOR, TITLE_COLOR
 
-_INK, _SOFT_INK, _RULE = "#1a1a1a", "#444444", "#dddddd"
+_RULE = "#dddddd"
 _DPI = 100
 _TICKS = (0.0, 0.25, 0.5, 0.75, 1.0)  # of the axes' lengths
 _NICE = (1.0, 2.0, 5.0, 10.0)
@@ -75,15 +76,17 @@ def _round_up(value: float) -> float:
 def _draw_axes(axes: Any, x_label: str, y_label: str, points: float) -> None:
     top = axes.get_ylim()[1]
     font = {"fontfamily": "DejaVu Sans", "fontsize": points}
-    axes.set_xticks(_TICKS, [f"{part:.0%}" for part in _TICKS], color=_SOFT_INK, **font)
-    axes.set_yticks([part * top for part in _TICKS], [f"{part * top:g}" for part in _TICKS], color=_SOFT_INK, **font)
+    axes.set_xticks(_TICKS, [f"{part:.0%}" for part in _TICKS], color=CAPTION_COLOR, **font)
+    axes.set_yticks(
+        [part * top for part in _TICKS], [f"{part * top:g}" for part in _TICKS], color=CAPTION_COLOR, **font
+    )
     axes.tick_params(length=0, pad=0.4 * points)
     axes.grid(axis="y", color=_RULE, linewidth=0.7)
     axes.set_axisbelow(True)
     for name, spine in axes.spines.items():
-        spine.set(visible=name == "bottom", color=_SOFT_INK, linewidth=0.7)
-    axes.set_xlabel(x_label, color=_INK, labelpad=0.5 * points, **font)
-    axes.annotate(y_label, (0, 1), (0, 0.7 * points), "axes fraction", "offset points", color=_INK, **font)
+        spine.set(visible=name == "bottom", color=CAPTION_COLOR, linewidth=0.7)
+    axes.set_xlabel(x_label, color=TITLE_COLOR, labelpad=0.5 * points, **font)
+    axes.annotate(y_label, (0, 1), (0, 0.7 * points), "axes fraction", "offset points", color=TITLE_COLOR, **font)
 
 
 def _draw_legend(figure: Any, left: float, points: float) -> None:
@@ -92,7 +95,7 @@ def _draw_legend(figure: Any, left: float, points: float) -> None:
         loc="upper left",
         bbox_to_anchor=(left, 1),
         prop=font,
-        labelcolor=_INK,
+        labelcolor=TITLE_COLOR,
         frameon=False,
         borderpad=0.2,
         borderaxespad=0,

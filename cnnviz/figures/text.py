@@ -10,6 +10,9 @@ from typing import Any
 
 from PIL import ImageFont
 
+TITLE_COLOR, CAPTION_COLOR = "#1a1a1a", "#444444"
+"""Near-black of titles, and dark gray of captions and labels."""
+
 _NO_GLYPH = "\uffff"  # a code point no typeface has: drawn as its box for missing glyphs
 _ASCII_FALLBACK = str.maketrans(
     {
