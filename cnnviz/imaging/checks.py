@@ -1,4 +1,4 @@
-"""Checks of pixels that came from outside: a float tensor (N, 3, H, W) in [0, 1], or an error that says what to do."""
+"""Checks of pixels given by the caller: a float tensor (N, 3, H, W) in [0, 1], or an error that says what to do."""
 
 from __future__ import annotations
 
@@ -21,17 +21,17 @@ if TYPE_CHECKING:
 
 _WANTED = "Pixels are a float tensor (N, 3, H, W) in [0, 1]"
 _HALF_A_LEVEL = 0.5 / 255
-"""So far outside [0, 1] a value is still black or white when it is rounded to eight bits."""
+"""A value this far outside [0, 1] is still rounded to black or white in eight bits."""
 
 _PACKAGE = str(Path(__file__).parents[1]) + os.sep
 
 
 def require_pixels(pixels: object) -> Tensor:
-    """``pixels``, having made sure that they are floats of the shape (N, 3, H, W), as float32 or float64.
+    """``pixels`` as float32 or float64, checked to be floats of the shape (N, 3, H, W).
 
-    What was made in inference mode is copied, for no gradient could be taken of it.
+    A tensor made in inference mode is copied, since autograd refuses it.
 
-    Raises UsageError that says what to do with pictures of PIL, NumPy arrays, integers, paths, and other shapes.
+    Raises UsageError that says what to do with PIL images, NumPy arrays, integers, paths, and other shapes.
     """
     import torch
 
@@ -41,7 +41,7 @@ def require_pixels(pixels: object) -> Tensor:
         kind = str(pixels.dtype).removeprefix("torch.")
         last = " of the channels last" if _ends_in_channels(pixels.shape) else ""
         axes = "pixels.permute(2, 0, 1)[None] / 255" if last and pixels.ndim == 3 else "pixels / 255"
-        raise UsageError(f"{_WANTED}, not of the type {kind}{last}: {axes} makes them of bytes.")
+        raise UsageError(f"{_WANTED}, not of the type {kind}{last}: {axes} converts bytes.")
     if pixels.ndim != 4 or pixels.shape[1] != 3 or 0 in pixels.shape[2:]:
         raise UsageError(f"{_WANTED}, not of the shape {tuple(pixels.shape)}{_advice(pixels.shape)}.")
     found = pixels if pixels.dtype in (torch.float32, torch.float64) else pixels.float()
@@ -49,7 +49,7 @@ def require_pixels(pixels: object) -> Tensor:
 
 
 def differentiable(pixels: object, device: torch.device | str) -> Tensor:
-    """``pixels`` as ``require_pixels`` has them, on ``device``, as a tensor of its own that gradients can be taken of.
+    """``pixels`` checked by ``require_pixels``, on ``device``, as a leaf tensor that requires a gradient.
 
     To be called within ``gradients()``.
     """
@@ -58,7 +58,7 @@ def differentiable(pixels: object, device: torch.device | str) -> Tensor:
 
 @contextmanager
 def gradients() -> Iterator[None]:
-    """Let gradients be taken inside the block, whatever mode the caller is in."""
+    """Enable autograd inside the block, also where the caller is in ``no_grad`` or ``inference_mode``."""
     import torch
 
     with torch.inference_mode(False), torch.enable_grad():
@@ -66,8 +66,10 @@ def gradients() -> Iterator[None]:
 
 
 def require_in_range(pixels: object) -> Tensor:
-    """``pixels`` as ``require_pixels`` has them, having made sure that they are between 0 and 1, to half a level of
-    eight bits; for what changes pixels, which would cut off the rest."""
+    """``pixels`` checked by ``require_pixels`` and to be in [0, 1], to half a level of eight bits.
+
+    For functions that change pixels, where values outside would be cut off. Raises UsageError.
+    """
     found = require_pixels(pixels)
     outside = _outside(found)
     if outside:
@@ -76,17 +78,17 @@ def require_in_range(pixels: object) -> Tensor:
 
 
 def warn_if_out_of_range(pixels: Tensor) -> None:
-    """A UserWarning, for the caller's line, where ``pixels`` are not between 0 and 1; UsageError where one is NaN."""
+    """Issue a UserWarning, for the caller's line, if ``pixels`` are not in [0, 1]; UsageError if one is not finite."""
     outside = _outside(pixels)
     if outside:
-        warnings.warn(f"{outside} The network is shown them as they are.", stacklevel=_levels_to_caller())
+        warnings.warn(f"{outside} The network gets them as they are.", stacklevel=_levels_to_caller())
 
 
 def range_problem(low: float, high: float, whose: str = "Pixels") -> str | None:
-    """A sentence on values from ``low`` to ``high`` if those are not in [0, 1], to half a level of eight bits."""
+    """A sentence about values from ``low`` to ``high`` if they are not in [0, 1], to half a level of eight bits."""
     if low >= -_HALF_A_LEVEL and high <= 1 + _HALF_A_LEVEL:
         return None
-    remedy = "divide bytes by 255" if low >= 0 and high > 2 else "give them as photos have them, not normalized"
+    remedy = "divide bytes by 255" if low >= 0 and high > 2 else "give them as they are, not normalized"
     return f"{whose} must be in [0, 1], not from {low:.3g} to {high:.3g}: {remedy}."
 
 
@@ -100,7 +102,7 @@ def _outside(pixels: Tensor) -> str | None:
 
 
 def is_functorch_active() -> bool:
-    """Whether ``torch.func`` is at work, under which no value can be looked at."""
+    """Whether a ``torch.func`` transform is running, under which tensors have no values to look at."""
     import torch
 
     functorch = getattr(torch._C, "_functorch", None)
@@ -110,22 +112,22 @@ def is_functorch_active() -> bool:
 def _named(value: object) -> str:
     if isinstance(value, np.ndarray):
         return f"a NumPy array of the type {value.dtype} and the shape {value.shape}"
-    return "a picture of PIL" if isinstance(value, Image.Image) else f"a {type(value).__name__}"
+    return "a PIL image" if isinstance(value, Image.Image) else f"a {type(value).__name__}"
 
 
 def _remedy(value: Any) -> str:
     if isinstance(value, Image.Image):
-        return "cnnviz.imaging.pixels.to_pixels(image) makes them"
+        return "cnnviz.imaging.pixels.to_pixels(image) converts it"
     if isinstance(value, np.ndarray):
         if value.ndim == 4:
             axes = ".permute(0, 3, 1, 2)" if _ends_in_channels(value.shape) else ""
         else:
             axes = ".permute(2, 0, 1)[None]" if _ends_in_channels(value.shape) else "[None]"
         scale = "" if value.dtype.kind == "f" else " / 255"
-        return f"torch.from_numpy(a){axes}{scale} makes them, and cnnviz.read_image(path) reads them"
+        return f"torch.from_numpy(a){axes}{scale} converts it, and cnnviz.read_image(path) reads a file"
     if isinstance(value, str | os.PathLike):
-        return "cnnviz.read_image(path) reads them"
-    return "cnnviz.read_image(path) reads them; torch.cat joins several pictures"
+        return "cnnviz.read_image(path) reads the file"
+    return "cnnviz.read_image(path) reads a file; torch.cat joins several images"
 
 
 def _advice(shape: Any) -> str:
@@ -136,7 +138,7 @@ def _advice(shape: Any) -> str:
     if len(shape) == 4 and shape[3] == 3:
         return ": pixels.permute(0, 3, 1, 2) puts the channels second"
     if len(shape) == 4 and shape[1] == 1:
-        return ": pixels.expand(-1, 3, -1, -1) makes gray pictures RGB"
+        return ": pixels.expand(-1, 3, -1, -1) makes gray images RGB"
     return ""
 
 

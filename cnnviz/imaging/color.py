@@ -1,4 +1,4 @@
-"""Colour: from whatever a file holds to eight-bit sRGB, which is what networks were trained on."""
+"""Conversion of any image file's colors to eight-bit sRGB, which networks are trained on."""
 
 from __future__ import annotations
 
@@ -16,56 +16,55 @@ RGB = tuple[int, int, int]
 
 
 def parse_color(color: str) -> RGB:
-    """Red, green, blue in 0..255 of any colour Pillow knows: ``white``, ``#fa0``, ``hsl(30, 100%, 50%)``.
+    """(red, green, blue) in 0..255 of a color as Pillow names it: ``white``, ``#fa0``, ``hsl(30, 100%, 50%)``.
 
-    Raises UsageError if it knows none of that name.
+    Raises UsageError for an unknown name.
     """
     try:
         return ImageColor.getrgb(color)[:3]
     except (ValueError, AttributeError, TypeError) as error:
-        raise UsageError(f"There is no colour '{color}'; give a name like 'white' or a code like '#ffcc00'.") from error
+        raise UsageError(f"There is no color '{color}'; give a name like 'white' or a code like '#ffcc00'.") from error
 
 
-def to_srgb(picture: Image.Image, background: RGB) -> Image.Image:
-    """A new ``RGB`` picture in sRGB: deep samples scaled, the ICC profile applied, transparency filled.
+def to_srgb(image: Image.Image, background: RGB) -> Image.Image:
+    """A new ``RGB`` image in sRGB: deep samples scaled, the ICC profile applied, transparent pixels filled.
 
     Args:
-        picture: A loaded picture of any of Pillow's modes.
-        background: What is seen through transparent pixels, red, green, blue in 0..255.
+        image: A loaded image of any of Pillow's modes.
+        background: The color of transparent pixels, (red, green, blue) in 0..255.
     """
-    profile = picture.info.get("icc_profile")
-    plain = _to_plain_mode(picture)
+    profile = image.info.get("icc_profile")
+    plain = _to_plain_mode(image)
     opaque = plain.convert(plain.mode.removesuffix("A")) if plain.mode in {"LA", "RGBA"} else plain
     converted = _apply_profile(opaque, profile)
     if opaque is plain:
         return converted
-    filled = Image.new("RGB", picture.size, background)
+    filled = Image.new("RGB", image.size, background)
     filled.paste(converted, mask=plain.getchannel("A"))
     return filled
 
 
-def _to_plain_mode(picture: Image.Image) -> Image.Image:
-    """The same picture as L, RGB, CMYK or LAB (what a colour profile can speak about), or as LA or RGBA."""
-    if picture.mode.startswith(("I", "F")):
-        return _to_eight_bits(picture)
-    if picture.mode in {"La", "RGBa"}:
-        return picture.convert(picture.mode.upper())
-    if picture.has_transparency_data:
-        return picture if picture.mode == "LA" else picture.convert("RGBA")
-    if picture.mode in {"L", "RGB", "CMYK", "LAB"}:
-        return picture
-    return picture.convert("L" if picture.mode == "1" else "RGB")
+def _to_plain_mode(image: Image.Image) -> Image.Image:
+    """The same image as L, RGB, CMYK or LAB (the modes that ICC profiles apply to), or as LA or RGBA."""
+    if image.mode.startswith(("I", "F")):
+        return _to_eight_bits(image)
+    if image.mode in {"La", "RGBa"}:
+        return image.convert(image.mode.upper())
+    if image.has_transparency_data:
+        return image if image.mode == "LA" else image.convert("RGBA")
+    if image.mode in {"L", "RGB", "CMYK", "LAB"}:
+        return image
+    return image.convert("L" if image.mode == "1" else "RGB")
 
 
-def _to_eight_bits(picture: Image.Image) -> Image.Image:
-    """Scale samples deeper than eight bits to 0..255, rounded to nearest, as a grey picture.
+def _to_eight_bits(image: Image.Image) -> Image.Image:
+    """Samples deeper than eight bits as a gray image, scaled to 0..255 and rounded to nearest.
 
-    Integers that fit are taken as sixteen bits deep, or twelve where their TIFF says so. Floats are taken as [0, 1] if
-    they lie in it. All others are stretched from their own least to their own largest value, for nothing says what
-    their white is.
+    Integers in range are taken as sixteen bits deep, or twelve where their TIFF says so. Floats are taken as [0, 1] if
+    they lie in it. All others are stretched from their smallest to their largest value, since no white is given.
     """
-    samples = np.asarray(picture)
-    white = 1.0 if picture.mode == "F" else float(_white(picture))
+    samples = np.asarray(image)
+    white = 1.0 if image.mode == "F" else float(_white(image))
     ends = [(part.min(), part.max()) for part in _in_strips(samples)]
     low, high = float(min(low for low, _ in ends)), float(max(high for _, high in ends))
     if low >= 0 and high <= white:
@@ -77,34 +76,34 @@ def _to_eight_bits(picture: Image.Image) -> Image.Image:
 
 
 def _in_strips(samples: NDArray[Any], *, numbers: bool = True) -> Iterator[NDArray[Any]]:
-    """Some rows after the others, so that no second picture of float64 is in memory; as ``numbers``, NaN as 0."""
+    """Some rows at a time, so that no float64 copy of the image is in memory; as ``numbers`` float64, with NaN as 0."""
     rows = max(1, (1 << 20) // samples.shape[1])
     for start in range(0, len(samples), rows):
         part = samples[start : start + rows]
         yield np.nan_to_num(part.astype(np.float64), posinf=0.0, neginf=0.0) if numbers else part
 
 
-def _white(picture: Image.Image) -> int:
-    """The largest value that fits integers of the picture's depth: 4095 for a TIFF of twelve bits, else 65535."""
-    bits = getattr(picture, "tag_v2", {}).get(258, (16,))[0]
+def _white(image: Image.Image) -> int:
+    """The largest value that fits integers of the image's depth: 4095 for a TIFF of twelve bits, else 65535."""
+    bits = getattr(image, "tag_v2", {}).get(258, (16,))[0]
     return 2 ** int(bits) - 1 if 8 < bits < 16 else 65535
 
 
-def _apply_profile(picture: Image.Image, profile: bytes | None) -> Image.Image:
-    """A new ``RGB`` picture, through the ICC profile if there is a sound one that fits the picture's mode."""
-    if profile or picture.mode == "LAB":
+def _apply_profile(image: Image.Image, profile: bytes | None) -> Image.Image:
+    """A new ``RGB`` image, converted by the ICC profile if there is a valid one that fits the image's mode."""
+    if profile or image.mode == "LAB":
         from PIL import ImageCms
 
         try:
-            source = _open_profile(ImageCms, picture.mode, profile)
+            source = _open_profile(ImageCms, image.mode, profile)
             if not _is_srgb(ImageCms, source):
                 target = ImageCms.createProfile("sRGB")
-                converted = ImageCms.profileToProfile(picture, source, target, outputMode="RGB")
+                converted = ImageCms.profileToProfile(image, source, target, outputMode="RGB")
                 if converted is not None:
                     return converted
         except (ImageCms.PyCMSError, OSError, ValueError, TypeError):
-            pass  # a broken or misfitting profile: the bare numbers are the best there is
-    return picture.copy() if picture.mode == "RGB" else picture.convert("RGB")
+            pass  # a broken or misfitting profile: the numbers are taken as sRGB
+    return image.copy() if image.mode == "RGB" else image.convert("RGB")
 
 
 def _open_profile(cms: Any, mode: str, profile: bytes | None) -> Any:
@@ -114,5 +113,5 @@ def _open_profile(cms: Any, mode: str, profile: bytes | None) -> Any:
 
 
 def _is_srgb(cms: Any, profile: Any) -> bool:
-    """Whether the profile calls itself sRGB: then there is nothing to convert, and no rounding to suffer."""
+    """Whether the profile is named sRGB: then nothing is converted, and nothing rounded."""
     return bool(cms.getProfileDescription(profile).strip().startswith("sRGB"))

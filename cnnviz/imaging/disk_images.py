@@ -1,4 +1,4 @@
-"""Pictures of one size kept as bytes in a temporary file, so that memory does not grow with their number."""
+"""Images of one size kept as bytes in a temporary file, so that memory does not grow with their number."""
 
 from __future__ import annotations
 
@@ -12,18 +12,23 @@ from cnnviz.errors import ImageError
 
 
 class DiskImages:
-    """Many pictures (N, 3, H, W) of 8 bits: taken by a slice or by indices (K,), they come as pixels in [0, 1].
+    """Images of one size, of 8 bits each, in a temporary file; indexed by a slice or indices (K,) they are pixels.
 
-    The file has no name and goes with the process (``TMPDIR`` says where). ``subset`` gives some of the pictures
-    without copying them; only a whole shelf can be added to.
+    The file has no name and is deleted with the process (``TMPDIR`` says where it lies). ``subset`` gives some of the
+    images without copying them; only the whole can be appended to.
+
+    Args:
+        height, width: Of every image, in pixels.
+
+    Raises ImageError if there is no folder for temporary files.
     """
 
     def __init__(self, height: int, width: int) -> None:
         self._size = (height, width)
         self._bytes = 3 * height * width
-        self._places: list[int] = []
+        self._rows: list[int] = []
         try:
-            self._file = tempfile.TemporaryFile()  # noqa: SIM115 (closed with the last shelf that needs it)
+            self._file = tempfile.TemporaryFile()  # noqa: SIM115 (closed with the last object that reads it)
         except OSError as error:
             raise ImageError(f"There is no folder for temporary files: {error.strerror}.") from error
 
@@ -32,31 +37,31 @@ class DiskImages:
         return torch.Size((len(self), 3, *self._size))
 
     def __len__(self) -> int:
-        return len(self._places)
+        return len(self._rows)
 
     def append(self, pixels: Tensor) -> None:
-        """Keep pictures (N, 3, H, W) in [0, 1], rounded to 8 bits. ImageError where the disk has no room for them."""
+        """Write images (N, 3, H, W) in [0, 1], rounded to 8 bits; ImageError if the disk is full."""
         values = (pixels.detach().cpu().clamp(0, 1) * 255).round().to(torch.uint8)
-        place = len(self)
+        first = len(self)
         try:
-            self._file.seek(place * self._bytes)
+            self._file.seek(first * self._bytes)
             self._file.write(values.numpy().tobytes())
         except OSError as error:
             where = tempfile.gettempdir()
-            raise ImageError(f"The pictures cannot be kept in '{where}': {error.strerror}.") from error
-        self._places += range(place, place + len(values))
+            raise ImageError(f"The images cannot be kept in '{where}': {error.strerror}.") from error
+        self._rows += range(first, first + len(values))
 
     def __getitem__(self, which: slice | Tensor) -> Tensor:
-        """The pictures meant, (K, 3, H, W) float32 in [0, 1], in that order."""
-        wanted = self._places[which] if isinstance(which, slice) else [self._places[n] for n in which.tolist()]
+        """The selected images (K, 3, H, W), float32 in [0, 1], in that order."""
+        wanted = self._rows[which] if isinstance(which, slice) else [self._rows[n] for n in which.tolist()]
         found = np.empty((len(wanted), self._bytes), np.uint8)
-        for row, place in zip(found, wanted, strict=True):
-            self._file.seek(place * self._bytes)
+        for row, index in zip(found, wanted, strict=True):
+            self._file.seek(index * self._bytes)
             self._file.readinto(row)  # type: ignore[attr-defined,arg-type]
         return torch.from_numpy(found).view(-1, 3, *self._size).float() / 255
 
     def subset(self, order: Tensor) -> DiskImages:
-        """Those pictures alone, in that order."""
+        """The images of those indices, in that order; the file is shared."""
         some = object.__new__(DiskImages)
-        some.__dict__ = {**self.__dict__, "_places": [self._places[n] for n in order.tolist()]}
+        some.__dict__ = {**self.__dict__, "_places": [self._rows[n] for n in order.tolist()]}
         return some

@@ -1,4 +1,4 @@
-"""Pictures into the bytes of a file: the formats, their settings, and stills or moving pictures."""
+"""Encoding images and animations as the bytes of a file: formats and their settings."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ FORMATS = {
     ".tiff": "TIFF",
     ".gif": "GIF",
 }
-"""The extensions pictures can be written with, and Pillow's name of each format."""
+"""The extensions that images can be written with, and Pillow's name of each format."""
 
 QUALITY = 95
-"""Of JPEG and WebP, where nothing else is asked for."""
+"""The default quality of JPEG and WebP."""
 
 _LOSSLESS = {"PNG", "TIFF"}
 _MOVING = {"GIF", "WEBP"}
@@ -34,16 +34,16 @@ _LIST = ", ".join(name for name in FORMATS if name not in {".jpeg", ".tiff"})
 
 
 def format_of(path: str | Path) -> str:
-    """Pillow's name of the format a path's extension asks for; UsageError if there is none."""
+    """Pillow's name of the format of a path's extension; UsageError if images are not written with it."""
     suffix = Path(path).suffix
     if suffix.lower() in FORMATS:
         return FORMATS[suffix.lower()]
     what = f"'{suffix}' is not among them" if suffix else "the name has no extension"
-    raise UsageError(f"'{path}' cannot be written: pictures are written as {_LIST}, and {what}.")
+    raise UsageError(f"'{path}' cannot be written: images are written as {_LIST}, and {what}.")
 
 
 def is_lossless(suffix: str) -> bool:
-    """Whether files with this extension hold pictures of eight bits to the last bit."""
+    """Whether files with this extension store images of eight bits without loss."""
     return FORMATS.get(suffix.lower()) in _LOSSLESS
 
 
@@ -55,20 +55,19 @@ def encode(
     *,
     duration: int = 80,
 ) -> bytes:
-    """A picture as the bytes of a file; the same picture and recipe give the same bytes.
+    """An image or animation as the bytes of a file; the same image and recipe give the same bytes.
 
     Args:
-        image: A photo; pixels as ``to_pil_image`` takes them; or a list of either, the frames of a moving
-            picture.
+        image: A PIL image; pixels as ``to_pil_image`` takes them; or a list of either, the frames of an animation.
         format: ``png``, ``jpg``, ``webp``, ``tiff``, ``gif``, with or without a dot, in any case.
-        recipe: What made the picture, to be carried in its metadata; None adds none.
-        quality: Of JPEG and WebP, 1 to 100. JPEG keeps the colours at full resolution (4:4:4).
-        duration: How long each frame is seen, in milliseconds.
+        recipe: What made the image, stored in its metadata; None stores none.
+        quality: Of JPEG and WebP, 1 to 100. JPEG keeps the colors at full resolution (4:4:4).
+        duration: Milliseconds per frame.
 
-    Raises UsageError for an unknown format, or for frames in a format that does not move; ImageError if the
-    format cannot hold a picture so large.
+    Raises UsageError for an unknown format, or several frames in a format for one; ImageError if the image is too
+    large for the format.
     """
-    kind = format_of(f"picture.{format.lower().removeprefix('.')}")
+    kind = format_of(f"image.{format.lower().removeprefix('.')}")
     if not 1 <= quality <= 100:
         raise UsageError(f"The quality must be between 1 and 100, not {quality}.")
     frames = _frames(image, kind)
@@ -82,28 +81,27 @@ def encode(
         frames[0].save(buffer, kind, **options)
     except (OSError, ValueError, OverflowError) as error:
         size = " × ".join(map(str, frames[0].size))
-        raise ImageError(f"A picture of {size} pixels cannot be written as {kind}: {error}.") from error
+        raise ImageError(f"An image of {size} pixels cannot be written as {kind}: {error}.") from error
     return buffer.getvalue()
 
 
 def _frames(image: Any, kind: str) -> list[Image.Image]:
-    """The picture or pictures, each in a mode the format can hold."""
+    """The image or the frames as PIL images, each in a mode that the format stores."""
     frames = list(image) if isinstance(image, Sequence) else [image]
     if not frames:
-        raise UsageError("A moving picture needs at least one frame.")
+        raise UsageError("An animation needs at least one frame.")
     if len(frames) > 1 and kind not in _MOVING:
-        raise UsageError(f"{kind} holds one picture, not {len(frames)} frames; write a .gif or .webp.")
+        raise UsageError(f"{kind} holds one image, not {len(frames)} frames; write a .gif or .webp.")
     return [_fit_mode(frame if isinstance(frame, Image.Image) else to_pil_image(frame), kind) for frame in frames]
 
 
-def _fit_mode(photo: Image.Image, kind: str) -> Image.Image:
-    """Grey and colour as they are; transparency kept but in JPEG and GIF; 256 chosen colours for GIF.
+def _fit_mode(image: Image.Image, kind: str) -> Image.Image:
+    """The image in a mode that the format stores: transparency is dropped in JPEG and GIF, 256 colors chosen for GIF.
 
-    Built anew, so that no metadata of a photo that was read (its place, its thumbnail) slips into what is
-    written.
+    A copy without metadata, so that none of an image that was read (its location, its thumbnail) is written.
     """
     keep = {"L", "RGB"} | ({"RGBA"} if kind in {"PNG", "WEBP", "TIFF"} else set())
-    plain = photo.copy() if photo.mode in keep else photo.convert("RGB")
+    plain = image.copy() if image.mode in keep else image.convert("RGB")
     plain.info = {}
     return plain.quantize(256) if kind == "GIF" and plain.mode == "RGB" else plain
 

@@ -1,4 +1,4 @@
-"""Reading and writing pictures: upright sRGB in, atomic files with their recipe out."""
+"""Reading images, upright and in sRGB, and writing them atomically, with their recipe."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ SUFFIXES = frozenset(
     {".png", ".apng", ".jpg", ".jpeg", ".jpe", ".jfif", ".webp", ".tif", ".tiff", ".gif"}
     | {".bmp", ".ppm", ".pgm", ".pbm", ".pnm", ".avif", ".jp2", ".tga", ".psd"}
 )
-"""The extensions, in lower case, that mark a picture in a folder. A file named outright may have any."""
+"""The extensions, in lower case, of images that are found in folders. A file given by name may have any."""
 
 _ORIENTATION = 0x0112
 _UPRIGHT = {
@@ -55,36 +55,35 @@ _UPRIGHT = {
 
 
 def read_pil_image(source: FileSource, *, background: str = "white", max_pixels: int = MAX_PIXELS) -> Image.Image:
-    """Read a picture whole, upright, in sRGB, as eight-bit ``RGB``.
+    """An image file as an upright PIL image of eight bits, mode ``RGB``, in sRGB.
 
-    The EXIF orientation is applied, the ICC profile converted, transparency filled, sixteen bits scaled to
-    eight; of an animation the first frame is read. Broken metadata is passed over, broken pictures are not.
+    The EXIF orientation and the ICC profile are applied, transparent pixels filled, sixteen bits scaled to eight; of
+    an animation the first frame is read. Broken metadata is ignored, broken images are not.
 
     Args:
         source: A path, or the bytes of a file.
-        background: The colour seen through transparent pixels: a name like ``white`` or a code like
-            ``#ffcc00``.
-        max_pixels: Larger pictures are refused by their header, before they are decoded.
+        background: The color of transparent pixels: a name like ``white`` or a code like ``#ffcc00``.
+        max_pixels: Larger images are refused by their header, before they are decoded.
 
-    Raises ImageError, naming the path and the cause, if there is no such file, or it is empty, not a picture,
-    damaged, or too large; UsageError if there is no such colour.
+    Raises ImageError, naming the path and the cause, if there is no such file, or it is empty, not an image,
+    damaged, or too large; UsageError if there is no such color.
     """
     fill = parse_color(background)
-    with open_image(source, max_pixels) as picture:
-        picture.load()
-        return _upright(to_srgb(picture, fill), _orientation(picture))
+    with open_image(source, max_pixels) as image:
+        image.load()
+        return _upright(to_srgb(image, fill), _orientation(image))
 
 
-def _orientation(picture: Image.Image) -> int:
-    """The EXIF orientation, 1 to 8, of a loaded picture; 1 (upright) where it is missing or unreadable."""
+def _orientation(image: Image.Image) -> int:
+    """The EXIF orientation, 1 to 8, of a loaded image; 1 (upright) where it is missing or unreadable."""
     try:
-        return int(picture.getexif().get(_ORIENTATION, 1))
-    except Exception:  # Pillow's EXIF reader fails in many ways on broken data, none of which harms the picture
+        return int(image.getexif().get(_ORIENTATION, 1))
+    except Exception:  # Pillow's EXIF reader fails in many ways on broken data, none of which harms the image
         return 1
 
 
-def _upright(photo: Image.Image, orientation: int) -> Image.Image:
-    return photo.transpose(_UPRIGHT[orientation]) if orientation in _UPRIGHT else photo
+def _upright(image: Image.Image, orientation: int) -> Image.Image:
+    return image.transpose(_UPRIGHT[orientation]) if orientation in _UPRIGHT else image
 
 
 def read_image(
@@ -95,19 +94,26 @@ def read_image(
     background: str = "white",
     max_pixels: int = MAX_PIXELS,
 ) -> Tensor:
-    """Read a picture as pixels (1, 3, H, W), float32 in [0, 1], RGB.
+    """An image file as pixels (1, 3, H, W), float32 in [0, 1], RGB.
 
     Args:
         source: A path, or the bytes of a file.
-        size: None keeps the size, a number becomes the shorter side (whole picture, shape kept), (H, W) is
-            met exactly.
-        crop: True resizes the shorter side to ``size * 256 / 224`` and cuts the square of ``size`` out of the
-            middle, as most ImageNet networks are evaluated; ``network.spec.crop`` does as that network's were.
-        background: The colour seen through transparent pixels.
-        max_pixels: Larger pictures are refused before they are decoded.
+        size: In pixels. None keeps the size; a number becomes the shorter side, the aspect ratio kept; (H, W) is the
+            size of the result.
+        crop: True resizes the shorter side to ``size * 256 / 224`` and cuts the central square of ``size`` out, as
+            most ImageNet networks are evaluated; ``network.spec.crop`` does it as for that network.
+        background: The color of transparent pixels: a name like ``white`` or a code like ``#ffcc00``.
+        max_pixels: Larger images are refused before they are decoded.
 
-    Raises ImageError if the picture cannot be read whole (see ``read_pil_image``), UsageError for a senseless
-    size or colour.
+    Raises:
+        ImageError: no such file, or one that is no image, damaged or too large.
+        UsageError: no such size or color.
+
+    Example:
+        >>> import cnnviz
+        >>> pixels = cnnviz.read_image("sample_images/chelsea.png", size=64)
+        >>> tuple(pixels.shape), pixels.dtype
+        ((1, 3, 64, 96), torch.float32)
     """
     return to_pixels(read_pil_image(source, background=background, max_pixels=max_pixels), size, crop)
 
@@ -122,20 +128,26 @@ def write_image(
     quality: int = 95,
     duration: int = 80,
 ) -> Path:
-    """Write a picture to a file, whole or not at all, and return its path.
+    """Write an image, animation or video to a file, atomically; returns its path.
 
     Args:
-        image: A photo; pixels (1, 3, H, W) in [0, 1] as ``to_pil_image`` takes them; or a list of either, the
-            frames of a moving picture (.gif, .webp, .mp4).
+        image: A PIL image; pixels (1, 3, H, W) in [0, 1]; or a list of either, the frames of an animation or video.
         path: Its extension gives the format: .png, .jpg, .webp, .tif, .gif or .mp4.
-        recipe: What made the picture, carried in its metadata; see ``read_recipe``.
-        force: Replace an existing file. A link is replaced itself; what it points to stays.
-        format: Instead of the extension.
-        quality: Of JPEG and WebP, 1 to 100.
-        duration: How long each frame is seen, in milliseconds.
+        recipe: What made the image, any JSON object, stored in the file's metadata.
+        force: Replace an existing file. A link is replaced itself, not what it points to.
+        format: The format, instead of the extension.
+        quality: Of JPEG, WebP and MP4, 1 to 100.
+        duration: Milliseconds per frame.
 
-    Raises ImageError if the file exists (without ``force``), the folder does not, or the disk refuses;
-    UsageError for an unknown extension.
+    Raises:
+        ImageError: the file exists (without ``force``), its folder does not, or the disk is full.
+        UsageError: an unknown extension, or pixels outside [0, 1].
+
+    Example:
+        >>> import cnnviz, tempfile
+        >>> pixels = cnnviz.read_image("sample_images/chelsea.png", size=64)
+        >>> cnnviz.write_image(1 - pixels, f"{tempfile.mkdtemp()}/negative.png", {"command": "negative"}).name
+        'negative.png'
     """
     target = Path(path)
     if target.suffix.lower() == MP4 and format is None:
@@ -149,7 +161,7 @@ def write_image(
 
 @dataclass(frozen=True)
 class ByteChunks:
-    """The contents of a file too large to be held: ``make`` gives them piece by piece, from the start each time."""
+    """The content of a file too large for memory: ``make`` returns an iterator over all its chunks."""
 
     make: Callable[[], Iterator[bytes]]
 
@@ -158,9 +170,9 @@ class ByteChunks:
 
 
 def write_bytes(content: bytes | ByteChunks, path: str | Path, *, force: bool = False) -> Path:
-    """Write any file whole or not at all, and return its path.
+    """Write any file atomically; returns its path.
 
-    Raises ImageError if it exists (without ``force``), its folder does not, or the disk refuses.
+    Raises ImageError if it exists (without ``force``), its folder does not, or the disk is full.
     """
     target = Path(path)
     _check_target(target, force)
@@ -176,17 +188,20 @@ def write_bytes(content: bytes | ByteChunks, path: str | Path, *, force: bool = 
 
 
 def check_writable(target: Path, probed: set[Path]) -> set[Path]:
-    """Find out before any work that a file could not be written; gives the folders known to take files.
+    """Check before any work that a file can be written; returns the folders known to be writable.
 
-    Raises ImageError where the name is taken by something else than a file, or its folder, or the one it would be made
-    in, takes no new file. ``probed`` are folders that were tried already.
+    Args:
+        target: The file to be written; its folder may be missing, if it can be made.
+        probed: Folders that were checked already.
+
+    Raises ImageError if the name is that of a folder or device, or no file can be made in its folder.
     """
     folder = target.parent
     while not os.path.lexists(folder) and folder != folder.parent:
         folder = folder.parent
     if not os.path.isdir(folder):  # noqa: PTH112
         raise ImageError(
-            f"The folder {display_name(target.parent)} cannot be made: {display_name(folder)} is no folder."
+            f"The folder {display_name(target.parent)} cannot be made: {display_name(folder)} is not a folder."
         )
     if folder == target.parent and os.path.lexists(target):
         _check_target(target, force=True)
@@ -202,7 +217,7 @@ def check_writable(target: Path, probed: set[Path]) -> set[Path]:
 
 
 def _check_target(target: Path, force: bool) -> None:
-    """Refuse early what would fail after the work: an existing file, a missing folder, a device."""
+    """Raise ImageError for an existing file, a missing folder, or a device, before the work is done."""
     if not os.path.isdir(target.parent):  # noqa: PTH112 (Path.is_dir raises where it may not look)
         folder = display_name(target.parent)
         raise ImageError(f"{display_name(target)} cannot be written: there is no folder {folder}; make it first.")

@@ -1,4 +1,4 @@
-"""The comment of an MP4 film: what ffmpeg is told to write, and how it is found again without ffmpeg.
+"""The comment of an MP4 video: how ffmpeg writes it, and how it is read without ffmpeg.
 
 An MP4 file is boxes in boxes, each its length, its kind in four letters, and its content (ISO/IEC 14496-12). The
 comment lies in moov > udta > meta > ilst > ©cmt > data, as iTunes has it and ffmpeg writes it.
@@ -19,40 +19,40 @@ _LONGEST = 1 << 20
 
 
 def comment_arguments(comment: str) -> list[str]:
-    """What ffmpeg is given so that the film carries ``comment`` and can be played while it still loads."""
+    """The arguments of ffmpeg that store ``comment`` in a video, and let it play while it still loads."""
     return ["-metadata", f"comment={comment}", "-movflags", "+faststart"]
 
 
 def is_mp4(source: str | Path | bytes) -> bool:
-    """Whether the file, or its bytes, begin as an MP4 does."""
+    """Whether a file, or its bytes, begins as an MP4 does."""
     if not isinstance(source, bytes) and not os.path.isfile(source):  # noqa: PTH113 (a pipe would be waited for)
         return False
-    with _reading(source) as film:
-        return film.read(12)[4:8] == b"ftyp"
+    with _reading(source) as video:
+        return video.read(12)[4:8] == b"ftyp"
 
 
 def read_comment(source: str | Path | bytes) -> str:
-    """The comment of a film, by its path or its bytes; an empty string where it has none or is damaged."""
-    with _reading(source) as film:
-        end = film.seek(0, os.SEEK_END)
+    """The comment of a video, given by its path or bytes; an empty string if it has none or is damaged."""
+    with _reading(source) as video:
+        end = video.seek(0, os.SEEK_END)
         start = 0
         for kind in _COMMENT:
-            found = _find(film, kind, start, end)
+            found = _find(video, kind, start, end)
             if found is None:
                 return ""
             start, end = found
-        film.seek(start)
-        return film.read(min(end - start, _LONGEST)).decode("utf-8", "replace")
+        video.seek(start)
+        return video.read(min(end - start, _LONGEST)).decode("utf-8", "replace")
 
 
-def _find(film: BinaryIO, wanted: bytes, start: int, end: int) -> tuple[int, int] | None:
-    """Where the content of the first box of this kind between two places begins and ends."""
+def _find(video: BinaryIO, wanted: bytes, start: int, end: int) -> tuple[int, int] | None:
+    """Start and end of the content of the first box of a kind between two offsets; None if there is none."""
     while start + 8 <= end:
-        film.seek(start)
-        length, kind = struct.unpack(">I4s", film.read(8))
+        video.seek(start)
+        length, kind = struct.unpack(">I4s", video.read(8))
         head = 8
         if length == 1:  # a long box: its length follows in eight bytes
-            long = film.read(8)
+            long = video.read(8)
             if len(long) < 8:
                 return None
             length, head = struct.unpack(">Q", long)[0], 16

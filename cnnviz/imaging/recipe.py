@@ -1,7 +1,7 @@
-"""The recipe every written picture carries: the command, model and settings that made it, as JSON metadata.
+"""The recipe in every written image: the command, model and settings that made it, as JSON metadata.
 
-PNG holds it in a text chunk of the keyword ``cnnviz``; JPEG, WebP and TIFF in the EXIF tag ImageDescription;
-GIF and MP4 in their comment. Each also names the program and its version.
+PNG stores it in a text chunk of the keyword ``cnnviz``; JPEG, WebP and TIFF in the EXIF tag ImageDescription;
+GIF and MP4 in their comment. Each also stores the program's name and version.
 """
 
 from __future__ import annotations
@@ -29,13 +29,13 @@ _DEEPEST = 20  # lists in lists
 
 
 def recipe_metadata(recipe: dict[str, Any], format: str) -> dict[str, Any]:
-    """What to pass to ``Image.save`` so that a file of this format carries the recipe.
+    """The arguments of ``Image.save`` that store a recipe in a file of a format.
 
     Args:
-        recipe: Anything JSON can say. Its keys are sorted, so that equal recipes give equal bytes.
+        recipe: Any JSON value. Its keys are sorted, so that equal recipes give equal bytes.
         format: Pillow's name of the format: PNG, JPEG, WEBP, TIFF or GIF.
 
-    Raises UsageError if the recipe is not made of what JSON knows, or too long for EXIF.
+    Raises UsageError if the recipe is not JSON, or too long for EXIF.
     """
     text = _text(recipe)
     if format == "PNG":
@@ -51,7 +51,7 @@ def recipe_metadata(recipe: dict[str, Any], format: str) -> dict[str, Any]:
 
 
 def to_comment(recipe: dict[str, Any]) -> str:
-    """The recipe as formats with nothing but a comment carry it, behind the program's name; ASCII."""
+    """The recipe as a comment, after the program's name and version; ASCII."""
     return f"{SOFTWARE} {_text(recipe)}"
 
 
@@ -70,18 +70,18 @@ def _png_text(text: str) -> PngInfo:
 
 
 def read_recipe(source: FileSource) -> dict[str, Any]:
-    """The recipe that a picture or film written by cnnviz carries.
+    """The recipe in the metadata of an image or video written by cnnviz.
 
     Args:
         source: The path of the file, or its bytes.
 
-    Raises ImageError if it cannot be opened, or carries no recipe.
+    Raises ImageError if it cannot be opened, or has no recipe.
     """
-    if _is_film(source):
+    if _is_video(source):
         text = _of_comment(read_comment(source))
     else:
-        with open_image(source) as picture:
-            text = _find(picture)
+        with open_image(source) as image:
+            text = _find(image)
     try:
         recipe = json.loads(text) if len(text) <= _LARGEST else None
     except (ValueError, RecursionError):
@@ -102,7 +102,7 @@ def _is_shallow(value: Any) -> bool:
 
 
 def require_command(recipe: dict[str, Any], source: FileSource) -> None:
-    """Raise ImageError unless a recipe tells a command as cnnviz writes it, so that nothing else is typed again."""
+    """Raise ImageError unless a recipe describes a command as cnnviz writes it, so that it is safe to run again."""
     facts = {"inputs": [], "parameters": {}, "model": "", "seed": 0, "target": {"index": 0}, **recipe}
     sound = (
         isinstance(facts.get("command"), str)
@@ -119,13 +119,12 @@ def require_command(recipe: dict[str, Any], source: FileSource) -> None:
         and isinstance(facts["target"].get("index"), int)
     )
     if not sound:
-        raise ImageError(
-            f"{display_name(source)} carries a recipe that tells no command; another program may have written it."
-        )
+        name = display_name(source)
+        raise ImageError(f"{name} carries a recipe that tells no command; another program may have written it.")
 
 
 def _is_name(text: str) -> bool:
-    """Whether a text could be given on a command line."""
+    """Whether a string could be given on a command line."""
     try:
         return b"\0" not in os.fsencode(text)
     except UnicodeEncodeError:
@@ -133,19 +132,19 @@ def _is_name(text: str) -> bool:
 
 
 def _is_plain(value: Any) -> bool:
-    """Whether a parameter is a text, a number, True, False or None, or a list of them."""
+    """Whether a parameter is a string, a number, True, False or None, or a list of them."""
     if isinstance(value, list):
         return all(not isinstance(part, dict) and _is_plain(part) for part in value)
     return _is_name(value) if isinstance(value, str) else isinstance(value, int | float | None)
 
 
-def _find(picture: Image.Image) -> str:
-    """The recipe's JSON, or an empty string where there is none."""
-    if picture.format == "PNG":
-        return str(picture.info.get(_KEYWORD, ""))
-    if picture.format == "GIF":
-        return _of_comment(picture.info.get("comment", b"").decode("ascii", "replace"))
-    exif = picture.getexif()
+def _find(image: Image.Image) -> str:
+    """The recipe's JSON, or an empty string if there is none."""
+    if image.format == "PNG":
+        return str(image.info.get(_KEYWORD, ""))
+    if image.format == "GIF":
+        return _of_comment(image.info.get("comment", b"").decode("ascii", "replace"))
+    exif = image.getexif()
     made_here = str(exif.get(_SOFTWARE, "")).startswith(f"{_KEYWORD} ")
     return str(exif.get(_DESCRIPTION, "")) if made_here else ""
 
@@ -154,8 +153,8 @@ def _of_comment(comment: str) -> str:
     return comment[comment.find("{") :] if comment.startswith(f"{_KEYWORD} ") else ""
 
 
-def _is_film(source: FileSource) -> bool:
+def _is_video(source: FileSource) -> bool:
     try:
         return is_mp4(source)
     except OSError:
-        return False  # opening it as a picture tells what is wrong
+        return False  # opening it as an image tells what is wrong

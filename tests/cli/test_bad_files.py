@@ -199,8 +199,8 @@ def test_pages_about_pictures_whose_names_are_no_text(run_cnnviz, photo, line):
 @pytest.mark.parametrize(
     ("output", "message"),
     [
-        ("ok.png/deep/x.png", "is no folder"),
-        ("taken.png/", "is no folder"),
+        ("ok.png/deep/x.png", "is not a folder"),
+        ("taken.png/", "is not a folder"),
         ("locked/x.png", "permission denied"),
         ("locked/new/", "permission denied"),
     ],

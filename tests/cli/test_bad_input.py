@@ -127,7 +127,7 @@ BAD_ARGUMENTS = [
     (("ok.png", "--device", "gpu"), 2, "no device 'gpu'"),
     (("ok.png", "--device", "cuda:99"), 2, "not here"),
     (("ok.png", "--precision", "int8"), 2, "no precision 'int8'"),
-    (("ok.png", "--background", "greenish"), 2, "no colour 'greenish'"),
+    (("ok.png", "--background", "greenish"), 2, "no color 'greenish'"),
     (("ok.png", "--mean", "a,b"), 2, "--mean takes numbers"),
     (("ok.png", "--std", "1,1"), 2, "3 finite numbers"),
     (("ok.png", "--labels", "none.txt"), 2, "cannot be read"),

@@ -125,7 +125,7 @@ def test_bytes_pass_through():
 
 @pytest.mark.parametrize("shape", [(2, 3, 4, 5), (2, 4, 5), (5,), (1, 3, 0, 5)])
 def test_other_shapes_are_refused(shape: tuple[int, ...]):
-    with pytest.raises(UsageError, match="no picture"):
+    with pytest.raises(UsageError, match="not an image"):
         to_pil_image(np.zeros(shape))
 
 

@@ -191,7 +191,7 @@ def test_pillows_own_limit_gives_way_for_one_reading_only(monkeypatch: pytest.Mo
 
 
 def test_arguments_that_make_no_sense():
-    with pytest.raises(UsageError, match="no colour 'whiet'"):
+    with pytest.raises(UsageError, match="no color 'whiet'"):
         read_pil_image(saved("PNG"), background="whiet")
     with pytest.raises(UsageError, match="positive"):
         read_pil_image(saved("PNG"), max_pixels=0)

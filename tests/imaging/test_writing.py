@@ -114,7 +114,7 @@ def test_frames_move(tmp_path: Path, format: str):
         moving.load()
         assert moving.info["duration"] == 120
     assert read_recipe(path) == RECIPE
-    with pytest.raises(UsageError, match="one picture"):
+    with pytest.raises(UsageError, match="one image"):
         write_image(frames, tmp_path / "move.png")
     with pytest.raises(UsageError, match="at least one frame"):
         write_image([], tmp_path / "none.gif")
