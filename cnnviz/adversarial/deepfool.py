@@ -24,41 +24,47 @@ def deepfool(
     steps: int = 50,
     through: Through = identity,
 ) -> Tensor:
-    """Step to the nearest of the linearised boundaries to other classes until the network says something else.
+    """Adversarial pixels just across the nearest decision boundary, found by linearizing the boundaries.
 
     Moosavi-Dezfooli, Fawzi & Frossard, "DeepFool: a simple and accurate method to fool deep neural networks", CVPR
-    2016, arXiv:1511.04599. As in the authors' experiments only the likeliest ``candidates`` classes are considered.
-    Opposed to the paper the result is clipped to [0, 1] after every step.
+    2016, arXiv:1511.04599. As in the authors' experiments, only the ``candidates`` most probable classes are
+    considered. Unlike the paper, the result is clipped to [0, 1] after every step.
 
     Args:
         network: the network to fool.
-        pixels: (N, 3, H, W), RGB in [0, 1]; each picture is taken by itself.
-        label: the class to be driven away from; what the network says if None.
-        norm: the norm to be kept small, ``l2`` or ``linf``.
+        pixels: (N, 3, H, W), RGB in [0, 1]; each image is attacked independently.
+        label: the class to move away from; None for the predicted class.
+        norm: the norm to keep small, ``l2`` or ``linf``.
         candidates: how many other classes to consider.
-        overshoot: how far to go beyond the boundary, as a share of the perturbation.
-        steps: at most so many.
-        through: from pixels to what the network sees, if not the same.
+        overshoot: how far to go beyond the boundary, as a fraction of the perturbation.
+        steps: the largest number of steps.
+        through: from pixels to what the network sees, differentiable.
 
     Returns:
-        Adversarial pixels (N, 3, H, W) in [0, 1]; unchanged where the network says something else already.
+        Adversarial pixels (N, 3, H, W) in [0, 1]; unchanged where the prediction is another class already.
 
     Raises:
         UsageError: no such class or norm, or pixels outside [0, 1].
+
+    Example:
+        >>> network = cnnviz.load_network("squeezenet1_1")
+        >>> pixels = cnnviz.read_image("sample_images/chelsea.png", size=64)
+        >>> cnnviz.deepfool(network, pixels, steps=2).shape
+        torch.Size([1, 3, 64, 96])
     """
     norms.check(norm, 0)
     pixels = require_in_range(pixels).to(network.device)
     labels = labels_of(network, pixels, label, through).tolist()
     moved = [
-        _one(network, picture[None], own, norm, candidates, overshoot, steps, through)
-        for picture, own in zip(pixels, labels, strict=True)
+        _one(network, image[None], own, norm, candidates, overshoot, steps, through)
+        for image, own in zip(pixels, labels, strict=True)
     ]
     return torch.cat(moved)
 
 
 def _one(
     network: Network,
-    picture: Tensor,
+    image: Tensor,
     label: int,
     norm: str,
     candidates: int,
@@ -66,8 +72,8 @@ def _one(
     steps: int,
     through: Through,
 ) -> Tensor:
-    total = torch.zeros_like(picture)
-    current = picture
+    total = torch.zeros_like(image)
+    current = image
     others: list[int] = []
     for _ in range(steps):
         with gradients():
@@ -77,21 +83,21 @@ def _one(
             break
         others = others or [c for c in logits.topk(min(candidates + 1, len(logits))).indices.tolist() if c != label]
         total = total + _step_to_boundary(logits, current, label, others, norm)
-        current = (picture + (1 + overshoot) * total).clamp(0, 1)
+        current = (image + (1 + overshoot) * total).clamp(0, 1)
     return current.detach()
 
 
-def _step_to_boundary(logits: Tensor, picture: Tensor, label: int, others: list[int], norm: str) -> Tensor:
-    """The smallest step in ``norm`` to the nearest boundary, taking the logits for linear (the paper's equation 8).
+def _step_to_boundary(logits: Tensor, image: Tensor, label: int, others: list[int], norm: str) -> Tensor:
+    """The smallest step in ``norm`` to the nearest boundary of the linearized logits (the paper's equation 8).
 
-    The dual norm measures how fast a gap closes: L2 for L2, L1 for L-infinity.
+    The distance to a boundary is the gap over the gradient's dual norm: L2 for L2, L1 for L-infinity.
     """
-    own = gradients_of(logits[label], picture, retain_graph=True)[0]
-    slopes = torch.cat([gradients_of(logits[c], picture, retain_graph=True)[0] - own for c in others])
+    own = gradients_of(logits[label], image, retain_graph=True)[0]
+    gap_gradients = torch.cat([gradients_of(logits[c], image, retain_graph=True)[0] - own for c in others])
     gaps = (logits[label] - logits[others]).detach()
-    speeds = slopes.flatten(1).norm(dim=1) if norm == "l2" else slopes.flatten(1).abs().sum(1)
-    ways = torch.where(speeds > 0, gaps / speeds, torch.inf)
-    nearest = ways.argmin()
-    # A tiny extra so that a picture exactly on the boundary still moves.
-    step = (ways[nearest] + 1e-6) * norms.direction(slopes[nearest][None], norm)
-    return torch.where(ways[nearest].isfinite(), step, 0.0)  # no gradient anywhere: there is no way to go
+    dual_norms = gap_gradients.flatten(1).norm(dim=1) if norm == "l2" else gap_gradients.flatten(1).abs().sum(1)
+    distances = torch.where(dual_norms > 0, gaps / dual_norms, torch.inf)
+    nearest = distances.argmin()
+    # A tiny extra so that an image exactly on the boundary still moves.
+    step = (distances[nearest] + 1e-6) * norms.direction(gap_gradients[nearest][None], norm)
+    return torch.where(distances[nearest].isfinite(), step, 0.0)  # the gradient is zero everywhere: no step helps

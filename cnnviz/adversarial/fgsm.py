@@ -1,4 +1,4 @@
-"""The fast gradient sign method and its iterative relatives."""
+"""The fast gradient sign method, the basic iterative method, and projected gradient descent."""
 
 from __future__ import annotations
 
@@ -25,22 +25,28 @@ def fgsm(
     """One step of size ``epsilon`` along the sign of the loss's gradient: x + ε · sign(∇ₓ loss(x, label)).
 
     Goodfellow, Shlens & Szegedy, "Explaining and Harnessing Adversarial Examples", ICLR 2015, arXiv:1412.6572. With
-    a target the step goes down the target's loss instead (Kurakin et al., arXiv:1611.01236), which seldom suffices
+    a target, the step goes down the target's loss instead (Kurakin et al., arXiv:1611.01236), which seldom suffices
     in one step.
 
     Args:
         network: the network to fool.
         pixels: (N, 3, H, W), RGB in [0, 1].
         epsilon: the largest change of any value, in units of pixel value.
-        target: the class to be taken for; None to be taken for anything but ``label``.
-        label: the class to be driven away from; what the network says if None. Unused with a target.
-        through: from pixels to what the network sees, if not the same.
+        target: the class to be classified as; None for any class but ``label``.
+        label: the class to move away from; None for the predicted class. Unused with a target.
+        through: from pixels to what the network sees, differentiable.
 
     Returns:
         Adversarial pixels (N, 3, H, W) in [0, 1], not rounded to 8 bits.
 
     Raises:
         UsageError: no such class, a negative epsilon, or pixels outside [0, 1].
+
+    Example:
+        >>> network = cnnviz.load_network("squeezenet1_1")
+        >>> pixels = cnnviz.read_image("sample_images/chelsea.png", size=64)
+        >>> float((cnnviz.fgsm(network, pixels, 2 / 255) - pixels).abs().max()) <= 2.01 / 255
+        True
     """
     norms.check("linf", epsilon)
     pixels = require_in_range(pixels).to(network.device)
@@ -65,24 +71,24 @@ def iterative_fgsm(
     through: Through = identity,
     on_step: OnStep | None = None,
 ) -> Tensor:
-    """Many small steps, each followed by projection to the ball of radius ``epsilon``: the basic iterative method.
+    """Adversarial pixels by many small steps, each projected to the ball of radius ``epsilon``.
 
-    Kurakin, Goodfellow & Bengio, "Adversarial examples in the physical world", ICLR workshop 2017,
-    arXiv:1607.02533; with ``random_start`` it is projected gradient descent, Madry et al., "Towards Deep Learning
-    Models Resistant to Adversarial Attacks", ICLR 2018, arXiv:1706.06083.
+    The basic iterative method of Kurakin, Goodfellow & Bengio, "Adversarial examples in the physical world", ICLR
+    workshop 2017, arXiv:1607.02533; with ``random_start`` it is projected gradient descent, Madry et
+    al., "Towards Deep Learning Models Resistant to Adversarial Attacks", ICLR 2018, arXiv:1706.06083.
 
     Args:
         network: the network to fool.
         pixels: (N, 3, H, W), RGB in [0, 1].
         epsilon: the largest perturbation in ``norm``, in units of pixel value.
-        target: the class to be taken for; None to be taken for anything but ``label``.
-        label: the class to be driven away from; what the network says if None. Unused with a target.
-        steps: how many steps.
-        step_size: the size of each in ``norm``; if None 2.5 · epsilon / steps, as in Madry's experiments, so that the
+        target: the class to be classified as; None for any class but ``label``.
+        label: the class to move away from; None for the predicted class. Unused with a target.
+        steps: the number of steps.
+        step_size: the size of each in ``norm``; None for 2.5 · epsilon / steps, as in Madry's experiments, so that the
             border of the ball can be reached from anywhere in it.
         norm: ``linf`` or ``l2``.
-        random_start: begin at a random point of the ball, drawn from ``seed``, instead of at the picture.
-        through: from pixels to what the network sees, if not the same.
+        random_start: start at a random point of the ball, drawn from ``seed``, instead of at ``pixels``.
+        through: from pixels to what the network sees, differentiable.
         on_step: called after every step.
 
     Returns:
@@ -90,6 +96,12 @@ def iterative_fgsm(
 
     Raises:
         UsageError: no such class or norm, a negative epsilon, or pixels outside [0, 1].
+
+    Example:
+        >>> network = cnnviz.load_network("squeezenet1_1")
+        >>> pixels = cnnviz.read_image("sample_images/chelsea.png", size=64)
+        >>> cnnviz.iterative_fgsm(network, pixels, target="flamingo", steps=2).shape
+        torch.Size([1, 3, 64, 96])
     """
     norms.check(norm, epsilon)
     pixels = require_in_range(pixels).to(network.device)

@@ -1,4 +1,4 @@
-"""Fooling with a file: an attack on a whole photo, judged by what the network says of it as it is read back."""
+"""Attacks on image files: at full resolution, judged by the prediction for the file as it is read back."""
 
 from __future__ import annotations
 
@@ -23,18 +23,25 @@ from cnnviz.runtime.progress import OnStep
 
 METHODS = ("fgsm", "iterative", "ascent", "deepfool")
 LEVEL = 1 / 255
-_PATIENCE = 7  # times the steps, where those do not make the network sure
+_MORE_STEPS = 7  # times the steps, where those do not reach the confidence
 _ENLARGE_BY, _ENLARGEMENTS = 1.25, 20
 
 
 @dataclass(frozen=True)
 class Attack:
-    """How to fool: method, the size allowed, and what the network is to say.
+    """The settings of an attack.
 
-    ``epsilon`` is in units of pixel value, measured in ``norm`` at the photo's own resolution (deepfool and ascent
-    keep to it too). ``target`` is a class index, or None for anything but ``label``; ``label`` is the class to be
-    driven away from, None for what the network says of the photo. Without a target, where the network is fooled but
-    less than ``confidence`` sure of it, the iterative method goes on within epsilon, toward the class it is taken for.
+    Attributes:
+        method: one of ``METHODS``.
+        epsilon: the largest perturbation in ``norm`` at the image's own resolution, in units of pixel value.
+        norm: ``linf`` or ``l2``.
+        target: the class index to be classified as; None for any class but ``label``.
+        label: the class index to move away from; None for the predicted class.
+        steps: of the methods that take several.
+        random_start: start the iterative method at a random point of the ball.
+        seed: of the random start.
+        confidence: without a target, a probability in [0, 1]; where the network is fooled with less, the iterative
+            method continues within epsilon toward the class that is predicted by then.
     """
 
     method: str = "fgsm"
@@ -48,7 +55,7 @@ class Attack:
     confidence: float = 0.0
 
     def validate(self) -> None:
-        """Raise UsageError where the parts contradict each other."""
+        """Raise UsageError if the settings contradict each other."""
         norms.check(self.norm, self.epsilon)
         if self.method not in METHODS:
             raise UsageError(f"There is no method '{self.method}'; give one of {', '.join(METHODS)}.")
@@ -88,41 +95,50 @@ class AttackResult:
 
 
 def fool(
-    network: Network, photo: Image.Image, attack: Attack, pipeline: ImagePipeline, *, on_step: OnStep | None = None
+    network: Network, image: Image.Image, attack: Attack, pipeline: ImagePipeline, *, on_step: OnStep | None = None
 ) -> AttackResult:
-    """Change a photo by at most ``attack.epsilon`` so that the network, reading the file, is fooled.
+    """An adversarial image within ``attack.epsilon`` of ``image``, judged as the network reads it from its file.
 
-    Raises ImageError where there is nothing to fool: the network says ``label`` no longer, or ``target`` already.
+    Args:
+        network: the network to fool.
+        image: the image to change, at its own resolution.
+        attack: the settings.
+        pipeline: how the image is written and read back.
+        on_step: called after every step of the methods that take several.
+
+    Raises:
+        UsageError: the settings contradict each other.
+        ImageError: nothing to do, as ``target`` is predicted already, or ``label`` is not.
     """
     attack.validate()
-    before = _verdict(network, pipeline.preprocess(photo))
-    attack = _settled(network, attack, before)
-    found = _attacked(network, photo, attack, pipeline, before, on_step)
+    before = _verdict(network, pipeline.preprocess(image))
+    attack = _with_label(network, attack, before)
+    found = _attacked(network, image, attack, pipeline, before, on_step)
     return _surer(network, found, attack.confidence, pipeline, on_step)
 
 
 def _attacked(
     network: Network,
-    photo: Image.Image,
+    image: Image.Image,
     attack: Attack,
     pipeline: ImagePipeline,
     before: Prediction,
     on_step: OnStep | None = None,
 ) -> AttackResult:
-    """What becomes of the photo by one attack, as it is read from its file."""
-    adversarial = to_pixels(photo) if attack.epsilon == 0 else _perturb(network, photo, attack, pipeline, on_step)
-    written = quantized(adversarial, photo, attack)
+    """The result of one attack, with the image as it is read back from its file."""
+    adversarial = to_pixels(image) if attack.epsilon == 0 else _perturb(network, image, attack, pipeline, on_step)
+    written = quantized(adversarial, image, attack)
     after, success = _judged(network, written, attack, pipeline)
     file = pipeline.roundtrip(written)
-    change = to_pixels(file) - to_pixels(photo)
+    change = to_pixels(file) - to_pixels(image)
     linf, l2 = (float(norms.size(change, norm)) for norm in norms.NORMS)
-    return AttackResult(photo, written, file, before, after, success, attack, linf, l2)
+    return AttackResult(image, written, file, before, after, success, attack, linf, l2)
 
 
 def _judged(network: Network, written: Image.Image, attack: Attack, pipeline: ImagePipeline) -> tuple[Prediction, bool]:
-    """What the network says of a photo that was saved, and whether that is what was wanted.
+    """The prediction for an image as it is read back, and whether the attack succeeded.
 
-    Where it is to survive JPEG too, of the first of the two that fails.
+    Where the image is to survive JPEG too, for the first of the two files that fails.
     """
     found = []
     for seen in pipeline.load_each(written):
@@ -146,7 +162,7 @@ def _surer(
         found = _attacked(network, found.original, iterative, pipeline, found.before, on_step)
         if not found.success or found.after[2] >= confidence:
             return found
-    for steps in (first.steps, _PATIENCE * first.steps):
+    for steps in (first.steps, _MORE_STEPS * first.steps):
         toward = replace(iterative, target=found.after[0], steps=steps)
         surer = _attacked(network, found.original, toward, pipeline, found.before, on_step)
         if surer.success and surer.after[2] > found.after[2]:
@@ -158,15 +174,22 @@ def _surer(
 
 def minimal_attack(
     network: Network,
-    photo: Image.Image,
+    image: Image.Image,
     attack: Attack,
     pipeline: ImagePipeline,
     *,
     on_try: Callable[[float], None] | None = None,
 ) -> AttackResult:
-    """The attack at the smallest epsilon that works, in whole grey levels (L2: in steps of a tenth of the largest).
+    """The attack at the smallest epsilon that succeeds, searched by bisection.
 
-    ``attack.epsilon`` is the largest allowed; where not even that works the unsuccessful result at it is given.
+    Epsilons are whole gray levels, or for L2 tenths of the largest.
+
+    Args:
+        network: the network to fool.
+        image: the image to change, at its own resolution.
+        attack: the settings; ``epsilon`` is the largest allowed. If it fails there too, that result is returned.
+        pipeline: how the image is written and read back.
+        on_try: called with each epsilon tried.
     """
     unit = LEVEL if attack.norm == "linf" else attack.epsilon / 10
     most = max(1, int(attack.epsilon / unit + 1e-6))
@@ -174,7 +197,7 @@ def minimal_attack(
 
     def at(level: int) -> AttackResult:
         if level not in tried:
-            tried[level] = fool(network, photo, replace(attack, epsilon=level * unit, confidence=0.0), pipeline)
+            tried[level] = fool(network, image, replace(attack, epsilon=level * unit, confidence=0.0), pipeline)
             if on_try:
                 on_try(level * unit)
         return tried[level]
@@ -189,24 +212,24 @@ def minimal_attack(
     return replace(least, tried=[level * unit for level in sorted(tried)])
 
 
-def quantized(adversarial: Tensor, photo: Image.Image, attack: Attack) -> Image.Image:
-    """The adversarial pixels as an 8-bit photo that keeps to epsilon in L-infinity after rounding too.
+def quantized(adversarial: Tensor, image: Image.Image, attack: Attack) -> Image.Image:
+    """The adversarial pixels (1, 3, H, W) as an 8-bit image that is within epsilon in L-infinity after rounding too.
 
-    An epsilon of under one grey level cannot be kept to in 8 bits; there rounding decides which pixels move by one.
+    8 bits cannot hold an epsilon below one gray level; there rounding decides which pixels change by one level.
     """
     rounded = np.asarray(to_pil_image(adversarial), dtype=np.int16)
     if attack.norm == "linf" and attack.epsilon >= LEVEL:
-        original = np.asarray(photo.convert("RGB"), dtype=np.int16)
+        original = np.asarray(image.convert("RGB"), dtype=np.int16)
         most = int(attack.epsilon * 255 + 1e-6)
         rounded = original + np.clip(rounded - original, -most, most)
     return Image.fromarray(rounded.clip(0, 255).astype(np.uint8))
 
 
 def _perturb(
-    network: Network, photo: Image.Image, attack: Attack, pipeline: ImagePipeline, on_step: OnStep | None
+    network: Network, image: Image.Image, attack: Attack, pipeline: ImagePipeline, on_step: OnStep | None
 ) -> Tensor:
-    """The adversarial pixels at the photo's own resolution, not yet rounded."""
-    pixels, through = to_pixels(photo).to(network.device), pipeline.differentiable
+    """The adversarial pixels (1, 3, H, W) at the image's own resolution, not rounded."""
+    pixels, through = to_pixels(image).to(network.device), pipeline.differentiable
     if attack.method == "fgsm":
         return fgsm(network, pixels, attack.epsilon, target=attack.target, label=attack.label, through=through)
     if attack.method == "iterative":
@@ -232,7 +255,7 @@ def _perturb(
     found = deepfool(
         network, pixels, label=attack.label, norm=attack.norm, steps=attack.steps, through=pipeline.resize_and_crop
     )
-    return _enlarged(network, photo, pixels, found - pixels, attack, pipeline)
+    return _enlarged(network, image, pixels, found - pixels, attack, pipeline)
 
 
 def _within(pixels: Tensor, change: Tensor, attack: Attack) -> Tensor:
@@ -240,15 +263,15 @@ def _within(pixels: Tensor, change: Tensor, attack: Attack) -> Tensor:
 
 
 def _enlarged(
-    network: Network, photo: Image.Image, pixels: Tensor, change: Tensor, attack: Attack, pipeline: ImagePipeline
+    network: Network, image: Image.Image, pixels: Tensor, change: Tensor, attack: Attack, pipeline: ImagePipeline
 ) -> Tensor:
-    """DeepFool's change, enlarged step by step until rounding to 8 bits no longer undoes it.
+    """DeepFool's perturbation, enlarged step by step until rounding to 8 bits no longer undoes it.
 
-    The smallest change to a decision boundary is often under half a grey level everywhere, and no file can hold it.
+    The smallest perturbation to a decision boundary is often below half a gray level everywhere, which no file holds.
     """
     adversarial = _within(pixels, change, attack)
     for _ in range(_ENLARGEMENTS):
-        if _judged(network, quantized(adversarial, photo, attack), attack, pipeline)[1]:
+        if _judged(network, quantized(adversarial, image, attack), attack, pipeline)[1]:
             break
         change = change * _ENLARGE_BY
         adversarial = _within(pixels, change, attack)
@@ -259,8 +282,8 @@ def _verdict(network: Network, seen: Tensor) -> Prediction:
     return verdicts(network, seen)[0]
 
 
-def _settled(network: Network, attack: Attack, before: Prediction) -> Attack:
-    """The attack with its label filled in, having made sure that there is something to fool."""
+def _with_label(network: Network, attack: Attack, before: Prediction) -> Attack:
+    """The attack with its label filled in; ImageError if its goal is reached before it starts."""
     if attack.target == before[0]:
         raise ImageError(f"The network takes it for {before[1]} already, which is the target; name another.")
     if attack.target is None and attack.label not in (None, before[0]):
@@ -270,6 +293,6 @@ def _settled(network: Network, attack: Attack, before: Prediction) -> Attack:
 
 
 def noise(size: tuple[int, int], seed: int) -> Image.Image:
-    """A photo (width, height) of uniform noise about mid-grey to begin a fooling image from."""
+    """An image (width, height) of uniform noise around mid-gray, to start a fooling image from."""
     values = torch.rand((1, 3, size[1], size[0]), generator=torch.Generator().manual_seed(seed))
     return to_pil_image(0.5 + 0.2 * (values - 0.5))

@@ -24,11 +24,14 @@ Size = int | tuple[int, int]
 
 @dataclass(frozen=True)
 class ImagePipeline:
-    """How the network gets to see a photo.
+    """How an image is written to a file, read back, and preprocessed for the network.
 
-    ``size``, ``crop``: as ``to_pixels`` takes them (the shorter side, or height and width; the central square
-    only); ``jpeg``: the quality with which somebody saves it as JPEG afterwards, 1 to 100, None if nobody does;
-    ``format``: the extension of the file it is written to. A ``.jpg`` is written with the quality of ``jpeg``.
+    Attributes:
+        size: as of ``to_pixels``: the shorter side, or height and width, in pixels.
+        crop: as of ``to_pixels``: whether only the central square is used.
+        jpeg: the quality (1 to 100) at which the file is saved as JPEG afterwards; None if it is not. A ``.jpg`` is
+            written with it.
+        format: the extension of the file.
     """
 
     size: Size
@@ -38,50 +41,50 @@ class ImagePipeline:
 
     @property
     def is_lossless(self) -> bool:
-        """Whether the file holds the photo to the last bit."""
+        """Whether the file holds the image exactly."""
         return is_lossless(self.format)
 
     @property
     def quality(self) -> int:
-        """What the file is written with, where its format has a quality."""
+        """The quality the file is written with, where its format has one."""
         return QUALITY if self.jpeg is None or not self._is_jpeg else self.jpeg
 
     @property
     def _is_jpeg(self) -> bool:
         return format_of(f"photo{self.format}") == "JPEG"
 
-    def preprocess(self, photo: Image.Image) -> Tensor:
-        """What the network sees of a photo as it is: pixels (1, 3, h, w)."""
-        return to_pixels(photo, self.size, self.crop)
+    def preprocess(self, image: Image.Image) -> Tensor:
+        """The pixels (1, 3, h, w) that the network sees of an image, without writing it."""
+        return to_pixels(image, self.size, self.crop)
 
-    def load(self, photo: Image.Image) -> Tensor:
-        """What the network sees of a photo that was saved and read: pixels (1, 3, h, w)."""
-        return self.preprocess(self.saved(photo))
+    def load(self, image: Image.Image) -> Tensor:
+        """The pixels (1, 3, h, w) that the network sees of an image that was written and read back."""
+        return self.preprocess(self.saved(image))
 
-    def load_each(self, photo: Image.Image) -> Iterator[Tensor]:
-        """What the network sees of the photo's file, and of what others save of it, if they do."""
-        file = self.roundtrip(photo)
+    def load_each(self, image: Image.Image) -> Iterator[Tensor]:
+        """The pixels that the network sees of the image's file, and then of its JPEG copy if ``jpeg`` is set."""
+        file = self.roundtrip(image)
         yield self.preprocess(file)
         if self.jpeg is not None and not self._is_jpeg:
             yield self.preprocess(_as_jpeg(file, self.jpeg))
 
-    def roundtrip(self, photo: Image.Image) -> Image.Image:
-        """The photo as it is read from the file it is written to."""
+    def roundtrip(self, image: Image.Image) -> Image.Image:
+        """The image as it is read back from its file."""
         if self.is_lossless:
-            return photo
-        content = encode(photo, self.format, quality=self.quality)
-        return read_pil_image(content, max_pixels=photo.width * photo.height)
+            return image
+        content = encode(image, self.format, quality=self.quality)
+        return read_pil_image(content, max_pixels=image.width * image.height)
 
-    def saved(self, photo: Image.Image) -> Image.Image:
-        """The photo after all that happens to it: it is written, and perhaps saved as JPEG by others."""
-        file = self.roundtrip(photo)
+    def saved(self, image: Image.Image) -> Image.Image:
+        """The image after it is written and, if ``jpeg`` is set, saved as JPEG."""
+        file = self.roundtrip(image)
         return file if self.jpeg is None or self._is_jpeg else _as_jpeg(file, self.jpeg)
 
     def differentiable(self, pixels: Tensor) -> Tensor:
-        """What the network will see of pixels (1, 3, H, W) once they are a file, with a gradient.
+        """``load`` of pixels (1, 3, H, W), with a gradient.
 
-        Forward it is the reading path itself, 8-bit rounding and all encoding included; backward it is the resize and
-        crop alone, as if the rest were the identity: the straight-through gradient of Athalye, Carlini & Wagner,
+        The forward pass is ``load`` itself, with 8-bit rounding and encoding; the backward pass is the resize and crop
+        alone, as if the rest were the identity: the straight-through gradient of Athalye, Carlini & Wagner,
         "Obfuscated Gradients Give a False Sense of Security", ICML 2018, arXiv:1802.00420 (their BPDA).
         """
         smooth = self.resize_and_crop(pixels)
@@ -90,7 +93,7 @@ class ImagePipeline:
         return smooth + (real - smooth).detach()
 
     def resize_and_crop(self, pixels: Tensor) -> Tensor:
-        """The resize and crop alone, without rounding or JPEG; differs from PIL's by under 1/255."""
+        """The resize and crop alone, without rounding or JPEG; differs from Pillow's by less than 1/255."""
         height, width = pixels.shape[2:]
         if not self.crop:
             target = resized_shape(_Shape(width, height), self.size)  # type: ignore[arg-type]
@@ -101,16 +104,16 @@ class ImagePipeline:
         return resized[:, :, top : top + crop.size, left : left + crop.size]
 
 
-def _as_jpeg(photo: Image.Image, quality: int) -> Image.Image:
-    """The photo encoded as Pillow encodes JPEG by default, with chroma at half the resolution."""
+def _as_jpeg(image: Image.Image, quality: int) -> Image.Image:
+    """The image after JPEG encoding with Pillow's defaults, chroma at half the resolution."""
     file = BytesIO()
-    photo.save(file, "JPEG", quality=quality)
+    image.save(file, "JPEG", quality=quality)
     return Image.open(BytesIO(file.getvalue())).convert("RGB")
 
 
 @dataclass(frozen=True)
 class _Shape:
-    """The width and height of a photo that is not one yet."""
+    """The width and height of an image."""
 
     width: int
     height: int

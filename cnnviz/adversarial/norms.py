@@ -1,7 +1,7 @@
-"""The two measures of a perturbation's size, and what attacks do with them: step, project, start at random.
+"""L-infinity and L2 norms of a perturbation, steps and projections in them, and random starts.
 
-Sizes are in units of pixel value (8/255 is eight grey levels): L-infinity is the largest change of any value of any
-pixel, L2 the root of the summed squares over all values of one picture.
+Norms are in units of pixel value (8/255 is eight gray levels): L-infinity is the largest absolute change of any value,
+L2 the square root of the sum of squares over all values of one image.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ NORMS = ("linf", "l2")
 
 
 def check(norm: str, epsilon: float) -> None:
-    """Raise UsageError for an unknown norm or a size that is none."""
+    """Raise UsageError for an unknown norm, or an epsilon that is negative, infinite or NaN."""
     if norm not in NORMS:
         raise UsageError(f"There is no norm '{norm}'; give linf or l2.")
     if not 0 <= epsilon < float("inf"):
@@ -26,27 +26,27 @@ def check(norm: str, epsilon: float) -> None:
 
 
 def size(perturbation: Tensor, norm: str) -> Tensor:
-    """The norm of each picture's perturbation (N, C, H, W) -> (N,)."""
+    """The norm of each image's perturbation: (N, C, H, W) -> (N,)."""
     flat = perturbation.flatten(1)
     return flat.abs().amax(1) if norm == "linf" else flat.norm(dim=1)
 
 
 def direction(gradient: Tensor, norm: str) -> Tensor:
-    """The step of unit size that climbs fastest: the gradient's sign, or the gradient over its length."""
+    """The unit step of steepest ascent in ``norm``: the gradient's sign, or the gradient over its L2 norm."""
     if norm == "linf":
         return gradient.sign()
     return gradient / _column(size(gradient, "l2")).clamp_min(1e-12)
 
 
 def project(perturbation: Tensor, epsilon: float, norm: str) -> Tensor:
-    """The nearest perturbation of at most ``epsilon``."""
+    """The projection of each perturbation (N, C, H, W) onto the ball of radius ``epsilon``."""
     if norm == "linf":
         return perturbation.clamp(-epsilon, epsilon)
     return perturbation * (epsilon / _column(size(perturbation, "l2")).clamp_min(1e-12)).clamp_max(1)
 
 
 def random_start(pixels: Tensor, epsilon: float, norm: str, generator: torch.Generator) -> Tensor:
-    """A random perturbation of at most ``epsilon``: uniform in each value, or in a random direction and length."""
+    """A random perturbation in the ball: uniform in each value, or of uniform length in a random direction."""
     noise = torch.rand(pixels.shape, generator=generator, dtype=pixels.dtype).to(pixels.device) * 2 - 1
     if norm == "linf":
         return noise * epsilon

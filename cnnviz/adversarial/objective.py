@@ -1,4 +1,4 @@
-"""What attacks climb: the loss of a class, through whatever lies between the picture and the network."""
+"""The objectives of attacks: the loss or score of a class, and their gradients with respect to the pixels."""
 
 from __future__ import annotations
 
@@ -15,44 +15,45 @@ from cnnviz.network.targets import Target, find_classes
 from cnnviz.runtime.precision import gradients_of
 
 Through = Callable[[Tensor], Tensor]
-"""From the pixels that are changed to the pixels the network sees, differentiable: a resize, a crop, JPEG."""
+"""A differentiable function from the pixels that are changed to those the network sees: a resize, a crop, JPEG."""
 
 Label = Target
 """One class for all images, one class per image, or None for each image's predicted class.
 
-The one class of a network of one logit is 0; 1 is that it is not that.
+For a network of one logit, 0 is its class and 1 its negation.
 """
 
 
 def identity(pixels: Tensor) -> Tensor:
-    """The network sees the pixels as they are."""
+    """The pixels unchanged."""
     return pixels
 
 
 def answers(network: Network) -> tuple[str, ...]:
-    """What the network can say of a picture: its classes, or of a single one ``tumor`` and ``not tumor``."""
+    """The names of the possible predictions: the classes, or for one logit the class and ``not CLASS``."""
     assert network.labels is not None
     return network.labels if network.classes > 1 else (network.labels[0], f"not {network.labels[0]}")
 
 
 def scores_of(network: Network, seen: Tensor) -> Tensor:
-    """The score of each answer, (N, answers): the logits, or of a single one two whose softmax is its sigmoid."""
+    """The score of each answer, (N, answers): the logits, or for one logit two scores whose softmax is its sigmoid."""
     logits = network(seen)
     return logits if logits.shape[1] > 1 else torch.cat([logits / 2, -logits / 2], dim=1)
 
 
 @torch.no_grad()
 def verdicts(network: Network, seen: Tensor) -> list[Prediction]:
-    """The likeliest answer of each picture: its index among the ``answers``, its name, and its probability."""
+    """Each image's predicted answer: its index among the ``answers``, its name, and its probability in [0, 1]."""
     probabilities, indices = scores_of(network, seen).softmax(1).max(1)
     names = answers(network)
     return [(i, names[i], p) for i, p in zip(indices.tolist(), probabilities.tolist(), strict=True)]
 
 
 def labels_of(network: Network, pixels: Tensor, label: Label, through: Through = identity) -> Tensor:
-    """The index of each picture's answer, (N,) int64.
+    """The class index of each image, (N,) int64: ``label``, or the predicted class where it is None.
 
-    Raises UsageError for an unknown class or a wrong number of them.
+    Raises:
+        UsageError: an unknown class, or not one per image.
     """
     found = find_classes(answers(network), label, len(pixels))
     if found is not None:
@@ -62,7 +63,7 @@ def labels_of(network: Network, pixels: Tensor, label: Label, through: Through =
 
 
 def loss_gradient(network: Network, pixels: Tensor, labels: Tensor, through: Through = identity) -> Tensor:
-    """The gradient of each picture's cross-entropy loss for its label with respect to ``pixels``."""
+    """The gradient of each image's cross-entropy loss for its label with respect to ``pixels``, (N, C, H, W)."""
     with gradients():
         pixels = differentiable(pixels, network.device)
         seen = through(pixels)
@@ -71,7 +72,7 @@ def loss_gradient(network: Network, pixels: Tensor, labels: Tensor, through: Thr
 
 
 def score_gradient(network: Network, pixels: Tensor, labels: Tensor, through: Through = identity) -> Tensor:
-    """The gradient of each picture's logit for its label with respect to ``pixels``."""
+    """The gradient of each image's logit for its label with respect to ``pixels``, (N, C, H, W)."""
     with gradients():
         pixels = differentiable(pixels, network.device)
         seen = through(pixels)
@@ -81,6 +82,6 @@ def score_gradient(network: Network, pixels: Tensor, labels: Tensor, through: Th
 
 @torch.no_grad()
 def succeeded(network: Network, seen: Tensor, labels: Tensor, targeted: bool) -> Tensor:
-    """Whether each picture, as the network sees it, is taken for its target (or no longer for its label): (N,)."""
-    says = scores_of(network, seen).argmax(1) == labels
-    return says if targeted else ~says
+    """Whether each image is classified as its target (or, untargeted, no longer as its label): (N,) boolean."""
+    is_label = scores_of(network, seen).argmax(1) == labels
+    return is_label if targeted else ~is_label

@@ -1,4 +1,4 @@
-"""Fooling images by plain gradient ascent on a class's score."""
+"""Fooling images by gradient ascent on a class's score."""
 
 from __future__ import annotations
 
@@ -25,21 +25,21 @@ def fooling_image(
     through: Through = identity,
     on_step: OnStep | None = None,
 ) -> Tensor:
-    """Climb the target's score in steps of fixed L2 length until the network says ``target``.
+    """Pixels classified as ``target``, by ascent on its score in steps of fixed L2 length.
 
     The recipe of the Stanford course CS231n, after Szegedy et al., "Intriguing properties of neural networks", ICLR
-    2014, arXiv:1312.6199; from noise it gives the rubbish that networks are sure of in Nguyen, Yosinski & Clune,
+    2014, arXiv:1312.6199. From noise it gives the unrecognizable images of Nguyen, Yosinski & Clune,
     "Deep Neural Networks are Easily Fooled", CVPR 2015, arXiv:1412.1897.
 
     Args:
         network: the network to fool.
-        pixels: (N, 3, H, W) to start from, RGB in [0, 1]: photos, or noise.
-        target: the class to be taken for.
+        pixels: (N, 3, H, W) to start from, RGB in [0, 1]: images or noise.
+        target: the class to be classified as.
         step_size: L2 length of each step, in units of pixel value.
-        steps: at most so many.
-        epsilon: the largest L2 perturbation allowed; None for any.
+        steps: the largest number of steps.
+        epsilon: the largest L2 norm of the perturbation; None for no limit.
         extra: steps taken after success, so that rounding to 8 bits does not undo it.
-        through: from pixels to what the network sees, if not the same.
+        through: from pixels to what the network sees, differentiable.
         on_step: called after every step.
 
     Returns:
@@ -47,6 +47,12 @@ def fooling_image(
 
     Raises:
         UsageError: no such class, a negative epsilon, or pixels outside [0, 1].
+
+    Example:
+        >>> network = cnnviz.load_network("squeezenet1_1")
+        >>> pixels = cnnviz.read_image("sample_images/chelsea.png", size=64)
+        >>> cnnviz.fooling_image(network, pixels, "flamingo", steps=2).shape
+        torch.Size([1, 3, 64, 96])
     """
     norms.check("l2", epsilon or 0)
     pixels = require_in_range(pixels).to(network.device)
@@ -57,8 +63,8 @@ def fooling_image(
         going = since <= extra
         if not going.any():
             break
-        climb = step_size * norms.direction(score_gradient(network, current, labels, through), "l2")
-        moved = current + climb * going.view(-1, 1, 1, 1)
+        step_up = step_size * norms.direction(score_gradient(network, current, labels, through), "l2")
+        moved = current + step_up * going.view(-1, 1, 1, 1)
         if epsilon is not None:
             moved = pixels + norms.project(moved - pixels, epsilon, "l2")
         current = moved.clamp(0, 1)

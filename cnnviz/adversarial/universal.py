@@ -1,4 +1,4 @@
-"""One perturbation that fools a network on most pictures."""
+"""Universal perturbations: one perturbation that changes the prediction for most images."""
 
 from __future__ import annotations
 
@@ -23,17 +23,17 @@ from cnnviz.runtime.progress import OnStep, Step
 
 METHODS = ("gradient", "deepfool")
 _BATCH = 16
-_PART = 4  # pictures that go through the network together on a CPU, where more gain nothing
+_PART = 4  # images that go through the network together on a CPU; larger batches were no faster
 MOST_PARTS = _BATCH // _PART
-"""Parts of a batch, each of which may be computed somewhere else."""
+"""The number of parts of a batch, each of which may be computed by another worker."""
 
-_SHIFT = 16  # pixels, at most, in each direction
-_ENOUGH = 9.0  # the loss at which a picture counts as fooled for good
+_SHIFT = 16  # largest random shift in pixels, in each direction
+_MAX_LOSS = 9.0  # the loss of an image is clipped here, so that it stops contributing once it is fooled clearly
 
 
 @dataclass(frozen=True)
 class GradientPart:
-    """A part of a batch: its clipped loss's gradient by the perturbation (1, 3, H, W), summed over the pictures."""
+    """Computes the gradient (1, 3, H, W) of a part's clipped loss, summed over its images, by the perturbation."""
 
     pixels: Tensor
     clean: Tensor
@@ -44,14 +44,13 @@ class GradientPart:
             perturbation = differentiable(self.perturbation, network.device)
             scores = scores_of(network, (self.pixels.to(network.device) + perturbation).clamp(0, 1))
             losses = F.cross_entropy(scores, self.clean.to(network.device), reduction="none")
-            # Pictures long since fooled no longer pull.
-            loss = losses.clamp(max=_ENOUGH).sum()
+            loss = losses.clamp(max=_MAX_LOSS).sum()
         return gradients_of(loss, perturbation)[0]
 
 
 @dataclass(frozen=True)
 class LabelPart:
-    """The class the network takes each of some pictures for, (N,)."""
+    """Computes the predicted classes (N,) of a part's images."""
 
     pixels: Tensor
 
@@ -59,8 +58,8 @@ class LabelPart:
         return predictions(network, self.pixels.to(network.device))
 
 
-class Pictures(Protocol):
-    """Many pictures (N, 3, H, W), taken by a slice or by indices: a tensor, or what reads them when they are needed."""
+class Images(Protocol):
+    """Images (N, 3, H, W), indexed by a slice or by indices: a tensor, or an object that reads them when needed."""
 
     @property
     def shape(self) -> torch.Size: ...
@@ -73,13 +72,13 @@ class Pictures(Protocol):
 Part = GradientPart | LabelPart
 
 PartExecutor = Callable[[Sequence[Part]], Iterable[Tensor]]
-"""Does parts, with the same network as here, and gives their results in order."""
+"""Computes parts, here or on workers with the same network, and yields their results in order."""
 
 
 @torch.inference_mode(False)
 def universal_perturbation(
     network: Network,
-    pixels: Tensor | Pictures,
+    pixels: Tensor | Images,
     epsilon: float = 10 / 255,
     *,
     method: str = "gradient",
@@ -89,58 +88,65 @@ def universal_perturbation(
     start: Tensor | None = None,
     seed: int = 0,
     on_step: OnStep | None = None,
-    computed: PartExecutor | None = None,
+    executor: PartExecutor | None = None,
 ) -> Tensor:
-    """One perturbation that changes what the network says of most pictures.
+    """A universal perturbation (1, 3, H, W), to be added to any image of that size and clipped to [0, 1].
 
-    ``gradient`` climbs the pictures' clipped cross-entropy loss together, by the sign of its gradient over batches:
-    Shafahi, Najibi, Xu, Dickerson, Davis & Goldstein, "Universal Adversarial Training", AAAI 2020, arXiv:1811.11304;
-    opposed to the paper the pictures are shifted at random, so that few of them generalise, and the step shrinks.
-    ``deepfool`` adds up, picture by picture, the smallest change that fools the network on top of what is there, and
+    ``gradient`` ascends the images' clipped cross-entropy loss by the sign of its gradient over batches: Shafahi,
+    Najibi, Xu, Dickerson, Davis & Goldstein, "Universal Adversarial Training", AAAI 2020, arXiv:1811.11304. Unlike the
+    paper, the images are shifted at random, so that a perturbation from few images generalizes, and the step size
+    decreases.
+    ``deepfool`` adds, image by image, the smallest change that fools the network on top of the perturbation so far, and
     projects: Moosavi-Dezfooli, Fawzi, Fawzi & Frossard, "Universal adversarial perturbations", CVPR 2017,
-    arXiv:1610.08401; opposed to the paper DeepFool measures in the norm of the ball. It wants thousands of pictures.
+    arXiv:1610.08401. Unlike the paper, DeepFool minimizes the same norm as the ball's. It needs thousands of images.
 
     Args:
         network: the network to fool.
-        pixels: (N, 3, H, W), the pictures to learn from; what is no tensor is read 64 at a time.
+        pixels: (N, 3, H, W), RGB in [0, 1], the images to train on; those that are not a tensor are read 64 at a time.
         epsilon: the largest perturbation in ``norm``, in units of pixel value.
         method: ``gradient`` or ``deepfool``.
         norm: ``linf`` or ``l2``.
-        rate: stop after the pass that fools this share of the pictures.
-        passes: at most so many passes over them.
-        start: a perturbation (1, 3, H, W) to go on from; zero if None.
+        rate: stop after the pass that reaches this fooling rate, in [0, 1].
+        passes: the largest number of passes over the images.
+        start: a perturbation (1, 3, H, W) to continue from; None for zero.
         seed: of the shifts and the order.
-        on_step: called after every pass, with the share fooled and a way to see the perturbation.
-        computed: where batches are computed, part by part, if not here; the result is the same. ``gradient`` only.
+        on_step: called after every pass, with the fooling rate (``fooled``) and the perturbation as an image.
+        executor: computes the parts of batches elsewhere, with the same result. ``gradient`` only.
 
     Returns:
-        A perturbation (1, 3, H, W), to be added to any picture of that size and clipped to [0, 1].
+        The perturbation (1, 3, H, W), in units of pixel value.
 
     Raises:
-        UsageError: an unknown method or norm, a negative epsilon, no pictures or such outside [0, 1], a start of
-            another shape, or parts computed elsewhere of a method whose every step needs the one before.
+        UsageError: an unknown method or norm, a negative epsilon, no images or some outside [0, 1], a start of another
+            shape, or an executor for ``deepfool``, whose every step needs the one before.
+
+    Example:
+        >>> network = cnnviz.load_network("squeezenet1_1")
+        >>> pixels = cnnviz.read_image("sample_images/chelsea.png", size=64)
+        >>> cnnviz.universal_perturbation(network, pixels, passes=1).shape
+        torch.Size([1, 3, 64, 96])
     """
     norms.check(norm, epsilon)
     if method not in METHODS:
         raise UsageError(f"There is no method '{method}'; give {' or '.join(METHODS)}.")
     if len(pixels) == 0:
-        raise UsageError("A universal perturbation needs at least one picture to learn from.")
-    if method == "deepfool" and computed:
-        raise UsageError("Each step of 'deepfool' needs the one before: it is computed in one place.")
+        raise UsageError("A universal perturbation needs at least one image to train on.")
+    if method == "deepfool" and executor:
+        raise UsageError("Each step of 'deepfool' needs the one before: it cannot be distributed.")
     pixels = _checked(pixels)
     device = network.device
     perturbation = torch.zeros(1, *pixels.shape[1:]) if start is None else require_pixels(start)
     perturbation = perturbation.to(device)
     if perturbation.shape[1:] != pixels.shape[1:]:
-        shapes = f"{tuple(perturbation.shape[2:])}, but the pictures are {tuple(pixels.shape[2:])}"
-        raise UsageError(f"The perturbation to go on from is {shapes}.")
-    school = _PartRunner(network, computed or (lambda parts: (part(network) for part in parts)), bool(computed))
-    clean = school.labels(pixels)
+        shapes = f"{tuple(perturbation.shape[2:])}, but the images are {tuple(pixels.shape[2:])}"
+        raise UsageError(f"The perturbation to continue from is {shapes}.")
+    runner = _PartRunner(network, executor or (lambda parts: (part(network) for part in parts)), bool(executor))
+    clean = runner.labels(pixels)
     generator = torch.Generator().manual_seed(seed)
     for turn in range(1, passes + 1):
-        one_pass = _climb if method == "gradient" else _add_up
-        perturbation = one_pass(school, pixels, clean, perturbation, epsilon, norm, turn / passes, generator)
-        fooled = float((school.labels(pixels, perturbation) != clean).float().mean())
+        one_pass = _gradient_pass if method == "gradient" else _deepfool_pass
+        perturbation = one_pass(runner, pixels, clean, perturbation, epsilon, norm, turn / passes, generator)
+        fooled = float((runner.labels(pixels, perturbation) != clean).float().mean())
         if on_step:
             on_step(Step(turn, passes, {"fooled": fooled}, lambda now=perturbation: now + 0.5))  # type: ignore[misc]
         if fooled >= rate:
@@ -150,31 +156,31 @@ def universal_perturbation(
 
 @dataclass(frozen=True)
 class _PartRunner:
-    """What is asked of the network, in parts that may be computed anywhere and whose results are put together here."""
+    """Predictions and gradients, split into parts for an executor and put together again."""
 
     network: Network
-    computed: PartExecutor
-    is_elsewhere: bool
+    executor: PartExecutor
+    is_remote: bool
 
-    def labels(self, pixels: Pictures, perturbation: Tensor | None = None) -> Tensor:
-        """What the network says of each picture, perturbed or not, (N,)."""
+    def labels(self, pixels: Images, perturbation: Tensor | None = None) -> Tensor:
+        """The predicted class of each image, perturbed or not, (N,)."""
         found: list[Tensor] = []
         for some in _blocks(pixels, self.network.device):
             shown = some if perturbation is None else (some + perturbation).clamp(0, 1)
-            found += self.computed([LabelPart(part) for part in shown.split(_BATCH)])
+            found += self.executor([LabelPart(part) for part in shown.split(_BATCH)])
         return torch.cat([labels.to(self.network.device) for labels in found])
 
-    def slope(self, pixels: Tensor, clean: Tensor, perturbation: Tensor) -> Tensor:
-        """The gradient of the mean loss by the perturbation. A GPU of one's own takes a batch at once."""
-        size = len(pixels) if self.network.device.type == "cuda" and not self.is_elsewhere else _PART
+    def gradient(self, pixels: Tensor, clean: Tensor, perturbation: Tensor) -> Tensor:
+        """The gradient of the mean loss by the perturbation; a local GPU takes a whole batch at once."""
+        size = len(pixels) if self.network.device.type == "cuda" and not self.is_remote else _PART
         parts = zip(pixels.split(size), clean.split(size), strict=True)
-        found = self.computed([GradientPart(some, labels, perturbation) for some, labels in parts])
-        return sum((slope.to(pixels) for slope in found), torch.zeros_like(perturbation)) / len(pixels)
+        found = self.executor([GradientPart(some, labels, perturbation) for some, labels in parts])
+        return sum((gradient.to(pixels) for gradient in found), torch.zeros_like(perturbation)) / len(pixels)
 
 
-def _climb(
-    school: _PartRunner,
-    pixels: Pictures,
+def _gradient_pass(
+    runner: _PartRunner,
+    pixels: Images,
     clean: Tensor,
     perturbation: Tensor,
     epsilon: float,
@@ -187,14 +193,14 @@ def _climb(
     for chosen in torch.randperm(len(pixels), generator=generator).split(_BATCH):
         down, right = torch.randint(-_SHIFT, _SHIFT + 1, (2,), generator=generator).tolist()
         some = _at(pixels, chosen).to(clean.device).roll((down, right), (2, 3))
-        slope = school.slope(some, clean[chosen.to(clean.device)], perturbation)
-        perturbation = norms.project(perturbation + step * norms.direction(slope, norm), epsilon, norm)
+        gradient = runner.gradient(some, clean[chosen.to(clean.device)], perturbation)
+        perturbation = norms.project(perturbation + step * norms.direction(gradient, norm), epsilon, norm)
     return perturbation
 
 
-def _add_up(
-    school: _PartRunner,
-    pixels: Pictures,
+def _deepfool_pass(
+    runner: _PartRunner,
+    pixels: Images,
     clean: Tensor,
     perturbation: Tensor,
     epsilon: float,
@@ -202,47 +208,47 @@ def _add_up(
     progress: float,
     generator: torch.Generator,
 ) -> Tensor:
-    """One pass of the 2017 algorithm over the pictures in random order."""
+    """One pass of the 2017 algorithm over the images in random order."""
     labels = clean.tolist()
     for index in torch.randperm(len(pixels), generator=generator).tolist():
-        picture = pixels[index : index + 1].to(perturbation)
-        perturbation = _improve(school.network, picture, labels[index], perturbation, epsilon, norm)
+        image = pixels[index : index + 1].to(perturbation)
+        perturbation = _improve(runner.network, image, labels[index], perturbation, epsilon, norm)
     return perturbation
 
 
-def _improve(network: Network, picture: Tensor, label: int, perturbation: Tensor, epsilon: float, norm: str) -> Tensor:
-    """The perturbation, changed so that this picture too is fooled (unless it is already, or cannot be)."""
-    perturbed = (picture + perturbation).clamp(0, 1)
+def _improve(network: Network, image: Tensor, label: int, perturbation: Tensor, epsilon: float, norm: str) -> Tensor:
+    """The perturbation, changed so that it fools the network on this image too, unless it does already."""
+    perturbed = (image + perturbation).clamp(0, 1)
     fooled = deepfool(network, perturbed, label=label, norm=norm, overshoot=0.1, steps=10)
     return norms.project(perturbation + (fooled - perturbed), epsilon, norm)
 
 
-def _checked(pixels: Tensor | Pictures) -> Tensor | Pictures:
-    """``pixels``, having made sure that they are in [0, 1] where they are here already."""
+def _checked(pixels: Tensor | Images) -> Tensor | Images:
+    """``pixels``; those in memory are checked to be in [0, 1]."""
     is_lazy = hasattr(pixels, "shape") and not isinstance(pixels, Tensor | np.ndarray)
     return pixels if is_lazy else require_in_range(pixels)
 
 
-def _at(pixels: Pictures, chosen: Tensor) -> Tensor:
-    """The pictures with those indices."""
+def _at(pixels: Images, chosen: Tensor) -> Tensor:
+    """The images with those indices."""
     return pixels[chosen.to(pixels.device) if isinstance(pixels, Tensor) else chosen]
 
 
-def _blocks(pixels: Pictures, device: torch.device) -> Iterator[Tensor]:
-    """All pictures, so many at a time as are computed together at most."""
+def _blocks(pixels: Images, device: torch.device) -> Iterator[Tensor]:
+    """All images, in blocks as large as are computed together at most."""
     for start in range(0, len(pixels), MOST_PARTS * _BATCH):
         yield pixels[start : start + MOST_PARTS * _BATCH].to(device)
 
 
 @torch.no_grad()
 def predictions(network: Network, pixels: Tensor) -> Tensor:
-    """The class the network takes each picture for, (N,)."""
+    """The predicted class of each image, (N,)."""
     parts = in_batches_that_fit(lambda part: scores_of(network, pixels[part]).argmax(1), len(pixels), _BATCH)
     return torch.cat(list(parts))
 
 
-def fooled_by(network: Network, pixels: Tensor | Pictures, perturbation: Tensor) -> Tensor:
-    """Of which pictures (N, 3, H, W) the perturbation (1, 3, H, W) changes the predicted class: (N,), boolean."""
+def fooled_by(network: Network, pixels: Tensor | Images, perturbation: Tensor) -> Tensor:
+    """Whether the perturbation (1, 3, H, W) changes the predicted class of each image (N, 3, H, W): (N,) boolean."""
     pixels = _checked(pixels)
     changed = [
         predictions(network, (some + perturbation.to(some)).clamp(0, 1)) != predictions(network, some)
@@ -251,15 +257,22 @@ def fooled_by(network: Network, pixels: Tensor | Pictures, perturbation: Tensor)
     return torch.cat(changed).cpu()
 
 
-def fooling_rate(network: Network, pixels: Tensor | Pictures, perturbation: Tensor) -> float:
-    """The share of pictures (N, 3, H, W) whose predicted class the perturbation (1, 3, H, W) changes, in [0, 1]."""
+def fooling_rate(network: Network, pixels: Tensor | Images, perturbation: Tensor) -> float:
+    """The fraction of images (N, 3, H, W) whose predicted class the perturbation (1, 3, H, W) changes, in [0, 1].
+
+    Example:
+        >>> network = cnnviz.load_network("squeezenet1_1")
+        >>> pixels = cnnviz.read_image("sample_images/chelsea.png", size=64)
+        >>> cnnviz.fooling_rate(network, pixels, torch.zeros(1, 3, 64, 96))
+        0.0
+    """
     return float(fooled_by(network, pixels, perturbation).float().mean())
 
 
 def apply_perturbation(perturbation: Tensor, pixels: Tensor) -> Tensor:
-    """Pixels (N, 3, H, W) with a perturbation (1, 3, h, w) added, repeated like tiles where they are larger.
+    """Pixels (N, 3, H, W) with a perturbation (1, 3, h, w) added, repeated as tiles, and clipped to [0, 1].
 
-    It acts pixel by pixel at the size the network sees: laid over a larger photo, the resize would average it away.
+    Apply it at the size the network sees: the resize of a larger image would average it away.
     """
     height, width = require_in_range(pixels).shape[2:]
     repeats = -(-height // perturbation.shape[2]), -(-width // perturbation.shape[3])

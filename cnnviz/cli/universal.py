@@ -131,7 +131,7 @@ def _train(net: Network, album: ImageCollection, config: UniversalConfig) -> Res
     kept_back = int(len(pictures) * config.held_out)
     order = torch.randperm(len(pictures), generator=torch.Generator().manual_seed(config.seed))
     learn, judge = pictures.subset(order[kept_back:]), pictures.subset(order[:kept_back])
-    with console.progress(config.passes, "passes") as advance, _executor(net, album) as computed:
+    with console.progress(config.passes, "passes") as advance, _executor(net, album) as executor:
         found = universal_perturbation(
             net,
             learn,
@@ -143,7 +143,7 @@ def _train(net: Network, album: ImageCollection, config: UniversalConfig) -> Res
             start=load_perturbation(config.resume) if config.resume else None,
             seed=config.seed,
             on_step=lambda step: advance(f"{step.terms['fooled']:.0%} fooled"),
-            computed=computed,
+            executor=executor,
         ).cpu()
     fooled = fooled_by(net, learn, found)
     unseen = fooled_by(net, judge, found) if kept_back else None

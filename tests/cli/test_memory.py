@@ -46,13 +46,13 @@ def live_tensor_bytes() -> int:
 def test_universal_holds_only_the_photos_it_works_on(run_cnnviz, tmp_path, monkeypatch):
     from cnnviz.adversarial import universal
 
-    held, climb = [], universal._climb
+    held, climb = [], universal._gradient_pass
 
     def climbed(*arguments):
         held.append(live_tensor_bytes())
         return climb(*arguments)
 
-    monkeypatch.setattr(universal, "_climb", climbed)
+    monkeypatch.setattr(universal, "_gradient_pass", climbed)
     for count in (2, 6):
         make_photos(tmp_path / str(count), count)
         assert run_cnnviz("universal", str(count), *NET, "--passes", 1, "--held-out", 0).exit_code == 0
