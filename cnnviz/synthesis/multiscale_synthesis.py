@@ -56,10 +56,10 @@ class MultiscaleSynthesis(ABC):
             return self.finish(self.multiscale.run(on_step))
 
     def run_with_warnings(self, on_step: OnStep | None = None) -> Tensor:
-        """``run``, with each remark as a RuntimeWarning at the caller's caller."""
+        """``run``, with each remark as a RuntimeWarning, for functions under ``torch.inference_mode``."""
         image = self.run(on_step)
         for remark in self.remarks:
-            warnings.warn(remark, RuntimeWarning, stacklevel=3)
+            warnings.warn(remark, RuntimeWarning, stacklevel=4)
         return image
 
     def image(self) -> Tensor:

@@ -49,7 +49,9 @@ def build_settings(
     for name, value in changes.items():
         new = (renamed or {}).get(name, name)
         if new != name:
-            warnings.warn(f"'{name}' is now called '{new}'.", DeprecationWarning, stacklevel=3)
+            warnings.warn(
+                f"'{name}' is now called '{new}'.", DeprecationWarning, stacklevel=4
+            )  # past torch.inference_mode
         current[new] = value
     return replace(kind() if settings is None else settings, **current)  # type: ignore[type-var]
 
