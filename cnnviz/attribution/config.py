@@ -8,9 +8,9 @@ from typing import Literal, get_args
 from cnnviz.errors import ImageError, UsageError
 
 Algorithm = Literal["auto", "incremental", "full"]
-FILLS = ("mean", "grey", "black", "blur", "noise")
+FILLS = ("mean", "gray", "grey", "black", "blur", "noise")
 SCORES = ("probability", "logit")
-BASELINES = {"black": 0.0, "grey": 0.5, "white": 1.0}
+BASELINES = {"black": 0.0, "gray": 0.5, "grey": 0.5, "white": 1.0}
 """The pixel value of each baseline of integrated gradients."""
 
 

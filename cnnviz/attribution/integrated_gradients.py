@@ -35,7 +35,7 @@ def integrated_gradients(
         pixels: (N, 3, H, W), RGB in [0, 1].
         target: the class to explain; the class predicted for each image if None.
         steps: number of gradients on the path.
-        baseline: ``black``, ``grey``, ``white``, or pixels broadcastable to (N, 3, H, W).
+        baseline: ``black``, ``gray``, ``white``, or pixels broadcastable to (N, 3, H, W).
 
     Returns:
         (N, 3, H, W), signed, in units of the score.

@@ -95,7 +95,7 @@ def occlusion(
         patch: side of the square patch in pixels.
         stride: step between patches in pixels. All patches lie inside the image; the last of a row or column is
             moved to end at the border.
-        fill: what replaces the hidden pixels: ``mean`` (the image's mean color), ``grey``, ``black``, ``blur`` (the
+        fill: what replaces the hidden pixels: ``mean`` (the image's mean color), ``gray``, ``black``, ``blur`` (the
             image blurred by half a patch) or ``noise``.
         score: ``probability`` (after the softmax, or the sigmoid of a single logit) or ``logit``, which varies more
             smoothly where the network is certain.
@@ -222,8 +222,8 @@ def make_fill(image: Tensor, fill: str, patch: int, seed: int) -> Tensor:
     """The pixels that replace what the patches hide, of the same shape as ``image`` (1, 3, H, W)."""
     if fill == "mean":
         return image.mean((2, 3), keepdim=True).expand_as(image)
-    if fill in ("grey", "black"):
-        return torch.full_like(image, 0.5 if fill == "grey" else 0.0)
+    if fill in ("gray", "grey", "black"):
+        return torch.full_like(image, 0.0 if fill == "black" else 0.5)
     if fill == "blur":
         return replicate_blur(image, patch / 2)
     if fill == "noise":

@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from cnnviz.attribution.cam import grad_cam
+from cnnviz.attribution.smoothgrad import smoothgrad
+from cnnviz.attribution.targets import Target
 from cnnviz.errors import ImageError, UsageError
 from cnnviz.imaging.map_ops import smooth, upsample
-
-if TYPE_CHECKING:
-    from cnnviz.attribution.targets import Target
-    from cnnviz.network.network import Network
+from cnnviz.network.default_layers import last_spatial_layer
+from cnnviz.network.network import Network
 
 _MIN_REGION, _MAX_HOLE = 0.15, 0.005
 """Regions below this fraction of the largest are dropped, holes below this fraction of the image are filled."""
@@ -69,8 +70,6 @@ def object_map(network: Network, pixels: Tensor, target: Target = None, *, seed:
         >>> cnnviz.object_map(network, pixels).shape
         torch.Size([1, 1, 64, 96])
     """
-    from cnnviz.network.default_layers import last_spatial_layer
-
     layer = last_spatial_layer(network)
     maps = [_object_map(network, image, target, layer, seed) for image in pixels.split(1)]
     return torch.stack(maps)[:, None]
@@ -78,8 +77,6 @@ def object_map(network: Network, pixels: Tensor, target: Target = None, *, seed:
 
 def _object_map(network: Network, image: Tensor, target: Target, layer: str, seed: int) -> Tensor:
     """The map (H, W) of one image (1, 3, H, W)."""
-    from cnnviz.attribution.smoothgrad import smoothgrad
-
     size = (image.shape[2], image.shape[3])
     likeliest = [(target, 1.0)] if target is not None else [(i, p) for i, _, p in network.predict(image, _LIKELIEST)[0]]
     cam = sum(weight * _cam(network, image, index, layer) for index, weight in likeliest)
@@ -95,8 +92,6 @@ def _object_map(network: Network, image: Tensor, target: Target, layer: str, see
 
 
 def _cam(network: Network, image: Tensor, index: Target, layer: str) -> NDArray[np.float32]:
-    from cnnviz.attribution.cam import grad_cam
-
     return _min_max(grad_cam(network, image, index, layer=layer)[0, 0].detach().cpu().float().numpy())
 
 

@@ -1,4 +1,4 @@
-"""Deletion and insertion curves against a loop written out, the randomisation check, and --check."""
+"""Deletion and insertion curves against a loop written out, the randomization check, and --check."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ NET = ("-m", "squeezenet1_1")
 
 
 class Tiny(nn.Module):
-    """Two convolutions with a normalisation between them, and three classes."""
+    """Two convolutions with a normalization between them, and three classes."""
 
     def __init__(self) -> None:
         super().__init__()

@@ -14,7 +14,7 @@ from cnnviz.network.spec import InputSpec
 
 
 class OnPixels(nn.Module):
-    """A Network as a module, normalisation included, for captum."""
+    """A Network as a module, normalization included, for captum."""
 
     def __init__(self, network: Network) -> None:
         super().__init__()

@@ -47,7 +47,7 @@ def reference(network: Network, pixels: torch.Tensor, target: int) -> torch.Tens
 
 
 def captums(kind, network: Network, pixels: torch.Tensor, target: int) -> torch.Tensor:
-    """captum works on the module; its gradient with respect to normalised input, carried on to pixels."""
+    """captum works on the module; its gradient with respect to normalized input, carried on to pixels."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         found = kind(network.module).attribute(network.normalize(pixels).requires_grad_(), target=target)

@@ -40,7 +40,7 @@ def torchvision_network(name: str) -> nn.Module:
 
 
 def calibrated(network: nn.Module, image: Tensor) -> nn.Module:
-    """The network with batch normalisation set to the statistics of ``image`` and an affine map.
+    """The network with batch normalization set to the statistics of ``image`` and an affine map.
 
     Deep random networks hardly answer to their input; these do, and amplify rounding as well.
     """

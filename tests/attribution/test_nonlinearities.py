@@ -49,9 +49,9 @@ class Rule(torch.autograd.Function):
         return value.clamp(0, high)
 
     @staticmethod
-    def backward(ctx, slope):
+    def backward(ctx, gradient):
         (inside,) = ctx.saved_tensors
-        positive = torch.where(slope > 0, slope, torch.zeros_like(slope))
+        positive = torch.where(gradient > 0, gradient, torch.zeros_like(gradient))
         return positive * inside if ctx.rule == "guided" else positive, None, None
 
 
@@ -133,8 +133,8 @@ class Smooth(torch.autograd.Function):
         return x.clamp(min=0)
 
     @staticmethod
-    def backward(ctx, slope):
-        return slope * 0.5
+    def backward(ctx, gradient):
+        return gradient * 0.5
 
 
 class Squeeze(nn.Module):
@@ -274,8 +274,8 @@ class WithContext(Smooth):
         ctx.save_for_backward(inputs[0])
 
     @staticmethod
-    def backward(ctx, slope):
-        return slope * ctx.saved_tensors[0].abs(), None
+    def backward(ctx, gradient):
+        return gradient * ctx.saved_tensors[0].abs(), None
 
 
 @pytest.mark.parametrize("act", [Smooth.apply, lambda x: WithContext.apply(x, 0.0)])

@@ -51,7 +51,7 @@ def test_spread_is_the_mean_of_the_patches_over_a_pixel(squeezenet, chelsea):
     assert not sparse.to_pixels(40, 40).isnan().any()
 
 
-@pytest.mark.parametrize("fill", ["mean", "grey", "black", "blur", "noise"])
+@pytest.mark.parametrize("fill", ["mean", "gray", "black", "blur", "noise"])
 def test_a_whole_picture_patch_shows_the_fill_alone(squeezenet, chelsea, fill):
     from cnnviz.attribution.occlusion import make_fill
 

@@ -68,7 +68,7 @@ def test_each_picture_of_a_batch_has_its_own_mask():
 
 
 def test_parts_without_a_seed_are_dropped():
-    """A second disc of the same colour, where the map is dark, belongs to what is foreground by colour alone."""
+    """A second disc of the same color, where the map is dark, belongs to what is foreground by color alone."""
     pixels, found = scene(120, 200, 30)
     pixels[..., 45:75, 160:190] = torch.tensor([0.7, 0.3, 0.2])[:, None, None]
     mask = cnnviz.segment_foreground(pixels, found)[0, 0]
@@ -167,7 +167,7 @@ def test_gradcam_cuts_out_too_and_a_doubtful_cut_is_said_so(run_cnnviz, samples,
     record = json.loads(run_cnnviz(*arguments).stdout)
     assert record["companions"] == ["cup.mask.png", "cup.cutout.png", "cup.overlay.png"]
     assert "foreground_doubt" not in record
-    monkeypatch.setattr("cnnviz.attribution.segmentation._MAX_FOREGROUND", 0.01)
+    monkeypatch.setattr("cnnviz.attribution.segmentation.mask_warning", lambda mask: "it keeps 70 % of the image")
     result = run_cnnviz(*arguments)
     assert json.loads(result.stdout)["foreground_doubt"].startswith("it keeps ")
     assert "the cut-out may not be the object: it keeps" in result.stderr

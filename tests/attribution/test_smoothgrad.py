@@ -55,7 +55,7 @@ def test_smoothgrad_follows_its_seed(squeezenet, chelsea):
 
 def test_integrated_gradients_are_captums_on_a_smooth_network(smooth):
     pixels = torch.rand(2, 3, 6, 6, dtype=torch.float64)
-    for name, value in (("black", 0.0), ("grey", 0.5)):
+    for name, value in (("black", 0.0), ("gray", 0.5)):
         reference = IntegratedGradients(OnPixels(smooth)).attribute(pixels, baselines=value, target=2, n_steps=80)
         found = cnnviz.integrated_gradients(smooth, pixels, 2, steps=80, baseline=name)
         torch.testing.assert_close(found, reference, rtol=1e-5, atol=1e-7)

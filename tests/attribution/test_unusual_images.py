@@ -1,4 +1,4 @@
-"""Large, low, grey pictures and networks of two classes: a map, or one clear sentence."""
+"""Large, low, gray images and networks of two classes: a map, or one clear sentence."""
 
 from __future__ import annotations
 
@@ -26,17 +26,17 @@ def two_classes(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def photos(samples, tmp_path_factory):
-    """Chelsea at 3000×2000, as a strip 37 pixels high, and in grey."""
+    """Chelsea at 3000×2000, as a strip 37 pixels high, and in gray."""
     folder, photo = tmp_path_factory.mktemp("photos"), Image.open(samples / "chelsea.png").convert("RGB")
     photo.resize((3000, 2000)).save(folder / "big.jpg")
     photo.resize((451, 37)).save(folder / "strip.png")
-    photo.convert("L").save(folder / "grey.png")
+    photo.convert("L").save(folder / "gray.png")
     return folder
 
 
 @pytest.mark.parametrize("command", COMMANDS, ids=lambda command: command[0])
 def test_large_low_and_grey_pictures(run_cnnviz, photos, tmp_path, command):
-    names = ("big.jpg", "strip.png", "grey.png")
+    names = ("big.jpg", "strip.png", "gray.png")
     options = ("-m", "squeezenet1_1", "--size", 112, "--json")
     result = run_cnnviz(*command, *(photos / name for name in names), *options)
     assert result.exit_code == 0
