@@ -20,7 +20,10 @@ def _children(parent: object, prefix: str) -> Iterator[tuple[str, nn.Module]]:
 
 
 def vgg(module: nn.Module) -> dict[str, str]:
-    """Simonyan & Zisserman, arXiv:1409.1556; numbering as in Gatys and in Caffe: block, then convolution."""
+    """VGG's aliases: block, then convolution, as Gatys and Caffe number them.
+
+    Simonyan & Zisserman, arXiv:1409.1556.
+    """
     found: dict[str, str] = {}
     block, index = 1, 0
     for path, child in _children(module.features, "features"):
@@ -38,7 +41,10 @@ def vgg(module: nn.Module) -> dict[str, str]:
 
 
 def alexnet(module: nn.Module) -> dict[str, str]:
-    """Krizhevsky, "One weird trick", arXiv:1404.5997; pooling layers carry the number of their convolution."""
+    """AlexNet's aliases; a pooling layer has the number of the convolution before it.
+
+    Krizhevsky, "One weird trick", arXiv:1404.5997.
+    """
     found: dict[str, str] = {}
     index = 0
     for path, child in _children(module.features, "features"):
@@ -65,7 +71,10 @@ def _fully_connected(module: nn.Module, first: int) -> dict[str, str]:
 
 
 def squeezenet(module: nn.Module) -> dict[str, str]:
-    """Iandola et al., arXiv:1602.07360: fire modules count on from conv1; pools carry the number before them."""
+    """SqueezeNet's aliases: fire modules are numbered on from conv1, a pooling layer has the number before it.
+
+    Iandola et al., arXiv:1602.07360.
+    """
     found: dict[str, str] = {}
     number = 0
     for path, child in _children(module.features, "features"):
@@ -89,7 +98,10 @@ def squeezenet(module: nn.Module) -> dict[str, str]:
 
 
 def googlenet(module: nn.Module) -> dict[str, str]:
-    """Szegedy et al., arXiv:1409.4842; Caffe's ``inception_3a`` and TensorFlow's ``mixed3a``."""
+    """GoogLeNet's aliases: Caffe's ``inception_3a`` and TensorFlow's ``mixed3a``.
+
+    Szegedy et al., arXiv:1409.4842.
+    """
     found: dict[str, str] = {}
     for name, _ in module.named_children():
         if name.startswith("inception"):
@@ -100,7 +112,10 @@ def googlenet(module: nn.Module) -> dict[str, str]:
 
 
 def resnet(module: nn.Module) -> dict[str, str]:
-    """He et al., arXiv:1512.03385: ``conv2_x`` … ``conv5_x``; Caffe's ``res4b`` for the single blocks."""
+    """ResNet's aliases: ``conv2_x`` … ``conv5_x``, and Caffe's ``res4b`` for single blocks.
+
+    He et al., arXiv:1512.03385.
+    """
     found: dict[str, str] = {"relu1": "relu", "pool1": "maxpool", "pool5": "avgpool", "fc1000": "fc"}
     for stage in (2, 3, 4, 5):
         layer = f"layer{stage - 1}"

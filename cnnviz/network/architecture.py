@@ -1,4 +1,4 @@
-"""Building a network's modules from its name, on the meta device: shapes only, no memory, no initialisation."""
+"""Builds the module of a catalogue network by its name: with random weights, or with shapes alone."""
 
 from __future__ import annotations
 
@@ -14,21 +14,21 @@ from cnnviz.errors import ModelError
 from cnnviz.network import catalogue
 
 RESCALING = ("googlenet", "inception_v3")
-"""Those that can rescale their input from ImageNet's normalization to Inception's (0.5, 0.5) before all else, as their
-published weights need it: torchvision's ``transform_input``."""
+"""Networks that can first rescale their input from ImageNet's normalization to Inception's (mean and std 0.5), which
+their published weights need: torchvision's ``transform_input``."""
 
 
 def build(name: str, classes: int, channels: int = 3) -> nn.Module:
-    """The architecture ``name`` with ``classes`` outputs, under whatever device context is in force.
+    """The architecture ``name`` with ``classes`` outputs.
 
-    ``channels`` is the input's depth, 3 or 1 for gray pictures. GoogLeNet and Inception come without their
-    training-time side classifiers.
+    ``channels`` of the input: 3, or 1 for gray images. GoogLeNet and Inception are built without their auxiliary
+    classifiers, which only training uses.
     """
     if name == catalogue.LENET:
         from cnnviz.network.lenet import LeNet5
 
         return LeNet5(classes, channels)
-    module = _in_colors(name, classes)
+    module = _build_rgb(name, classes)
     if channels != 3:
         first = next(part for part in module.modules() if isinstance(part, nn.Conv2d))
         first.in_channels = channels
@@ -36,7 +36,7 @@ def build(name: str, classes: int, channels: int = 3) -> nn.Module:
     return module
 
 
-def _in_colors(name: str, classes: int) -> nn.Module:
+def _build_rgb(name: str, classes: int) -> nn.Module:
     if name == catalogue.EMBEDDED:
         from cnnviz.network.squeezenet import SqueezeNet
 
@@ -51,10 +51,10 @@ def _in_colors(name: str, classes: int) -> nn.Module:
 
 
 class ParametersOnMeta(TorchFunctionMode):
-    """Creates on the meta device what holds no value yet, as parameters do before they are initialized.
+    """Creates uninitialised tensors, as parameters are at first, on the meta device.
 
-    ``torch.device("meta")`` would take all tensors there, also those whose values a constructor needs: RegNets work
-    out their widths with tensors.
+    ``torch.device("meta")`` would create all tensors there, also those whose values a constructor needs: RegNets
+    compute their widths with tensors.
     """
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
@@ -65,38 +65,38 @@ class ParametersOnMeta(TorchFunctionMode):
 
 
 def build_on_meta(name: str, classes: int, channels: int = 3) -> nn.Module:
-    """The architecture ``name`` with all its tensors on the meta device."""
+    """The architecture ``name`` with all tensors on the meta device: shapes, no memory, no initialisation."""
     with ParametersOnMeta():
         module = build(name, classes, channels)
     return module.to("meta")
 
 
 def fit_stem(module: nn.Module, state: Mapping[str, Tensor]) -> None:
-    """Give an MNASNet on the meta device the stem of torchvision 0.4, whatever its width, if ``state`` is of that."""
+    """Give an MNASNet on the meta device the stem of torchvision 0.4, of fixed width, if ``state`` has that."""
     first, alpha = state.get("layers.0.weight"), getattr(module, "alpha", 1.0)
     if first is None or alpha == 1.0 or first.shape[:1] != (32,):
         return
     with ParametersOnMeta(), warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # torchvision would have the user train again
+        warnings.simplefilter("ignore")  # torchvision warns that such weights should be trained again
         module._load_from_state_dict({}, "", {"version": 1}, False, [], [], [])
     module.to("meta")
 
 
 def build_random(name: str, classes: int, seed: int) -> nn.Module:
-    """The architecture with the initial weights its authors chose, drawn from ``seed`` alone."""
+    """The architecture with its authors' random initial weights, which depend on ``seed`` alone."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         return build(name, classes, channels=1 if name == catalogue.LENET else 3)
 
 
 _SENTINEL_CLASSES = 10_007
-"""A class count that no other dimension of any network equals, so that the classifier shows itself by it."""
+"""A class count that no other dimension of any network equals, by which the classifier is found."""
 
 
 def parameter_shapes(name: str) -> tuple[dict[str, Tensor], str]:
-    """The state dict's names and shapes, and which entry is the classifier's weight (a row for each class)."""
+    """The state dict on the meta device, and the name of the classifier's weight (one row for each class)."""
     shapes = build_on_meta(name, _SENTINEL_CLASSES).state_dict()
     classifier = next((key for key, tensor in shapes.items() if tensor.shape[:1] == (_SENTINEL_CLASSES,)), None)
     if classifier is None:
-        raise ModelError(f"The model {name} has no classifier whose classes could be counted.")
+        raise ModelError(f"The model {name} has no classifier.")
     return shapes, classifier

@@ -1,4 +1,4 @@
-"""Which known architecture a module is, by how it is built, wherever a wrapper holds it."""
+"""Finds the architecture of a module by the names and types of its parts, inside wrappers too."""
 
 from __future__ import annotations
 
@@ -7,19 +7,23 @@ from dataclasses import dataclass
 from torch import nn
 
 _VGGS = {8: "vgg11", 10: "vgg13", 13: "vgg16", 16: "vgg19"}
-"""By the number of convolutions."""
+"""Number of convolutions -> name."""
 
 _PLAIN = (nn.Conv2d, nn.BatchNorm2d, nn.ReLU, nn.MaxPool2d, nn.AvgPool2d)
-_NOTHING = 12
-"""So many parameters a wrapper may have beside the network it holds: those of a normalization, a mixing of colors."""
+_MAX_WRAPPER_PARAMETERS = 12
+"""The most parameters that a wrapper may have beside the network: those of a normalization or a color transform."""
 
 
 @dataclass(frozen=True)
 class Architecture:
-    """The network proper inside a module: its architecture (the name given if unknown), its path, itself.
+    """The network inside a module, without its wrappers.
 
-    The path ends in a dot where there is one: ``1.`` in ``nn.Sequential(Normalize(), alexnet)``, ``model.`` in a
-    Lightning module, nothing where the module is the network.
+    Args:
+        family: the architecture, as a key of ``families.FAMILIES``; the name given if it is unknown.
+        path: of the network in the module, with a dot at its end: ``1.`` in ``nn.Sequential(Normalize(), alexnet)``,
+            ``model.`` in a Lightning module, empty where the module is the network.
+        module: the network.
+        is_known: whether it is built as a known architecture.
     """
 
     family: str
@@ -29,9 +33,9 @@ class Architecture:
 
 
 def find_architecture(name: str, module: nn.Module) -> Architecture:
-    """The outermost part of ``module`` that is built as a known architecture; of several the largest.
+    """The outermost part of ``module`` that is built as a known architecture; the largest of several.
 
-    Where there is none, what is left when wrappers are taken off that have no parameters of their own.
+    If there is none, the module without the wrappers that have no parameters of their own.
     """
     found = [(path, part, family) for path, part in module.named_modules() if (family := detect_family(part))]
     if found:
@@ -42,7 +46,7 @@ def find_architecture(name: str, module: nn.Module) -> Architecture:
 
 
 def detect_family(module: nn.Module) -> str | None:
-    """The architecture that a module is built as, by the names and kinds of its parts; None for any other."""
+    """The architecture that a module is built as, by the names and types of its parts; None if it is unknown."""
     parts = dict(module.named_children())
     if {"layer1", "layer2", "layer3", "layer4"} <= parts.keys():
         return "resnet"
@@ -65,7 +69,7 @@ def _family_of_features(features: nn.Sequential) -> str | None:
 
 
 def _family_of_chain(kernels: list[tuple[int, ...]], features: nn.Sequential) -> str | None:
-    """AlexNet, a VGG or neither, by the kernels of convolutions one after the other."""
+    """``alexnet``, a VGG or None, by the kernel sizes of successive convolutions."""
     if len(kernels) == 5 and kernels[0] == (11, 11):
         return "alexnet"
     if set(kernels) == {(3, 3)} and len(kernels) in _VGGS:
@@ -82,7 +86,11 @@ def _unwrapped(module: nn.Module) -> str:
             return path
         name = max(parts, key=lambda name: parts[name])
         inner = module.get_submodule(name)
-        if sum(parts.values()) - parts[name] > _NOTHING or isinstance(module, nn.ModuleList) or not _has_parts(inner):
+        if (
+            sum(parts.values()) - parts[name] > _MAX_WRAPPER_PARAMETERS
+            or isinstance(module, nn.ModuleList)
+            or not _has_parts(inner)
+        ):
             return path
         path, module = f"{path}.{name}" if path else name, inner
 

@@ -1,7 +1,7 @@
-"""Which networks there are, what weights are published for them, and where those lie on this machine.
+"""The networks of the catalogue, their published weights, and the path of these on this machine.
 
-Reads a table written ahead by tools/update_catalogue.py: importing torchvision to list its models would take
-longer than most commands.
+Reads a table written by tools/update_catalogue.py: importing torchvision to list its models would take longer than most
+commands.
 """
 
 from __future__ import annotations
@@ -28,9 +28,16 @@ EMBEDDED_FILE = BUNDLED / "squeezenet1_1.safetensors"
 class PublishedWeights:
     """One set of weights that torchvision publishes.
 
-    The file's name ends in the first hexadecimal digits of its SHA-256; ``crop`` and ``resize`` are the square crop
-    and the shorter side before it (pixels) that the published accuracy was measured with, ``interpolation`` how the
-    picture was resized (``bilinear`` or ``bicubic``).
+    Args:
+        model: the network's name.
+        name: the weights' name, as ``IMAGENET1K_V1``.
+        url: of the file; its name ends in the first hexadecimal digits of its SHA-256.
+        mebibytes: size of the file.
+        parameters: number of parameters.
+        crop: side of the square crop, in pixels, with which the published accuracy was measured.
+        resize: length of the shorter side before the crop.
+        interpolation: how images were resized: ``bilinear`` or ``bicubic``.
+        mean, std: per-channel normalisation.
     """
 
     model: str
@@ -46,28 +53,34 @@ class PublishedWeights:
 
     @property
     def file(self) -> str:
+        """The file's name."""
         return self.url.rsplit("/", 1)[1]
 
     @property
     def part(self) -> str:
-        """The submodule that has values; empty, which is all, but for those published for their features only."""
+        """The submodule that has weights; empty, which means all, except for weights of features only."""
         return "features" if self.name.endswith("_FEATURES") else ""
 
     @property
     def path(self) -> Path:
-        """Where torch.hub keeps this file once it is downloaded."""
+        """The file's path in torch.hub's cache, downloaded or not."""
         return checkpoint_folder() / self.file
 
     @property
     def hash_prefix(self) -> str:
+        """The first hexadecimal digits of the file's SHA-256."""
         return self.file.rsplit(".", 1)[0].rsplit("-", 1)[1]
 
 
 @dataclass(frozen=True)
-class Entry:
-    """One network: its published weights, best known first, and the smallest picture side it takes (pixels).
+class CatalogueEntry:
+    """One network of the catalogue.
 
-    ``best`` names the weights that torchvision calls ``DEFAULT``.
+    Args:
+        name: torchvision's name.
+        min_size: the smallest side of an image that it takes, in pixels.
+        best: the name of the weights that torchvision calls ``DEFAULT``.
+        weights: its published weights, in order of publication.
     """
 
     name: str
@@ -77,9 +90,9 @@ class Entry:
 
     @property
     def default(self) -> PublishedWeights:
-        """The first weights published: those that the papers' figures and most later studies were made with.
+        """The weights published first, with which the papers' figures and most studies were made.
 
-        torchvision's own ``DEFAULT`` is the most accurate one, mostly of a longer training recipe.
+        torchvision's own ``DEFAULT`` are the most accurate ones, mostly from a longer training recipe.
         """
         return self.weights[0]
 
@@ -105,28 +118,28 @@ def checkpoint_folder() -> Path:
 
 
 @cache
-def entries() -> dict[str, Entry]:
-    """Every torchvision network known, by name, in alphabetical order."""
+def entries() -> dict[str, CatalogueEntry]:
+    """Every torchvision network by name, in alphabetical order."""
     table = json.loads(Path(__file__).with_name("catalogue.json").read_text(encoding="utf-8"))["models"]
     return {name: _entry(name, facts) for name, facts in sorted(table.items())}
 
 
-def _entry(name: str, facts: dict) -> Entry:
+def _entry(name: str, facts: dict) -> CatalogueEntry:
     weights = tuple(
         PublishedWeights(
             model=name, name=label, **{**values, "mean": tuple(values["mean"]), "std": tuple(values["std"])}
         )
         for label, values in facts["weights"].items()
     )
-    return Entry(name, facts["min_size"], facts["best"], weights)
+    return CatalogueEntry(name, facts["min_size"], facts["best"], weights)
 
 
 def names() -> list[str]:
-    """All names that ``load_network`` takes, but for ``auto``."""
+    """All names that ``load_network`` takes, except ``auto``."""
     return sorted([*entries(), LENET])
 
 
-def entry(name: str) -> Entry:
+def entry(name: str) -> CatalogueEntry:
     """The catalogue entry for ``name``; an unknown name is a UsageError that lists the nearest ones."""
     try:
         return entries()[name]
@@ -135,10 +148,12 @@ def entry(name: str) -> Entry:
 
 
 def unknown_model(name: str) -> UsageError:
+    """The error for an unknown name, with the nearest ones."""
     near = difflib.get_close_matches(name.lower().replace("-", "").replace("_", ""), names(), n=3, cutoff=0.5)
     guess = f" Did you mean {' or '.join(near)}?" if near else ""
     return UsageError(f"There is no model called '{name}'.{guess}", remedy="list_models")
 
 
 def is_embedded(name: str) -> bool:
+    """Whether the weights of network ``name`` come with cnnviz."""
     return name == EMBEDDED

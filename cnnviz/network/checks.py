@@ -1,4 +1,4 @@
-"""Checks of what a network is made of and of what it gives: logits of the right shape, and numbers that are numbers."""
+"""Checks of a network's weights and outputs: shape of the logits, finite numbers."""
 
 from __future__ import annotations
 
@@ -17,35 +17,35 @@ if TYPE_CHECKING:
     from cnnviz.network.network import Network
 
 _STATISTICS = ("running_mean", "running_var")
-"""Buffers that enter the computation as numbers; others may hold infinities on purpose, as attention masks do."""
+"""Buffers that must be finite; others may hold infinities on purpose, as attention masks do."""
 
 _LARGEST = {torch.float16: "65504", torch.bfloat16: "3.4e38", torch.float32: "3.4e38", torch.float64: "1.8e308"}
 
 
 def require_logits(output: object, count: int, name: str, labels: Sequence[str] | None) -> Tensor:
-    """``output``, having made sure that it is logits (``count``, classes).
+    """``output``, checked to be logits (``count``, classes).
 
-    Raises ModelError that says what came instead, and UsageError where ``labels`` name another number of classes.
+    Raises ModelError that describes any other output, and UsageError where ``labels`` name another number of classes.
     """
     if not isinstance(output, Tensor) or output.ndim != 2 or output.shape[1] == 0 or not output.is_floating_point():
         raise ModelError(
             f"{name} gives {describe_output(output)}, not logits of the shape (N, classes). {_remedy(output)}"
         )
     if len(output) != count:
-        raise ModelError(f"{name} gives logits for {len(output)} pictures where {count} were shown.")
+        raise ModelError(f"{name} gives logits for {len(output)} images where {count} were given.")
     if labels is not None and len(labels) != output.shape[1]:
         raise UsageError(label_count_message(len(labels), output.shape[1]))
     return output
 
 
 def label_count_message(labels: int, classes: int) -> str:
-    """A sentence on labels of which there are too many or too few."""
+    """The message for too many or too few labels."""
     ending = " (one logit, whose sigmoid is the probability of one class: name that)" if classes == 1 else ""
     return f"The labels name {_counted(labels, 'class')}, but the network has {classes}{ending}."
 
 
 def describe_output(output: object) -> str:
-    """What a module gave, in words: ``a dict with the keys 'out' and 'aux'``."""
+    """A module's output in words: ``a dict with the keys 'out' and 'aux'``."""
     if isinstance(output, Tensor):
         shape = f"of the shape {tuple(output.shape)}"
         if output.ndim == 4 and output.is_floating_point():
@@ -70,7 +70,7 @@ def _remedy(output: object) -> str:
     if isinstance(output, Tensor) and not output.is_floating_point():
         return "Wrap it in a module that returns the logits, floats that a gradient can be taken of."
     if isinstance(output, Tensor) and output.ndim == 1:
-        return "Keep the first axis: one logit for each picture has the shape (N, 1), as output.unsqueeze(1) makes it."
+        return "Keep the first axis: one logit for each image has the shape (N, 1), as output.unsqueeze(1) makes it."
     if isinstance(output, Tensor) and output.ndim == 4 and output[0, 0].numel() > 1:
         return "Networks that segment or detect are not classifiers; wrap it in a module that pools the map."
     if isinstance(output, Tensor) and output.ndim > 2:
@@ -83,17 +83,17 @@ def _counted(count: int, thing: str) -> str:
 
 
 def is_finite(value: Tensor) -> bool:
-    """Whether no number in ``value`` is infinite or NaN; what has no values, or is being traced, passes."""
+    """Whether no number in ``value`` is infinite or NaN; True for tensors without values, or while traced."""
     has_values = value.numel() > 0 and (value.is_floating_point() or value.is_complex())
     if value.is_meta or not has_values or is_functorch_active():
         return True
     value = value.detach()
-    # A sum takes no memory, and is finite only where all is; one of large numbers may overflow.
+    # The sum needs no memory and is finite only if all numbers are; it may overflow where they are large.
     return bool(value.sum().isfinite()) or bool(value.isfinite().all())
 
 
 def nonfinite_kind(value: Tensor) -> str | None:
-    """``NaN`` or ``infinite values`` if that is what a tensor holds; None where all is finite."""
+    """``NaN`` or ``infinite values`` if a tensor holds such; None if it is finite."""
     if is_finite(value):
         return None
     return "NaN" if bool(value.detach().isnan().any()) else "infinite values"
@@ -126,14 +126,17 @@ def _nonfinite_weight_kind(value: Tensor) -> str | None:
 
 
 def require_finite(value: Tensor, what: str, network: Network, pixels: Tensor) -> Tensor:
-    """``value``, which is ``what`` the network made of ``pixels``; where it is not finite a ModelError says why."""
+    """``value``; ModelError that names the cause where it is not finite.
+
+    ``what`` describes the value, as in ``logits``; the network computed it from ``pixels``.
+    """
     if is_finite(value):
         return value
     raise not_finite_error(what, nonfinite_kind(value) or "NaN", network, pixels)
 
 
 def not_finite_error(what: str, holds: str, network: Network, pixels: Tensor) -> ModelError | UsageError:
-    """The error that names the first tensor that is not finite: of the pixels, the weights, or the layers' outputs."""
+    """The error that names the first tensor that is not finite: the pixels, a weight, or a layer's output."""
     bad_pixels = nonfinite_kind(pixels)
     if bad_pixels:
         return UsageError(f"The pixels hold {bad_pixels}.")
@@ -165,10 +168,9 @@ def _overflow(network: Network) -> str:
 
 @contextmanager
 def explain_divergence(network: Network, pixels: Tensor) -> Iterator[None]:
-    """Where what is done in the block diverges because the network's own numbers do, say so.
+    """Turn a DivergedError in the block into a ModelError where the network itself is the cause.
 
-    ``pixels`` (N, 3, H, W) are what it began from; a DivergedError becomes a ModelError where the network's weights or
-    its layers' outputs for them are not finite.
+    That is, where its weights, or its layers' outputs for ``pixels`` (N, 3, H, W), are not finite.
     """
     try:
         yield
@@ -181,7 +183,7 @@ def explain_divergence(network: Network, pixels: Tensor) -> Iterator[None]:
 
 
 def _first_bad_layer(network: Network, pixels: Tensor) -> tuple[str, str] | None:
-    """The first layer whose output is not finite, and what it holds; None if there is none or layers are unknown."""
+    """The first layer whose output is not finite, and what it holds; None if there is none, or no graph."""
     try:
         finder = _Finder(network.graph)
     except ModelError:
@@ -192,8 +194,10 @@ def _first_bad_layer(network: Network, pixels: Tensor) -> tuple[str, str] | None
 
 
 class _Finder(fx.Interpreter):
-    """Runs a graph and keeps the first layer that is not finite: the ``first``, and the ``worst``, for a layer of
-    scores with masks in it is infinite on one side on purpose."""
+    """Runs a graph and keeps the first layer that is not finite.
+
+    ``first`` may be a layer of masked scores, with -inf on purpose; ``worst`` is the first with NaN or +inf.
+    """
 
     def __init__(self, graph_module: fx.GraphModule) -> None:
         super().__init__(graph_module)

@@ -1,7 +1,7 @@
-"""What a graph's layers cost: the weights that each brings, and the multiply-adds for one picture.
+"""Parameters and multiply-adds (MACs) of a graph's layers, for one image.
 
-Counted where they are done, operation by operation, so that it is the same whether a convolution is a module, a
-function, one of a subclass, or with weights made of others.
+MACs are counted in PyTorch's operations, so that it makes no difference whether a convolution is a module, a function,
+a subclass, or has weights computed from others.
 """
 
 from __future__ import annotations
@@ -18,29 +18,29 @@ from cnnviz.network.graph import depends_on_input
 from cnnviz.network.operations import name_set
 from cnnviz.network.shapes import MetaInterpreter, meta_input, shapes_by_forward
 
-_UNTOLD = name_set(
+_UNCOUNTABLE = name_set(
     """
     _trilinear lstm gru rnn_tanh rnn_relu mkldnn_rnn_layer _cudnn_rnn miopen_rnn _thnn_fused_lstm_cell
     _thnn_fused_gru_cell _cdist_forward cdist _fft_r2c _fft_c2r _fft_c2c linalg_matrix_exp
     _transformer_encoder_layer_fwd _native_multi_head_attention
     """
 )
-"""PyTorch's operations that multiply and add in numbers that depend on how they are done."""
+"""PyTorch's operations whose number of multiply-adds depends on the algorithm."""
 
 
 def shapes_and_macs(
     graph_module: fx.GraphModule, input_shape: tuple[int, ...]
 ) -> tuple[dict[fx.Node, Any], dict[fx.Node, int | None]]:
-    """Each node's output shape, and its multiply-adds (None where it cannot be told how many).
+    """Each node's output shape, and its multiply-adds (None where they cannot be counted).
 
-    On shapes alone; a module that needs values for its shapes is shown an empty picture, and its multiply-adds
-    are unknown.
+    Computed on shapes alone. If the module needs values for its shapes, it runs on an image of zeros, and multiply-adds
+    are not counted.
     """
     interpreter = _CountingInterpreter(graph_module)
     try:
         with torch.no_grad():
             interpreter.run(meta_input(graph_module, input_shape))
-    except Exception:  # whatever a user's code raises where there are no values
+    except Exception:  # user code may raise anything on tensors without values
         parameter = next(graph_module.parameters(), torch.empty(0))
         if parameter.is_meta:
             raise
@@ -59,24 +59,24 @@ class _CountingInterpreter(MetaInterpreter):
     def run_node(self, n: fx.Node) -> Any:
         with _Counter() as counter:
             value = super().run_node(n)
-        self.macs[n] = None if counter.untold else counter.macs
+        self.macs[n] = None if counter.is_uncountable else counter.macs
         return value
 
 
 @functools.cache
 def _formulas() -> Mapping[Any, Callable[..., int]]:
-    """PyTorch's own counts by operation; imported late, for triton comes with them."""
+    """PyTorch's own counts by operation; imported when needed, since the import loads triton."""
     from torch.utils.flop_counter import flop_registry
 
     return flop_registry
 
 
 class _Counter(TorchDispatchMode):
-    """Counts the multiply-adds of every operation below it."""
+    """Counts the multiply-adds of the operations that run in its context."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.macs, self.untold = 0, False
+        self.macs, self.is_uncountable = 0, False
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}
@@ -88,21 +88,22 @@ class _Counter(TorchDispatchMode):
             self.macs += args[0].numel()
         elif packet is torch.ops.aten.addmv:
             self.macs += args[1].numel()
-        self.untold |= packet.__name__ in _UNTOLD
+        self.is_uncountable |= packet.__name__ in _UNCOUNTABLE
         return out
 
 
 def costs_by_layer(
     graph_module: fx.GraphModule, rows: Collection[fx.Node], macs: Mapping[fx.Node, int | None]
 ) -> tuple[dict[fx.Node, int], dict[fx.Node, int | None]]:
-    """The parameters and multiply-adds of ``rows``, with those of the nodes that are no rows at the next that is one.
+    """The parameters and multiply-adds of the nodes ``rows``.
 
-    A parameter that several layers share is the first one's.
+    Those of any other node count for the next row that its value goes into. A parameter that several layers share
+    counts for the first.
     """
     owned: dict[fx.Node, int] = dict.fromkeys(rows, 0)
     spent: dict[fx.Node, int | None] = dict.fromkeys(rows, 0)
     known: set[int] = set()
-    of_input = depends_on_input(graph_module.graph)  # what is made of weights alone is made once, not for each picture
+    of_input = depends_on_input(graph_module.graph)  # values of weights alone are not computed per image
     for node in graph_module.graph.nodes:
         owner = _owner(node, rows)
         if owner is None:

@@ -1,6 +1,6 @@
-"""The user's own ``torch.autograd.Function`` in a graph: one operation, with the gradient it defines.
+"""Traces the user's own ``torch.autograd.Function`` as one operation, with the gradient it defines.
 
-torch.fx would trace through its forward pass, and the graph would have the gradient of what it found there.
+torch.fx would trace through its forward pass, and lose its gradient.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from torch.autograd.function import FunctionCtx
 
 @contextmanager
 def as_single_nodes() -> Iterator[None]:
-    """While a module is traced, every application of such a function becomes a node of its name."""
+    """A context in which every application of such a function to traced values becomes one node."""
     with ExitStack() as stack:
         for kind in _descendants(torch.autograd.Function):
             if kind.__module__.partition(".")[0] not in {"torch", "cnnviz"}:
@@ -32,9 +32,9 @@ def _descendants(kind: type) -> list[Any]:
 
 @contextmanager
 def _replaced(kind: Any) -> Iterator[None]:
-    """``kind``, whose forward pass makes a node where it is given torch.fx's proxies.
+    """A context in which the forward pass of ``kind`` makes a node where its arguments are torch.fx proxies.
 
-    Its ``apply`` is PyTorch's own, may have been looked up long before, and calls the forward pass by this name.
+    ``forward`` is replaced and not ``apply``, which user code may have stored before.
     """
     forward, is_own = kind.forward, vars(kind).get("forward")
 

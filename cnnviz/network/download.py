@@ -1,6 +1,6 @@
-"""torchvision's published weights: in torch.hub's cache, or fetched into it.
+"""torchvision's published weights in torch.hub's cache, and their download.
 
-A file lands in the cache whole or not at all: torch.hub downloads beside it, checks the SHA-256, then renames.
+A file is in the cache whole or not at all: torch.hub downloads to a temporary file, checks its SHA-256 and renames it.
 """
 
 from __future__ import annotations
@@ -22,11 +22,12 @@ def offline() -> bool:
 
 
 def is_cached(weights: PublishedWeights) -> bool:
+    """Whether the weights are in the cache."""
     return weights.path.is_file()
 
 
 def can_download(weights: PublishedWeights) -> bool:
-    """Whether the server of the weights answers, asked for at most three seconds."""
+    """Whether the server of the weights answers within three seconds."""
     if offline():
         return False
     from urllib.request import Request, urlopen  # honours the user's proxy settings
@@ -39,9 +40,9 @@ def can_download(weights: PublishedWeights) -> bool:
 
 
 def fetch(weights: PublishedWeights, *, force: bool = False, progress: bool = False) -> Path:
-    """The cached file, downloaded first if it is not there, or in any case with ``force``.
+    """The cached file, downloaded first if it is missing, or always with ``force``.
 
-    Raises ModelError with the remedy when it is not there and internet access is forbidden or fails.
+    Raises ModelError with what to do if it is missing and internet access is forbidden or fails.
     """
     if is_cached(weights) and not force:
         return weights.path
@@ -68,10 +69,9 @@ def _unavailable(weights: PublishedWeights, reason: str) -> ModelError:
 
 
 def verify(weights: PublishedWeights) -> str:
-    """The SHA-256 of a cached file, having made sure that it is whole.
+    """The SHA-256 of a cached file; ModelError if it is damaged.
 
-    A file whose hash is not the published one but that is an intact archive is somebody's own and is let through
-    with its hash in the recipe; a damaged one raises ModelError that names it and the repair.
+    An intact archive with another hash than the published one is accepted as the user's own.
     """
     digest = sha256(weights.path)
     if not digest.startswith(weights.hash_prefix) and _is_damaged(weights.path):
@@ -80,11 +80,12 @@ def verify(weights: PublishedWeights) -> str:
 
 
 def is_genuine(weights: PublishedWeights, digest: str) -> bool:
+    """Whether a SHA-256 is that of the published file."""
     return digest.startswith(weights.hash_prefix)
 
 
 def damaged(weights: PublishedWeights) -> ModelError:
-    """The error for a cached file that cannot be what it is named."""
+    """The error for a damaged file in the cache."""
     return ModelError(
         f"The cached weights file {weights.path} is truncated or corrupt.",
         remedy="fetch_again",

@@ -1,7 +1,7 @@
-"""In-place operations of a traced graph as operations that write to a new tensor.
+"""Replaces the in-place operations of a traced graph by operations that write to a new tensor.
 
-A graph is cut, reordered and read anywhere, so none of its operations may change what another one reads. What follows
-an in-place operation reads its result instead of the tensor it would have overwritten.
+A graph is cut, reordered and read anywhere, so no operation may change what another one reads. Whatever follows an
+in-place operation reads its result instead of the tensor that it overwrote.
 """
 
 from __future__ import annotations
@@ -22,12 +22,12 @@ OPERATORS: dict[Any, Any] = {
     operator.itruediv: operator.truediv, operator.ifloordiv: operator.floordiv, operator.imod: operator.mod,
     operator.ipow: operator.pow, operator.iand: operator.and_, operator.ior: operator.or_, operator.ixor: operator.xor,
 }  # fmt: skip
-"""Python's augmented assignments -> the operations they stand for."""
+"""Python's augmented assignments -> the same operations out of place."""
 
 _NUMBERS = {"size", "dim", "numel", "nelement", "item", "stride", "ndimension"}
 _MEASURES = {"shape", "ndim", "dtype", "device"}
 _SAME = {"detach", "contiguous", "requires_grad_", "alias", "dropout", "feature_dropout", "alpha_dropout"}
-"""Operations whose result may be the very tensor they were given."""
+"""Operations that may return the tensor they were given."""
 
 _SAME_MODULES = (nn.Identity, nn.Dropout, nn.Dropout1d, nn.Dropout2d, nn.Dropout3d, nn.AlphaDropout)
 _VIEWS = {
@@ -36,7 +36,7 @@ _VIEWS = {
     "chunk", "split", "tensor_split", "unbind", "getitem", "diagonal", "unfold", "real", "imag", "T", "mT",
     "as_strided", "to", "type", "float", "double", "half", "bfloat16", "type_as",
 }  # fmt: skip
-"""Operations whose result may share memory with what they were given."""
+"""Operations that may return a view of the tensor they were given."""
 
 _VIEW_MODULES = (nn.Flatten, nn.Unflatten)
 _PARTS = {"chunk", "split", "tensor_split", "unbind"}
@@ -44,7 +44,7 @@ _NO_CHANGE = {"requires_grad_", "retain_grad", "share_memory_", "rename_"}
 
 
 class Proxy(fx.Proxy):
-    """A traced value whose augmented assignments (``y += x``) stay apart from its other operations."""
+    """A traced value that records augmented assignments (``y += x``) as such."""
 
     def __setitem__(self, index: Any, value: Any) -> None:
         raise ModelError(
@@ -65,16 +65,16 @@ for _target in OPERATORS:
 
 
 def operation_name(node: fx.Node) -> str:
-    """What a node's operation is called, as a method or a function; in-place ones as the others."""
+    """The name of a node's method or function, without the underscore of in-place ones."""
     target = OPERATORS.get(node.target, node.target) if callable(node.target) else node.target
     return str(target if isinstance(target, str) else getattr(target, "__name__", "op")).strip("_")
 
 
 def functionalize(graph: fx.Graph, root: nn.Module) -> None:
-    """Make every operation of a traced graph write to a new tensor, and all that follows read it.
+    """Make every operation of a traced graph write to a new tensor, and all later ones read that.
 
-    In-place activation modules of ``root`` are set to work out of place, and ``view`` takes tensors however they lie in
-    memory.
+    In-place activation modules of ``root`` are set to work out of place, and ``view`` becomes ``reshape``, which takes
+    tensors of any memory layout.
 
     Raises ModelError where a statement changes a part of a tensor that is read again later, or has no counterpart.
     """
@@ -106,7 +106,7 @@ def functionalize(graph: fx.Graph, root: nn.Module) -> None:
             other.replace_all_uses_with(node, delete_user_cb=lambda user, node=node: order[user] > order[node])
     for node in graph.find_nodes(op="call_method", target="view"):
         if not any(isinstance(each, torch.dtype) for each in node.args):
-            node.target = "reshape"  # the same values however the tensor lies in memory
+            node.target = "reshape"  # the same values, for any memory layout
     remove_inplace(root)
 
 
@@ -118,12 +118,12 @@ def remove_inplace(module: nn.Module) -> None:
 
 
 def _first(node: fx.Node) -> Any:
-    """What an operation is given first, by position or as PyTorch calls it; None where it is given nothing such."""
+    """A node's first argument, by position or as ``input``; None if it has neither."""
     return node.args[0] if node.args else node.kwargs.get("input")
 
 
 def _overwrites(node: fx.Node, root: nn.Module) -> bool:
-    """Whether a node changes the tensor it is given."""
+    """Whether a node changes its first argument."""
     if node.op == "call_module":
         return getattr(root.get_submodule(str(node.target)), "inplace", False) is True
     if node.op == "call_method":
@@ -135,7 +135,7 @@ def _overwrites(node: fx.Node, root: nn.Module) -> bool:
 
 
 def _is_named_in_place(function: Any) -> bool:
-    """Whether a function's name says so, as ``relu_``; Python's own ``and_`` and ``or_`` are named after keywords."""
+    """Whether a function's name ends as ``relu_`` does; Python's own ``and_`` and ``or_`` do not count."""
     name = getattr(function, "__name__", "")
     return name.endswith("_") and not name.endswith("__") and function is not getattr(operator, name, None)
 
@@ -152,7 +152,7 @@ def _argument(node: fx.Node, name: str) -> bool:
 
 
 def _make_out_of_place(node: fx.Node) -> None:
-    """Let one node write to a new tensor."""
+    """Make one node write to a new tensor."""
     if node.op == "call_module":
         return
     if node.target in OPERATORS:
@@ -168,7 +168,7 @@ def _make_out_of_place(node: fx.Node) -> None:
 
 
 def _without_flag(node: fx.Node) -> None:
-    """Take ``inplace`` out of a function's arguments."""
+    """Set ``inplace`` to False in a function's arguments."""
     if "inplace" in node.kwargs:
         node.kwargs = {**node.kwargs, "inplace": False}
     else:
@@ -189,13 +189,13 @@ def _copied(tensor: Tensor, source: Tensor, non_blocking: bool = False) -> Tenso
 
 
 _UNLIKE = {"resize", "resize_as", "bernoulli", "map", "apply"}
-"""Operations that are another thing without the underscore."""
+"""Operations that mean something else without the underscore."""
 
 _FILLING: dict[str, Callable[..., Tensor]] = {"copy": _copied, "zero": torch.zeros_like, "fill": torch.full_like}
 
 
 def asks_for_shape(node: fx.Node) -> bool:
-    """Whether a node asks a tensor for its shape, type or device, or for one number."""
+    """Whether a node reads a tensor's shape, type, device, or a single number."""
     if node.op == "call_method":
         return node.target in _NUMBERS
     return node.op == "call_function" and node.target is getattr and node.args[1] in _MEASURES
@@ -212,7 +212,7 @@ def _is_number(node: fx.Node) -> bool:
 
 
 def _source(node: fx.Node, root: nn.Module) -> tuple[fx.Node | None, bool]:
-    """The node whose memory a node's result may lie in, and whether it is the same tensor altogether."""
+    """The node that a node's result may be a view of, and whether it is that very tensor."""
     first = _first(node)
     if not isinstance(first, fx.Node):
         return None, False
@@ -231,7 +231,7 @@ def _source(node: fx.Node, root: nn.Module) -> tuple[fx.Node | None, bool]:
 
 
 def _chain(node: fx.Node, root: nn.Module) -> list[fx.Node]:
-    """A node and all those whose memory its result may lie in, the first of them first."""
+    """The nodes that a node's result may be a view of, from the first on, and the node itself."""
     found = [node]
     while (source := _source(found[-1], root)[0]) is not None:
         found.append(source)
@@ -250,7 +250,7 @@ def _overlap(one: fx.Node, other: fx.Node, root: nn.Module) -> bool:
 
 
 def _are_different_parts(one: fx.Node, other: fx.Node) -> bool:
-    """Whether two nodes pick different items of what one split gave."""
+    """Whether two nodes pick different items of one split."""
     picked = [node for node in (one, other) if node.target is operator.getitem and isinstance(node.args[1], int)]
     source = one.args[0]
     return (
@@ -262,11 +262,11 @@ def _are_different_parts(one: fx.Node, other: fx.Node) -> bool:
 
 
 def _is_same_tensor(one: fx.Node, other: fx.Node, root: nn.Module) -> bool:
-    """Whether two nodes hold one and the same tensor: nothing between them but operations that pass it on."""
-    return _passed_on(one, root) is _passed_on(other, root)
+    """Whether two nodes hold the same tensor: only operations that return it lie between them."""
+    return _origin(one, root) is _origin(other, root)
 
 
-def _passed_on(node: fx.Node, root: nn.Module) -> fx.Node:
+def _origin(node: fx.Node, root: nn.Module) -> fx.Node:
     while True:
         source, is_same = _source(node, root)
         if source is None or not is_same:

@@ -1,4 +1,4 @@
-"""Receptive fields: which input pixels one position of a feature map sees.
+"""Receptive fields: the input pixels that one position of a feature map depends on.
 
 The arithmetic of Dumoulin & Visin, "A guide to convolution arithmetic for deep learning", arXiv:1603.07285, carried
 through the torch.fx graph (``cnnviz.network.receptive_fields``). Where paths meet (residual sums, concatenations) the
@@ -22,10 +22,10 @@ Cells = TypeVar("Cells", int, "Tensor")
 
 @dataclass(frozen=True)
 class ReceptiveField:
-    """What a map's position (y, x) sees: rows ``stride[0]*y + low[0]`` to ``stride[0]*y + high[0]``, columns alike.
+    """The input pixels that position (y, x) of a map depends on, as (vertical, horizontal), in pixels.
 
-    ``low`` is negative where padding lets the field hang over the picture's border. All in input pixels, as
-    (vertical, horizontal).
+    Rows ``stride[0] * y + low[0]`` to ``stride[0] * y + high[0]``, and columns alike. ``low`` is negative where padding
+    extends the field over the image's border.
     """
 
     stride: Pair
@@ -38,7 +38,7 @@ class ReceptiveField:
         return self.high[0] - self.low[0] + 1, self.high[1] - self.low[1] + 1
 
     def window(self, y: int, x: int) -> tuple[int, int, int, int]:
-        """Top, left, bottom, right (exclusive) of what position (y, x) sees; may lie outside the picture."""
+        """Top, left, bottom, right (exclusive) of the field of position (y, x); it may extend outside the image."""
         top, left = self.stride[0] * y + self.low[0], self.stride[1] * x + self.low[1]
         return top, left, top + self.size[0], left + self.size[1]
 
@@ -63,8 +63,8 @@ class ReceptiveField:
             high=_pair_of(high + each * w.padding for each, _, high, w in axes),
         )
 
-    def joined(self, other: ReceptiveField) -> ReceptiveField | None:
-        """The smallest field that holds both; None where their strides differ."""
+    def union(self, other: ReceptiveField) -> ReceptiveField | None:
+        """The smallest field that contains both; None where their strides differ."""
         if self.stride != other.stride:
             return None
         return ReceptiveField(
@@ -75,7 +75,7 @@ class ReceptiveField:
 
 
 class Coverage(Enum):
-    """What a position sees, where that is no window of its own."""
+    """What a position depends on where that is no window: the whole image, or what is not known."""
 
     WHOLE = "all"
     UNKNOWN = "unknown"
@@ -143,7 +143,7 @@ def _pair_of(values: Iterable[int]) -> Pair:
 
 
 def union(seen: Iterable[Region]) -> Region:
-    """What is seen by those who see one or the other."""
+    """The region that contains all of ``seen``."""
     found: Region | None = None
     for each in seen:
         if found is None or each is Coverage.WHOLE or found is Coverage.WHOLE:
@@ -151,5 +151,5 @@ def union(seen: Iterable[Region]) -> Region:
         elif isinstance(found, Coverage) or isinstance(each, Coverage):
             found = Coverage.UNKNOWN
         else:
-            found = found.joined(each) or Coverage.UNKNOWN
+            found = found.union(each) or Coverage.UNKNOWN
     return Coverage.UNKNOWN if found is None else found

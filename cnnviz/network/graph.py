@@ -1,7 +1,7 @@
-"""A network as a torch.fx graph whose every operation has a name a person can type.
+"""Traces a module to a torch.fx graph in which every operation has a readable name.
 
-A graph, not module hooks: hooks never see functional operations (the ReLUs of GoogLeNet, Inception and DenseNet),
-and a graph can be cut at the deepest layer asked for.
+A graph instead of module hooks: hooks miss functional operations (the ReLUs of GoogLeNet, Inception and DenseNet), and
+a graph can be cut at the deepest layer needed.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ LAYER = "cnnviz_layer"
 
 
 class _PathTracer(fx.Tracer):
-    """Traces a module and names each node by where it stands: ``features.3.squeeze``, ``layer1.0.add``.
+    """Traces a module and names each node by its place in the module tree: ``features.3.squeeze``, ``layer1.0.add``.
 
     A module or function used again in the same place gets ``_1``, ``_2`` … after its name.
     """
@@ -42,7 +42,7 @@ class _PathTracer(fx.Tracer):
         return has_hooks(m) and not any(True for _ in m.children())
 
     def create_args_for_root(self, root_fn: object, is_module: bool, concrete_args: object = None) -> Any:
-        """One argument, the input; the others have their defaults, as when the module is called."""
+        """The module with its input as the only argument; others keep their defaults."""
 
         def forward(root: nn.Module, x: Proxy) -> Any:
             return root.forward(x)
@@ -70,8 +70,8 @@ class _PathTracer(fx.Tracer):
         return f"{path}_{use}" if use else path
 
     def call_module(self, m: nn.Module, *rest: Any, **more: Any) -> Any:
-        """The graph is of what a DataParallel holds: it asks where its input is, which a stand-in does not know."""
-        if threading.get_ident() != self._thread:  # torch.fx catches the calls of all threads meanwhile
+        """Trace the module inside a DataParallel, which would ask for the device of a traced value."""
+        if threading.get_ident() != self._thread:  # while tracing, torch.fx intercepts the calls of all threads
             return rest[0](*rest[1], **rest[2])
         inner = unwrap(m)
         return super().call_module(m, *rest, **more) if inner is m else inner(*rest[1], **rest[2])
@@ -83,21 +83,22 @@ class _PathTracer(fx.Tracer):
 
 
 _tracing = threading.RLock()
-"""Held while torch.fx has its own functions in the place of PyTorch's."""
+"""Held while torch.fx replaces PyTorch's functions by its own."""
 
 
 def trace(module: nn.Module) -> fx.GraphModule:
-    """The graph of ``module``, in the mode it is in, without in-place operations; it shares the parameters.
+    """The graph of ``module``, in its current mode, without in-place operations; it shares the parameters.
 
-    In-place operations would overwrite the output of the layer before them, which ``features`` may have been asked
-    for: activation modules of ``module`` are set to work out of place, and hooks on modules with children are taken
-    off. Raises ModelError where the forward pass branches on the data and so has no fixed graph.
+    In-place operations would overwrite the output of the layer before, which may be one that is read. So activation
+    modules of ``module`` are set to work out of place. Hooks on modules with children are removed.
+
+    Raises ModelError where the forward pass has no fixed graph, as one that branches on the data.
     """
     if any("quantized" in (path := type(child).__module__) and "dynamic" not in path for child in module.modules()):
         raise ModelError("The layers of a quantized module hold integers; give the float module that it was made from.")
     try:
         tracer, graph = _traced(module, are_buffers_read=True)
-    except Exception:  # the module's own code meets stand-ins for tensors, and may raise anything
+    except Exception:  # user code may raise anything on traced values
         try:
             tracer, graph = _traced(module, are_buffers_read=False)
         except Exception as error:
@@ -118,18 +119,18 @@ def _traced(module: nn.Module, are_buffers_read: bool) -> tuple[fx.Tracer, fx.Gr
             return tracer, tracer.trace(module)
     finally:
         for table, tensors in zip(tables, before, strict=True):
-            table.update(tensors)  # type: ignore[arg-type]  # a forward pass may have set stand-ins in their place
+            table.update(tensors)  # type: ignore[arg-type]  # the forward pass may have stored traced values
 
 
 def layer_nodes(graph_module: fx.GraphModule) -> dict[str, fx.Node]:
-    """Layer name -> node, in order of computation, of the nodes that can hold a tensor made of the picture."""
+    """Layer name -> node, in order of computation, for nodes that hold a tensor that depends on the input."""
     made = depends_on_input(graph_module.graph)
     nodes = [node for node in graph_module.graph.nodes if LAYER in node.meta and node in made]
     return {node.meta[LAYER]: node for node in nodes if not asks_for_shape(node)}
 
 
 def depends_on_input(graph: fx.Graph) -> set[fx.Node]:
-    """The nodes that the input has a part in; the others are made of weights and constants alone."""
+    """The nodes that depend on the input, not on weights and constants alone."""
     found: set[fx.Node] = set()
     for node in graph.nodes:
         if node.op == "placeholder" or any(source in found for source in node.all_input_nodes):
@@ -148,7 +149,7 @@ def block_nodes(layers: dict[str, fx.Node]) -> dict[str, fx.Node]:
 
 
 def ancestors(nodes: Iterable[fx.Node]) -> set[fx.Node]:
-    """The nodes themselves and all that they are computed from."""
+    """The nodes and all nodes that they are computed from."""
     found: set[fx.Node] = set()
     waiting = list(nodes)
     while waiting:
@@ -160,5 +161,5 @@ def ancestors(nodes: Iterable[fx.Node]) -> set[fx.Node]:
 
 
 def natural_order(names: Iterable[str]) -> list[str]:
-    """Names sorted as people count: ``features.9`` before ``features.10``."""
+    """Names sorted with numbers in numeric order: ``features.9`` before ``features.10``."""
     return sorted(names, key=lambda name: [int(p) if p.isdigit() else p for p in re.split(r"(\d+)", name)])

@@ -1,4 +1,4 @@
-"""The SHA-256 of files: what weights are known by."""
+"""SHA-256 of files, which identifies weights."""
 
 from __future__ import annotations
 

@@ -21,13 +21,18 @@ from cnnviz.network.receptive_fields import visible_regions
 
 @dataclass(frozen=True)
 class Layer:
-    """One layer of a network at a given picture size.
+    """One layer of a network, for images of a given size.
 
-    ``shape`` is that of its output without the batch axis, (C, H, W) for maps; ``parameters`` counts the weights that
-    no layer before it uses; ``macs`` are multiply-adds for one picture, None where it cannot be told how many.
-    ``receptive_field`` is None where positions have no window of their own; ``sees`` tells what instead: ``all`` of the
-    picture, or ``unknown``; it is ``window`` for the others. ``layout`` tells in which order a map's axes lie while it
-    is computed (``NCHW``, ``NHWC``), and is None for what is no map.
+    Args:
+        name: the layer's path.
+        aliases: the papers' names, shortest first, and the blocks that end in it.
+        kind: the class of its module, or the name of its function.
+        shape: of its output without the batch axis, (C, H, W) for maps.
+        parameters: the number of weights that no layer before it uses.
+        macs: multiply-adds for one image; None where they cannot be counted.
+        receptive_field: the window of pixels that a position depends on; None where there is no such window.
+        sees: ``window`` if there is one, otherwise ``all`` (of the image) or ``unknown``.
+        layout: the order of a map's axes while it is computed (``NCHW``, ``NHWC``); None for any other output.
     """
 
     name: str
@@ -47,7 +52,7 @@ class Layer:
 
     @property
     def sees_one_pixel(self) -> bool:
-        """Whether nothing has been looked at yet, only colors scaled."""
+        """Whether each position depends on one pixel alone, as after a normalization of colors."""
         return self.receptive_field is not None and max(self.receptive_field.size) == 1
 
 
@@ -55,10 +60,10 @@ _HEADS = ("classifier", "avgpool", "fc", "head", "dropout", "adaptive_avg_pool2d
 
 
 class LayerTable:
-    """All layers in order of computation; finds one by its path, by its block's path, or by a paper's alias.
+    """All layers in order of computation, found by path, by the path of a block, or by a paper's alias.
 
-    Of a network inside a wrapper also by the path in the network itself: ``layer3`` for ``model.layer3``. ``family`` is
-    the architecture that the network is built as, its own name if it is none of those known.
+    Layers of a network inside a wrapper are found by their path in the network too: ``layer3`` for ``model.layer3``.
+    ``family`` is the architecture that the network is built as, or its own name if that is unknown.
     """
 
     def __init__(
@@ -83,7 +88,7 @@ class LayerTable:
         return len(self._layers)
 
     def node(self, name: str) -> fx.Node:
-        """The graph node whose output is layer ``name``; an unknown name is a UsageError listing the nearest."""
+        """The graph node whose output is layer ``name``; UsageError that lists the nearest names if it is unknown."""
         found = self._find(name)
         if found is None:
             raise self._unknown(name)
@@ -98,18 +103,19 @@ class LayerTable:
         return next((table[path] for path in paths for table in (self._layers, self._blocks) if path in table), None)
 
     def unwrapped_name(self, name: str) -> str:
-        """A layer's name without the path of the wrapper that holds the network."""
+        """A layer's name without the path of the network in its wrapper."""
         return name.removeprefix(self._within)
 
     def in_head(self, name: str) -> bool:
-        """Whether a layer belongs to the classifier, by its name, not to the features before it."""
+        """Whether a layer belongs to the classifier, by its name."""
         return self.unwrapped_name(name).split(".")[0] in _HEADS
 
     def name_of(self, node: fx.Node) -> str:
+        """The name of the layer whose output a node is."""
         return next(name for name, other in self._layers.items() if other is node)
 
     def aliases_of(self, node: fx.Node) -> tuple[str, ...]:
-        """The papers' names of a node's output, and the block that ends in it, shortest first."""
+        """The papers' names of a node's output, shortest first, and the blocks that end in it."""
         name = self.name_of(node)
         found = [
             alias
@@ -120,33 +126,33 @@ class LayerTable:
         return tuple(sorted(found, key=len) + blocks)
 
     def nchw_orders(self, nodes: Iterable[fx.Node]) -> dict[fx.Node, tuple[int, ...]]:
-        """For those of ``nodes`` that are maps whose axes lie otherwise: in which order they are (N, C, H, W)."""
+        """The permutation to (N, C, H, W) of those ``nodes`` that are maps with another order of axes."""
         found = {node: self._layouts.nchw_order(node) for node in nodes}
         return {node: turn for node, turn in found.items() if turn is not None}
 
     def is_map(self, name: str) -> bool:
-        """Whether a layer's output has channels and positions, (C, H, W) when it is read."""
+        """Whether a layer's output is a map (N, C, H, W), in whatever order of axes."""
         return self._layouts.is_map(self.node(name))
 
     def map_size(self, name: str, shapes: Mapping[fx.Node, Any]) -> tuple[int, int] | None:
-        """Rows and columns of a layer's map, by the nodes' ``shapes``; None where its output is no map."""
+        """Height and width of a layer's map, given the nodes' ``shapes``; None where its output is no map."""
         node = self.node(name)
         shape = shapes[node]
         if not isinstance(shape, Size) or len(shape) != len(MAP) or not self._layouts.is_map(node):
             return None
-        turn = self._layouts.nchw_order(node) or range(len(MAP))
-        return shape[turn[2]], shape[turn[3]]
+        order = self._layouts.nchw_order(node) or range(len(MAP))
+        return shape[order[2]], shape[order[3]]
 
     def require_map(self, name: str) -> None:
-        """Raise UsageError, which names the nearest layer that is one, unless the layer's output is a map."""
+        """Raise UsageError that names the nearest map, unless the layer's output is one."""
         if self.is_map(name):
             return
         node = self.node(name)
         rows = self.table(self._input_shape[0], self._input_shape[1:])
         maps = [row.name for row in rows if row.layout and row.shape[1] * row.shape[2] > 1]
-        place = {layer: number for number, layer in enumerate(self._layers)}
-        here = place[self.name_of(node)]
-        near = min(maps, key=lambda layer: abs(place[layer] - here), default=None)
+        depth = {layer: number for number, layer in enumerate(self._layers)}
+        here = depth[self.name_of(node)]
+        near = min(maps, key=lambda layer: abs(depth[layer] - here), default=None)
         shape = next(
             ("×".join(map(str, row.shape)) for row in rows if row.name == self.name_of(node)), "several tensors"
         )
@@ -161,10 +167,10 @@ class LayerTable:
         )
 
     def table(self, channels: int, size: tuple[int, int]) -> list[Layer]:
-        """Every layer's facts for pictures of ``size`` (height, width), worked out without computing any value."""
+        """Every layer for images of ``size`` (height, width), from shapes alone."""
         shapes, macs = shapes_and_macs(self._graph_module, (1, channels, *size))
         seen = visible_regions(self._graph_module, shapes, self._layouts)
-        # Several tensors on their way into the next operation are no row; what they cost is the next one's.
+        # A node of several tensors is no row: its costs count for the next one.
         rows = {name: node for name, node in self._layers.items() if isinstance(shapes[node], Size)}
         parameters, macs = costs_by_layer(self._graph_module, set(rows.values()), macs)
         return [
@@ -174,12 +180,12 @@ class LayerTable:
 
     def _row(self, name: str, node: fx.Node, shape: Size, parameters: int, macs: int | None, seen: Region) -> Layer:
         module = self._graph_module.get_submodule(str(node.target)) if node.op == "call_module" else None
-        turn = self._layouts.nchw_order(node) or range(len(shape))
+        order = self._layouts.nchw_order(node) or range(len(shape))
         return Layer(
             name=name,
             aliases=self.aliases_of(node),
             kind=type(module).__name__ if module else name.rsplit(".", 1)[-1].rstrip("_0123456789"),
-            shape=tuple(shape[axis] for axis in turn)[1:],
+            shape=tuple(shape[axis] for axis in order)[1:],
             parameters=parameters,
             macs=macs,
             receptive_field=seen if isinstance(seen, ReceptiveField) else None,

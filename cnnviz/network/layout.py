@@ -1,8 +1,8 @@
-"""How the axes of every value in a graph lie: (N, C, H, W), (N, H, W, C), tokens (N, T, C), or otherwise.
+"""The layout of every value in a graph: (N, C, H, W), (N, H, W, C), tokens (N, T, C), or another order of axes.
 
-A letter stands for each axis: N for pictures, H and W for the rows and columns of positions, C for channels and other
-axes of fixed length, * for an axis that several of them went into. What each operation does to them is known for most;
-for the others it is seen from shapes: an axis is H if it grows with the picture's height alone.
+A letter stands for each axis: N for images, H and W for rows and columns, C for channels and other axes of fixed
+length, * for an axis that several of them were merged into. For most operations a rule gives the layout of the result;
+for the others it follows from shapes: an axis is H if its length grows with the image's height alone.
 """
 
 from __future__ import annotations
@@ -49,11 +49,11 @@ _KEEPING = (
         """
     )
 )
-"""Operations that leave the order of axes as it is."""
+"""Operations that keep the order of axes."""
 
 
 class Layouts:
-    """The letters of every value of a graph, for pictures of ``input_shape`` (channels, height, width)."""
+    """The layout of every value of a graph, for images of ``input_shape`` (channels, height, width)."""
 
     def __init__(self, graph_module: fx.GraphModule, input_shape: Sequence[int]) -> None:
         self._graph_module = graph_module
@@ -61,7 +61,7 @@ class Layouts:
         self._of_input = depends_on_input(graph_module.graph)
 
     def of(self, node: fx.Node) -> str | None:
-        """A letter for each axis of a node's value; None where it is made of no picture, or how it lies is unknown."""
+        """A letter for each axis of a node's value; None where it does not depend on the image, or is unknown."""
         found = self._by_rules.get(node)
         return self._by_shapes.get(node) if found is None and node in self._of_input else found
 
@@ -70,7 +70,7 @@ class Layouts:
         return sorted(self.of(node) or "") == sorted(MAP)
 
     def nchw_order(self, node: fx.Node) -> tuple[int, ...] | None:
-        """The axes of a map in the order N, C, H, W; None where they lie so already, or the value is no map."""
+        """The permutation of a map's axes to N, C, H, W; None where they have that order, or the value is no map."""
         found = self.of(node)
         if not found or found == MAP or not self.is_map(node):
             return None
@@ -85,7 +85,7 @@ class Layouts:
         return self._follow(_grown(self._graph_module, self._input_shape))
 
     def _follow(self, seen: dict[fx.Node, str]) -> dict[fx.Node, str | None]:
-        """Every node's letters by what is done to its sources', or else as ``seen``."""
+        """Every node's letters by the rule of its operation, or else as in ``seen``."""
         found: dict[fx.Node, str | None] = {}
         for node in self._graph_module.graph.nodes:
             if node.op == "placeholder":
@@ -110,16 +110,16 @@ class Layouts:
         try:
             return _RULES[name](node, letters, self._graph_module)
         except (IndexError, TypeError, ValueError, KeyError):
-            return None  # written in a way that is not known, or by numbers that are computed
+            return None  # arguments of an unknown form, or computed ones
 
     def _supposed(self, node: fx.Node, found: dict[fx.Node, str | None]) -> str | None:
-        """A convolution of what is unknown makes maps."""
+        """The layout of a convolution's output where that of its input is unknown: a map."""
         unknown = all(found.get(source) is None for source in node.all_input_nodes)
         return MAP if unknown and operation(self._graph_module, node) in WINDOWED else None
 
 
 def is_part(root: nn.Module, node: fx.Node) -> bool:
-    """Whether a node takes one out of several tensors that lie alike, as those of ``chunk``."""
+    """Whether a node takes one of several tensors of the same layout, as those of ``chunk``."""
     if operation(root, node) != "getitem" or not isinstance(node.args[1], int):
         return False
     return operation(root, node.all_input_nodes[0]) in PARTING | _WITH_INDICES
@@ -130,7 +130,7 @@ def _has_channels_second(letters: str) -> bool:
 
 
 def _common(sources: Sequence[str]) -> str | None:
-    """The letters of what is made of several values place by place; those of fewer axes are spread over the others."""
+    """The layout of an elementwise operation on several values; those of fewer axes are broadcast."""
     longest = {each for each in sources if len(each) == max(map(len, sources))}
     if len(longest) == 1:
         return longest.pop()
@@ -138,7 +138,7 @@ def _common(sources: Sequence[str]) -> str | None:
 
 
 def _grown(graph_module: fx.GraphModule, input_shape: tuple[int, ...]) -> dict[fx.Node, str]:
-    """The letters of every node's axes, by which of them are longer for more, higher, or wider pictures."""
+    """The letters of every node's axes, by which axes are longer for more, higher, or wider images."""
     channels, height, width = input_shape
     first = partial_output_shapes(graph_module, (2, channels, height, width))
     others = {
@@ -162,9 +162,9 @@ def _letter(grew_with: Sequence[str]) -> str:
 
 
 def axes_of(node: fx.Node, position: int, name: str, rank: int) -> list[int]:
-    """An argument that tells axes, one, several, or as arguments of their own; none given: all.
+    """The axes that an argument names: one, several, or one in each argument; all if it is not given.
 
-    Raises TypeError where they are computed.
+    Raises TypeError where they are computed in the graph.
     """
     given_one = argument(node, position, name, None)
     if isinstance(given_one, int) and name == "dims":
@@ -173,7 +173,7 @@ def axes_of(node: fx.Node, position: int, name: str, rank: int) -> list[int]:
         return list(range(rank))
     several = [given_one] if isinstance(given_one, int) else list(given_one)
     if not all(isinstance(axis, int) for axis in several):
-        raise TypeError("axes that are computed")
+        raise TypeError("computed axes")
     return [axis % rank for axis in several]
 
 
@@ -215,7 +215,7 @@ def _flattened(node: fx.Node, letters: str, root: Any) -> str:
 
 
 def _viewed(node: fx.Node, letters: str, _: Any) -> str:
-    """``x.view(x.size(0), -1)``; other views are seen from shapes."""
+    """The layout of ``x.view(x.size(0), -1)``; that of other views follows from shapes."""
     sizes = node.args[1:] if len(node.args) > 2 else argument(node, 1, "shape")
     if len(sizes) != 2 or sizes[1] != -1 or letters[0] != "N":
         raise ValueError("another view")
@@ -239,7 +239,7 @@ def _selected(node: fx.Node, letters: str, _: Any) -> str:
 
 
 def _indexed(node: fx.Node, letters: str, _: Any) -> str:
-    """``x[:, 0]``, ``x[..., ::2]``, ``x[:, None]``."""
+    """The layout of ``x[:, 0]``, ``x[..., ::2]``, ``x[:, None]`` and the like."""
     index = node.args[1] if isinstance(node.args[1], tuple) else (node.args[1],)
     used = sum(each is not None and each is not Ellipsis for each in index)
     found, axis = "", 0

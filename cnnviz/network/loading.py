@@ -1,4 +1,4 @@
-"""``load_network``: from a name and a place for weights to a Network ready to be looked into."""
+"""``load_network``: a network of the catalogue, by name, with published weights, a file of weights, or random ones."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ _WORKLOADS: dict[str, Workload] = {
 
 @dataclass
 class _Loaded:
-    """A module with its weights in, and what is known of them."""
+    """A module with its weights, and where they came from."""
 
     module: nn.Module
     classes: int
@@ -66,14 +66,14 @@ def load_network(
     seed: int = 0,
     progress: bool = False,
 ) -> Network:
-    """Load a classification CNN.
+    """A classification CNN of the catalogue, ready to use.
 
     Args:
         name: a torchvision name (``resnet50``, ``vgg19``, …), ``lenet5``, or ``auto``: ResNet-50 where its weights
-            are on this machine or can be downloaded, the embedded SqueezeNet 1.1 otherwise.
+            are on this machine or can be downloaded, otherwise the embedded SqueezeNet 1.1.
         weights: None for the network's best known published weights; the name of published weights
             (``IMAGENET1K_V2``, ``DEFAULT``); a file (.pth, .pt, .safetensors: a state dict or a training
-            checkpoint; the class count is read from it); or ``random``. Picture size, crop and normalisation are
+            checkpoint; the class count is read from it); or ``random``. Image size, crop and normalisation are
             those of the published weights, and of the best known ones for a file and random weights.
         labels: class names, or a file of them (one per line, or JSON); ImageNet's for networks of 1000 classes
             if None.
@@ -82,8 +82,8 @@ def load_network(
             use TF32 with ``tf32`` only, whatever the process's own setting.
         mean, std: per-channel normalisation, if other than the one the weights were published with.
         transform_input: whether GoogLeNet or Inception v3 rescales its input from ImageNet's normalization to
-            Inception's, as torchvision's published weights need it. If None: yes, but for a file of weights that
-            comes with ``mean`` or ``std``.
+            Inception's, as torchvision's published weights need it. If None: yes, except for a file of weights that
+            is loaded with ``mean`` or ``std``.
         workload: what the network is for, which decides what precision ``auto`` is: ``exact`` (fp32), ``forward``
             (many forward passes and no backward pass: tf32 where there is such) or ``synthesis`` (the fastest).
         technique: the old name of ``workload``, with other values; deprecated.
@@ -107,9 +107,9 @@ def load_network(
         workload = _WORKLOADS.get(technique, "exact")
     target_device = choose_device(device)
     chosen_precision = choose_precision(precision, target_device, workload)
-    with _room_for(name):
+    with _memory_errors_of(name):
         loaded = _load(name, weights, _label_count(labels), seed, progress)
-    _settle_rescaling(name, loaded, transform_input, normalized=mean is not None or std is not None)
+    _set_input_rescaling(name, loaded, transform_input, normalized=mean is not None or std is not None)
     return Network(
         loaded.module.to(target_device),
         name=name,
@@ -122,9 +122,9 @@ def load_network(
 
 
 def load_meta_network(name: str, weights: str | None = None) -> Network:
-    """The network without weights: its layers can be listed and measured, but it cannot look at pictures.
+    """The network on the meta device, without weights: its layers have shapes and costs, but it cannot run.
 
-    ``weights`` names the published ones whose picture size it has; the first published if None.
+    ``weights`` names the published weights whose image size it takes; the first published ones if None.
     """
     classes = 10 if name == catalogue.LENET else 1000
     published = None if name == catalogue.LENET and weights is None else _published(name, weights)
@@ -144,7 +144,7 @@ def _load(name: str, weights: str | Path | None, labelled: int | None, seed: int
         return _load_default(name, progress)
     if str(weights).lower() == "random":
         classes = labelled or (10 if name == catalogue.LENET else 1000)
-        _require_room(name, classes)
+        _require_memory(name, classes)
         module = architecture.build_random(name, classes, seed)
         return _Loaded(module, classes, _first_channels(module), WeightsInfo("random"))
     if looks_like_file(weights):
@@ -155,8 +155,8 @@ def _load(name: str, weights: str | Path | None, labelled: int | None, seed: int
 
 
 @contextmanager
-def _room_for(name: str) -> Iterator[None]:
-    """Turn an allocator's failure inside the block into a MemoryShortError that names the network."""
+def _memory_errors_of(name: str) -> Iterator[None]:
+    """A context that turns an allocation failure into a MemoryShortError that names the network."""
     try:
         yield
     except (MemoryError, RuntimeError) as error:
@@ -165,8 +165,8 @@ def _room_for(name: str) -> Iterator[None]:
         raise MemoryShortError(f"The weights of {name} do not fit in the memory that is free.") from error
 
 
-def _require_room(name: str, classes: int) -> None:
-    """Raise MemoryShortError if a network of very many classes cannot be made here."""
+def _require_memory(name: str, classes: int) -> None:
+    """Raise MemoryShortError if a network of very many classes does not fit in memory."""
     if classes <= _USUAL_CLASSES:
         return
     needed = 4 * sum(tensor.numel() for tensor in architecture.build_on_meta(name, classes).state_dict().values())
@@ -191,7 +191,7 @@ def _published(name: str, weights: str | None = None) -> PublishedWeights:
 
 
 def looks_like_file(weights: str | Path) -> bool:
-    """Whether weights are meant as a file, there or not, rather than as the name of published ones."""
+    """Whether ``weights`` is a file, existing or not, rather than the name of published weights."""
     path = Path(weights)
     return (
         isinstance(weights, Path)
@@ -234,9 +234,10 @@ def _load_file(name: str, path: Path) -> _Loaded:
 
 
 def _fill(name: str, path: Path, source: str, *, own: bool = False, part: str = "") -> tuple[nn.Module, int]:
-    """The architecture with the file's weights in it, and its number of classes; ``own`` ones are copied out of it.
+    """The architecture with the weights of a file, and its number of classes.
 
-    ``part`` is the submodule that must have values; all if empty.
+    ``source`` is what messages call the file. Weights are mapped from the file, or copied if it is the user's ``own``.
+    ``part`` is the submodule that must have weights; the whole module if empty.
     """
     raw = read_state_dict(path, own=own)
     shapes, classifier = architecture.parameter_shapes(name)
@@ -252,12 +253,12 @@ def _fill(name: str, path: Path, source: str, *, own: bool = False, part: str = 
     return module, classes
 
 
-def _settle_rescaling(name: str, loaded: _Loaded, wanted: bool | None, *, normalized: bool) -> None:
-    """Let a network that can rescale its input do so or not; a file says nothing of it, so what is assumed is said."""
+def _set_input_rescaling(name: str, loaded: _Loaded, wanted: bool | None, *, normalized: bool) -> None:
+    """Set ``transform_input`` where the network has it; a remark says what is assumed for a file of weights."""
     if name not in architecture.RESCALING:
         return
     if wanted and loaded.channels == 1:
-        raise UsageError(f"These weights of {name} take gray pictures, which transform_input cannot rescale.")
+        raise UsageError(f"These weights of {name} take gray images, which transform_input cannot rescale.")
     chosen = not (loaded.is_own and normalized) if wanted is None else wanted
     loaded.module.transform_input = chosen  # type: ignore[assignment]
     remark = loaded.info.remark
@@ -292,7 +293,7 @@ def _resolve_labels(labels: str | Path | Sequence[str] | None, classes: int) -> 
 
 
 def input_spec_of(weights: PublishedWeights) -> InputSpec:
-    """What pictures published weights were evaluated on."""
+    """The input size, crop and normalisation that published weights were evaluated with."""
     return InputSpec(
         weights.crop,
         weights.resize,

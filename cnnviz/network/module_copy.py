@@ -1,4 +1,4 @@
-"""Copies of module trees around the tensors of the trees themselves."""
+"""Copies of module trees that share the original's tensors."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _NOT_COPIED = ("_weight_cache",)
 
 
 def unwrap(module: nn.Module) -> nn.Module:
-    """The module inside wrappers that run or compile it: DataParallel, DistributedDataParallel, torch.compile."""
+    """The module inside DataParallel, DistributedDataParallel and torch.compile."""
     while True:
         if isinstance(module, nn.DataParallel | nn.parallel.DistributedDataParallel):
             module = module.module
@@ -41,23 +41,26 @@ def _is_compiled(module: nn.Module) -> bool:
 
 
 def copy_module(module: nn.Module) -> nn.Module:
-    """A copy of a module tree around the very same tensors, in evaluation mode; hooks stay, backward hooks do not."""
+    """A copy of a module tree in evaluation mode with the same tensors and hooks, but no backward hooks."""
     return ModuleCopier(module, is_aliased=False).module(module)
 
 
 def has_hooks(module: nn.Module) -> bool:
-    """Whether calling the module runs forward hooks as well."""
+    """Whether the module has forward hooks."""
     return any(module.__dict__.get(table) for table in FORWARD_HOOKS)
 
 
 def remove_hooks(module: nn.Module) -> None:
-    """Take the forward hooks off one module of a copy."""
+    """Remove the forward hooks of one module of a copy."""
     for table in FORWARD_HOOKS:
         module.__dict__[table] = OrderedDict()
 
 
 class ModuleCopier:
-    """Copies modules and what leads to them: plain containers, bound methods and closures; all else is shared."""
+    """Copies modules, and plain containers, bound methods and closures that refer to them; shares everything else.
+
+    ``is_aliased``: whether parameters become new tensors of the same memory, without gradients, and buffers copies.
+    """
 
     def __init__(self, root: nn.Module, is_aliased: bool) -> None:
         self.pairs: list[tuple[nn.Module, nn.Module]] = []
@@ -67,6 +70,7 @@ class ModuleCopier:
         self._made: dict[int, Any] = {}
 
     def module(self, original: nn.Module) -> nn.Module:
+        """The copy of one module; the same one when asked again."""
         if id(original) in self._made:
             found: nn.Module = self._made[id(original)]
             return found
@@ -74,7 +78,7 @@ class ModuleCopier:
             return self.module(unwrap(original))
         if isinstance(original, torch.jit.ScriptModule):
             raise ModelError(
-                "TorchScript modules cannot be looked into: their layers are compiled. "
+                "The layers of TorchScript modules cannot be read: they are compiled. "
                 "Give the nn.Module that it was made from."
             )
         made: nn.Module = object.__new__(type(original))
@@ -95,12 +99,12 @@ class ModuleCopier:
             return OrderedDict()
         if name in FORWARD_HOOKS:
             return type(value)((key, self._called(hook)) for key, hook in value.items())
-        if name == "_compiled_call_impl":  # what module.compile() made runs the original
+        if name == "_compiled_call_impl":  # module.compile() compiled the original
             return None
         return self._value(value)
 
     def _tensor(self, tensor: Tensor) -> Tensor:
-        """The same values as a tensor that takes no gradient, a weight in the same memory; one object for one."""
+        """The tensor itself, or its alias, one for each tensor."""
         if not self._is_aliased:
             return tensor
         if id(tensor) not in self._made:
@@ -128,7 +132,7 @@ class ModuleCopier:
         return id(value) in self._tree
 
     def _object(self, value: Any) -> Any:
-        """A helper that holds modules of the tree, as one that holds their copies."""
+        """A copy of an object that refers to modules of the tree, referring to their copies instead."""
         if not any(map(self._is_inside, vars(value).values())) or hasattr(value, "__del__"):
             return value
         if id(value) not in self._made:
@@ -137,7 +141,7 @@ class ModuleCopier:
         return self._made[id(value)]
 
     def _called(self, value: Any) -> Any:
-        """What leads to modules of the tree as what leads to their copies; the very same if it leads to none."""
+        """A reference or callable with the modules it refers to replaced by their copies; itself if there are none."""
         if isinstance(value, weakref.ref):
             return weakref.ref(self._value(value())) if self._is_inside(value()) else value
         if isinstance(value, types.MethodType) and self._is_inside(value.__self__):
@@ -153,7 +157,7 @@ class ModuleCopier:
         if not isinstance(value, types.FunctionType) or not value.__closure__:
             return value
         if id(value) not in self._made:
-            self._made[id(value)] = value  # to itself, if it calls itself
+            self._made[id(value)] = value  # for a function that calls itself
             self._made[id(value)] = self._closed(value, value.__closure__)
         return self._made[id(value)]
 
@@ -201,7 +205,7 @@ def _alias(tensor: Tensor) -> Tensor:
 
 
 def slot_values(module: nn.Module) -> Iterator[tuple[str, Any]]:
-    """What a module keeps in ``__slots__``, by name."""
+    """The attributes that a module keeps in ``__slots__``, by name."""
     for name in _slot_names(type(module)):  # type: ignore[arg-type]
         if hasattr(module, name):
             yield name, getattr(module, name)
@@ -215,7 +219,7 @@ def _slot_names(kind: type) -> tuple[str, ...]:
 
 
 def _evaluated(part: nn.Module) -> nn.Module:
-    """A compiled part of a module, which cannot be copied, having made sure that it is in evaluation mode."""
+    """A TorchScript part of a module, which cannot be copied; ModelError if it is in training mode."""
     if any(module.training for module in part.modules()):
         raise ModelError("A TorchScript part of the module is in training mode: call module.eval() first.")
     return part

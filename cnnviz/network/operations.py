@@ -1,4 +1,4 @@
-"""What a graph's nodes do, by PyTorch's own names: ``Conv2d`` for modules, ``conv2d`` for functions and methods."""
+"""The operations of a graph's nodes by PyTorch's names: ``Conv2d`` for modules, ``conv2d`` for functions."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from cnnviz.network.module_copy import has_hooks
 
 
 def name_set(text: str) -> frozenset[str]:
-    """The words of a text."""
+    """The words of a text, as a set of names."""
     return frozenset(text.split())
 
 
 _LIBRARIES = {"", "builtins", "_operator", "operator", "math", "torch", "torchvision"}
 
-_TURNING = name_set("T mT H mH")
-"""Attributes of a tensor that are the tensor with its axes in another order."""
+_PERMUTING = name_set("T mT H mH")
+"""Attributes of a tensor that permute its axes."""
 
 _SPELLINGS = {
     "iadd": "add",
@@ -67,14 +67,14 @@ POINTWISE = name_set(
     contiguous clone detach to type type_as float double half bfloat16 cpu cuda
     """
 )
-"""Operations that keep every axis, and whose values depend on those at the same place alone."""
+"""Elementwise operations."""
 
 
 def operation(root: nn.Module, node: fx.Node) -> str | None:
-    """The name of what a node of the graph of ``root`` does; None for code that is not PyTorch's.
+    """The name of a node's operation; None for code that is not PyTorch's.
 
-    A module goes by the class of ``torch.nn`` whose ``forward`` it runs; a function or method by its name, however it
-    is spelled (``iadd``, ``add_``, ``torch.add``: ``add``).
+    For a module the class of ``torch.nn`` whose ``forward`` it runs; for a function or method its name in one spelling
+    (``add`` for ``iadd``, ``add_`` and ``torch.add``).
     """
     if node.op == "call_module":
         return _class_name(root.get_submodule(str(node.target)))
@@ -82,14 +82,14 @@ def operation(root: nn.Module, node: fx.Node) -> str | None:
         return _plain(str(node.target))
     if node.op == "call_function":
         if node.target is getattr:
-            return str(node.args[1]) if node.args[1] in _TURNING else "getattr"
+            return str(node.args[1]) if node.args[1] in _PERMUTING else "getattr"
         home = str(getattr(node.target, "__module__", None) or "").partition(".")[0]
         return _plain(getattr(node.target, "__name__", "")) if home in _LIBRARIES else None
     return None
 
 
 def _class_name(module: nn.Module) -> str | None:
-    """The class of ``torch.nn`` whose forward pass ``module`` runs, also where cnnviz runs it a quicker way."""
+    """The class of ``torch.nn`` whose forward pass ``module`` runs, also where it is one of ``network.fast``."""
     if "forward" in module.__dict__:
         return None
     for kind in type(module).__mro__:
@@ -139,7 +139,7 @@ _MAX_POOLS = {("call_function", F.max_pool2d), ("call_function", torch.max_pool2
 
 
 def operation_label(root: nn.Module, node: fx.Node) -> str:
-    """What a person would call a node's operation: its module's class, or its function's name."""
+    """A node's operation for messages: its module's class, or its function's name."""
     if node.op == "call_module":
         return type(root.get_submodule(str(node.target))).__name__
     name = node.target if isinstance(node.target, str) else getattr(node.target, "__name__", str(node.target))
@@ -147,7 +147,7 @@ def operation_label(root: nn.Module, node: fx.Node) -> str:
 
 
 def argument(node: fx.Node, position: int, name: str, default: Any = inspect.Parameter.empty) -> Any:
-    """An argument of a node, by position or name; KeyError where it is not given and has no default."""
+    """A node's argument by position or name; KeyError where it is missing and there is no default."""
     if position < len(node.args):
         return node.args[position]
     if default is inspect.Parameter.empty:

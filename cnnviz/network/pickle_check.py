@@ -1,8 +1,8 @@
-"""What a PyTorch weights file asks for, found out before anything of it is done.
+"""Checks a PyTorch weights file before it is loaded.
 
-``torch.load(weights_only=True)`` runs no code of a file, but takes its word for everything else: it makes room for
-storages larger than the file, reads past the end of records, builds tensors of kinds that later crash. Here the pickle
-is read with stand-ins in place of all that it names, and each claim is compared with what the file holds.
+``torch.load(weights_only=True)`` runs no code of a file, but trusts it otherwise: it allocates storages larger than the
+file, reads past the end of records, and builds tensors of types that crash later. Here the pickle is read with dummy
+objects in place of all that it names, and each claimed size is compared with the file.
 """
 
 from __future__ import annotations
@@ -29,22 +29,22 @@ _BYTES |= {"ComplexDouble": 16, "ComplexFloat": 8, "QInt32": 4}
 _KINDS = {
     "_rebuild_qtensor": "quantized tensors; save those of the network before it was quantized",
     "_rebuild_sparse_tensor": "sparse tensors; save them dense (tensor.to_dense())",
-    "_rebuild_nested_tensor": "nested tensors, which no network here can take",
+    "_rebuild_nested_tensor": "nested tensors, which no network takes",
     "_rebuild_meta_tensor_no_storage": "tensors without values, of the device 'meta'; save the network itself",
     "_rebuild_wrapper_subclass": "tensors of a class of their own; save plain ones (DTensor.full_tensor())",
 }
-"""What a file holds whose pickle calls one of these functions of ``torch._utils``, and the remedy."""
+"""Functions of ``torch._utils`` in a pickle -> what the file holds, and what to do."""
 
 
 class _RefusedError(Exception):
-    """What of a file is refused, to stand behind its name."""
+    """Why a file is refused: the end of a sentence that begins with its name."""
 
 
 def check_pickle(path: Path) -> None:
-    """Raise ModelError, naming the file and the remedy, where a pickle asks for more than its file can hold.
+    """Raise ModelError, with what to do, where a file claims more than it holds, or holds unusable tensors.
 
-    Also where it holds tensors of a kind that serves no network (quantized, sparse, nested, without values). Nothing
-    is unpickled, and no memory taken that does not follow the size of the file.
+    Unusable are quantized, sparse and nested tensors, and those without values. Nothing is unpickled, and memory is
+    bounded by the size of the file.
     """
     try:
         if zipfile.is_zipfile(path):
@@ -53,12 +53,12 @@ def check_pickle(path: Path) -> None:
             _check_legacy(path)
     except _RefusedError as error:
         raise ModelError(f"The weights file '{path}' {error}.") from error
-    except Exception as error:  # an unpickler meets damaged files with exceptions of every kind
+    except Exception as error:  # an unpickler may raise anything on damaged files
         raise damaged(path) from error
 
 
 def damaged(path: Path) -> ModelError:
-    """The error for a file that cannot be read as weights, for whatever reason."""
+    """The error for a file that cannot be read as weights."""
     return ModelError(f"The weights file '{path}' is truncated, corrupt, or not a weights file.")
 
 
@@ -73,7 +73,7 @@ def _check_archive(path: Path) -> None:
             raise _RefusedError("holds two records of one name: it is corrupt")
         name = next(name for name in records if name.endswith("/data.pkl") or name == "data.pkl")
         _check_length(records[name].file_size)
-        claims = _Claims(io.BytesIO(archive.read(name)))
+        claims = _CheckingUnpickler(io.BytesIO(archive.read(name)))
     claims.load()
     folder = name.removesuffix("data.pkl")
     for key, claimed in claims.storages.items():
@@ -82,13 +82,13 @@ def _check_archive(path: Path) -> None:
 
 
 def _check_legacy(path: Path) -> None:
-    """Files from before PyTorch 1.6: three pickles about the format, the content, the storages' keys, their bytes."""
+    """Check a file from before PyTorch 1.6: three pickles of metadata, the content, the storages' keys and bytes."""
     size = path.stat().st_size
     with path.open("rb") as file:
-        bounded = _Bounded(file)
+        bounded = _BoundedFile(file)
         for _ in range(3):
-            _Claims(bounded).load()
-        claims = _Claims(bounded)
+            _CheckingUnpickler(bounded).load()
+        claims = _CheckingUnpickler(bounded)
         claims.load()
     claimed = sum(claims.storages.values())
     if claimed > size:
@@ -107,8 +107,8 @@ def _too_much(claimed: int, held: int) -> _RefusedError:
     return _RefusedError(f"claims {claimed:,} bytes of numbers where it holds {held:,}: it is truncated or corrupt")
 
 
-class _Bounded:
-    """A file of which no more than ``LARGEST_PICKLE`` bytes are read."""
+class _BoundedFile:
+    """A file from which at most ``LARGEST_PICKLE`` bytes are read."""
 
     def __init__(self, file: BinaryIO) -> None:
         self._file = file
@@ -124,13 +124,13 @@ class _Bounded:
 
 
 class _Tuple(tuple):
-    """A tuple that knows how deep tuples lie in it."""
+    """A tuple with its depth of nesting."""
 
     depth: int
 
 
-class _Claims(pickle._Unpickler):  # in Python: the one in C makes room for as many objects as a file says
-    """Unpickles with stand-ins, and collects how many bytes each storage is said to have."""
+class _CheckingUnpickler(pickle._Unpickler):  # the unpickler in C would allocate as many objects as a file claims
+    """Unpickles with dummy objects, and collects the claimed bytes of each storage."""
 
     dispatch = dict(pickle._Unpickler.dispatch)  # noqa: RUF012 (as the base class has it)
 
@@ -139,10 +139,10 @@ class _Claims(pickle._Unpickler):  # in Python: the one in C makes room for as m
         self.storages: dict[str, int] = {}
 
     def find_class(self, module: str, name: str) -> Any:
-        return type(f"{module}.{name}", (_StandIn,), {})
+        return type(f"{module}.{name}", (_Dummy,), {})
 
     def persistent_load(self, identity: Sequence[Any]) -> int:
-        """The number of elements of a storage, which stands in for it."""
+        """The number of elements of a storage, in place of the storage."""
         kind, key, count = identity[1].__name__, identity[2], identity[4]
         if type(count) is not int or count < 0:
             raise ValueError("a storage of no length")
@@ -151,7 +151,7 @@ class _Claims(pickle._Unpickler):  # in Python: the one in C makes room for as m
         return count
 
 
-def _measured(opcode: int) -> Any:
+def _with_depth(opcode: int) -> Any:
     load: Any = pickle._Unpickler.dispatch[opcode]
 
     def measure(self: Any) -> None:
@@ -166,17 +166,17 @@ def _measured(opcode: int) -> Any:
 
 
 for _opcode in (pickle.TUPLE, pickle.TUPLE1, pickle.TUPLE2, pickle.TUPLE3):
-    _Claims.dispatch[_opcode[0]] = _measured(_opcode[0])
-del _Claims.dispatch[pickle.FROZENSET[0]]  # nor does torch know it
+    _CheckingUnpickler.dispatch[_opcode[0]] = _with_depth(_opcode[0])
+del _CheckingUnpickler.dispatch[pickle.FROZENSET[0]]  # which torch does not know either
 
 
-class _StandIn:
-    """What stands in for anything a pickle names: it may be called, filled and changed, and does nothing.
+class _Dummy:
+    """In place of anything that a pickle names: it can be called, filled and changed, and does nothing.
 
-    Only what would make a tensor is looked at: its kind, and whether it lies within its storage.
+    Only calls that would make a tensor are checked: its type, and whether it lies within its storage.
     """
 
-    def __new__(cls, *arguments: Any) -> _StandIn:
+    def __new__(cls, *arguments: Any) -> _Dummy:
         module, _, name = cls.__name__.rpartition(".")
         if name in _KINDS:
             raise _RefusedError(f"holds {_KINDS[name]}")

@@ -1,7 +1,7 @@
-"""What each position of every feature map sees of the picture: a window, all of it, or what cannot be told.
+"""Which part of the image each position of every feature map depends on: a window, the whole image, or unknown.
 
-A window is stated only through operations that are known to keep positions where they are, or to slide a window over
-them: anything else, and these in ways that mix or move positions, is the whole picture or unknown.
+Windows are followed only through operations known to keep positions, or to slide a window over them. After any other
+operation, or one of these used so that it mixes or moves positions, the result is the whole image or unknown.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from cnnviz.network.layout import PARTING, REDUCING, RESHAPING, Layouts, axes_of
 from cnnviz.network.operations import POINTWISE, argument, name_set, operation
 
 _MIXING = name_set("GroupNorm group_norm instance_norm")
-"""Every position of the output sees every one of the input."""
+"""Operations in which every output position depends on every input position."""
 
 _ORDERING = name_set("permute transpose movedim mT unsqueeze squeeze")
 
@@ -35,8 +35,8 @@ def receptive_fields(
 def visible_regions(
     graph_module: fx.GraphModule, shapes: dict[fx.Node, Any], layouts: Layouts | None = None
 ) -> dict[fx.Node, Region]:
-    """The same, with what is known of positions that have no window of their own."""
-    return _Following(graph_module, shapes, layouts).found
+    """The same, with ``Coverage`` for positions that have no window of their own."""
+    return _RegionTracer(graph_module, shapes, layouts).found
 
 
 def _holds_tensors(shape: Any) -> bool:
@@ -44,8 +44,8 @@ def _holds_tensors(shape: Any) -> bool:
     return isinstance(shape, Size) or (isinstance(shape, tuple | list) and any(isinstance(x, Tensor) for x in shape))
 
 
-class _Following:
-    """Goes through a graph, from the pixels on."""
+class _RegionTracer:
+    """Goes through a graph from the pixels on, and finds each node's region."""
 
     def __init__(self, graph_module: fx.GraphModule, shapes: dict[fx.Node, Any], layouts: Layouts | None) -> None:
         self.root, self.shapes = graph_module, shapes
@@ -70,7 +70,7 @@ class _Following:
         try:
             return self._through(node, name, merged, sources)
         except (AttributeError, IndexError, KeyError, TypeError, ValueError):
-            return Coverage.UNKNOWN  # written in a way that is not known, or by numbers that are computed
+            return Coverage.UNKNOWN  # arguments of an unknown form, or computed ones
 
     def _through(self, node: fx.Node, name: str, merged: ReceptiveField, sources: Sequence[fx.Node]) -> Region:
         letters = self._letters(node, sources)
@@ -87,7 +87,7 @@ class _Following:
         return merged if stays else self._along_axes(node, name, merged, letters)
 
     def _along_axes(self, node: fx.Node, name: str, merged: ReceptiveField, letters: str) -> Region:
-        """Past an operation that mixes or moves values along some axes, or is not known at all."""
+        """The region after an operation that mixes or moves values along some axes, or is unknown."""
         mixed = _MIXED[name](self, node, letters) if name in _MIXED else None
         if mixed is not None:
             return merged if mixed <= {"C"} else Coverage.WHOLE if not mixed & {"N"} else Coverage.UNKNOWN
@@ -95,7 +95,7 @@ class _Following:
         return merged if moved <= {"C"} else Coverage.UNKNOWN
 
     def _letters(self, node: fx.Node, sources: Sequence[fx.Node]) -> str | None:
-        """The axes of what a node is made of: maps that lie alike, as large as one another."""
+        """The axes of a node's sources, if these are maps of one size and layout; otherwise None."""
         letters = [self.layouts.of(source) for source in sources]
         if not all(each and each.count("H") == each.count("W") == 1 for each in letters) or len(set(letters)) > 1:
             return None
@@ -115,7 +115,7 @@ class _Following:
         return self.root.get_submodule(str(node.target))
 
     def value(self, argument: Any) -> Any:
-        """An argument, or what it was computed to be."""
+        """An argument, or the value computed for it."""
         return fx.node.map_arg(argument, lambda each: self.shapes[each])
 
     def _slid(self, merged: ReceptiveField, windows: ConvWindows, letters: str, transposed: bool) -> Region:
@@ -125,7 +125,7 @@ class _Following:
         return (merged.through_transposed(windows) if transposed else merged.through(windows)) or Coverage.UNKNOWN
 
     def _adapted(self, node: fx.Node, merged: ReceptiveField, letters: str) -> Region:
-        """Pooling to a given size: a window where the sizes divide."""
+        """The region after adaptive pooling: a window where the input size is a multiple of the output size."""
         before, after = self._size(node.all_input_nodes[0], letters), self._size(node, letters)
         sides = [old // new for old, new in zip(before, after, strict=True)]
         if any(new == 1 and old > 1 for old, new in zip(before, after, strict=True)):
@@ -146,7 +146,7 @@ class _Following:
         return merged.through(conv_windows(1, 1, (int(before.get("H", 0)), int(before.get("W", 0)))))
 
     def _is_kept_by_view(self, node: fx.Node, letters: str) -> bool:
-        """Whether a view parts or joins channels alone, so that positions stay."""
+        """Whether a view splits or joins channels alone, so that positions stay."""
         made, source = str(self.layouts.of(node)), node.all_input_nodes[0]
         if _without_runs(made) != _without_runs(letters):
             return False
@@ -161,40 +161,40 @@ def _without_runs(letters: str) -> str:
     return "".join(letter for n, letter in enumerate(letters) if letter != "C" or letters[n - 1 : n] != "C")
 
 
-def _of_convolution(following: _Following, node: fx.Node) -> ConvWindows:
-    module = following.module(node)
+def _of_convolution(tracer: _RegionTracer, node: fx.Node) -> ConvWindows:
+    module = tracer.module(node)
     windows = conv_windows(module.kernel_size, module.stride, module.padding, module.dilation)
     within = all(window.reach >= 2 * window.padding for window in windows)  # then mirrored cells are read anyway
     if module.padding_mode != "zeros" and not (within and module.padding_mode in {"reflect", "replicate"}):
-        raise ValueError("padded with what lies elsewhere")
+        raise ValueError("padded with values of other positions")
     return windows
 
 
-def _of_pooling(following: _Following, node: fx.Node) -> ConvWindows:
-    module = following.module(node)
+def _of_pooling(tracer: _RegionTracer, node: fx.Node) -> ConvWindows:
+    module = tracer.module(node)
     return conv_windows(
         module.kernel_size, module.stride, getattr(module, "padding", 0), getattr(module, "dilation", 1)
     )
 
 
-def _of_convolving_call(following: _Following, node: fx.Node) -> ConvWindows:
-    weight = following.shapes[argument(node, 1, "weight")]
+def _of_convolving_call(tracer: _RegionTracer, node: fx.Node) -> ConvWindows:
+    weight = tracer.shapes[argument(node, 1, "weight")]
     stride, padding = argument(node, 3, "stride", 1), argument(node, 4, "padding", 0)
-    dilation = argument(node, 7 if operation(following.root, node) == "conv_transpose2d" else 5, "dilation", 1)
-    return conv_windows(tuple(weight[2:]), *map(following.value, (stride, padding, dilation)))
+    dilation = argument(node, 7 if operation(tracer.root, node) == "conv_transpose2d" else 5, "dilation", 1)
+    return conv_windows(tuple(weight[2:]), *map(tracer.value, (stride, padding, dilation)))
 
 
-def _of_pooling_call(following: _Following, node: fx.Node) -> ConvWindows:
-    name = operation(following.root, node)
+def _of_pooling_call(tracer: _RegionTracer, node: fx.Node) -> ConvWindows:
+    name = operation(tracer.root, node)
     first = 2 if name == "lp_pool2d" else 1
-    kernel = following.value(argument(node, first, "kernel_size"))
-    stride = following.value(argument(node, first + 1, "stride", None))
-    padding = 0 if name == "lp_pool2d" else following.value(argument(node, 3, "padding", 0))
-    dilation = following.value(argument(node, 4, "dilation", 1)) if str(name).startswith("max") else 1
+    kernel = tracer.value(argument(node, first, "kernel_size"))
+    stride = tracer.value(argument(node, first + 1, "stride", None))
+    padding = 0 if name == "lp_pool2d" else tracer.value(argument(node, 3, "padding", 0))
+    dilation = tracer.value(argument(node, 4, "dilation", 1)) if str(name).startswith("max") else 1
     return conv_windows(kernel, stride or None, padding, dilation)
 
 
-_WINDOWS: dict[str, Callable[[_Following, fx.Node], ConvWindows]] = {
+_WINDOWS: dict[str, Callable[[_RegionTracer, fx.Node], ConvWindows]] = {
     **dict.fromkeys(("Conv2d", "ConvTranspose2d"), _of_convolution),
     **dict.fromkeys(("MaxPool2d", "AvgPool2d", "LPPool2d"), _of_pooling),
     **dict.fromkeys(("conv2d", "conv_transpose2d"), _of_convolving_call),
@@ -202,15 +202,15 @@ _WINDOWS: dict[str, Callable[[_Following, fx.Node], ConvWindows]] = {
 }
 
 Letters = set[str]
-_Touched = Callable[[_Following, fx.Node, str], Letters]
+_Touched = Callable[[_RegionTracer, fx.Node, str], Letters]
 
 
 def _along(position: int, name: str, default: Any = None) -> _Touched:
-    """The axes that an argument tells."""
+    """The axes named by an argument."""
 
-    def touched(following: _Following, node: fx.Node, letters: str) -> Letters:
+    def touched(tracer: _RegionTracer, node: fx.Node, letters: str) -> Letters:
         if node.op == "call_module":
-            return {letters[following.module(node).dim]}
+            return {letters[tracer.module(node).dim]}
         if argument(node, position, name, None) is None and default is not None:
             return {letters[default]}
         return {letters[axis] for axis in axes_of(node, position, name, len(letters))}
@@ -218,40 +218,38 @@ def _along(position: int, name: str, default: Any = None) -> _Touched:
     return touched
 
 
-def _second(following: _Following, node: fx.Node, letters: str) -> Letters:
+def _second(tracer: _RegionTracer, node: fx.Node, letters: str) -> Letters:
     return {letters[1]}
 
 
-def _last(following: _Following, node: fx.Node, letters: str) -> Letters:
+def _last(tracer: _RegionTracer, node: fx.Node, letters: str) -> Letters:
     return {letters[-1]}
 
 
-def _of_layer_norm(following: _Following, node: fx.Node, letters: str) -> Letters:
+def _of_layer_norm(tracer: _RegionTracer, node: fx.Node, letters: str) -> Letters:
     is_module = node.op == "call_module"
-    shape = (
-        following.module(node).normalized_shape if is_module else following.value(argument(node, 1, "normalized_shape"))
-    )
+    shape = tracer.module(node).normalized_shape if is_module else tracer.value(argument(node, 1, "normalized_shape"))
     return set(letters[-len(shape) :])
 
 
-def _of_statistics(following: _Following, node: fx.Node, letters: str) -> Letters:
-    """Of normalization by what was measured in training: none; else by the map's own: all."""
+def _of_statistics(tracer: _RegionTracer, node: fx.Node, letters: str) -> Letters:
+    """Batch normalization mixes no axes with running statistics, and all positions with the map's own."""
     if node.op == "call_module":
-        module = following.module(node)
+        module = tracer.module(node)
         return set() if module.running_mean is not None and not module.training else {"H", "W"}
     measured = argument(node, 1, "running_mean", None) is not None and argument(node, 5, "training", False) is False
     return set() if measured else {"H", "W"}
 
 
-def _of_product(following: _Following, node: fx.Node, letters: str) -> Letters:
+def _of_product(tracer: _RegionTracer, node: fx.Node, letters: str) -> Letters:
     """``x @ weight`` mixes the last axis."""
     first, second = node.all_input_nodes
-    is_weight = second not in following.found and len(following.shapes[second]) == 2
-    return {letters[-1]} if first in following.found and is_weight else {"N"}
+    is_weight = second not in tracer.found and len(tracer.shapes[second]) == 2
+    return {letters[-1]} if first in tracer.found and is_weight else {"N"}
 
 
-def _of_index(following: _Following, node: fx.Node, letters: str) -> Letters:
-    if is_part(following.root, node):
+def _of_index(tracer: _RegionTracer, node: fx.Node, letters: str) -> Letters:
+    if is_part(tracer.root, node):
         return set()
     index = node.args[1] if isinstance(node.args[1], tuple) else (node.args[1],)
     used = sum(each is not None and each is not Ellipsis for each in index)
@@ -277,7 +275,7 @@ _MIXED: dict[str, _Touched] = {
     **dict.fromkeys(("Linear", "linear"), _last),
     "matmul": _of_product,
 }
-"""Operations that mix the values along some axes: which."""
+"""Operations that mix values along some axes -> those axes."""
 
 _MOVED: dict[str, _Touched] = {
     "cat": _along(1, "dim", 0),
@@ -287,4 +285,4 @@ _MOVED: dict[str, _Touched] = {
     "select": _along(1, "dim"),
     "getitem": _of_index,
 }
-"""Operations that move or leave out values along some axes: which."""
+"""Operations that move or leave out values along some axes -> those axes."""

@@ -1,4 +1,4 @@
-"""The shape of everything a graph computes, and what computing it costs."""
+"""The output shapes of a graph's nodes."""
 
 from __future__ import annotations
 
@@ -18,13 +18,14 @@ class _ShapeInterpreter(fx.Interpreter):
 
     def run_node(self, n: fx.Node) -> Any:
         value = super().run_node(n)
-        plain = tuple(value) if isinstance(value, torch.Size) else value  # a shape that was asked for is no output
+        # The result of x.size() is a value, not an output shape.
+        plain = tuple(value) if isinstance(value, torch.Size) else value
         self.shapes[n] = value.shape if isinstance(value, Tensor) else plain
         return value
 
 
 class MetaInterpreter(_ShapeInterpreter):
-    """Runs a graph on meta tensors, which have shapes and no values, whatever its parameters are on."""
+    """Runs a graph on meta tensors, which have shapes and no values, on whatever device its parameters are."""
 
     def call_module(self, target: Any, args: Any, kwargs: Any) -> Any:
         module = self.fetch_attr(target)
@@ -33,7 +34,7 @@ class MetaInterpreter(_ShapeInterpreter):
             for held in (module.named_parameters(), module.named_buffers())
             for name, tensor in held
         }
-        kept = dict(module.__dict__)  # a hook may set the weight it makes (torch.nn.utils.weight_norm)
+        kept = dict(module.__dict__)  # a hook may set a weight (torch.nn.utils.weight_norm)
         try:
             return functional_call(module, state, args, kwargs)
         finally:
@@ -45,7 +46,7 @@ class MetaInterpreter(_ShapeInterpreter):
 
 
 def meta_input(graph_module: fx.GraphModule, shape: tuple[int, ...]) -> Tensor:
-    """A picture of a shape, without values."""
+    """A meta tensor of the shape of an input."""
     dtype = next((p.dtype for p in graph_module.parameters()), torch.float32)
     return torch.empty(shape, device="meta", dtype=dtype)
 
@@ -59,12 +60,12 @@ def output_shapes(graph_module: fx.GraphModule, input_shape: tuple[int, ...]) ->
 
 
 def partial_output_shapes(graph_module: fx.GraphModule, input_shape: tuple[int, ...]) -> dict[fx.Node, Any]:
-    """The same, up to the first node that does not take a picture of this shape."""
+    """As ``output_shapes``, up to the first node that fails on this shape."""
     interpreter = MetaInterpreter(graph_module)
     with torch.no_grad():
         try:
             interpreter.run(meta_input(graph_module, input_shape))
-        except Exception:  # whatever a user's code raises
+        except Exception:  # user code may raise anything
             return interpreter.shapes
     return interpreter.shapes
 
@@ -72,7 +73,7 @@ def partial_output_shapes(graph_module: fx.GraphModule, input_shape: tuple[int, 
 def shapes_by_forward(graph_module: fx.GraphModule, inputs: Tensor) -> dict[fx.Node, Any]:
     """The output shape of every node of one real pass over ``inputs``.
 
-    For a small picture this is quicker than ``output_shapes``, whose first use imports torch's compiler stack.
+    For a small image this takes less time than ``output_shapes``, whose first use imports torch's compiler stack.
     """
     interpreter = _ShapeInterpreter(graph_module)
     with torch.no_grad():

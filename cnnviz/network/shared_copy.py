@@ -1,4 +1,4 @@
-"""A second module tree around the tensors of the user's own, so that looking into a module leaves it as it was."""
+"""A copy of the user's module that shares its parameters, so that the module itself stays as it was."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ _TABLES = frozenset(("_parameters", "_buffers", "_modules", *FORWARD_HOOKS))
 
 
 class SharedCopy:
-    """A copy of a module tree in evaluation mode, whose parameters share the original's memory and take no gradient.
+    """A copy of a module tree in evaluation mode; its parameters share the original's memory and need no gradient.
 
-    Training the original or writing to its weights in place is seen by the copy at once. Its buffers are its own, for
-    a forward pass may write to them: they are filled before each. ``is_current`` tells whether anything of the original
-    was replaced since: a module, a tensor, an attribute, a hook.
+    Training the original, or writing to its weights in place, changes the copy too. The copy has its own buffers, since
+    a forward pass may write to them; ``copy_values`` fills them before each pass. ``is_current`` is False once a
+    module, tensor, attribute or hook of the original was replaced.
     """
 
     def __init__(self, original: nn.Module) -> None:
@@ -35,14 +35,14 @@ class SharedCopy:
         self._held: list[tuple[Tensor, dict[str, Tensor | None], str, Tensor]] | None = None
 
     def is_current(self) -> bool:
-        """Whether the original still consists of the same modules, tensors, attributes and hooks."""
+        """Whether the original still has the same modules, tensors, attributes and hooks."""
         return all(_is_same(_state(theirs), then) for (theirs, _), then in zip(self._pairs, self._state, strict=True))
 
     def copy_values(self) -> None:
-        """Bring the original's values over where the copy does not share its memory, or has let go of its tensor."""
-        if self._held is None:  # by now the copy was moved and altered
+        """Copy the original's values where the copy does not share its memory, or has lost its tensor."""
+        if self._held is None:  # not before: the copy may be moved and altered first
             self._held = [each for theirs, mine in self._pairs for each in _held(theirs, mine)]
-        with without_torch_func():  # the values are none of a transform's
+        with without_torch_func():  # torch.func must not wrap these values
             for tensor, table, name, copied in self._held:
                 table[name] = copied
                 if _address(copied) != _address(tensor):
@@ -53,9 +53,9 @@ class SharedCopy:
 
 
 def _evaluate(original: nn.Module, copied: nn.Module) -> None:
-    """Let modules whose ``train`` or ``eval`` is their own take evaluation mode in their way.
+    """Call ``eval`` of modules that override ``train`` or ``eval``.
 
-    Raises ModelError where that would change weights (as those of a LoRA layer that merges them).
+    Raises ModelError where that would change weights, as in a LoRA layer that merges them.
     """
     modules = list(original.modules())
     if not any(module.training for module in modules) or not any(map(_has_own_modes, modules)):
@@ -65,7 +65,7 @@ def _evaluate(original: nn.Module, copied: nn.Module) -> None:
         tensor.data = tensor.data.clone()
     try:
         trial.eval()
-    except Exception:  # one that has no modes, as what torch.export makes
+    except Exception:  # without modes, as modules from torch.export
         return
     before, after = (dict([*each.named_parameters(), *each.named_buffers()]) for each in (copied, trial))
     if before.keys() != after.keys() or not all(_is_equal(before[name], after[name]) for name in before):
@@ -77,7 +77,7 @@ def _evaluate(original: nn.Module, copied: nn.Module) -> None:
 
 
 def _has_own_modes(module: nn.Module) -> bool:
-    """Whether a module does more in ``train`` and ``eval`` than to note the mode."""
+    """Whether a module overrides ``train`` or ``eval``."""
     is_usual = type(module).train is nn.Module.train and type(module).eval is nn.Module.eval
     return not is_usual or not {"train", "eval"}.isdisjoint(module.__dict__)
 
@@ -89,13 +89,13 @@ def _is_equal(one: Tensor, other: Tensor) -> bool:
 
 
 def _state(module: nn.Module) -> list[Any]:
-    """All that makes a module what it is, to be compared by identity: class, attributes, tensors and where they lie."""
+    """A module's class, attributes and tensors, to compare by identity, and the tensors' shapes and addresses."""
     found: list[Any] = [type(module), type(module).forward]
     others: list[Any] = []
     for name, value in module.__dict__.items():
         if name in _TABLES:
             found += value.values()
-        elif name not in _NO_MATTER:
+        elif name not in _IRRELEVANT:
             found.append(value)
             if type(value) not in _ATOMS and not (type(value) is tuple and _ATOMS.issuperset(map(type, value))):
                 others.append(value)
@@ -107,18 +107,18 @@ def _state(module: nn.Module) -> list[Any]:
     return found
 
 
-_NO_MATTER = frozenset((
+_IRRELEVANT = frozenset((
     "training", "_state_dict_hooks", "_state_dict_pre_hooks", "_load_state_dict_pre_hooks",
     "_load_state_dict_post_hooks", "_non_persistent_buffers_set", *BACKWARD_HOOKS,
 ))  # fmt: skip
-"""Attributes of a module that have no part in a forward pass in evaluation mode."""
+"""Attributes of a module that a forward pass in evaluation mode does not use."""
 
 _ATOMS = frozenset((bool, int, float, str, type(None)))
 _WHOLE = (nn.Module, Tensor, type, types.FunctionType, types.ModuleType)
 
 
 def _parts(values: Iterable[Any], seen: set[int]) -> Iterator[Any]:
-    """All values, and what is in them: the items of containers, and the attributes of other objects."""
+    """All values, the items of containers among them, and the attributes of other objects."""
     for value in values:
         yield value
         if type(value) in _ATOMS or isinstance(value, _WHOLE) or id(value) in seen:
@@ -134,7 +134,7 @@ def _parts(values: Iterable[Any], seen: set[int]) -> Iterator[Any]:
 
 
 def _held(theirs: nn.Module, mine: nn.Module) -> Iterator[tuple[Tensor, dict[str, Tensor | None], str, Tensor]]:
-    """Each tensor of a module, and where its copy is held: the table, the name, and the copy."""
+    """Each tensor of a module, the table and name under which its copy is held, and the copy."""
     for table in ("_parameters", "_buffers"):
         for name, tensor in theirs.__dict__[table].items():
             copied = mine.__dict__[table].get(name)
@@ -145,7 +145,7 @@ def _held(theirs: nn.Module, mine: nn.Module) -> Iterator[tuple[Tensor, dict[str
 def _address(tensor: Tensor) -> int:
     try:
         return tensor.data_ptr()
-    except RuntimeError:  # a tensor without memory of its own, such as a sparse one
+    except RuntimeError:  # without memory of its own, as a sparse tensor
         return id(tensor)
 
 

@@ -1,4 +1,4 @@
-"""What is known of a network beside its layers: the pictures it takes, and where its weights came from."""
+"""A network's input (size, channels, normalisation) and the origin of its weights."""
 
 from __future__ import annotations
 
@@ -12,9 +12,15 @@ from cnnviz.network.catalogue import IMAGENET_MEAN, IMAGENET_STD
 
 @dataclass(frozen=True)
 class WeightsInfo:
-    """Where a network's weights came from: a label to show (a torchvision name, a file's name, ``embedded``,
-    ``random``), the SHA-256 of the file (None for random ones), a remark for the user if there is one, and whether the
-    module rescales its input (torchvision's ``transform_input``; None for networks that never do)."""
+    """Where a network's weights came from.
+
+    Args:
+        label: a torchvision name, a file's name, ``embedded``, ``random`` or ``custom``.
+        sha256: of the file; None for weights that are from no file.
+        remark: what the user should know about them, if anything.
+        transform_input: whether the module rescales its input (torchvision's ``transform_input``); None for networks
+            that cannot.
+    """
 
     label: str
     sha256: str | None = None
@@ -24,13 +30,19 @@ class WeightsInfo:
 
 @dataclass(frozen=True)
 class InputSpec:
-    """What a network wants to see.
+    """The input that a network expects.
 
-    ``size``: the side of the square crop it was trained on (pixels); ``min_size``: the smallest side it can take;
-    ``fixed``: whether it takes exactly ``size`` × ``size`` only; ``resize``: the shorter side before the crop, if not
-    ``size * 256 / 224``; ``channels``: 3, or 1 for gray; ``mean`` and ``std``: of the normalization it was trained
-    with, a number for each channel; ``interpolation``: how pictures are resized before the crop, ``bilinear`` or
-    ``bicubic``. Raises UsageError where they do not fit each other.
+    Args:
+        size: side of the square crop it was trained with, in pixels.
+        resize: length of the shorter side before the crop; ``size * 256 / 224`` if None.
+        min_size: the smallest side that it takes.
+        fixed: whether it takes images of ``size`` × ``size`` only.
+        channels: 3, or 1 for gray images.
+        mean, std: of the normalisation it was trained with, one number for each channel.
+        interpolation: how images are resized before the crop: ``bilinear`` or ``bicubic``.
+
+    Raises:
+        UsageError: values that do not fit each other.
     """
 
     size: int = 224
@@ -44,12 +56,12 @@ class InputSpec:
 
     @property
     def crop(self) -> Crop:
-        """How the pictures of its evaluation were brought to ``size`` × ``size``."""
+        """The resizing and cropping of images to ``size`` × ``size``."""
         return Crop(self.size, self.resize or Crop().at(self.size).resize, self.interpolation)
 
     def __post_init__(self) -> None:
         if self.channels not in (1, 3):
-            raise UsageError(f"A network of photos takes 3 channels, or 1 of gray ones, not {self.channels}.")
+            raise UsageError(f"A network takes 3 channels, or 1 for gray images, not {self.channels}.")
         for name in ("mean", "std"):
             object.__setattr__(self, name, _numbers(name, getattr(self, name), self.channels))
         if min(self.std) <= 0:
@@ -57,7 +69,7 @@ class InputSpec:
 
 
 def _numbers(name: str, given: object, channels: int) -> tuple[float, ...]:
-    """The mean or std of an InputSpec as a tuple, having made sure that there is one for each channel."""
+    """The mean or std as a tuple; UsageError unless it has one finite number for each channel."""
     try:
         found = tuple(float(value) for value in given)  # type: ignore[attr-defined]
     except (TypeError, ValueError):

@@ -2,8 +2,8 @@
 
 Iandola et al., "SqueezeNet: AlexNet-level accuracy with 50x fewer parameters and <0.5MB model size",
 arXiv:1602.07360 (2016); version 1.1 is the authors' later, cheaper variant. Module names and the state dict are
-those of torchvision's ``squeezenet1_1``, so that its weights files fit; it is written out here because importing
-torchvision takes longer than explaining a picture.
+those of torchvision's ``squeezenet1_1``, so that its weights files fit; it is defined here because importing
+torchvision takes longer than explaining an image.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Class names: where they come from, and finding one by index, name, or part of a name."""
+"""Class names: reading them, and finding a class by index, name, or part of a name."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ _LARGEST = 16 << 20
 """Bytes of a labels file: a million names."""
 
 _LONGEST_NAME = 500  # characters
-_UNSEEMLY = {"Cc", "Cs", "Zl", "Zp"}  # Unicode's categories: controls, halves of characters, ends of lines
-_MANY = 50_000  # names, of which the nearest are not looked for
+_CONTROL_CATEGORIES = {"Cc", "Cs", "Zl", "Zp"}  # Unicode: controls, surrogates, line and paragraph separators
+_MAX_MATCHED = 50_000  # labels; with more, similar names are not searched
 
 
 @cache
@@ -33,7 +33,7 @@ def imagenet_labels() -> tuple[str, ...]:
 
 
 def numbered_labels(classes: int) -> tuple[str, ...]:
-    """Names for a network whose classes nobody named."""
+    """``class 0``, ``class 1`` …, for a network without labels."""
     return tuple(f"class {index}" for index in range(classes))
 
 
@@ -41,7 +41,7 @@ def read_labels(path: str | Path) -> tuple[str, ...]:
     """Class names from a file: one per line, or JSON (a list; or an object from index to name).
 
     A JSON value that is itself a list, as in Keras' ``imagenet_class_index.json``, gives its last entry.
-    Raises UsageError where the file cannot be read or understood, or a name is none that could be shown.
+    Raises UsageError where the file cannot be read or parsed, or a name cannot be displayed.
     """
     path = Path(path)
     try:
@@ -88,27 +88,28 @@ def _name(value: Any) -> str:
 
 
 def _check_label(path: Path, index: int, label: str) -> None:
-    """Raise UsageError if a name is too long, or holds what would garble a terminal or a page."""
+    """Raise UsageError if a name is too long, or holds control characters."""
     if len(label) > _LONGEST_NAME:
         raise UsageError(f"In the labels file '{path}' the name of class {index} has {len(label):,} characters.")
-    if not label.isprintable() and any(unicodedata.category(sign) in _UNSEEMLY for sign in label):
+    if not label.isprintable() and any(unicodedata.category(sign) in _CONTROL_CATEGORIES for sign in label):
         raise UsageError(
             f"In the labels file '{path}' the name of class {index} holds control characters: {label[:40]!a}."
         )
 
 
 Target = int | str | Sequence[int | str] | SupportsIndex | Tensor | None
-"""A class for all pictures (index, name or part of one), a class for each, or None for each one's likeliest.
+"""A class for all images (index, name or part of a name), one for each, or None for the likeliest of each.
 
 Indices may be NumPy's or a tensor's, as ``network(pixels).argmax(1)`` gives them.
 """
 
 
 def find_class(labels: tuple[str, ...], wanted: str | SupportsIndex | Tensor) -> int:
-    """The index of the class meant by ``wanted``: an index, a name, or a part that only one name has.
+    """The index of a class, by index, by name, or by a part that only one name has.
 
-    Case does not matter, and ``_`` may stand for a space. The index may be of NumPy's types, or in a tensor of one
-    value. Raises UsageError that lists the candidates where several names match, and the nearest names where none does.
+    Case does not matter, and ``_`` may stand for a space. The index may be a NumPy integer or a tensor of one value.
+
+    Raises UsageError that lists the matching names if there are several, and the nearest if there is none.
     """
     found = plain(wanted)
     if isinstance(found, list) and len(found) == 1:
@@ -130,9 +131,9 @@ def find_class(labels: tuple[str, ...], wanted: str | SupportsIndex | Tensor) ->
 
 
 def find_classes(labels: tuple[str, ...], wanted: Target, count: int) -> list[int] | None:
-    """The class index for each of ``count`` pictures; None for ``wanted`` None.
+    """The class index for each of ``count`` images; None for ``wanted`` None.
 
-    Raises UsageError for an unknown class, or another number of classes than of pictures.
+    Raises UsageError for an unknown class, or another number of classes than of images.
     """
     found = plain(wanted)
     if found is None:
@@ -143,12 +144,12 @@ def find_classes(labels: tuple[str, ...], wanted: Target, count: int) -> list[in
         raise UsageError(f"A class is named by its index or its name, not by {_shown(found)}.")
     indices = [find_class(labels, each) for each in found]
     if len(indices) != count:
-        raise UsageError(f"{len(indices)} classes were given for {count} pictures.")
+        raise UsageError(f"{len(indices)} classes were given for {count} images.")
     return indices
 
 
 def plain(value: Any) -> Any:
-    """Tensors, arrays and NumPy's numbers as numbers and lists of Python's own."""
+    """Tensors, arrays and NumPy numbers as Python numbers and lists."""
     if isinstance(value, list | tuple | range):
         return [plain(each) for each in value]
     if hasattr(value, "tolist"):
@@ -162,7 +163,7 @@ def _shown(value: object) -> str:
 
 
 def _is_integer(text: str) -> bool:
-    return re.fullmatch(r"-?[0-9]{1,4000}", text) is not None  # Python makes a number of so many digits
+    return re.fullmatch(r"-?[0-9]{1,4000}", text) is not None  # Python parses up to 4300 digits
 
 
 def _checked_index(labels: tuple[str, ...], index: int) -> int:
@@ -180,6 +181,6 @@ def _no_such_class(labels: tuple[str, ...], text: str, matches: list[int]) -> Us
         listed = ", ".join(f"{labels[index]} ({index})" for index in matches[:8])
         more = f" and {len(matches) - 8} more" if len(matches) > 8 else ""
         return UsageError(f"'{text}' fits {len(matches)} classes: {listed}{more}. Give the full name or the index.")
-    near = difflib.get_close_matches(text, labels, n=3, cutoff=0.5) if len(labels) <= _MANY else []
+    near = difflib.get_close_matches(text, labels, n=3, cutoff=0.5) if len(labels) <= _MAX_MATCHED else []
     hint = f" Did you mean {', '.join(near)}?" if near else ""
     return UsageError(f"This network has no class called '{text}'.{hint}")

@@ -1,4 +1,4 @@
-"""Reading weights files without executing code, and fitting them to an architecture.
+"""Reads weights files without running code, and fits them to an architecture.
 
 ``.safetensors`` holds tensors only; ``.pth`` and ``.pt`` are pickles, read with ``torch.load(weights_only=True)``,
 which refuses everything but tensors and plain containers.
@@ -30,20 +30,20 @@ StateDict = dict[str, Tensor]
 
 _CHECKPOINT_KEYS = ("state_dict", "model_state_dict", "model", "net", "network", "weights")
 _AUXILIARY = ("aux1.", "aux2.", "AuxLogits.")
-"""The training-time side classifiers of GoogLeNet and Inception; explaining a picture never uses them."""
+"""The auxiliary classifiers of GoogLeNet and Inception, which only training uses."""
 
-_DEEPEST = 10  # wrappings of a checkpoint
-_SMALL = 1 << 20  # bytes of a tensor that are nothing, whatever the size of its file
+_DEEPEST = 10  # nested dictionaries of a checkpoint
+_SMALL = 1 << 20  # bytes of a tensor that are accepted in a file of any size
 
 
 def read_state_dict(path: Path, *, own: bool = False) -> StateDict:
     """The tensors of a weights file by name; training checkpoints are unwrapped.
 
-    Tensors are mapped from the file where they can be; with ``own`` they are copies, which stay as they are whatever
-    becomes of the file, as when a training run writes its next checkpoint over it.
+    Tensors are mapped from the file where possible. With ``own`` they are copies, which do not change when the file
+    does, as when a training run overwrites its checkpoint.
 
-    Raises ModelError, naming the file and the remedy, where it is missing, truncated, holds code, no weights or ones
-    of a kind that serves no network, or claims more than it holds.
+    Raises ModelError that names the file and what to do, where it is missing, truncated, holds code, no weights or
+    unusable ones (quantized, sparse, …), or claims more than it holds.
     """
     if not is_file(path):
         raise ModelError(f"The weights file '{path}' does not exist or is not a file.")
@@ -68,7 +68,7 @@ def _version(status: os.stat_result) -> tuple[int, int, int]:
 
 
 def read_safetensors(path: Path, name: str = "The weights file") -> StateDict:
-    """The tensors of a safetensors file by name; ModelError, which calls the file ``name``, where it is none."""
+    """The tensors of a safetensors file by name; ModelError, in which the file is called ``name``, if it is none."""
     from safetensors.torch import load_file
 
     with path.open("rb") as file:
@@ -77,7 +77,7 @@ def read_safetensors(path: Path, name: str = "The weights file") -> StateDict:
         raise ModelError(f"{name} '{path}' has a header of {length:,} bytes; {LARGEST_PICKLE:,} are the most.")
     try:
         return load_file(path)
-    except Exception as error:  # SafetensorError; KeyError and others for types that PyTorch does not know
+    except Exception as error:  # SafetensorError, or KeyError and others for unknown types
         if is_out_of_memory(error):
             raise
         detail = f" ({error})" if str(error).isprintable() and len(str(error)) < 120 else ""
@@ -88,15 +88,14 @@ def _read_pickle(path: Path, *, copy: bool) -> Any:
     check_pickle(path)
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # what torch would warn of is an error below, or harmless
+            warnings.simplefilter("ignore")  # each warning is an error below, or harmless
             # Mapping the file spares a second copy of the weights; files from before torch 1.6 are no zip archives.
             mapped = not copy and zipfile.is_zipfile(path)
             return torch.load(path, map_location="cpu", weights_only=True, mmap=mapped)
-    except Exception as error:  # an unpickler meets damaged files with exceptions of every kind
+    except Exception as error:  # an unpickler may raise anything on damaged files
         if is_out_of_memory(error):
             raise
         if isinstance(error, pickle.UnpicklingError) and "GLOBAL" in str(error):
-            # torch's word for the name of a class or function in a pickle
             raise ModelError(
                 f"The weights file '{path}' was refused: it holds Python objects, and loading those could run code. "
                 "Save only the tensors: torch.save(model.state_dict(), FILE), or use safetensors."
@@ -122,7 +121,7 @@ def _unwrap(content: Any, path: Path) -> StateDict:
 
 
 def _check_kind(name: str, tensor: Tensor, room: int, path: Path) -> None:
-    """Raise ModelError if a tensor is none that a network can compute with, or larger than its file can be meant."""
+    """Raise ModelError if a network cannot compute with a tensor, or if it is larger than its file can hold."""
     kind = _kind(tensor)
     if kind is None and tensor.numel() * tensor.element_size() > max(room, _SMALL):
         kind = f"of {tensor.numel():,} numbers, more than the file has room for"
@@ -131,7 +130,7 @@ def _check_kind(name: str, tensor: Tensor, room: int, path: Path) -> None:
 
 
 def _kind(tensor: Tensor) -> str | None:
-    """What is unusual about a tensor; None if nothing."""
+    """What makes a tensor unusable as a weight; None if nothing."""
     if tensor.is_quantized:
         return "quantized"
     if tensor.layout != torch.strided or tensor.is_nested:
@@ -144,22 +143,21 @@ def _kind(tensor: Tensor) -> str | None:
 
 
 def _as_float(name: str, tensor: Tensor, source: str) -> Tensor:
-    """A tensor in the precision networks are built in; ModelError where its numbers are no floats."""
+    """A tensor as float32; ModelError where it holds no floats."""
     if tensor.is_floating_point():
-        with suppress(RuntimeError):  # floats of four bits have no numbers of their own
+        with suppress(RuntimeError):  # 4-bit floats cannot be converted
             return tensor.float()
     kind = str(tensor.dtype).removeprefix("torch.")
     raise ModelError(f"{source} holds '{shortened(name)}' as {kind}, where the network needs floats.")
 
 
 def fit_names(state: StateDict, expected: StateDict) -> StateDict:
-    """``state`` under the names the architecture uses: wrappers' prefixes and old spellings taken off.
+    """``state`` under the architecture's names, without wrappers' prefixes, old spellings and auxiliary classifiers.
 
     Wrappers put a prefix before every name (``module.`` of DataParallel, ``_orig_mod.`` of torch.compile, ``model.``
-    of Lightning); it is found by where the architecture's first name stands;
-    of several, the one that most names stand behind.
+    of Lightning). It is what precedes the architecture's first name; of several, the prefix of the most names.
     """
-    state = {_modern(name): tensor for name, tensor in state.items()}
+    state = {_current_name(name): tensor for name, tensor in state.items()}
     first = next(iter(expected))
     if first not in state:
         prefixes = (name.removesuffix(first) for name in state if name.endswith(f".{first}"))
@@ -168,22 +166,22 @@ def fit_names(state: StateDict, expected: StateDict) -> StateDict:
     return {name: tensor for name, tensor in state.items() if not name.startswith(_AUXILIARY)}
 
 
-def _modern(name: str) -> str:
-    """torchvision's published DenseNets spell ``norm.1.weight`` what their code has since called ``norm1.weight``."""
+def _current_name(name: str) -> str:
+    """A name as in torchvision's code: its published DenseNets have ``norm.1.weight`` for ``norm1.weight``."""
     return re.sub(r"(denselayer\d+\.(?:norm|conv))\.([12])\.", r"\1\2.", name)
 
 
 def class_count(state: StateDict, classifier: str) -> int | None:
-    """How many classes a state dict was trained for, read from its classifier's weight; None where it lacks it."""
+    """The number of classes, from the shape of the classifier's weight; None if it is missing."""
     weight = state.get(classifier)
     return None if weight is None or weight.ndim == 0 or weight.shape[0] == 0 else int(weight.shape[0])
 
 
 def load_into(module: nn.Module, state: StateDict, source: str, part: str = "") -> None:
-    """Put ``state`` into ``module``, tensor by tensor, without copying.
+    """Load ``state`` into ``module`` without copying.
 
-    Raises ModelError that counts and names what is missing, unknown or of another shape, or names what is not finite
-    in the submodule ``part``, which is all if empty.
+    Raises ModelError that counts and names tensors that are missing, unknown or of another shape, or names one that is
+    not finite in the submodule ``part`` (the whole module if empty). ``source`` is what it calls the file.
     """
     expected = module.state_dict()
     missing = [n for n in expected if n not in state and not n.endswith("num_batches_tracked")]
@@ -209,7 +207,7 @@ def load_into(module: nn.Module, state: StateDict, source: str, part: str = "") 
     )
     for name in expected.keys() - plain.keys():
         plain[name] = torch.zeros((), dtype=torch.long)  # num_batches_tracked, which older files lack
-    # The names are today's by now, so that the versions are those of the modules here: MNASNet insists on being told.
+    # MNASNet needs the version of its names, which are current by now.
     plain._metadata = {path: {"version": type(m)._version} for path, m in module.named_modules()}  # type: ignore[attr-defined]
     module.load_state_dict(plain, assign=True)
     checks.require_finite_weights(module.get_submodule(part), source)

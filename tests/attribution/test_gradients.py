@@ -56,7 +56,7 @@ def test_targets(squeezenet, chelsea):
     assert torch.equal(by_name, cnnviz.saliency(squeezenet, chelsea, [281]))
     likeliest = cnnviz.saliency(squeezenet, chelsea)
     assert (by_name - likeliest).norm() > 0.1 * likeliest.norm()
-    with pytest.raises(UsageError, match="2 classes were given for 1 pictures"):
+    with pytest.raises(UsageError, match="2 classes were given for 1 images"):
         cnnviz.saliency(squeezenet, chelsea, [1, 2])
     with pytest.raises(UsageError, match="no class called"):
         cnnviz.saliency(squeezenet, chelsea, "zebu")

@@ -156,7 +156,7 @@ def test_checkpoints_for_gray_pictures_load(name: str, tmp_path: Path):
     first.weight = nn.Parameter(first.weight.detach()[:, :1].clone())
     first.in_channels = 1
     torch.save(shaken(module).state_dict(), tmp_path / "gray.pth")
-    with pytest.raises(UsageError, match="take gray pictures"):
+    with pytest.raises(UsageError, match="take gray images"):
         cnnviz.load_network(name, weights=tmp_path / "gray.pth")
     options = {"mean": (0.4,), "std": (0.3,), "device": "cpu", "precision": "fp32"}
     network = cnnviz.load_network(name, weights=tmp_path / "gray.pth", **options)

@@ -53,7 +53,7 @@ WRONG = {
     r"a tensor of the shape \(2,\).*unsqueeze": lambda y: y[:, 0],
     r"a tensor of the shape \(2, 3, 7\)": lambda y: y[:, :, None].expand(-1, -1, 7),
     r"the type torch.int64": lambda y: y.long(),
-    r"logits for 4 pictures where 2 were shown": lambda y: torch.cat([y, y]),
+    r"logits for 4 images where 2 were given": lambda y: torch.cat([y, y]),
 }
 
 

@@ -149,7 +149,7 @@ def test_what_the_network_says_is_a_target(squeezenet):
         (2.0, "by its index or its name, not by 2.0"),
         (True, "not by True"),
         (torch.tensor([1.5, 2.0]), "not by 1.5"),
-        ([1, 2, 3], "3 classes were given for 2 pictures"),
+        ([1, 2, 3], "3 classes were given for 2 images"),
         (torch.tensor([[1, 2], [3, 4]]), r"not by \[1, 2\]"),
         (b"cat", "not by b'cat'"),
         (torch.tensor([5, 1000]), "Class index 1000 is out of range"),
