@@ -145,7 +145,7 @@ class _Sheet:
 
     def _measure(self) -> None:
         """Set the text size, and the sizes of columns and rows."""
-        self.face = Typeface()
+        self.face = Typeface.default()
         least = 1 if self.cell else _NARROWEST
         columns = max(len(tiles) for tiles in self.rows)
         self.widths = [

@@ -35,7 +35,7 @@ def map_figure(
     cell = min(max(cell, _LEAST), _MOST)
     margin = 24
     width, height = max(layout.columns * cell, 560), layout.rows * cell
-    face = Typeface()
+    face = Typeface.default()
     rows = _legend_rows(face, legend or {}, width)
     top = margin + (44 if title else 0)
     size = (width + 2 * margin, top + height + margin + (len(rows) * 26 + 8 if rows else 0))

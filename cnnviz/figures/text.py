@@ -43,13 +43,19 @@ _ASCII_FALLBACK = str.maketrans(
 
 
 class Typeface:
-    """The typeface of all figures: matplotlib's copy of DejaVu Sans, or Pillow's own where that is missing.
+    """A typeface at any size; a character that it lacks is spelled in others or replaced by a question mark.
 
-    A character that it lacks is spelled in others or replaced by a question mark, never drawn as an empty box.
+    Args:
+        path: of a TrueType file; None takes Pillow's own typeface, which has few characters beyond ASCII.
     """
 
-    def __init__(self) -> None:
-        self._path = _dejavu()
+    def __init__(self, path: Path | None) -> None:
+        self._path = path
+
+    @classmethod
+    def default(cls) -> Typeface:
+        """The typeface of all figures: matplotlib's copy of DejaVu Sans, or Pillow's own where that is missing."""
+        return cls(_dejavu())
 
     def font(self, size: int) -> Any:
         """The typeface at a size in pixels, as ``PIL.ImageDraw`` takes it."""
@@ -58,13 +64,17 @@ class Typeface:
     def to_supported(self, text: str) -> str:
         """The text in one line, characters that the typeface lacks replaced."""
         line = " ".join(text.split())
-        missing = _missing(line, self._path)
+        missing = self.missing(line)
         return "".join(self._replace(char) if char in missing else char for char in line)
+
+    def missing(self, text: str) -> set[str]:
+        """The characters of the text that the typeface lacks, white space apart."""
+        return {char for char in set(text) if not char.isspace() and not _has_glyph(char, self._path)}
 
     def _replace(self, char: str) -> str:
         for attempt in (char.translate(_ASCII_FALLBACK), unicodedata.normalize("NFKD", char)):
             kept = "".join(part for part in attempt if not unicodedata.combining(part))
-            if kept and not _missing(kept, self._path):
+            if kept and not self.missing(kept):
                 return kept
         return "" if unicodedata.category(char)[0] in "MC" else "?"
 
@@ -117,10 +127,6 @@ def _dejavu() -> Path | None:
         if path.is_file():
             return path
     return None
-
-
-def _missing(text: str, path: Path | None) -> set[str]:
-    return {char for char in set(text) if not char.isspace() and not _has_glyph(char, path)}
 
 
 @cache

@@ -8,7 +8,6 @@ from PIL import Image
 
 from cnnviz.errors import UsageError
 from cnnviz.figures.grid import grid, panel
-from cnnviz.figures.text import Typeface, _dejavu, _missing
 
 LONG = "a caption far too long for any tile, that goes on and on until nobody could wish to read any more of it"
 
@@ -110,37 +109,9 @@ def test_figures_of_plain_and_of_foreign_names_have_one_typeface():
     one, other = (panel([tile(300, 300)] * 2, ["saliency", words]) for words in ("map", "σ = 2 px, кот"))
     left = (0, 300, one.width // 2, one.height)
     assert one.crop(left).tobytes() == other.crop(left).tobytes()
-    text = "é × σ — кот ≥"
-    assert not _dejavu() or Typeface().to_supported(text) == text
 
 
 def test_a_panel_wraps_into_columns():
     wide, wrapped = (panel([tile(90, 90)] * 6, ["a"] * 6, "title", 90, columns=n) for n in (None, 3))
     assert wrapped.width < 0.6 * wide.width
     assert wrapped.height > 1.5 * wide.height
-
-
-@pytest.mark.parametrize("text", ["é × σ — … ß ł", "日本", "кот", "a\tb\nc", "\u200b\x07", "🐈", "e\u0301", ""])
-def test_no_empty_boxes_are_drawn(text: str, monkeypatch: pytest.MonkeyPatch):
-    rich = Typeface()
-    assert not _missing(rich.to_supported(text), rich._path)
-    monkeypatch.setattr("cnnviz.figures.text._dejavu", lambda: None)
-    plain = Typeface()
-    assert not _missing(plain.to_supported(text), None)
-    panel([tile(99, 99)], [text], text)
-
-
-def test_without_the_rich_face_signs_are_spelled_out(monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr("cnnviz.figures.text._dejavu", lambda: None)
-    assert Typeface().to_supported("é × σ — ß → 日") == "e x sigma - ss -> ?"
-
-
-@pytest.mark.parametrize("lines", [1, 2, 3])
-@pytest.mark.parametrize("text", [LONG, "Unbreakable" * 20, "short", "two words", "  "])
-def test_text_fits_its_room(text: str, lines: int):
-    face = Typeface()
-    fitted = face.fit(text, 16, 120, lines)
-    assert len(fitted) <= lines
-    assert all(face.font(16).getlength(line) <= 120 for line in fitted)
-    whole = "".join(fitted).replace(" ", "") == text.replace(" ", "")
-    assert whole or fitted[-1].endswith("...")
