@@ -1,1 +1,1 @@
-"""The style of pictures, and how it is carried over to others."""
+"""Style transfer: by optimization, and by fast networks in one pass."""

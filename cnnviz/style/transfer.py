@@ -158,14 +158,14 @@ class StyleTransfer(MultiscaleSynthesis):
         )
         if stage.uses_adam and not stage.is_fixed:
             start = gaussian_blur(start, DITHER_BLUR)
-        picture = self._picture(start, content, bounded=not use_lbfgs)
+        parameterization = self._parameterize(start, content, bounded=not use_lbfgs)
         if use_lbfgs:
             restart = RESTART if largest else stage.steps  # without shifts the objective does not change
-            return lbfgs_run(picture, loss, stage.steps, loss.before_step, restart)
+            return lbfgs_run(parameterization, loss, stage.steps, loss.before_step, restart)
         rate = settings.learning_rate
         if stage.uses_adam:
             rate = _FIXED_ADAM_RATE if stage.is_fixed else ADAM_RATE
-        return adam_run(picture, loss, stage.steps, loss.before_step, rate, settings.average)
+        return adam_run(parameterization, loss, stage.steps, loss.before_step, rate, settings.average)
 
     def finish(self, image: Tensor) -> Tensor:
         """The image (1, 3, H, W), with the content's colors where only lightness is transferred."""
@@ -196,7 +196,7 @@ class StyleTransfer(MultiscaleSynthesis):
             return resize(require_in_range(init).to(self.source), self.size)
         return self.source if init == "content" else noise_like(self.source, self._stages()[0].size, self.seed)
 
-    def _picture(self, start: Tensor, content: Tensor, bounded: bool) -> Pixels:
+    def _parameterize(self, start: Tensor, content: Tensor, bounded: bool) -> Pixels:
         mask = union_mask(self.regions, _size(content))
         if mask is None:
             return Pixels(start, bounded)

@@ -1,1 +1,1 @@
-"""Images out of the network: one optimisation loop, and what is made with it."""
+"""Images made by optimization: feature visualization, DeepDream, inversion and texture synthesis."""

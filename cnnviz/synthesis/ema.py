@@ -48,5 +48,5 @@ class EMAOptimizer(ImageOptimizer):
         """Resume from a ``state_dict``."""
         super().load_state_dict(state)
         average = state["average"]
-        self.average = None if average is None else average.to(self.picture.parameter.device)
+        self.average = None if average is None else average.to(self.parameterization.parameter.device)
         self.averaged = state["averaged"]

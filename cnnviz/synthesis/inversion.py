@@ -65,7 +65,7 @@ def invert(
     with torch.no_grad():
         wanted = network.features(pixels, [layer])[layer]
     generator = torch.Generator().manual_seed(seed)
-    picture = _picture(chosen.prior, pixels, network, generator)
+    parameterization = _parameterize(chosen.prior, pixels, network, generator)
 
     def objective(image: Tensor) -> tuple[Tensor, Terms]:
         error = relative_error(network.features(image, [layer])[layer], wanted)
@@ -74,7 +74,8 @@ def invert(
         return _SCALE * loss, {"error": error.detach(), "variation": variation.detach()}
 
     optimizer, schedule = _optimizer(chosen.optimizer)
-    return ImageOptimizer(picture, objective, optimizer, chosen.steps, schedule, generator=generator).run(on_step)
+    run = ImageOptimizer(parameterization, objective, optimizer, chosen.steps, schedule, generator=generator)
+    return run.run(on_step)
 
 
 def feature_error(network: Network, pixels: Tensor, photo: Tensor, layers: Sequence[str]) -> dict[str, float]:
@@ -84,7 +85,7 @@ def feature_error(network: Network, pixels: Tensor, photo: Tensor, layers: Seque
     return {layer: float(relative_error(found[layer], wanted[layer])) for layer in layers}
 
 
-def _picture(prior: str, like: Tensor, network: Network, generator: torch.Generator) -> Parameterization:
+def _parameterize(prior: str, like: Tensor, network: Network, generator: torch.Generator) -> Parameterization:
     size = (like.shape[2], like.shape[3])
     if prior == "fourier":
         return Fourier(size, decay=1.1, generator=generator, device=network.device)

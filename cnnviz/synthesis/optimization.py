@@ -58,7 +58,7 @@ class ImageOptimizer:
     single operation, so that ``image()`` is consistent at all times, and ``run`` continues from where it stopped.
 
     Args:
-        picture: the image's parameterization.
+        parameterization: describes the image.
         objective: the loss to be minimized.
         optimizer: updates the parameter.
         steps: number of steps of the whole run.
@@ -72,7 +72,7 @@ class ImageOptimizer:
             on devices that a check has to wait for.
     """
 
-    picture: Parameterization
+    parameterization: Parameterization
     objective: Objective
     optimizer: Optimizer
     steps: int
@@ -100,7 +100,7 @@ class ImageOptimizer:
     def image(self) -> Tensor:
         """The pixels so far (N, 3, H, W), in [0, 1]."""
         with torch.no_grad():
-            return self.picture.image().detach().clamp(0, 1).clone(memory_format=torch.contiguous_format)
+            return self.parameterization.image().detach().clamp(0, 1).clone(memory_format=torch.contiguous_format)
 
     def _step(self) -> Terms:
         number = self.done + 1
@@ -110,9 +110,9 @@ class ImageOptimizer:
             self.before_step(number)
         factor = self.schedule(self.done / self.steps) if self.schedule else 1.0
         terms: dict[str, Tensor | float] = {}
-        self.optimizer.step(self.picture.parameter, lambda: self._evaluate(terms), factor)
+        self.optimizer.step(self.parameterization.parameter, lambda: self._evaluate(terms), factor)
         with torch.no_grad():
-            self.picture.project()
+            self.parameterization.project()
             if self.after_step is not None:
                 self.after_step(number)
         self.done = number
@@ -122,7 +122,7 @@ class ImageOptimizer:
         """The loss and its gradient; ``terms`` receives the loss and its terms."""
         with torch.enable_grad():
             loss, parts = self._loss()
-            gradient = gradients_of(loss, self.picture.parameter)[0]
+            gradient = gradients_of(loss, self.parameterization.parameter)[0]
         self.gradient = gradient
         loss = loss.detach()
         if self._is_checked(self.done + 1) and not math.isfinite(float(loss)):
@@ -135,12 +135,12 @@ class ImageOptimizer:
 
     def _is_checked(self, number: int) -> bool:
         """Whether the loss is checked in this step."""
-        every = self.check_every or (1 if self.picture.parameter.device.type == "cpu" else _CHECK_EVERY)
+        every = self.check_every or (1 if self.parameterization.parameter.device.type == "cpu" else _CHECK_EVERY)
         return number % every == 0 or number == self.steps
 
     def _loss(self) -> tuple[Tensor, Terms]:
         try:
-            return self.objective(self.picture.image())
+            return self.objective(self.parameterization.image())
         except torch.linalg.LinAlgError as error:  # eigenvalues of a matrix that is not finite
             raise DivergedError(f"The optimization diverged at step {self.done + 1}: {error}") from error
 
@@ -148,7 +148,7 @@ class ImageOptimizer:
         """The state to resume from: parameter, optimizer state, steps done, random generator."""
         return {
             "done": self.done,
-            "parameter": self.picture.parameter.detach().clone(),
+            "parameter": self.parameterization.parameter.detach().clone(),
             "optimizer": self.optimizer.state_dict(),
             "generator": self.generator.get_state() if self.generator else None,
         }
@@ -157,7 +157,7 @@ class ImageOptimizer:
         """Resume from a ``state_dict``."""
         self.done = state["done"]
         with torch.no_grad():
-            self.picture.parameter.copy_(state["parameter"])
+            self.parameterization.parameter.copy_(state["parameter"])
         self.optimizer.load_state_dict(state["optimizer"])
         if self.generator is not None and state["generator"] is not None:
             self.generator.set_state(state["generator"])

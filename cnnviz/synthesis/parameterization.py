@@ -99,19 +99,19 @@ class _Synthesis(torch.autograd.Function):
     """Pixels of a spectrum (N, 3, H, W // 2 + 1, 2), and the gradient, in half of autograd's passes over the image."""
 
     @staticmethod
-    def forward(ctx, parameter, picture):  # type: ignore[no-untyped-def]
-        spectrum = torch.view_as_complex(parameter * picture.scale)
-        maps = torch.fft.irfft2(spectrum, s=picture.size, norm="forward")
-        pixels = _recolored(maps, picture.basis).sigmoid_()
+    def forward(ctx, parameter, source):  # type: ignore[no-untyped-def]
+        spectrum = torch.view_as_complex(parameter * source.scale)
+        maps = torch.fft.irfft2(spectrum, s=source.size, norm="forward")
+        pixels = _recolored(maps, source.basis).sigmoid_()
         ctx.save_for_backward(pixels)
-        ctx.picture = picture
+        ctx.source = source
         return pixels
 
     @staticmethod
     def backward(ctx, gradient):  # type: ignore[no-untyped-def]
         (pixels,) = ctx.saved_tensors
-        maps = _recolored(sigmoid_gradient(gradient, pixels), ctx.picture.basis.T)
-        return torch.view_as_real(torch.fft.rfft2(maps)).mul_(ctx.picture.adjoint_scale), None
+        maps = _recolored(sigmoid_gradient(gradient, pixels), ctx.source.basis.T)
+        return torch.view_as_real(torch.fft.rfft2(maps)).mul_(ctx.source.adjoint_scale), None
 
 
 def _recolored(maps: Tensor, basis: Tensor) -> Tensor:

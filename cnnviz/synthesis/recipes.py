@@ -77,7 +77,7 @@ def lucid(objective: VisualizationObjective) -> ImageOptimizer:
     reduces glare; the views are drawn in one resampling; the step size falls along a cosine.
     """
     start = objective.start.expand(objective.count, -1, -1, -1) if objective.start is not None else None
-    picture = Fourier(
+    image = Fourier(
         objective.size, objective.count, start=start, generator=objective.generator, device=objective.network.device
     )
     view = RandomView(shift=min(16, *objective.size) if min(objective.size) > 96 else 8, scale=(0.8, 1.2), degrees=10)
@@ -85,7 +85,7 @@ def lucid(objective: VisualizationObjective) -> ImageOptimizer:
     def loss(pixels: Tensor) -> tuple[Tensor, Terms]:
         return objective.loss(pixels, _penalty, view(pixels, objective.generator))
 
-    return ImageOptimizer(picture, loss, Adam(0.05), objective.steps, cosine, generator=objective.generator)
+    return ImageOptimizer(image, loss, Adam(0.05), objective.steps, cosine, generator=objective.generator)
 
 
 def _penalty(pixels: Tensor) -> Tensor:
@@ -112,13 +112,13 @@ def yosinski(objective: VisualizationObjective) -> ImageOptimizer:
     """
     mean = objective.initial_pixels().mean((2, 3), keepdim=True)
 
-    def decay(picture: Pixels, gradient: Tensor) -> None:
-        picture.parameter.lerp_(mean.expand_as(picture.parameter), 0.004)
+    def decay(image: Pixels, gradient: Tensor) -> None:
+        image.parameter.lerp_(mean.expand_as(image.parameter), 0.004)
 
-    def clear(picture: Pixels, gradient: Tensor) -> None:
-        signal = picture.parameter - mean
-        _clear_below(picture, mean, signal.norm(dim=1, keepdim=True), 0.1)
-        _clear_below(picture, mean, (signal * gradient).sum(1, keepdim=True).abs(), 0.1)
+    def clear(image: Pixels, gradient: Tensor) -> None:
+        signal = image.parameter - mean
+        _clear_below(image, mean, signal.norm(dim=1, keepdim=True), 0.1)
+        _clear_below(image, mean, (signal * gradient).sum(1, keepdim=True).abs(), 0.1)
 
     last = objective.steps
     rules = [
@@ -141,17 +141,17 @@ def _on_pixels(
     view: RandomView | None = None,
 ) -> ImageOptimizer:
     """Gradient ascent on pixels in steps of constant length, with random circular shifts, through ``view``."""
-    picture = Pixels(objective.initial_pixels())
+    image = Pixels(objective.initial_pixels())
     loss, draw = _shifted(objective, penalties, view)
 
     def apply_rules(step: int) -> None:
         assert run.gradient is not None
         for is_due, rule in rules:
             if is_due(step):
-                rule(picture, run.gradient)
+                rule(image, run.gradient)
 
     run = ImageOptimizer(
-        picture,
+        image,
         loss,
         NormalizedGradient(0.012),
         objective.steps,
@@ -180,16 +180,16 @@ def _shifted(
 
 
 def _blur(sigma: float) -> Callable[[Pixels, Tensor], None]:
-    def rule(picture: Pixels, gradient: Tensor) -> None:
-        picture.parameter.copy_(gaussian_blur(picture.parameter, sigma))
+    def rule(image: Pixels, gradient: Tensor) -> None:
+        image.parameter.copy_(gaussian_blur(image.parameter, sigma))
 
     return rule
 
 
-def _clear_below(picture: Pixels, mean: Tensor, values: Tensor, fraction: float) -> None:
+def _clear_below(image: Pixels, mean: Tensor, values: Tensor, fraction: float) -> None:
     """Set the ``fraction`` of pixels whose value (N, 1, H, W) is smallest to the mean color, image by image."""
     limit = values.flatten(1).quantile(fraction, dim=1).view(-1, 1, 1, 1)
-    picture.parameter.copy_(torch.where(values > limit, picture.parameter, mean))
+    image.parameter.copy_(torch.where(values > limit, image.parameter, mean))
 
 
 Recipe = Callable[[VisualizationObjective], ImageOptimizer]

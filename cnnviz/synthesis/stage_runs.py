@@ -26,7 +26,7 @@ _FIRST_STEP = 2e-3  # pixel units
 
 
 def lbfgs_run(
-    picture: Pixels, objective: Objective, steps: int, before_step: Hook, restart: int = RESTART
+    parameterization: Pixels, objective: Objective, steps: int, before_step: Hook, restart: int = RESTART
 ) -> ImageOptimizer:
     """A run of L-BFGS that restarts every ``restart`` steps and is only then clipped to [0, 1].
 
@@ -38,7 +38,7 @@ def lbfgs_run(
     def before(step: int) -> None:
         if (step - 1) % restart == 0:
             with torch.no_grad():
-                picture.parameter.clamp_(0, 1)
+                parameterization.parameter.clamp_(0, 1)
         before_step(step)
 
     def guarded(pixels: Tensor) -> tuple[Tensor, Terms]:
@@ -50,18 +50,25 @@ def lbfgs_run(
             raise DivergedError(f"The optimization ran away: its loss grew from {first[0]:.4g} to {value:.4g}.")
         return loss, terms
 
-    optimizer = LBFGS(history=min(restart, lbfgs_history(picture.parameter.numel())), first=_FIRST_STEP)
-    return ImageOptimizer(picture, guarded, optimizer, steps, restart_every=restart, before_step=before)
+    optimizer = LBFGS(history=min(restart, lbfgs_history(parameterization.parameter.numel())), first=_FIRST_STEP)
+    return ImageOptimizer(parameterization, guarded, optimizer, steps, restart_every=restart, before_step=before)
 
 
 def adam_run(
-    picture: Pixels, objective: Objective, steps: int, before_step: Hook, rate: float = ADAM_RATE, average: float = 0.0
+    parameterization: Pixels,
+    objective: Objective,
+    steps: int,
+    before_step: Hook,
+    rate: float = ADAM_RATE,
+    average: float = 0.0,
 ) -> ImageOptimizer:
     """A run of Adam at a learning rate that falls along a cosine; ``average`` is the decay of an EMA, or 0."""
     optimizer = Adam(rate)
     if average:
-        return EMAOptimizer(picture, objective, optimizer, steps, cosine, before_step=before_step, decay=average)
-    return ImageOptimizer(picture, objective, optimizer, steps, cosine, before_step=before_step)
+        return EMAOptimizer(
+            parameterization, objective, optimizer, steps, cosine, before_step=before_step, decay=average
+        )
+    return ImageOptimizer(parameterization, objective, optimizer, steps, cosine, before_step=before_step)
 
 
 def lbfgs_history(values: int) -> int:

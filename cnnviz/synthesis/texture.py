@@ -131,8 +131,8 @@ class TextureSynthesis(MultiscaleSynthesis):
             FRAME if stage.is_fixed else BORDER,
         )
         if stage.uses_adam:
-            picture = self._pixels(self._blurred(start), bounded=True)
-            return adam_run(picture, loss, stage.steps, loss.before_step)
+            parameterization = self._pixels(self._blurred(start), bounded=True)
+            return adam_run(parameterization, loss, stage.steps, loss.before_step)
         restart = stage.steps if stage.is_fixed else RESTART
         return lbfgs_run(self._pixels(start, bounded=stage.is_fixed), loss, stage.steps, loss.before_step, restart)
 

@@ -24,7 +24,7 @@ def _run(steps=9, decay=0.9):
 
 def test_what_is_shown_is_the_corrected_exponential_average_of_the_pictures():
     run, pictures = _run(), []
-    shown = run.run(lambda step: pictures.append(run.picture.parameter.detach().clone()))
+    shown = run.run(lambda step: pictures.append(run.parameterization.parameter.detach().clone()))
     weights = torch.tensor([0.9 ** (9 - t) for t in range(1, 10)], dtype=torch.float64)
     expected = sum(w * x for w, x in zip(weights / weights.sum(), pictures, strict=True))
     assert torch.allclose(shown, expected, atol=1e-12)
@@ -32,11 +32,11 @@ def test_what_is_shown_is_the_corrected_exponential_average_of_the_pictures():
 
 
 def test_the_run_itself_is_that_without_an_average():
-    plain = ImageOptimizer(_run().picture, _objective, Adam(0.05), 9)
+    plain = ImageOptimizer(_run().parameterization, _objective, Adam(0.05), 9)
     plain.run()
     averaged = _run()
     averaged.run()
-    assert torch.equal(plain.picture.parameter, averaged.picture.parameter)
+    assert torch.equal(plain.parameterization.parameter, averaged.parameterization.parameter)
 
 
 def test_an_average_is_gone_on_with():
