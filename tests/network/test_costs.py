@@ -7,6 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
+from torchvision.models.convnext import LayerNorm2d
 
 from cnnviz.network import catalogue
 from cnnviz.network.layers import Layer
@@ -78,11 +79,6 @@ class OwnLinear(nn.Linear):
         return x @ self.weight.T + self.bias
 
 
-class Norm2d(nn.LayerNorm):
-    def forward(self, x):
-        return F.layer_norm(x.permute(0, 2, 3, 1), self.normalized_shape, self.weight, self.bias).permute(0, 3, 1, 2)
-
-
 class Functional(nn.Module):
     """Functions of parameters of its own, and a scale for each channel."""
 
@@ -104,7 +100,7 @@ class Odd(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        self.stem, self.norm = Standardized(3, 4, 3, padding=1, bias=False), Norm2d(4)
+        self.stem, self.norm = Standardized(3, 4, 3, padding=1, bias=False), LayerNorm2d(4)
         self.shared = nn.Conv2d(4, 4, 1)
         self.again = self.shared
         self.normed = nn.utils.parametrizations.weight_norm(nn.Conv2d(4, 4, 3, padding=1))

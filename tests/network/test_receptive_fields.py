@@ -6,6 +6,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 from torch import nn
+from torchvision.models.convnext import LayerNorm2d
 
 from cnnviz.network.geometry import ReceptiveField
 from cnnviz.network.network import Network
@@ -80,13 +81,6 @@ class SameAsTensorFlow(nn.Conv2d):
         return F.conv2d(x, self.weight, self.bias, self.stride)
 
 
-class Norm2d(nn.LayerNorm):
-    """As ConvNeXt's and timm's: over the channels, which are moved last and back."""
-
-    def forward(self, x):
-        return F.layer_norm(x.permute(0, 2, 3, 1), self.normalized_shape, self.weight, self.bias).permute(0, 3, 1, 2)
-
-
 class Functional(nn.Module):
     def __init__(self) -> None:
         super().__init__()
@@ -133,7 +127,7 @@ WINDOWS = {
     "nn.ZeroPad2d": nn.ZeroPad2d((3, 0, 1, 2)),
     "pooling": nn.Sequential(nn.MaxPool2d(3, 2, 1, ceil_mode=True), nn.AvgPool2d((1, 2)), nn.LPPool2d(2, 2, 1)),
     "adaptive pooling that divides": nn.AdaptiveAvgPool2d((8, 5)),
-    "LayerNorm2d": Norm2d(4),
+    "LayerNorm2d": LayerNorm2d(4),
     "BatchNorm2d": nn.BatchNorm2d(4),
     "channels shuffled": Shuffled(),
     "along channels": OverChannels(),
@@ -247,7 +241,7 @@ def test_pieces_of_pictures_are_not_made_where_positions_see_elsewhere():
 
     network = wrapped(Then(lambda x: x.roll(5, 3)))
     assert smallest_tile(network, ["last"]) is None
-    with pytest.raises(UsageError, match="no window"):
+    with pytest.raises(UsageError, match="in tiles"):
         plan_tiles(network, ["last"], (64, 64), side=40)
 
 

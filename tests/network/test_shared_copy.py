@@ -1,4 +1,4 @@
-"""A module of one's own: looked into, it stays what it was, and what is said of it is true of it as it is then."""
+"""The user's own module stays as it was, and each call uses it as it is then."""
 
 from __future__ import annotations
 
@@ -11,8 +11,6 @@ import torch.nn.functional as F
 from torch import nn
 
 import cnnviz
-from cnnviz.attribution.config import OcclusionConfig
-from cnnviz.attribution.occlusion import occlusion_grids
 from cnnviz.errors import ModelError
 from cnnviz.network.network import Network
 from cnnviz.network.network_transforms import with_average_pooling
@@ -228,9 +226,6 @@ def test_a_torchscript_module_is_refused_in_one_sentence():
         Network(scripted, spec=PLAIN)
 
 
-# What is read is the module as it is at each call.
-
-
 def _data(module):
     module.conv.weight.data = module.conv.weight.data.roll(1, 0) * 2
 
@@ -306,132 +301,6 @@ def test_a_head_of_other_classes_is_noticed():
     assert (network.classes, len(network.labels)) == (7, 7)
 
 
-# The graph is the module.
-
-
-class InPlace(nn.Module):
-    """Statements and functions that change a tensor in place, each in a network of its own."""
-
-    def __init__(self, statement) -> None:
-        super().__init__()
-        self.conv, self.act, self.fc = nn.Conv2d(3, 6, 3), nn.ReLU(inplace=True), nn.Linear(6, 4)
-        self.drop = nn.Dropout(0.5)
-        self.statement = statement
-
-    def forward(self, x):
-        return self.fc(self.statement(self, self.conv(x)).mean((2, 3)))
-
-
-def _method(m, y):
-    y.relu_()
-    return y
-
-
-def _sum(m, y):
-    z = y * 2
-    z.add_(y)
-    z.mul_(0.5).sub_(0.1)
-    return z
-
-
-def _function(m, y):
-    F.leaky_relu_(y, 0.2)
-    return y
-
-
-def _keyword(m, y):
-    F.relu(y, inplace=True)
-    return y * 2
-
-
-def _positional(m, y):
-    F.elu(y, 1.0, True)
-    return y
-
-
-def _module(m, y):
-    m.act(y)
-    return y
-
-
-def _second_name(m, y):
-    z = y
-    z += 1
-    return y * z
-
-
-def _read_again(m, y):
-    return m.act(y) + y
-
-
-def _dropped(m, y):
-    z = m.drop(y)
-    z.clamp_(min=0)
-    return y
-
-
-def _halves(m, y):
-    a, b = y.chunk(2, 1)
-    return torch.cat([a, a * b.sigmoid_()], 1)
-
-
-def _torch_function(m, y):
-    torch.sigmoid_(y)
-    return y
-
-
-def _zeroed(m, y):
-    z = y.clone()
-    z.zero_()
-    z.copy_(y[:1]).add_(1)
-    return z * y
-
-
-def _masks(m, y):
-    return y * ((y > 0) & (y < 1) | (y < -1))
-
-
-def _mask_in_place(m, y):
-    mask = y > 0
-    mask &= y < 1
-    return y * mask
-
-
-STATEMENTS = [
-    _method, _sum, _function, _keyword, _positional, _module, _second_name, _read_again, _dropped, _halves,
-    _torch_function, _zeroed, _masks, _mask_in_place,
-]  # fmt: skip
-
-
-@pytest.mark.parametrize("statement", STATEMENTS, ids=lambda statement: statement.__name__.strip("_"))
-def test_in_place_statements_are_followed(statement):
-    torch.manual_seed(0)
-    module = InPlace(statement).eval()
-    network, pixels = Network(module, spec=PLAIN), torch.rand(1, 3, 20, 20)
-    conv = {}
-    handle = module.conv.register_forward_hook(lambda m, args, out: conv.update(out=out.clone()))
-    with torch.no_grad():
-        expected = module(pixels)
-    handle.remove()
-    found = network.truncated({"conv": "conv", "logits": None})(network.normalize(pixels))
-    torch.testing.assert_close(found["logits"], expected, rtol=0, atol=1e-6)
-    torch.testing.assert_close(found["conv"], conv["out"], rtol=0, atol=1e-6)
-    together = network.features(pixels, ["conv", "fc"])
-    torch.testing.assert_close(together["conv"], conv["out"], rtol=0, atol=1e-6)
-    torch.testing.assert_close(together["fc"], expected, rtol=0, atol=1e-6)
-    torch.testing.assert_close(network.logits(pixels), expected, rtol=0, atol=1e-6)
-
-
-def _part(m, y):
-    y[:, 0] = 0
-    return y
-
-
-def test_an_assignment_to_a_part_of_a_tensor_is_named():
-    with pytest.raises(ModelError, match="assigning to a part of a tensor"):
-        list(Network(InPlace(_part), spec=PLAIN).layers)
-
-
 class Defaults(nn.Module):
     def __init__(self) -> None:
         super().__init__()
@@ -491,68 +360,6 @@ def test_a_buffer_changed_later_is_seen_by_the_graph():
     before = network.features(pixels, ["relu"])["relu"]
     module.scale *= 3
     torch.testing.assert_close(network.features(pixels, ["relu"])["relu"], before * 3)
-
-
-class Blocks(nn.Module):
-    def __init__(self) -> None:
-        super().__init__()
-        self.block = nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU())
-        self.fc = nn.Linear(4, 3)
-
-    def forward(self, x):
-        return self.fc(self.block(x).mean((2, 3)))
-
-
-class Part(Blocks):
-    def forward(self, x):
-        y = self.block[0](x)
-        y.view(y.size(0), -1).relu_()
-        return self.fc(y.mean((2, 3)))
-
-
-class Branches(Blocks):
-    def forward(self, x):
-        return super().forward(x if x.mean() > 0.5 else x * 2)
-
-
-def hook_on_a_block() -> nn.Module:
-    module = Blocks()
-    module.block.register_forward_hook(lambda m, args, out: out * 3)
-    return module
-
-
-@pytest.mark.parametrize("kind", [hook_on_a_block, Part, Branches])
-def test_where_graph_and_module_differ_there_is_no_map(kind):
-    torch.manual_seed(0)
-    module, pixels = kind(), torch.rand(1, 3, 20, 20)
-    network = Network(module, spec=PLAIN)
-    cnnviz.saliency(network, pixels)  # needs no graph
-    for method in (cnnviz.grad_cam, cnnviz.guided_backprop, lambda n, p: cnnviz.occlusion(n, p, patch=8)):
-        with pytest.raises(ModelError, match="layers"):
-            method(network, pixels)
-
-
-def test_a_hook_that_changes_the_values_of_a_layer_counts():
-    torch.manual_seed(0)
-    module, pixels = Blocks(), torch.rand(1, 3, 20, 20)
-    module.block[0].register_forward_hook(lambda m, args, out: out * 3)
-    network = Network(module, spec=PLAIN)
-    conv = module.block[0](pixels)
-    torch.testing.assert_close(network.features(pixels, ["block.0"])["block.0"], conv)
-    (grid,) = occlusion_grids(network, pixels, 0, OcclusionConfig(patch=8, stride=6, fill="mean", score="logit"))
-    grey = pixels.clone()
-    grey[..., :8, :8] = pixels.mean((2, 3), keepdim=True)
-    drop = module(pixels)[0, 0] - module(grey)[0, 0]
-    assert grid.score_drops[0, 0].item() == pytest.approx(drop.item(), abs=1e-5)
-
-
-def test_a_graph_is_compared_on_the_first_input_of_each_size():
-    network = Network(Blocks(), spec=PLAIN)
-    calls = []
-    network.body.block[0].register_forward_hook(lambda m, args, out: calls.append(tuple(args[0].shape[2:])))
-    for size in (20, 20, 24, 24, 20):
-        network.features(torch.rand(1, 3, size, size), ["fc"])
-    assert {calls.count((20, 20)) - 3, calls.count((24, 24)) - 2} <= {1, 2}
 
 
 def test_a_network_moved_to_another_type_leaves_the_module_and_follows_it():
