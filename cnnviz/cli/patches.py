@@ -59,7 +59,7 @@ def top_patches(
     strongest = _strongest(found.features[0], list(sources), channels or list(range(maps.channels)), top)
     cutter = _Cutter(network, album, maps, guided)
     rows = {
-        channel: [cutter.cut(channel, place, sources[place.picture]) for place in strongest[channel]]
+        channel: [cutter.cut(channel, place, sources[place.image]) for place in strongest[channel]]
         for channel in channels or strongest.most_selective(_ROWS)
     }
     tiles = {
@@ -80,7 +80,7 @@ def _strongest(feature: StoredFeature, keys: Sequence[str], channels: list[int],
 
     strongest = TopActivations(channels, top)
     for some in chunks(keys, _AT_ONCE):
-        strongest.offer(some, ChannelMaxima.unpack(feature.store.vectors(some)))
+        strongest.update(some, ChannelMaxima.unpack(feature.store.vectors(some)))
     return strongest
 
 

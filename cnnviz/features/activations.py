@@ -1,4 +1,4 @@
-"""Feature maps: what each channel of a layer answers to one picture."""
+"""Feature maps: the output of each channel of a layer for one image."""
 
 from __future__ import annotations
 
@@ -13,10 +13,14 @@ from cnnviz.network.network import Network
 
 @dataclass(frozen=True)
 class ActivationGrid:
-    """A layer's maps for one picture.
+    """A layer's feature maps for one image.
 
-    ``maps`` (C, H, W); ``strengths`` (C), the mean magnitude of each; ``order`` (C), channels from the strongest to
-    the weakest; ``mean_strength`` (H, W), the mean magnitude over the channels.
+    Attributes:
+        layer: the layer's name.
+        maps: (C, H, W) float, the maps.
+        strengths: (C,), the mean absolute value of each map.
+        order: (C,) int64, the channels from the strongest to the weakest.
+        mean_strength: (H, W), the mean absolute value over the channels.
     """
 
     layer: str
@@ -27,24 +31,30 @@ class ActivationGrid:
 
     @property
     def signed(self) -> bool:
-        """Whether any value is negative, as before a ReLU."""
+        """Whether any value is negative, as it may be before a ReLU."""
         return bool((self.maps < 0).any())
 
 
 def activation_grid(network: Network, pixels: Tensor, layer: str) -> ActivationGrid:
-    """The feature maps of a layer for one picture, and how strong each is.
+    """The feature maps of a layer for one image, and the strength of each.
 
     Args:
-        network: the network to look into.
+        network: the network.
         pixels: (1, 3, H, W), RGB in [0, 1].
         layer: a layer whose output is a map (C, H, W).
 
     Raises:
-        UsageError: no such layer, one without positions, or more than one picture.
-        ImageError: the picture is too small for the network.
+        UsageError: no such layer, one without positions, or more than one image.
+        ImageError: the image is too small for the network.
+
+    Example:
+        >>> network = cnnviz.load_network("squeezenet1_1")
+        >>> pixels = cnnviz.read_image("sample_images/chelsea.png", size=64)
+        >>> cnnviz.activation_grid(network, pixels, "fire5").maps.shape
+        torch.Size([256, 7, 11])
     """
     if len(pixels) != 1:
-        raise UsageError(f"Feature maps are shown for one picture at a time, not {len(pixels)}.")
+        raise UsageError(f"Feature maps are shown for one image at a time, not {len(pixels)}.")
     network.layers.require_map(layer)
     with torch.no_grad():
         values = network.features(pixels, [layer])[layer]

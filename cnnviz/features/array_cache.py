@@ -1,4 +1,4 @@
-"""Results kept on disk: half a minute of t-SNE need not be spent twice on one set of pictures."""
+"""Arrays cached on disk, such as a projection by t-SNE, which takes half a minute for some thousand images."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ Arrays = Mapping[str, NDArray[Any]]
 
 
 def cached_arrays(path: Path, compute: Callable[[], Arrays]) -> Arrays:
-    """The arrays kept at ``path`` if they are there and whole, else those computed now, which are kept."""
+    """The arrays in the file ``path`` if it is there and undamaged, else those computed now and saved there."""
     found = _read(path)
     if found is None:
         found = compute()
@@ -27,7 +27,7 @@ def cached_arrays(path: Path, compute: Callable[[], Arrays]) -> Arrays:
 
 
 def _read(path: Path) -> Arrays | None:
-    """The file's first 32 bytes are the SHA-256 of its name and the rest; what does not fit is not trusted."""
+    """The file's arrays, or None; its first 32 bytes are the SHA-256 of its name and the rest."""
     try:
         content = path.read_bytes()
     except OSError:
@@ -47,7 +47,7 @@ def _write(path: Path, arrays: Arrays) -> None:
     buffer = io.BytesIO()
     np.savez(buffer, **arrays)  # type: ignore[arg-type]
     body = buffer.getvalue()
-    with suppress(OSError):  # a full disk costs the next run some time, no more
+    with suppress(OSError):  # a full disk: the next run computes the arrays again
         path.parent.mkdir(parents=True, exist_ok=True)
         with atomic_path(path) as temporary:
             temporary.write_bytes(_digest(path, body) + body)

@@ -1,4 +1,4 @@
-"""Going once through many pictures: read ahead, batch what has one size, and hand on what was computed."""
+"""Batches of images of equal size, read ahead of their use."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ Item = TypeVar("Item")
 
 
 class Batches(Generic[Item]):
-    """Gathers pictures of one size into batches, whatever order they come in.
+    """Groups images of equal size into batches, whatever order they come in.
 
-    At most ``4 * size`` pictures wait; then the fullest batch goes early, so that a thousand different sizes do not
+    At most ``4 * size`` images wait; then the fullest batch is given early, so that a thousand different sizes do not
     fill the memory.
     """
 
@@ -25,7 +25,7 @@ class Batches(Generic[Item]):
         self._waiting: dict[tuple[int, ...], list[tuple[Item, Tensor]]] = {}
 
     def add(self, item: Item, pixels: Tensor) -> Iterator[tuple[list[Item], Tensor]]:
-        """Take one picture (1, 3, H, W); gives the batch that is due, if one is."""
+        """Take one image (1, 3, H, W); yields the batch that is full, if any."""
         group = self._waiting.setdefault(tuple(pixels.shape), [])
         group.append((item, pixels))
         if len(group) == self._size:
@@ -34,7 +34,7 @@ class Batches(Generic[Item]):
             yield self._take(max(self._waiting, key=lambda shape: len(self._waiting[shape])))
 
     def rest(self) -> Iterator[tuple[list[Item], Tensor]]:
-        """The batches that never filled."""
+        """The batches that are not full."""
         while self._waiting:
             yield self._take(next(iter(self._waiting)))
 
@@ -50,9 +50,14 @@ def batches_of(
     size: int,
     workers: int = 2,
 ) -> Iterator[tuple[list[Item], Tensor]]:
-    """Items with their pixels (N, 3, H, W), pictures of one shape together, read by threads ahead of their use.
+    """Batches of items with their pixels (N, 3, H, W), read by threads ahead of their use.
 
-    An item that ``read`` cannot give is passed to ``on_error``, which may raise to stop, and left out.
+    Args:
+        items: what to read.
+        read: from an item to its pixels (1, 3, H, W); called in threads.
+        on_error: called with an item and the exception that ``read`` raised; may raise to stop. The item is left out.
+        size: N, the largest number of images in a batch; all of one batch have one shape.
+        workers: the number of threads.
     """
     batches: Batches[Item] = Batches(size)
     for item, result in prefetch(read, items, workers, ahead=2 * size):
@@ -66,6 +71,6 @@ def batches_of(
 
 
 def chunks(keys: Sequence[str], size: int) -> Iterator[Sequence[str]]:
-    """``keys`` in pieces of ``size``."""
+    """``keys`` in slices of ``size``."""
     for start in range(0, len(keys), size):
         yield keys[start : start + size]

@@ -1,4 +1,4 @@
-"""A small SQLite file that is replaced, not trusted, when it turns out damaged."""
+"""An SQLite file that is replaced by an empty one if it is damaged."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from cnnviz.errors import ImageError
 
 Value = TypeVar("Value")
 
-_PATIENCE = 60.0  # seconds another process may hold the file before we give up
+_LOCK_TIMEOUT = 60.0  # seconds to wait for another process that writes
 
 
 class Database:
     """One SQLite file with a schema; safe for several processes at once.
 
-    Every access goes through ``read`` or ``write``. If SQLite finds the file damaged, it is deleted, made anew and
-    empty, ``on_rebuilt`` is called, and the access is repeated: what is kept here can always be computed again.
+    Every access goes through ``read`` or ``write``. If SQLite finds the file damaged, it is replaced by an empty one,
+    ``on_rebuilt`` is called with its path, and the access is repeated: all it holds can be computed again.
     """
 
     def __init__(self, path: Path, schema: str, on_rebuilt: Callable[[Path], None] | None = None) -> None:
@@ -29,11 +29,11 @@ class Database:
         self._connection: sqlite3.Connection | None = None
 
     def read(self, action: Callable[[sqlite3.Connection], Value]) -> Value:
-        """What ``action`` finds; it must not change anything."""
+        """What ``action`` returns; it must not change anything."""
         return self._guarded(action)
 
     def write(self, action: Callable[[sqlite3.Connection], Value]) -> Value:
-        """What ``action`` returns, run alone among all processes, and kept whole or not at all."""
+        """What ``action`` returns, run in a transaction that no other process writes in."""
 
         def alone(connection: sqlite3.Connection) -> Value:
             with _transaction(connection):
@@ -57,14 +57,14 @@ class Database:
             raise self._unusable(error) from error
 
     def _attempt(self, action: Callable[[sqlite3.Connection], Value]) -> Value:
-        """Run ``action``; what is the fault of the disk or of another process is told, not repaired."""
+        """Run ``action``; ImageError for errors that a new file would not mend: a full disk, a lock."""
         try:
             return action(self._open())
         except sqlite3.OperationalError as error:
             if _is_damage(error):
                 raise sqlite3.DatabaseError(*error.args) from error
             raise self._unusable(error) from error
-        except (UnicodeDecodeError, sqlite3.InterfaceError) as error:  # a schema of noise, in SQLite's own message
+        except (UnicodeDecodeError, sqlite3.InterfaceError) as error:  # SQLite's own message quotes a damaged schema
             raise sqlite3.DatabaseError(str(error)) from error
         except OSError as error:
             raise self._unusable(error) from error
@@ -76,7 +76,7 @@ class Database:
     def _open(self) -> sqlite3.Connection:
         if self._connection is None:
             self.path.parent.mkdir(parents=True, exist_ok=True)
-            self._connection = sqlite3.connect(self.path, timeout=_PATIENCE, isolation_level=None)
+            self._connection = sqlite3.connect(self.path, timeout=_LOCK_TIMEOUT, isolation_level=None)
             self._connection.executescript(self._schema)
         return self._connection
 
@@ -103,7 +103,7 @@ def _transaction(connection: sqlite3.Connection) -> Iterator[None]:
 
 
 def _is_damage(error: sqlite3.OperationalError) -> bool:
-    """Whether the file lacks what its schema promises, rather than being locked, full or out of reach."""
+    """Whether the error means a damaged file, rather than one that is locked, full or not accessible."""
     message = str(error).lower()
     return message.startswith(("no such table", "no such column", "table ", "could not decode")) or any(
         word in message for word in ("malformed", "view", "unsupported file format", "has no column")

@@ -1,4 +1,4 @@
-"""Pictures as vectors: the features that the classifier reads, or those of any other layer."""
+"""Images as feature vectors: the input of the classifier, or the output of any layer."""
 
 from __future__ import annotations
 
@@ -20,8 +20,11 @@ _PASSED_OVER = (nn.Dropout, nn.Flatten, nn.Identity)
 def feature_layer(network: Network) -> str:
     """The name of the layer whose output the classifier (the last linear layer or convolution) takes.
 
-    fc7's activations in AlexNet and VGG, the average pool in ResNets, fire9 in SqueezeNet: what Donahue et al.,
-    "DeCAF", ICML 2014, arXiv:1310.1531, found to serve as a description of a picture.
+    fc7 in AlexNet and VGG, the average pool in ResNets, fire9 in SqueezeNet: features that serve other tasks too, as
+    shown by Donahue et al., "DeCAF", ICML 2014, arXiv:1310.1531.
+
+    Raises:
+        UsageError: the network has no classifier, or no layer before it.
     """
     graph_module = network.graph
     made = depends_on_input(graph_module.graph)
@@ -37,7 +40,7 @@ def feature_layer(network: Network) -> str:
 
 
 def _classified(graph_module: fx.GraphModule, node: fx.Node, made: Collection[fx.Node]) -> fx.Node | None:
-    """What a linear layer or convolution takes, be it a module or a function of weights; None for any other node."""
+    """The input of a linear layer or convolution, module or function; None for any other node."""
     if operation(graph_module, node) not in _CLASSIFIERS:
         return None
     taken = [source for source in node.all_input_nodes if source in made]
@@ -45,7 +48,7 @@ def _classified(graph_module: fx.GraphModule, node: fx.Node, made: Collection[fx
 
 
 def _is_passed_over(network: Network, node: fx.Node) -> bool:
-    """Whether a node's values are those of the node before it, in another shape at most."""
+    """Whether a node's values are those of its input, at most in another shape."""
     if node.op == "call_module":
         return isinstance(network.graph.get_submodule(str(node.target)), _PASSED_OVER)
     name = node.target if isinstance(node.target, str) else getattr(node.target, "__name__", "")
@@ -53,20 +56,26 @@ def _is_passed_over(network: Network, node: fx.Node) -> bool:
 
 
 def embed_images(network: Network, pixels: Tensor, layer: str | None = None) -> Tensor:
-    """Describe each picture by a vector of features.
+    """A feature vector for each image.
 
     Args:
-        network: the network that describes.
+        network: the network that computes the features.
         pixels: (N, 3, H, W), RGB in [0, 1].
         layer: any layer; None takes the one before the classifier (see ``feature_layer``).
 
     Returns:
         (N, D) float32 on the CPU: the layer's values, maps (N, C, H, W) averaged over their positions, so that D
-        does not depend on the pictures' size.
+        does not depend on the images' size.
 
     Raises:
         UsageError: no such layer.
-        ImageError: the pictures are too small for the network.
+        ImageError: the images are too small for the network.
+
+    Example:
+        >>> network = cnnviz.load_network("squeezenet1_1")
+        >>> pixels = cnnviz.read_image("sample_images/chelsea.png", size=64)
+        >>> cnnviz.embed_images(network, pixels).shape
+        torch.Size([1, 512])
     """
     layer = layer or feature_layer(network)
 

@@ -1,4 +1,4 @@
-"""Many pictures and what is known of each: computed once, kept by content, taken from the store ever after."""
+"""Features of many images: computed once, stored by the SHA-256 of the file, and read from the store afterwards."""
 
 from __future__ import annotations
 
@@ -33,28 +33,28 @@ if TYPE_CHECKING:
     from PIL.Image import Image
 
 _FORMAT = 1
-"""Part of every store's name; raised when what is stored changes its meaning."""
+"""Part of every store's name; increased when stored values change their meaning."""
 
 VectorsAndPayloads = list[tuple[NDArray[Any], bytes]]
-"""For each picture of a batch: its vector, and the bytes to keep beside it."""
+"""For each image of a batch: its vector, and the bytes to store beside it."""
 
 
 @dataclass(frozen=True)
 class StoredFeature:
-    """One thing to know of every picture: the store that keeps it, and how it is computed.
+    """A feature of every image: the store that holds it, and the function that computes it.
 
-    ``of_batch`` takes pixels (N, 3, H, W); ``of_photo`` takes a photo at its own resolution, and runs in the threads
+    ``of_batch`` takes pixels (N, 3, H, W); ``of_image`` takes an image at its own resolution, and runs in the threads
     that read. One of them is None.
     """
 
     store: Store
     of_batch: Callable[[Tensor], VectorsAndPayloads] | None = None
-    of_photo: Callable[[Image], tuple[NDArray[Any], bytes]] | None = None
+    of_image: Callable[[Image], tuple[NDArray[Any], bytes]] | None = None
 
 
 @dataclass(frozen=True)
 class FeatureStoreRoot:
-    """Where stores lie, and what is told when a damaged one was replaced."""
+    """The folder of all feature stores, and a callback for damaged files that were replaced."""
 
     folder: Path
     on_rebuilt: Callable[[Path], None] | None = None
@@ -66,7 +66,7 @@ class FeatureStoreRoot:
         return cache / "cnnviz" / "features"
 
     def path_for(self, kind: str, facts: Mapping[str, Any]) -> Path:
-        """The folder of what ``facts`` determine: other facts, other folder."""
+        """The path for results that depend on ``facts``: different facts give different paths."""
         text = json.dumps({**facts, "format": _FORMAT}, sort_keys=True, default=str)
         return self.folder / f"{kind}-{hashlib.sha256(text.encode()).hexdigest()[:16]}"
 
@@ -76,7 +76,7 @@ class FeatureStoreRoot:
 
 @dataclass(frozen=True)
 class Preprocessing:
-    """All that decides which pixels a network is shown of a file, to tell stores apart by."""
+    """The settings that decide which pixels the network sees of a file."""
 
     size: int
     crop: bool = False
@@ -107,9 +107,9 @@ def pooled_feature(
     half: bool = False,
     seed: int = 0,
 ) -> StoredFeature:
-    """Each picture's features (see ``embed_images``), with its likeliest class and that class's probability.
+    """Each image's features (see ``embed_images``), with its predicted class and that class's probability.
 
-    ``half`` keeps them in float16: half the room, three digits.
+    ``half`` stores them as float16: half the size, three digits.
     """
     layer = layer or feature_layer(network)
     facts = preprocessing.facts(network, layer, seed) | {"half": half}
@@ -129,7 +129,7 @@ def pooled_feature(
 
 
 def predictions(feature: StoredFeature, keys: Sequence[str]) -> list[tuple[int, float]]:
-    """The likeliest class and its probability, as ``pooled_feature`` keeps them."""
+    """Each image's predicted class index and its probability, as ``pooled_feature`` stores them."""
     try:
         return [struct.unpack("<if", payload) for payload in feature.store.payloads(keys)]
     except struct.error as error:
@@ -139,7 +139,7 @@ def predictions(feature: StoredFeature, keys: Sequence[str]) -> list[tuple[int, 
 def channel_maxima_feature(
     network: Network, layer: MapLayer, root: FeatureStoreRoot, preprocessing: Preprocessing, seed: int = 0
 ) -> StoredFeature:
-    """The strongest position of every channel of a layer in each picture (see ``ChannelMaxima.packed``)."""
+    """The largest activation of every channel of a layer in each image (see ``ChannelMaxima.packed``)."""
     facts = preprocessing.facts(network, layer.name, seed)
     store = root.store(f"peaks-{network.name}", facts, 3 * layer.channels, np.float32)
 
@@ -150,22 +150,23 @@ def channel_maxima_feature(
 
 
 def thumbnail_feature(root: FeatureStoreRoot, background: str) -> StoredFeature:
-    """Each picture's 32×32 pixels, with its thumbnail; no network has a part in it."""
+    """Each image's 32×32 pixels, with its thumbnail; computed without a network."""
     store = root.store("looks", {"background": background}, PIXEL_WIDTH, np.uint8)
-    return StoredFeature(store, of_photo=lambda photo: (pixel_vector(photo), thumbnail(photo)))
+    return StoredFeature(store, of_image=lambda image: (pixel_vector(image), thumbnail(image)))
 
 
 def _width(network: Network, layer: str) -> int:
-    """The length of a layer's pooled vector, seen on an empty picture."""
+    """The length of a layer's pooled vector, found by one pass over an image of zeros."""
     side = network.spec.size
     return embed_images(network, torch.zeros(1, 3, side, side), layer).shape[1]
 
 
 @dataclass
 class IndexStats:
-    """What one run over a collection had to do.
+    """The counts of one run over a collection.
 
-    ``computed`` counts pictures worked on, ``kept`` those whose every feature was there already.
+    ``computed`` counts images that were processed, ``kept`` those whose every feature was stored already;
+    ``failed`` has the error of each image that could not be used, by its key.
     """
 
     computed: int = 0
@@ -183,18 +184,18 @@ def build_index(
     workers: int = 2,
     device: torch.device | str = "cpu",
 ) -> IndexStats:
-    """See that every feature of every picture is stored, computing only what is missing.
+    """Compute and store those features of images that are not stored yet.
 
     Args:
-        files: the SHA-256 of each picture's file, and where it lies.
-        features: what to know of each.
-        read: from a path to the photo and its pixels (1, 3, H, W); called in threads. An ImageError or
-            MemoryShortError it raises is kept in the answer's ``failed``, by key; any other ends the run.
-        on_step: called after each picture.
-        batch: how many pictures the network sees at once; each batch is stored as soon as it is computed, so that
-            an interrupted run goes on where it was.
-        workers: how many threads read.
-        device: where the network is, to which the next batch is copied meanwhile.
+        files: the paths of the images, by the SHA-256 of their files.
+        features: what to compute of each.
+        read: from a path to the image and its pixels (1, 3, H, W); called in threads. An ImageError or
+            MemoryShortError that it raises goes into the result's ``failed``, by key; any other ends the run.
+        on_step: called after each batch.
+        batch: how many images the network sees at once; each batch is stored as soon as it is computed, so that
+            an interrupted run continues where it was.
+        workers: the number of threads that read.
+        device: of the network; the next batch is copied to it meanwhile.
     """
     missing = [set(feature.store.missing(files)) for feature in features]
     rebuilt = _rebuilt(features)
@@ -203,10 +204,10 @@ def build_index(
     ready: dict[tuple[int, str], Entry] = {}
 
     def prepare(key: str) -> Tensor:
-        photo, pixels = read(files[key])
+        image, pixels = read(files[key])
         for index, feature in enumerate(features):
-            if feature.of_photo and key in missing[index]:
-                ready[index, key] = Entry(key, *feature.of_photo(photo))
+            if feature.of_image and key in missing[index]:
+                ready[index, key] = Entry(key, *feature.of_image(image))
         return pixels
 
     def failed(key: str, error: Exception) -> None:
@@ -227,7 +228,7 @@ def build_index(
                 )
                 for index, feature in enumerate(features)
             ]
-        except ImageError as error:  # of a size the network cannot take, and all of a batch have one size
+        except ImageError as error:  # a size that the network cannot take; all images of a batch have one size
             stats.failed.update(dict.fromkeys(keys, error))
         else:
             for feature, entries in zip(features, found, strict=True):
@@ -236,7 +237,7 @@ def build_index(
             stats.computed += len(keys)
         if on_step:
             on_step(Step(stats.computed + len(stats.failed), len(todo)))
-    if _rebuilt(features) > rebuilt:  # what was there already is lost
+    if _rebuilt(features) > rebuilt:  # what was stored already is lost
         rest = {key: path for key, path in files.items() if key not in stats.failed}
         again = build_index(rest, features, read, batch=batch, workers=workers, device=device)
         stats.failed.update(again.failed)

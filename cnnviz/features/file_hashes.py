@@ -1,4 +1,4 @@
-"""Which content each file holds: its SHA-256, worked out once and again only when the file has changed."""
+"""The SHA-256 of files, cached until a file changes."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ _COARSEST_CLOCK = 2_000_000_000  # nanoseconds; FAT keeps times to two seconds
 
 
 class FileHashes:
-    """Remembers the content of files by path, size and time of change, as git's index does.
+    """Caches the SHA-256 of files by path, size and modification time, as git's index does.
 
-    A file changed within two seconds of being read might change again without its time telling, so such an entry
-    is not trusted.
+    An entry of a file that was modified less than two seconds before it was read is not used: the file could change
+    again within the resolution of the file system's clock.
     """
 
     def __init__(self, folder: Path, on_rebuilt: Callable[[Path], None] | None = None) -> None:
@@ -49,7 +49,7 @@ class FileHashes:
         return found
 
     def forget_missing(self, folder: Path) -> int:
-        """How many files known below ``folder`` are there no more; they are forgotten."""
+        """Remove the entries of files below ``folder`` that no longer exist; returns their number."""
         prefix = os.fsencode(os.path.join(os.path.abspath(folder), ""))  # noqa: PTH118 (Path drops the last slash)
         query = "SELECT path FROM files WHERE substr(path, 1, ?) = ?"
         rows = self._database.read(lambda c: c.execute(query, [len(prefix), prefix]).fetchall())
@@ -76,7 +76,7 @@ def _is_sound(size: Any, modified: Any, hashed: Any, key: Any) -> bool:
 
 
 def _key_of(place: bytes, row: Row | None) -> tuple[str, tuple[bytes, int, int, int, str] | None]:
-    """The file's key, and what to remember of it if that is news."""
+    """The file's SHA-256, and the row to store if it is new or has changed."""
     path = Path(os.fsdecode(place))
     status = path.stat()
     if not stat.S_ISREG(status.st_mode):

@@ -1,4 +1,4 @@
-"""The kernels of a convolution as pictures: what a layer multiplies its input with."""
+"""The kernels of a convolution, scaled to be shown as images."""
 
 from __future__ import annotations
 
@@ -14,10 +14,14 @@ from cnnviz.network.network import Network
 
 @dataclass(frozen=True)
 class FilterGrid:
-    """A convolution's kernels, ready to be looked at.
+    """A convolution's kernels, scaled to be shown as images.
 
-    ``tiles``: (out, 3, kh, kw) in colour where the layer sees RGB, else (out, in, kh, kw) in grey; values in [0, 1]
-    with zero at 0.5. ``shape`` is the weight's own, (out, in, kh, kw).
+    Attributes:
+        layer: the layer's name.
+        shape: of the weights, (out, in, kh, kw).
+        tiles: (out, 3, kh, kw) in color where the layer's input is RGB, else (out, in, kh, kw) in gray; values in
+            [0, 1], with zero at 0.5.
+        color: whether the tiles are in color.
     """
 
     layer: str
@@ -35,17 +39,22 @@ class FilterGrid:
 def filter_grid(network: Network, layer: str | None = None, *, shared_scale: bool = False) -> FilterGrid:
     """The kernels of a convolution, each scaled about zero.
 
-    First-layer kernels are oriented edges, gratings and colour blobs in every trained network: Krizhevsky, Sutskever
-    & Hinton, NIPS 2012, figure 3. The weights are shown as they are, in the normalised space the network works in.
+    First-layer kernels are oriented edges, gratings and color blobs in every trained network: Krizhevsky, Sutskever
+    & Hinton, NIPS 2012, figure 3. The weights apply to normalized pixels.
 
     Args:
-        network: the network to look into.
+        network: the network.
         layer: a convolution; None takes the first.
-        shared_scale: True divides all kernels by the largest weight of the layer, so that weak kernels look weak;
-            False divides each (in grey: each kernel of one input) by its own largest weight.
+        shared_scale: True divides all kernels by the largest absolute weight of the layer, so that weak kernels look
+            weak; False divides each (in gray: each kernel of one input channel) by its own.
 
     Raises:
-        UsageError: no such layer, or one that is no convolution (the nearest ones are named).
+        UsageError: no such layer, or one that is no convolution (the message names some that are).
+
+    Example:
+        >>> network = cnnviz.load_network("squeezenet1_1")
+        >>> cnnviz.filter_grid(network).tiles.shape
+        torch.Size([64, 3, 3, 3])
     """
     name = first_convolution(network) if layer is None else _convolution(network, layer)
     convolution = network.graph.get_submodule(name)
@@ -60,7 +69,7 @@ def filter_grid(network: Network, layer: str | None = None, *, shared_scale: boo
 
 
 def first_convolution(network: Network) -> str:
-    """The name of the layer nearest to the pixels that has kernels."""
+    """The name of the network's first convolution; UsageError if it has none."""
     found = next(iter(_convolutions(network)), None)
     if found is None:
         raise UsageError(f"{network.name} has no convolution, so there are no filters to show.")

@@ -1,4 +1,4 @@
-"""Layouts: from points on a plane to places for thumbnails, none over another."""
+"""Layouts of thumbnails: from points in the plane to cells of a grid, one image a cell."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-_FILLED = 0.22  # share of the cells a scatter fills: enough empty ones to keep the points' shape
+_FILLED = 0.22  # fraction of cells that a scatter fills; the empty ones keep the points' shape
 MOST_IN_GRID = 2_500
-"""The assignment's time grows with the cube of the number of pictures; so many take some seconds."""
+"""The largest number of images in a full grid: the assignment takes some seconds then, and grows with its cube."""
 
 
 @dataclass(frozen=True)
 class GridLayout:
-    """Cells (N, 2) as column and row, of a sheet of ``columns`` × ``rows`` cells."""
+    """The cell of each image: ``cells`` (N, 2), as column and row, in a grid of ``columns`` × ``rows`` cells."""
 
     cells: NDArray[np.int64]
     columns: int
@@ -23,7 +23,7 @@ class GridLayout:
 
 
 def unit_square(points: NDArray[np.floating]) -> NDArray[np.float64]:
-    """Points moved and scaled into [0, 1]², the same on both axes, in the middle."""
+    """Points (N, 2) shifted and scaled into [0, 1]², by one factor on both axes, centered."""
     values = np.asarray(points, dtype=np.float64)
     low, high = values.min(axis=0), values.max(axis=0)
     scale = float((high - low).max()) or 1.0
@@ -31,17 +31,17 @@ def unit_square(points: NDArray[np.floating]) -> NDArray[np.float64]:
 
 
 def scatter_layout(points: NDArray[np.floating]) -> GridLayout:
-    """Every point into the free cell nearest to it, so that thumbnails keep their map's shape without overlap.
+    """A layout that keeps the shape of the points (N, 2): each goes to the nearest free cell.
 
-    The points are taken in order of their distance from the middle of the points, so that dense clusters grow outwards.
+    Points are assigned in order of their distance from their mean, so that dense clusters grow outwards.
     """
     square = unit_square(points)
-    extent = np.maximum(np.ptp(square, axis=0), 0.35)  # a line of points still gets a sheet with some height
+    extent = np.maximum(np.ptp(square, axis=0), 0.35)  # points on a line still get a grid of some height
     side = math.sqrt(len(square) / _FILLED / (extent[0] * extent[1]))
     shape = np.maximum(1, np.ceil(side * extent)).astype(int)
     wanted = (square - 0.5 + extent / 2) / extent * (shape - 1)
-    wanted[:, 1] = (shape[1] - 1) - wanted[:, 1]  # upwards on the page is upwards on the axis
-    margin = math.ceil(math.sqrt(len(square)))  # for a dense cluster at the border to grow outwards
+    wanted[:, 1] = (shape[1] - 1) - wanted[:, 1]  # rows count downwards
+    margin = math.ceil(math.sqrt(len(square)))  # room for a dense cluster at the border
     wanted += margin
     taken = np.zeros(shape + 2 * margin, dtype=bool)
     cells = np.empty((len(square), 2), dtype=np.int64)
@@ -52,14 +52,14 @@ def scatter_layout(points: NDArray[np.floating]) -> GridLayout:
 
 
 def _trimmed(cells: NDArray[np.int64]) -> GridLayout:
-    """Cells on the smallest sheet that holds them."""
+    """The cells on the smallest grid that holds them."""
     cells = cells - cells.min(axis=0)
     columns, rows = (cells.max(axis=0) + 1).tolist()
     return GridLayout(cells, columns, rows)
 
 
 def _nearest_free(taken: NDArray[np.bool_], wanted: NDArray[np.float64]) -> tuple[int, int]:
-    """The free cell nearest to a place, looked for in growing squares around it."""
+    """The free cell nearest to a point, searched in growing squares around it."""
     column, row = np.rint(wanted).astype(int)
     reach = 0
     while True:
@@ -75,10 +75,10 @@ def _nearest_free(taken: NDArray[np.bool_], wanted: NDArray[np.float64]) -> tupl
 
 
 def grid_layout(points: NDArray[np.floating]) -> GridLayout:
-    """Every point into one cell of a full grid, the squared ways together as short as can be.
+    """A full grid: each point (N, 2) gets one cell, with the smallest sum of squared distances.
 
-    Linear assignment (Jonker & Volgenant 1987, as SciPy solves it) instead of nearest free cells, as in
-    Karpathy's "t-SNE visualization of CNN codes".
+    Linear assignment (Jonker & Volgenant 1987, as SciPy solves it), unlike the nearest free cells of Karpathy's
+    "t-SNE visualization of CNN codes".
     """
     from scipy.optimize import linear_sum_assignment
 
@@ -87,12 +87,12 @@ def grid_layout(points: NDArray[np.floating]) -> GridLayout:
     rows = math.ceil(count / columns)
     square = unit_square(points)
     spread = np.argsort(np.argsort(square, axis=0, kind="stable"), axis=0) / max(count - 1, 1)
-    # Half by rank: a map with much empty room would otherwise send whole clusters to the rim.
+    # Half by rank: otherwise points with much empty space between them send whole clusters to the border.
     target = (square + spread) / 2
     target[:, 1] = 1 - target[:, 1]
     column, row = np.meshgrid(np.arange(columns), np.arange(rows))
     cells = np.stack([column.ravel(), row.ravel()], axis=1)
-    centres = (cells + 0.5) / (columns, rows)
-    cost = ((target[:, None] - centres[None]) ** 2).sum(axis=2)
+    centers = (cells + 0.5) / (columns, rows)
+    cost = ((target[:, None] - centers[None]) ** 2).sum(axis=2)
     _, chosen = linear_sum_assignment(cost)
     return GridLayout(cells[chosen].astype(np.int64), columns, rows)

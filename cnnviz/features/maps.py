@@ -1,4 +1,4 @@
-"""What is to be known of a layer's maps before looking for their strongest positions."""
+"""The channels and the receptive field of a layer whose output is a map."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from cnnviz.network.shapes import shapes_by_forward
 
 @dataclass(frozen=True)
 class MapLayer:
-    """A layer whose output is a map: its own name, its number of channels, and what one position sees.
+    """A layer whose output is a map: its name, number of channels, and receptive field.
 
-    ``field`` is None where each position sees the whole picture.
+    ``field`` is None where each position depends on the whole image.
     """
 
     name: str
@@ -26,10 +26,13 @@ class MapLayer:
 
 
 def map_layer(network: Network, layer: str) -> MapLayer:
-    """Look at a layer; UsageError if it is unknown, or its output has no positions that see a part each.
+    """The channels and receptive field of a layer.
 
-    One pass over an empty picture tells the shapes: ``Network.layer_table`` needs no values, but its first use
-    imports more of torch than the pass takes.
+    Found by one pass over an image of zeros: ``Network.layer_table`` needs no values, but its first use imports more
+    of torch, which takes longer than the pass.
+
+    Raises:
+        UsageError: no such layer, or one whose output is no map.
     """
     network.layers.require_map(layer)
     part = network.truncated({layer: layer})

@@ -1,4 +1,4 @@
-"""Nearest neighbours: the pictures whose vectors lie closest to a picture's own."""
+"""Nearest neighbors among feature vectors."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ from cnnviz.imaging.atomic_file import atomic_path
 from cnnviz.network.hashing import sha256
 
 MANY = 50_000
-"""From so many vectors on an approximate index takes the place of exact search, where usearch is installed."""
+"""The number of vectors from which ``auto`` uses an approximate index, where usearch is installed."""
 
-_AT_ONCE = 1_000  # vectors compared with together
+_BLOCK = 1_000  # vectors converted to float32 at a time
 
 METRICS = ("l2", "cosine")
 
@@ -29,23 +29,28 @@ def nearest_neighbors(
 ) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
     """The ``k`` vectors nearest to each query.
 
-    In the space of a network's last features neighbours share what is seen, where in pixel space they share little
-    but background and brightness: Krizhevsky, Sutskever & Hinton, NIPS 2012, section 6.1, figure 4.
+    In the feature space of a network's last layers neighbors share their content, while in pixel space they share
+    little but background and brightness: Krizhevsky, Sutskever & Hinton, NIPS 2012, section 6.1, figure 4.
 
     Args:
         queries: (Q, D), tensor or array.
         vectors: (N, D), tensor or array.
-        k: how many; at most N are given.
+        k: the number of neighbors; at most N are returned.
         metric: ``l2`` (Euclidean) or ``cosine`` (1 minus the cosine of the angle).
         index: ``exact``, ``approximate`` (usearch's HNSW graph: Malkov & Yashunin, TPAMI 2020,
             arXiv:1603.09320), or ``auto``: exact below 50,000 vectors or where usearch is not installed.
-        index_file: where to keep the approximate index, so that the next search need not build it.
+        index_file: where to save the approximate index for the next search.
 
     Returns:
         Indices (Q, k) into ``vectors``, nearest first, and their distances (Q, k).
 
     Raises:
-        UsageError: an unknown metric or index, or usearch is asked for and missing.
+        UsageError: an unknown metric or index, or an approximate index without usearch.
+
+    Example:
+        >>> vectors = torch.tensor([[0.0, 0.0], [1.0, 0.0], [5.0, 5.0]])
+        >>> cnnviz.nearest_neighbors(vectors[:1], vectors, k=2)[0].tolist()
+        [[0, 1]]
     """
     if metric not in METRICS:
         raise UsageError(f"There is no metric '{metric}'; give one of {', '.join(METRICS)}.")
@@ -56,7 +61,7 @@ def nearest_neighbors(
 
 
 def uses_approximate(index: str, count: int) -> bool:
-    """Whether ``index`` comes down to the approximate one for ``count`` vectors."""
+    """Whether ``index`` means the approximate index for ``count`` vectors."""
     if index not in {"auto", "exact", "approximate"}:
         raise UsageError(f"There is no index '{index}'; give auto, exact or approximate.")
     if index == "approximate" and not find_spec("usearch"):
@@ -65,13 +70,13 @@ def uses_approximate(index: str, count: int) -> bool:
 
 
 def nearest_agreement(vectors: Any, classes: Sequence[str]) -> float:
-    """The share of vectors (N, D) whose nearest other one has their class; 0 where there is no other."""
+    """The fraction of vectors (N, D) whose nearest other vector has the same class; 0 if there is only one."""
     if len(vectors) < 2:
         return 0.0
     array = torch.from_numpy(_as_array(vectors))
     names = np.asarray(classes)
     agreeing = 0
-    for start in range(0, len(array), 500):  # with torch, for importing scikit-learn would take longer than this
+    for start in range(0, len(array), 500):  # by torch: importing scikit-learn takes longer than this
         distances = torch.cdist(array[start : start + 500], array)
         distances[torch.arange(len(distances)), torch.arange(start, start + len(distances))] = torch.inf
         nearest = distances.argmin(dim=1).numpy()
@@ -85,15 +90,15 @@ def _as_array(values: Any) -> NDArray[np.float32]:
 
 
 def _exact(asked: Any, among: Any, k: int, metric: str) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
-    """Every distance, on the processor: torch is loaded anyway, where scikit-learn takes longer to import than this.
+    """Exact search by all distances, in torch: scikit-learn takes longer to import than this takes.
 
-    Distances are summed from differences, not expanded into products, which would blur those of near copies. Of the
-    vectors so many at a time are turned into floats, so that no second copy of them all is needed.
+    L2 distances are computed from differences, not from dot products, which lose precision for near copies. Vectors
+    are converted to float32 in blocks, so that no second copy of all is needed.
     """
     queries = torch.from_numpy(_as_array(asked))
     found = [
-        _distances(queries, torch.from_numpy(_as_array(among[start : start + _AT_ONCE])), metric)
-        for start in range(0, len(among), _AT_ONCE)
+        _distances(queries, torch.from_numpy(_as_array(among[start : start + _BLOCK])), metric)
+        for start in range(0, len(among), _BLOCK)
     ]
     distances = torch.cat(found, dim=1)
     order = distances.argsort(dim=1, stable=True)[:, :k]  # ties in the order of the vectors
@@ -109,7 +114,7 @@ def _distances(asked: Tensor, among: Tensor, metric: str) -> Tensor:
 def _approximate(
     queries: NDArray[np.float32], vectors: NDArray[np.float32], k: int, metric: str, file: Path | None
 ) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
-    """The graph proposes more than ``k``; they are ranked by their exact distances."""
+    """Approximate search: more candidates than ``k`` from the graph, ranked by their exact distances."""
     found = _graph(vectors, metric, file).search(queries, min(max(2 * k, 32), len(vectors)))
     indices = np.asarray(found.keys).reshape(len(queries), -1).astype(np.int64)
     chosen, asked = vectors[indices], queries[:, None]
@@ -124,9 +129,9 @@ def _approximate(
 
 
 def _graph(vectors: NDArray[np.float32], metric: str, file: Path | None) -> Any:
-    """The HNSW graph over ``vectors``, from ``file`` if it holds one of them all.
+    """The HNSW graph over ``vectors``, from ``file`` if it holds one of the same size.
 
-    Beside the file lies its SHA-256: usearch follows whatever a damaged one says, out of its memory if need be.
+    The SHA-256 beside the file is checked first: usearch reads invalid memory when it loads a damaged file.
     """
     from usearch.index import Index
 

@@ -1,4 +1,4 @@
-"""Projections: vectors of hundreds of features as points on a plane that keep near what was near."""
+"""Projections of feature vectors to points in the plane: PCA, t-SNE, UMAP."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ from numpy.typing import NDArray
 from cnnviz.errors import UsageError
 
 MANY = 10_000
-"""From so many points on t-SNE is left to openTSNE, whose time grows with their number and no faster."""
+"""The number of points above which t-SNE runs in openTSNE, whose time grows only linearly."""
 
 METHODS = ("pca", "tsne", "umap")
-_REDUCED = 50  # dimensions PCA leaves before t-SNE, as van der Maaten & Hinton did
+_REDUCED = 50  # dimensions after PCA, before t-SNE, as van der Maaten & Hinton used
 
 
 @dataclass(frozen=True)
 class Projection:
-    """Points (N, 2), and a few words on how they came about for the caption."""
+    """Points (N, 2), and the method and its settings in words, for a caption."""
 
     points: NDArray[np.float32]
     remark: str
@@ -30,20 +30,24 @@ class Projection:
 def project(
     vectors: Any, method: str = "tsne", *, perplexity: float | None = None, neighbors: int | None = None, seed: int = 0
 ) -> Projection:
-    """Lay vectors out on a plane.
+    """Vectors as points in the plane.
+
+    t-SNE and UMAP preserve neighborhoods; the sizes of clusters and the distances between them carry no meaning.
 
     Args:
         vectors: (N, D), tensor or array.
         method: ``pca`` (the two directions of largest variance), ``tsne`` (van der Maaten & Hinton, JMLR 2008;
             Barnes-Hut), or ``umap`` (McInnes, Healy & Melville 2018, arXiv:1802.03426; needs umap-learn).
-        perplexity: of t-SNE, about how many neighbours each point has; None takes 30, less for fewer than 91 points.
-        neighbors: of UMAP; None takes 15, less for small sets.
+        perplexity: of t-SNE, about the number of neighbors of each point; None for 30, less below 91 points.
+        neighbors: of UMAP; None for 15, less for small sets.
         seed: of t-SNE and UMAP.
 
-    t-SNE and UMAP keep neighbourhoods; the sizes of clusters and the distances between them mean nothing.
-
     Raises:
-        UsageError: an unknown method, an unfit perplexity, or a library that is not installed.
+        UsageError: an unknown method, a perplexity that does not fit the number of points, or a missing library.
+
+    Example:
+        >>> cnnviz.project(torch.rand(20, 64), "pca").points.shape
+        (20, 2)
     """
     check_method(method)
     array = vectors.detach().cpu().numpy() if hasattr(vectors, "detach") else np.asarray(vectors)
@@ -71,7 +75,7 @@ def _pca(vectors: NDArray[np.float32]) -> Projection:
 
     pca = PCA(n_components=min(2, *vectors.shape), svd_solver="full" if min(vectors.shape) < 500 else "auto")
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # equal pictures have no variance to take shares of
+        warnings.simplefilter("ignore")  # equal vectors have no variance
         points = pca.fit_transform(vectors)
     if points.shape[1] < 2:
         points = np.pad(points, ((0, 0), (0, 2 - points.shape[1])))
@@ -92,7 +96,7 @@ def _tsne(vectors: NDArray[np.float32], perplexity: float | None, seed: int) -> 
 
 
 def _reduced(vectors: NDArray[np.float32], seed: int) -> NDArray[np.float32]:
-    """The vectors on their 50 directions of largest variance: faster, and with less noise."""
+    """The vectors projected to their 50 directions of largest variance: faster, and with less noise."""
     from sklearn.decomposition import PCA
 
     if vectors.shape[1] <= _REDUCED or len(vectors) <= _REDUCED:
@@ -105,7 +109,7 @@ def _scikit_tsne(vectors: NDArray[np.float32], perplexity: float, seed: int) -> 
 
     start: Any = "pca" if vectors.shape[1] > 1 and float(vectors.std()) > 0 else "random"
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # equal pictures make PCA divide by zero variance, which harms nothing
+        warnings.simplefilter("ignore")  # equal vectors make PCA divide by zero variance, without harm
         return TSNE(perplexity=perplexity, init=start, random_state=seed).fit_transform(vectors)
 
 
@@ -126,6 +130,6 @@ def _umap(vectors: NDArray[np.float32], neighbors: int | None, seed: int) -> Pro
     # Below a dozen points the spectral start asks for more eigenvectors than there are.
     start = "spectral" if len(vectors) > 12 else "random"
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # that a seed costs parallelism is known and wanted
+        warnings.simplefilter("ignore")  # UMAP warns that a seed prevents parallelism
         points = UMAP(n_neighbors=max(2, count), init=start, random_state=seed).fit_transform(vectors)
     return Projection(np.asarray(points, dtype=np.float32), f"UMAP, {max(2, count)} neighbours")

@@ -1,4 +1,4 @@
-"""What a picture looks like, small: a thumbnail for sheets and pages, and 32×32 pixels to compare by."""
+"""Thumbnails for figures and pages, and 32×32 pixels as a baseline for comparisons."""
 
 from __future__ import annotations
 
@@ -13,19 +13,18 @@ from PIL import Image
 from cnnviz.errors import ImageError
 from cnnviz.features.store import Store
 
-_AT_ONCE = 64  # thumbnails taken from the store together
+_BLOCK = 64  # thumbnails read from the store at a time
 
 THUMBNAIL = 96
 """The longer side of a thumbnail, in pixels."""
 
 PIXEL_SIDE = 32
 PIXEL_WIDTH = PIXEL_SIDE * PIXEL_SIDE * 3
-"""Length of the vector of a picture's 32×32 pixels: the size of CIFAR-10's pictures, on which courses compare the
-nearest neighbours of pixels."""
+"""The length of the vector of 32×32 RGB pixels, the size of CIFAR-10's images."""
 
 
 def thumbnail(photo: Image.Image, side: int = THUMBNAIL) -> bytes:
-    """The photo with ``side`` as its longer side, as the bytes of a JPEG; smaller photos keep their size."""
+    """A JPEG of the image with ``side`` pixels as its longer side; smaller images keep their size."""
     scale = min(1.0, side / max(photo.size))
     size = (max(1, round(photo.width * scale)), max(1, round(photo.height * scale)))
     small = _plain(photo).resize(size, Image.Resampling.LANCZOS, reducing_gap=2.0)
@@ -35,7 +34,7 @@ def thumbnail(photo: Image.Image, side: int = THUMBNAIL) -> bytes:
 
 
 def pixel_vector(photo: Image.Image) -> NDArray[np.uint8]:
-    """The whole photo squeezed into 32×32 pixels, as a vector (3072,), RGB in 0..255."""
+    """The whole image resized to 32×32 pixels, as a vector (3072,) uint8, RGB."""
     small = _plain(photo).resize((PIXEL_SIDE, PIXEL_SIDE), Image.Resampling.BILINEAR, reducing_gap=3.0)
     return np.asarray(small).reshape(-1)
 
@@ -45,9 +44,9 @@ def _plain(photo: Image.Image) -> Image.Image:
 
 
 class Thumbnails(Sequence[Image.Image]):
-    """The thumbnails of some pictures, each read from the store and opened when it is asked for, and not kept.
+    """The thumbnails of images in a store, each decoded when it is indexed, and not kept.
 
-    Going through them in order asks the store for a few at a time.
+    Iterating in order reads them from the store in blocks.
     """
 
     def __init__(self, store: Store, keys: Sequence[str]) -> None:
@@ -68,13 +67,13 @@ class Thumbnails(Sequence[Image.Image]):
             return Thumbnails(self._store, self._keys[which])
         place = range(len(self))[which]
         if not 0 <= place - self._start < len(self._payloads):
-            self._start = place - place % _AT_ONCE
-            self._payloads = self._store.payloads(self._keys[self._start : self._start + _AT_ONCE])
+            self._start = place - place % _BLOCK
+            self._payloads = self._store.payloads(self._keys[self._start : self._start + _BLOCK])
         return open_thumbnail(self._payloads[place - self._start])
 
 
 def open_thumbnail(data: bytes) -> Image.Image:
-    """What ``thumbnail`` made, as a photo."""
+    """The image in the bytes that ``thumbnail`` returned."""
     try:
         with Image.open(BytesIO(data)) as picture:
             picture.load()

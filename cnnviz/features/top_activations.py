@@ -1,8 +1,9 @@
-"""Where in a picture each channel of a layer is strongest, and which pictures of many are strongest of all."""
+"""The positions and images where channels of a layer have their largest activations."""
 
 from __future__ import annotations
 
 import heapq
+import warnings
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
@@ -17,14 +18,14 @@ from cnnviz.network.network import Network
 
 @dataclass(frozen=True)
 class ChannelMaxima:
-    """The strongest position of every channel in each picture, all (N, C): its activation, row and column."""
+    """The largest activation of every channel in each image, with its row and column in the map; all are (N, C)."""
 
     values: NDArray[np.float32]
     rows: NDArray[np.int32]
     columns: NDArray[np.int32]
 
     def packed(self) -> NDArray[np.float32]:
-        """(N, 3 C) for the feature store; positions are small integers, which float32 holds exactly."""
+        """One float32 vector for each image, (N, 3 C), for the feature store; float32 holds positions exactly."""
         return np.concatenate([self.values, self.rows, self.columns], axis=1).astype(np.float32)
 
     @staticmethod
@@ -36,25 +37,31 @@ class ChannelMaxima:
 
 @dataclass(frozen=True, order=True)
 class Activation:
-    """One strong position: the activation there, where (row and column in the map), and in which picture."""
+    """One activation: its value, the image's name, and the row and column in the map."""
 
     value: float
-    picture: str
+    image: str
     row: int
     column: int
 
+    @property
+    def picture(self) -> str:
+        """The old name of ``image``."""
+        warnings.warn("The attribute picture is now image.", DeprecationWarning, stacklevel=2)
+        return self.image
+
 
 def channel_maxima(network: Network, pixels: Tensor, layer: str) -> ChannelMaxima:
-    """The strongest position of every channel of a layer.
+    """The largest activation of every channel of a layer in each image, and its position.
 
     Args:
-        network: the network to look into.
+        network: the network.
         pixels: (N, 3, H, W), RGB in [0, 1].
         layer: a layer whose output is a map (C, H, W).
 
     Raises:
         UsageError: no such layer, or one without positions.
-        ImageError: the pictures are too small for the network.
+        ImageError: the images are too small for the network.
     """
     network.layers.require_map(layer)
     with torch.no_grad():
@@ -67,9 +74,9 @@ def channel_maxima(network: Network, pixels: Tensor, layer: str) -> ChannelMaxim
 
 
 class TopActivations:
-    """The ``top`` strongest positions of some channels over any number of pictures, one from each picture.
+    """The ``top`` largest activations of some channels over any number of images, one from each image.
 
-    Holds ``top`` positions a channel, and the mean and deviation of its peaks, however many pictures go by.
+    Keeps ``top`` activations a channel, and the mean and standard deviation of its maxima; memory does not grow.
     """
 
     def __init__(self, channels: Sequence[int], top: int) -> None:
@@ -77,29 +84,29 @@ class TopActivations:
         self._top = top
         self._heaps: dict[int, list[Activation]] = {channel: [] for channel in channels}
         self._count = 0
-        self._sums = np.zeros((2, len(channels)))  # of the peaks, and of their squares
+        self._sums = np.zeros((2, len(channels)))  # of the maxima, and of their squares
 
-    def offer(self, pictures: Sequence[str], peaks: ChannelMaxima) -> None:
-        """Take in the peaks of more pictures, named by ``pictures`` (N)."""
-        peaked = peaks.values[:, list(self.channels)].astype(np.float64)
-        self._count += len(peaked)
-        self._sums += np.stack([peaked.sum(axis=0), (peaked**2).sum(axis=0)])
+    def update(self, images: Sequence[str], maxima: ChannelMaxima) -> None:
+        """Take in the maxima of N more images, whose names are ``images``."""
+        largest = maxima.values[:, list(self.channels)].astype(np.float64)
+        self._count += len(largest)
+        self._sums += np.stack([largest.sum(axis=0), (largest**2).sum(axis=0)])
         for channel, heap in self._heaps.items():
-            for n in np.argsort(-peaks.values[:, channel], kind="stable")[: self._top].tolist():
+            for n in np.argsort(-maxima.values[:, channel], kind="stable")[: self._top].tolist():
                 found = Activation(
-                    float(peaks.values[n, channel]),
-                    pictures[n],
-                    int(peaks.rows[n, channel]),
-                    int(peaks.columns[n, channel]),
+                    float(maxima.values[n, channel]),
+                    images[n],
+                    int(maxima.rows[n, channel]),
+                    int(maxima.columns[n, channel]),
                 )
                 _keep(heap, found, self._top)
 
     def __getitem__(self, channel: int) -> list[Activation]:
-        """A channel's strongest positions, strongest first."""
+        """A channel's largest activations, largest first."""
         return sorted(self._heaps[channel], reverse=True)
 
     def most_selective(self, count: int) -> list[int]:
-        """The channels whose strongest peaks stand highest above those of all pictures, in standard deviations."""
+        """The ``count`` channels whose largest maxima are most standard deviations above the mean over all images."""
         mean, square = self._sums / max(self._count, 1)
         deviation = np.sqrt(np.maximum(square - mean**2, 0))
         best = np.array([np.mean([found.value for found in self[channel]]) for channel in self.channels])
@@ -121,35 +128,41 @@ def top_patches(
     channels: Sequence[int],
     top: int = 9,
 ) -> dict[int, list[Activation]]:
-    """The positions of many pictures that excite channels of a layer most, one from each picture.
+    """The largest activations of channels of a layer over many images, one from each image.
 
-    The patches such positions see are what a channel looks for: Girshick et al., "Rich feature hierarchies", CVPR
-    2014, arXiv:1311.2524, section 3.1; Zeiler & Fergus, ECCV 2014, arXiv:1311.2901, fig. 2. The pictures are gone
-    through once and let go; ``network.layer_table()`` tells each position's receptive field.
+    The patches in their receptive fields show what a channel detects: Girshick et al., "Rich feature hierarchies", CVPR
+    2014, arXiv:1311.2524, section 3.1; Zeiler & Fergus, ECCV 2014, arXiv:1311.2901, fig. 2. The images
+    are iterated once and not kept; receptive fields are in ``network.layer_table()``.
 
     Args:
-        network: the network to look into.
+        network: the network.
         pictures: names and pixels (1, 3, H, W) in [0, 1]; sizes may differ.
         layer: a layer whose output is a map.
         channels: indices of its channels.
-        top: how many positions to keep for each channel.
+        top: the number of activations for each channel.
 
     Returns:
-        For each channel its strongest positions, strongest first.
+        For each channel its largest activations, largest first.
 
     Raises:
         UsageError: no such layer or channel.
+
+    Example:
+        >>> network = cnnviz.load_network("squeezenet1_1")
+        >>> pixels = cnnviz.read_image("sample_images/chelsea.png", size=64)
+        >>> [found.image for found in cnnviz.top_patches(network, [("cat", pixels)], "fire5", [3])[3]]
+        ['cat']
     """
     strongest = TopActivations(channels, top)
     for name, pixels in pictures:
-        peaks = channel_maxima(network, pixels, layer)
-        check_channels(channels, peaks.values.shape[1], layer)
-        strongest.offer([name] * len(pixels), peaks)
+        maxima = channel_maxima(network, pixels, layer)
+        check_channels(channels, maxima.values.shape[1], layer)
+        strongest.update([name] * len(pixels), maxima)
     return {channel: strongest[channel] for channel in strongest.channels}
 
 
 def check_channels(channels: Sequence[int], count: int, layer: str) -> None:
-    """UsageError unless the layer has all these channels."""
+    """Raise UsageError unless the layer has all these channels."""
     for channel in channels:
         if not 0 <= channel < count:
             raise UsageError(f"Layer '{layer}' has no channel {channel}: it has channels 0 to {count - 1}.")

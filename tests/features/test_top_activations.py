@@ -50,10 +50,10 @@ def test_streaming_finds_what_sorting_all_would():
     strongest = TopActivations([4, 1], top=7)
     for start in range(0, 200, 13):
         part = slice(start, start + 13)
-        strongest.offer(names[part], ChannelMaxima(values[part], rows[part], rows[part]))
+        strongest.update(names[part], ChannelMaxima(values[part], rows[part], rows[part]))
     for channel in (1, 4):
         order = np.argsort(-values[:, channel])[:7]
-        assert [found.picture for found in strongest[channel]] == [names[n] for n in order]
+        assert [found.image for found in strongest[channel]] == [names[n] for n in order]
         assert [found.value for found in strongest[channel]] == values[order, channel].tolist()
         assert [found.row for found in strongest[channel]] == rows[order, channel].tolist()
 
@@ -64,7 +64,7 @@ def test_channels_that_few_pictures_excite_come_first():
     values[7, 2] = 2.0  # one picture alone
     strongest = TopActivations([0, 1, 2], top=3)
     zeros = np.zeros((50, 3), dtype=np.int32)
-    strongest.offer([str(n) for n in range(50)], ChannelMaxima(values, zeros, zeros))
+    strongest.update([str(n) for n in range(50)], ChannelMaxima(values, zeros, zeros))
     assert strongest.most_selective(3) == [2, 1, 0]
 
 
@@ -159,7 +159,7 @@ def test_top_patches_over_pictures_of_different_sizes(squeezenet, samples):
     found = cnnviz.top_patches(squeezenet, iter(pictures), "fire3", [5, 90], top=2)
     for channel in (5, 90):
         best = {name: float(squeezenet.features(p, ["fire3"])["fire3"][0, channel].max()) for name, p in pictures}
-        assert [f.picture for f in found[channel]] == sorted(best, key=best.__getitem__, reverse=True)[:2]
+        assert [f.image for f in found[channel]] == sorted(best, key=best.__getitem__, reverse=True)[:2]
     with pytest.raises(UsageError, match="no channel 128: it has channels 0 to 127"):
         cnnviz.top_patches(squeezenet, pictures, "fire3", [128])
 
