@@ -156,7 +156,6 @@ class _PendingTask(Generic[Task]):
     index: int
     task: Task
     losses: int = 0
-    worker: _WorkerHandle | None = None
 
 
 @dataclass
@@ -211,16 +210,18 @@ class RayExecutor(Generic[Info, Task, Value]):
         """Each task's result. A few tasks a worker are sent, or done and not yet asked for, at any time."""
         ray = _ray()
         waiting = deque(_PendingTask(index, task) for index, task in enumerate(tasks))
-        sent: dict[Any, _PendingTask[Task]] = {}
+        sent: dict[Any, tuple[_PendingTask[Task], _WorkerHandle]] = {}
         done: dict[int, TaskResult[Task, Value]] = {}
         returned, window = 0, 4 * self.count * (self.resources.max_concurrency + 1)
         while waiting or sent or done:
             while waiting and waiting[0].index < returned + window and (worker := self._free_worker(waiting[0])):
                 pending = waiting.popleft()
-                sent[self._send(pending, worker)] = pending
+                worker.busy += 1
+                sent[worker.actor.do.remote(self.pack(pending.task))] = pending, worker
             for answer in ray.wait(list(sent), timeout=_POLL_SECONDS)[0]:
-                pending = sent.pop(answer)
-                result = self._receive(pending, answer)
+                pending, worker = sent.pop(answer)
+                worker.busy -= 1
+                result = self._receive(pending, worker, answer)
                 if result is None:
                     waiting.appendleft(pending)
                 else:
@@ -235,20 +236,15 @@ class RayExecutor(Generic[Info, Task, Value]):
         limit = 1 if pending.losses else self.resources.max_concurrency + 1
         return worker if worker.busy < limit else None
 
-    def _send(self, pending: _PendingTask[Task], worker: _WorkerHandle) -> Any:
-        worker.busy += 1
-        pending.worker = worker
-        return worker.actor.do.remote(self.pack(pending.task))
-
-    def _receive(self, pending: _PendingTask[Task], answer: Any) -> TaskResult[Task, Value] | None:
+    def _receive(
+        self, pending: _PendingTask[Task], worker: _WorkerHandle, answer: Any
+    ) -> TaskResult[Task, Value] | None:
         """The task's result; None if its worker was lost and another will try."""
         ray = _ray()
-        assert pending.worker is not None
-        pending.worker.busy -= 1
         try:
             result = ray.get(answer)
         except ray.exceptions.RayError as error:
-            self._replace(pending.worker)
+            self._replace(worker)
             pending.losses += 1
             if pending.losses < _MAX_ATTEMPTS:
                 return None
