@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tempfile
+from copy import copy
 
 import numpy as np
 import torch
@@ -62,6 +63,6 @@ class DiskImages:
 
     def subset(self, order: Tensor) -> DiskImages:
         """The images of those indices, in that order; the file is shared."""
-        some = object.__new__(DiskImages)
-        some.__dict__ = {**self.__dict__, "_places": [self._rows[n] for n in order.tolist()]}
+        some = copy(self)
+        some._rows = [self._rows[n] for n in order.tolist()]
         return some

@@ -60,37 +60,7 @@ def test_universal_holds_only_the_photos_it_works_on(run_cnnviz, tmp_path, monke
     assert held[1] - held[0] < 4 * A_PHOTO
 
 
-def test_a_shelf_gives_what_was_put_on_it():
-    pictures = (torch.rand(9, 3, 5, 7, generator=torch.Generator().manual_seed(0)) * 255).round() / 255
-    shelf = DiskImages(5, 7)
-    shelf.append(pictures[:4])
-    shelf.append(pictures[4:])
-    assert shelf.shape == pictures.shape
-    assert torch.equal(shelf[2:6], pictures[2:6])
-    order = torch.tensor([7, 0, 3])
-    assert torch.equal(shelf[order], pictures[order])
-    some = shelf.subset(order)
-    assert torch.equal(some[:], pictures[order])
-    assert torch.equal(some.subset(torch.tensor([1]))[:], pictures[:1])
-    assert shelf[3:3].shape == (0, 3, 5, 7)
-
-
-def test_a_full_disk_is_told_of(monkeypatch):
-    shelf = DiskImages(4, 4)
-
-    class Full:
-        def seek(self, place):
-            pass
-
-        def write(self, data):
-            raise OSError(28, "No space left on device")
-
-    monkeypatch.setattr(shelf, "_file", Full())
-    with pytest.raises(ImageError, match="No space left"):
-        shelf.append(torch.zeros(1, 3, 4, 4))
-
-
-def test_a_perturbation_learned_from_a_shelf_is_that_of_the_tensor(squeezenet):
+def test_a_perturbation_learned_from_disk_images_is_that_of_the_tensor(squeezenet):
     from cnnviz.adversarial.universal import fooled_by, universal_perturbation
 
     pictures = (torch.rand(3, 3, 64, 64, generator=torch.Generator().manual_seed(0)) * 255).round() / 255
