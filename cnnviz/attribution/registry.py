@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
@@ -50,7 +50,7 @@ class AttributionMethod:
     caveat: str
     formula: str = ""
     command: str = "saliency"
-    options: Mapping[str, Any] | None = None
+    options: Mapping[str, Any] | None = field(default=None, hash=False)
     settings: tuple[str, ...] = ()
     signed: bool = False
     percentile: float = 99.0

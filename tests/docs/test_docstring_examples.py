@@ -1,6 +1,7 @@
 """The example in the docstring of every name that ``cnnviz`` exports runs, with the embedded network.
 
-Examples are written as after ``import cnnviz, torch``, in a folder with the files of the ``playground`` fixture.
+Examples are written as after ``import cnnviz, torch``, with the embedded network as ``network``, in a folder with the
+files of the ``playground`` fixture.
 """
 
 from __future__ import annotations
@@ -27,10 +28,9 @@ EXAMPLES = [name for name in cnnviz.__all__ if ">>> " in docstring(name)]
 
 
 @pytest.mark.parametrize("name", EXAMPLES)
-def test_example(name: str, playground: Path) -> None:
-    example = doctest.DocTestParser().get_doctest(
-        docstring(name), {"cnnviz": cnnviz, "torch": torch, name: getattr(cnnviz, name)}, name, None, 0
-    )
+def test_example(name: str, squeezenet: cnnviz.Network, playground: Path) -> None:
+    names = {"cnnviz": cnnviz, "torch": torch, "network": squeezenet}
+    example = doctest.DocTestParser().get_doctest(docstring(name), names, name, None, 0)
     if name in LONG:
         for part in example.examples:
             compile(part.source, name, "exec")
