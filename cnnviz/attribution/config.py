@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Literal, get_args
 
 from cnnviz.errors import ImageError, UsageError
+from cnnviz.settings import setting
 
 Algorithm = Literal["auto", "incremental", "full"]
 FILLS = ("mean", "gray", "grey", "black", "blur", "noise")
@@ -18,8 +19,8 @@ BASELINES = {"black": 0.0, "gray": 0.5, "grey": 0.5, "white": 1.0}
 class SmoothGradConfig:
     """The settings of ``smoothgrad``, which explains them."""
 
-    samples: int = 50
-    sigma: float = 0.15
+    samples: int = setting(50, "SmoothGrad: noisy copies.", min=1)
+    sigma: float = setting(0.15, "SmoothGrad: noise, of the range of pixels.", min=0)
     seed: int = 0
 
 
@@ -27,8 +28,8 @@ class SmoothGradConfig:
 class IntegratedGradientsConfig:
     """The settings of ``integrated_gradients``, which explains them; ``baseline`` may also be a tensor there."""
 
-    steps: int = 64
-    baseline: str = "black"
+    steps: int = setting(64, "Integrated gradients: steps on the way.", min=1)
+    baseline: str = setting("black", "Integrated gradients: where the way begins.", choices=tuple(BASELINES))
 
 
 @dataclass(frozen=True)

@@ -11,12 +11,12 @@ from cnnviz.cli import console
 from cnnviz.cli.command import command
 from cnnviz.cli.idle import idle
 from cnnviz.cli.jobs import image_job
-from cnnviz.cli.maps import prediction_json
 from cnnviz.cli.options import BatchOptions, InputOptions, NetworkOptions, OutputOptions, real
 from cnnviz.errors import UsageError, shortened
 from cnnviz.figures.captions import percent
 from cnnviz.pipeline.outputs import PNG, suffix_of
 from cnnviz.pipeline.result import LoadedImage, Result
+from cnnviz.tasks.explanations import prediction_json
 
 if TYPE_CHECKING:
     from PIL.Image import Image

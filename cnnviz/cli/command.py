@@ -9,9 +9,9 @@ from __future__ import annotations
 import inspect
 import traceback
 from collections.abc import Callable
-from dataclasses import dataclass, field, fields, is_dataclass
+from dataclasses import dataclass, field, is_dataclass
 from enum import Enum
-from typing import Any, get_type_hints
+from typing import Any
 
 import typer
 
@@ -19,6 +19,7 @@ from cnnviz.cli import console
 from cnnviz.cli.hints import message_with_hint
 from cnnviz.cli.options import NOT_IN_PARAMETERS
 from cnnviz.cli.options.numeric import checked
+from cnnviz.cli.options.settings import build, parameters_of
 from cnnviz.cli.process import INTERRUPTED, PIPE_CLOSED, signals, silence_stdout
 from cnnviz.errors import CnnvizError, IncompleteError, listed
 from cnnviz.pipeline.recipe import Provenance
@@ -121,7 +122,7 @@ def _spread(function: Callable, name: str) -> Callable:
         kind = parameter.annotation
         if isinstance(kind, type) and is_dataclass(kind):
             groups[parameter.name] = kind
-            parameters += _fields_as_parameters(kind)
+            parameters += parameters_of(kind)
         else:
             parameters.append(parameter.replace(kind=inspect.Parameter.KEYWORD_ONLY, annotation=checked(kind)))
 
@@ -136,7 +137,7 @@ def _spread(function: Callable, name: str) -> Callable:
             key for key, value in values.items() if value is False and current.defaults[key] is True
         }
         current.option_names = {p.name: _option_name(p) for p in parameters}
-        filled = {key: kind(**{f.name: values.pop(f.name) for f in fields(kind)}) for key, kind in groups.items()}
+        filled = {key: build(kind, values) for key, kind in groups.items()}
         function(**filled, **values)
 
     def call(context: typer.Context, **values: Any) -> None:
@@ -160,14 +161,6 @@ def _option_name(parameter: inspect.Parameter) -> str:
     declared = [name for info in infos for name in (info.default, *(info.param_decls or ()))]
     long = [name for name in declared if isinstance(name, str) and name.startswith("--")]
     return long[0].partition("/")[0].removeprefix("--").replace("-", "_") if long else parameter.name
-
-
-def _fields_as_parameters(group: type) -> list[inspect.Parameter]:
-    hints = get_type_hints(group, include_extras=True)
-    return [
-        inspect.Parameter(f.name, inspect.Parameter.KEYWORD_ONLY, default=f.default, annotation=checked(hints[f.name]))
-        for f in fields(group)
-    ]
 
 
 def with_exit_codes(action: Callable[[], Any], *, debug: bool = False) -> None:

@@ -12,7 +12,7 @@ import typer
 from cnnviz.attribution.registry import METHODS, AttributionMethod, select_methods
 from cnnviz.cli.command import command
 from cnnviz.cli.jobs import in_context, job_of
-from cnnviz.cli.maps import prediction_json, tell_if_blank
+from cnnviz.cli.maps import tell_if_blank
 from cnnviz.cli.options import (
     BatchOptions,
     InputOptions,
@@ -26,6 +26,7 @@ from cnnviz.pipeline.image_loading import prepare_image
 from cnnviz.pipeline.inputs import ImageSource
 from cnnviz.pipeline.outputs import OutputPath
 from cnnviz.pipeline.result import LoadedImage, Result
+from cnnviz.tasks.explanations import prediction_json
 
 if TYPE_CHECKING:
     from PIL.Image import Image

@@ -33,6 +33,7 @@ HINTS: dict[str, str | Callable[..., str]] = {
     "name_model": "Name it with --model.",
     "own_weights": "Give --weights FILE or --weights random.",
     "smaller_patch": "Try --patch 1 to {largest}.",
+    "cutout_target": "Name it with --target.",
     "disk_full": "Make room, and go on with --skip-existing.",
     "overwrite": "--force replaces it.",
     "max_pixels": "Raise --max-pixels if you trust it.",

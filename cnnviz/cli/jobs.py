@@ -15,6 +15,7 @@ from cnnviz.pipeline.config import EngineConfig, ImageConfig
 from cnnviz.pipeline.image_job import ImageJob
 from cnnviz.pipeline.image_task import FunctionTask, Task
 from cnnviz.pipeline.result import LoadedImage, Result
+from cnnviz.pipeline.step_monitor import StepMonitor
 
 if TYPE_CHECKING:
     from cnnviz.network.network import Network
@@ -47,6 +48,14 @@ def _of_command() -> dict[str, Any]:
         "reporter": console.reporter,
         "workload": WORKLOADS.get(current.command, "exact"),
     }
+
+
+def run_task(
+    task: Any, network: Any, input: Any, run: Any, output: Any = None, monitor: StepMonitor | None = None
+) -> None:
+    """Run a task of ``cnnviz.tasks`` over the images that the option groups mean."""
+    more = {"sidecars": task.sidecars, "suffix": task.suffix, "workload": task.workload, "monitor": monitor}
+    job_of(ImageJob, task.technique, network, input, run, output, **more)(task)
 
 
 def image_job(

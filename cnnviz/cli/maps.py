@@ -9,15 +9,13 @@ import typer
 
 from cnnviz.cli import console
 from cnnviz.cli.idle import idle
-from cnnviz.pipeline.result import LoadedImage, Result
+from cnnviz.pipeline.result import LoadedImage
+from cnnviz.tasks.explanations import blank_map
 
 if TYPE_CHECKING:
-    from PIL.Image import Image
     from torch import Tensor
 
-    from cnnviz.attribution.targets import Explanation
     from cnnviz.figures.maps import MapStyle
-    from cnnviz.network.network import Prediction
 
 
 class View(str, Enum):
@@ -71,31 +69,8 @@ def map_style(view: View, colormap: str | None, percentile: float, blur: float |
 
 
 def tell_if_blank(found: Tensor, picture: LoadedImage, title: str, whose: str) -> dict[str, Any]:
-    """Say so on stderr, and as facts for ``--json``, where a map shows nothing; no facts where it shows something."""
-    from cnnviz.attribution.blank import blankness
-
-    words = blankness(found)
-    if words is None:
-        return {}
-    console.warn(f"{picture.source.display}: the map of {title} for {whose} is {words}.")
-    return {"blank": words}
-
-
-def attribution_result(image: Image, explanation: Explanation, **facts: Any) -> Result:
-    """The result of explaining ``explanation`` by ``image``; ``facts`` join the JSON."""
-    return Result(
-        metadata={
-            "target": prediction_json(explanation.target),
-            "predicted": prediction_json(explanation.predicted),
-            **facts,
-        },
-        image=image,
-        target=explanation.target[1],
-        recipe={"target": prediction_json(explanation.target)},
-    )
-
-
-def prediction_json(prediction: Prediction) -> dict[str, Any]:
-    """A class as ``--json`` tells it."""
-    index, label, probability = prediction
-    return {"index": index, "label": label, "probability": round(probability, 6)}
+    """Say so on stderr, and as metadata, where a map shows nothing; no metadata where it shows something."""
+    metadata, warnings = blank_map(found, picture.source.display, title, whose)
+    for warning in warnings:
+        console.warn(warning)
+    return metadata

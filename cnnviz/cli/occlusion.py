@@ -13,18 +13,10 @@ from cnnviz.cli.checking import CheckOption, check_companions, checked
 from cnnviz.cli.command import command
 from cnnviz.cli.idle import idle
 from cnnviz.cli.jobs import image_job
-from cnnviz.cli.maps import (
-    BlurOption,
-    ColormapOption,
-    PercentileOption,
-    View,
-    ViewOption,
-    attribution_result,
-    map_style,
-    tell_if_blank,
-)
+from cnnviz.cli.maps import BlurOption, ColormapOption, PercentileOption, View, ViewOption, map_style, tell_if_blank
 from cnnviz.cli.options import BatchOptions, InputOptions, NetworkOptions, OutputOptions, TargetOption
 from cnnviz.pipeline.result import LoadedImage, Result
+from cnnviz.tasks.explanations import explanation_result
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -135,7 +127,7 @@ def register(app: typer.Typer) -> None:
                 class_map=class_map,
             )
             blank = tell_if_blank(grid.score_drops, picture, "occlusion", explanation.target[1])
-            result = attribution_result(image, explanation, **_facts(grid), **blank)
+            result = explanation_result(image, explanation, **_facts(grid), **blank)
 
             def attribute(other: Network) -> Tensor:
                 (drops,) = occlusion_grids(other, picture.pixels, explanation.target[0], config)

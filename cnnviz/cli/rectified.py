@@ -5,11 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from cnnviz.cli.maps import attribution_result, tell_if_blank
+from cnnviz.cli.maps import tell_if_blank
 from cnnviz.cli.options import position
 from cnnviz.errors import UsageError, shortened
 from cnnviz.pipeline.image_task import FunctionTask
 from cnnviz.pipeline.result import LoadedImage, Result
+from cnnviz.tasks.explanations import explanation_result
 
 if TYPE_CHECKING:
     import torch
@@ -64,7 +65,7 @@ def technique(
         title = explanation_title(net.name, explanation)
         image = _figure(picture, picture.photo, found, percentile, raw, method, title)
         blank = tell_if_blank(found.abs(), picture, method.name, explanation.target[1])
-        return attribution_result(image, explanation, **blank)
+        return explanation_result(image, explanation, **blank)
 
     return FunctionTask(find, draw)
 
@@ -91,7 +92,7 @@ def explain(
     title = f"{net.name}: {neuron.layer}, channel {neuron.channel} at {y},{x}, {value:.1f}"
     facts = {"layer": neuron.layer, "channel": neuron.channel, "at": [y, x], "activation": round(value, 4)}
     facts |= tell_if_blank(found.abs(), picture, method.name, f"channel {neuron.channel} of {neuron.layer}")
-    return attribution_result(_figure(picture, photo, found, percentile, raw, method, title), explanation, **facts)
+    return explanation_result(_figure(picture, photo, found, percentile, raw, method, title), explanation, **facts)
 
 
 def _figure(

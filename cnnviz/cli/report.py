@@ -10,13 +10,13 @@ import typer
 from cnnviz.cli import console
 from cnnviz.cli.command import command, current
 from cnnviz.cli.jobs import collection_job
-from cnnviz.cli.maps import prediction_json
 from cnnviz.cli.options import InputOptions, NetworkOptions, PageOptions, RunOptions, TargetOption
 from cnnviz.errors import ImageError, MemoryShortError
 from cnnviz.pipeline.collection_job import ImageCollection
 from cnnviz.pipeline.image_loading import read_image
 from cnnviz.pipeline.recipe import recipe_of
 from cnnviz.pipeline.result import LoadedImage, Result
+from cnnviz.tasks.explanations import prediction_json
 
 if TYPE_CHECKING:
     from cnnviz.network.network import Network

@@ -16,13 +16,13 @@ from cnnviz.cli.adversarial import NormName, parse_epsilon
 from cnnviz.cli.command import command
 from cnnviz.cli.idle import idle
 from cnnviz.cli.jobs import collection_job, image_job
-from cnnviz.cli.maps import prediction_json
 from cnnviz.cli.options import BatchOptions, EngineName, InputOptions, NetworkOptions, OutputOptions
 from cnnviz.errors import CnnvizError, UsageError
 from cnnviz.figures.captions import percent
 from cnnviz.pipeline.collection_job import ImageCollection
 from cnnviz.pipeline.outputs import PNG, suffix_of
 from cnnviz.pipeline.result import LoadedImage, Result
+from cnnviz.tasks.explanations import prediction_json
 
 if TYPE_CHECKING:
     from PIL.Image import Image

@@ -17,7 +17,6 @@ from cnnviz.cli.features import ChannelsOption, channel_list, common_name
 from cnnviz.cli.hints import message_with_hint
 from cnnviz.cli.idle import idle
 from cnnviz.cli.jobs import network_job
-from cnnviz.cli.maps import prediction_json
 from cnnviz.cli.options import (
     LARGEST_SIDE,
     LongOptions,
@@ -35,6 +34,7 @@ from cnnviz.pipeline.image_loading import read_image
 from cnnviz.pipeline.result import Result
 from cnnviz.pipeline.step_monitor import StepMonitor
 from cnnviz.runtime.paths import is_folder
+from cnnviz.tasks.explanations import prediction_json
 
 if TYPE_CHECKING:
     from PIL.Image import Image

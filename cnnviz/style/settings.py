@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from cnnviz.errors import UsageError
-from cnnviz.synthesis.settings import STATISTICS, require_choice, setting
+from cnnviz.settings import setting
+from cnnviz.synthesis.settings import STATISTICS, require_choice
 
 if TYPE_CHECKING:
     from torch import Tensor

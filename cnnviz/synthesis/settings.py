@@ -8,29 +8,16 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
 from cnnviz.errors import UsageError
+from cnnviz.settings import setting
 
 STATISTICS = ("gram", "covariance", "wasserstein")
 """How the feature statistics of two textures can be compared; see ``cnnviz.synthesis.feature_statistics``."""
 
 Settings = TypeVar("Settings")
-
-
-def setting(
-    default: Any,
-    help: str,
-    *,
-    min: float | None = None,
-    max: float | None = None,
-    choices: Sequence[str] | None = None,
-    advanced: bool = False,
-) -> Any:
-    """A dataclass field whose metadata are its help, its least and largest value, its choices, and how rare it is."""
-    metadata = {"help": help, "min": min, "max": max, "choices": choices, "advanced": advanced}
-    return field(default=default, metadata=metadata)
 
 
 def build_settings(

@@ -7,6 +7,7 @@ from typing import Any
 import typer
 
 NETWORK, INPUT, OUTPUT, RUN, BATCH = "Network", "Input", "Output", "Run", "Many pictures"
+ADVANCED = "Advanced"
 """The panels of the help."""
 
 

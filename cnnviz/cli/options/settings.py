@@ -1,0 +1,71 @@
+"""Options from the library's dataclasses: each field made by ``cnnviz.settings.setting`` is one; nested ones spread."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Iterator
+from dataclasses import Field, fields, is_dataclass
+from enum import Enum
+from typing import Annotated, Any, TypeVar, get_type_hints
+
+import typer
+
+from cnnviz.cli.options.declaring import ADVANCED
+from cnnviz.cli.options.numeric import checked
+
+Settings = TypeVar("Settings")
+
+
+def parameters_of(kind: type, default: Any = None) -> Iterator[inspect.Parameter]:
+    """The command's parameters for the fields of ``kind``, with the values of ``default``, an instance, as defaults.
+
+    A field is an option if its type says so (``Annotated[..., typer.Option(...)]``) or if it is a ``setting``; a field
+    that is a dataclass gives its own; any other field is no option.
+    """
+    hints = get_type_hints(kind, include_extras=True)
+    for field in fields(kind):
+        value = field.default if default is None else getattr(default, field.name)
+        hint = hints[field.name]
+        if is_dataclass(hint):
+            yield from parameters_of(hint, value)  # type: ignore[arg-type]
+        elif "help" in field.metadata:
+            yield _parameter(field.name, _declared(field, hint, value), value)
+        elif hasattr(hint, "__metadata__"):
+            yield _parameter(field.name, checked(hint), value)
+
+
+def build(kind: Callable[..., Settings], values: dict[str, Any]) -> Settings:
+    """An instance of ``kind`` from the values of its parameters, which are taken out of ``values``."""
+    hints = get_type_hints(kind, include_extras=True)
+    found: dict[str, Any] = {}
+    for field in fields(kind):  # type: ignore[arg-type]
+        if is_dataclass(hints[field.name]):
+            found[field.name] = build(hints[field.name], values)  # type: ignore[arg-type]
+        elif field.name in values and ("help" in field.metadata or hasattr(hints[field.name], "__metadata__")):
+            value = values.pop(field.name)
+            found[field.name] = value.value if "help" in field.metadata and isinstance(value, Enum) else value
+    return kind(**found)
+
+
+def _parameter(name: str, annotation: Any, default: Any) -> inspect.Parameter:
+    return inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=annotation)
+
+
+def _declared(field: Field, hint: Any, default: Any) -> Any:
+    """The type of a setting's parameter, with its option."""
+    about = field.metadata
+    long = "--" + field.name.replace("_", "-")
+    names = about["names"] or (f"{long}/--no-{long[2:]}" if default is True else long,)
+    info = typer.Option(
+        *names,
+        help=about["help"],
+        min=about["min"],
+        max=about["max"],
+        metavar=about["metavar"],
+        show_default=about["show_default"] or True,
+        rich_help_panel=ADVANCED if about["advanced"] else None,
+    )
+    if about["choices"]:
+        choices: Any = Enum(field.name, {choice: choice for choice in about["choices"]}, type=str)  # type: ignore[misc]
+        return Annotated[choices, info]
+    return checked(Annotated[hint, info])

@@ -1,0 +1,66 @@
+"""Where the last feature maps speak for a class."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from cnnviz.attribution.registry import METHODS, AttributionMethod
+from cnnviz.pipeline.result import LoadedImage
+from cnnviz.settings import setting
+from cnnviz.tasks.check import check_setting
+from cnnviz.tasks.cutout import grabcut_setting
+from cnnviz.tasks.explanations import target_setting
+from cnnviz.tasks.map_task import MapAnswer, MapTask
+from cnnviz.tasks.maps import MapSettings
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+    from torch import Tensor
+
+    from cnnviz.network.network import Network
+
+
+@dataclass(frozen=True)
+class GradCam(MapTask):
+    """Grad-CAM of each image, or guided Grad-CAM; the answer's metadata name the layer."""
+
+    target: str | None = target_setting()
+    layer: str | None = setting(
+        None, "Whose maps to weight.", names=("--layer", "-l"), show_default="the last before the classifier"
+    )
+    guided: bool = setting(False, "Guided Grad-CAM: times guided backprop.")
+    grabcut: bool = grabcut_setting()
+    check: bool = check_setting()
+    maps: MapSettings = field(default=MapSettings())
+    seed: int = 0
+
+    @property
+    def chosen(self) -> AttributionMethod:
+        return METHODS["guided-gradcam" if self.guided else "gradcam"]
+
+    def explain(self, network: Network, pixels: Tensor) -> list[MapAnswer]:
+        from cnnviz.attribution.targets import predict_targets
+        from cnnviz.network.default_layers import last_spatial_layer
+
+        explanations = predict_targets(network, pixels, self.target)
+        layer = self.layer or last_spatial_layer(network)
+        indices = [explanation.target[0] for explanation in explanations]
+        maps = self.chosen.attribute(network, pixels, indices, layer=layer)
+        return [
+            MapAnswer(each, found, {"layer": layer}) for each, found in zip(explanations, maps.split(1), strict=True)
+        ]
+
+    def map_for_check(self, network: Network, pixels: Tensor, answer: MapAnswer) -> Tensor:
+        return self.chosen(network, pixels, answer.explanation.target[0], layer=answer.metadata["layer"])
+
+    def title(self, network: Network, answer: MapAnswer) -> str:
+        layer = answer.metadata["layer"]
+        shortest = min((layer, *network.layers.aliases_of(network.layers.node(layer))), key=len)  # fire9
+        return f"{'guided ' if self.guided else ''}Grad-CAM of {shortest}"
+
+    def colored(self, image: LoadedImage, answer: MapAnswer) -> Image | None:
+        from cnnviz.figures.guided import gradient_image
+
+        clip = self.chosen.percentile if self.maps.percentile is None else self.maps.percentile
+        return gradient_image(answer.attribution[0], clip, image.photo.size) if self.guided else None

@@ -1,0 +1,108 @@
+"""What the tasks that draw the map of one attribution method share: the object cut out, the check, the panel."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any
+
+from cnnviz.pipeline.result import LoadedImage, Result
+from cnnviz.tasks.base import TaskDefaults
+from cnnviz.tasks.check import CHECK_SIDECAR, MapCheck, check_map
+from cnnviz.tasks.cutout import CUTOUT_SIDECARS, cut_out
+from cnnviz.tasks.explanations import blank_map, explanation_result
+from cnnviz.tasks.maps import MapSettings
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+    from torch import Tensor
+
+    from cnnviz.attribution.registry import AttributionMethod
+    from cnnviz.attribution.targets import Explanation
+    from cnnviz.network.network import Network
+
+
+@dataclass(frozen=True)
+class MapAnswer:
+    """What explains the class of one image.
+
+    Attributes:
+        explanation: the class predicted and the class explained.
+        attribution: (1, 1, H, W) or (1, 3, H, W).
+        metadata: what else there is to know of it.
+        check: the test of the map, if one was asked for.
+    """
+
+    explanation: Explanation
+    attribution: Tensor
+    metadata: dict[str, Any] = field(default_factory=dict)
+    check: MapCheck | None = None
+
+
+class MapTask(TaskDefaults):
+    """A map of each image; a task says which method is ``chosen``, how to ``explain``, and how the map is called.
+
+    Its fields are at least these, in the order of the command's options.
+    """
+
+    target: str | None
+    grabcut: bool
+    check: bool
+    maps: MapSettings
+    seed: int
+
+    @property
+    def chosen(self) -> AttributionMethod:
+        raise NotImplementedError
+
+    def explain(self, network: Network, pixels: Tensor) -> list[MapAnswer]:
+        """The explanation of each of some images."""
+        raise NotImplementedError
+
+    def map_for_check(self, network: Network, pixels: Tensor, answer: MapAnswer) -> Tensor:
+        """The map (1, 1, H, W) of another network for the same image and class."""
+        raise NotImplementedError
+
+    def title(self, network: Network, answer: MapAnswer) -> str:
+        """What stands under the map in the panel."""
+        return self.chosen.title
+
+    def colored(self, image: LoadedImage, answer: MapAnswer) -> Image | None:
+        """What is shown instead of the map's heat, if anything."""
+        return None
+
+    @property
+    def parallel(self) -> bool:
+        return self.chosen.shares_a_pass and not self.check
+
+    @property
+    def sidecars(self) -> Sequence[str]:
+        return (*(CUTOUT_SIDECARS if self.grabcut else ()), *((CHECK_SIDECAR,) if self.check else ()))
+
+    def compute(self, network: Network, pixels: Tensor) -> Sequence[MapAnswer]:
+        answers = self.explain(network, pixels)
+        if not self.check:
+            return answers
+        return [
+            replace(answer, check=self._checked(network, pixels[place : place + 1], answer))
+            for place, answer in enumerate(answers)
+        ]
+
+    def _checked(self, network: Network, pixels: Tensor, answer: MapAnswer) -> MapCheck:
+        index = answer.explanation.target[0]
+        return check_map(network, pixels, index, lambda net: self.map_for_check(net, pixels, answer), self.seed)
+
+    def render(self, network: Network, image: LoadedImage, answer: MapAnswer) -> Result:
+        from cnnviz.figures.captions import explanation_title
+
+        explanation, heat = answer.explanation, self.chosen.map_of(answer.attribution)
+        title, caption = explanation_title(network.name, explanation), self.title(network, answer)
+        index, label, _ = explanation.target
+        blank, warnings = blank_map(heat, image.source.display, caption, label)
+        cut = cut_out(network, image, index if self.target is not None else None, self.seed) if self.grabcut else None
+        tiles = [cut.tile] if cut else []
+        drawn = self.maps.style(self.chosen).draw(heat, image.photo, title, caption, tiles, self.colored(image, answer))
+        result = explanation_result(drawn, explanation, **answer.metadata, **blank, **(cut.metadata if cut else {}))
+        result.warnings = [*warnings, *(cut.warnings if cut else [])]
+        result.sidecars = cut.sidecars if cut else {}
+        return answer.check.added_to(result, title) if answer.check else result

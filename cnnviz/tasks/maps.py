@@ -1,0 +1,47 @@
+"""How a task's maps are drawn: the settings that all tasks with maps share."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from cnnviz.settings import setting
+
+if TYPE_CHECKING:
+    from cnnviz.attribution.registry import AttributionMethod
+    from cnnviz.figures.maps import MapStyle
+
+
+@dataclass(frozen=True)
+class MapSettings:
+    """How maps are drawn; what is None is the method's own."""
+
+    view: str = setting(
+        "panel",
+        "panel: photo, map and overlay side by side. overlay: on the photo at its own resolution. "
+        "heat: the map in color at the photo's resolution. raw: the map in gray as the network sees it, unclipped.",
+        choices=("panel", "overlay", "heat", "raw"),
+    )
+    colormap: str | None = setting(None, "A matplotlib colormap.", metavar="NAME", show_default="by map")
+    percentile: float | None = setting(
+        None,
+        "Clip the map at this percentile; few pixels hold the peak.",
+        min=1,
+        max=100,
+        show_default="99; of Grad-CAM and occlusion 100",
+    )
+    blur: float | None = setting(
+        None,
+        "Smooth the shown map by a Gaussian of so many of the network's pixels.",
+        min=0,
+        max=10_000,
+        show_default="0; gradients laid over the photo 2",
+    )
+
+    def style(self, method: AttributionMethod) -> MapStyle:
+        """The style of the maps of ``method``."""
+        from cnnviz.figures.maps import MapStyle
+
+        clip = method.percentile if self.percentile is None else self.percentile
+        view: Any = self.view
+        return MapStyle(view, self.colormap, clip, self.blur, method.signed, method.blur)

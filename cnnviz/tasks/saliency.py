@@ -1,0 +1,80 @@
+"""Which pixels the score of a class is most sensitive to."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from cnnviz.attribution.config import IntegratedGradientsConfig, SmoothGradConfig
+from cnnviz.attribution.registry import AttributionMethod, methods_of
+from cnnviz.settings import setting
+from cnnviz.tasks.check import check_setting
+from cnnviz.tasks.cutout import grabcut_setting
+from cnnviz.tasks.explanations import target_setting
+from cnnviz.tasks.map_task import MapAnswer, MapTask
+from cnnviz.tasks.maps import MapSettings
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from cnnviz.network.network import Network
+
+METHODS = methods_of("saliency", default="gradient")
+
+
+@dataclass(frozen=True)
+class Saliency(MapTask):
+    """A map of each image by one of the methods that read the gradient of the class score."""
+
+    target: str | None = target_setting()
+    method: str = setting("gradient", "Which gradient.", choices=tuple(METHODS))
+    smoothgrad: SmoothGradConfig = field(default=SmoothGradConfig())
+    integrated: IntegratedGradientsConfig = field(default=IntegratedGradientsConfig())
+    grabcut: bool = grabcut_setting()
+    check: bool = check_setting()
+    maps: MapSettings = field(default=MapSettings())
+    seed: int = 0
+
+    @property
+    def chosen(self) -> AttributionMethod:
+        return METHODS[self.method]
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """The arguments of the chosen method."""
+        return self.chosen.accepted(**{**asdict(self.smoothgrad), **asdict(self.integrated), "seed": self.seed})
+
+    def explain(self, network: Network, pixels: Tensor) -> list[MapAnswer]:
+        from cnnviz.attribution.targets import predict_targets
+
+        if self.chosen.name == "saliency":
+            return _one_pass(network, pixels, self.target)
+        explanations = predict_targets(network, pixels, self.target)
+        indices = [explanation.target[0] for explanation in explanations]
+        found = self.chosen.attribute(network, pixels, indices, **self.settings)
+        metadata: list[dict[str, Any]] = [{} for _ in indices]
+        if self.chosen.name == "integrated":
+            metadata = self._completeness(network, pixels, found, indices)
+        return list(map(MapAnswer, explanations, found.split(1), metadata))
+
+    def map_for_check(self, network: Network, pixels: Tensor, answer: MapAnswer) -> Tensor:
+        return self.chosen(network, pixels, answer.explanation.target[0], **self.settings)
+
+    def _completeness(
+        self, network: Network, pixels: Tensor, attribution: Tensor, indices: list[int]
+    ) -> list[dict[str, Any]]:
+        """How far the integrated gradients of each image are from summing up to the score."""
+        from cnnviz.attribution.integrated_gradients import completeness_error
+
+        errors = completeness_error(network, pixels, attribution, indices, self.integrated.baseline).tolist()
+        return [{"completeness_error": round(error, 6)} for error in errors]
+
+
+def _one_pass(network: Network, pixels: Tensor, target: str | None) -> list[MapAnswer]:
+    """Prediction and saliency of each image from one pass forward and back."""
+    from cnnviz.attribution.gradients import gradient_and_logits, strongest_channel
+    from cnnviz.attribution.targets import explanations_of
+
+    index = None if target is None else network.find_class(target)
+    gradient, logits = gradient_and_logits(network, pixels, index)
+    return list(map(MapAnswer, explanations_of(network, logits, target), strongest_channel(gradient).split(1)))
