@@ -242,12 +242,12 @@ def _maps_with_random_weights(
 def _copy(network: Network) -> Network:
     """A deep copy of the network, whose weights can be changed without changing the original."""
     with torch.inference_mode(False):
-        return replace(network, module=copy.deepcopy(network.body), alterations=(), optimize=True)
+        return replace(network, module=copy.deepcopy(network.body), alterations=())
 
 
 def _modules_with_parameters(network: Network) -> list[tuple[str, nn.Module]]:
     """The modules with parameters of their own, by name, from the logits down (the last defined first)."""
-    return [(name, module) for name, module in network.body.named_modules() if list(_own_parameters(module))][::-1]
+    return [(name, module) for name, module in network.module.named_modules() if list(_own_parameters(module))][::-1]
 
 
 def _own_parameters(module: nn.Module) -> Iterator[Tensor]:

@@ -201,3 +201,25 @@ def test_check_prints_its_numbers_and_needs_files(run_cnnviz, samples):
     assert (refused.exit_code, "--check writes several files" in refused.stderr) == (2, True)
     neuron = run_cnnviz("guided", picture, *NET, "--check", "--layer", "fire5", "--channel", 17)
     assert (neuron.exit_code, "leave out --layer" in neuron.stderr) == (2, True)
+
+
+class Flattened(nn.Module):
+    """A network with a view, which needs maps that are contiguous, and batch normalization."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv, self.norm, self.fc = nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.Linear(4 * 6 * 6, 3)
+
+    def forward(self, x):
+        return self.fc(self.norm(self.conv(x)).relu().view(x.size(0), -1))
+
+
+def test_a_module_of_the_users_own_is_randomized_as_it_is():
+    module = Flattened()
+    module.norm.running_mean.fill_(0.5)
+    network, pixels = Network(module, spec=InputSpec(size=8)), torch.rand(1, 3, 8, 8)
+    steps = cnnviz.randomization_check(network, pixels, lambda net, x: cnnviz.saliency(net, x, 0), cascading=True)
+    assert [step.layer for step in steps] == ["fc", "norm", "conv"]
+    assert float(module.norm.running_mean[0]) == 0.5
+    copied = randomized(network)
+    assert not copied.body.norm.running_mean.any()
