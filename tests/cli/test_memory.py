@@ -216,7 +216,7 @@ def test_a_page_on_a_full_disk_is_told_of(squeezenet, monkeypatch):
 
     monkeypatch.setattr(page, "_file", Full())
     with pytest.raises(ImageError, match="No space left"):
-        page._keep("text")
+        page._store("text")
 
 
 def peak_of(command, folder):

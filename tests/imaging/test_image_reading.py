@@ -202,7 +202,7 @@ def test_many_threads_read_at_once_and_leave_no_trace(photo: Image.Image):
     assert (list(warnings.filters), Image.MAX_IMAGE_PIXELS) == (filters, limit)
 
 
-def test_importing_the_room_imports_neither_torch_nor_matplotlib():
+def test_importing_image_io_imports_neither_torch_nor_matplotlib():
     code = "import sys, cnnviz.imaging.image_io; print({'torch', 'matplotlib'} & set(sys.modules))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "set()"
