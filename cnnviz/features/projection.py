@@ -132,4 +132,4 @@ def _umap(vectors: NDArray[np.float32], neighbors: int | None, seed: int) -> Pro
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # UMAP warns that a seed prevents parallelism
         points = UMAP(n_neighbors=max(2, count), init=start, random_state=seed).fit_transform(vectors)
-    return Projection(np.asarray(points, dtype=np.float32), f"UMAP, {max(2, count)} neighbours")
+    return Projection(np.asarray(points, dtype=np.float32), f"UMAP, {max(2, count)} neighbors")

@@ -123,10 +123,10 @@ class Store:
     def __len__(self) -> int:
         return int(self._database.read(lambda c: c.execute("SELECT count(*) FROM entries").fetchone()[0]))
 
-    def _is_sound(self, key: Any, vector: Any, payload: Any, checksum: Any) -> bool:
+    def _is_sound(self, key: Any, vector: Any, payload: Any, crc: Any) -> bool:
         if not (isinstance(key, str) and isinstance(vector, bytes) and isinstance(payload, bytes)):
             return False
-        return len(vector) == self.width * self.dtype.itemsize and _checksum(key, vector, payload) == checksum
+        return len(vector) == self.width * self.dtype.itemsize and _checksum(key, vector, payload) == crc
 
     def _count_rebuilt(self, file: Path) -> None:
         self.rebuilt += 1

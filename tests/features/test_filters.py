@@ -72,7 +72,7 @@ def test_maps_ranked_by_mean_magnitude(squeezenet, chelsea):
 def test_vectors_and_several_pictures_are_refused(squeezenet, chelsea):
     with pytest.raises(UsageError, match=r"is no map \(1000\)"):
         cnnviz.activation_grid(squeezenet, chelsea, "flatten")
-    with pytest.raises(UsageError, match="one picture at a time, not 2"):
+    with pytest.raises(UsageError, match="one image at a time, not 2"):
         cnnviz.activation_grid(squeezenet, torch.cat([chelsea, chelsea]), "fire5")
 
 
