@@ -134,7 +134,7 @@ class FastStyleNetwork(nn.Module):
 
     Example:
         >>> model = cnnviz.load_fast_style()
-        >>> pixels = torch.rand(1, 3, 64, 96)
+        >>> pixels = cnnviz.read_image("sample_images/chelsea.png", size=64)
         >>> model(pixels, model.style_weights({"starry": 0.7, "ink": 0.3})).shape
         torch.Size([1, 3, 64, 96])
     """

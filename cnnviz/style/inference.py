@@ -64,7 +64,10 @@ def apply_fast_style(
         ImageError: the photo is too small.
 
     Example:
-        >>> image = cnnviz.apply_fast_style(cnnviz.load_fast_style(), torch.rand(1, 3, 64, 96), "starry")
+        >>> model = cnnviz.load_fast_style()
+        >>> pixels = cnnviz.read_image("sample_images/chelsea.png", size=64)
+        >>> cnnviz.apply_fast_style(model, pixels, {"starry": 0.7, "ink": 0.3}).shape
+        torch.Size([1, 3, 64, 96])
     """
     height, width = require_in_range(pixels).shape[2:]
     if min(height, width) < _LEAST:

@@ -72,8 +72,12 @@ def train_fast_style(
         DivergedError: the loss is not finite.
 
     Example:
-        >>> styles = {"starry": cnnviz.read_image("starry.jpg", size=384)}
-        >>> model = cnnviz.train_fast_style(network, styles, ["a.jpg", "b.jpg"], steps=20_000)
+        >>> network = cnnviz.load_network("squeezenet1_1")
+        >>> styles = {"starry": cnnviz.read_image("sample_images/starry.jpg", size=64)}
+        >>> photos = ["sample_images/chelsea.png"]
+        >>> small = {"widths": (4, 4, 4), "blocks": 1, "crop": 32, "style_size": 64}
+        >>> cnnviz.train_fast_style(network, styles, photos, steps=2, batch=1, **small).styles
+        ('starry',)
     """
     chosen = build_settings(TrainingSettings, settings, options)
     return FastStyleTraining(network, styles, photos, chosen, seed, extend, start=start).run(on_step)

@@ -93,8 +93,11 @@ def transfer_style(
         DivergedError: the optimization diverged, with Adam too; where Adam helped, a RuntimeWarning is given instead.
 
     Example:
-        >>> content, style = cnnviz.read_image("photo.jpg", size=256), cnnviz.read_image("starry.jpg", size=256)
-        >>> image = cnnviz.transfer_style(network, content, style, steps=240, content_weight=2.0)
+        >>> network = cnnviz.load_network("squeezenet1_1")
+        >>> content = cnnviz.read_image("sample_images/chelsea.png", size=64)
+        >>> style = cnnviz.read_image("sample_images/starry.jpg", size=64)
+        >>> cnnviz.transfer_style(network, content, style, steps=2, content_weight=2.0).shape
+        torch.Size([1, 3, 64, 96])
     """
     chosen = build_settings(StyleSettings, settings, _with_pooling(options), _RENAMED)
     styles = [styles] if isinstance(styles, Tensor) else list(styles)

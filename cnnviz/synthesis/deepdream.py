@@ -78,7 +78,10 @@ def dream(
             outside [0, 1].
 
     Example:
-        >>> image = cnnviz.dream(network, torch.rand(1, 3, 96, 96), ["fire5"], octaves=2, steps=4)
+        >>> network = cnnviz.load_network("squeezenet1_1")
+        >>> pixels = cnnviz.read_image("sample_images/chelsea.png", size=64)
+        >>> cnnviz.dream(network, pixels, ["fire5"], octaves=1, steps=2).shape
+        torch.Size([1, 3, 64, 96])
     """
     chosen = build_settings(DreamSettings, settings, options, {"strength": "step_size"})
     targets = [DreamTarget(name) if isinstance(name, str) else name for name in layers or dream_layers(network)]

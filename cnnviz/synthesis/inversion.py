@@ -58,7 +58,10 @@ def invert(
         UsageError: no such layer, optimizer or prior.
 
     Example:
-        >>> image = cnnviz.invert(network, torch.rand(1, 3, 96, 96), "fire4", steps=40)
+        >>> network = cnnviz.load_network("squeezenet1_1")
+        >>> pixels = cnnviz.read_image("sample_images/chelsea.png", size=64)
+        >>> cnnviz.invert(network, pixels, "fire4", steps=2).shape
+        torch.Size([1, 3, 64, 96])
     """
     chosen = build_settings(InversionSettings, settings, options)
     pixels = require_pixels(pixels)

@@ -73,7 +73,10 @@ def synthesize_texture(
         DivergedError: the optimization diverged, with Adam too; where Adam helped, a RuntimeWarning is given instead.
 
     Example:
-        >>> texture = cnnviz.synthesize_texture(network, cnnviz.read_image("gravel.png"), (256, 384), steps=200)
+        >>> network = cnnviz.load_network("squeezenet1_1")
+        >>> sample = cnnviz.read_image("sample_images/gravel.png", size=64)
+        >>> cnnviz.synthesize_texture(network, sample, (64, 96), steps=2).shape
+        torch.Size([1, 3, 64, 96])
     """
     chosen = build_settings(TextureSettings, settings, _with_pooling(options), _RENAMED)
     return TextureSynthesis(network, sample, size, chosen, seed).run_with_warnings(on_step)

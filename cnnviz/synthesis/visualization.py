@@ -58,8 +58,11 @@ def visualize(
             no map, or a size the network cannot take.
 
     Example:
-        >>> image = cnnviz.visualize(network, "flamingo", size=64, steps=8)
-        >>> images = cnnviz.visualize(network, layer="fire5", channel=[3, 17], size=64, steps=8)
+        >>> network = cnnviz.load_network("squeezenet1_1")
+        >>> cnnviz.visualize(network, "flamingo", size=64, steps=2).shape
+        torch.Size([1, 3, 64, 64])
+        >>> cnnviz.visualize(network, layer="fire5", channel=[3, 17], size=64, steps=2).shape
+        torch.Size([2, 3, 64, 64])
     """
     if (target is None) == (layer is None):
         raise UsageError("Name either a class or a layer to visualize.")

@@ -32,7 +32,7 @@ def test_it_is_small_and_tells_how_it_was_made(model):
 
 
 def likeness(network, one, other) -> float:
-    """How alike two pictures of one size are in what a middle layer sees at each place, beyond its mean."""
+    """How alike two images of one size are in what a middle layer sees at each place, beyond its mean."""
     seen = [network.features(pixels, ["fire6"])["fire6"] for pixels in (one, other)]
     return float(torch.cosine_similarity(*[(x - x.mean((2, 3), keepdim=True)).flatten() for x in seen], dim=0))
 
@@ -40,8 +40,8 @@ def likeness(network, one, other) -> float:
 @pytest.mark.parametrize(("photo", "another"), [("chelsea.png", "coffee.png"), ("coffee.png", "chelsea.png")])
 def test_held_out_photos_come_nearer_to_each_style_and_stay_what_they_are(model, squeezenet, samples, photo, another):
     pixels, elsewhere = (read_image(samples / name, (192, 288)) for name in (photo, another))
-    pictures = [read_image(samples / f"{style}.jpg") for style in STYLES]
-    loss = PerceptualLoss(squeezenet, pictures, TrainingSettings())
+    images = [read_image(samples / f"{style}.jpg") for style in STYLES]
+    loss = PerceptualLoss(squeezenet, images, TrainingSettings())
     with torch.no_grad():
         for number, style in enumerate(STYLES):
             painted = cnnviz.apply_fast_style(model, pixels, style)

@@ -46,15 +46,15 @@ def _restyled(features, style):
 
 
 def test_restyled_features_are_adains_and_the_error_is_relative_to_their_variance(tiny):
-    photo, style, picture = _noise(1), _noise(2, 20, 20) ** 2, _noise(3)
+    photo, style, image = _noise(1), _noise(2, 20, 20) ** 2, _noise(3)
     target = measure_texture(tiny, [style], {"second": 1.0})
     weights = LossWeights(content=1.0, style=0.0, palette=0.0, tv=0.0)
     loss = StyleLoss(tiny, photo, ["second"], [(make_regions(1)[0], target)], weights, adain=True)
-    seen = {name: tiny.features(x, ["second"])["second"] for name, x in (("p", photo), ("s", style), ("x", picture))}
+    seen = {name: tiny.features(x, ["second"])["second"] for name, x in (("p", photo), ("s", style), ("x", image))}
     wanted, mean = _restyled(seen["p"], seen["s"])
     energy = (wanted - mean).square().sum() + 1e-3 * wanted.square().sum()
     expected = (seen["x"] - wanted).square().sum() / energy
-    assert float(loss(picture)[1]["content"]) == pytest.approx(float(expected), rel=1e-9)
+    assert float(loss(image)[1]["content"]) == pytest.approx(float(expected), rel=1e-9)
 
 
 def test_a_photo_restyled_to_its_own_contrasts_is_itself_but_for_faint_channels(tiny):
@@ -65,8 +65,8 @@ def test_a_photo_restyled_to_its_own_contrasts_is_itself_but_for_faint_channels(
 
 
 @pytest.mark.parametrize("masked", [False, True])
-def test_restyled_in_pieces_is_restyled_whole(tiny, masked):
-    photo, picture = _noise(5, 40, 44), _noise(6, 40, 44)
+def test_restyled_in_tiles_is_restyled_whole(tiny, masked):
+    photo, image = _noise(5, 40, 44), _noise(6, 40, 44)
     left = torch.zeros(1, 1, 40, 44, dtype=torch.float64)
     left[..., :20] = 1
     regions = make_regions(2, None, [left, 1 - left]) if masked else make_regions(1)
@@ -76,7 +76,7 @@ def test_restyled_in_pieces_is_restyled_whole(tiny, masked):
             *(tiny, photo, ["second"], list(zip(regions, targets, strict=True)), LossWeights(1, 1, 1, 1, 1)),
             tile=tile,
             adain=True,
-        )(picture)[0]
+        )(image)[0]
         for tile in (0, 24)
     ]
     assert float(found[0]) == pytest.approx(float(found[1]), rel=1e-9)
@@ -106,8 +106,8 @@ def test_light_and_shade_are_the_photos_with_the_styles_mean_and_contrast():
     photo, style = _noise(11, 32, 40), 0.3 + 0.2 * _noise(12)
     target = TextureTarget({}, {}, moments(style), "gram")
     wanted = LightnessTarget(photo, [(make_regions(1)[0], target)], [None])
-    grey, light = luminance(photo), luminance(style)
-    own = (grey - grey.mean()) / (1.1 * grey.std(correction=0)) * light.std(correction=0) + light.mean()
+    gray, light = luminance(photo), luminance(style)
+    own = (gray - gray.mean()) / (1.1 * gray.std(correction=0)) * light.std(correction=0) + light.mean()
     assert torch.allclose(wanted.target, own, atol=1e-9)
     assert float(wanted.error(own.expand(1, 3, -1, -1))) == pytest.approx(0, abs=1e-12)
     assert float(wanted.error(torch.full_like(photo, float(light.mean())))) == pytest.approx(1, rel=1e-6)

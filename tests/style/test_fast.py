@@ -45,7 +45,7 @@ def test_conditional_instance_norm_is_instance_norm_with_the_mixed_scale_and_shi
     torch.testing.assert_close(norm(x, weights), torch.cat(by_hand))
 
 
-def test_kept_statistics_normalise_the_next_picture_as_the_first():
+def test_kept_statistics_normalize_the_next_image_as_the_first():
     norm = ConditionalInstanceNorm(3, 1).double()
     weights, statistics = torch.ones(1, 1, dtype=torch.float64), NormStatistics()
     first = torch.randn(1, 3, 8, 8, dtype=torch.float64) * 3 + 2
@@ -123,7 +123,7 @@ def test_names_that_cannot_be_typed_are_refused(styles):
 
 
 @pytest.mark.parametrize("wanted", ["monet", {}, {"ink": 0.0}, {"ink": -1.0, "starry": 2.0}])
-def test_senseless_shares_are_refused(wanted):
+def test_invalid_style_weights_are_refused(wanted):
     with pytest.raises(UsageError):
         tiny().style_weights(wanted)
 

@@ -32,7 +32,7 @@ def loss_network() -> Network:
 
 
 @pytest.fixture(scope="module")
-def pictures(samples) -> dict[str, torch.Tensor]:
+def images(samples) -> dict[str, torch.Tensor]:
     return {name: read_image(samples / f"{name}.jpg", 96) for name in ("starry", "ink")}
 
 
@@ -65,10 +65,10 @@ def test_the_loss_falls_by_half_in_200_steps(squeezenet, samples):
     assert last < first / 2
 
 
-def test_gone_on_with_from_a_checkpoint_it_ends_with_the_same_bits(loss_network, pictures, photos):
-    through = FastStyleTraining(loss_network, pictures, photos, settings(), seed=3)
+def test_resumed_from_a_checkpoint_it_ends_with_the_same_bits(loss_network, images, photos):
+    through = FastStyleTraining(loss_network, images, photos, settings(), seed=3)
     expected = parameters(through.run())
-    stopped = FastStyleTraining(loss_network, pictures, photos, settings(), seed=3)
+    stopped = FastStyleTraining(loss_network, images, photos, settings(), seed=3)
     for _ in range(3):
         stopped.step()
         stopped.preview()  # looking changes nothing
@@ -76,30 +76,30 @@ def test_gone_on_with_from_a_checkpoint_it_ends_with_the_same_bits(loss_network,
     torch.save(stopped.state_dict(), kept)
     kept.seek(0)
     torch.manual_seed(99)
-    again = FastStyleTraining(loss_network, pictures, photos, settings(), seed=3)
+    again = FastStyleTraining(loss_network, images, photos, settings(), seed=3)
     again.load_state_dict(torch.load(kept, weights_only=True))
     assert again.done == 3
     assert torch.equal(parameters(again.run()), expected)
-    other = FastStyleTraining(loss_network, pictures, photos, settings(), seed=4)
+    other = FastStyleTraining(loss_network, images, photos, settings(), seed=4)
     assert (parameters(other.run()) - expected).abs().max() > 0.01
 
 
-def test_a_checkpoint_of_another_training_is_refused_but_may_be_made_longer(loss_network, pictures, photos):
-    state = FastStyleTraining(loss_network, pictures, photos, settings()).state_dict()
+def test_a_checkpoint_of_another_training_is_refused_but_may_be_made_longer(loss_network, images, photos):
+    state = FastStyleTraining(loss_network, images, photos, settings()).state_dict()
     with pytest.raises(UsageError, match="crop 32, not 48"):
-        FastStyleTraining(loss_network, pictures, photos, settings(crop=48)).load_state_dict(state)
+        FastStyleTraining(loss_network, images, photos, settings(crop=48)).load_state_dict(state)
     with pytest.raises(UsageError, match="seed 0, not 1"):
-        FastStyleTraining(loss_network, pictures, photos, settings(), seed=1).load_state_dict(state)
-    longer = FastStyleTraining(loss_network, pictures, photos, settings(steps=9))
+        FastStyleTraining(loss_network, images, photos, settings(), seed=1).load_state_dict(state)
+    longer = FastStyleTraining(loss_network, images, photos, settings(steps=9))
     longer.load_state_dict(state)
     longer.run()
     assert longer.done == 9
 
 
-def test_an_added_style_leaves_the_old_ones_and_the_perceiving_network_as_they_were(loss_network, pictures, photos):
+def test_an_added_style_leaves_the_old_ones_and_the_loss_network_as_they_were(loss_network, images, photos):
     before = torch.cat([p.flatten().clone() for p in loss_network.module.parameters()])
-    base = train_fast_style(loss_network, {"ink": pictures["ink"]}, photos, **SMALL, **LAYERS)
-    wider = train_fast_style(loss_network, {"starry": pictures["starry"]}, photos, extend=base, **SMALL, **LAYERS)
+    base = train_fast_style(loss_network, {"ink": images["ink"]}, photos, **SMALL, **LAYERS)
+    wider = train_fast_style(loss_network, {"starry": images["starry"]}, photos, extend=base, **SMALL, **LAYERS)
     photo = photos[0][:, :, :64, :64]
     old, same = base(photo, base.style_weights("ink")), wider(photo, wider.style_weights("ink"))
     torch.testing.assert_close(same, old)
@@ -109,47 +109,47 @@ def test_an_added_style_leaves_the_old_ones_and_the_perceiving_network_as_they_w
     assert torch.equal(torch.cat([p.flatten() for p in loss_network.module.parameters()]), before)
 
 
-def test_a_training_begun_with_another_goes_on_from_there_and_leaves_it_alone(loss_network, pictures, photos):
-    base = train_fast_style(loss_network, pictures, photos, **SMALL, **LAYERS)
+def test_a_training_started_from_a_network_does_not_change_it(loss_network, images, photos):
+    base = train_fast_style(loss_network, images, photos, **SMALL, **LAYERS)
     before = parameters(base)
-    begun = FastStyleTraining(loss_network, pictures, photos, settings(steps=1, learning_rate=1e-12), start=base)
+    begun = FastStyleTraining(loss_network, images, photos, settings(steps=1, learning_rate=1e-12), start=base)
     assert torch.equal(parameters(begun.network), before)
     torch.testing.assert_close(parameters(begun.run()), before, rtol=0, atol=1e-9)
     assert torch.equal(parameters(base), before)
     with pytest.raises(UsageError, match="widths and blocks"):
-        FastStyleTraining(loss_network, pictures, photos, settings(blocks=2), start=base)
+        FastStyleTraining(loss_network, images, photos, settings(blocks=2), start=base)
     with pytest.raises(UsageError, match="not both"):
-        FastStyleTraining(loss_network, {"new": pictures["ink"]}, photos, settings(), start=base, extend=base)
+        FastStyleTraining(loss_network, {"new": images["ink"]}, photos, settings(), start=base, extend=base)
 
 
-def test_what_a_style_shows_at_its_borders_counts_for_less(loss_network, pictures):
-    framed = pictures["ink"].clone()
+def test_what_a_style_shows_at_its_borders_counts_for_less(loss_network, images):
+    framed = images["ink"].clone()
     for side in (framed[..., :3, :], framed[..., -3:, :], framed[..., :3], framed[..., -3:]):
         side.zero_()
-    painted = pictures["ink"][:, :, :64, :64]
+    painted = images["ink"][:, :, :64, :64]
 
     def change(fade: float) -> float:
         """Of the style loss, by the frame."""
-        loss = PerceptualLoss(loss_network, [pictures["ink"], framed], settings(fade=fade))
+        loss = PerceptualLoss(loss_network, [images["ink"], framed], settings(fade=fade))
         without, with_frame = (loss(painted, painted, torch.tensor([i]))[1]["style"] for i in range(2))
         return abs(float(with_frame - without))
 
     assert change(0.08) < 0.5 * change(0.0)
 
 
-def test_losses_of_a_batch_are_the_mean_of_each_alone_and_none_for_the_style_itself(loss_network, pictures, photos):
-    loss = PerceptualLoss(loss_network, list(pictures.values()), settings(average_pooling=False, fade=0.0))
+def test_losses_of_a_batch_are_the_mean_of_each_alone_and_none_for_the_style_itself(loss_network, images, photos):
+    loss = PerceptualLoss(loss_network, list(images.values()), settings(average_pooling=False, fade=0.0))
     painted = torch.cat([photo[:, :, :64, :64] for photo in photos])
     content = painted.flip(3)
     both, terms = loss(painted, content, torch.tensor([0, 1]))
     alone = [loss(painted[i : i + 1], content[i : i + 1], torch.tensor([i]))[0] for i in range(2)]
     torch.testing.assert_close(both, (alone[0] + alone[1]) / 2)
     assert terms["content"] > 0.01
-    style = torch.nn.functional.interpolate(pictures["ink"], (64, 64), mode="bicubic", antialias=True).clamp(0, 1)
+    style = torch.nn.functional.interpolate(images["ink"], (64, 64), mode="bicubic", antialias=True).clamp(0, 1)
     _, itself = loss(style, style, torch.tensor([1]))
     assert itself["content"] == 0
     assert itself["style"] < 1e-3 * terms["style"]
-    assert itself["palette"] < 5e-3  # the target is measured with its border, the picture without
+    assert itself["palette"] < 5e-3  # the target is measured with its border, the image without
 
 
 def test_damaged_photos_are_skipped_and_counted(tmp_path, samples):
@@ -167,16 +167,16 @@ def test_damaged_photos_are_skipped_and_counted(tmp_path, samples):
 def test_crops_are_parts_of_the_photo_where_nothing_is_varied():
     ramp = torch.linspace(0, 1, 128).view(1, 1, 1, 128).expand(1, 3, 96, 128)
     crops = CropDataset([ramp], 32, augment=False).draw(40, torch.Generator().manual_seed(0))
-    slopes = (crops[..., 20] - crops[..., 10]).mean((1, 2)) * 127 / 10  # source pixels for each of the crop's
-    assert 0.9 < slopes.abs().min() < 1.5
-    assert 2.5 < slopes.abs().max() < 3.1
-    assert (slopes < 0).any() and (slopes > 0).any()
+    gradients = (crops[..., 20] - crops[..., 10]).mean((1, 2)) * 127 / 10  # source pixels for each of the crop's
+    assert 0.9 < gradients.abs().min() < 1.5
+    assert 2.5 < gradients.abs().max() < 3.1
+    assert (gradients < 0).any() and (gradients > 0).any()
     seen = torch.stack([random_augment(crops[:1], torch.Generator().manual_seed(i)) for i in range(8)])
     assert seen.mean((1, 2, 3, 4)).std() > 0.05
 
 
-def test_a_training_that_runs_away_says_so(loss_network, pictures, photos):
-    training = FastStyleTraining(loss_network, pictures, photos, settings())
+def test_a_training_that_runs_away_says_so(loss_network, images, photos):
+    training = FastStyleTraining(loss_network, images, photos, settings())
     with torch.no_grad():
         training.network.last.norm.scale.fill_(float("nan"))
     with pytest.raises(DivergedError, match="ran away at step 1"):
@@ -184,6 +184,6 @@ def test_a_training_that_runs_away_says_so(loss_network, pictures, photos):
 
 
 @pytest.mark.parametrize("wrong", [{"steps": 0}, {"crop": 50}, {"tv_weight": -1.0}, {"learning_rate": 0.0}])
-def test_senseless_settings_are_refused(wrong):
+def test_invalid_settings_are_refused(wrong):
     with pytest.raises(UsageError):
         TrainingSettings(**wrong)

@@ -1,4 +1,4 @@
-"""Painting photos of any size: tiles give the picture that one pass gives."""
+"""Painting photos of any size: tiles give the image that one pass gives."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def photo(height: int, width: int, seed: int = 0) -> torch.Tensor:
 
 
 @pytest.mark.parametrize("size", [(16, 16), (37, 50), (64, 101)])
-def test_any_size_is_painted_and_kept(network, size):
+def test_any_size_is_rendered_and_kept(network, size):
     pixels = photo(*size)
     before = pixels.clone()
     painted = apply_fast_style(network, pixels, "a")
@@ -35,8 +35,8 @@ def test_any_size_is_painted_and_kept(network, size):
     assert (painted - apply_fast_style(network, pixels, "a", seed=1)).abs().max() > 0.01
 
 
-def test_what_is_painted_at_the_borders_is_cut_off(network):
-    """A picture's borders look no different in the middle of a larger, mirrored one, but for the statistics."""
+def test_the_margin_is_cropped(network):
+    """An image's borders look no different in the middle of a larger, mirrored one, but for the statistics."""
     pixels = photo(64, 64)
     margin = inference.MARGIN
     larger = F.pad(pixels, (margin,) * 4, mode="reflect")
@@ -66,7 +66,7 @@ def test_statistics_of_a_small_version_change_little_and_leave_no_seam(network, 
     assert across[seams].mean() < 1.5 * across.mean()
 
 
-def test_pictures_beyond_a_bound_are_painted_in_tiles(network, monkeypatch):
+def test_images_beyond_a_bound_are_rendered_in_tiles(network, monkeypatch):
     told = []
     monkeypatch.setattr(inference, "LARGEST_WHOLE", 128 * 128)
     monkeypatch.setattr(inference, "TILE", 120)
@@ -75,7 +75,7 @@ def test_pictures_beyond_a_bound_are_painted_in_tiles(network, monkeypatch):
     assert told == [1, 2, 2]
 
 
-def test_what_cannot_be_painted_is_refused(network):
+def test_invalid_images_and_styles_are_refused(network):
     with pytest.raises(ImageError, match="15×40 pixels is too small"):
         apply_fast_style(network, torch.rand(1, 3, 40, 15), "a")
     with pytest.raises(UsageError, match="Tiles need a side of at least 64"):

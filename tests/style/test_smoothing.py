@@ -75,7 +75,7 @@ class ByHand(torch.nn.Module):
 
 @pytest.mark.parametrize("content_target", ["restyled", "photo"])
 def test_paintings_are_those_of_a_network_that_has_the_softmax_as_layers(photo, content_target):
-    """At every step: content, style, and what is put together from pieces all see the same features."""
+    """At every step: content, style, and what is put together from tiles all see the same features."""
     torch.manual_seed(3)
     network = cnnviz.Network(ByHand(), labels=("a", "b"), spec=InputSpec(size=64))
     plain, smooth = ["relu", "relu_1"], ["truediv", "truediv_1"]
@@ -90,7 +90,7 @@ def test_paintings_are_those_of_a_network_that_has_the_softmax_as_layers(photo, 
         )
     ]
     # On average: where a gradient is next to nothing, its last bit decides which way Adam's whole step goes.
-    same, other = (float((made[0] - picture).abs().mean()) for picture in made[1:])
+    same, other = (float((made[0] - image).abs().mean()) for image in made[1:])
     assert same < 1e-3
     assert other > 1e-2
 
@@ -156,7 +156,7 @@ def test_an_average_and_carried_moments_paint(squeezenet, photo):
     assert all((made[0] - other).abs().max() > 1e-3 for other in made[1:])
 
 
-def test_settings_that_make_no_sense_are_refused():
+def test_invalid_settings_are_refused():
     for wrong in ({"smoothing": "blur"}, {"average": 1.0}, {"layer_weights": "rising"}):
         with pytest.raises(UsageError):
             StyleSettings(**wrong)

@@ -59,8 +59,8 @@ def _noise(seed, height=11, width=13):
 
 def test_the_loss_is_gatys_formulas_each_over_its_value_for_nothing(tiny):
     """Equations 1, 5 and 7 of Gatys, Ecker & Bethge 2016, written out, each divided by what a blank layer has."""
-    picture, content, style = _noise(1), _noise(2), _noise(3, 9, 10)
-    normalized = [tiny.normalize(x) for x in (picture, content, style)]
+    image, content, style = _noise(1), _noise(2), _noise(3, 9, 10)
+    normalized = [tiny.normalize(x) for x in (image, content, style)]
     first = [tiny.body.first(x).relu() for x in normalized]
     second = [tiny.body.second(x).relu() for x in first]
 
@@ -70,13 +70,13 @@ def test_the_loss_is_gatys_formulas_each_over_its_value_for_nothing(tiny):
         m, k = x[0, 0].numel(), s[0, 0].numel()  # the paper's M, for two sizes: Gram matrices of means
         g, a = (f[0].flatten(1) @ f[0].flatten(1).T / count for f, count in ((x, m), (s, k)))
         style_loss = style_loss + weight * (g - a).square().sum() / a.square().sum()
-    expected = SCALE * (0.7 * content_loss + 1.5 * style_loss + 0.1 * total_variation(picture).sum())
+    expected = SCALE * (0.7 * content_loss + 1.5 * style_loss + 0.1 * total_variation(image).sum())
 
     names = {"first": "relu", "second": "relu_1"}
     target = measure_texture(tiny, [style], {names["first"]: 2.0, names["second"]: 0.5})
     weights = LossWeights(content=0.7, style=1.5, palette=0.0, tv=0.1)
     loss = StyleLoss(tiny, content, [names["second"]], [(make_regions(1)[0], target)], weights)
-    found, parts = loss(picture)
+    found, parts = loss(image)
     assert float(found) == pytest.approx(float(expected), rel=1e-12)
     assert float(parts["content"]) == pytest.approx(float(content_loss), rel=1e-12)
     assert float(parts["style"]) == pytest.approx(float(style_loss), rel=1e-12)
@@ -131,7 +131,7 @@ def test_one_to_nothing_is_the_single_style_and_weights_are_relative(squeezenet,
 
 
 def test_a_mask_of_ones_is_no_mask(tiny):
-    picture, content, style = _noise(4), _noise(5), _noise(6, 9, 10)
+    image, content, style = _noise(4), _noise(5), _noise(6, 9, 10)
     ones = [torch.ones(1, 1, *x.shape[2:], dtype=torch.float64) for x in (content, style)]
     losses = []
     for masks, style_masks in ((None, None), ([ones[0]], [ones[1]])):
@@ -139,7 +139,7 @@ def test_a_mask_of_ones_is_no_mask(tiny):
         region = make_regions(1, None, masks)[0]
         shift = GridShift(4, 1, seed=1)
         shift.draw(1)
-        losses.append(StyleLoss(tiny, content, ["relu_1"], [(region, target)], LossWeights(1, 1, 1, 1), shift)(picture))
+        losses.append(StyleLoss(tiny, content, ["relu_1"], [(region, target)], LossWeights(1, 1, 1, 1), shift)(image))
     assert float(losses[0][0]) == pytest.approx(float(losses[1][0]), rel=1e-12)
 
 
@@ -173,7 +173,7 @@ def test_each_style_keeps_to_its_region(squeezenet, content):
     assert float(balance[56:].mean()) < -0.2
 
 
-def test_going_on_after_a_stop_gives_the_same_picture(squeezenet, content, starry):
+def test_going_on_after_a_stop_gives_the_same_image(squeezenet, content, starry):
     def begin():
         return StyleTransfer(squeezenet, content, [starry], settings=StyleSettings(steps=40, scales=2), seed=5)
 
@@ -190,7 +190,7 @@ def test_going_on_after_a_stop_gives_the_same_picture(squeezenet, content, starr
     assert torch.equal(second.run(), whole)
 
 
-def test_keeping_colour_by_luminance_changes_lightness_alone(squeezenet, content, starry):
+def test_keeping_color_by_luminance_changes_lightness_alone(squeezenet, content, starry):
     made = transfer_style(squeezenet, content, starry, steps=6, keep_color="luminance")
     assert torch.equal(transfer_color(made, content), transfer_color(made, content).clamp(0, 1))
     inside = (made > 0.02).all(1) & (made < 0.98).all(1)
@@ -199,7 +199,7 @@ def test_keeping_colour_by_luminance_changes_lightness_alone(squeezenet, content
     assert (luminance(made) - luminance(content)).abs().max() > 0.05
 
 
-def test_matching_colours_gives_mean_and_covariance_of_the_content():
+def test_matching_colors_gives_mean_and_covariance_of_the_content():
     generator = torch.Generator().manual_seed(0)
     style = 0.5 + 0.05 * torch.randn(1, 3, 40, 50, dtype=torch.float64, generator=generator)
     mixing = torch.tensor([[1.0, 0.4, 0.1], [0.2, 0.8, 0.0], [0.3, 0.1, 0.5]], dtype=torch.float64)
@@ -210,9 +210,9 @@ def test_matching_colours_gives_mean_and_covariance_of_the_content():
     found, wanted = (x[0].flatten(1) for x in (matched, content))
     assert torch.allclose(found.mean(1), wanted.mean(1), atol=1e-6)
     assert torch.allclose(torch.cov(found), torch.cov(wanted), atol=2e-6)
-    grey = match_luminance(style, content)
-    assert torch.equal(grey[:, 0], grey[:, 1])
-    assert float(grey.mean()) == pytest.approx(float(luminance(content).mean()), abs=1e-6)
+    gray = match_luminance(style, content)
+    assert torch.equal(gray[:, 0], gray[:, 1])
+    assert float(gray.mean()) == pytest.approx(float(luminance(content).mean()), abs=1e-6)
 
 
 @pytest.mark.parametrize("model", ["resnet18", "vgg11", "mobilenet_v2"])
@@ -232,13 +232,13 @@ def test_bfloat16_paints_as_well_as_float32(squeezenet, samples):
     judge = judging.prepare_stage(judging.multiscale.stages[-1], content).objective
     for precision in ("fp32", "bf16"):
         network = replace(squeezenet, precision=precision)
-        picture = StyleTransfer(network, content, [style], settings=settings).run()
+        image = StyleTransfer(network, content, [style], settings=settings).run()
         with torch.no_grad():
-            losses.append(float(judge(picture)[0]))
+            losses.append(float(judge(image)[0]))
     assert losses[1] < 1.03 * losses[0]
 
 
-def test_settings_that_make_no_sense_are_refused(squeezenet, content, starry):
+def test_invalid_settings_are_refused(squeezenet, content, starry):
     bad = (
         *({"style_loss": "mean"}, {"optimizer": "sgd"}, {"keep_color": "some"}, {"init": "white"}, {"steps": 0}),
         *(

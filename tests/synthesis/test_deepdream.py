@@ -70,7 +70,7 @@ def test_octaves_and_jitter_are_those_of_a_plain_reference(net, photo):
     assert all(torch.equal(a, b) for a, b in zip(before, net.module.parameters(), strict=True))
 
 
-def test_a_seed_settles_the_dream(net, photo):
+def test_a_seed_determines_the_dream(net, photo):
     first, again, other = (dream(net, photo, ["2"], octaves=2, steps=3, seed=seed) for seed in (1, 1, 2))
     assert torch.equal(first, again)
     assert (first - other).abs().max() > 0.01
@@ -82,11 +82,11 @@ def test_octaves_too_small_for_the_network_are_left_out():
     assert octave_sizes((10, 150), 3, 2.0, 40) == [(10, 150)]
 
 
-def test_a_tiled_gradient_is_that_of_the_mean_over_the_pieces(net, photo):
+def test_a_tiled_gradient_is_that_of_the_mean_over_the_tiles(net, photo):
     objective = DreamObjective(net, [DreamTarget("2")])
     x = photo.clone().requires_grad_()
     value = TiledGradient(40, torch.Generator().manual_seed(0))(x, objective)
-    (slope,) = torch.autograd.grad(value, x)
+    (gradient,) = torch.autograd.grad(value, x)
 
     chance = torch.Generator().manual_seed(0)
     down, right = int(torch.randint(35, (1,), generator=chance)), int(torch.randint(30, (1,), generator=chance))
@@ -95,7 +95,7 @@ def test_a_tiled_gradient_is_that_of_the_mean_over_the_pieces(net, photo):
     tiles = [moved[..., a:b, c:d] for a, b in ((0, 35), (35, 70)) for c, d in ((0, 30), (30, 61), (61, 91))]
     total = sum(objective(tile) * tile[0, 0].numel() for tile in tiles) / (70 * 91)
     torch.testing.assert_close(value, total)
-    torch.testing.assert_close(slope, torch.autograd.grad(total, y)[0])
+    torch.testing.assert_close(gradient, torch.autograd.grad(total, y)[0])
 
 
 def test_one_channel_only(net, photo):
@@ -117,7 +117,7 @@ def test_a_guide_draws_features_to_its_own(net, photo):
     assert float(match(found)) > float(match(photo))
 
 
-def test_colour_is_given_back_and_lightness_kept():
+def test_color_is_given_back_and_lightness_kept():
     chance = torch.Generator().manual_seed(0)
     photo, dreamt = (0.3 + 0.4 * torch.rand(1, 3, 8, 8, generator=chance) for _ in range(2))
     weights = torch.tensor([0.299, 0.587, 0.114]).view(1, 3, 1, 1)
@@ -131,13 +131,13 @@ def test_colour_is_given_back_and_lightness_kept():
     assert transfer_color(dreamt, photo, 0.0) is dreamt
 
 
-def test_a_film_falls_into_the_middle():
-    picture = torch.rand(1, 3, 40, 60, generator=torch.Generator().manual_seed(0))
-    picture = F.avg_pool2d(F.pad(picture, (4, 4, 4, 4), mode="reflect"), 9, 1)
-    enlarged = zoom_in(picture, 2.0)
-    expected = F.interpolate(picture[..., 10:30, 15:45], (40, 60), mode="bicubic")
+def test_zoom_frames_enlarge_the_center():
+    image = torch.rand(1, 3, 40, 60, generator=torch.Generator().manual_seed(0))
+    image = F.avg_pool2d(F.pad(image, (4, 4, 4, 4), mode="reflect"), 9, 1)
+    enlarged = zoom_in(image, 2.0)
+    expected = F.interpolate(image[..., 10:30, 15:45], (40, 60), mode="bicubic")
     torch.testing.assert_close(enlarged[..., 5:-5, 5:-5], expected[..., 5:-5, 5:-5], atol=5e-3, rtol=0)
-    shown = zoom_frames(Network(nn.Conv2d(3, 2, 1), labels=("a", "b")), picture, 3, lambda x, n: x * 0.5, factor=1.1)
+    shown = zoom_frames(Network(nn.Conv2d(3, 2, 1), labels=("a", "b")), image, 3, lambda x, n: x * 0.5, factor=1.1)
     assert len(shown) == 3
     assert float(shown[2].max()) < float(shown[0].max()) / 2
 
@@ -151,7 +151,7 @@ def test_a_film_falls_into_the_middle():
         ({"octave_scale": 1.0}, "above 1"),
     ],
 )
-def test_senseless_wishes_are_refused(net, photo, arguments, message):
+def test_invalid_arguments_are_refused(net, photo, arguments, message):
     with pytest.raises(UsageError, match=message):
         dream(net, photo, **{"layers": ["2"], **arguments})
 
@@ -171,7 +171,7 @@ def test_every_family_has_layers_to_dream_of(name, layer):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ["astronaut.png", "rocket.jpg"])
-def test_a_dream_at_defaults_raises_its_layer_threefold_on_the_written_picture(squeezenet, samples, name):
+def test_a_dream_at_defaults_raises_its_layer_threefold_on_the_written_image(squeezenet, samples, name):
     photo = cnnviz.read_image(samples / name, 512)
     written = to_pixels(to_pil_image(dream(squeezenet, photo, keep_color=0.3)))
     assert written.shape == photo.shape

@@ -1,4 +1,4 @@
-"""The average of a run's pictures, and Adam's moments at another size."""
+"""The average of a run's images, and Adam's moments at another size."""
 
 from __future__ import annotations
 
@@ -22,16 +22,16 @@ def _run(steps=9, decay=0.9):
     return EMAOptimizer(Pixels(start), _objective, Adam(0.05), steps, decay=decay)
 
 
-def test_what_is_shown_is_the_corrected_exponential_average_of_the_pictures():
-    run, pictures = _run(), []
-    shown = run.run(lambda step: pictures.append(run.parameterization.parameter.detach().clone()))
+def test_the_image_is_the_bias_corrected_exponential_average():
+    run, images = _run(), []
+    shown = run.run(lambda step: images.append(run.parameterization.parameter.detach().clone()))
     weights = torch.tensor([0.9 ** (9 - t) for t in range(1, 10)], dtype=torch.float64)
-    expected = sum(w * x for w, x in zip(weights / weights.sum(), pictures, strict=True))
+    expected = sum(w * x for w, x in zip(weights / weights.sum(), images, strict=True))
     assert torch.allclose(shown, expected, atol=1e-12)
-    assert (shown - pictures[-1]).abs().max() > 0.01
+    assert (shown - images[-1]).abs().max() > 0.01
 
 
-def test_the_run_itself_is_that_without_an_average():
+def test_averaging_does_not_change_the_optimization():
     plain = ImageOptimizer(_run().parameterization, _objective, Adam(0.05), 9)
     plain.run()
     averaged = _run()
@@ -39,7 +39,7 @@ def test_the_run_itself_is_that_without_an_average():
     assert torch.equal(plain.parameterization.parameter, averaged.parameterization.parameter)
 
 
-def test_an_average_is_gone_on_with():
+def test_an_average_is_resumed():
     whole, first, second = _run().run(), _run(), _run()
 
     def stop(step):
@@ -52,8 +52,8 @@ def test_an_average_is_gone_on_with():
     assert torch.equal(second.run(), whole)
 
 
-def test_moments_at_another_size_are_what_adam_would_have_found_there():
-    """A smooth picture's slopes at twice the size are a quarter of those at the first, for a mean over positions."""
+def test_resampled_moments_are_those_adam_would_have_at_that_size():
+    """A smooth image's gradients at twice the size are a quarter of those at the first, for a mean over positions."""
 
     def moments(height, width):
         rows = torch.linspace(0, 1, 2 * height + 1, dtype=torch.float64)[1::2]
@@ -71,14 +71,14 @@ def test_moments_at_another_size_are_what_adam_would_have_found_there():
     assert float(found.square.min()) >= 0
 
 
-def test_only_adam_has_moments_to_carry():
+def test_only_adams_moments_are_transferred():
     for past, to in ((LBFGS(), Adam()), (Adam(), LBFGS()), (Adam(), Adam()), (None, Adam())):
         transfer_adam_state(past, to, (8, 8))
         assert to.steps == 0
 
 
 @pytest.mark.parametrize("keep_adam_state", [False, True])
-def test_a_run_over_sizes_carries_adams_moments_when_told_to(keep_adam_state):
+def test_adams_moments_are_kept_between_sizes_if_asked(keep_adam_state):
     seen = []
 
     def prepare(stage, start):

@@ -1,4 +1,4 @@
-"""Whether a picture is shown whole or in pieces, by what memory there is, and the size that would fit."""
+"""Whether an image is computed whole or in tiles, by the memory available, and the size that would fit."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def layers(squeezenet):
     return list(style_layers(squeezenet).style)
 
 
-def test_whole_where_it_fits_and_otherwise_as_large_pieces_as_do(squeezenet, layers):
+def test_tiles_are_as_large_as_fit_and_used_only_where_the_whole_does_not(squeezenet, layers):
     whole = held_bytes(BIG) + pass_bytes(squeezenet, layers, BIG)
     assert choose_tile(squeezenet, layers, BIG, free=round(2 * whole)) == 0
     free = round(held_bytes(BIG) / 0.85 + 0.3 * pass_bytes(squeezenet, layers, BIG))
@@ -33,7 +33,7 @@ def test_whole_where_it_fits_and_otherwise_as_large_pieces_as_do(squeezenet, lay
     assert not needs_tiles((tile, tile), tile)
 
 
-def test_the_size_that_is_named_fits_and_a_larger_one_does_not(squeezenet, layers):
+def test_the_suggested_size_fits_and_a_larger_one_does_not(squeezenet, layers):
     free = 200 << 20
     with pytest.raises(MemoryShortError, match="GiB") as told:
         choose_tile(squeezenet, layers, BIG, free=free)
@@ -43,7 +43,7 @@ def test_the_size_that_is_named_fits_and_a_larger_one_does_not(squeezenet, layer
         choose_tile(squeezenet, layers, (round(side * 1.2), round(side * 1.8)), free=free)
 
 
-def test_what_is_asked_for_is_done_or_refused(squeezenet, layers):
+def test_a_given_tile_is_used_or_refused(squeezenet, layers):
     assert choose_tile(squeezenet, layers, BIG, 256, free=1) == 256
     with pytest.raises(UsageError, match="192"):
         choose_tile(squeezenet, layers, BIG, 100)
@@ -52,7 +52,7 @@ def test_what_is_asked_for_is_done_or_refused(squeezenet, layers):
 
 
 @pytest.mark.slow
-def test_a_painting_in_pieces_is_the_same_and_its_estimate_tells_of_them(squeezenet, samples):
+def test_a_painting_in_tiles_is_the_same_and_its_estimate_tells_of_them(squeezenet, samples):
     content = cnnviz.read_image(samples / "chelsea.png", size=(220, 330))
     style = cnnviz.read_image(samples / "starry.jpg", size=128)
     made = []
@@ -67,7 +67,7 @@ def test_a_painting_in_pieces_is_the_same_and_its_estimate_tells_of_them(squeeze
     assert told.bytes < held_bytes((220, 330)) + pass_bytes(squeezenet, transfer.layers, (220, 330))
 
 
-def test_by_itself_it_asks_the_device(squeezenet, layers, monkeypatch):
+def test_free_memory_is_asked_of_the_device_by_default(squeezenet, layers, monkeypatch):
     monkeypatch.setattr(estimate, "available_memory", lambda device: 1800 << 20)
     assert 0 < choose_tile(squeezenet, layers, (1024, 1024)) < 1024
     monkeypatch.setattr(estimate, "available_memory", lambda device: None)

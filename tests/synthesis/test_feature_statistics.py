@@ -77,7 +77,7 @@ def test_gradients_agree_with_finite_differences(name):
     assert torch.autograd.gradcheck(lambda x: DISTANCES[name](moments(x), wanted), features, atol=1e-6)
 
 
-def test_distances_do_not_depend_on_the_size_of_the_picture():
+def test_distances_do_not_depend_on_the_size_of_the_image():
     features = _features(10)
     tiled = features.repeat(1, 1, 3, 2)
     assert torch.allclose(moments(tiled).gram, moments(features).gram)
@@ -126,6 +126,6 @@ def test_moments_of_bfloat16_are_float32s_within_its_rounding(positions, masked)
     assert found.gram.dtype == found.mean.dtype == torch.float32
     assert float((found.gram - wanted.gram).detach().norm() / wanted.gram.detach().norm()) < 3e-3
     assert float((found.mean - wanted.mean).detach().norm() / wanted.mean.detach().norm()) < 1e-4
-    slopes = [torch.autograd.grad((m.gram**2).sum() + m.mean.sum(), x)[0] for m, x in ((found, low), (wanted, high))]
-    assert slopes[0].dtype == torch.bfloat16
-    assert float((slopes[0].float() - slopes[1]).norm() / slopes[1].norm()) < 1e-2
+    gradients = [torch.autograd.grad((m.gram**2).sum() + m.mean.sum(), x)[0] for m, x in ((found, low), (wanted, high))]
+    assert gradients[0].dtype == torch.bfloat16
+    assert float((gradients[0].float() - gradients[1]).norm() / gradients[1].norm()) < 1e-2

@@ -15,7 +15,7 @@ def _maps(count, channels, dtype, seed):
 
 
 CASES = [(torch.float64, 1, 1e-12), (torch.float32, 1, 1e-5), (torch.float32, 2, 1e-5), (torch.bfloat16, 1, 8e-3)]
-"""Types, pictures at once, and the largest difference relative to the largest value."""
+"""Types, images at once, and the largest difference relative to the largest value."""
 
 
 @pytest.mark.parametrize(("dtype", "count", "bound"), CASES)
@@ -45,7 +45,7 @@ def test_mixed_maps_lie_in_memory_as_the_features_do():
     )
 
 
-def test_a_piece_too_narrow_for_a_layer_adds_nothing():
+def test_a_tile_too_narrow_for_a_layer_adds_nothing():
     maps = torch.zeros(1, 4, 0, 5).contiguous(memory_format=torch.channels_last)
     assert torch.equal(gram(maps, maps), torch.zeros(1, 4, 4))
     assert apply_channel_matrix(maps, torch.ones(1, 4, 4), torch.ones(1, 4)).shape == (1, 4, 0, 5)

@@ -1,4 +1,4 @@
-"""Inversions: what they minimise, and how near they come on a real photo."""
+"""Inversions: what they minimize, and how near they come on a real photo."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ from cnnviz.synthesis.inversion import feature_error, invert
 
 
 def test_the_error_is_relative_to_the_photos_features(squeezenet, chelsea):
-    grey = torch.full_like(chelsea, 0.5)
-    found = feature_error(squeezenet, grey, chelsea, ["fire2", "fire9"])
+    gray = torch.full_like(chelsea, 0.5)
+    found = feature_error(squeezenet, gray, chelsea, ["fire2", "fire9"])
     for layer, value in found.items():
-        one, other = (squeezenet.features(x, [layer])[layer] for x in (grey, chelsea))
+        one, other = (squeezenet.features(x, [layer])[layer] for x in (gray, chelsea))
         assert value == pytest.approx(float((one - other).square().sum() / other.square().sum()), rel=1e-4)
 
 
 def test_nothing_but_the_features_is_used(squeezenet, chelsea):
-    """Two photos with the same features at the layer give the same picture."""
+    """Two photos with the same features at the layer give the same image."""
     seen = []
     first = invert(squeezenet, chelsea[..., :96, :96], "fire2", steps=6, on_step=seen.append)
     again = invert(squeezenet, chelsea[..., :96, :96].clone(), "fire2", steps=6)

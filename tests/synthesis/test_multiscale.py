@@ -1,4 +1,4 @@
-"""Coarse to fine: the plan, going on after a stop, and what happens where a stage diverges."""
+"""Multiscale optimization: its stages, resuming it, and what happens where a stage diverges."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from cnnviz.synthesis.parameterization import Pixels
 from cnnviz.synthesis.stage_runs import lbfgs_run
 
 
-def test_stages_double_and_share_the_steps():
+def test_stages_double_in_size_and_divide_the_steps():
     stages = plan_stages((90, 120), 101, 3, adam_fraction=0.25)
     assert sum(stage.steps for stage in stages) == 101
     assert [stage.size for stage in stages if not stage.uses_adam] == [(22, 30), (45, 60), (90, 120)]
@@ -24,7 +24,7 @@ def test_stages_double_and_share_the_steps():
     assert all(before.size == after.size for before, after in pairwise(stages) if after.uses_adam)
 
 
-def test_only_the_last_size_is_gone_over_in_place():
+def test_only_the_last_size_has_steps_without_shifts():
     stages = plan_stages((64, 64), 80, 2, adam_fraction=0.25, fixed_fraction=0.2)
     assert [(s.steps, s.uses_adam, s.is_fixed) for s in stages] == [
         *[(24, False, False), (8, True, False)],
@@ -32,7 +32,7 @@ def test_only_the_last_size_is_gone_over_in_place():
     ]
 
 
-def test_one_scale_per_halving_down_to_the_least():
+def test_one_scale_per_halving_down_to_the_least_side():
     assert [scales_for((s, s), 128) for s in (64, 128, 255, 256, 1024)] == [1, 1, 1, 2, 4]
 
 
@@ -62,18 +62,18 @@ def _run(steps=30, fail_at=None, optimizer=None):
     return run
 
 
-def test_runs_all_stages_and_counts_steps_through():
+def test_steps_are_counted_over_all_stages():
     seen = []
-    picture = _run().run(lambda step: seen.append((step.step, step.total, tuple(step.image().shape))))
+    image = _run().run(lambda step: seen.append((step.step, step.total, tuple(step.image().shape))))
     assert [s[0] for s in seen] == list(range(1, 31))
     assert {s[1] for s in seen} == {30}
     assert seen[0][2] == (1, 3, 4, 6)
-    assert picture.shape == (1, 3, 8, 12)
-    assert torch.allclose(picture, torch.full_like(picture, 0.8), atol=1e-3)
+    assert image.shape == (1, 3, 8, 12)
+    assert torch.allclose(image, torch.full_like(image, 0.8), atol=1e-3)
 
 
 @pytest.mark.parametrize("stop", [4, 15, 22])
-def test_a_run_that_was_stopped_goes_on_to_the_same_picture(stop):
+def test_a_resumed_run_gives_the_same_image(stop):
     whole = _run().run()
     first = _run()
 
@@ -89,17 +89,17 @@ def test_a_run_that_was_stopped_goes_on_to_the_same_picture(stop):
     assert torch.equal(second.run(), whole)
 
 
-def test_divergence_is_told_and_mended_with_adam():
+def test_a_diverged_stage_is_run_again_with_adam_and_reported():
     run = _run(fail_at=3)
-    picture = run.run()
-    assert torch.isfinite(picture).all()
+    image = run.run()
+    assert torch.isfinite(image).all()
     assert len(run.remarks) == 1
     assert "Adam" in run.remarks[0]
-    assert float(picture.mean()) > 0.5
+    assert float(image.mean()) > 0.5
 
 
-def test_pixels_that_are_no_numbers_count_as_divergence():
-    """Eigenvalues of such a picture's colours cannot be found: an error of linear algebra, not a loss of NaN."""
+def test_pixels_that_are_not_finite_count_as_divergence():
+    """Eigenvalues of such an image's colors cannot be found: an error of linear algebra, not a loss of NaN."""
 
     def prepare(stage, start):
         def objective(pixels):
@@ -142,7 +142,7 @@ def test_a_loss_that_runs_away_counts_as_divergence():
     assert run.remarks
 
 
-def test_shifts_depend_on_seed_and_step_alone_and_change_with_each_era():
+def test_shifts_depend_on_seed_and_step_alone_and_change_with_each_period():
     one, two = GridShift(16, 25, seed=1), GridShift(16, 25, seed=1)
     assert one.draw(1)
     assert not one.draw(25)
@@ -152,7 +152,7 @@ def test_shifts_depend_on_seed_and_step_alone_and_change_with_each_era():
 
 
 @pytest.mark.parametrize("circular", [False, True])
-def test_shifted_pictures_hold_the_whole_picture(circular):
+def test_shifted_images_contain_all_pixels(circular):
     pixels = torch.arange(20 * 24.0).view(1, 1, 20, 24)
     shift = GridShift(6, 1, seed=3, circular=circular)
     shift.draw(2)
@@ -167,8 +167,8 @@ def test_resizing_to_the_same_size_changes_nothing():
     assert resize(pixels, (14, 18)).shape == (1, 3, 14, 18)
 
 
-def test_a_picture_that_goes_on_is_enlarged_alike_everywhere():
-    """Its opposite borders fit as all neighbours do: no step within an old pixel differs from one between two."""
+def test_a_circular_image_is_enlarged_evenly():
+    """Its opposite borders fit as all neighbors do: no step within an old pixel differs from one between two."""
     small = torch.rand(1, 3, 40, 50, generator=torch.Generator().manual_seed(4))
     large = resize(small, (80, 100), circular=True)
     assert torch.allclose(large[..., ::2, ::2], small, atol=1e-5)

@@ -49,11 +49,11 @@ def test_squeezenet_scores_by_its_last_convolution_before_the_relu(squeezenet, c
     torch.testing.assert_close(found, maps[0, [282, 7]].mean((1, 2)), rtol=1e-4, atol=1e-4)
 
 
-@pytest.mark.parametrize("at", [None, (3, 2), "centre"])
+@pytest.mark.parametrize("at", [None, (3, 2), "center"])
 def test_a_sliced_convolution_is_the_whole_one(net, pixels, at):
     found = make_score(net, Channels("right", (1, 0, 1), at))(pixels)
     maps = net.features(pixels, ["right"])["right"][[0, 1, 2], [1, 0, 1]]
-    y, x = (maps.shape[1] // 2, maps.shape[2] // 2) if at == "centre" else at or (0, 0)
+    y, x = (maps.shape[1] // 2, maps.shape[2] // 2) if at == "center" else at or (0, 0)
     expected = maps.mean((1, 2)) if at is None else maps[:, y, x]
     torch.testing.assert_close(found, expected)
 
@@ -87,7 +87,7 @@ def test_relus_before_a_final_pooling_leak(net, pixels):
         torch.testing.assert_close(found, expected[:, channel].mean((1, 2)))
 
 
-def test_what_is_told_of_a_channel_does_not_leak(net, pixels):
+def test_activations_are_measured_without_leaky_relus(net, pixels):
     found = make_activation(net, Channels("cat", (4, 4, 0)))(pixels)
     expected = net.features(pixels, ["cat"])["cat"][[0, 1, 2], [4, 4, 0]].mean((1, 2))
     torch.testing.assert_close(found, expected)
@@ -95,12 +95,12 @@ def test_what_is_told_of_a_channel_does_not_leak(net, pixels):
 
 @pytest.mark.parametrize(("layer", "channel"), [("fire5", 13), ("features.5", 2), ("features.5", 7)])
 def test_a_channel_that_noise_leaves_dead_still_has_a_gradient(squeezenet, layer, channel):
-    """fire5's channel 13 is zero on grey, and 275 on the picture made for it; the others lie behind a pooling."""
-    grey = torch.full((1, 3, 96, 96), 0.5, requires_grad=True)
+    """fire5's channel 13 is zero on gray, and 275 on the image made for it; the others lie behind a pooling."""
+    gray = torch.full((1, 3, 96, 96), 0.5, requires_grad=True)
     subject = Channels(layer, (channel,))
-    assert float(make_activation(squeezenet, subject)(grey.detach())) == 0
-    (slope,) = torch.autograd.grad(make_score(squeezenet, subject)(grey).sum(), grey)
-    assert float(slope.abs().max()) > 0
+    assert float(make_activation(squeezenet, subject)(gray.detach())) == 0
+    (gradient,) = torch.autograd.grad(make_score(squeezenet, subject)(gray).sum(), gray)
+    assert float(gradient.abs().max()) > 0
 
 
 @pytest.mark.parametrize(
@@ -111,7 +111,7 @@ def test_a_channel_that_noise_leaves_dead_still_has_a_gradient(squeezenet, layer
         (Channels("lefft", (0,)), "left"),
     ],
 )
-def test_what_is_not_there_is_refused(net, subject, message):
+def test_missing_layers_and_channels_are_refused(net, subject, message):
     with pytest.raises(UsageError, match=message):
         make_score(net, subject)
 

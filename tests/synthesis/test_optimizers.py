@@ -1,4 +1,4 @@
-"""Our optimisers against torch.optim, step by step; and resuming."""
+"""Our optimizers against torch.optim, step by step; and resuming."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ def test_a_factor_is_a_shorter_step():
 
 
 @pytest.mark.parametrize("norm", ["mean", "l2"])
-def test_a_normalised_step_has_one_length_for_each_picture(norm):
+def test_a_normalized_step_has_one_length_for_each_image(norm):
     x = _start()
     before = x.clone()
     gradient = torch.cat([torch.full((1, 3, 4, 5), 1e-6), torch.full((1, 3, 4, 5), 1e6)]).double()

@@ -20,7 +20,7 @@ def test_black_and_white_stay_nearly_so():
     assert float((Fourier((8, 16), start=start).image().detach() - start).abs().max()) == pytest.approx(0.02, abs=1e-3)
 
 
-def test_noise_is_smooth_and_nearly_grey():
+def test_noise_is_smooth_and_nearly_gray():
     picture = Fourier((64, 64), 4, deviation=0.1, generator=torch.Generator().manual_seed(0)).image().detach()
     assert picture.shape == (4, 3, 64, 64)
     neighbours = (picture[..., 1:] - picture[..., :-1]).std()

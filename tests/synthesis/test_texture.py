@@ -1,4 +1,4 @@
-"""Textures: the sample's statistics at any size, seams, grey samples; and the pixel-by-pixel baseline."""
+"""Textures: the sample's statistics at any size, seams, gray samples; and the pixel-by-pixel baseline."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def mosaic(samples):
 
 
 def _seam_ratios(pixels):
-    """The mean step over each border where the picture is tiled, as a share of that between neighbours inside."""
+    """The mean step over each border where the image is tiled, as a share of that between neighbors inside."""
     across_and_down = [(pixels - pixels.roll(1, axis)).abs().mean((0, 1, 5 - axis)) for axis in (2, 3)]
     return [float(steps[0] / steps[1:].mean()) for steps in across_and_down]
 
@@ -63,7 +63,7 @@ def test_the_network_is_left_as_it_was(squeezenet, mosaic):
 
 
 def _apart(squeezenet, found, sample):
-    """Mean over the layers of ``||G - A||² / ||A||²``, of the picture as it tiles and the sample within reflections,
+    """Mean over the layers of ``||G - A||² / ||A||²``, of the image as it tiles and the sample within reflections,
     by the network with average pooling, without the positions that see zeros beyond the border."""
     network, layers = with_average_pooling(squeezenet), list(style_layers(squeezenet).style)
     around = F.pad(found, (64, 64, 64, 64), mode="circular")
@@ -78,7 +78,7 @@ def test_larger_than_the_sample_it_keeps_the_statistics(squeezenet, gravel):
     """Eight-bit, three times the sample's area; the quarters of a photo of gravel are farther apart than this."""
     made = to_pixels(to_pil_image(synthesize_texture(squeezenet, gravel, (96, 128), steps=100)))
     assert _apart(squeezenet, made, gravel) < 0.03
-    # No copy: wherever the sample is laid, the picture is another.
+    # No copy: wherever the sample is laid, the image is another.
     nearest = min(
         float((made[:, :, y : y + 64, x : x + 64] - gravel).square().mean())
         for y in range(0, 33, 4)
@@ -87,7 +87,7 @@ def test_larger_than_the_sample_it_keeps_the_statistics(squeezenet, gravel):
     assert nearest > 0.5 * float(gravel.var())
 
 
-def test_distributions_know_an_even_texture_from_a_patchy_one():
+def test_distributions_distinguish_an_even_texture_from_a_patchy_one():
     """Half flat and half doubled has the mean and covariance of the even one; its projections tell them apart."""
     chance = torch.Generator().manual_seed(0)
     even = torch.randn(1, 6, 40, 40, generator=chance, dtype=torch.float64)
@@ -114,15 +114,15 @@ def test_the_sliced_distance_is_that_of_sorted_projections():
     assert float(distance("a", found)) == pytest.approx(((a - b) ** 2).mean() / b.var(axis=0).mean(), rel=1e-10)
 
 
-def test_in_pieces_the_statistics_are_the_wholes(squeezenet, gravel):
-    """In pieces, without distributions, the very same loss; with them each piece is compared by itself."""
+def test_statistics_in_tiles_are_those_of_the_whole(squeezenet, gravel):
+    """In tiles, without distributions, the very same loss; with them each tile is compared by itself."""
     target, distributions = texture_of(squeezenet, gravel, {"relu1": 1.0, "fire4": 1.0}, "gram")
-    picture = torch.rand(1, 3, 160, 224, generator=torch.Generator().manual_seed(2))
+    image = torch.rand(1, 3, 160, 224, generator=torch.Generator().manual_seed(2))
     found = []
     for tile in (0, 192):
         loss = TextureLoss(squeezenet, target, (160, 224), 1.0, GridShift(16, 1, 0, circular=True), tile=tile)
         loss.before_step(1)
-        pixels = picture.clone().requires_grad_()
+        pixels = image.clone().requires_grad_()
         value, _ = loss(pixels)
         found.append((float(value.detach()), torch.autograd.grad(value, pixels)[0], len(loss.tiles)))
     assert found[0][2] == 1 < found[1][2]
@@ -131,10 +131,10 @@ def test_in_pieces_the_statistics_are_the_wholes(squeezenet, gravel):
     shift = GridShift(16, 1, 0, circular=True)
     apart = TextureLoss(squeezenet, target, (160, 224), 1.0, shift, distributions, 1.0, tile=192)
     apart.before_step(1)
-    assert float(apart(picture)[1]["distribution"]) > 0
+    assert float(apart(image)[1]["distribution"]) > 0
 
 
-def test_a_grey_sample_gives_a_grey_texture(squeezenet, gravel):
+def test_a_gray_sample_gives_a_gray_texture(squeezenet, gravel):
     made = synthesize_texture(squeezenet, gravel, (32, 48), steps=8)
     assert torch.allclose(made[:, 0], made[:, 2], atol=1e-6)
 
@@ -154,14 +154,14 @@ def test_seamless_borders_fit_and_others_do_not(squeezenet, samples):
     assert sum(ratios) / len(ratios) < 1.2  # of one row of gravel a step may well be a third more than of another
 
 
-def test_settings_that_make_no_sense_are_refused(squeezenet, mosaic):
+def test_invalid_settings_are_refused(squeezenet, mosaic):
     for settings in ({"style_loss": "mean"}, {"layer_weights": [1.0]}, {"steps": 0}, {"layers": ["nowhere"]}):
         with pytest.raises(UsageError):
             synthesize_texture(squeezenet, mosaic, (32, 32), **{"steps": 2, **settings})
 
 
-def test_scanline_texture_copies_colours_and_continues_a_pattern():
-    """Stripes of period 4 are the only neighbourhoods there are: what grows must be stripes too."""
+def test_scanline_texture_copies_colors_and_continues_a_pattern():
+    """Stripes of period 4 are the only neighborhoods there are: what grows must be stripes too."""
     across = torch.arange(32) % 4 < 2
     sample = across.float().expand(1, 3, 32, 32).contiguous()
     made = efros_leung_texture(sample, (24, 40), window=9, seed=1)

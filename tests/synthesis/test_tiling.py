@@ -1,4 +1,4 @@
-"""Pictures shown to the network in pieces: the same sums and gradients as in one, to the last bits of float64."""
+"""Features computed in tiles: the same sums and gradients as of the whole image, to the last bits of float64."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def test_each_position_counts_once(tiny, size):
         assert all(max(w.stop - w.start for w in tile.window) <= side for tile in tiles)
 
 
-def test_features_in_pieces_are_those_of_the_whole(tiny):
+def test_features_in_tiles_are_those_of_the_whole(tiny):
     pixels = _noise(1)
     whole = tiny.features(pixels, LAYERS)
     tiles = plan_tiles(tiny, LAYERS, (75, 62), 36)
@@ -71,7 +71,7 @@ def test_features_in_pieces_are_those_of_the_whole(tiny):
 
 
 def test_a_border_that_does_not_count_keeps_the_networks_zeros_away(tiny):
-    """A periodic picture within a border of itself has the moments of one period, wherever that begins."""
+    """A periodic image within a border of itself has the moments of one period, wherever that begins."""
     period = _noise(2, 16, 24)
     found = []
     for start in (0, 4, 8):
@@ -84,8 +84,8 @@ def test_a_border_that_does_not_count_keeps_the_networks_zeros_away(tiny):
 
 @pytest.mark.parametrize("statistic", sorted(DISTANCES))
 @pytest.mark.parametrize("masked", [False, True])
-def test_a_style_loss_and_its_gradient_do_not_depend_on_the_pieces(tiny, statistic, masked):
-    picture, content, style = _noise(3), _noise(4), _noise(5, 50, 44)
+def test_a_style_loss_and_its_gradient_do_not_depend_on_the_tiles(tiny, statistic, masked):
+    image, content, style = _noise(3), _noise(4), _noise(5, 50, 44)
     masks = None
     if masked:
         left = _noise(6, channels=1)
@@ -101,28 +101,28 @@ def test_a_style_loss_and_its_gradient_do_not_depend_on_the_pieces(tiny, statist
         assert (len(loss.tiles) > 1) == bool(tile)
         shift.draw(2)
         loss.set_reference()
-        pixels = picture.clone().requires_grad_()
+        pixels = image.clone().requires_grad_()
         value, parts = loss(pixels)
         found.append((value.detach(), parts, torch.autograd.grad(value, pixels)[0]))
-    (value, parts, slope), (value_, parts_, slope_) = found
+    (value, parts, gradient), (value_, parts_, gradient_) = found
     assert float(value_) == pytest.approx(float(value), rel=1e-12)
     assert all(float(parts_[name]) == pytest.approx(float(parts[name]), rel=1e-12) for name in parts)
-    assert torch.allclose(slope_, slope, atol=1e-11 * float(slope.abs().max()))
+    assert torch.allclose(gradient_, gradient, atol=1e-11 * float(gradient.abs().max()))
 
 
-def test_without_content_nothing_is_asked_of_it(tiny):
+def test_without_a_content_weight_tiles_give_the_same_gradient(tiny):
     target = measure_texture(tiny, [_noise(7)], dict.fromkeys(LAYERS, 1.0))
     weights = LossWeights(content=0, style=1, palette=0, tv=0)
     pixels = _noise(8).requires_grad_()
-    slopes = []
+    gradients = []
     for tile in (0, 40):
         loss = StyleLoss(tiny, _noise(9), ["relu_1"], [(make_regions(1)[0], target)], weights, tile=tile)
-        slopes.append(torch.autograd.grad(loss(pixels)[0], pixels)[0])
-    assert torch.allclose(*slopes, atol=1e-11 * float(slopes[0].abs().max()))
+        gradients.append(torch.autograd.grad(loss(pixels)[0], pixels)[0])
+    assert torch.allclose(*gradients, atol=1e-11 * float(gradients[0].abs().max()))
 
 
-def test_the_embedded_network_in_pieces(squeezenet):
-    """The moments of a photo by the deep layers, whose positions see farther than a piece's own pixels."""
+def test_the_embedded_network_in_tiles(squeezenet):
+    """The moments of a photo by the deep layers, whose positions see farther than a tile's own pixels."""
     pixels, layers = torch.rand(1, 3, 330, 260, generator=torch.Generator().manual_seed(1)), ["relu1", "fire7"]
     whole = layer_moments(squeezenet, pixels, layers)
     parted = layer_moments(squeezenet, pixels, layers, tile=256)
@@ -131,8 +131,8 @@ def test_the_embedded_network_in_pieces(squeezenet):
         assert torch.allclose(parted[layer].gram, whole[layer].gram, atol=1e-5 * scale)
 
 
-def test_only_one_pieces_activations_are_kept(tiny):
-    """Going back, the network is shown one piece after the other, none larger than asked for."""
+def test_only_one_tile_is_in_memory_at_once(tiny):
+    """The backward pass computes one tile after the other, none larger than asked for."""
     seen = []
 
     class Watched:
@@ -151,7 +151,7 @@ def test_only_one_pieces_activations_are_kept(tiny):
     assert [keeps for _, keeps in seen] == [False] * len(tiles) + [True] * len(tiles)
 
 
-def test_pieces_that_cannot_be_are_refused(tiny):
+def test_impossible_tiles_are_refused(tiny):
     least = smallest_tile(tiny, LAYERS)
     assert least is not None
     with pytest.raises(UsageError, match=str(least)):
@@ -167,5 +167,5 @@ def test_pieces_that_cannot_be_are_refused(tiny):
     excited = cnnviz.Network(Squeezing(), labels=("a", "b")).to(torch.float64)
     assert smallest_tile(excited, ["third"]) is None
     assert len(plan_tiles(excited, ["third"], (75, 62))) == 1
-    with pytest.raises(UsageError, match="whole picture"):
+    with pytest.raises(UsageError, match="whole image"):
         plan_tiles(excited, ["third"], (75, 62), 40)

@@ -1,4 +1,4 @@
-"""Pictures made for classes and channels, judged by the network on the eight bits that are written."""
+"""Images made for classes and channels, judged by the network on the eight bits that are written."""
 
 from __future__ import annotations
 
@@ -24,33 +24,33 @@ def _written(pixels):
 @pytest.mark.parametrize(
     ("method", "least", "steps"), [("lucid", 0.95, 96), ("simonyan", 0.9, 64), ("yosinski", 0.9, 64)]
 )
-def test_classes_are_recognised_by_the_network(squeezenet, method, least, steps):
+def test_classes_are_recognized_by_the_network(squeezenet, method, least, steps):
     """At the full number of steps all of them reach 0.999."""
     names = ["flamingo", "tarantula", "espresso", "bell pepper"]
-    pictures = _written(cnnviz.visualize(squeezenet, names, method=method, steps=steps))
-    chances = squeezenet(pictures).softmax(1)
+    images = _written(cnnviz.visualize(squeezenet, names, method=method, steps=steps))
+    chances = squeezenet(images).softmax(1)
     found = [float(chances[i, squeezenet.find_class(name)]) for i, name in enumerate(names)]
     assert min(found) >= least
 
 
 @pytest.mark.slow
-def test_pictures_by_yosinskis_method_stay_what_they_are_when_scaled(squeezenet):
+def test_images_by_yosinskis_method_stay_what_they_are_when_scaled(squeezenet):
     names = ["flamingo", "tarantula", "espresso", "bell pepper"]
     classes = [squeezenet.find_class(name) for name in names]
-    pictures = _written(cnnviz.visualize(squeezenet, names, method="yosinski", steps=64))
-    scaled = [F.interpolate(pictures, scale_factor=by, mode="bilinear", antialias=True) for by in (0.87, 1.15)]
+    images = _written(cnnviz.visualize(squeezenet, names, method="yosinski", steps=64))
+    scaled = [F.interpolate(images, scale_factor=by, mode="bilinear", antialias=True) for by in (0.87, 1.15)]
     chances = torch.stack([squeezenet(seen).softmax(1)[range(4), classes] for seen in scaled])
     assert float(chances.mean()) > 0.93  # only shifted, 0.87
 
 
-def test_a_channel_answers_its_picture_more_than_any_photo(squeezenet, chelsea):
+def test_a_channel_answers_its_image_more_than_any_photo(squeezenet, chelsea):
     subject = Channels("fire5", (11,))
-    picture = cnnviz.visualize(squeezenet, layer="fire5", channel=11, size=96, steps=40)
-    values = [float(make_activation(squeezenet, subject)(x)) for x in (_written(picture), chelsea)]
+    image = cnnviz.visualize(squeezenet, layer="fire5", channel=11, size=96, steps=40)
+    values = [float(make_activation(squeezenet, subject)(x)) for x in (_written(image), chelsea)]
     assert values[0] > 3 * values[1]
 
 
-def test_a_seed_settles_the_picture_and_the_network_stays(squeezenet):
+def test_a_seed_determines_the_image_and_the_network_is_unchanged(squeezenet):
     before = {name: tensor.clone() for name, tensor in squeezenet.module.state_dict().items()}
     first, again, other = (cnnviz.visualize(squeezenet, "flamingo", size=64, steps=4, seed=seed) for seed in (3, 3, 4))
     assert torch.equal(first, again)
@@ -59,8 +59,8 @@ def test_a_seed_settles_the_picture_and_the_network_stays(squeezenet):
     assert all(torch.equal(before[name], after[name]) for name in before)
 
 
-def test_a_batch_is_its_pictures_one_by_one_for_pixel_recipes(squeezenet):
-    """Each step is of one length for each picture, so that company changes nothing but chance."""
+def test_a_batch_is_its_images_one_by_one_for_pixel_recipes(squeezenet):
+    """Each step is of one length for each image, so that company changes nothing but chance."""
     both = visualize_subject(squeezenet, Classes((130, 76)), method="simonyan", size=64, steps=3)
     assert both.shape == (2, 3, 64, 64)
     assert float((both[0] - both[1]).abs().max()) > 0.01
@@ -69,10 +69,10 @@ def test_a_batch_is_its_pictures_one_by_one_for_pixel_recipes(squeezenet):
 def test_diversity_keeps_facets_apart(squeezenet):
     alike = {}
     for weight in (0.0, 2.0):
-        pictures = visualize_subject(
+        images = visualize_subject(
             squeezenet, Channels("fire5", (8, 8, 8)), size=80, steps=40, diversity=weight, seed=1
         )
-        alike[weight] = float(batch_similarity(squeezenet.features(pictures, ["fire5"])["fire5"]))
+        alike[weight] = float(batch_similarity(squeezenet.features(images, ["fire5"])["fire5"]))
     assert alike[2.0] < alike[0.0]
 
 
@@ -90,7 +90,7 @@ def test_facets_start_from_the_means_of_clusters():
 
 
 class _Painter(nn.Module):
-    """A generator of flat colours."""
+    """A generator of flat colors."""
 
     def __init__(self):
         super().__init__()
@@ -100,10 +100,10 @@ class _Painter(nn.Module):
         return torch.tanh(self.color(code)).view(-1, 3, 1, 1).expand(-1, 3, 64, 64)
 
 
-def test_a_generators_latent_code_is_climbed(squeezenet):
+def test_a_generators_latent_code_is_optimized(squeezenet):
     torch.manual_seed(0)
     scores = []
-    pictures = visualize_subject(
+    images = visualize_subject(
         squeezenet,
         Classes((130,)),
         generator=torch.jit.script(_Painter()),
@@ -111,7 +111,7 @@ def test_a_generators_latent_code_is_climbed(squeezenet):
         steps=30,
         on_step=lambda step: scores.append(step.terms["score"]),
     )
-    assert pictures.shape == (1, 3, 64, 64)
+    assert images.shape == (1, 3, 64, 64)
     assert max(scores[-5:]) > scores[0]
     with pytest.raises(UsageError, match="no latent code"):
         visualize_subject(squeezenet, Classes((130,)), generator=_Painter(), latent=(6,), steps=1)
@@ -127,6 +127,6 @@ def test_a_generators_latent_code_is_climbed(squeezenet):
         ({"target": "dragonfruit"}, "no class"),
     ],
 )
-def test_senseless_wishes_are_refused(squeezenet, arguments, message):
+def test_invalid_arguments_are_refused(squeezenet, arguments, message):
     with pytest.raises(UsageError, match=message):
         cnnviz.visualize(squeezenet, **arguments)
