@@ -93,6 +93,14 @@ def load_network(
     Raises:
         UsageError: an unknown name, device, or labels or options that do not fit.
         ModelError: weights that are not available, corrupt, unsafe, or of another network.
+
+    Example:
+        >>> import cnnviz
+        >>> network = cnnviz.load_network("squeezenet1_1", device="cpu")
+        >>> network.classes, network.label(282)
+        (1000, 'tiger cat')
+        >>> network.weights.label, network.spec.size
+        ('embedded', 224)
     """
     if name == "auto":
         if weights is not None and str(weights).lower() != "random":
