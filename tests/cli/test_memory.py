@@ -203,20 +203,25 @@ def test_a_page_is_the_same_each_time_and_in_pieces_of_a_report(squeezenet):
 
 
 def test_a_page_on_a_full_disk_is_told_of(squeezenet, monkeypatch):
+    from cnnviz.report.image_report import ImageReport
+    from cnnviz.report.maps import MapFigures
     from cnnviz.report.page import Page
-
-    page = Page(squeezenet, str)
+    from cnnviz.report.page_figure import PageFigure
 
     class Full:
-        def seek(self, *place):
+        def seek(self, *arguments):
             return 0
 
-        def write(self, data):
+        def write(self, content):
             raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(page, "_file", Full())
+    monkeypatch.setattr("cnnviz.report.page.tempfile.TemporaryFile", Full)
+    cat = (281, "tabby", 0.9)
+    photo = PageFigure("cat.jpg", Image.new("RGB", (8, 8)), recipe={})
     with pytest.raises(ImageError, match="No space left"):
-        page._store("text")
+        Page(squeezenet, lambda recipe: "cnnviz report").add(
+            ImageReport("cat.jpg", photo, (8, 8), [cat], cat, MapFigures([], {}), [], [], None)
+        )
 
 
 def peak_of(command, folder):
