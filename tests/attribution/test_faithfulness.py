@@ -50,13 +50,13 @@ def written_out(network, before, after, found, index, steps):
     """The probability after each share of pixels, one pixel changed at a time, in numpy's order of the map."""
     order = np.argsort(-found.numpy().ravel(), kind="stable")
     width = found.shape[1]
-    picture, probabilities, changed = before.clone(), [], 0
+    image, probabilities, changed = before.clone(), [], 0
     for step in range(steps + 1):
         while changed < round(step / steps * order.size):
             row, column = divmod(int(order[changed]), width)
-            picture[0, :, row, column] = after[0, :, row, column]
+            image[0, :, row, column] = after[0, :, row, column]
             changed += 1
-        probabilities.append(float(network(picture).softmax(1)[0, index]))
+        probabilities.append(float(network(image).softmax(1)[0, index]))
     return probabilities
 
 
@@ -67,10 +67,10 @@ def test_curves_are_the_loop_written_out(tiny, batch):
     insertion = cnnviz.insertion_curve(tiny, pixels, found, [2, 1], steps=7, batch=batch, blur=2.0)
     grey = torch.tensor([0.2, 0.4, 0.6], dtype=torch.float64).view(1, 3, 1, 1).expand(1, 3, 8, 9)
     for n, index in enumerate([2, 1]):
-        picture = pixels[n : n + 1]
-        expected = written_out(tiny, picture, grey, found[n, 0], index, 7)
+        image = pixels[n : n + 1]
+        expected = written_out(tiny, image, grey, found[n, 0], index, 7)
         np.testing.assert_allclose(deletion.probabilities[n], expected, rtol=1e-12)
-        expected = written_out(tiny, replicate_blur(picture, 2.0), picture, found[n, 0], index, 7)
+        expected = written_out(tiny, replicate_blur(image, 2.0), image, found[n, 0], index, 7)
         np.testing.assert_allclose(insertion.probabilities[n], expected, rtol=1e-12)
         by_hand = (sum(expected) - (expected[0] + expected[-1]) / 2) / 7
         assert float(insertion.area[n]) == pytest.approx(by_hand, rel=1e-12)
@@ -192,14 +192,14 @@ def test_check_of_a_wide_strip_stays_a_figure(run_cnnviz, samples, tmp_path):
 
 
 def test_check_prints_its_numbers_and_needs_files(run_cnnviz, samples):
-    picture = samples / "coffee.png"
-    lines = run_cnnviz("gradcam", picture, *NET, "--size", 64, "--check").stdout.splitlines()
+    image = samples / "coffee.png"
+    lines = run_cnnviz("gradcam", image, *NET, "--size", 64, "--check").stdout.splitlines()
     assert lines[:2] == ["coffee.gradcam.png", "coffee.gradcam.check.png"]
     assert [line.split(",")[0].rsplit(" ", 1)[0] for line in lines[2:4]] == ["  deletion area", "  insertion area"]
     assert "rank correlation" in lines[4]
-    refused = run_cnnviz("gradcam", picture, *NET, "--check", "-o", "-")
+    refused = run_cnnviz("gradcam", image, *NET, "--check", "-o", "-")
     assert (refused.exit_code, "--check writes several files" in refused.stderr) == (2, True)
-    neuron = run_cnnviz("guided", picture, *NET, "--check", "--layer", "fire5", "--channel", 17)
+    neuron = run_cnnviz("guided", image, *NET, "--check", "--layer", "fire5", "--channel", 17)
     assert (neuron.exit_code, "leave out --layer" in neuron.stderr) == (2, True)
 
 

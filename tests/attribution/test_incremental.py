@@ -65,7 +65,7 @@ def border_positions(height: int, width: int, patch: int, stride: int) -> list[t
 def both(
     graph: fx.GraphModule, image: Tensor, patch: tuple[int, int], positions: list[tuple[int, int]]
 ) -> tuple[Tensor, Tensor]:
-    """Logits (P, classes) of the engine, and of the untouched graph on occluded pictures."""
+    """Logits (P, classes) of the engine, and of the untouched graph on occluded images."""
     fill = torch.rand(image.shape, generator=torch.Generator().manual_seed(1)).to(image)
     scores = score_positions(graph, image, positions, patch, fill, batch=8, algorithm="incremental")
     with torch.no_grad():
@@ -88,14 +88,14 @@ def relative_difference(a: Tensor, b: Tensor) -> float:
 
 
 def occluded(image: Tensor, fill: Tensor, place: tuple[int, int], patch: tuple[int, int]) -> Tensor:
-    """The picture with a patch replaced, by the definition."""
+    """The image with a patch replaced, by the definition."""
     rows, cols = (torch.arange(extent) for extent in image.shape[2:])
     inside_rows = (rows >= place[0]) & (rows < place[0] + patch[0])
     inside_cols = (cols >= place[1]) & (cols < place[1] + patch[1])
     return torch.where(inside_rows[:, None] & inside_cols, fill, image)
 
 
-def picture(height: int, width: int, dtype: torch.dtype = torch.float32) -> Tensor:
+def random_image(height: int, width: int, dtype: torch.dtype = torch.float32) -> Tensor:
     return torch.rand(1, 3, height, width, generator=torch.Generator().manual_seed(0)).to(dtype)
 
 
@@ -107,7 +107,7 @@ NETWORKS = [
 
 @pytest.mark.parametrize("name", NETWORKS)
 def test_incremental_is_full_on_torchvision_networks(name: str) -> None:
-    image = picture(131, 117, torch.float64)
+    image = random_image(131, 117, torch.float64)
     network = calibrated(torchvision_network(name).double(), image)
     positions = border_positions(131, 117, 17, 5)
     scores, expected = both(trace(network), image, (17, 17), positions)
@@ -117,7 +117,7 @@ def test_incremental_is_full_on_torchvision_networks(name: str) -> None:
 
 @pytest.mark.parametrize("name", NETWORKS)
 def test_single_precision_loses_nothing(name: str) -> None:
-    network, image = trace(torchvision_network(name)), picture(131, 117)
+    network, image = trace(torchvision_network(name)), random_image(131, 117)
     scores, expected = both(network, image, (17, 17), border_positions(131, 117, 17, 5)[::2])
     assert relative_difference(scores, expected) < 1e-5
 
@@ -125,7 +125,7 @@ def test_single_precision_loses_nothing(name: str) -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ["squeezenet1_1", "vgg16", "resnet18", "resnet50", "googlenet", "densenet121"])
 def test_incremental_is_full_at_231_by_317(name: str) -> None:
-    network, image = trace(torchvision_network(name)), picture(231, 317)
+    network, image = trace(torchvision_network(name)), random_image(231, 317)
     scores, expected = both(network, image, (17, 17), border_positions(231, 317, 17, 5)[::2])
     assert relative_difference(scores, expected) < 1e-5
 
@@ -228,7 +228,7 @@ def test_incremental_is_full_on_random_graphs(data: st.DataObject) -> None:
     tops = st.integers(-patch[0] + 1, height - 1)
     lefts = st.integers(-patch[1] + 1, width - 1)
     positions = data.draw(st.lists(st.tuples(tops, lefts), min_size=1, max_size=9), "positions")
-    image = picture(height, width, torch.float64)
+    image = random_image(height, width, torch.float64)
     with in_groups() if data.draw(st.booleans(), "in groups") else nullcontext():
         engine_scores, scores = both(trace(network), image, patch, positions)
     assert torch.allclose(engine_scores, scores, rtol=0, atol=1e-9 * float(scores.abs().max()))
@@ -268,7 +268,7 @@ PLACES = [(0, 0), (3, 20), (25, 29), (-2, 10)]
     ids=lambda layer: type(layer).__name__,
 )
 def test_operations_that_are_not_local_are_computed_on_whole_maps(layer: nn.Module) -> None:
-    scores, expected = both(small_graph(layer, nn.ReLU()), picture(32, 32, torch.float64), (7, 5), PLACES)
+    scores, expected = both(small_graph(layer, nn.ReLU()), random_image(32, 32, torch.float64), (7, 5), PLACES)
     torch.testing.assert_close(scores, expected)
 
 
@@ -293,7 +293,7 @@ class Functional(nn.Module):
 def test_functional_operations_and_global_gates() -> None:
     with torch_seed(0):
         graph = trace(Functional().double())
-    scores, expected = both(graph, picture(32, 32, torch.float64), (7, 5), PLACES)
+    scores, expected = both(graph, random_image(32, 32, torch.float64), (7, 5), PLACES)
     torch.testing.assert_close(scores, expected)
 
 
@@ -301,7 +301,7 @@ def test_a_graph_the_engine_cannot_follow_takes_the_full_pass() -> None:
     """Its output is a map, not logits."""
     with torch_seed(0):
         graph = trace(nn.Sequential(nn.Conv2d(3, 6, 3), nn.AdaptiveAvgPool2d(1)))
-    image = picture(32, 32)
+    image = random_image(32, 32)
     with pytest.raises(NotIncremental):
         score_positions(graph, image, PLACES, 7, torch.zeros(1, 1, 1, 1), algorithm="incremental")
     scores = score_positions(graph, image, PLACES, 7, torch.zeros(1, 1, 1, 1))
@@ -325,10 +325,10 @@ class OverwritesItsInput(nn.Module):
 def test_in_place_operations_are_followed() -> None:
     with torch_seed(0):
         network = OverwritesItsInput().double()
-    scores, expected = both(trace(network), picture(32, 32, torch.float64), (7, 5), PLACES)
+    scores, expected = both(trace(network), random_image(32, 32, torch.float64), (7, 5), PLACES)
     torch.testing.assert_close(scores, expected)
     fill = torch.rand((1, 3, 32, 32), generator=torch.Generator().manual_seed(1)).double()
-    own = torch.cat([network(occluded(picture(32, 32, torch.float64), fill, place, (7, 5))) for place in PLACES])
+    own = torch.cat([network(occluded(random_image(32, 32, torch.float64), fill, place, (7, 5))) for place in PLACES])
     torch.testing.assert_close(scores, own)
 
 
@@ -339,7 +339,7 @@ def test_hooks_on_a_rectifier_and_before_one_are_run() -> None:
     network[2].register_forward_hook(lambda module, args, output: output * 0.3 + 0.2)
     kept = []
     network[1].register_forward_hook(lambda module, args, output: kept.append(output))
-    scores, expected = both(trace(network), picture(32, 32, torch.float64), (7, 5), PLACES)
+    scores, expected = both(trace(network), random_image(32, 32, torch.float64), (7, 5), PLACES)
     torch.testing.assert_close(scores, expected)
     assert all(bool((output < 0).any()) for output in kept)
 
@@ -347,14 +347,14 @@ def test_hooks_on_a_rectifier_and_before_one_are_run() -> None:
 def test_the_graph_is_left_as_it_was() -> None:
     graph = small_graph(nn.BatchNorm2d(4), nn.ReLU(inplace=True), nn.Conv2d(4, 4, 3), nn.Hardswish(inplace=True))
     before, code = {name: value.clone() for name, value in graph.state_dict().items()}, graph.code
-    scores, expected = both(graph, picture(32, 32, torch.float64), (7, 5), PLACES)
+    scores, expected = both(graph, random_image(32, 32, torch.float64), (7, 5), PLACES)
     torch.testing.assert_close(scores, expected)
     assert graph.code == code
     assert all(torch.equal(value, before[name]) for name, value in graph.state_dict().items())
 
 
 def test_occlude_replaces_the_patch_and_cuts_off_what_hangs_over() -> None:
-    image, fill = picture(32, 32), torch.zeros(1, 3, 32, 32)
+    image, fill = random_image(32, 32), torch.zeros(1, 3, 32, 32)
     places = [*PLACES, (-9, 3), (40, 40)]
     copies = occlude(image, places, torch.zeros(len(places), 3, 7, 5))
     for copy, place in zip(copies, places, strict=True):
@@ -362,8 +362,8 @@ def test_occlude_replaces_the_patch_and_cuts_off_what_hangs_over() -> None:
 
 
 @pytest.mark.parametrize("algorithm", ["incremental", "full"])
-def test_scores_stand_in_the_order_of_the_positions_and_progress_is_told(algorithm: str) -> None:
-    graph, image = small_graph(nn.ReLU()), picture(32, 32, torch.float64)
+def test_scores_are_in_the_order_of_the_positions_and_steps_are_reported(algorithm: str) -> None:
+    graph, image = small_graph(nn.ReLU()), random_image(32, 32, torch.float64)
     told: list[tuple[int, int]] = []
     scores = score_positions(
         graph, image, PLACES[::-1], 7, image.mean((2, 3), keepdim=True), batch=1, algorithm=algorithm,  # type: ignore[arg-type]
@@ -388,7 +388,7 @@ def test_weights_in_slices_give_the_same_convolution(side: int, kernel: int) -> 
 
 
 def test_groups_keep_less_and_change_no_score() -> None:
-    graph, image = small_graph(nn.ReLU(), nn.MaxPool2d(2), nn.Conv2d(4, 4, 3)), picture(64, 64, torch.float64)
+    graph, image = small_graph(nn.ReLU(), nn.MaxPool2d(2), nn.Conv2d(4, 4, 3)), random_image(64, 64, torch.float64)
     positions = [(top, left) for top in range(0, 57, 7) for left in range(0, 57, 7)]
     patches = torch.zeros(len(positions), 3, 7, 7, dtype=torch.float64)
     at_once = IncrementalEngine(graph, image, (7, 7), positions)
@@ -404,7 +404,7 @@ def test_groups_keep_less_and_change_no_score() -> None:
 def test_batches_and_order_do_not_change_the_scores() -> None:
     graph, image = (
         small_graph(nn.MaxPool2d(3, 2), nn.ReLU(), nn.Conv2d(4, 4, 3)),
-        picture(32, 40, torch.float64),
+        random_image(32, 40, torch.float64),
     )
     positions = [(top, left) for top in range(0, 25, 3) for left in range(0, 33, 3)]
     engine = IncrementalEngine(graph, image, (7, 7), positions)

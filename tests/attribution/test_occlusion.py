@@ -52,7 +52,7 @@ def test_spread_is_the_mean_of_the_patches_over_a_pixel(squeezenet, chelsea):
 
 
 @pytest.mark.parametrize("fill", ["mean", "gray", "black", "blur", "noise"])
-def test_a_whole_picture_patch_shows_the_fill_alone(squeezenet, chelsea, fill):
+def test_a_whole_image_patch_shows_the_fill_alone(squeezenet, chelsea, fill):
     from cnnviz.attribution.occlusion import make_fill
 
     pixels = chelsea[..., :64, :64]
@@ -66,7 +66,7 @@ def test_a_whole_picture_patch_shows_the_fill_alone(squeezenet, chelsea, fill):
     assert alone.max() <= 1
 
 
-def test_blur_of_a_flat_picture_is_flat(squeezenet):
+def test_blur_of_a_flat_image_is_flat(squeezenet):
     from cnnviz.attribution.occlusion import make_fill
 
     flat = torch.full((1, 3, 30, 40), 0.3)
@@ -103,7 +103,7 @@ def test_engines_agree_through_a_network(model, chelsea):
         ({"algorithm": "steam"}, "no algorithm 'steam'"),
     ],
 )
-def test_senseless_arguments(squeezenet, options, message):
+def test_invalid_arguments(squeezenet, options, message):
     with pytest.raises(CnnvizError, match=message):
         cnnviz.occlusion(squeezenet, torch.rand(1, 3, 64, 70), **options)
 

@@ -49,8 +49,8 @@ def test_a_drawn_disc_is_found_whole():
     assert overlap(mask[0, 0], disc(120, 160, 40)) > 0.97
 
 
-def test_large_pictures_are_cut_small_and_enlarged():
-    """The map may be of another size than the picture, and the outline stays smooth at the picture's own size."""
+def test_large_images_are_cut_small_and_enlarged():
+    """The map may be of another size than the image, and the outline stays smooth at the image's own size."""
     pixels, _ = scene(600, 800, 200)
     _, small = scene(120, 160, 40)
     mask = cnnviz.segment_foreground(pixels, small, side=160)
@@ -60,7 +60,7 @@ def test_large_pictures_are_cut_small_and_enlarged():
     assert edges.max() <= 2, "one disc: a row goes in and out once"
 
 
-def test_each_picture_of_a_batch_has_its_own_mask():
+def test_each_image_of_a_batch_has_its_own_mask():
     (one, its), (other, others) = scene(90, 120, 25), scene(90, 120, 35)
     masks = cnnviz.segment_foreground(torch.cat([one, other]), torch.cat([its, others]))
     assert torch.equal(masks[1:], cnnviz.segment_foreground(other, others))
@@ -85,7 +85,7 @@ def test_parts_without_a_seed_are_dropped():
     ],
 )
 def test_the_cat_and_the_cup_are_cut_out(squeezenet, samples, photo, inside, outside):
-    """Places (row, column) on the object and on what is behind it, in the picture at 224 pixels."""
+    """Places (row, column) on the object and on what is behind it, in the image at 224 pixels."""
     pixels = cnnviz.read_image(samples / photo, size=224)
     photo_pixels = cnnviz.read_image(samples / photo)
     scale = photo_pixels.shape[2] / 224
@@ -95,7 +95,7 @@ def test_the_cat_and_the_cup_are_cut_out(squeezenet, samples, photo, inside, out
     assert not any(mask[place] for place in outside)
 
 
-def test_what_cannot_be_cut_is_told():
+def test_what_cannot_be_cut_is_an_error():
     pixels, found = scene(40, 50, 10)
     with pytest.raises(ImageError, match="too even"):
         cnnviz.segment_foreground(pixels, torch.ones_like(found))
@@ -154,7 +154,7 @@ def test_a_margin_is_background_where_the_map_is_not_sure():
         (slice(3, 6), slice(3, 6), None),
     ],
 )
-def test_a_cut_that_is_hardly_an_object_is_told(rows, columns, words):
+def test_a_cut_that_is_hardly_an_object_is_warned_of(rows, columns, words):
     mask = torch.zeros(10, 10, dtype=torch.bool)
     mask[rows, columns] = True
     assert (mask_warning(mask) or "") == (f"it {words}" if words else "")
@@ -173,7 +173,7 @@ def test_gradcam_cuts_out_too_and_a_doubtful_cut_is_said_so(run_cnnviz, samples,
     assert "the cut-out may not be the object: it keeps" in result.stderr
 
 
-def test_standard_output_takes_one_picture(run_cnnviz, samples):
+def test_standard_output_takes_one_image(run_cnnviz, samples):
     result = run_cnnviz("saliency", samples / "coffee.png", *NET, "--grabcut", "-o", "-")
     assert result.exit_code == 2
     assert "--grabcut writes several files" in result.stderr

@@ -81,7 +81,7 @@ def test_input_x_gradient_is_captums(squeezenet, chelsea):
     torch.testing.assert_close(cnnviz.input_x_gradient(squeezenet, chelsea, "tabby"), reference)
 
 
-def test_senseless_arguments(squeezenet, chelsea):
+def test_invalid_arguments(squeezenet, chelsea):
     for wrong in ({"samples": 0}, {"sigma": -1}):
         with pytest.raises(UsageError, match="at least"):
             cnnviz.smoothgrad(squeezenet, chelsea, **wrong)

@@ -35,7 +35,7 @@ def photos(samples, tmp_path_factory):
 
 
 @pytest.mark.parametrize("command", COMMANDS, ids=lambda command: command[0])
-def test_large_low_and_grey_pictures(run_cnnviz, photos, tmp_path, command):
+def test_large_low_and_gray_images(run_cnnviz, photos, tmp_path, command):
     names = ("big.jpg", "strip.png", "gray.png")
     options = ("-m", "squeezenet1_1", "--size", 112, "--json")
     result = run_cnnviz(*command, *(photos / name for name in names), *options)
@@ -56,7 +56,7 @@ def test_a_network_of_two_classes(run_cnnviz, samples, two_classes, tmp_path, co
 
 
 @pytest.mark.parametrize("command", COMMANDS, ids=lambda command: command[0])
-def test_too_low_a_picture_is_told_in_a_sentence(run_cnnviz, photos, command):
+def test_too_low_an_image_is_an_error_of_one_line(run_cnnviz, photos, command):
     result = run_cnnviz(*command, photos / "strip.png", "-m", "squeezenet1_1", "--size", 20)
     assert result.exit_code == 1
     assert "too small for squeezenet1_1" in " ".join(result.stderr.split())
