@@ -71,7 +71,7 @@ def apply_fast_style(
     """
     height, width = require_in_range(pixels).shape[2:]
     if min(height, width) < _LEAST:
-        raise ImageError(f"A picture of {width}×{height} pixels is too small to paint; both sides need {_LEAST}.")
+        raise ImageError(f"An image of {width}×{height} pixels is too small; both sides need {_LEAST}.")
     if tile is not None and tile < 64:
         raise UsageError(f"Tiles need a side of at least 64 pixels, not {tile}.")
     weights = network.style_weights(style)

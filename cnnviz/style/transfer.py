@@ -41,7 +41,7 @@ from cnnviz.synthesis.multiscale import (
 from cnnviz.synthesis.multiscale_synthesis import MultiscaleSynthesis, noise_like
 from cnnviz.synthesis.optimization import ImageOptimizer
 from cnnviz.synthesis.parameterization import Pixels
-from cnnviz.synthesis.settings import build_settings
+from cnnviz.synthesis.settings import build_settings, rename_pooling
 from cnnviz.synthesis.stage_runs import ADAM_RATE, DITHER_BLUR, RESTART, adam_run, lbfgs_run
 from cnnviz.synthesis.texture_target import TextureTarget, measure_texture, resize_mask
 
@@ -99,18 +99,9 @@ def transfer_style(
         >>> cnnviz.transfer_style(network, content, style, steps=2, content_weight=2.0).shape
         torch.Size([1, 3, 64, 96])
     """
-    chosen = build_settings(StyleSettings, settings, _with_pooling(options), _RENAMED)
+    chosen = build_settings(StyleSettings, settings, rename_pooling(options), _RENAMED)
     styles = [styles] if isinstance(styles, Tensor) else list(styles)
     return StyleTransfer(network, content, styles, weights, masks, style_masks, chosen, seed).run_with_warnings(on_step)
-
-
-def _with_pooling(options: dict[str, Any]) -> dict[str, Any]:
-    """The options, with version 0.1's ``average_pooling`` and ``rescale_pooling`` as ``pooling``."""
-    old = {name: options[name] for name in ("average_pooling", "rescale_pooling") if name in options}
-    if not old:
-        return options
-    pooling = "max" if not old.get("average_pooling", True) else "rescaled" if old.get("rescale_pooling") else "average"
-    return {**{name: value for name, value in options.items() if name not in old}, "pooling": pooling}
 
 
 class StyleTransfer(MultiscaleSynthesis):

@@ -26,7 +26,7 @@ def facet_starts(pixels: Tensor, scores: Tensor, vectors: Tensor, count: int, *,
         seed: of k-means.
 
     Raises:
-        UsageError: too few photos for so many facets.
+        UsageError: fewer photos than facets.
     """
     from sklearn.cluster import KMeans
 

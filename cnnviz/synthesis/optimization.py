@@ -63,13 +63,13 @@ class ImageOptimizer:
         optimizer: updates the parameter.
         steps: number of steps of the whole run.
         schedule: scales the step size over the run.
-        restart_every: the optimizer's state is reset every so many steps, as it must be where the objective changes
-            then; 0 never.
+        restart_every: steps after which the optimizer's state is reset, as it must be where the objective changes then;
+            0 never.
         before_step: called before each step (and after a restart), where random shifts are drawn.
         after_step: called after each step, where the image is blurred or clipped now and then.
         generator: random generator of the objective and the hooks, kept in ``state_dict``.
-        check_every: the loss is checked to be finite every so many steps, and at the last. None is 1 on a CPU, and 16
-            on devices that a check has to wait for.
+        check_every: steps after which the loss is checked to be finite, as it is at the last. None is 1 on a CPU, and
+            16 on devices that a check has to wait for.
     """
 
     parameterization: Parameterization

@@ -129,10 +129,10 @@ class LBFGS:
         first: mean absolute change in a step along the gradient, after which the curvature is known. None is torch's,
             which changes a whole image by 1 in sum: in float32 the gradient hardly changes by that, and the next
             step, computed from the change, may run away.
-        growth: a step is at most so many times as long as the longest before it since the last restart. None, as in
+        growth: largest length of a step, as a multiple of the longest before it since the last restart. None, as in
             torch, does not limit the first steps, whose curvature estimates are poor.
-        guard: where a loss is more than so many times the best one since the last restart (or not finite), the
-            parameter returns to that best value and the history is dropped. None, as in torch, does not.
+        guard: largest loss, as a multiple of the best one since the last restart; where it is exceeded, or not finite,
+            the parameter returns to that best value and the history is dropped. None, as in torch, does not.
         history: steps that are remembered.
         tolerance_grad: no step is taken where the gradient is nowhere larger.
         tolerance_change: least descent along a direction.

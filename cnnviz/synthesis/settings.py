@@ -43,6 +43,16 @@ def build_settings(
     return replace(kind() if settings is None else settings, **current)  # type: ignore[type-var]
 
 
+def rename_pooling(options: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The options, with version 0.1's ``average_pooling`` and ``rescale_pooling`` as ``pooling``."""
+    old = {name: options[name] for name in ("average_pooling", "rescale_pooling") if name in options}
+    if not old:
+        return options
+    pooling = "max" if not old.get("average_pooling", True) else "rescaled" if old.get("rescale_pooling") else "average"
+    warnings.warn(f"{' and '.join(old)} are now called 'pooling'.", DeprecationWarning, stacklevel=4)
+    return {**{name: value for name, value in options.items() if name not in old}, "pooling": pooling}
+
+
 def require_choice(name: str, value: str, choices: Sequence[str]) -> None:
     """Raise UsageError unless ``value`` is one of ``choices``."""
     if value not in choices:

@@ -72,5 +72,5 @@ def adam_run(
 
 
 def lbfgs_history(values: int) -> int:
-    """Number of steps L-BFGS remembers for an image of so many values: up to 50, in one GiB where possible."""
+    """Number of steps L-BFGS remembers for an image of ``values`` values: up to 50, in one GiB where possible."""
     return max(_LEAST_PAIRS, min(_MOST_PAIRS, _PAIRS_BYTES // (2 * 4 * values)))

@@ -26,7 +26,7 @@ from cnnviz.synthesis.multiscale import MultiscaleOptimizer, Size, Stage, fittin
 from cnnviz.synthesis.multiscale_synthesis import MultiscaleSynthesis, noise_like
 from cnnviz.synthesis.optimization import ImageOptimizer
 from cnnviz.synthesis.parameterization import Pixels
-from cnnviz.synthesis.settings import TextureSettings, build_settings
+from cnnviz.synthesis.settings import TextureSettings, build_settings, rename_pooling
 from cnnviz.synthesis.sliced_wasserstein import SlicedWasserstein
 from cnnviz.synthesis.stage_runs import DITHER_BLUR, RESTART, adam_run, lbfgs_run
 from cnnviz.synthesis.texture_loss import BORDER, FRAME, STRIDE, TextureLoss, texture_of
@@ -78,16 +78,8 @@ def synthesize_texture(
         >>> cnnviz.synthesize_texture(network, sample, (64, 96), steps=2).shape
         torch.Size([1, 3, 64, 96])
     """
-    chosen = build_settings(TextureSettings, settings, _with_pooling(options), _RENAMED)
+    chosen = build_settings(TextureSettings, settings, rename_pooling(options), _RENAMED)
     return TextureSynthesis(network, sample, size, chosen, seed).run_with_warnings(on_step)
-
-
-def _with_pooling(options: dict[str, Any]) -> dict[str, Any]:
-    """The options, with version 0.1's ``average_pooling`` as ``pooling``."""
-    if "average_pooling" not in options:
-        return options
-    rest = {name: value for name, value in options.items() if name != "average_pooling"}
-    return {**rest, "pooling": "average" if options["average_pooling"] else "max"}
 
 
 class TextureSynthesis(MultiscaleSynthesis):

@@ -1,4 +1,4 @@
-"""Training: it lowers the loss, it can be stopped and gone on with to the same end, and styles can be added."""
+"""Training: it lowers the loss, a resumed training gives the same network, and styles can be added."""
 
 from __future__ import annotations
 

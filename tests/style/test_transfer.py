@@ -1,4 +1,4 @@
-"""Style transfer: what it computes, what it leaves alone, and that it can be stopped and gone on with."""
+"""Style transfer: what it computes, what it does not change, and that it can be stopped and resumed."""
 
 from __future__ import annotations
 
