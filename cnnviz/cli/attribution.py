@@ -3,39 +3,24 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from enum import Enum
-from typing import TYPE_CHECKING, Annotated, TypeAlias
+from typing import TYPE_CHECKING
 
 import typer
 
-from cnnviz.attribution.registry import methods_of
-from cnnviz.cli.checking import CheckOption, check_companions, checked
 from cnnviz.cli.command import command, current
-from cnnviz.cli.idle import idle
-from cnnviz.cli.jobs import image_job, run_task
-from cnnviz.cli.maps import (
-    PercentileOption,
-)
-from cnnviz.cli.options import BatchOptions, InputOptions, NetworkOptions, OutputOptions, TargetOption
+from cnnviz.cli.jobs import run_task
+from cnnviz.cli.options import BatchOptions, InputOptions, NetworkOptions, OutputOptions
 from cnnviz.errors import UsageError
 from cnnviz.pipeline.outputs import require_files
-from cnnviz.pipeline.result import LoadedImage, Result
 from cnnviz.tasks.classify import Classify
 from cnnviz.tasks.gradcam import GradCam
+from cnnviz.tasks.guided import Guided
 from cnnviz.tasks.map_task import MapTask
 from cnnviz.tasks.saliency import METHODS as METHODS_OF_SALIENCY
 from cnnviz.tasks.saliency import Saliency
 
 if TYPE_CHECKING:
-    from cnnviz.network.network import Network
-
-
-_GUIDED = methods_of("guided", default="guided")
-
-if TYPE_CHECKING:
-    Rule: TypeAlias = str
-else:
-    Rule = Enum("Rule", {name: name for name in _GUIDED}, type=str)
+    pass
 
 
 def register(app: typer.Typer) -> None:
@@ -86,45 +71,15 @@ def _register_guided(app: typer.Typer) -> None:
         "cnnviz guided sample_images/chelsea.png --layer fire5 --channel 17",
     )
     def guided(
-        network: NetworkOptions,
-        input: InputOptions,
-        output: OutputOptions,
-        run: BatchOptions,
-        target: TargetOption = None,
-        method: Annotated[Rule, typer.Option("--method", help="The rule for gradients at ReLUs.")] = "guided",
-        layer: Annotated[
-            str | None, typer.Option("--layer", "-l", help="Explain a neuron of this layer instead of a class.")
-        ] = None,
-        channel: Annotated[int | None, typer.Option("--channel", "-c", min=0, help="The neuron's channel.")] = None,
-        at: Annotated[
-            str | None,
-            typer.Option("--at", help="The neuron's place (default: where its channel is strongest).", metavar="Y,X"),
-        ] = None,
-        raw: Annotated[bool, typer.Option("--raw", help="Write the gradient image alone, no panel.")] = False,
-        check: CheckOption = False,
-        percentile: PercentileOption = 99.5,
+        network: NetworkOptions, input: InputOptions, output: OutputOptions, run: BatchOptions, task: Guided
     ) -> None:
-        """Show in colour what excites a class or one neuron, by guided backpropagation (Springenberg et al. 2015)."""
-        from cnnviz.cli import rectified
-
-        chosen = _GUIDED[method]
-        neuron = rectified.chosen_neuron(layer, channel, at)
-        idle("target", when=neuron is not None, why="on the picture of a neuron")
-        if neuron and check:
+        """Show in color what excites a class or one neuron, by guided backpropagation (Springenberg et al. 2015)."""
+        if task.neuron and task.check:
             raise UsageError("--check watches the probability of a class: leave out --layer, --channel and --at.")
-
-        def explain(net: Network, picture: LoadedImage) -> Result:
-            from cnnviz.attribution.targets import predict_target
-
-            result = rectified.explain(net, picture, target, neuron, chosen, percentile, raw)
-            if not check:
-                return result
-            explanation = predict_target(net, picture.pixels, target)
-            index = explanation.target[0]
-            return checked(result, net, picture, explanation, lambda n: chosen(n, picture.pixels, index), run.seed)
-
-        job = image_job("attribution", network, input, run, output, sidecars=check_companions(output, check))
-        job(explain if check or neuron else rectified.technique(target, chosen, percentile, raw))
+        current.unused("target", when=task.neuron is not None, why="on the picture of a neuron")
+        if task.check:
+            require_files(output, "--check")
+        run_task(replace(task, seed=run.seed), network, input, run, output)
 
 
 def _register_gradcam(app: typer.Typer) -> None:

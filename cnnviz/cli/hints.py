@@ -34,6 +34,8 @@ HINTS: dict[str, str | Callable[..., str]] = {
     "own_weights": "Give --weights FILE or --weights random.",
     "smaller_patch": "Try --patch 1 to {largest}.",
     "cutout_target": "Name it with --target.",
+    "neuron_layer": "Name it with --layer.",
+    "neuron_channel": "For example: --layer fire5 --channel 17.",
     "disk_full": "Make room, and go on with --skip-existing.",
     "overwrite": "--force replaces it.",
     "max_pixels": "Raise --max-pixels if you trust it.",

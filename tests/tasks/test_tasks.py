@@ -15,6 +15,8 @@ from cnnviz.pipeline.image_loading import read_image
 from cnnviz.pipeline.inputs import ImageSource
 from cnnviz.tasks.classify import Classify
 from cnnviz.tasks.gradcam import GradCam
+from cnnviz.tasks.guided import Guided
+from cnnviz.tasks.invert import Invert
 from cnnviz.tasks.saliency import Saliency
 
 MODULES = [f"cnnviz.tasks.{found.name}" for found in pkgutil.iter_modules(tasks.__path__)]
@@ -26,12 +28,14 @@ def test_importing_tasks_loads_neither_torch_nor_the_command_line():
     assert run.stdout.strip() == ""
 
 
-@pytest.mark.parametrize("task", [Classify(), Saliency(), Saliency(method="smoothgrad", check=True), GradCam()])
+@pytest.mark.parametrize(
+    "task", [Classify(), Saliency(), Saliency(method="smoothgrad", check=True), GradCam(), Guided(), Invert()]
+)
 def test_tasks_are_values_that_travel(task):
     assert pickle.loads(pickle.dumps(task)) == task
 
 
-@pytest.mark.parametrize("task", [Classify(top=3), Saliency(), GradCam(guided=True)])
+@pytest.mark.parametrize("task", [Classify(top=3), Saliency(), GradCam(guided=True), Guided(layer="fire5", channel=17)])
 def test_a_task_explains_an_image(task, squeezenet, samples):
     image = read_image(ImageSource(samples / "chelsea.png"), squeezenet, InputConfig(size=96))
     (answer,) = task.compute(squeezenet, image.pixels)

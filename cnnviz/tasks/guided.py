@@ -1,0 +1,170 @@
+"""What in an image excites a class or one neuron, by guided backpropagation or a deconvnet."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any
+
+from cnnviz.attribution.registry import AttributionMethod, methods_of
+from cnnviz.errors import UsageError, shortened
+from cnnviz.pipeline.parsing import position
+from cnnviz.pipeline.result import LoadedImage, Result
+from cnnviz.settings import setting
+from cnnviz.tasks.base import TaskDefaults
+from cnnviz.tasks.check import CHECK_SIDECAR, MapCheck, check_map, check_setting
+from cnnviz.tasks.explanations import blank_map, explanation_result, target_setting
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+    from torch import Tensor
+
+    from cnnviz.attribution.targets import Explanation
+    from cnnviz.network.network import Network
+
+METHODS = methods_of("guided", default="guided")
+
+
+@dataclass(frozen=True)
+class Neuron:
+    """A channel of a layer, and its position in the layer's map (None: where it is strongest)."""
+
+    layer: str
+    channel: int
+    at: tuple[int, int] | None
+
+
+@dataclass(frozen=True)
+class GuidedAnswer:
+    """The gradient image (1, 3, H, W) of a class, or of a neuron at ``at`` with its ``activation``."""
+
+    explanation: Explanation
+    gradient: Tensor
+    at: tuple[int, int] | None = None
+    activation: float = 0.0
+    check: MapCheck | None = field(default=None)
+
+
+@dataclass(frozen=True)
+class Guided(TaskDefaults):
+    """The gradient image of a class, or of a layer's neuron, with negative gradients dropped at ReLUs."""
+
+    target: str | None = target_setting()
+    method: str = setting("guided", "The rule for gradients at ReLUs.", choices=tuple(METHODS))
+    layer: str | None = setting(None, "Explain a neuron of this layer instead of a class.", names=("--layer", "-l"))
+    channel: int | None = setting(None, "The neuron's channel.", min=0, names=("--channel", "-c"))
+    at: str | None = setting(None, "The neuron's place (default: where its channel is strongest).", metavar="Y,X")
+    raw: bool = setting(False, "Write the gradient image alone, no panel.")
+    check: bool = check_setting()
+    percentile: float = setting(99.5, "Clip the map at this percentile; few pixels hold the peak.", min=1, max=100)
+    seed: int = 0
+
+    @property
+    def chosen(self) -> AttributionMethod:
+        return METHODS[self.method]
+
+    @property
+    def neuron(self) -> Neuron | None:
+        """The neuron that is explained; None where it is a class. UsageError for half a neuron."""
+        if self.layer is None:
+            if self.channel is not None or self.at is not None:
+                raise UsageError("A channel and a position tell a neuron of a layer.", remedy="neuron_layer")
+            return None
+        if self.channel is None:
+            raise UsageError("The neuron's channel is not named.", remedy="neuron_channel")
+        found = None if self.at is None else position(self.at)
+        if self.at is not None and found is None:
+            raise UsageError(
+                f"A neuron's position is a row and a column of the layer's map, as in 6,9, not '{shortened(self.at)}'."
+            )
+        return Neuron(self.layer, self.channel, found)
+
+    @property
+    def parallel(self) -> bool:
+        return not self.check and self.neuron is None
+
+    @property
+    def sidecars(self) -> Sequence[str]:
+        return (CHECK_SIDECAR,) if self.check else ()
+
+    def compute(self, network: Network, pixels: Tensor) -> Sequence[GuidedAnswer]:
+        from cnnviz.attribution.targets import predict_targets
+
+        explanations = predict_targets(network, pixels, self.target)
+        neuron = self.neuron
+        if neuron is not None:
+            parts = zip(explanations, pixels.split(1), strict=True)
+            return [self._of_neuron(network, image, neuron, explanation) for explanation, image in parts]
+        found = self.chosen.attribute(network, pixels, [explanation.target[0] for explanation in explanations])
+        answers = list(map(GuidedAnswer, explanations, found.split(1)))
+        if not self.check:
+            return answers
+        return [
+            replace(answer, check=self._checked(network, image, answer.explanation.target[0]))
+            for answer, image in zip(answers, pixels.split(1), strict=True)
+        ]
+
+    def _checked(self, network: Network, pixels: Tensor, target: int) -> MapCheck:
+        return check_map(network, pixels, target, lambda net: self.chosen(net, pixels, target), self.seed)
+
+    def _of_neuron(self, network: Network, pixels: Tensor, neuron: Neuron, explanation: Explanation) -> GuidedAnswer:
+        from cnnviz.attribution.guided_backprop import rectified_gradient
+
+        (y, x), activation = _located(network, pixels, neuron)
+        name = self.chosen.name
+        found = rectified_gradient(network, pixels, lambda maps: maps[0, neuron.channel, y, x], name, neuron.layer)
+        return GuidedAnswer(explanation, found, (y, x), activation)
+
+    def render(self, network: Network, image: LoadedImage, answer: GuidedAnswer) -> Result:
+        from cnnviz.figures.captions import explanation_title
+
+        explanation, neuron = answer.explanation, self.neuron
+        photo, title = image.photo, explanation_title(network.name, explanation)
+        whose = explanation.target[1]
+        metadata: dict[str, Any] = {}
+        if neuron is not None and answer.at is not None:
+            y, x = answer.at
+            photo = _outlined(network, image, neuron, answer.at)
+            title = f"{network.name}: {neuron.layer}, channel {neuron.channel} at {y},{x}, {answer.activation:.1f}"
+            whose = f"channel {neuron.channel} of {neuron.layer}"
+            metadata = {"layer": neuron.layer, "channel": neuron.channel, "at": [y, x]}
+            metadata["activation"] = round(answer.activation, 4)
+        blank, warnings = blank_map(answer.gradient.abs(), image.source.display, self.chosen.name, whose)
+        result = explanation_result(self._figure(photo, image, answer, title), explanation, **metadata, **blank)
+        result.warnings = warnings
+        return answer.check.added_to(result, title) if answer.check else result
+
+    def _figure(self, photo: Image, image: LoadedImage, answer: GuidedAnswer, title: str) -> Image:
+        from cnnviz.figures.guided import gradient_image, guided_panel
+
+        shown = gradient_image(answer.gradient[0], self.percentile, image.photo.size)
+        return shown if self.raw else guided_panel(photo, shown, self.chosen.title, title)
+
+
+def _located(network: Network, pixels: Tensor, neuron: Neuron) -> tuple[tuple[int, int], float]:
+    """Where the neuron is in its map, and its activation."""
+    import torch
+
+    network.layers.require_map(neuron.layer)
+    with torch.no_grad():
+        maps = network.features(pixels, [neuron.layer])[neuron.layer]
+    channels, height, width = maps.shape[1:]
+    if neuron.channel >= channels:
+        raise UsageError(f"Layer '{neuron.layer}' has channels 0 to {channels - 1}; there is no {neuron.channel}.")
+    y, x = neuron.at or divmod(int(maps[0, neuron.channel].argmax()), width)
+    if y >= height or x >= width:
+        raise UsageError(f"The map of '{neuron.layer}' has {height} rows and {width} columns; {y},{x} is outside.")
+    return (y, x), float(maps[0, neuron.channel, y, x])
+
+
+def _outlined(network: Network, image: LoadedImage, neuron: Neuron, at: tuple[int, int]) -> Image:
+    """The photo with the neuron's receptive field framed (clipped at the border); as it is if that is everything."""
+    from cnnviz.figures.guided import outline_window
+
+    node = network.layers.node(neuron.layer)
+    rows = network.layer_table((image.pixels.shape[2], image.pixels.shape[3]))
+    field = next(row.receptive_field for row in rows if row.name == network.layers.name_of(node))
+    if field is None:
+        return image.photo
+    height, width = image.pixels.shape[2:]
+    return outline_window(image.photo, field.window(*at), (height, width))
