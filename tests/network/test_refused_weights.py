@@ -13,11 +13,11 @@ from pathlib import Path
 
 import pytest
 import torch
-from safetensors.torch import save, save_file
+from safetensors.torch import save
 
 import cnnviz
 from cnnviz.errors import MemoryShortError, ModelError
-from cnnviz.network import architecture, loading, weights
+from cnnviz.network import architecture, loading
 
 STATE = architecture.build_random("lenet5", 5, 0).state_dict()
 CLASSIFIER = "classifier.fc5.weight"
@@ -270,15 +270,16 @@ def test_a_file_that_is_written_over_leaves_the_network_as_it_was(tmp_path: Path
 
 @pytest.mark.skipif(sys.platform == "win32", reason="a mapped file cannot be written over there")
 def test_a_file_that_changes_while_it_is_read_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    path = tmp_path / "w.safetensors"
-    save_file(STATE, path)
-    unwrap = weights._unwrap
+    path = tmp_path / "w.pth"
+    torch.save(STATE, path)
+    load = torch.load
 
-    def meanwhile(content, place):
-        save_file({**STATE, "epoch": torch.ones(1)}, path)
-        return unwrap(content, place)
+    def load_and_write(*arguments, **options):
+        found = load(*arguments, **options)
+        torch.save({**STATE, "epoch": torch.ones(1)}, path)
+        return found
 
-    monkeypatch.setattr(weights, "_unwrap", meanwhile)
+    monkeypatch.setattr(torch, "load", load_and_write)
     assert "changed while it was read" in refusal(path)
 
 
