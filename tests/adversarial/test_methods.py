@@ -124,7 +124,7 @@ def test_senseless_arguments(squeezenet, pixels):
         cnnviz.iterative_fgsm(squeezenet, pixels, 0.1, norm="l1")
     with pytest.raises(UsageError, match="no class called"):
         cnnviz.fgsm(squeezenet, pixels, target="zebu")
-    with pytest.raises(UsageError, match="at least one picture"):
+    with pytest.raises(UsageError, match="at least one image"):
         cnnviz.universal_perturbation(squeezenet, torch.zeros(0, 3, 64, 64))
     with pytest.raises(UsageError, match="no method"):
         cnnviz.universal_perturbation(squeezenet, pixels, method="magic")
