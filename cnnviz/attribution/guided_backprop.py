@@ -102,6 +102,33 @@ def rectified_gradient(
     return checks.require_finite(gradient, f"{rule} gradient", network, pixels)
 
 
+@torch.no_grad()
+def neuron_activation(
+    network: Network, pixels: Tensor, layer: str, channel: int, position: tuple[int, int] | None = None
+) -> tuple[tuple[int, int], float]:
+    """Position and activation of a neuron: of one channel of a layer, at one place of its map.
+
+    Args:
+        network: the network to look into.
+        pixels: (1, 3, H, W), RGB in [0, 1].
+        layer: any of the layer's names.
+        channel: index of the channel.
+        position: row and column of the map; where the channel is strongest if None.
+
+    Raises:
+        UsageError: no such layer, channel or position, or a layer whose output is not a feature map.
+    """
+    network.layers.require_map(layer)
+    maps = network.features(pixels, [layer])[layer]
+    channels, height, width = maps.shape[1:]
+    if not 0 <= channel < channels:
+        raise UsageError(f"Layer '{layer}' has channels 0 to {channels - 1}; there is no {channel}.")
+    row, column = position or divmod(int(maps[0, channel].argmax()), width)
+    if not (0 <= row < height and 0 <= column < width):
+        raise UsageError(f"The map of '{layer}' has {height} rows and {width} columns; {row},{column} is outside.")
+    return (row, column), float(maps[0, channel, row, column])
+
+
 class _RuleInterpreter(fx.Interpreter):
     """Runs a graph with the rule applied at its rectifiers, and records the operations that no rule is for."""
 

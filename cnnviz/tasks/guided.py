@@ -108,9 +108,9 @@ class Guided(TaskDefaults):
         return check_map(network, pixels, target, lambda net: self.chosen(net, pixels, target), self.seed)
 
     def _of_neuron(self, network: Network, pixels: Tensor, neuron: Neuron, explanation: Explanation) -> GuidedAnswer:
-        from cnnviz.attribution.guided_backprop import rectified_gradient
+        from cnnviz.attribution.guided_backprop import neuron_activation, rectified_gradient
 
-        (y, x), activation = _located(network, pixels, neuron)
+        (y, x), activation = neuron_activation(network, pixels, neuron.layer, neuron.channel, neuron.at)
         name = self.chosen.name
         found = rectified_gradient(network, pixels, lambda maps: maps[0, neuron.channel, y, x], name, neuron.layer)
         return GuidedAnswer(explanation, found, (y, x), activation)
@@ -139,22 +139,6 @@ class Guided(TaskDefaults):
 
         shown = gradient_image(answer.gradient[0], self.percentile, image.photo.size)
         return shown if self.raw else guided_panel(photo, shown, self.chosen.title, title)
-
-
-def _located(network: Network, pixels: Tensor, neuron: Neuron) -> tuple[tuple[int, int], float]:
-    """Where the neuron is in its map, and its activation."""
-    import torch
-
-    network.layers.require_map(neuron.layer)
-    with torch.no_grad():
-        maps = network.features(pixels, [neuron.layer])[neuron.layer]
-    channels, height, width = maps.shape[1:]
-    if neuron.channel >= channels:
-        raise UsageError(f"Layer '{neuron.layer}' has channels 0 to {channels - 1}; there is no {neuron.channel}.")
-    y, x = neuron.at or divmod(int(maps[0, neuron.channel].argmax()), width)
-    if y >= height or x >= width:
-        raise UsageError(f"The map of '{neuron.layer}' has {height} rows and {width} columns; {y},{x} is outside.")
-    return (y, x), float(maps[0, neuron.channel, y, x])
 
 
 def _outlined(network: Network, image: LoadedImage, neuron: Neuron, at: tuple[int, int]) -> Image:

@@ -11,6 +11,7 @@ from torch import nn
 from torch.overrides import TorchFunctionMode
 
 import cnnviz
+from cnnviz.attribution.guided_backprop import neuron_activation
 from cnnviz.errors import UsageError
 from cnnviz.network.network import Network
 from cnnviz.network.spec import InputSpec
@@ -158,3 +159,14 @@ def test_command_for_a_class_and_a_neuron(run_cnnviz, samples, tmp_path):
         result = run_cnnviz("guided", samples / "chelsea.png", *net, *wrong, "-o", "d.png")
         assert result.exit_code == 2
         assert message in result.stderr
+
+
+def test_a_neuron_is_found_where_its_channel_is_strongest(squeezenet, chelsea):
+    maps = squeezenet.features(chelsea, ["fire5"])["fire5"][0, 17]
+    position, activation = neuron_activation(squeezenet, chelsea, "fire5", 17)
+    assert activation == pytest.approx(float(maps.max()))
+    assert float(maps[position]) == pytest.approx(activation)
+    assert neuron_activation(squeezenet, chelsea, "fire5", 17, (0, 1)) == ((0, 1), pytest.approx(float(maps[0, 1])))
+    for channel, outside in ((10_000, None), (-1, None), (17, (0, 10_000)), (17, (-1, 0))):
+        with pytest.raises(UsageError, match=r"there is no|is outside"):
+            neuron_activation(squeezenet, chelsea, "fire5", channel, outside)
