@@ -178,7 +178,7 @@ def paint(network: Network, wish: Wish, watch: StepMonitor) -> Result:
     from cnnviz.runtime.memory import require_memory
 
     subjects = list(_batches(network, wish))
-    count = sum(_length(subject) for subject in subjects)
+    count = sum(len(subject) for subject in subjects)
     idle("diversity", when=count == 1, why="on one picture; --facets asks for several")
     steps = wish.steps or (_QUICK if count > _SHEET else 256)
     size = wish.size or (network.spec.size if wish.classes else _SMALL if count > _SHEET else _MEDIUM)
@@ -219,36 +219,20 @@ def _ascend(
 
 def _batches(network: Network, wish: Wish) -> Iterator[Subject]:
     """What is shown, a batch at a time."""
-    from cnnviz.synthesis.objectives import Channels, Classes
+    from cnnviz.synthesis.objectives import Channels, Classes, channel_count
 
     if wish.classes:
         indices = [network.find_class(name) for name in wish.classes] * wish.facets
         yield from (Classes(tuple(part)) for part in _chunks(indices))
         return
     assert wish.layer is not None
-    channels = channel_list(wish.channels) if wish.channels else range(_width(network, wish.layer))
+    channels = channel_list(wish.channels) if wish.channels else range(channel_count(network, wish.layer))
     for part in _chunks(list(channels) * wish.facets):
         yield Channels(wish.layer, tuple(part), _position(wish.at))
 
 
 def _chunks(items: Sequence[int]) -> Iterator[Sequence[int]]:
     return (items[first : first + _AT_ONCE] for first in range(0, len(items), _AT_ONCE))
-
-
-def _length(subject: Subject) -> int:
-    from cnnviz.synthesis.objectives import Classes
-
-    return len(subject.indices if isinstance(subject, Classes) else subject.channels)
-
-
-def _width(network: Network, layer: str) -> int:
-    """How many channels a layer has."""
-    import torch
-
-    network.layers.require_map(layer)
-    side = network.spec.size
-    with torch.no_grad():
-        return network.features(torch.zeros(1, 3, side, side), [layer])[layer].shape[1]
 
 
 def _position(text: str | None) -> tuple[int, int] | str | None:
@@ -310,7 +294,7 @@ def _judged(network: Network, subjects: Sequence[Subject], pictures: Tensor) -> 
     place = 0
     for subject in subjects:
         part = torch.cat(
-            [to_pixels(to_pil_image(one, clamp=True)) for one in pictures[place : place + _length(subject)].split(1)]
+            [to_pixels(to_pil_image(one, clamp=True)) for one in pictures[place : place + len(subject)].split(1)]
         )
         place += len(part)
         if isinstance(subject, Classes):

@@ -38,12 +38,18 @@ class Channels:
     channels: tuple[int, ...]
     at: tuple[int, int] | str | None = None
 
+    def __len__(self) -> int:
+        return len(self.channels)
+
 
 @dataclass(frozen=True)
 class Classes:
     """One class for each image of a batch, by index."""
 
     indices: tuple[int, ...]
+
+    def __len__(self) -> int:
+        return len(self.indices)
 
 
 Subject = Channels | Classes
@@ -187,12 +193,16 @@ def _scoring_convolution(network: Network) -> fx.Node | None:
     return None
 
 
-def _check(network: Network, subject: Channels) -> None:
-    """Raise UsageError for a layer that is no map, or a channel it does not have."""
-    network.layers.require_map(subject.layer)
+def channel_count(network: Network, layer: str) -> int:
+    """The number of channels of a layer; UsageError for a layer that is no map."""
+    network.layers.require_map(layer)
     side = max(network.spec.min_size, 64 if not network.spec.fixed else network.spec.size)
     with torch.no_grad():
-        maps = network.features(torch.zeros(1, 3, side, side), [subject.layer])[subject.layer]
-    worst = max(subject.channels)
-    if worst >= maps.shape[1] or min(subject.channels) < 0:
-        raise UsageError(f"Layer '{subject.layer}' has channels 0 to {maps.shape[1] - 1}; there is no {worst}.")
+        return network.features(torch.zeros(1, 3, side, side), [layer])[layer].shape[1]
+
+
+def _check(network: Network, subject: Channels) -> None:
+    """Raise UsageError for a layer that is no map, or a channel it does not have."""
+    count, largest = channel_count(network, subject.layer), max(subject.channels)
+    if largest >= count or min(subject.channels) < 0:
+        raise UsageError(f"Layer '{subject.layer}' has channels 0 to {count - 1}; there is no {largest}.")

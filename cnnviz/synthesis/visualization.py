@@ -116,7 +116,7 @@ def visualize_subject(
     objective = VisualizationObjective(
         network,
         make_score(network, subject),
-        count=len(subject.indices if isinstance(subject, Classes) else subject.channels),
+        count=len(subject),
         size=size,
         steps=chosen.steps,
         generator=torch.Generator().manual_seed(seed),
