@@ -49,7 +49,7 @@ def _build_rgb(name: str, classes: int) -> nn.Module:
 
 
 class ParametersOnMeta(TorchFunctionMode):
-    """Creates uninitialised tensors, as parameters are at first, on the meta device.
+    """Creates uninitialized tensors, as parameters are at first, on the meta device.
 
     ``torch.device("meta")`` would create all tensors there, also those whose values a constructor needs: RegNets
     compute their widths with tensors.
@@ -63,7 +63,7 @@ class ParametersOnMeta(TorchFunctionMode):
 
 
 def build_on_meta(name: str, classes: int, channels: int = 3) -> nn.Module:
-    """The architecture ``name`` with all tensors on the meta device: shapes, no memory, no initialisation."""
+    """The architecture ``name`` with all tensors on the meta device: shapes, no memory, no initialization."""
     with ParametersOnMeta():
         module = build(name, classes, channels)
     return module.to("meta")

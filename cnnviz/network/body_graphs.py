@@ -21,7 +21,7 @@ class BodyGraphs:
     """The graphs of ``body``, kept until the body changes.
 
     Args:
-        body: normalised input -> logits.
+        body: normalized input -> logits.
         name: the architecture's name.
         input_shape: channels, height and width of the input that shapes are computed for.
         check: compares the graph with the body; None where they are known to agree. Tracing then changes ``body``
@@ -43,7 +43,7 @@ class BodyGraphs:
 
     @property
     def whole(self) -> fx.GraphModule:
-        """Normalised input -> logits.
+        """Normalized input -> logits.
 
         Raises ModelError where the body cannot be traced, or the graph computes something else.
         """
@@ -91,6 +91,6 @@ class BodyGraphs:
         return self._streaming[key]
 
     def check(self, x: Tensor) -> None:
-        """Compare graph and body on a normalised input of a new size, now or once there is a graph."""
+        """Compare graph and body on a normalized input of a new size, now or once there is a graph."""
         if self._check is not None:
             self._check.check(x, self._whole)

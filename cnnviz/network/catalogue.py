@@ -37,7 +37,7 @@ class PublishedWeights:
         crop: side of the square crop, in pixels, with which the published accuracy was measured.
         resize: length of the shorter side before the crop.
         interpolation: how images were resized: ``bilinear`` or ``bicubic``.
-        mean, std: per-channel normalisation.
+        mean, std: per-channel normalization.
     """
 
     model: str

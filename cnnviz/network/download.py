@@ -30,7 +30,7 @@ def can_download(weights: PublishedWeights) -> bool:
     """Whether the server of the weights answers within three seconds."""
     if offline():
         return False
-    from urllib.request import Request, urlopen  # honours the user's proxy settings
+    from urllib.request import Request, urlopen  # honors the user's proxy settings
 
     try:
         with urlopen(Request(weights.url, method="HEAD"), timeout=_REACH_SECONDS):

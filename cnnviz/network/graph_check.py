@@ -46,7 +46,7 @@ class GraphCheck:
         self._pending: tuple[Size, weakref.ref[Tensor]] | None = None
 
     def check(self, x: Tensor, graph: fx.GraphModule | None) -> None:
-        """Compare on a normalised input (N, C, H, W), or remember it until there is a graph.
+        """Compare on a normalized input (N, C, H, W), or remember it until there is a graph.
 
         Raises ModelError where they differ.
         """
@@ -93,7 +93,7 @@ class GraphCheck:
             raise ModelError(f"The layers of {self._name} cannot be read: their graph does not run: {error}") from error
 
     def _noise(self, shape: Size) -> Tensor:
-        """A normalised input of one image of noise, of the module's type and on its device."""
+        """A normalized input of one image of noise, of the module's type and on its device."""
         like = next(chain(self._module.parameters(), self._module.buffers()), torch.empty(0))
         return torch.randn((1, *shape[1:]), generator=torch.Generator().manual_seed(0)).to(like)
 

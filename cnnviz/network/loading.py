@@ -73,14 +73,14 @@ def load_network(
             are on this machine or can be downloaded, otherwise the embedded SqueezeNet 1.1.
         weights: None for the network's best known published weights; the name of published weights
             (``IMAGENET1K_V2``, ``DEFAULT``); a file (.pth, .pt, .safetensors: a state dict or a training
-            checkpoint; the class count is read from it); or ``random``. Image size, crop and normalisation are
+            checkpoint; the class count is read from it); or ``random``. Image size, crop and normalization are
             those of the published weights, and of the best known ones for a file and random weights.
         labels: class names, or a file of them (one per line, or JSON); ImageNet's for networks of 1000 classes
             if None.
         device: ``auto``, ``cpu``, ``cuda`` or ``cuda:N``.
         precision: ``auto``, ``fp32``, ``tf32``, ``bf16`` or ``fp16``; on CUDA this network's convolutions in float32
             use TF32 with ``tf32`` only, whatever the process's own setting.
-        mean, std: per-channel normalisation, if other than the one the weights were published with.
+        mean, std: per-channel normalization, if other than the one the weights were published with.
         transform_input: whether GoogLeNet or Inception v3 rescales its input from ImageNet's normalization to
             Inception's, as torchvision's published weights need it. If None: yes, except for a file of weights that
             is loaded with ``mean`` or ``std``.
@@ -301,7 +301,7 @@ def _resolve_labels(labels: str | Path | Sequence[str] | None, classes: int) -> 
 
 
 def input_spec_of(weights: PublishedWeights) -> InputSpec:
-    """The input size, crop and normalisation that published weights were evaluated with."""
+    """The input size, crop and normalization that published weights were evaluated with."""
     return InputSpec(
         weights.crop,
         weights.resize,

@@ -43,19 +43,19 @@ _AUTOCAST = {"fp32": None, "tf32": None, "bf16": torch.bfloat16, "fp16": torch.f
 
 @dataclass(eq=False)
 class Network:
-    """A classification CNN that takes pixels: RGB (N, 3, H, W) in [0, 1], never normalised.
+    """A classification CNN that takes pixels: RGB (N, 3, H, W) in [0, 1], never normalized.
 
-    It normalises inside, so that gradients, step sizes and bounds are in pixel units for every network.
+    It normalizes inside, so that gradients, step sizes and bounds are in pixel units for every network.
 
     Your module stays as it was. What runs is ``body``, a copy in evaluation mode that shares the module's weights,
     whatever mode the module is in. You can train the module, load weights into it or replace its layers: each call
     uses it as it is then.
 
     Args:
-        module: normalised input -> logits (N, classes).
+        module: normalized input -> logits (N, classes).
         name: the architecture's name, which decides the papers' layer names.
         labels: class names; ``class 0``, ``class 1`` … if None.
-        spec: input size and normalisation that the module expects.
+        spec: input size and normalization that the module expects.
         weights: where the weights came from.
         precision: ``fp32``, ``tf32``, ``bf16`` or ``fp16``: the type that convolutions are computed in (the last two
             by autocast). Logits and features are float32 in any case.
@@ -158,7 +158,7 @@ class Network:
 
     @property
     def body(self) -> nn.Module:
-        """The module that runs: normalised input -> logits, in evaluation mode, its parameters without gradients."""
+        """The module that runs: normalized input -> logits, in evaluation mode, its parameters without gradients."""
         self._refresh()
         return self._body
 
@@ -179,7 +179,7 @@ class Network:
 
     @property
     def pixel_dtype(self) -> torch.dtype:
-        """The type of images that are optimised: float64 for a network in float64, float32 for any other."""
+        """The type of images that are optimized: float64 for a network in float64, float32 for any other."""
         return torch.float64 if self.dtype == torch.float64 else torch.float32
 
     def to(self, *target: torch.device | torch.dtype | str) -> Network:
@@ -205,7 +205,7 @@ class Network:
 
     @property
     def graph(self) -> fx.GraphModule:
-        """The body as a torch.fx graph: normalised input -> logits. It shares the parameters.
+        """The body as a torch.fx graph: normalized input -> logits. It shares the parameters.
 
         Raises ModelError where it cannot be traced, or computes something else than your module does.
         """
@@ -268,7 +268,7 @@ class Network:
         """
         with self.autocast():
             output = self.body(self.normalize(pixels))
-        if not pixels.requires_grad:  # an optimisation may leave [0, 1] on purpose
+        if not pixels.requires_grad:  # an optimization may leave [0, 1] on purpose
             warn_if_out_of_range(pixels)
         return self.check_logits(output, pixels)
 
@@ -327,7 +327,7 @@ class Network:
             found = graph_module(x)
         if raw:
             return dict(found)
-        if not pixels.requires_grad:  # an optimisation checks its loss instead
+        if not pixels.requires_grad:  # an optimization checks its loss instead
             warn_if_out_of_range(pixels)
             for name, value in found.items():
                 checks.require_finite(value, f"output of layer '{name}'", self, pixels)
@@ -345,7 +345,7 @@ class Network:
             graph_module(x, callback)
 
     def truncated(self, layers: Mapping[str, str | None], *, fused: bool = False) -> fx.GraphModule:
-        """The graph cut down to what ``layers`` need: normalised input -> ``{key: output of the layer}``.
+        """The graph cut down to what ``layers`` need: normalized input -> ``{key: output of the layer}``.
 
         None stands for the module's output, which ``check_logits`` is then to check. Graphs are kept for the next call.
         A ``fused`` graph returns the same values faster, but does not hold the outputs of layers in between.

@@ -1,4 +1,4 @@
-"""Variants of a network, for optimising images or for speed; they share its parameters."""
+"""Variants of a network, for optimizing images or for speed; they share its parameters."""
 
 from __future__ import annotations
 
@@ -81,7 +81,7 @@ class _RecomputedMax(torch.autograd.Function):
 
 
 def in_channels_last(network: Network) -> Network:
-    """The network itself, with its convolutions' weights in channels-last memory format, if it may be optimised."""
+    """The network itself, with its convolutions' weights in channels-last memory format, if it may be optimized."""
     if network.optimize:
         network.body.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     return network
@@ -98,7 +98,7 @@ class LowPrecisionNetwork(Network):
 def with_weights_cast(network: Network, layers: Sequence[str]) -> Network:
     """The network with the weights that ``layers`` need cast once, not by autocast in each pass.
 
-    That saves 5 % of the time of an optimisation step with VGG-19. Results are the same to the last bit; those weights
+    That saves 5 % of the time of an optimization step with VGG-19. Results are the same to the last bit; those weights
     are in memory twice. A network that computes in float32 is returned as it is.
     """
     if network.precision == "fp32":

@@ -1,4 +1,4 @@
-"""A network's input (size, channels, normalisation) and the origin of its weights."""
+"""A network's input (size, channels, normalization) and the origin of its weights."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class InputSpec:
         min_size: the smallest side that it takes.
         fixed: whether it takes images of ``size`` × ``size`` only.
         channels: 3, or 1 for gray images.
-        mean, std: of the normalisation it was trained with, one number for each channel.
+        mean, std: of the normalization it was trained with, one number for each channel.
         interpolation: how images are resized before the crop: ``bilinear`` or ``bicubic``.
 
     Raises:

@@ -32,7 +32,7 @@ class Fire(nn.Module):
 
 
 class SqueezeNet(nn.Module):
-    """Normalised RGB (N, 3, H, W), sides of at least 17 pixels -> logits (N, ``num_classes``)."""
+    """Normalized RGB (N, 3, H, W), sides of at least 17 pixels -> logits (N, ``num_classes``)."""
 
     def __init__(self, num_classes: int = 1000) -> None:
         super().__init__()

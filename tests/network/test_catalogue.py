@@ -77,7 +77,7 @@ def test_logits_are_torchvisions(name: str, tmp_path: Path, run_cnnviz, samples:
 
 @pytest.mark.parametrize("name", names("regnet_y_400mf", "mnasnet1_3", "inception_v3", "regnet_y_128gf"))
 def test_weights_fit_and_layers_are_listed_on_meta_tensors(name: str, run_cnnviz):
-    """Without memory or values; at torchvision's smallest picture too."""
+    """Without memory or values; at torchvision's smallest image too."""
     options = {"aux_logits": False} if name in TRANSFORMING else {}
     with architecture.ParametersOnMeta():
         state = theirs(name, **options).state_dict()

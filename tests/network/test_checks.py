@@ -1,4 +1,4 @@
-"""What a network gives is logits and finite, or an error says what came instead."""
+"""A network's output is finite logits, or an error describes it."""
 
 from __future__ import annotations
 

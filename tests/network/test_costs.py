@@ -1,4 +1,4 @@
-"""Parameters and multiply-adds: those published, those another counter counts, and those counted by hand."""
+"""Parameters and multiply-adds against published values, fvcore, and counts by hand."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ OTHERS = [name for name in catalogue.names() if name not in (*FAMILIES, "lenet5"
 
 @pytest.mark.parametrize("name", [*FAMILIES, *(pytest.param(name, marks=pytest.mark.nightly) for name in OTHERS)])
 def test_the_catalogues_networks_have_the_published_sums(name):
-    """As torchvision publishes them with its weights: counted by fvcore, of everything but the heads of training."""
+    """As torchvision publishes them with its weights: by fvcore, without auxiliary classifiers."""
     from torchvision.models import get_model_weights
 
     from cnnviz.network.loading import load_meta_network
@@ -59,7 +59,7 @@ def test_networks_with_attention_have_the_published_sums(name):
 
 
 def test_another_counter_agrees():
-    """On values, over the whole module; only what the weights alone cost is left out."""
+    """On values, over the whole module, without what depends on weights alone."""
     module = Odd().eval()
     with FlopCounterMode(display=False) as counter, torch.no_grad():
         module(torch.zeros(1, 3, 16, 16))
@@ -96,7 +96,7 @@ class Functional(nn.Module):
 
 
 class Odd(nn.Module):
-    """Every way there is to write a layer, after one another."""
+    """Layers written in many ways, one after another."""
 
     def __init__(self) -> None:
         super().__init__()

@@ -1,4 +1,4 @@
-"""``--crop``: pictures as torchvision evaluates the very weights on them."""
+"""Cropping of images as torchvision evaluates the same weights."""
 
 from __future__ import annotations
 
@@ -83,7 +83,7 @@ def test_a_file_of_weights_is_looked_at_as_the_networks_first(tmp_path):
 
 
 def test_layers_are_listed_at_the_size_of_the_weights_named(run_cnnviz):
-    """Offline, and the weights are not here: shapes need none."""
+    """Shapes need no weights, which are not here."""
     for weights, side in ((None, 112), ("IMAGENET1K_SWAG_E2E_V1", 192), ("default", 112)):
         options = ("-w", weights) if weights else ()
         run = run_cnnviz("layers", "-m", "regnet_y_16gf", *options, "--json")

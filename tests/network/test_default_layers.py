@@ -1,4 +1,4 @@
-"""Default layers and papers' names of networks inside wrappers, and of the user's that are built alike."""
+"""Default layers and papers' names of networks, inside wrappers too."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from cnnviz.network.spec import InputSpec
 
 
 class Normalize(nn.Module):
-    """What people put before a network that takes normalized pictures."""
+    """A normalization before the network."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -73,7 +73,7 @@ WRAPPERS = {
 
 
 def wrapped(name: str, path: str) -> tuple[Network, Network]:
-    """A network as it is, and inside a wrapper; small pictures, no values."""
+    """A network as it is, and inside a wrapper; small images, no values."""
     side = 96
     plain, inner = (architecture.build_on_meta(name, 10) for _ in range(2))
     spec = InputSpec(side)
@@ -133,7 +133,7 @@ def test_a_head_of_the_users_own_is_no_feature():
 
 
 def test_colors_scaled_and_class_maps_are_not_painted_with():
-    """Of a network that is none of the known ones, in a wrapper."""
+    """Of an unknown network in a wrapper."""
     body = nn.Sequential()
     body.features = nn.Sequential(nn.Conv2d(3, 4, 5, 2, 2), nn.ELU(), nn.Conv2d(4, 6, 3, 2, 1), nn.ELU())
     body.classifier = nn.Sequential(nn.Conv2d(6, 5, 1), nn.AdaptiveAvgPool2d(1), nn.Flatten())

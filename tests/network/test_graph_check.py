@@ -63,9 +63,9 @@ def test_a_hook_that_changes_the_values_of_a_layer_counts():
     conv = module.block[0](pixels)
     torch.testing.assert_close(network.features(pixels, ["block.0"])["block.0"], conv)
     (grid,) = occlusion_grids(network, pixels, 0, OcclusionConfig(patch=8, stride=6, fill="mean", score="logit"))
-    grey = pixels.clone()
-    grey[..., :8, :8] = pixels.mean((2, 3), keepdim=True)
-    drop = module(pixels)[0, 0] - module(grey)[0, 0]
+    gray = pixels.clone()
+    gray[..., :8, :8] = pixels.mean((2, 3), keepdim=True)
+    drop = module(pixels)[0, 0] - module(gray)[0, 0]
     assert grid.score_drops[0, 0].item() == pytest.approx(drop.item(), abs=1e-5)
 
 

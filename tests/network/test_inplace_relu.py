@@ -16,7 +16,7 @@ from cnnviz.network.operations import is_max_pool
 
 
 class Forked(nn.Module):
-    """A ReLU that a pooling alone reads, one by function, and one that is read beside."""
+    """A ReLU that only a pooling reads, a functional one, and one that other nodes read too."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -31,7 +31,7 @@ class Forked(nn.Module):
 
 
 class Residual(nn.Module):
-    """A ReLU of a normalisation, one of a sum, one of a sigmoid, which needs its output, and one of what is read on."""
+    """A ReLU of a normalization, one of a sum, one of a sigmoid, which needs its output, and one of what is read on."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -75,7 +75,7 @@ def test_only_what_no_gradient_needs_is_overwritten(pixels):
     torch.manual_seed(0)
     plain = graph.trace(Residual().eval())
     fused = fuse_inplace_relu(plain)
-    assert relus_in_place(fused) == 2  # of the normalisation and of the sum
+    assert relus_in_place(fused) == 2  # of the normalization and of the sum
     for found, expected in zip(passed(fused, pixels), passed(plain, pixels), strict=True):
         assert torch.equal(found, expected)
 

@@ -107,7 +107,7 @@ def test_a_position_that_sees_everything_has_no_receptive_field():
 
 
 def linear_and_positive(module: nn.Module) -> nn.Module:
-    """The network with positive weights, averaging pools and no normalisation: every path's gradient is positive."""
+    """The network with positive weights, averaging pools and no normalization: every path's gradient is positive."""
     for parent in list(module.modules()):
         for name, child in parent.named_children():
             if isinstance(child, nn.BatchNorm2d):

@@ -1,4 +1,4 @@
-"""Layers whose channels come last are read as maps (N, C, H, W), however they came there; tokens are no maps."""
+"""Channels-last layers are returned as maps (N, C, H, W), whatever operation made them so; tokens are no maps."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def wrapped(module: nn.Module, classes: int = 5, size: int = 16) -> Network:
 
 
 def outputs(network: Network, pixels: torch.Tensor) -> dict[str, torch.Tensor]:
-    """What forward hooks see of every leaf module."""
+    """The outputs of every leaf module, by forward hooks."""
     found: dict[str, torch.Tensor] = {}
 
     def keep(name: str):
@@ -203,7 +203,7 @@ def test_tokens_and_vectors_are_no_maps_and_the_nearest_map_is_named():
 
 
 def test_maps_of_one_size_are_told_by_what_is_done_to_them():
-    """A network of a fixed size: its shapes say nothing, as another size does not fit."""
+    """A network of a fixed input size, for which other shapes cannot be computed."""
 
     class Fixed(nn.Module):
         def __init__(self) -> None:

@@ -1,4 +1,4 @@
-"""Weights of every kind: published names in a cache, the user's own files, unsafe and damaged ones."""
+"""Loading weights: published ones in a cache, the user's files, unsafe and damaged files."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from cnnviz.network import architecture, catalogue, default_model, download, has
 
 @pytest.fixture
 def cache(tmp_path, monkeypatch) -> Path:
-    """An empty torch.hub cache of this test's own."""
+    """An empty torch.hub cache."""
     monkeypatch.setenv("TORCH_HOME", str(tmp_path / "torch"))
     catalogue.checkpoint_folder().mkdir(parents=True)
     return catalogue.checkpoint_folder()

@@ -1,4 +1,4 @@
-"""Modules that reach their parts in ways of their own: the copy of a part runs, in evaluation mode, never the part."""
+"""Modules that refer to their parts by lists, closures, hooks and the like: the copies run, never the originals."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ PLAIN = InputSpec(size=20, mean=(0.0, 0.0, 0.0), std=(1.0, 1.0, 1.0))
 
 
 class Plain(nn.Module):
-    """Normalisation and dropout show at once which module runs, and in which mode."""
+    """Normalization and dropout show at once which module runs, and in which mode."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -48,7 +48,7 @@ class Closure(Plain):
 
 
 class Forward(Plain):
-    """As people patch a module that they were given: the old forward pass within the new."""
+    """A patched module whose new forward pass calls the old one."""
 
     def set_up(self) -> None:
         old = self.norm.forward
@@ -118,7 +118,7 @@ class Kept(Plain):
 
 
 class OwnModes(Plain):
-    """Another branch in evaluation mode, which the flag ``training`` alone does not take; a frozen normalisation."""
+    """Another branch in evaluation mode, which the flag ``training`` alone does not take; a frozen normalization."""
 
     def train(self, mode=True):
         super().train(mode)
@@ -194,7 +194,7 @@ def test_a_hook_of_the_users_own_is_called_as_it_is():
 
 
 class Merging(nn.Linear):
-    """As LoRA layers do: weights merged in evaluation mode."""
+    """Weights that are merged in evaluation mode, as in LoRA layers."""
 
     merged = False
 
@@ -281,7 +281,7 @@ class Gradient(Plain):
 
 
 class Double(torch.autograd.Function):
-    """One that writes to what it is given."""
+    """A function that writes to its input."""
 
     @staticmethod
     def forward(ctx, x):

@@ -1,4 +1,4 @@
-"""Running networks: features by any name, nothing deeper than asked, frozen, and in the right precision."""
+"""Networks: features by any name, nothing deeper than asked for, no gradients of weights, precision."""
 
 from __future__ import annotations
 
@@ -171,6 +171,6 @@ def test_pictures_the_network_cannot_take(squeezenet):
 def test_lenet_looks_at_grey():
     lenet = cnnviz.load_network("lenet5", weights="random")
     color = torch.rand(1, 3, 32, 32)
-    grey = (color * torch.tensor([0.299, 0.587, 0.114]).view(1, 3, 1, 1)).sum(1, keepdim=True)
-    torch.testing.assert_close(lenet(color), lenet.module(grey))
+    gray = (color * torch.tensor([0.299, 0.587, 0.114]).view(1, 3, 1, 1)).sum(1, keepdim=True)
+    torch.testing.assert_close(lenet(color), lenet.module(gray))
     assert lenet.labels == tuple(f"class {i}" for i in range(10))

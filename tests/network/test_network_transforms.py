@@ -1,4 +1,4 @@
-"""Networks altered for making pictures: what they share, and what they compute."""
+"""Variants of a network: what they share, and what they compute."""
 
 from __future__ import annotations
 

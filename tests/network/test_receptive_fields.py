@@ -1,4 +1,4 @@
-"""Receptive fields: what is stated holds for the gradient at every position; what cannot be stated is not."""
+"""Receptive fields contain the gradient at every position; where there is no window, none is stated."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ class Standardized(nn.Conv2d):
 
 
 class SameAsTensorFlow(nn.Conv2d):
-    """Padded for the picture's size, more after it than before."""
+    """Padded for the image's size, more after it than before."""
 
     def forward(self, x):
         total = [max((-(-n // s) - 1) * s + k - n, 0) for n, s, k in zip((16, 20), self.stride, (4, 3), strict=True)]
@@ -174,7 +174,7 @@ def gated(x):
 
 
 def beside(x):
-    """Positions of the whole picture laid over each."""
+    """Positions of the whole image laid over each."""
     return x + x.amax(3, keepdim=True)
 
 

@@ -1,4 +1,4 @@
-"""Weights files that claim more than they hold, or hold what is no weights: refused in one sentence, nothing run."""
+"""Weights files that claim more than they hold, or hold no weights: refused in one sentence, and no code run."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def classifier(weight: torch.Tensor, bias: torch.Tensor | None = None, **options
 
 
 def expanded(classes: int, **options) -> bytes:
-    """A classifier of as many classes as one likes, in a file of a few kilobytes."""
+    """A classifier of many classes in a file of a few kilobytes."""
     return classifier(torch.ones(1, 1).expand(classes, 84), torch.ones(1).expand(classes), **options)
 
 

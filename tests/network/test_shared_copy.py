@@ -20,7 +20,7 @@ PLAIN = InputSpec(size=20, mean=(0.0, 0.0, 0.0), std=(1.0, 1.0, 1.0))
 
 
 class Usual(nn.Module):
-    """Convolutions, normalisation, an in-place ReLU, dropout, and the commonest line there is."""
+    """Convolutions, normalization, an in-place ReLU, dropout, and a view."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -34,7 +34,7 @@ class Usual(nn.Module):
 
 
 class Counting(Usual):
-    """Remembers its calls and outputs, as an attribute, in a list, and in a buffer it adds to in training mode."""
+    """Counts its calls, keeps its outputs in a list, and adds to a buffer in training mode."""
 
     def __init__(self) -> None:
         super().__init__()

@@ -1,4 +1,4 @@
-"""``transform_input``: GoogLeNet and Inception v3 rescale their input as they were trained, and say what is assumed."""
+"""``transform_input`` of GoogLeNet and Inception v3, and the remark on what is assumed."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Networks in float64 are computed in float64 all the way; those in bfloat16 or float16 work with every technique."""
+"""Networks in float64 compute in float64 throughout; those in bfloat16 or float16 work with every technique."""
 
 from __future__ import annotations
 
