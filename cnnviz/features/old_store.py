@@ -32,7 +32,8 @@ def exists(folder: Path) -> bool:
 
 def batches(folder: Path, row_bytes: int) -> Iterator[list[Row]]:
     """The old store's entries, some hundred at a time; raises one of ``DAMAGE`` where they cannot be read."""
-    with closing(sqlite3.connect(index_of(folder))) as connection:
+    index = f"{index_of(folder).absolute().as_uri()}?mode=rw"  # not created if another process has removed it
+    with closing(sqlite3.connect(index, uri=True)) as connection:
         name = connection.execute("SELECT value FROM meta WHERE name = 'array'").fetchone()
         if not name or not re.fullmatch(r"vectors-[0-9a-f]{8}\.bin", str(name[0])):
             return

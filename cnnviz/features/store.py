@@ -142,7 +142,8 @@ class Store:
                 sound = [row for row in rows if self._is_sound(*row)]
                 self.add([Entry(key, np.frombuffer(vector, self.dtype), payload) for key, vector, payload, _ in sound])
         except old_store.DAMAGE:
-            if self._on_rebuilt:
+            # Not damaged, but converted meanwhile by another process, if the index is gone.
+            if self._on_rebuilt and old_store.exists(self.folder):
                 self._on_rebuilt(old_store.index_of(self.folder))
         old_store.remove(self.folder)
 

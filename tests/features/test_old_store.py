@@ -5,11 +5,13 @@ from __future__ import annotations
 import contextlib
 import sqlite3
 import zlib
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from cnnviz.features import old_store
 from cnnviz.features.store import Store
 
 VECTORS = np.random.default_rng(0).normal(size=(5, 7)).astype(np.float32)
@@ -81,3 +83,19 @@ def test_only_the_stores_own_file_is_read(folder: Path, value: str):
     change(folder, f"UPDATE meta SET value = {value}")
     assert Store(folder, 7).missing(KEYS) == KEYS
     assert (folder.parent / "outside.bin").exists()
+
+
+def test_a_store_that_another_process_has_just_converted_is_not_reported(folder: Path, monkeypatch: pytest.MonkeyPatch):
+    read = old_store.batches
+
+    def converted_first(folder: Path, row_bytes: int) -> Iterator[list[old_store.Row]]:
+        monkeypatch.setattr(old_store, "batches", read)
+        assert Store(folder, 7).missing(KEYS) == []
+        return read(folder, row_bytes)
+
+    monkeypatch.setattr(old_store, "batches", converted_first)
+    rebuilt: list[Path] = []
+    store = Store(folder, 7, np.float32, rebuilt.append)
+    assert rebuilt == [] and store.missing(KEYS) == []
+    store.close()
+    assert [path.name for path in folder.iterdir()] == ["entries.sqlite"]
