@@ -177,14 +177,12 @@ class _Dreamer:
 
     def _film(self, network: Network, pixels: Tensor, wanted: Sequence[DreamTarget]) -> list[Tensor]:
         """The first frame is dreamt in full, each further one a little on: it is the last frame's dream already."""
-        from cnnviz.synthesis.deepdream import dream_steps, zoom_frames
+        from cnnviz.synthesis.deepdream import dream_steps, later_frame_settings, zoom_frames
         from cnnviz.synthesis.optimization import offset_steps
 
         first, size = self.sleep, (pixels.shape[2], pixels.shape[3])
         settings = first.settings
-        later_settings = replace(
-            settings, steps=max(1, settings.steps // 5), octaves=min(2, settings.octaves), keep_color=0.0
-        )
+        later_settings = later_frame_settings(settings)
         of_first, of_later = (dream_steps(network, size, each) for each in (settings, later_settings))
         total = of_first + of_later * (first.zoom - 1)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -201,6 +201,14 @@ def activation_gain(network: Network, before: Tensor, after: Tensor, layers: Seq
         old, new = (network.features(pixels, list(layers)) for pixels in (before, after))
     ratios = [new[name].square().mean() / old[name].square().mean().clamp_min(1e-12) for name in layers]
     return float(torch.stack(ratios).mean())
+
+
+def later_frame_settings(settings: DreamSettings) -> DreamSettings:
+    """The settings of each zoom frame but the first: it starts from a dream, and takes a fifth of the steps.
+
+    At most two octaves, and no color of the photo, which the frame before does not have any more.
+    """
+    return replace(settings, steps=max(1, settings.steps // 5), octaves=min(2, settings.octaves), keep_color=0.0)
 
 
 def zoom_in(pixels: Tensor, factor: float, degrees: float = 0.0) -> Tensor:
