@@ -149,11 +149,11 @@ def test_command_for_a_class_and_a_neuron(run_cnnviz, samples, tmp_path):
     )
     assert again["activation"] == record["activation"]
     for wrong, message in {
-        ("--channel", "3"): "name it with --layer",
-        ("--layer", "fire5"): "Name the neuron's channel",
+        ("--channel", "3"): "Name it with --layer",
+        ("--layer", "fire5"): "--layer fire5 --channel 17",
         ("--layer", "fire5", "--channel", "999"): "channels 0 to 255",
         ("--layer", "fire5", "--channel", "1", "--at", "900,0"): "is outside",
-        ("--layer", "fire5", "--channel", "1", "--at", "x"): "--at takes",
+        ("--layer", "fire5", "--channel", "1", "--at", "x"): "as in 6,9",
         ("--layer", "flatten", "--channel", "1"): "is no map",
     }.items():
         result = run_cnnviz("guided", samples / "chelsea.png", *net, *wrong, "-o", "d.png")
