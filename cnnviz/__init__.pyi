@@ -32,6 +32,7 @@ from .imaging.image_io import read_image as read_image
 from .imaging.image_io import write_image as write_image
 from .network.loading import load_network as load_network
 from .network.network import Network as Network
+from .pipeline.run import run_images as run_images
 from .style.fast import FastStyleNetwork as FastStyleNetwork
 from .style.inference import apply_fast_style as apply_fast_style
 from .style.model_file import load_fast_style as load_fast_style

@@ -38,7 +38,8 @@ if TYPE_CHECKING:
 class NetworkSource(Protocol):
     """Where a job's network comes from, as ``NetworkConfig``."""
 
-    device: str
+    @property
+    def device(self) -> str: ...
 
     def prepare(self) -> None: ...
 

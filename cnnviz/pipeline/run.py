@@ -1,0 +1,179 @@
+"""Run a task over images from Python."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field, fields, replace
+from os import PathLike
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from cnnviz.errors import IncompleteError
+from cnnviz.pipeline.config import BatchConfig, ImageConfig, InputConfig, MonitorConfig, NetworkConfig, OutputConfig
+from cnnviz.pipeline.image_job import ImageJob
+from cnnviz.pipeline.recipe import Provenance
+from cnnviz.pipeline.reporter import Reporter, SilentReporter
+from cnnviz.pipeline.step_monitor import StepMonitor
+
+if TYPE_CHECKING:
+    from cnnviz.network.network import Network
+
+
+@dataclass
+class PipelineConfig:
+    """How a task is run.
+
+    Attributes:
+        network: which network, or one that is loaded.
+        input: how images are read; which ones is told apart from it.
+        output: where results are written.
+        run: seed, and what works through the images.
+        monitor: what tasks of many steps leave on their way.
+    """
+
+    network: NetworkConfig | Network = field(default_factory=NetworkConfig)
+    input: ImageConfig = field(default_factory=InputConfig)
+    output: OutputConfig = field(default_factory=OutputConfig)
+    run: BatchConfig = field(default_factory=BatchConfig)
+    monitor: MonitorConfig = field(default_factory=MonitorConfig)
+
+
+@dataclass(frozen=True)
+class ImageResult:
+    """What became of one image.
+
+    Attributes:
+        input: the image, as it was named.
+        paths: the files written, the image's first.
+        metadata: what ``--json`` prints of it.
+        text: lines for people.
+        error: why there is no result, if there is none.
+    """
+
+    input: str
+    paths: tuple[Path, ...] = ()
+    metadata: Mapping[str, Any] = field(default_factory=dict)
+    text: tuple[str, ...] = ()
+    error: Exception | None = None
+
+
+def run_images(
+    task: Any,
+    sources: str | PathLike[str] | Iterable[str | PathLike[str]],
+    config: PipelineConfig | None = None,
+    reporter: Reporter | None = None,
+) -> list[ImageResult]:
+    """Run a task of ``cnnviz.tasks`` over images; what became of each, in the order of ``config.run``.
+
+    Results are the files that the command of the same name writes, byte for byte. A bad image does not stop the
+    others: its result has an ``error``.
+
+    Args:
+        task: what is done with each image, as ``cnnviz.tasks.saliency.Saliency(method="smoothgrad")``.
+        sources: files, folders, or patterns of names.
+        config: the network, and how images are read, computed and written.
+        reporter: told of warnings and progress as they come; nobody if None.
+
+    Raises:
+        UsageError: no image is there, an output exists already or would be written twice, or a setting is wrong.
+        ModelError: the network or its weights are not available.
+
+    Example:
+        >>> from cnnviz.pipeline.config import InputConfig, OutputConfig
+        >>> from cnnviz.pipeline.run import PipelineConfig
+        >>> from cnnviz.tasks.saliency import Saliency
+        >>> config = PipelineConfig(input=InputConfig(size=96), output=OutputConfig("maps/"))
+        >>> (result,) = cnnviz.run_images(Saliency(), "sample_images/chelsea.png", config)
+        >>> [path.name for path in result.paths]
+        ['chelsea.saliency.png']
+    """
+    config = config or PipelineConfig()
+    if hasattr(task, "seed"):
+        task = replace(task, seed=config.run.seed)
+    named = [sources] if isinstance(sources, str | PathLike) else list(sources)
+    values = {f.name: getattr(config.input, f.name) for f in fields(config.input)}
+    collector = _Collector(reporter or SilentReporter())
+    job = ImageJob(
+        task.technique,
+        config.network if isinstance(config.network, NetworkConfig) else LoadedNetwork(config.network),
+        type(config.input)(**{**values, "images": [str(name) for name in named]}),
+        config.run,
+        config.output if task.writes else None,
+        provenance=Provenance(_command_of(task), _parameters_of(task)),
+        reporter=collector,
+        sidecars=task.sidecars,
+        monitor=StepMonitor(config.monitor) if hasattr(task, "run") else None,
+        suffix=task.suffix,
+        workload=task.workload,
+    )
+    with suppress(IncompleteError):  # the errors are in the results
+        job(task)
+    return collector.results
+
+
+@dataclass
+class LoadedNetwork:
+    """A network that is loaded, where a job asks which one to load."""
+
+    network: Network
+
+    @property
+    def device(self) -> str:
+        return str(self.network.device)
+
+    def prepare(self) -> None:
+        """Nothing is to be fetched."""
+
+    def choose(self, technique: str) -> tuple[str, None]:
+        return self.network.name, None
+
+    def load(self, name: str, seed: int, *, workload: str, progress: bool) -> Network:
+        return self.network
+
+
+class _Collector:
+    """A reporter that keeps the results, and hands everything on to another."""
+
+    def __init__(self, reporter: Reporter) -> None:
+        self.results: list[ImageResult] = []
+        self.shows_detail, self.shows_progress = reporter.shows_detail, reporter.shows_progress
+        self.detail, self.warn, self.unused = reporter.detail, reporter.warn, reporter.unused
+        self.result_bytes, self.require_stdout = reporter.result_bytes, reporter.require_stdout
+        self.progress, self.only_results_on_stdout = reporter.progress, reporter.only_results_on_stdout
+        self.work_started = reporter.work_started
+        self._reporter = reporter
+
+    def result(self, record: Mapping[str, Any] | None, paths: Sequence[str] | None, text: Sequence[str]) -> None:
+        metadata = dict(record or {})
+        files = tuple(Path(path) for path in paths or ())
+        self.results.append(ImageResult(str(metadata.get("input", "")), files, metadata, tuple(text)))
+        self._reporter.result(record, paths, text)
+
+    def failed(self, name: str, error: Exception) -> None:
+        self.results.append(ImageResult(name, error=error))
+        self._reporter.failed(name, error)
+
+
+def _command_of(task: Any) -> str:
+    """The name of the task's command: that of its module, as it is typed."""
+    return type(task).__module__.rpartition(".")[2].replace("_", "-")
+
+
+def _parameters_of(task: Any) -> dict[str, Any]:
+    """The settings that differ from their defaults, as recipes name them."""
+    found: dict[str, Any] = {}
+    for each in fields(task):
+        value = getattr(task, each.name)
+        if "help" in each.metadata:
+            if value != each.default and each.name != "target":
+                found[_option_of(each)] = value
+        elif hasattr(value, "__dataclass_fields__"):
+            found |= _parameters_of(value)
+    return found
+
+
+def _option_of(each: Any) -> str:
+    """The first long name of a setting's option, as recipes have it."""
+    long = [name for name in each.metadata.get("names") or () if name.startswith("--")]
+    return long[0].removeprefix("--").replace("-", "_") if long else each.name

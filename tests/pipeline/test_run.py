@@ -1,0 +1,81 @@
+"""``cnnviz.run_images``: tasks run from Python, without the command line."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+import cnnviz
+from cnnviz.errors import ImageError, UsageError
+from cnnviz.imaging.recipe import read_recipe
+from cnnviz.pipeline.config import InputConfig, OutputConfig
+from cnnviz.pipeline.run import PipelineConfig
+from cnnviz.synthesis.settings import InversionSettings
+from cnnviz.tasks.classify import Classify
+from cnnviz.tasks.invert import Invert
+from cnnviz.tasks.saliency import Saliency
+
+
+@pytest.fixture
+def config(squeezenet, tmp_path: Path) -> PipelineConfig:
+    return PipelineConfig(squeezenet, InputConfig(size=64), OutputConfig(f"{tmp_path}/"))
+
+
+def test_the_files_are_those_of_the_command(run_cnnviz, samples, tmp_path):
+    typed = ("saliency", samples / "chelsea.png", "-s", "64", "-m", "squeezenet1_1", "--method", "smoothgrad")
+    assert run_cnnviz(*typed, "--samples", "2", "--seed", "3", "-o", "typed.png").exit_code == 0
+    config = PipelineConfig(input=InputConfig(size=64), output=OutputConfig("called.png"))
+    config.network.model, config.run.seed = "squeezenet1_1", 3
+    task = Saliency(method="smoothgrad")
+    (result,) = cnnviz.run_images(
+        Saliency(method="smoothgrad", smoothgrad=_two_samples(task)), samples / "chelsea.png", config
+    )
+    assert result.paths == (Path("called.png"),)
+    typed_recipe, called_recipe = read_recipe(Path("typed.png")), read_recipe(Path("called.png"))
+    assert called_recipe["command"] == "saliency"
+    assert called_recipe["parameters"] == {"method": "smoothgrad", "samples": 2}
+    assert {**typed_recipe, "parameters": called_recipe["parameters"]} == called_recipe
+    assert _pixels("typed.png") == _pixels("called.png")
+
+
+def _pixels(path: str) -> bytes:
+    return Image.open(path).tobytes()
+
+
+def test_a_bad_image_is_a_result_with_an_error(config, samples, tmp_path):
+    (tmp_path / "bad.png").write_bytes(b"nothing")
+    good, bad = cnnviz.run_images(Classify(top=1), [samples / "chelsea.png", tmp_path / "bad.png"], config)
+    assert good.metadata["predictions"][0]["label"] and good.paths == () and good.error is None
+    assert isinstance(bad.error, ImageError)
+
+
+def test_tasks_of_many_steps_leave_their_film(config, samples):
+    config.monitor.gif = True
+    task = Invert("fire2", InversionSettings(steps=2), raw=True)
+    (result,) = cnnviz.run_images(task, [samples / "coffee.png"], config)
+    assert [path.suffix for path in result.paths] == [".png", ".gif"]
+
+
+def test_what_exists_is_refused(config, samples):
+    cnnviz.run_images(Saliency(), samples / "coffee.png", config)
+    with pytest.raises(UsageError, match="exists already"):
+        cnnviz.run_images(Saliency(), samples / "coffee.png", config)
+
+
+def test_nothing_of_the_command_line_is_imported(samples):
+    code = f"""
+import sys, cnnviz
+from cnnviz.tasks.classify import Classify
+from cnnviz.pipeline.run import PipelineConfig
+from cnnviz.pipeline.config import InputConfig, NetworkConfig
+config = PipelineConfig(NetworkConfig("squeezenet1_1"), InputConfig(size=32))
+(result,) = cnnviz.run_images(Classify(), {str(samples / "coffee.png")!r}, config)
+assert len(result.metadata["predictions"]) == 5
+print(*{{"typer", "click", "rich", "cnnviz.cli"}} & set(sys.modules))
+"""
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert run.stdout.strip() == ""
