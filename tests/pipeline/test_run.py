@@ -30,10 +30,8 @@ def test_the_files_are_those_of_the_command(run_cnnviz, samples, tmp_path):
     assert run_cnnviz(*typed, "--samples", "2", "--seed", "3", "-o", "typed.png").exit_code == 0
     config = PipelineConfig(input=InputConfig(size=64), output=OutputConfig("called.png"))
     config.network.model, config.run.seed = "squeezenet1_1", 3
-    task = Saliency(method="smoothgrad")
-    (result,) = cnnviz.run_images(
-        Saliency(method="smoothgrad", smoothgrad=_two_samples(task)), samples / "chelsea.png", config
-    )
+    task = Saliency(method="smoothgrad", smoothgrad=SmoothGradConfig(samples=2))
+    (result,) = cnnviz.run_images(task, samples / "chelsea.png", config)
     assert result.paths == (Path("called.png"),)
     typed_recipe, called_recipe = read_recipe(Path("typed.png")), read_recipe(Path("called.png"))
     assert called_recipe["command"] == "saliency"
