@@ -10,6 +10,7 @@ import pytest
 from PIL import Image
 
 import cnnviz
+from cnnviz.attribution.config import SmoothGradConfig
 from cnnviz.errors import ImageError, UsageError
 from cnnviz.imaging.recipe import read_recipe
 from cnnviz.pipeline.config import InputConfig, OutputConfig
