@@ -11,7 +11,6 @@ import typer
 from cnnviz import __version__
 from cnnviz.cli import (
     adversarial,
-    attribution,
     comparison,
     console,
     dream,
@@ -19,7 +18,6 @@ from cnnviz.cli import (
     features,
     folders,
     inspection,
-    invert,
     models,
     occlusion,
     report,
@@ -29,6 +27,8 @@ from cnnviz.cli import (
     universal,
     visualize,
 )
+from cnnviz.cli.command import add_command
+from cnnviz.cli.commands import COMMANDS, GROUPS, command_function
 from cnnviz.cli.hints import message_with_hint
 from cnnviz.cli.process import INTERRUPTED, PIPE_CLOSED, ignore_pillow_warnings, silence_stdout
 from cnnviz.errors import CnnvizError, UsageError
@@ -60,7 +60,19 @@ def root(
     ignore_pillow_warnings()
 
 
-attribution.register(app)
+def _add_commands() -> None:
+    """Register every command; those of two words in the group that the first names."""
+    groups: dict[str, typer.Typer] = {}
+    for name, panel in COMMANDS.items():
+        group, _, inner = name.rpartition(" ")
+        if group and group not in groups:
+            groups[group] = typer.Typer(help=GROUPS[group], no_args_is_help=True)
+            app.add_typer(groups[group], name=group, rich_help_panel=panel)
+        function = command_function(name)
+        add_command(groups.get(group, app), inner, function, panel="" if group else panel, group=group)
+
+
+_add_commands()
 occlusion.register(app)
 comparison.register(app)
 adversarial.register(app)
@@ -69,7 +81,6 @@ features.register(app)
 folders.register(app)
 visualize.register(app)
 dream.register(app)
-invert.register(app)
 style.register(app)
 faststyle.register(app)
 texture.register(app)

@@ -1,7 +1,8 @@
 """What every command has in common: shared option groups, one way to fail, one way to stop.
 
-``@command`` registers a function with Typer. Parameters whose type is an option group of ``cnnviz.cli.options`` are
-spread into single options on the command line and put together again before the function is called.
+``add_command`` registers a function with Typer. Parameters whose type is an option group of ``cnnviz.cli.options`` or a
+task of ``cnnviz.tasks`` are spread into single options on the command line and put together again before the function
+is called.
 """
 
 from __future__ import annotations
@@ -106,6 +107,17 @@ def command(
         return function
 
     return register
+
+
+def add_command(app: typer.Typer, name: str, function: Callable, *, panel: str = "", group: str = "") -> None:
+    """Register ``function`` as command ``name`` of ``app``, in a panel of the help.
+
+    Its docstring is the help; the lines after ``Examples:`` in it are command lines, shown at the end. ``group`` is the
+    name ``app`` itself has on the command line, for recipes.
+    """
+    about, _, examples = inspect.cleandoc(function.__doc__ or "").partition("Examples:\n")
+    call = _spread(function, f"{group} {name}".strip())
+    app.command(name, help=about.strip(), epilog=_epilog(examples), rich_help_panel=panel or None)(call)
 
 
 def _epilog(examples: str) -> str | None:

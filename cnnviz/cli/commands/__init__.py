@@ -1,0 +1,35 @@
+"""The commands: one file each, named as the command, and one line in ``COMMANDS``."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from importlib import import_module
+
+EXPLAIN = "Explain a prediction"
+INSPECT = "Look inside a network"
+FOOL = "Fool a network"
+PAINT = "Paint"
+COLLECT = "Collections of images"
+TOOLS = "Tools"
+
+COMMANDS = {
+    "classify": EXPLAIN,
+    "saliency": EXPLAIN,
+    "guided": EXPLAIN,
+    "gradcam": EXPLAIN,
+    "invert": INSPECT,
+}
+"""Each command by its name, with the panel of ``cnnviz --help`` that lists it."""
+
+GROUPS = {
+    "fast-style": "Paint photos in one pass with a trained style network; train one.",
+    "models": "List networks, fetch their weights ahead, find them on disk.",
+}
+"""The help of commands of two words."""
+
+
+def command_function(name: str) -> Callable[..., None]:
+    """The function of a command: ``fast_style_apply`` in ``cnnviz.cli.commands.fast_style_apply``."""
+    identifier = name.replace("-", "_").replace(" ", "_")
+    found: Callable[..., None] = getattr(import_module(f"{__name__}.{identifier}"), identifier)
+    return found

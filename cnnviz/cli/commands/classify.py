@@ -1,0 +1,17 @@
+"""``cnnviz classify``."""
+
+from __future__ import annotations
+
+from cnnviz.cli.jobs import run_task
+from cnnviz.cli.options import BatchOptions, InputOptions, NetworkOptions
+from cnnviz.tasks.classify import Classify
+
+
+def classify(network: NetworkOptions, input: InputOptions, run: BatchOptions, task: Classify) -> None:
+    """Say what the network takes each picture for.
+
+    Examples:
+        cnnviz classify sample_images/coffee.png
+        cnnviz classify photos/ -r --json -k 3
+    """
+    run_task(task, network, input, run)

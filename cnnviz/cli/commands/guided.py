@@ -1,0 +1,30 @@
+"""``cnnviz guided``."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from cnnviz.cli.command import current
+from cnnviz.cli.jobs import run_task
+from cnnviz.cli.options import BatchOptions, InputOptions, NetworkOptions, OutputOptions
+from cnnviz.errors import UsageError
+from cnnviz.pipeline.outputs import require_files
+from cnnviz.tasks.guided import Guided
+
+
+def guided(
+    network: NetworkOptions, input: InputOptions, output: OutputOptions, run: BatchOptions, task: Guided
+) -> None:
+    """Show in color what excites a class or one neuron, by guided backpropagation (Springenberg et al. 2015).
+
+    Examples:
+        cnnviz guided sample_images/chelsea.png
+        cnnviz guided sample_images/coffee.png --method deconvnet
+        cnnviz guided sample_images/chelsea.png --layer fire5 --channel 17
+    """
+    if task.neuron and task.check:
+        raise UsageError("--check watches the probability of a class: leave out --layer, --channel and --at.")
+    current.unused("target", when=task.neuron is not None, why="on the picture of a neuron")
+    if task.check:
+        require_files(output, "--check")
+    run_task(replace(task, seed=run.seed), network, input, run, output)

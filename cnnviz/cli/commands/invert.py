@@ -1,0 +1,34 @@
+"""``cnnviz invert``."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from cnnviz.cli.command import current
+from cnnviz.cli.jobs import run_task
+from cnnviz.cli.options import BatchOptions, InputOptions, LongOptions, NetworkOptions, OutputOptions
+from cnnviz.errors import UsageError
+from cnnviz.tasks.invert import Invert
+
+
+def invert(
+    network: NetworkOptions,
+    input: InputOptions,
+    output: OutputOptions,
+    long: LongOptions,
+    run: BatchOptions,
+    task: Invert,
+) -> None:
+    """Paint a photo again from one layer's features alone: what the layer knows of it (Mahendran & Vedaldi 2015).
+
+    Several layers make a strip from shallow to deep.
+
+    Examples:
+        cnnviz invert sample_images/chelsea.png
+        cnnviz invert sample_images/coffee.png --layers fire2,fire5,fire9 -o strip.png
+        cnnviz invert sample_images/chelsea.png --layers fire6 --raw -o from_fire6.png
+    """
+    if task.raw and len(task.layer_names) != 1:
+        raise UsageError("--raw writes one picture: name one layer with --layers.")
+    current.unused("tv_beta", when=task.settings.tv_weight == 0, why="with --tv-weight 0")
+    run_task(replace(task, seed=run.seed), network, input, run, output, long)

@@ -1,0 +1,20 @@
+"""What the options of commands that draw a map exclude."""
+
+from __future__ import annotations
+
+from cnnviz.cli.command import current
+from cnnviz.cli.options.outputs import OutputOptions
+from cnnviz.pipeline.outputs import require_files
+from cnnviz.tasks.map_task import MapTask
+
+
+def check_map_options(task: MapTask, output: OutputOptions) -> None:
+    """Refuse what cannot be made or written, before any work; name the options without effect."""
+    if task.grabcut:
+        from cnnviz.attribution.segmentation import require_opencv
+
+        require_files(output, "--grabcut")
+        require_opencv()
+    if task.check:
+        require_files(output, "--check")
+    current.unused("colormap", "percentile", when=task.maps.view == "raw", why="with --view raw, gray and unclipped")
