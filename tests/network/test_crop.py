@@ -10,7 +10,7 @@ import torch
 from PIL import Image
 
 import cnnviz
-from cnnviz.imaging.pixels import to_pixels
+from cnnviz.imaging.pixels import Crop, to_pixels
 from cnnviz.network import architecture, catalogue, loading
 
 models = pytest.importorskip("torchvision.models")
@@ -79,7 +79,7 @@ def test_a_file_of_weights_is_looked_at_as_the_networks_first(tmp_path):
     torch.save(architecture.build_random("convnext_tiny", 3, seed=0).state_dict(), tmp_path / "my.pth")
     spec = cnnviz.load_network("convnext_tiny", weights=tmp_path / "my.pth", device="cpu").spec
     assert (spec.size, spec.resize, spec.interpolation) == (224, 236, "bilinear")
-    assert loading.load_meta_network("efficientnet_b2").spec.crop == cnnviz.imaging.Crop(288, 288, "bicubic")
+    assert loading.load_meta_network("efficientnet_b2").spec.crop == Crop(288, 288, "bicubic")
 
 
 def test_layers_are_listed_at_the_size_of_the_weights_named(run_cnnviz):
