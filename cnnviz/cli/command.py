@@ -10,80 +10,18 @@ from __future__ import annotations
 import inspect
 import traceback
 from collections.abc import Callable
-from dataclasses import dataclass, field, is_dataclass
-from enum import Enum
+from dataclasses import is_dataclass
 from typing import Any
 
 import typer
 
 from cnnviz.cli import console
+from cnnviz.cli.context import CommandContext, current
 from cnnviz.cli.hints import message_with_hint
-from cnnviz.cli.options import NOT_IN_PARAMETERS
 from cnnviz.cli.options.numeric import checked
 from cnnviz.cli.options.settings import build, parameters_of
 from cnnviz.cli.process import INTERRUPTED, PIPE_CLOSED, signals, silence_stdout
-from cnnviz.errors import CnnvizError, IncompleteError, listed
-from cnnviz.pipeline.recipe import Provenance
-
-
-@dataclass
-class CommandContext:
-    """The command as it was called: its name, every option's value, and those that were not left at their default.
-
-    ``typed`` are the parameters whose values stand on the command line, not in the environment, ``switched_off`` those
-    of them that turn off what is on by default.
-    """
-
-    command: str = ""
-    values: dict[str, Any] = field(default_factory=dict)
-    defaults: dict[str, Any] = field(default_factory=dict)
-    option_names: dict[str, str] = field(default_factory=dict)
-    typed: set[str] = field(default_factory=set)
-    switched_off: set[str] = field(default_factory=set)
-
-    def parameters(self) -> dict[str, Any]:
-        """The options that shape the result and differ from their defaults, by the name they are typed by (dashes
-        as underscores), as JSON can hold them."""
-        return {
-            self.option_names.get(name, name): _portable(value)
-            for name, value in self.values.items()
-            if name not in NOT_IN_PARAMETERS and value != self.defaults.get(name)
-        }
-
-    def provenance(self) -> Provenance:
-        """What recipes tell of the command."""
-        return Provenance(self.command, self.parameters())
-
-    def unused(self, *names: str, when: bool = True, why: str) -> None:
-        """Warn of options, by their parameters, that were typed and have no effect; ``why`` ends the sentence.
-
-        ``unused("samples", "sigma", when=method != "smoothgrad", why="without --method smoothgrad")``. Options that the
-        environment sets for good are not spoken of: nobody means them for one command. Each note is made once.
-        """
-        typed = [self._spelled(name) for name in names if name in self.typed] if when else []
-        self.typed.difference_update(names if typed else ())
-        if typed:
-            verb = "has" if len(typed) == 1 else "have"
-            console.warn(f"{listed(typed)} {verb} no effect {why}.")
-
-    def _spelled(self, name: str) -> str:
-        """The option as it is typed: ``--no-carry`` where that is what was chosen."""
-        option = self.option_names[name].replace("_", "-")
-        return f"--no-{option}" if name in self.switched_off else f"--{option}"
-
-
-def _portable(value: Any) -> Any:
-    """An option's value for a recipe, files as they were named."""
-    if isinstance(value, Enum):
-        return value.value
-    if isinstance(value, list | tuple):
-        return [_portable(item) for item in value]
-    return value if isinstance(value, int | float) or value is None else str(value)
-
-
-current = CommandContext()
-"""The invocation being served; a process serves one."""
-
+from cnnviz.errors import CnnvizError, IncompleteError
 
 _options: dict[str, frozenset[str]] = {}
 
@@ -129,10 +67,13 @@ def _spread(function: Callable, name: str) -> Callable:
     """``function`` with its option groups replaced by their fields, and errors turned into exit codes."""
     parameters: list[inspect.Parameter] = []
     groups: dict[str, type] = {}
+    context_name: list[str] = []
     # Not get_type_hints: before Python 3.11 it wraps a type whose default is None in Optional, Annotated and all.
     for parameter in inspect.signature(function, eval_str=True).parameters.values():
         kind = parameter.annotation
-        if isinstance(kind, type) and is_dataclass(kind):
+        if kind is CommandContext:
+            context_name.append(parameter.name)
+        elif isinstance(kind, type) and is_dataclass(kind):
             groups[parameter.name] = kind
             parameters += parameters_of(kind)
         else:
@@ -150,7 +91,7 @@ def _spread(function: Callable, name: str) -> Callable:
         }
         current.option_names = {p.name: _option_name(p) for p in parameters}
         filled = {key: build(kind, values) for key, kind in groups.items()}
-        function(**filled, **values)
+        function(**filled, **values, **dict.fromkeys(context_name, current))
 
     def call(context: typer.Context, **values: Any) -> None:
         sources = {name: context.get_parameter_source(name) for name in values}

@@ -15,7 +15,8 @@ from cnnviz.cli.options import StoreOptions
 from cnnviz.errors import UsageError
 from cnnviz.figures.captions import percent
 from cnnviz.pipeline.collection_job import ImageCollection
-from cnnviz.pipeline.feature_indexing import FeatureSpec, IndexResult, feature_store_root, index_features
+from cnnviz.pipeline.feature_indexing import IndexResult, index_features
+from cnnviz.pipeline.feature_spec import FeatureSpec, feature_store_root
 from cnnviz.pipeline.inputs import ImageSource
 from cnnviz.pipeline.result import Result
 from cnnviz.runtime.paths import is_folder

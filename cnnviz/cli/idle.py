@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from cnnviz.cli.command import current
+from cnnviz.cli.context import current
 
 idle = current.unused

@@ -8,7 +8,7 @@ from enum import Enum
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from cnnviz.cli import console
-from cnnviz.cli.command import CommandContext, current
+from cnnviz.cli.context import CommandContext, current
 from cnnviz.cli.options.network import WORKLOADS
 from cnnviz.pipeline.collection_job import CollectionJob, ImageCollection, NetworkJob
 from cnnviz.pipeline.config import EngineConfig, ImageConfig

@@ -12,7 +12,8 @@ from cnnviz.cli.features import common_name
 from cnnviz.cli.options import StoreOptions
 from cnnviz.errors import ImageError
 from cnnviz.pipeline.collection_job import ImageCollection
-from cnnviz.pipeline.feature_indexing import FeatureSpec, feature_store_root, index_features, preprocessing_of
+from cnnviz.pipeline.feature_indexing import index_features
+from cnnviz.pipeline.feature_spec import FeatureSpec, feature_store_root, preprocessing_of
 from cnnviz.pipeline.image_loading import read_image
 from cnnviz.pipeline.inputs import ImageSource
 from cnnviz.pipeline.result import LoadedImage, Result

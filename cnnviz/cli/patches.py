@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 from cnnviz.cli.options import StoreOptions
 from cnnviz.pipeline.collection_job import ImageCollection
-from cnnviz.pipeline.feature_indexing import FeatureSpec, index_features
+from cnnviz.pipeline.feature_indexing import index_features
+from cnnviz.pipeline.feature_spec import FeatureSpec
 from cnnviz.pipeline.image_loading import read_image
 from cnnviz.pipeline.inputs import ImageSource
 from cnnviz.pipeline.result import LoadedImage, Result

@@ -11,40 +11,18 @@ from typing import TYPE_CHECKING
 from cnnviz.errors import ImageError, MemoryShortError
 from cnnviz.pipeline.collection_job import ImageCollection
 from cnnviz.pipeline.config import EngineConfig, ImageConfig, StoreConfig
+from cnnviz.pipeline.feature_spec import FeatureSpec, feature_store_root, preprocessing_of
 from cnnviz.pipeline.image_loading import read_image
 from cnnviz.pipeline.inputs import ImageSource
-from cnnviz.pipeline.reporter import Reporter, SilentReporter
+from cnnviz.pipeline.reporter import Reporter
 
 if TYPE_CHECKING:
     from PIL.Image import Image
     from torch import Tensor
 
-    from cnnviz.features.feature_index import FeatureStoreRoot, IndexStats, Preprocessing, StoredFeature
+    from cnnviz.features.feature_index import IndexStats, StoredFeature
     from cnnviz.network.network import Network
     from cnnviz.runtime.progress import Step
-
-
-@dataclass(frozen=True)
-class FeatureSpec:
-    """What is to be known of every picture, as plain values, of which each process builds its own ``StoredFeature``.
-
-    ``kind`` is ``features`` (a layer's pooled features, in 16 bits where ``half``), ``peaks`` (each channel's strongest
-    position) or ``thumbnails`` (32×32 pixels and a thumbnail, which no layer has a part in).
-    """
-
-    kind: str
-    layer: str = ""
-    half: bool = False
-
-    def build(self, network: Network, place: FeatureStoreRoot, frame: Preprocessing, seed: int) -> StoredFeature:
-        from cnnviz.features import feature_index
-        from cnnviz.features.maps import map_layer
-
-        if self.kind == "features":
-            return feature_index.pooled_feature(network, self.layer, place, frame, half=self.half, seed=seed)
-        if self.kind == "peaks":
-            return feature_index.channel_maxima_feature(network, map_layer(network, self.layer), place, frame, seed)
-        return feature_index.thumbnail_feature(place, frame.background)
 
 
 @dataclass
@@ -58,26 +36,6 @@ class IndexResult:
     keys: list[str]
     stats: IndexStats
     features: list[StoredFeature]
-
-
-def feature_store_root(store: StoreConfig, reporter: Reporter | None = None) -> FeatureStoreRoot:
-    """Where the feature store lies; a damaged part of it is told of when it is replaced."""
-    from cnnviz.features.feature_index import FeatureStoreRoot
-
-    return FeatureStoreRoot(
-        store.store.expanduser() if store.store else FeatureStoreRoot.default(),
-        lambda path: (reporter or SilentReporter()).warn(
-            f"The feature store's '{path}' was damaged; it is built again."
-        ),
-    )
-
-
-def preprocessing_of(config: ImageConfig, network: Network) -> Preprocessing:
-    """What decides which pixels the network sees of a file."""
-    from cnnviz.features.feature_index import Preprocessing
-
-    size = network.spec.size if network.spec.fixed else (config.side or network.spec.size)
-    return Preprocessing(size, config.square, config.background)
 
 
 def index_features(

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from cnnviz.errors import ImageError, IncompleteError, Remark
 from cnnviz.pipeline import inputs, outputs
 from cnnviz.pipeline.config import BatchConfig, ImageConfig, OutputConfig, RunConfig
+from cnnviz.pipeline.execution import Execution
 from cnnviz.pipeline.image_task import (
     BatchItem,
     EncodedResult,
@@ -31,7 +32,7 @@ from cnnviz.runtime.paths import path_exists
 if TYPE_CHECKING:
     from cnnviz.network.network import Network
     from cnnviz.pipeline.step_monitor import StepMonitor
-    from cnnviz.runtime.executors.task_result import Compute, Executor
+    from cnnviz.runtime.executors.task_result import Compute
     from cnnviz.runtime.precision import Workload
 
 
@@ -51,16 +52,6 @@ class NetworkSource(Protocol):
 _BESIDE = 8  # characters more than the picture's have the names of snapshots and states
 _TASKS = 16
 """So many tasks there are at least, so that some are read and some written while others compute."""
-
-
-@dataclass
-class Execution:
-    """An executor ready to work, what is known of its network, and how many images it is given at a time."""
-
-    executor: Executor[Sequence[BatchItem], list[TaskOutcome]]
-    network: NetworkInfo
-    batch_size: int = 1
-    is_remote: bool = False
 
 
 @dataclass

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cnnviz.pipeline.config import EngineConfig, StoreConfig
-from cnnviz.pipeline.feature_indexing import FeatureSpec, feature_store_root, preprocessing_of
+from cnnviz.pipeline.feature_spec import FeatureSpec, feature_store_root, preprocessing_of
 from cnnviz.pipeline.image_loading import read_image
 from cnnviz.pipeline.inputs import ImageSource
 from cnnviz.pipeline.ray_workers import InlineSource, WorkerSpec, ray_workers

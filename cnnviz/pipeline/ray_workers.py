@@ -14,6 +14,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from cnnviz.errors import ImageError, UsageError
+from cnnviz.pipeline.execution import Execution
 from cnnviz.pipeline.image_task import BatchItem, EncodedResult, ImageWorker, ItemError, Task, TaskOutcome
 from cnnviz.pipeline.inputs import ImageSource
 from cnnviz.pipeline.parsing import index
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
     from cnnviz.network.network import Network
     from cnnviz.network.spec import WeightsInfo
     from cnnviz.pipeline.config import EngineConfig
-    from cnnviz.pipeline.image_job import Execution, ImageJob
+    from cnnviz.pipeline.image_job import ImageJob
     from cnnviz.runtime.executors.ray import Cluster, RayExecutor, WorkerResources
     from cnnviz.runtime.executors.task_result import TaskResults
 
@@ -168,8 +169,6 @@ def _packed(items: Sequence[BatchItem]) -> list[BatchItem]:
 @contextmanager
 def ray_execution(job: ImageJob, task: Task, model: str, count: int) -> Iterator[Execution]:
     """Workers of a cluster, for as long as the block lasts, with the network of ``job`` loaded."""
-    from cnnviz.pipeline.image_job import Execution
-
     _refuse_what_stays_here(job)
 
     def setup(threads: int) -> WorkerSpec:

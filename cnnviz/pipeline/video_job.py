@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, TypeVar
 from cnnviz.errors import ImageError, IncompleteError, UsageError
 from cnnviz.pipeline import outputs
 from cnnviz.pipeline.config import ImageConfig
-from cnnviz.pipeline.image_job import Execution, ImageJob, make_folder
+from cnnviz.pipeline.execution import Execution
+from cnnviz.pipeline.image_job import ImageJob, make_folder
 from cnnviz.pipeline.image_loading import prepare_image
 from cnnviz.pipeline.image_task import BatchItem, EncodedResult, ItemError, Task, TaskOutcome, capture_error
 from cnnviz.pipeline.inputs import ImageSource

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from cnnviz.cli.command import current
+from cnnviz.cli.context import current
 from cnnviz.cli.jobs import run_task
 from cnnviz.cli.options import BatchOptions, InputOptions, NetworkOptions, OutputOptions
 from cnnviz.cli.options.maps import check_map_options

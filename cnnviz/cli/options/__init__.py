@@ -18,7 +18,6 @@ from cnnviz.cli.options.pictures import (
     SampleOptions,
 )
 from cnnviz.cli.options.running import (
-    NOT_IN_PARAMETERS,
     BatchOptions,
     EngineName,
     EngineOptions,
@@ -30,7 +29,6 @@ from cnnviz.pipeline.parsing import index, position, real, whole
 
 __all__ = [
     "LARGEST_SIDE",
-    "NOT_IN_PARAMETERS",
     "BatchOptions",
     "CanvasOptions",
     "EngineName",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from cnnviz.cli.command import current
+from cnnviz.cli.context import current
 from cnnviz.cli.options.outputs import OutputOptions
 from cnnviz.pipeline.outputs import require_files
 from cnnviz.tasks.map_task import MapTask

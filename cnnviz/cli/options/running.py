@@ -103,13 +103,3 @@ class BatchOptions(EngineOptions, BatchConfig):
     unordered: Annotated[
         bool, option("--unordered", env="UNORDERED", panel=BATCH, help="Report results as they are done.")
     ] = BatchConfig.unordered
-
-
-NOT_IN_PARAMETERS = {
-    *("images", "files_from", "recursive", "output", "force", "skip_existing", "offline", "max_pixels"),
-    *("json", "quiet", "verbose", "debug", "device", "store", "batch"),
-    *("model", "seed", "target", "save_every", "gif"),
-    *("engine", "jobs", "ray_address", "unordered", "shard"),
-}
-"""Options that a recipe leaves out of its parameters: where pictures come from and go to, how the run is reported,
-and what the recipe tells by itself."""

@@ -1,0 +1,23 @@
+"""What works through the items of a job."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from cnnviz.pipeline.image_task import BatchItem, TaskOutcome
+from cnnviz.pipeline.recipe import NetworkInfo
+
+if TYPE_CHECKING:
+    from cnnviz.runtime.executors.task_result import Executor
+
+
+@dataclass
+class Execution:
+    """An executor ready to work, what is known of its network, and how many images it is given at a time."""
+
+    executor: Executor[Sequence[BatchItem], list[TaskOutcome]]
+    network: NetworkInfo
+    batch_size: int = 1
+    is_remote: bool = False
