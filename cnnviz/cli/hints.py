@@ -20,7 +20,7 @@ HINTS: dict[str, str | Callable[..., str]] = {
     "train_style_model": "'cnnviz fast-style train' makes one.",
     "device_auto": "'--device auto' takes what there is.",
     "embedded_model": "'-m squeezenet1_1' avoids it.",
-    "fetch_default": "'cnnviz models fetch {model}' downloads it where there is internet access.",
+    "fetch_default": "Get it: cnnviz models fetch {model}",
     "fetch_elsewhere": lambda model, weights: (
         f"Run '{fetch_command(model, weights)}' where there is internet access, or use --model squeezenet1_1."
     ),

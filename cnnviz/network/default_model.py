@@ -38,7 +38,7 @@ def choose_model(purpose: str) -> ModelChoice:
     return ModelChoice(
         catalogue.EMBEDDED,
         Remark(
-            f"Using the embedded {catalogue.EMBEDDED}; {preferred} would give better results.",
+            f"Using the embedded {catalogue.EMBEDDED}; {preferred} gives better results.",
             remedy="fetch_default",
             model=preferred,
         ),

@@ -173,10 +173,7 @@ def test_the_note_on_the_embedded_network_is_one_short_line_and_in_the_json(run_
 
 
 def test_defaults_that_were_looked_at():
-    from inspect import signature
+    from cnnviz.synthesis.settings import InversionSettings, TextureSettings
 
-    from cnnviz.synthesis.inversion import invert
-    from cnnviz.synthesis.settings import TextureSettings
-
-    assert signature(invert).parameters["steps"].default == 80
+    assert InversionSettings().steps == 80
     assert TextureSettings().steps == 200
