@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import inspect
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import is_dataclass
 from typing import Any
 
@@ -19,6 +19,7 @@ from cnnviz.cli import console
 from cnnviz.cli.context import CommandContext, current
 from cnnviz.cli.hints import message_with_hint
 from cnnviz.cli.options.numeric import checked
+from cnnviz.cli.options.renamed import NOTES, command_class
 from cnnviz.cli.options.settings import build, parameters_of
 from cnnviz.cli.process import INTERRUPTED, PIPE_CLOSED, signals, silence_stdout
 from cnnviz.errors import CnnvizError, IncompleteError
@@ -54,8 +55,15 @@ def add_command(app: typer.Typer, name: str, function: Callable, *, panel: str =
     name ``app`` itself has on the command line, for recipes.
     """
     about, _, examples = inspect.cleandoc(function.__doc__ or "").partition("Examples:\n")
-    call = _spread(function, f"{group} {name}".strip())
-    app.command(name, help=about.strip(), epilog=_epilog(examples), rich_help_panel=panel or None)(call)
+    full_name = f"{group} {name}".strip()
+    register = app.command(
+        name,
+        cls=command_class(full_name),
+        help=about.strip(),
+        epilog=_epilog(examples),
+        rich_help_panel=panel or None,
+    )
+    register(_spread(function, full_name))
 
 
 def _epilog(examples: str) -> str | None:
@@ -79,12 +87,14 @@ def _spread(function: Callable, name: str) -> Callable:
         else:
             parameters.append(parameter.replace(kind=inspect.Parameter.KEYWORD_ONLY, annotation=checked(kind)))
 
-    def serve(**values: Any) -> None:
+    def serve(renamed: Sequence[tuple[str, str]], values: dict[str, Any]) -> None:
         current.command, current.values = name, dict(values)
         console.reporter.context = current
         console.configure(
             quiet=values.get("quiet", False), verbose=values.get("verbose", False), json=values.get("json", False)
         )
+        for old, new in renamed:
+            console.warn(f"{old} is called {new} now; the old name works for one more release.")
         current.defaults = {p.name: p.default for p in parameters}
         current.switched_off = {
             key for key, value in values.items() if value is False and current.defaults[key] is True
@@ -96,7 +106,8 @@ def _spread(function: Callable, name: str) -> Callable:
     def call(context: typer.Context, **values: Any) -> None:
         sources = {name: context.get_parameter_source(name) for name in values}
         current.typed = {name for name, source in sources.items() if source and source.name == "COMMANDLINE"}
-        with_exit_codes(lambda: serve(**values), debug=values.get("debug", False))
+        renamed = context.meta.get(NOTES, ())
+        with_exit_codes(lambda: serve(renamed, values), debug=values.get("debug", False))
 
     _options[name] = frozenset(map(_option_name, parameters))
     call.__name__ = function.__name__

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from cnnviz.cli.command import options_of
+from cnnviz.cli.options.renamed import modern_option, modern_value
 from cnnviz.pipeline.checkpoint import SUFFIX as STATE
 from cnnviz.pipeline.recipe import COMPANION, MAIN, SNAPSHOT, UNFINISHED
 
@@ -25,9 +26,10 @@ def command_line(recipe: Mapping[str, Any], output: Path | str | None = None, *m
     settings = {"model": recipe.get("model"), "seed": recipe.get("seed"), **recipe.get("parameters", {})}
     if "target" in recipe:
         settings["target"] = recipe["target"]["index"]
-    for option, value in settings.items():
+    for old, value in settings.items():
+        option = modern_option(name, old)
         if not known or option in known:
-            parts += _typed(f"--{option.replace('_', '-')}", value)
+            parts += _typed(f"--{option.replace('_', '-')}", modern_value(option, value))
     if output is not None and "output" in known:
         parts += _typed("-o", str(output))
     return " ".join(map(_quoted, [*parts, *more]))

@@ -1,0 +1,65 @@
+"""Options and values that have another name now; the old ones work for one more release, with a note."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from typer.core import TyperCommand
+
+RENAMED: dict[str, dict[str, str]] = {}
+"""By command: an option's old spelling and its new one, as ``{"dream": {"--strength": "--step-size"}}``."""
+
+RENAMED_VALUES: dict[str, dict[str, str]] = {
+    "--baseline": {"grey": "gray"},
+    "--fill": {"grey": "gray"},
+}
+"""By option, of whatever command: a value's old spelling and its new one. These need no note."""
+
+NOTES = "cnnviz.renamed"
+"""Key of Click's ``context.meta``: the old spellings that were typed, each with its new one."""
+
+
+def modern(command: str, words: Sequence[str]) -> tuple[list[str], list[tuple[str, str]]]:
+    """A command's words with new spellings for old, and the pairs of (old, new) options found."""
+    renamed = RENAMED.get(command, {})
+    found: list[tuple[str, str]] = []
+    result: list[str] = []
+    option = ""
+    for place, word in enumerate(words):
+        if word == "--":
+            return [*result, *words[place:]], found
+        name, equals, value = word.partition("=")
+        if name.startswith("--"):
+            if name in renamed:
+                found.append((name, renamed[name]))
+                name = renamed[name]
+            value = RENAMED_VALUES.get(name, {}).get(value, value)
+            result.append(name + equals + value)
+        else:
+            result.append(RENAMED_VALUES.get(option, {}).get(word, word))
+        option = name
+    return result, found
+
+
+def modern_option(command: str, name: str) -> str:
+    """The name of an option as recipes of today have it, for one of any age: ``layers`` -> ``layer``."""
+    option = "--" + name.replace("_", "-")
+    return RENAMED.get(command, {}).get(option, option).removeprefix("--").replace("-", "_")
+
+
+def modern_value(name: str, value: object) -> object:
+    """A value as options take it today, for one in a recipe of any age."""
+    known: Mapping[str, str] = RENAMED_VALUES.get("--" + name.replace("_", "-"), {})
+    return known.get(value, value) if isinstance(value, str) else value
+
+
+def command_class(command: str) -> type[TyperCommand]:
+    """The class of Click command that takes a command's old spellings too."""
+
+    class Command(TyperCommand):
+        def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+            words, ctx.meta[NOTES] = modern(command, args)
+            return super().parse_args(ctx, words)
+
+    return Command
