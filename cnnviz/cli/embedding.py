@@ -19,7 +19,6 @@ from cnnviz.pipeline.feature_indexing import IndexResult, index_features
 from cnnviz.pipeline.feature_spec import FeatureSpec, feature_store_root
 from cnnviz.pipeline.inputs import ImageSource
 from cnnviz.pipeline.result import Result
-from cnnviz.runtime.paths import is_folder
 
 if TYPE_CHECKING:
     from cnnviz.features.feature_index import FeatureStoreRoot, StoredFeature
@@ -193,35 +192,3 @@ def _parquet(table: dict[str, list[Any]]) -> bytes:
 def _path(source: ImageSource) -> Path:
     assert source.path is not None
     return source.path
-
-
-def index(
-    network: Network, album: ImageCollection, layer: str | None, half: bool, store: StoreOptions, seed: int
-) -> Result:
-    """Fill the store and tell what that took."""
-    from cnnviz.features.embeddings import feature_layer
-    from cnnviz.features.file_hashes import FileHashes
-
-    place, layer = feature_store_root(store), layer or feature_layer(network)
-    found = index_features(
-        album, network, [FeatureSpec("features", layer, half), FeatureSpec("thumbnails")], store, seed
-    )
-    folders = [Path(name) for name in album.config.images or [] if is_folder(name)]
-    contents = FileHashes(place.folder, place.on_rebuilt)
-    gone = sum(contents.forget_missing(folder) for folder in folders)
-    size = sum(feature.store.size() for feature in found.features)
-    facts = {
-        "layer": layer,
-        "pictures": len(found.sources),
-        "contents": len(set(found.keys)),
-        "computed": found.stats.computed,
-        "kept": found.stats.kept,
-        "gone": gone,
-        "store": str(place.folder),
-        "bytes": size,
-    }
-    line = (
-        f"{len(found.sources):,} pictures: {found.stats.computed:,} computed, {found.stats.kept:,} known already, "
-        f"{gone:,} gone; {size / 2**20:.1f} MiB in {place.folder}"
-    )
-    return Result(metadata=facts, text=[line])

@@ -205,19 +205,3 @@ def _register_embed(app: typer.Typer) -> None:
             return mapping.draw(net, album, store, run.seed, parquet=parquet)
 
         collection_job("features", network, input, run, output, sidecars=suffixes)(make)
-
-    @command(app, "embed-index", examples="cnnviz embed-index photos/ -r\ncnnviz embed-index photos/ -m vgg16 --half")
-    def embed_index(
-        network: NetworkOptions,
-        input: InputOptions,
-        store: StoreOptions,
-        run: EngineOptions,
-        layer: LayerOption = None,
-        half: HalfOption = False,
-    ) -> None:
-        """Compute and keep the features of many pictures, for neighbors and embed to find."""
-        from cnnviz.cli.embedding import index
-
-        collection_job("features", network, input, run)(
-            lambda net, album: index(net, album, layer, half, store, run.seed)
-        )

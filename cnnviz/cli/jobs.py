@@ -57,6 +57,21 @@ def run_task(task: Any, network: Any, input: Any, run: Any, output: Any = None, 
     job_of(ImageJob, task.technique, network, input, run, output, **more)(task)
 
 
+def run_collection_task(task: Any, network: Any, input: Any, run: Any, output: Any = None) -> None:
+    """Run a task of ``cnnviz.tasks`` that makes one thing of all images: ``task.run(network, images)``."""
+    more = {"sidecars": task.sidecars, "suffix": task.suffix, "workload": task.workload}
+    job_of(CollectionJob, task.technique, network, input, run, output, **more)(task.run)
+
+
+def run_network_task(task: Any, network: Any, run: Any, output: Any = None, long: Any = None, name: str = "") -> None:
+    """Run a task of ``cnnviz.tasks`` about the network alone: ``task.run(network)``, or, with ``long``,
+    ``task.run(network, monitor)``; its output is named after the network, or after ``name``."""
+    monitor = StepMonitor(config_of(long)) if long is not None else None
+    more = {"sidecars": task.sidecars, "suffix": task.suffix, "workload": task.workload, "monitor": monitor}
+    job = job_of(NetworkJob, task.technique, network, ImageConfig(), run, output, **more)
+    job.of_network(task.run if monitor is None else lambda net: task.run(net, monitor), name)
+
+
 def image_job(
     technique: str, network: Any, input: Any, run: Any, output: Any = None, **more: Any
 ) -> Callable[[Task], None]:

@@ -18,6 +18,7 @@ COMMANDS = {
     "guided": EXPLAIN,
     "gradcam": EXPLAIN,
     "invert": INSPECT,
+    "embed-index": COLLECT,
 }
 """Each command by its name, with the panel of ``cnnviz --help`` that lists it."""
 

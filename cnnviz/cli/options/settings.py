@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Iterator
-from dataclasses import Field, fields, is_dataclass
+from dataclasses import MISSING, Field, fields, is_dataclass
 from enum import Enum
 from typing import Annotated, Any, TypeVar, get_type_hints
 
@@ -27,7 +27,7 @@ def parameters_of(kind: type, default: Any = None) -> Iterator[inspect.Parameter
         value = field.default if default is None else getattr(default, field.name)
         hint = hints[field.name]
         if is_dataclass(hint):
-            yield from parameters_of(hint, value)  # type: ignore[arg-type]
+            yield from parameters_of(hint, None if value is MISSING else value)  # type: ignore[arg-type]
         elif "help" in field.metadata:
             yield _parameter(field.name, _declared(field, hint, value), value)
         elif hasattr(hint, "__metadata__"):

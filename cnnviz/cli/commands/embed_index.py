@@ -1,0 +1,21 @@
+"""``cnnviz embed-index``."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from cnnviz.cli.jobs import config_of, run_collection_task
+from cnnviz.cli.options import EngineOptions, InputOptions, NetworkOptions, StoreOptions
+from cnnviz.tasks.embed_index import EmbedIndex
+
+
+def embed_index(
+    network: NetworkOptions, input: InputOptions, store: StoreOptions, run: EngineOptions, task: EmbedIndex
+) -> None:
+    """Compute and keep the features of many pictures, for neighbors and embed to find.
+
+    Examples:
+        cnnviz embed-index photos/ -r
+        cnnviz embed-index photos/ -m vgg16 --half
+    """
+    run_collection_task(replace(task, store=config_of(store), seed=run.seed), network, input, run)
