@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from cnnviz.cli.command import command
-from cnnviz.cli.features import ChannelsOption, channel_list
+from cnnviz.cli.features import ChannelsOption
 from cnnviz.cli.idle import idle
 from cnnviz.cli.jobs import image_job
 from cnnviz.cli.options import BatchOptions, CanvasOptions, LongOptions, NetworkOptions, OutputOptions
@@ -18,6 +18,7 @@ from cnnviz.errors import UsageError
 from cnnviz.pipeline.result import LoadedImage, Result
 from cnnviz.pipeline.step_monitor import StepMonitor
 from cnnviz.synthesis.settings import DreamSettings
+from cnnviz.tasks.layers import channel_numbers
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -49,7 +50,7 @@ class Sleep:
         layers = self.layers or dream_layers(network)
         if self.channels is None:
             return [DreamTarget(layer) for layer in layers]
-        return [DreamTarget(layer, channel) for layer in layers for channel in channel_list(self.channels)]
+        return [DreamTarget(layer, channel) for layer in layers for channel in channel_numbers([self.channels])]
 
 
 def register(app: typer.Typer) -> None:

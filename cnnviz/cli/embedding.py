@@ -10,7 +10,6 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from cnnviz.cli.features import common_name
 from cnnviz.cli.options import StoreOptions
 from cnnviz.errors import UsageError
 from cnnviz.figures.captions import percent
@@ -66,7 +65,8 @@ class Mapping:
         projection, shown, places = self._project(features, found.keys, place, seed)
         guesses = [(network.label(index), p) for index, p in predictions(features, found.keys)]
         kinds = self._kinds(found.sources, [label for label, _ in guesses])
-        title = f"{len(found.sources):,} pictures by {network.name} {common_name(network, layer)}; {projection.remark}"
+        name = network.layers.common_name(layer)
+        title = f"{len(found.sources):,} pictures by {network.name} {name}; {projection.remark}"
         if len(shown) < len(found.sources):
             title += f" ({len(shown):,} of them shown)"
         names, colors = limited_classes(kinds)

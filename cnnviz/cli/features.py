@@ -10,9 +10,9 @@ from cnnviz.cli.command import command
 from cnnviz.cli.idle import idle
 from cnnviz.cli.jobs import image_job, network_job
 from cnnviz.cli.maps import ColormapOption
-from cnnviz.cli.options import BatchOptions, InputOptions, NetworkOptions, OutputOptions, RunOptions, index
-from cnnviz.errors import UsageError, shortened
+from cnnviz.cli.options import BatchOptions, InputOptions, NetworkOptions, OutputOptions, RunOptions
 from cnnviz.pipeline.result import LoadedImage, Result
+from cnnviz.tasks.layers import channel_numbers
 
 if TYPE_CHECKING:
     from cnnviz.features.activations import ActivationGrid
@@ -25,8 +25,6 @@ ChannelsOption = Annotated[
 SharedScaleOption = Annotated[
     bool, typer.Option("--shared-scale", help="One scale for all tiles, so that weak ones look weak.")
 ]
-
-_MOST_CHANNELS = 100_000  # named at once; the widest layers have a few thousand
 
 
 def register(app: typer.Typer) -> None:
@@ -56,7 +54,7 @@ def register(app: typer.Typer) -> None:
         def make(net: Network) -> Result:
             found = filter_grid(net, layer, shared_scale=shared_scale)
             idle("limit", when=found.color or found.shape[1] == 1, why=f"on {found.layer}, which is shown whole")
-            image = filter_sheet(found, f"{net.name} {common_name(net, found.layer)}", limit)
+            image = filter_sheet(found, f"{net.name} {net.layers.common_name(found.layer)}", limit)
             facts = {"layer": found.layer, "shape": found.shape}
             return Result(metadata=facts, image=image, target=found.layer)
 
@@ -86,8 +84,9 @@ def register(app: typer.Typer) -> None:
         """Show a layer's feature maps: the strongest channels in grey, or chosen ones in colour on the photo."""
         from cnnviz.features.activations import activation_grid
         from cnnviz.figures.activations import activation_overlays, activation_tiles
+        from cnnviz.network.default_layers import middle_layer
 
-        chosen = channel_list(channels) if channels else None
+        chosen = channel_numbers([channels]) if channels else None
         idle("top", "shared_scale", when=chosen is not None, why="with --channels")
 
         def explain(net: Network, picture: LoadedImage) -> Result:
@@ -106,33 +105,6 @@ def register(app: typer.Typer) -> None:
             return Result(metadata=facts, image=image, target=shown)
 
         image_job("features", network, input, run, output)(explain)
-
-
-def middle_layer(network: Network) -> str:
-    """A layer half way down, as the report shows: past edges and textures, before whole objects."""
-    from cnnviz.network.default_layers import evenly_spaced_layers
-
-    usual = evenly_spaced_layers(network)
-    return usual[(len(usual) - 1) // 2]
-
-
-def common_name(network: Network, layer: str) -> str:
-    """The name a layer goes by in papers, where it has one: ``fire9`` for ``features.12.cat``."""
-    return next(iter(network.layers.aliases_of(network.layers.node(layer))), layer)
-
-
-def channel_list(text: str) -> list[int]:
-    """Channel numbers from ``3,17,40-44``; a UsageError for anything else."""
-    found: list[int] = []
-    for part in text.split(","):
-        first, dash, last = part.strip().partition("-")
-        start, stop = index(first), index(last) if dash else index(first)
-        if start is None or stop is None or stop < start:
-            raise UsageError(f"--channels takes numbers from 0, as in 3,17,40-44, not '{shortened(text)}'.")
-        if stop >= start + _MOST_CHANNELS:
-            raise UsageError(f"--channels {shortened(text)} names more channels than a layer has.")
-        found += range(start, stop + 1)
-    return list(dict.fromkeys(found))
 
 
 def _known_channels(chosen: list[int], found: ActivationGrid) -> list[int]:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from cnnviz.cli.command import command
-from cnnviz.cli.features import ChannelsOption, channel_list, middle_layer
+from cnnviz.cli.features import ChannelsOption
 from cnnviz.cli.idle import idle
 from cnnviz.cli.jobs import collection_job, collection_of, image_job
 from cnnviz.cli.options import EngineOptions, InputOptions, NetworkOptions, OutputOptions, RunOptions, StoreOptions
@@ -17,6 +17,7 @@ from cnnviz.errors import UsageError
 from cnnviz.pipeline.collection_job import ImageCollection
 from cnnviz.pipeline.result import LoadedImage, Result
 from cnnviz.runtime.paths import is_folder, path_exists
+from cnnviz.tasks.layers import channel_numbers
 
 if TYPE_CHECKING:
     from cnnviz.network.network import Network
@@ -100,8 +101,9 @@ def _register_patches(app: typer.Typer) -> None:
     ) -> None:
         """Show the patches of many pictures that excite channels of a layer most (one from each picture)."""
         from cnnviz.cli import patches as patching
+        from cnnviz.network.default_layers import middle_layer
 
-        chosen = channel_list(channels) if channels else None
+        chosen = channel_numbers([channels]) if channels else None
 
         def make(net: Network, album: ImageCollection) -> Result:
             return patching.top_patches(net, album, layer or middle_layer(net), chosen, top, guided, store, run.seed)

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cnnviz.cli.command import current
-from cnnviz.cli.features import common_name
 from cnnviz.cli.options import StoreOptions
 from cnnviz.errors import ImageError
 from cnnviz.pipeline.collection_job import ImageCollection
@@ -97,7 +96,7 @@ class Neighborhood:
             return Neighbor(read_image(source, network, self.album.config).photo, source.name, distance)
 
         name = {"l2": "L2 distance", "cosine": "cosine distance"}[metric]
-        layer = common_name(network, self.layer)
+        layer = network.layers.common_name(self.layer)
         title = f"{picture.source.name}: nearest of {len(self.sources):,} by {network.name} {layer} ({name})"
         spaces = {space: [neighbor(*pair) for pair in ranked] for space, ranked in near.items()}
         return neighbor_sheet(picture.photo, picture.source.name, spaces, f"{title}, and by their 32×32 pixels")

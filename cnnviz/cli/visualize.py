@@ -13,7 +13,7 @@ import typer
 
 from cnnviz.cli import console
 from cnnviz.cli.command import command
-from cnnviz.cli.features import ChannelsOption, channel_list, common_name
+from cnnviz.cli.features import ChannelsOption
 from cnnviz.cli.hints import message_with_hint
 from cnnviz.cli.idle import idle
 from cnnviz.cli.jobs import network_job
@@ -35,6 +35,7 @@ from cnnviz.pipeline.result import Result
 from cnnviz.pipeline.step_monitor import StepMonitor
 from cnnviz.runtime.paths import is_folder
 from cnnviz.tasks.explanations import prediction_json
+from cnnviz.tasks.layers import channel_numbers
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -161,7 +162,11 @@ def _check(wish: Wish) -> None:
         raise UsageError("Show classes or a layer's channels, not both at once.")
     if wish.layer is None and (wish.channels is not None or wish.at is not None):
         raise UsageError("--channels and --neuron tell what of a layer to show: name it with --layer.")
-    if wish.facets > 1 and len(wish.classes) != 1 and (wish.channels is None or len(channel_list(wish.channels)) != 1):
+    if (
+        wish.facets > 1
+        and len(wish.classes) != 1
+        and (wish.channels is None or len(channel_numbers([wish.channels])) != 1)
+    ):
         raise UsageError("--facets shows several pictures of one thing: name one class, or one channel.")
     if wish.photos is not None and not (wish.facets > 1 and wish.classes):
         raise UsageError("--from gives the facets of a class their start: name one --class and --facets N.")
@@ -226,7 +231,7 @@ def _batches(network: Network, wish: Wish) -> Iterator[Subject]:
         yield from (Classes(tuple(part)) for part in _chunks(indices))
         return
     assert wish.layer is not None
-    channels = channel_list(wish.channels) if wish.channels else range(channel_count(network, wish.layer))
+    channels = channel_numbers([wish.channels]) if wish.channels else range(channel_count(network, wish.layer))
     for part in _chunks(list(channels) * wish.facets):
         yield Channels(wish.layer, tuple(part), _position(wish.at))
 
@@ -319,5 +324,5 @@ def _figure(network: Network, wish: Wish, pixels: Tensor, captions: list[str]) -
         return image_or_grid(pixels)
     if wish.layer is not None:
         captions = [f"channel {caption}" for caption in captions] if len(captions) == 1 else captions
-        return visualization_sheet(pixels, captions, f"{network.name}: {common_name(network, wish.layer)}")
+        return visualization_sheet(pixels, captions, f"{network.name}: {network.layers.common_name(wish.layer)}")
     return visualization_sheet(pixels, captions, network.name if len(captions) == 1 else f"{network.name}: classes")

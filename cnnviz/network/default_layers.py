@@ -89,6 +89,12 @@ def evenly_spaced_layers(network: Network, count: int = 4) -> list[str]:
     return [_shortest_name(row) for row in ends]
 
 
+def middle_layer(network: Network) -> str:
+    """The layer half way down of ``evenly_spaced_layers``: past edges and textures, before whole objects."""
+    layers = evenly_spaced_layers(network)
+    return layers[(len(layers) - 1) // 2]
+
+
 def last_spatial_layer(network: Network) -> str:
     """The last layer before the classifier whose output is a map of several positions, as Grad-CAM uses it.
 

@@ -125,6 +125,10 @@ class LayerTable:
         blocks = [path for path, last in self._blocks.items() if last is node]
         return tuple(sorted(found, key=len) + blocks)
 
+    def common_name(self, name: str) -> str:
+        """The name that papers have for a layer, else the layer's own: ``fire9`` for ``features.12.cat``."""
+        return next(iter(self.aliases_of(self.node(name))), name)
+
     def nchw_orders(self, nodes: Iterable[fx.Node]) -> dict[fx.Node, tuple[int, ...]]:
         """The permutation to (N, C, H, W) of those ``nodes`` that are maps with another order of axes."""
         found = {node: self._layouts.nchw_order(node) for node in nodes}

@@ -268,7 +268,7 @@ FAR_NUMBERS = [
     ("dream ok.png --zoom 99999999999 -o x.gif", 2, "between 0 and 100000"),
     ("universal folder --crops 99999999999", 2, "between 0 and 10000"),
     ("activations ok.png --layer fire2 --channels 0-99999999999", 2, "more channels"),
-    ("activations ok.png --layer fire2 --channels 1_0", 2, "--channels takes numbers"),
+    ("activations ok.png --layer fire2 --channels 1_0", 2, "Channels are numbers"),
     ("texture ok.png --size 1e3", 2, "--size takes a side"),
     ("texture ok.png --size 9999999x9999999", 2, "--size takes a side"),
     ("texture ok.png --tile 1_0", 2, "--tile takes"),
