@@ -32,10 +32,31 @@ def lacking(what: str) -> str | None:
         "onednn": None if onednn else "this PyTorch is without oneDNN",
         "packing": None if onednn and private_torch.can_pack_weights() else "this PyTorch cannot pack weights",
         "avx2": None if torch.backends.cpu.get_cpu_capability() != "DEFAULT" else "oneDNN below AVX2 sums as it likes",
+        "traced_buffers": None if _takes_traced_buffers() else "this PyTorch takes no traced tensor for a buffer",
         "posix": None if os.name == "posix" else "signals, pipes, devices and permissions as POSIX has them",
         "bash": None if os.name == "posix" and shutil.which("bash") else "the lines are for bash",
     }
     return reasons[what]
+
+
+def _takes_traced_buffers() -> bool:
+    """Whether torch.fx follows modules that assign a buffer in their forward pass; PyTorch 2.6 refuses."""
+    import torch
+
+    class Counter(torch.nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.register_buffer("count", torch.zeros(()))
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            self.count = self.count + x.sum()
+            return x
+
+    try:
+        torch.fx.symbolic_trace(Counter())
+    except TypeError:
+        return False
+    return True
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:

@@ -257,7 +257,7 @@ def _bomb(error: Exception, name: str, max_pixels: int) -> ImageError:
 def _damaged(error: Exception, name: str) -> str:
     if isinstance(error, OSError) and error.errno is not None:
         return f"{name} cannot be read: {os_error_text(error)}."
-    if "MAX_TEXT" in str(error):
+    if "MAX_TEXT" in str(error) or "Decompressed Data Too Large" in str(error):  # as older versions of Pillow say
         return f"{name} holds more than {_TEXT_CHUNK >> 20} MiB of text or color profile; save it without."
     is_readable = isinstance(error, OSError | SyntaxError | ValueError) and str(error).isprintable()
     detail = f" ({str(error)[:120].rstrip('.')})" if is_readable and str(error) else ""

@@ -22,6 +22,9 @@ from cnnviz.network.spec import InputSpec
 PLAIN = InputSpec(size=20, mean=(0.0, 0.0, 0.0), std=(1.0, 1.0, 1.0))
 
 
+TRACED = pytest.mark.needs("traced_buffers")
+
+
 class Plain(nn.Module):
     """Normalization and dropout show at once which module runs, and in which mode."""
 
@@ -176,7 +179,9 @@ def test_the_copy_is_what_runs_however_its_parts_are_reached(kind):
     assert not getattr(module, "kept", None)
 
 
-@pytest.mark.parametrize("kind", [Forward, Helper, Partial, Compiled, Slots, OwnModes, Moving])
+@pytest.mark.parametrize(
+    "kind", [Forward, Helper, Partial, Compiled, Slots, OwnModes, pytest.param(Moving, marks=TRACED)]
+)
 def test_its_graph_is_the_module_too(kind):
     module, pixels = made(kind).train(), torch.rand(2, 3, 20, 20)
     network = Network(module, spec=PLAIN)
