@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Annotated
 
 import typer
@@ -28,7 +28,7 @@ from cnnviz.cli import (
     visualize,
 )
 from cnnviz.cli.command import add_command
-from cnnviz.cli.commands import COMMANDS, GROUPS, command_function
+from cnnviz.cli.commands import ALONE, COMMANDS, GROUPS, command_function
 from cnnviz.cli.hints import message_with_hint
 from cnnviz.cli.process import INTERRUPTED, PIPE_CLOSED, ignore_pillow_warnings, silence_stdout
 from cnnviz.errors import CnnvizError, UsageError
@@ -37,7 +37,6 @@ app = typer.Typer(
     name="cnnviz",
     help="See what a convolutional network has learned, which pixels matter to it, how it is fooled, "
     "and what its features can paint.",
-    no_args_is_help=True,
     pretty_exceptions_enable=False,
     rich_markup_mode="rich",
     context_settings={"help_option_names": ["-h", "--help"]},
@@ -50,14 +49,21 @@ def _show_version(wanted: bool) -> None:
         raise typer.Exit
 
 
-@app.callback()
+@app.callback(invoke_without_command=True)
 def root(
+    context: typer.Context,
     version: Annotated[
         bool, typer.Option("--version", help="Show the version.", callback=_show_version, is_eager=True)
     ] = False,
 ) -> None:
     """Options before the command."""
     ignore_pillow_warnings()
+    _print_help_if_alone(context)
+
+
+def _print_help_if_alone(context: typer.Context) -> None:
+    if context.invoked_subcommand is None:
+        typer.echo(context.get_help())
 
 
 def _add_commands() -> None:
@@ -66,10 +72,25 @@ def _add_commands() -> None:
     for name, panel in COMMANDS.items():
         group, _, inner = name.rpartition(" ")
         if group and group not in groups:
-            groups[group] = typer.Typer(help=GROUPS[group], no_args_is_help=True)
+            groups[group] = typer.Typer(help=GROUPS[group])
+            groups[group].callback(invoke_without_command=True)(_alone(ALONE.get(group)))
             app.add_typer(groups[group], name=group, rich_help_panel=panel)
         function = command_function(name)
         add_command(groups.get(group, app), inner, function, panel="" if group else panel, group=group)
+
+
+def _alone(command: str | None) -> Callable[[typer.Context], None]:
+    """What a group called without a command of it does: runs ``command``, or prints its help."""
+
+    def call(context: typer.Context) -> None:
+        if command is None:
+            _print_help_if_alone(context)
+        elif context.invoked_subcommand is None:
+            chosen = context.command.get_command(context, command)  # type: ignore[attr-defined]
+            with chosen.make_context(command, [], parent=context) as inner:
+                chosen.invoke(inner)
+
+    return call
 
 
 _add_commands()

@@ -28,6 +28,9 @@ GROUPS = {
 }
 """The help of commands of two words."""
 
+ALONE = {"models": "list"}
+"""What the first word alone does, where that is not to print the help."""
+
 
 def command_function(name: str) -> Callable[..., None]:
     """The function of a command: ``fast_style_apply`` in ``cnnviz.cli.commands.fast_style_apply``."""

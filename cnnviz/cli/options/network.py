@@ -74,7 +74,7 @@ class NetworkOptions(NetworkConfig):
     precision: Annotated[
         str, option("--precision", env="PRECISION", panel=NETWORK, help="auto, fp32, tf32, bf16 or fp16.")
     ] = NetworkConfig.precision
-    offline: Annotated[bool, option("--offline", env="OFFLINE", panel=NETWORK, help="Never touch the network.")] = (
+    offline: Annotated[bool, option("--offline", env="OFFLINE", panel=NETWORK, help="Use no internet access.")] = (
         NetworkConfig.offline
     )
 
