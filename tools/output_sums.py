@@ -78,7 +78,7 @@ visualize --layer fire5 -c 3 --facets 2 --from photos --size 48 --steps 4 -o out
 dream cat.png -s 64 --steps 2 --octaves 2 -o out.png --json
 dream cat.png -s 64 --layer fire5 --channels 3 --guide mosaic.png --steps 2 --octaves 2 -o out.png
 dream cat.png -s 64 --zoom 3 --rotate 5 --steps 2 --octaves 2 -o out.gif --json
-invert cat.png -s 64 --layers fire4,fire7 --steps 5 -o out.png --json
+invert cat.png -s 64 --layer fire4,fire7 --steps 5 -o out.png --json
 style cat.png mosaic.png -s 64 --steps 4 -o out.png --json
 style cat.png mosaic.png -s 48 --steps 3 --scales 1 --optimizer adam --keep-color luminance -o out.png
 style cat.png mosaic.png -s 48 --steps 3 --sweep style-weight=1,10 -o out.png

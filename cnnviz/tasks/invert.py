@@ -9,6 +9,7 @@ from cnnviz.pipeline.result import LoadedImage, Result
 from cnnviz.settings import setting
 from cnnviz.synthesis.settings import InversionSettings
 from cnnviz.tasks.base import TaskDefaults
+from cnnviz.tasks.layers import layer_names, layers_setting
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -24,21 +25,12 @@ class Invert(TaskDefaults):
     technique: ClassVar[str] = "inversion"
     workload: ClassVar[str] = "synthesis"
 
-    layers: str | None = setting(
-        None,
-        "Layers to paint from, separated by commas.",
-        names=("--layers", "--layer", "-l"),
-        metavar="L[,L…]",
-        show_default="shallow to deep",
+    layers: tuple[str, ...] | None = layers_setting(
+        "Layers to reconstruct from; may be repeated.", show_default="shallow to deep"
     )
     settings: InversionSettings = field(default=InversionSettings())
-    raw: bool = setting(False, "The picture alone; takes one layer.")
+    raw: bool = setting(False, "Write the image alone, without captions; takes one layer.")
     seed: int = 0
-
-    @property
-    def layer_names(self) -> list[str]:
-        """The layers named; empty for the network's own."""
-        return [name.strip() for name in (self.layers or "").split(",") if name.strip()]
 
     def run(self, network: Network, image: LoadedImage, monitor: StepMonitor) -> Result:
         from cnnviz.figures.inversion import inversion_strip
@@ -49,7 +41,7 @@ class Invert(TaskDefaults):
         from cnnviz.synthesis.inversion import feature_error, invert
         from cnnviz.synthesis.optimization import offset_steps
 
-        layers, steps = self.layer_names or inversion_layers(network), self.settings.steps
+        layers, steps = layer_names(self.layers) or inversion_layers(network), self.settings.steps
         for layer in layers:
             network.layers.node(layer)
         photo = to_pil_image(image.pixels)

@@ -18,13 +18,18 @@ def layer_setting(help: str, show_default: str | None = None) -> Any:
 
 
 def layers_setting(help: str, show_default: str | None = None) -> Any:
-    """Layers, ``list[str] | None``, which ``layer_names`` reads."""
+    """Layers, ``tuple[str, ...] | None``, which ``layer_names`` reads."""
     return setting(None, help, names=("--layer", "-l"), metavar="L[,L…]", show_default=show_default)
 
 
 def channels_setting(help: str = "Channels, as 17 or 3,17,40-44; may be repeated.") -> Any:
-    """Channels, ``list[str] | None``, which ``channel_numbers`` reads."""
+    """Channels, ``tuple[str, ...] | None``, which ``channel_numbers`` reads."""
     return setting(None, help, names=("--channel", "-c"), metavar="C[,C…]")
+
+
+def shared_scale_setting() -> Any:
+    """Whether all tiles of a sheet are scaled by the largest value among them."""
+    return setting(False, "One scale for all tiles, so that weak ones look weak.")
 
 
 def layer_names(values: Sequence[str] | None) -> list[str]:

@@ -87,7 +87,7 @@ MORE = [
     (("style", "in here/cat.png", "in here/ink.jpg:2", *SMALL, "--steps", "3", "--scales", "1"), "a.png"),
     (("style", "in here/cat.png", "--style", f"in here/{ODD}", *SMALL, "--steps", "2", "--init", "noise"), "b.png"),
     (("texture", "in here/ink.jpg", *NET, "--sample-size", "48", "--steps", "3", "--no-seamless"), "c.png"),
-    (("invert", "in here/cat.png", *SMALL, "--layers", "fire2,fire9", "--steps", "3"), "d.png"),
+    (("invert", "in here/cat.png", *SMALL, "--layer", "fire2,fire9", "--steps", "3"), "d.png"),
     (("dream", "in here/cat.png", *SMALL, "--guide", "in here/ink.jpg", "--octaves", "1", "--steps", "2"), "e.png"),
     (("filters", *NET), "f.png"),
     (("activations", "in here/cat.png", *SMALL, "--layer", "fire5", "--top", "3"), "g.png"),

@@ -27,7 +27,7 @@ IDLE = {
     f"dream {MAP} --steps 1 --octaves 1 --guide a.png -c 3": "--channels has no effect with --guide",
     f"dream {MAP} --steps 1 --octaves 1 --rotate 3": "--rotate has no effect without a --zoom of two frames or more.",
     f"dream {MAP} --steps 1 --octaves 1 --octave-scale 2": "--octave-scale has no effect with --octaves 1.",
-    f"invert {MAP} --layers fire2 --steps 1 --tv-weight 0 --tv-beta 3": "--tv-beta has no effect with --tv-weight 0.",
+    f"invert {MAP} --layer fire2 --steps 1 --tv-weight 0 --tv-beta 3": "--tv-beta has no effect with --tv-weight 0.",
     f"{STYLE} --learning-rate 0.1": "--learning-rate has no effect without --optimizer adam.",
     f"{STYLE} --average 0.5 --polish 0": "--average has no effect without steps of Adam's.",
     f"{STYLE} --optimizer adam --no-carry": "--no-carry has no effect with --scales 1.",

@@ -39,7 +39,7 @@ def interrupted(run_cnnviz, monkeypatch, after, *arguments):
 
 
 SHEETS = {
-    "invert": ("invert", "cat.png", *NET, "-s", 64, "--layers", "fire2,fire4,fire9", "--steps", 4),
+    "invert": ("invert", "cat.png", *NET, "-s", 64, "--layer", "fire2,fire4,fire9", "--steps", 4),
     "strip": ("texture", "cat.png", *NET, "--sample-size", 48, "--strip", "--steps", 4, "--scales", 1),
     "sweep": ("style", "cat.png", "cat.png", *NET, "-s", 48, "--steps", 4, "--sweep", "content-weight=1,2,3"),
 }

@@ -25,7 +25,7 @@ COMMANDS = {
     "universal": ("universal", "photos/", "--passes", 1),
     "visualize": ("visualize", "--class", 3, "--steps", 2, "--size", 64),
     "dream": ("dream", "cup.png", *SIZE, "--steps", 1, "--octaves", 1),
-    "invert": ("invert", "cup.png", *SIZE, "--layers", "fire5", "--steps", 2),
+    "invert": ("invert", "cup.png", *SIZE, "--layer", "fire5", "--steps", 2),
     "style": ("style", "cup.png", "--style", "photos/cat.png", *SIZE, "--steps", 2),
     "texture": ("texture", "cup.png", "--size", 64, "--sample-size", 64, "--steps", 2),
     "filters": ("filters",),
@@ -170,7 +170,7 @@ def test_a_map_that_is_nowhere_positive_is_said_so():
     [
         ("visualize", "--class", 3, "--steps", 1, "--size", 64),
         ("dream", "cup.png", *SIZE, "--steps", 1, "--octaves", 1),
-        ("invert", "cup.png", *SIZE, "--layers", "fire3", "--steps", 1),
+        ("invert", "cup.png", *SIZE, "--layer", "fire3", "--steps", 1),
         ("style", "cup.png", "--style", "photos/cat.png", *SIZE, "--steps", 1),
         ("texture", "cup.png", "--size", 64, "--sample-size", 64, "--steps", 1),
     ],

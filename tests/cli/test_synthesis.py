@@ -141,12 +141,12 @@ def test_a_dream_in_pieces_and_one_with_a_guide(run_cnnviz, samples):
 
 def test_invert_makes_a_strip_or_one_picture(run_cnnviz, samples):
     common = ("invert", samples / "chelsea.png", *NET, "--size", 64, "--steps", 5, "--json")
-    strip = json.loads(run_cnnviz(*common, "--layers", "fire2,fire9").stdout)
+    strip = json.loads(run_cnnviz(*common, "--layer", "fire2,fire9").stdout)
     assert [row["layer"] for row in strip["layers"]] == ["fire2", "fire9"]
     assert all(row["feature_error"] > 0 for row in strip["layers"])
-    alone = json.loads(run_cnnviz(*common, "--layers", "fire2", "--raw", "-o", "one.png").stdout)
+    alone = json.loads(run_cnnviz(*common, "--layer", "fire2", "--raw", "-o", "one.png").stdout)
     assert Image.open(alone["output"]).size == (96, 64)
-    unknown = run_cnnviz(*common, "--layers", "fire2,fire10", "-o", "none.png")
+    unknown = run_cnnviz(*common, "--layer", "fire2,fire10", "-o", "none.png")
     assert unknown.exit_code == 2
     assert "fire10" in unknown.stderr
 

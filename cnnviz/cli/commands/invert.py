@@ -9,6 +9,7 @@ from cnnviz.cli.jobs import run_task
 from cnnviz.cli.options import BatchOptions, InputOptions, LongOptions, NetworkOptions, OutputOptions
 from cnnviz.errors import UsageError
 from cnnviz.tasks.invert import Invert
+from cnnviz.tasks.layers import layer_names
 
 
 def invert(
@@ -25,10 +26,10 @@ def invert(
 
     Examples:
         cnnviz invert sample_images/chelsea.png
-        cnnviz invert sample_images/coffee.png --layers fire2,fire5,fire9 -o strip.png
-        cnnviz invert sample_images/chelsea.png --layers fire6 --raw -o from_fire6.png
+        cnnviz invert sample_images/coffee.png --layer fire2,fire5,fire9 -o strip.png
+        cnnviz invert sample_images/chelsea.png --layer fire6 --raw -o from_fire6.png
     """
-    if task.raw and len(task.layer_names) != 1:
-        raise UsageError("--raw writes one picture: name one layer with --layers.")
+    if task.raw and len(layer_names(task.layers)) != 1:
+        raise UsageError("--raw writes one image: name one layer with --layer.")
     current.unused("tv_beta", when=task.settings.tv_weight == 0, why="with --tv-weight 0")
     run_task(replace(task, seed=run.seed), network, input, run, output, long)

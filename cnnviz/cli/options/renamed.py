@@ -7,7 +7,9 @@ from typing import Any
 
 from typer.core import TyperCommand
 
-RENAMED: dict[str, dict[str, str]] = {}
+RENAMED: dict[str, dict[str, str]] = {
+    "invert": {"--layers": "--layer"},
+}
 """By command: an option's old spelling and its new one, as ``{"dream": {"--strength": "--step-size"}}``."""
 
 RENAMED_VALUES: dict[str, dict[str, str]] = {

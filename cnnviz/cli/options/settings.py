@@ -20,7 +20,8 @@ def parameters_of(kind: type, default: Any = None) -> Iterator[inspect.Parameter
     """The command's parameters for the fields of ``kind``, with the values of ``default``, an instance, as defaults.
 
     A field is an option if its type says so (``Annotated[..., typer.Option(...)]``) or if it is a ``setting``; a field
-    that is a dataclass gives its own; any other field is no option.
+    that is a dataclass gives its own; any other field is no option. An option of ``tuple[str, ...] | None`` may be
+    repeated.
     """
     hints = get_type_hints(kind, include_extras=True)
     for field in fields(kind):
@@ -43,8 +44,15 @@ def build(kind: Callable[..., Settings], values: dict[str, Any]) -> Settings:
             found[field.name] = build(hints[field.name], values)  # type: ignore[arg-type]
         elif field.name in values and ("help" in field.metadata or hasattr(hints[field.name], "__metadata__")):
             value = values.pop(field.name)
-            found[field.name] = value.value if "help" in field.metadata and isinstance(value, Enum) else value
+            found[field.name] = _plain(value) if "help" in field.metadata else value
     return kind(**found)
+
+
+def _plain(value: Any) -> Any:
+    """A setting's value as its dataclass has it."""
+    if isinstance(value, list):
+        return tuple(value)
+    return value.value if isinstance(value, Enum) else value
 
 
 def _parameter(name: str, annotation: Any, default: Any) -> inspect.Parameter:
@@ -68,4 +76,4 @@ def _declared(field: Field, hint: Any, default: Any) -> Any:
     if about["choices"]:
         choices: Any = Enum(field.name, {choice: choice for choice in about["choices"]}, type=str)  # type: ignore[misc]
         return Annotated[choices, info]
-    return checked(Annotated[hint, info])
+    return checked(Annotated[list[str] | None if hint == tuple[str, ...] | None else hint, info])
