@@ -12,7 +12,8 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-import cnnviz
+from api_page import api_page
+
 from cnnviz.attribution.registry import METHODS
 from cnnviz.cli.app import app
 from cnnviz.cli.reference import Command, Parameter, commands
@@ -24,16 +25,6 @@ _HINT = "<!-- Written by tools/make_reference.py from the program: change it the
 _ATTRIBUTION = DOCS / "attribution.md"
 _TABLE_BEGIN = "<!-- Table written by tools/make_reference.py from cnnviz/attribution/registry.py. -->"
 _TABLE_END = "<!-- End of the table. -->"
-_ROOMS = {
-    "cnnviz.network": "Networks",
-    "cnnviz.imaging": "Pictures",
-    "cnnviz.attribution": "Which pixels matter",
-    "cnnviz.features": "What was learned",
-    "cnnviz.adversarial": "Fooling",
-    "cnnviz.synthesis": "Pictures out of the network",
-    "cnnviz.style": "Style",
-    "cnnviz.report": "Reports",
-}
 
 
 def command_page() -> str:
@@ -84,30 +75,6 @@ def _escaped(text: str) -> str:
     return text.replace("<", "&lt;")
 
 
-def api_page() -> str:
-    """Every public name of ``cnnviz``, by its room; mkdocstrings fills in the docstrings."""
-    lines = [
-        _HINT,
-        "# In Python",
-        "",
-        "All names are importable from `cnnviz` itself: `from cnnviz import saliency`.",
-        "",
-    ]
-    homes: dict[str, list[str]] = {}
-    for name in cnnviz.__all__:
-        homes.setdefault(".".join(_defined_in(name).split(".")[:2]), []).append(name)
-    for room in sorted(homes, key=lambda room: list(_ROOMS).index(room) if room in _ROOMS else len(_ROOMS)):
-        lines += [f"## {_ROOMS.get(room, room)}", ""]
-        for name in homes[room]:
-            lines += [f"::: {_defined_in(name)}.{name}", ""]
-    return "\n".join(lines).rstrip() + "\n"
-
-
-def _defined_in(name: str) -> str:
-    """The module a public name is written in."""
-    return str(getattr(cnnviz, name).__module__)
-
-
 def method_table() -> str:
     """The registry of attribution methods as a table."""
     lines = ["| command | asks | formula | when not to believe it |", "|---|---|---|---|"]
@@ -129,7 +96,7 @@ def attribution_page() -> str:
     return f"{before}{_TABLE_BEGIN}\n\n{method_table()}\n\n{_TABLE_END}{after}"
 
 
-PAGES = {"attribution.md": attribution_page, "commands.md": command_page, "api.md": api_page}
+PAGES = {"attribution.md": attribution_page, "commands.md": command_page, "api.md": lambda: api_page(_HINT)}
 
 
 def stale() -> list[str]:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-import importlib.util
+import importlib
 import re
+from collections.abc import Iterator
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 
+import cnnviz
 from cnnviz.cli.app import app
 from cnnviz.cli.reference import commands
 
@@ -16,18 +19,33 @@ DOCS = ROOT / "docs"
 
 
 @pytest.fixture(scope="module")
-def tool():
-    spec = importlib.util.spec_from_file_location("make_reference", ROOT / "tools/make_reference.py")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+def tool() -> Iterator[ModuleType]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(str(ROOT / "tools"))
+        yield importlib.import_module("make_reference")
 
 
 def test_the_pages_are_current(tool):
     assert tool.stale() == [], "run: python tools/make_reference.py"
 
 
-def test_every_command_and_option_is_told_of(tool):
+def test_every_public_name_is_there_with_its_signature_and_example(tool):
+    page = tool.api_page("")
+    for name in cnnviz.__all__:
+        section = page.partition(f"\n### {name}\n")[2].partition("\n### ")[0]
+        assert section.startswith(f"\n```python\n{name}("), name
+        assert getattr(cnnviz, name).__doc__.split("\n")[0].replace("``", "`") in section
+        assert ">>> " in section, name
+
+
+def test_the_types_in_signatures_and_the_fields_of_settings_are_explained(tool):
+    page = tool.api_page("")
+    assert "| `Target` | `cnnviz.network.targets` |" in page
+    assert "| `octaves` | `4` | Number of sizes" in page
+    assert "spec: InputSpec = InputSpec()," in page  # not the factory of the dataclass field
+
+
+def test_every_command_and_option_is_listed(tool):
     page = tool.command_page()
     for command in commands(app):
         section = page.partition(f"\n## {command.name}\n")[2].partition("\n## ")[0]
@@ -36,7 +54,7 @@ def test_every_command_and_option_is_told_of(tool):
             assert parameter.names[0] in section or parameter.value in section, (command.name, parameter)
 
 
-def test_a_stale_page_is_told_of_and_written_anew(tool, tmp_path, monkeypatch, capsys):
+def test_a_stale_page_is_named_and_written_again(tool, tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(tool, "DOCS", tmp_path)
     monkeypatch.setattr("sys.argv", ["make_reference.py", "--check"])
     assert tool.main() == 1
