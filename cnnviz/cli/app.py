@@ -15,7 +15,6 @@ from cnnviz.cli import (
     console,
     dream,
     faststyle,
-    features,
     folders,
     inspection,
     models,
@@ -98,7 +97,6 @@ occlusion.register(app)
 comparison.register(app)
 adversarial.register(app)
 universal.register(app)
-features.register(app)
 folders.register(app)
 visualize.register(app)
 dream.register(app)

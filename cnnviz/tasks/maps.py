@@ -12,6 +12,11 @@ if TYPE_CHECKING:
     from cnnviz.figures.maps import MapStyle
 
 
+def colormap_setting() -> Any:
+    """The colors of a map; None for those that suit it."""
+    return setting(None, "A matplotlib colormap.", metavar="NAME", show_default="by map")
+
+
 @dataclass(frozen=True)
 class MapSettings:
     """How maps are drawn; what is None is the method's own."""
@@ -22,7 +27,7 @@ class MapSettings:
         "heat: the map in color at the photo's resolution. raw: the map in gray as the network sees it, unclipped.",
         choices=("panel", "overlay", "heat", "raw"),
     )
-    colormap: str | None = setting(None, "A matplotlib colormap.", metavar="NAME", show_default="by map")
+    colormap: str | None = colormap_setting()
     percentile: float | None = setting(
         None,
         "Clip the map at this percentile; few pixels hold the peak.",

@@ -20,7 +20,7 @@ IDLE = {
     f"fool {MAP} --steps 1 -t 130 --label 281": "--label has no effect with --target.",
     "universal a.png -s 32 --passes 1 --raw --crop -o out.png": "--raw has no effect without --apply.",
     "filters -o out.png --limit 4 --mean 0.1,0.1,0.1": "--limit has no effect on features.0, which is shown whole.",
-    f"activations {MAP} -l fire2 -c 3 --top 4": "--top has no effect with --channels.",
+    f"activations {MAP} -l fire2 -c 3 --top 4": "--top has no effect with --channel.",
     "embed album -s 32 -o out.png --method pca --perplexity 2": "--perplexity has no effect without --method tsne.",
     "visualize -t 5 --steps 1 --size 32 -o out.png --latent 8": "--latent has no effect without --generator.",
     "visualize -t 5 --steps 1 --size 32 -o out.png --diversity 1": "--diversity has no effect on one picture",

@@ -266,7 +266,7 @@ TRIALS: dict[str, dict[str, Trial]] = {
     },
     "activations": {
         "--layer": Try("-l fire5"),
-        "--channels": Try("-c 3,5"),
+        "--channel": Try("-c 3,5"),
         "--top": Try("--top 5"),
         "--shared-scale": Try("--shared-scale"),
         "--colormap": Try("--colormap hot"),

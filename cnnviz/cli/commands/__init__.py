@@ -17,6 +17,8 @@ COMMANDS = {
     "saliency": EXPLAIN,
     "guided": EXPLAIN,
     "gradcam": EXPLAIN,
+    "filters": INSPECT,
+    "activations": INSPECT,
     "invert": INSPECT,
     "embed-index": COLLECT,
 }

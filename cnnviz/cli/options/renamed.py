@@ -9,6 +9,7 @@ from typer.core import TyperCommand
 
 RENAMED: dict[str, dict[str, str]] = {
     "invert": {"--layers": "--layer"},
+    "activations": {"--channels": "--channel"},
 }
 """By command: an option's old spelling and its new one, as ``{"dream": {"--strength": "--step-size"}}``."""
 
