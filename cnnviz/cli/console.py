@@ -221,8 +221,8 @@ class ConsoleReporter:
     def shows_progress(self) -> bool:
         return shows_progress()
 
-    def detail(self, message: str) -> None:
-        detail(message)
+    def detail(self, message: str | Remark) -> None:
+        detail(message_with_hint(message))
 
     def warn(self, message: str | Remark) -> None:
         warn(message_with_hint(message))

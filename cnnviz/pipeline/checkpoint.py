@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
-from cnnviz.errors import CnnvizError, UsageError
+from cnnviz.errors import CnnvizError, Remark, UsageError
 from cnnviz.pipeline.step_monitor import StepMonitor
 from cnnviz.runtime.paths import is_file, path_exists
 
@@ -38,7 +38,7 @@ class Checkpointer:
     """Runs optimisations so that they can be gone on with.
 
     The state, the optimiser's memory included, is written where the run is interrupted and with each snapshot of
-    ``--save-every``, and removed when the picture is done. ``settings`` must be the same when it is gone on with.
+    the monitor, and removed when the image is done. ``settings`` must be the same when it is gone on with.
     Of several processes that optimise together, one ``writes``.
     """
 
@@ -86,7 +86,7 @@ class Checkpointer:
         body = buffer.getvalue()
         write_bytes(hashlib.sha256(body).digest() + body, place, force=True)
         self.monitor.state = place
-        self.monitor.reporter.detail(f"{place} holds what it takes to go on; --resume does.")
+        self.monitor.reporter.detail(Remark(f"{place} holds what it takes to go on.", remedy="resume"))
 
     def _load(self, place: Path, job: Resumable[Any]) -> None:
         if not is_file(place):

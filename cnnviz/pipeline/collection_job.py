@@ -1,6 +1,6 @@
 """Commands that make one thing of many pictures, or of the network alone: ImageJob's path with another subject.
 
-Outputs, recipes, ``--json``, ``--force`` and exit codes are ImageJob's own; here is only what differs: the result
+Outputs, recipes and reports are ImageJob's own; here is only what differs: the result
 is about a folder as a whole (``photos.embed.png``) or about the network (``squeezenet1_1.filters.png``).
 """
 

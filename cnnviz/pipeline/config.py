@@ -54,8 +54,8 @@ class NetworkConfig:
             labels=self.labels,
             device=self.device,
             precision=self.precision,
-            mean=numbers(self.mean, "--mean"),
-            std=numbers(self.std, "--std"),
+            mean=numbers(self.mean, "The mean"),
+            std=numbers(self.std, "The standard deviation"),
             transform_input=self.transform_input,
             workload=workload,
             seed=seed,
@@ -96,7 +96,7 @@ class NetworksConfig(NetworkConfig):
 
 
 def numbers(value: str | Sequence[float] | None, option: str) -> list[float] | None:
-    """Numbers, or a text of numbers separated by commas; UsageError that names ``option`` for anything else."""
+    """Numbers, or a text of numbers separated by commas; UsageError that begins with ``option`` for anything else."""
     if value is None:
         return None
     if not isinstance(value, str):
@@ -157,12 +157,12 @@ class InputConfig(ImageConfig):
 
 
 def tile_side(text: str) -> int | None:
-    """``--tile``: a side in pixels, 0 for images shown whole, None for ``auto``; UsageError for anything else."""
+    """The side of tiles in pixels, 0 for images shown whole, None for ``auto``; UsageError for anything else."""
     if text == "auto":
         return None
     side = index(text)
     if side is None:
-        raise UsageError(f"--tile takes auto, a side in pixels, or 0 for the whole picture, not '{shortened(text)}'.")
+        raise UsageError(f"Tiles are auto, a side in pixels, or 0 for the whole image, not '{shortened(text)}'.")
     return side
 
 

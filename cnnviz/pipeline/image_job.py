@@ -235,7 +235,7 @@ class ImageJob:
             if unfinished is not None:
                 written = ", ".join(self._write(self.encode(unfinished, item, network), item)) or "the output"
             if text := self.monitor.summary(written):
-                self.reporter.warn(f"Interrupted: {text}")
+                self.reporter.warn(Remark(f"Interrupted: {text}", remedy=text.remedy))
             raise
 
     def encode(self, result: Result, item: BatchItem, network: NetworkInfo) -> EncodedResult:

@@ -85,11 +85,10 @@ def expand(config: ImageConfig, reporter: Reporter = SILENT) -> list[ImageSource
         if config.files_from == STDIN and STDIN in named:
             raise UsageError("Standard input cannot be both a picture and the list of pictures.")
         named += _read_list(config.files_from)
-        nothing = f"The list of pictures in '{config.files_from}' is empty."
-    else:
-        nothing = "No picture was given. Name files or folders, '-' for standard input, or --files-from LIST."
+    if not named and config.files_from is not None:
+        raise UsageError(f"The list of pictures in '{config.files_from}' is empty.")
     if not named:
-        raise UsageError(nothing)
+        raise UsageError("No picture was given.", remedy="name_images")
     sources = [source for name in named for source in _expand_one(name, config.recursive, reporter)]
     return list(dict.fromkeys(sources))
 
@@ -145,8 +144,8 @@ def _in_folder(folder: Path, recursive: bool, reporter: Reporter) -> Iterator[Im
     if len(files) > len(pictures):
         reporter.detail(f"{len(files) - len(pictures)} files in '{folder}' are no pictures and are passed over.")
     if not pictures:
-        deeper = "" if recursive else " (-r looks into its folders too)"
-        raise UsageError(f"There are no pictures in the folder '{folder}'{deeper}.")
+        nothing = f"There are no pictures in the folder '{folder}'."
+        raise UsageError(nothing) if recursive else UsageError(nothing, remedy="recursive")
     for path in pictures:
         yield ImageSource(path, path.parent.relative_to(folder))
 

@@ -75,13 +75,13 @@ def plan(
     ``beside`` is how many characters more than the picture's the names of other files may have.
 
     Raises UsageError, before anything is computed, where two results would be one file, a result would overwrite
-    its input, a file is there already (without ``--force`` or ``--skip-existing``), or the format is unknown;
+    its input, a file is there already (and neither overwritten nor left out), or the format is unknown;
     ImageError where nothing can be written.
     """
     destinations = [_destination(source, options, command, model, suffix) for source in sources]
     own = shard.of(list(zip(sources, destinations, strict=True)))
     if options.output == STDOUT and len(own) > 1:
-        raise UsageError(f"Standard output takes one picture, but there are {len(own)}; use -o FOLDER/.")
+        raise UsageError(f"Standard output takes one picture, but there are {len(own)}.", remedy="output_folder")
     _refuse_unknown_formats(destinations, suffix)
     settled = _settled(list(zip(sources, destinations, strict=True)))
     _refuse_collisions(settled)
@@ -106,7 +106,7 @@ def _refuse_where_nothing_can_be_written(destinations: Sequence[OutputPath], bes
     for destination in destinations:
         path = destination.path("x")
         if len(os.fsencode(path.name)) + beside > _LONGEST_NAME:
-            raise UsageError(f"The name of the output '{path}' is too long for a file; give a shorter one with -o.")
+            raise UsageError(f"The name of the output '{path}' is too long for a file.", remedy="shorter_output")
         probed = check_writable(path, probed)
 
 
@@ -117,7 +117,7 @@ def _settled(pairs: Sequence[tuple[ImageSource, OutputPath]]) -> list[tuple[Imag
 def require_files(options: OutputConfig, option: str) -> None:
     """Raise UsageError where ``option``, which writes several files, meets standard output, which takes one."""
     if options.output == STDOUT:
-        raise UsageError(f"{option} writes several files, and standard output takes one; use -o FILE or FOLDER/.")
+        raise UsageError(f"{option} writes several files, and standard output takes one.", remedy="output_file")
 
 
 def _destination(source: ImageSource, options: OutputConfig, command: str, model: str, suffix: str) -> OutputPath:
@@ -195,8 +195,8 @@ def _refuse_collisions(settled: Sequence[tuple[ImageSource, Path]]) -> None:
         key = os.path.normcase(os.path.abspath(path))
         if key in owner:
             raise UsageError(
-                f"'{owner[key].display}' and '{source.display}' would both be written to '{path}'; "
-                "give a template such as -o '{name}.{command}.png' or -o '{parent}/{stem}.{command}.png'."
+                f"'{owner[key].display}' and '{source.display}' would both be written to '{path}'.",
+                remedy="output_template",
             )
         owner[key] = source
 
@@ -212,7 +212,7 @@ def _refuse_existing(paths: Sequence[Path]) -> None:
     existing = [path for path in paths if os.path.lexists(path)]
     if existing:
         more = f" and {len(existing) - 1} more" if len(existing) > 1 else ""
-        raise UsageError(f"'{existing[0]}'{more} exists already; --force overwrites, --skip-existing leaves it out.")
+        raise UsageError(f"'{existing[0]}'{more} exists already.", remedy="existing_output")
 
 
 def is_done(path: Path) -> bool:

@@ -206,9 +206,9 @@ def ray_workers(
 def _refuse_what_stays_here(job: ImageJob) -> None:
     """Raise UsageError for options whose files lie beside the picture while it is in the making."""
     if job.monitor is not None and job.monitor.config.save_every:
-        raise UsageError("--save-every writes where the work is done: leave it out, or --engine ray.")
+        raise UsageError("The workers of a cluster cannot leave snapshots here.", remedy="remote_snapshots")
     if job.monitor is not None and job.monitor.resume:
-        raise UsageError("--resume goes on from a file here: leave it out, or --engine ray.")
+        raise UsageError("The workers of a cluster cannot resume from a file here.", remedy="remote_resume")
 
 
 def _threads() -> int:

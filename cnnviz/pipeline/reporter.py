@@ -22,7 +22,7 @@ class Reporter(Protocol):
     @property
     def shows_progress(self) -> bool: ...
 
-    def detail(self, message: str) -> None:
+    def detail(self, message: str | Remark) -> None:
         """What only somebody who looks closely wants to know."""
 
     def warn(self, message: str | Remark) -> None:
@@ -59,7 +59,7 @@ class SilentReporter:
 
     shows_detail = shows_progress = False
 
-    def detail(self, message: str) -> None: ...
+    def detail(self, message: str | Remark) -> None: ...
 
     def warn(self, message: str | Remark) -> None: ...
 

@@ -46,7 +46,7 @@ class ImageResult:
     Attributes:
         input: the image, as it was named.
         paths: the files written, the image's first.
-        metadata: what ``--json`` prints of it.
+        metadata: everything about it, as JSON can hold it.
         text: lines for people.
         error: why there is no result, if there is none.
     """

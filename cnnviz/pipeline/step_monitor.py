@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from cnnviz.errors import ImageError
+from cnnviz.errors import ImageError, Remark
 from cnnviz.pipeline.config import MonitorConfig
 from cnnviz.pipeline.recipe import COMPANION, MAIN, SNAPSHOT, UNFINISHED
 from cnnviz.pipeline.reporter import Reporter, SilentReporter
@@ -92,7 +92,7 @@ class StepMonitor:
         folder = self._path.parent
         for place in sorted(folder.iterdir()) if is_folder(folder) else []:
             if pattern.fullmatch(place.name):
-                raise ImageError(f"'{place}' is a snapshot of an earlier run; --force replaces such files.")
+                raise ImageError(f"'{place}' is a snapshot of an earlier run.", remedy="overwrite")
 
     def __call__(self, step: Step) -> None:
         """Called by the technique after every step."""
@@ -166,17 +166,19 @@ class StepMonitor:
         facts = {UNFINISHED: self._last.step if self._last is not None else 0}
         return Result(facts, image, recipe=facts)
 
-    def summary(self, written: str) -> str:
+    def summary(self, written: str) -> Remark:
         """What an interrupted run has left, and how it is gone on with; empty where that is nothing."""
         told = []
         if written:
             what = f"{', '.join(self.done)} finished" if self.done else "the picture so far"
-            again = "; the same command with --skip-existing makes it whole, from the start" if self.sheet else ""
-            told.append(f"{written} holds {what}{again}.")
+            told.append(f"{written} holds {what}.")
         if self.state is not None:
             size = self.state.stat().st_size / 1e6
-            told.append(f"{self.state} ({size:.3g} MB) holds how to go on; the same command with --resume does.")
-        return " ".join(told)
+            told.append(f"{self.state} ({size:.3g} MB) holds how to go on.")
+        text = " ".join(told)
+        if self.state is not None:
+            return Remark(text, remedy="resume")
+        return Remark(text, remedy="finish_sheet") if written and self.sheet else Remark(text)
 
 
 def _small(photo: Image) -> Image:

@@ -50,10 +50,12 @@ class VideoJob(ImageJob):
         from cnnviz.imaging.video_io import require_ffmpeg
 
         if self.batch.engine == "ray":
-            raise UsageError("A video is changed here, frame by frame: leave out --engine ray.")
+            raise UsageError(
+                "A video is changed here, frame by frame, not by the workers of a cluster.", remedy="local_engine"
+            )
         require_ffmpeg()
         if self.output and self.output.output == outputs.STDOUT:
-            raise UsageError("A video is not written to standard output; use -o FILE.mp4 or FOLDER/.")
+            raise UsageError("A video is not written to standard output.", remedy="output_video")
         super().__call__(task)
 
     def _plan_outputs(self, sources: list[ImageSource], model: str) -> Sequence[OutputPath | None]:

@@ -94,7 +94,7 @@ def test_the_state_is_named_with_its_size(run_cnnviz, photo, tmp_path, monkeypat
     result = interrupted(run_cnnviz, monkeypatch, 4, command, *named, *common)
     size = (tmp_path / "a.state").stat().st_size / 1e6
     assert "a.png holds the picture so far." in result.stderr
-    assert f"a.state ({size:.3g} MB) holds how to go on; the same command with --resume does." in result.stderr
+    assert f"a.state ({size:.3g} MB) holds how to go on. The same command with --resume does." in result.stderr
     line = run_cnnviz("info", "--command", "a.png").stdout
     assert line.rstrip().endswith("-o a.png --resume")
     assert run_cnnviz(*shlex.split(line)[1:]).exit_code == 0
