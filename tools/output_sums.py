@@ -97,7 +97,7 @@ info made.png
 info made.png --command
 info cat.png
 doctor --json
-report cat.png -s 64 --methods saliency,gradcam --layers fire2 --channels 2 --top 2 -o out.html --json
+report cat.png -s 64 --methods saliency,gradcam --layer fire2 --channels-per-layer 2 --top 2 -o out.html --json
 help
 help exit-codes
 saliency --steps 1_000 cat.png

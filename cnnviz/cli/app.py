@@ -19,7 +19,6 @@ from cnnviz.cli import (
     inspection,
     models,
     occlusion,
-    report,
     style,
     texture,
     topics,
@@ -105,7 +104,6 @@ faststyle.register(app)
 texture.register(app)
 inspection.register(app)
 models.register(app)
-report.register(app)
 topics.register(app)
 
 

@@ -94,7 +94,7 @@ def network_job(technique: str, network: Any, run: Any, output: Any = None, **mo
 
 def collection_of(input: Any) -> ImageCollection:
     """The images that options mean, for the command being served."""
-    return ImageCollection.of(config_of(input), console.reporter, current.command)
+    return ImageCollection.of(config_of(input), console.reporter, current.provenance())
 
 
 def in_context(task: Any) -> Task:

@@ -13,12 +13,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from cnnviz.errors import CnnvizError, IncompleteError, Remark, UsageError
+from cnnviz.errors import CnnvizError, ImageError, IncompleteError, Remark, UsageError
 from cnnviz.pipeline import inputs
 from cnnviz.pipeline.config import ImageConfig
 from cnnviz.pipeline.image_job import ImageJob
 from cnnviz.pipeline.image_task import BatchItem
 from cnnviz.pipeline.inputs import STDIN, ImageSource
+from cnnviz.pipeline.recipe import NetworkInfo, Provenance, recipe_of
 from cnnviz.pipeline.reporter import Reporter
 from cnnviz.pipeline.result import Result
 from cnnviz.runtime.paths import is_folder, path_exists
@@ -38,22 +39,33 @@ class ImageCollection:
     sources: list[ImageSource]
     config: ImageConfig
     reporter: Reporter
-    command: str = ""
+    provenance: Provenance = field(default_factory=Provenance)
     failures: list[int] = field(default_factory=list)
     job: CollectionJob | None = None
 
     @staticmethod
-    def of(config: ImageConfig, reporter: Reporter, command: str) -> ImageCollection:
+    def of(config: ImageConfig, reporter: Reporter, provenance: Provenance) -> ImageCollection:
         """The pictures ``config`` means. UsageError if there is none, or standard input among them."""
         sources = list(inputs.shard(config).of(inputs.expand(config, reporter)))
         if any(source.path is None for source in sources):
-            raise UsageError(f"'{command}' reads its pictures more than once: give files, not '-'.")
-        return ImageCollection(_collection_name(config), sources, config, reporter, command)
+            raise UsageError(f"'{provenance.command}' reads its images more than once: give files, not '-'.")
+        return ImageCollection(_collection_name(config), sources, config, reporter, provenance)
 
     def fail(self, source: ImageSource, error: CnnvizError) -> None:
         """Tell of a picture that is left out."""
         self.reporter.failed(source.display, error)
         self.failures.append(error.exit_code)
+
+    def nothing_read(self) -> ImageError:
+        """The error where every image was left out."""
+        return ImageError(f"None of the {len(self.sources)} images could be read.")
+
+    def recipe(self, network: NetworkInfo, seed: int) -> dict[str, Any]:
+        """What the recipe of a result about all images tells."""
+        recipe = recipe_of(self.provenance, network, self.config.images or [], seed)
+        selection = {name: getattr(self.config, name) for name in ("recursive", "shard", "files_from")}
+        recipe["parameters"] |= {name: value for name, value in selection.items() if value}
+        return recipe
 
     def raise_if_failed(self) -> None:
         """IncompleteError if any image was left out."""
@@ -109,14 +121,9 @@ class NetworkJob(ImageJob):
 class CollectionJob(NetworkJob):
     """A command over many pictures that makes one thing of them all."""
 
-    def input_parameters(self) -> dict[str, Any]:
-        """The options that say which pictures are meant, for recipes."""
-        said = {name: getattr(self.input, name) for name in ("recursive", "shard", "files_from")}
-        return {name: value for name, value in said.items() if value}
-
     def __call__(self, make: Callable[[Network, ImageCollection], Result]) -> None:  # type: ignore[override]
         """Write what ``make`` makes of the pictures; exits with 1 if it left any out."""
-        album = ImageCollection.of(self.input, self.reporter, self.provenance.command)
+        album = ImageCollection.of(self.input, self.reporter, self.provenance)
         album.job = self
         if not album.sources:
             self.reporter.detail(f"Nothing to do: shard {self.input.shard} of the pictures is empty.")
@@ -125,11 +132,7 @@ class CollectionJob(NetworkJob):
 
         def of_album(network: Network) -> Result:
             result = make(network, album)
-            told = {
-                "inputs": self.input.images or [],
-                "parameters": {**self.provenance.parameters, **self.input_parameters()},
-            }
-            result.recipe = {**told, **result.recipe}
+            result.recipe = {**album.recipe(network, self.run.seed), **result.recipe}
             return result
 
         self._of_one(ImageSource(None, label=album.name), model, remark, of_album)

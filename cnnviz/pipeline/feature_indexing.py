@@ -62,7 +62,7 @@ def index_features(
             sources.append(source)
             keys.append(key)
     if not sources:
-        raise ImageError(f"None of the {len(album.sources)} pictures could be read.")
+        raise album.nothing_read()
     return IndexResult(sources, keys, stats, features)
 
 

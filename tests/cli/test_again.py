@@ -149,7 +149,7 @@ def test_commands_of_a_report_run_as_printed(run_cnnviz, place):
     from html import unescape
     from re import DOTALL, findall, sub
 
-    options = ("--methods", "saliency,guided,occlusion", "--layers", "fire5", "--channels", 2, "--top", 2)
+    options = ("--methods", "saliency,guided,occlusion", "--layer", "fire5", "--channels-per-layer", 2, "--top", 2)
     assert run_cnnviz("report", f"in here/{ODD}", *SMALL, *options, "-o", "page.html").exit_code == 0
     page = (place / "page.html").read_text(encoding="utf-8")
     lines = [unescape(sub("<[^>]*>", "", code)) for code in findall(r"<code>(.*?)</code>", page, DOTALL)]

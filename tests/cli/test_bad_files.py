@@ -190,7 +190,7 @@ def test_pages_about_pictures_whose_names_are_no_text(run_cnnviz, photo, line):
     folder.mkdir(parents=True)
     for name in (b"caf\xe9.png", b"line\nfeed.png", b"\xff.png"):
         Image.new("RGB", (40, 40), "red").save(folder / os.fsdecode(name))
-    more = ("--methods", "gradcam", "--layers", "fire2") if line.startswith("report") else ()
+    more = ("--methods", "gradcam", "--layer", "fire2") if line.startswith("report") else ()
     result = run_cnnviz(*line.split(), "-r", *more, *NET, "-o", f"page{'.html' if more else '.png'}")
     assert result.exit_code == 0, result.stderr
     Path("page.html").read_bytes().decode("utf-8")

@@ -167,7 +167,7 @@ def test_a_page_holds_only_the_report_it_works_on(run_cnnviz, tmp_path, monkeypa
     monkeypatch.setattr(cnnviz.report.image_report, "report_on_image", watched)
     monkeypatch.setattr(image_io, "write_bytes", written)
     monkeypatch.setattr(cnnviz.report.image_report, "adversarial_example", lambda *_: None)  # it takes its time
-    few = ("--methods", "saliency,gradcam", "--layers", "fire9", "--top", 2)
+    few = ("--methods", "saliency,gradcam", "--layer", "fire9", "--top", 2)
     tracemalloc.start()
     try:
         made = run_cnnviz("report", "photos", *NET, "--size", 64, *few, "-o", "page.html")
@@ -182,9 +182,10 @@ def test_a_page_holds_only_the_report_it_works_on(run_cnnviz, tmp_path, monkeypa
 
 def test_a_page_is_the_same_each_time_and_in_pieces_of_a_report(squeezenet):
     from cnnviz.cli.commandline import numbered
-    from cnnviz.report.image_report import ReportSettings, report_on_image
+    from cnnviz.report.image_report import report_on_image
     from cnnviz.report.page import Page, report_page
     from cnnviz.report.report_input import ReportInput
+    from cnnviz.report.settings import ReportSettings
 
     pixels = torch.rand(1, 3, 64, 64, generator=torch.Generator().manual_seed(0))
     photo = Image.fromarray((pixels[0].permute(1, 2, 0) * 255).byte().numpy())
@@ -250,7 +251,7 @@ COMMANDS = {
     "apply a perturbation": f"universal --apply learned.safetensors {{0}} -o out/ {SMALL}",
     "dream": f"dream {{0}} --octaves 1 --steps 1 -o out/ {SMALL}",
     "invert": f"invert {{0}} --layer fire5 --steps 1 -o out/ {SMALL}",
-    "report": f"report {{0}} --methods saliency --layers fire9 --top 2 {SMALL}",
+    "report": f"report {{0}} --methods saliency --layer fire9 --top 2 {SMALL}",
     "fast-style": "fast-style apply {0} --style mosaic -s 64 -o out/ -f",
     "train": "fast-style train mosaic.jpg --content {0} --steps 200 --crop 32 --style-size 64 --widths 4,4,4 -f "
     + " ".join(NET),

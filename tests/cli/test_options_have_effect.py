@@ -109,6 +109,7 @@ paints of a picture, writes a page. Options that commands share are tried on the
 
 MAP = "in/cat.png -s 64 --view heat -o out.png"
 FOLDER = "in/photos -r -s 64 -o out.png"
+PAGE = "-s 64 --methods saliency --layer fire2 --channels-per-layer 1"
 STYLE = "in/cat.png in/mosaic.png -s 48 --steps 4 --scales 2 --shift 4 -o out.png"
 ADAM = "--optimizer adam --polish 0"
 TRAIN = "in/mosaic.png -c in/photos --steps 3 --batch 2 --crop 48 --style-size 64 --widths 4,4,4 --blocks 1"
@@ -136,7 +137,7 @@ BASES = {
     "layers": "--json",
     "info": "in/made.png",
     "doctor": "--json",
-    "report": "in/cat.png -s 64 --methods saliency --layers fire2 --channels 2 --top 2 -o out.html",
+    "report": "in/cat.png -s 64 --methods saliency --layer fire2 --channels-per-layer 2 --top 2 -o out.html",
     "help": "",
     "fast-style apply": "in/cat.png -m in/fast.sft -o out.png",
     "fast-style train": f"{TRAIN} -o out.safetensors",
@@ -406,17 +407,18 @@ TRIALS: dict[str, dict[str, Trial]] = {
     "report": {
         "--files-from": Try("--files-from in/list.txt"),
         "--shard": Try("--shard 1/2", within="in/cup.png"),
-        "--recursive": Try("-r", base="in/photos -s 64 --methods saliency --layers fire2 --channels 1 -o out.html"),
+        "--recursive": Try("-r", base=f"in/photos {PAGE} -o out.html"),
         "--background": Try(
-            "--background black", base="in/clear.png -s 64 --methods saliency --layers fire2 --channels 1 -o out.html"
+            "--background black",
+            base=f"in/clear.png {PAGE} -o out.html",
         ),
         "--output": Try("-o else.html"),
         "--force": Try("-f", there="out.html", fails=True),
         "--skip-existing": Try("--skip-existing", there="out.html", fails=True),
         "--target": TARGET,
         "--methods": Try("--methods gradcam"),
-        "--layers": Try("--layers fire5"),
-        "--channels": Try("--channels 5"),
+        "--layer": Try("-l fire5"),
+        "--channels-per-layer": Try("--channels-per-layer 5"),
         "--top": Try("--top 3"),
         "--fool-into": Try("--fool-into 130"),
         "--title": Try("--title Mine"),

@@ -71,7 +71,7 @@ def test_a_method_is_one_file_and_one_entry(copied: Path) -> None:
     lines = [
         ["saliency", photo, "--method", "gradient-norm", "--check", *small, "map.png"],
         ["compare", photo, "--methods", "saliency,gradient-norm", *small, "sheet.png"],
-        ["report", photo, "--methods", "gradient-norm", "--layers", "fire2", "--channels", "1", *small, "page.html"],
+        ["report", photo, "--methods", "gradient-norm", "--layer", "fire2", *small, "page.html"],
         ["saliency", "--help"],
     ]
     results = json.loads(run(copied, RUN, str(copied), json.dumps(lines)))

@@ -17,9 +17,10 @@ from cnnviz.attribution import registry
 from cnnviz.cli.commandline import command_line
 from cnnviz.errors import UsageError
 from cnnviz.imaging.recipe import read_recipe
-from cnnviz.report.image_report import ReportSettings, report_on_image
+from cnnviz.report.image_report import report_on_image
 from cnnviz.report.page import report_page
 from cnnviz.report.report_input import ReportInput
+from cnnviz.report.settings import ReportSettings
 
 WICKED = "a <b>&\"'  </script><script>document.title='gone'</script>.png"
 

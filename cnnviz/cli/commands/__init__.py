@@ -21,6 +21,7 @@ COMMANDS = {
     "activations": INSPECT,
     "invert": INSPECT,
     "embed-index": COLLECT,
+    "report": COLLECT,
 }
 """Each command by its name, with the panel of ``cnnviz --help`` that lists it."""
 

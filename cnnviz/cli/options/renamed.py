@@ -10,6 +10,7 @@ from typer.core import TyperCommand
 RENAMED: dict[str, dict[str, str]] = {
     "invert": {"--layers": "--layer"},
     "activations": {"--channels": "--channel"},
+    "report": {"--layers": "--layer", "--channels": "--channels-per-layer"},
 }
 """By command: an option's old spelling and its new one, as ``{"dream": {"--strength": "--step-size"}}``."""
 

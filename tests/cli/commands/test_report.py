@@ -16,7 +16,8 @@ from cnnviz.attribution.registry import METHODS
 from cnnviz.imaging.recipe import read_recipe
 
 NET = ("-m", "squeezenet1_1", "--size", "96")
-QUICK = (*NET, "--methods", "saliency", "--layers", "fire9", "--channels", "2", "--top", "1", "--fool-into", "goldfish")
+ONE_LAYER = ("--layer", "fire9", "--channels-per-layer")
+QUICK = (*NET, "--methods", "saliency", *ONE_LAYER, 2, "--top", 1, "--fool-into", "goldfish")
 
 
 def pictures_in(page: str) -> list[tuple[dict, Image.Image]]:
@@ -36,7 +37,7 @@ def pictures_in(page: str) -> list[tuple[dict, Image.Image]]:
 def test_every_method_is_on_the_page_and_its_command_makes_the_picture(run_cnnviz, samples, tmp_path):
     """What ``compare`` draws is a sheet; all others are compared pixel by pixel, but for WebP's loss."""
     (tmp_path / "chelsea.png").write_bytes((samples / "chelsea.png").read_bytes())
-    made = run_cnnviz("report", "chelsea.png", *NET, "--top", "2", "--layers", "fire9", "--channels", "3", "--json")
+    made = run_cnnviz("report", "chelsea.png", *NET, "--top", 2, *ONE_LAYER, 3, "--json")
     record = json.loads(made.stdout)
     assert record["output"] == "chelsea.report.html"
     assert record["pictures"][0]["maps"] == [method.title for method in METHODS.values()]
@@ -96,7 +97,7 @@ def test_the_same_seed_gives_the_same_page(run_cnnviz, samples, tmp_path):
     assert one == two
 
 
-@pytest.mark.parametrize("wrong", [("--methods", "salience"), ("--layers", "fire99"), ("--target", "unicorn")])
+@pytest.mark.parametrize("wrong", [("--methods", "salience"), ("--layer", "fire99"), ("--target", "unicorn")])
 def test_an_unknown_name_is_a_usage_error(run_cnnviz, samples, tmp_path, wrong):
     made = run_cnnviz("report", samples / "coffee.png", *QUICK, *wrong, "-o", "page.html")
     assert made.exit_code == 2

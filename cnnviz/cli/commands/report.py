@@ -1,0 +1,23 @@
+"""``cnnviz report``."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from cnnviz.attribution.registry import select_methods
+from cnnviz.cli.commandline import numbered
+from cnnviz.cli.jobs import run_collection_task
+from cnnviz.cli.options import InputOptions, NetworkOptions, PageOptions, RunOptions
+from cnnviz.tasks.report import Report
+
+
+def report(network: NetworkOptions, input: InputOptions, output: PageOptions, run: RunOptions, task: Report) -> None:
+    """Explain some images on one page: predictions, every map, layers, an adversarial example, and all commands.
+
+    Examples:
+        cnnviz report sample_images/chelsea.png sample_images/coffee.png -o report.html
+        cnnviz report photo.jpg -m resnet50 --methods gradcam,occlusion --layer layer1,layer4
+    """
+    if task.methods is not None:
+        select_methods(task.methods)  # refuses unknown ones before any work
+    run_collection_task(replace(task, seed=run.seed, command_line=numbered()), network, input, run, output)

@@ -1,0 +1,125 @@
+"""Everything about some images on one self-contained page."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from cnnviz.attribution.registry import METHODS, select_methods
+from cnnviz.errors import ImageError, MemoryShortError
+from cnnviz.pipeline.image_loading import read_image
+from cnnviz.pipeline.recipe import recipe_of
+from cnnviz.pipeline.result import Result
+from cnnviz.report.settings import ReportSettings
+from cnnviz.settings import setting
+from cnnviz.tasks.base import TaskDefaults
+from cnnviz.tasks.explanations import prediction_json, target_setting
+from cnnviz.tasks.layers import layer_names, layers_setting
+
+if TYPE_CHECKING:
+    from cnnviz.network.network import Network
+    from cnnviz.pipeline.collection_job import ImageCollection
+    from cnnviz.pipeline.inputs import ImageSource
+    from cnnviz.report.image_report import ImageReport
+    from cnnviz.report.page import Page
+    from cnnviz.report.report_input import ReportInput
+
+_FRAMING = ("size", "crop", "background", "weights", "labels", "mean", "std", "precision")
+"""Parameters that all figures on the page have in common."""
+
+
+@dataclass(frozen=True)
+class Report(TaskDefaults):
+    """A page about some images: predictions, maps, layers, an adversarial example, each with its recipe.
+
+    ``command_line`` writes a recipe as the command that makes the figure again; by default it stands as JSON.
+    """
+
+    suffix: ClassVar[str] = ".html"  # type: ignore[misc]
+
+    target: str | None = target_setting()
+    methods: str | None = setting(None, "Which maps, separated by commas.", metavar="A,B,…", show_default="all")
+    layers: tuple[str, ...] | None = layers_setting(
+        "Layers whose strongest channels are shown; may be repeated.", "four over the depth"
+    )
+    channels: int = setting(ReportSettings.channels, "Channels of each layer.", min=1, names=("--channels-per-layer",))
+    top: int = setting(ReportSettings.top, "How many classes to list and explain.", min=1, names=("--top", "-k"))
+    fool_into: str | None = setting(
+        None, "Class that the adversarial example is taken for.", metavar="CLASS", show_default="the least likely"
+    )
+    title: str | None = setting(None, "Title of the page.", metavar="TEXT", show_default="by network")
+    seed: int = 0
+    command_line: Callable[[Mapping[str, Any]], str] = json.dumps
+
+    @property
+    def settings(self) -> ReportSettings:
+        """What the page says about each image. UsageError for an unknown method."""
+        methods = METHODS if self.methods is None else select_methods(self.methods)
+        layers = None if self.layers is None else layer_names(self.layers)
+        return ReportSettings(methods, layers, self.channels, self.top, self.target, self.fool_into)
+
+    def run(self, network: Network, images: ImageCollection) -> Result:
+        from cnnviz.imaging.image_io import ByteChunks
+        from cnnviz.report.page import Page
+
+        page = Page(network, self.command_line)
+        metadata, warnings = self._add_images(page, network, images)
+        recipe = images.recipe(network, self.seed)
+        recipe["parameters"] |= {"target": self.target} if self.target is not None else {}
+        html = page.html(recipe, self.title or f"What {network.name} sees")
+        # File names need not be text.
+        chunks = ByteChunks(lambda: (piece.encode(errors="backslashreplace") for piece in html()))
+        return Result({"bytes": sum(map(len, chunks)), "pictures": metadata}, chunks, recipe=recipe, warnings=warnings)
+
+    def _add_images(
+        self, page: Page, network: Network, images: ImageCollection
+    ) -> tuple[list[dict[str, Any]], list[str]]:
+        """Put each image's report on the page; their metadata, and warnings. ImageError if none could be read."""
+        from cnnviz.report.image_report import report_on_image
+
+        metadata: list[dict[str, Any]] = []
+        warnings: list[str] = []
+        settings = self.settings
+        with images.reporter.progress(len(images.sources), "images") as advance:
+            for source in images.sources:
+                try:
+                    report = report_on_image(self._report_input(network, images, source), settings)
+                except (ImageError, MemoryShortError) as error:
+                    images.fail(source, error)
+                else:
+                    page.add(report)
+                    metadata.append(_metadata(report))
+                    warnings += _blank_maps(source, report)
+                advance(source.name)
+        if not metadata:
+            raise images.nothing_read()
+        return metadata, warnings
+
+    def _report_input(self, network: Network, images: ImageCollection, source: ImageSource) -> ReportInput:
+        from cnnviz.report.report_input import ReportInput
+
+        image = read_image(source, network, images.config)
+        recipe = recipe_of(images.provenance, network, [source.named], self.seed)
+        recipe["parameters"] = {key: value for key, value in recipe["parameters"].items() if key in _FRAMING}
+        return ReportInput(network, source.name, image.photo, image.pixels, recipe, self.seed)
+
+
+def _metadata(report: ImageReport) -> dict[str, Any]:
+    example = report.adversarial_example
+    return {
+        "name": report.name,
+        "predictions": [prediction_json(prediction) for prediction in report.predictions],
+        "target": prediction_json(report.target),
+        "maps": [figure.title for figure in report.maps.figures],
+        "left_out": dict(report.maps.refused),
+        **({"blank": dict(report.maps.blank)} if report.maps.blank else {}),
+        "layers": [layer.name for layer in report.layers],
+        "fooled_into": prediction_json(example.after) if example and example.success else None,
+    }
+
+
+def _blank_maps(source: ImageSource, report: ImageReport) -> list[str]:
+    label, blank = report.target[1], report.maps.blank
+    return [f"{source.display}: the map of {method} for {label} is {words}." for method, words in blank.items()]
