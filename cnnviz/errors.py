@@ -12,7 +12,7 @@ from typing import Any
 
 
 class CnnvizError(Exception):
-    """Base class of expected errors, as bad input or missing files.
+    """Base class of expected errors, such as bad input or missing files.
 
     ``remedy`` names what would help, in a word that ``cnnviz.cli.hints`` knows the option for, as ``"overwrite"``;
     ``values`` are the numbers and names in that hint.
@@ -27,7 +27,7 @@ class CnnvizError(Exception):
 
 
 class ImageError(CnnvizError):
-    """A picture cannot be read, written, or is unfit for the network."""
+    """An image cannot be read or written, or does not fit the network."""
 
 
 class UsageError(CnnvizError, ValueError):
@@ -49,7 +49,7 @@ class MemoryShortError(CnnvizError, MemoryError):
 
 
 class IncompleteError(CnnvizError):
-    """Some inputs failed, each of which was reported; the rest is done. ``exit_code`` is the gravest of theirs."""
+    """Some inputs failed, each of which was reported; the rest is done. ``exit_code`` is the most serious of theirs."""
 
     def __init__(self, exit_code: int) -> None:
         super().__init__("Some inputs failed.")
@@ -57,7 +57,7 @@ class IncompleteError(CnnvizError):
 
 
 class DivergedError(ImageError):
-    """An optimisation ran away: its loss is no longer a number."""
+    """An optimization diverged: its loss is not finite."""
 
 
 class Remark(str):
@@ -76,7 +76,7 @@ class Remark(str):
 
 
 def shortened(text: str, length: int = 60) -> str:
-    """A text from outside as messages repeat it: odd characters escaped, and cut after so many."""
+    """A text from outside as messages repeat it: escaped if unprintable, cut after ``length`` characters."""
     cut, rest = text[:length], "…" if len(text) > length else ""
     return (cut if cut.isprintable() else ascii(cut)[1:-1]) + rest
 

@@ -89,7 +89,7 @@ def _tsne(vectors: NDArray[np.float32], perplexity: float | None, seed: int) -> 
     if perplexity is None:
         perplexity = max(1.0, min(30.0, (count - 1) / 3))
     elif not 1 <= perplexity < count:
-        raise UsageError(f"A perplexity of {perplexity:g} does not fit {count} pictures: give 1 to {count - 1}.")
+        raise UsageError(f"A perplexity of {perplexity:g} does not fit {count} images: give 1 to {count - 1}.")
     reduced = _reduced(vectors, seed)
     run = _open_tsne if count > MANY else _scikit_tsne
     return Projection(run(reduced, perplexity, seed), f"t-SNE, perplexity {perplexity:.3g}")
@@ -116,7 +116,7 @@ def _scikit_tsne(vectors: NDArray[np.float32], perplexity: float, seed: int) -> 
 def _open_tsne(vectors: NDArray[np.float32], perplexity: float, seed: int) -> NDArray[np.float32]:
     if not find_spec("openTSNE"):
         raise UsageError(
-            f"t-SNE of {len(vectors):,} pictures needs openTSNE: pip install 'cnnviz[embed]'.", remedy="use_pca"
+            f"t-SNE of {len(vectors):,} images needs openTSNE: pip install 'cnnviz[embed]'.", remedy="use_pca"
         )
     from openTSNE import TSNE
 

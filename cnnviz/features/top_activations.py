@@ -47,7 +47,7 @@ class Activation:
     @property
     def picture(self) -> str:
         """The old name of ``image``."""
-        warnings.warn("The attribute picture is now image.", DeprecationWarning, stacklevel=2)
+        warnings.warn("The attribute 'picture' is now 'image'.", DeprecationWarning, stacklevel=2)
         return self.image
 
 

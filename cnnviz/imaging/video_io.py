@@ -46,7 +46,7 @@ def encode_video(
     try:
         import imageio_ffmpeg
     except ImportError as error:
-        raise UsageError("MP4 films need ffmpeg: pip install 'cnnviz[video]'; or write a .gif or .webp.") from error
+        raise UsageError("MP4 videos need ffmpeg: pip install 'cnnviz[video]'; or write a .gif or .webp.") from error
     settings = _settings(1000 / duration, quality, recipe)
     arrays = (np.asarray(frame if hasattr(frame, "mode") else to_pil_image(frame))[..., :3] for frame in frames)
     with tempfile.TemporaryDirectory(prefix="cnnviz-") as folder:
@@ -55,7 +55,7 @@ def encode_video(
             _write_frames(imageio_ffmpeg, path, arrays, settings)
             return path.read_bytes()
         except OSError as error:
-            raise ImageError(f"ffmpeg could not write the film: {error}.") from error
+            raise ImageError(f"ffmpeg could not write the video: {error}.") from error
 
 
 def transform_video(

@@ -1,1 +1,1 @@
-"""One self-contained page about pictures and what a network makes of them."""
+"""One self-contained page about images and what a network sees in them."""

@@ -35,7 +35,7 @@ class FeatureTarget:
 
     As they are, as in Gatys, Ecker & Bethge 2016; or with ``adain``, each channel with the mean and deviation it has
     in the style (Huang & Belongie, "Arbitrary Style Transfer in Real-time with Adaptive Instance Normalization", ICCV
-    2017, arXiv:1703.06868, who train towards such features). Features as they are ask for the photo's contrasts as
+    2017, arXiv:1703.06868, who train toward such features). Features as they are ask for the photo's contrasts as
     well, which the style term works against: a face is kept at the price of the style. After AdaIN they ask for the
     photo's arrangement alone, and the two terms agree.
 

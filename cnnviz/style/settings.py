@@ -51,7 +51,7 @@ class StyleSettings:
         learning_rate: Adam's, in pixel units; it falls along a cosine at each size.
         init: initial image: the ``content``, ``noise``, or an image (1, 3, h, w).
         style_scale: size of the style images relative to the content: more makes larger strokes.
-        fade: fraction of a style image's sides over which its weight falls towards the border, so that its frame is
+        fade: fraction of a style image's sides over which its weight falls toward the border, so that its frame is
             not painted.
         keep_color: ``none``; ``luminance`` transfers lightness only; ``covariance`` first gives the style the photo's
             colors.
@@ -201,7 +201,7 @@ class TrainingSettings:
         style_layers: layers of the style loss; None takes the loss network's default.
         style_loss: ``gram``, ``covariance`` or ``wasserstein``.
         style_size: the style images' shorter side; smaller makes smaller strokes.
-        fade: outer fraction of a style image whose weight falls towards the border, so that its frame is not learned.
+        fade: outer fraction of a style image whose weight falls toward the border, so that its frame is not learned.
         average_pooling: the loss network averages where it takes maxima.
         augment: vary the colors and sharpness of crops, for few photos.
         precision: ``fp32``, or ``bf16`` or ``fp16`` for mixed precision.

@@ -229,7 +229,7 @@ class FastStyleTraining:
 
     def _require_finite(self, is_finite: bool) -> None:
         if not is_finite:
-            raise DivergedError(f"The training ran away at step {self.done + 1}; try a smaller learning rate.")
+            raise DivergedError(f"The training diverged at step {self.done + 1}; try a smaller learning rate.")
 
     def _learning_rate_factor(self) -> float:
         """The factor of the next step's learning rate: rising, constant, then falling to 0."""

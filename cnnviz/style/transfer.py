@@ -221,7 +221,7 @@ class StyleTransfer(MultiscaleSynthesis):
         return [(region, target(region)) for region in self.regions]
 
     def _style_mask(self, mask: Tensor | None, style: Tensor) -> Tensor | None:
-        """The weight of each pixel of a style image: its mask, faded out towards the borders."""
+        """The weight of each pixel of a style image: its mask, faded out toward the borders."""
         mask = resize_mask(mask, _size(style), style)
         if not self.settings.fade:
             return mask

@@ -21,7 +21,7 @@ Score = Callable[[Tensor], Tensor]
 """Pixels (N, 3, H, W) -> the score of each image, (N,); differentiable."""
 
 _LEAK = 0.1
-"""Slope below zero of the last ReLUs."""
+"""Negative slope of the last ReLUs."""
 
 _PASSIVE = (nn.ReLU, nn.Dropout, nn.AdaptiveAvgPool2d, nn.AvgPool2d, nn.Flatten, nn.Identity)
 """Modules between a convolution that scores classes and the logits: they only average, clip, or reshape."""

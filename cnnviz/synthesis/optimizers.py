@@ -128,7 +128,7 @@ class LBFGS:
         lr: step length relative to the quasi-Newton step.
         first: mean absolute change in a step along the gradient, after which the curvature is known. None is torch's,
             which changes a whole image by 1 in sum: in float32 the gradient hardly changes by that, and the next
-            step, computed from the change, may run away.
+            step, computed from the change, may diverge.
         growth: largest length of a step, as a multiple of the longest before it since the last restart. None, as in
             torch, does not limit the first steps, whose curvature estimates are poor.
         guard: largest loss, as a multiple of the best one since the last restart; where it is exceeded, or not finite,
@@ -177,7 +177,7 @@ class LBFGS:
         return loss, gradient
 
     def _guarded(self, parameter: Tensor, loss: Tensor, gradient: Tensor) -> tuple[Tensor, Tensor]:
-        """Loss and gradient at the parameter, which is reset to the best one if the loss ran away."""
+        """Loss and gradient at the parameter, which is reset to the best one if the loss diverged."""
         assert self.guard is not None
         if self.best is None or float(loss) <= float(self.best[0]):
             self.best = (loss.detach().clone(), parameter.detach().clone(), gradient.clone())

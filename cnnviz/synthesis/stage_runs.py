@@ -30,7 +30,7 @@ def lbfgs_run(
 ) -> ImageOptimizer:
     """A run of L-BFGS that restarts every ``restart`` steps and is only then clipped to [0, 1].
 
-    A loss a thousand times the first raises DivergedError: without a line search, L-BFGS can run away long before its
+    A loss a thousand times the first raises DivergedError: without a line search, L-BFGS can diverge long before its
     loss is not finite any more.
     """
     first: list[float] = []
@@ -47,7 +47,7 @@ def lbfgs_run(
         if not first:
             first.append(value)
         if abs(value) > _LARGEST_GROWTH * (abs(first[0]) + 1):
-            raise DivergedError(f"The optimization ran away: its loss grew from {first[0]:.4g} to {value:.4g}.")
+            raise DivergedError(f"The optimization diverged: its loss grew from {first[0]:.4g} to {value:.4g}.")
         return loss, terms
 
     optimizer = LBFGS(history=min(restart, lbfgs_history(parameterization.parameter.numel())), first=_FIRST_STEP)

@@ -72,7 +72,7 @@ def test_perplexity_adapts_to_small_sets_and_is_checked():
     vectors = np.random.default_rng(0).normal(size=(31, 6))
     assert cnnviz.project(vectors, "tsne").remark == "t-SNE, perplexity 10"
     assert cnnviz.project(vectors, "tsne", perplexity=4.5).remark == "t-SNE, perplexity 4.5"
-    with pytest.raises(UsageError, match="perplexity of 31 does not fit 31 pictures: give 1 to 30"):
+    with pytest.raises(UsageError, match="perplexity of 31 does not fit 31 images: give 1 to 30"):
         cnnviz.project(vectors, "tsne", perplexity=31)
 
 
@@ -83,7 +83,7 @@ def test_missing_libraries_and_unknown_methods(blobs, monkeypatch):
     with pytest.raises(UsageError, match=r"UMAP needs umap-learn: pip install 'cnnviz\[embed\]'"):
         cnnviz.project(blobs[0], "umap")
     monkeypatch.setattr(projection, "MANY", 50)
-    with pytest.raises(UsageError, match=r"75 pictures needs openTSNE: pip install 'cnnviz\[embed\]'"):
+    with pytest.raises(UsageError, match=r"75 images needs openTSNE: pip install 'cnnviz\[embed\]'"):
         cnnviz.project(blobs[0], "tsne")
 
 
