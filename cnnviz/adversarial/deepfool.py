@@ -7,6 +7,7 @@ from torch import Tensor
 
 from cnnviz.adversarial import norms
 from cnnviz.adversarial.objective import Label, Through, identity, labels_of, scores_of
+from cnnviz.adversarial.settings import check_norm
 from cnnviz.imaging.checks import differentiable, gradients, require_in_range
 from cnnviz.network.network import Network
 from cnnviz.runtime.precision import gradients_of
@@ -52,7 +53,7 @@ def deepfool(
         >>> cnnviz.deepfool(network, pixels, steps=2).shape
         torch.Size([1, 3, 64, 96])
     """
-    norms.check(norm, 0)
+    check_norm(norm, 0)
     pixels = require_in_range(pixels).to(network.device)
     labels = labels_of(network, pixels, label, through).tolist()
     moved = [

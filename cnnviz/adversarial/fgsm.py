@@ -7,6 +7,7 @@ from torch import Tensor
 
 from cnnviz.adversarial import norms
 from cnnviz.adversarial.objective import Label, Through, identity, labels_of, loss_gradient
+from cnnviz.adversarial.settings import Attack, check_norm
 from cnnviz.imaging.checks import require_in_range
 from cnnviz.network.network import Network
 from cnnviz.runtime.progress import OnStep, Step
@@ -16,7 +17,7 @@ from cnnviz.runtime.progress import OnStep, Step
 def fgsm(
     network: Network,
     pixels: Tensor,
-    epsilon: float = 2 / 255,
+    epsilon: float = Attack.epsilon,
     *,
     target: Label = None,
     label: Label = None,
@@ -48,7 +49,7 @@ def fgsm(
         >>> float((cnnviz.fgsm(network, pixels, 2 / 255) - pixels).abs().max()) <= 2.01 / 255
         True
     """
-    norms.check("linf", epsilon)
+    check_norm("linf", epsilon)
     pixels = require_in_range(pixels).to(network.device)
     labels = labels_of(network, pixels, label if target is None else target, through)
     sign = 1 if target is None else -1
@@ -63,9 +64,9 @@ def iterative_fgsm(
     *,
     target: Label = None,
     label: Label = None,
-    steps: int = 30,
+    steps: int = Attack.steps,
     step_size: float | None = None,
-    norm: str = "linf",
+    norm: str = Attack.norm,
     random_start: bool = False,
     seed: int = 0,
     through: Through = identity,
@@ -103,7 +104,7 @@ def iterative_fgsm(
         >>> cnnviz.iterative_fgsm(network, pixels, target="flamingo", steps=2).shape
         torch.Size([1, 3, 64, 96])
     """
-    norms.check(norm, epsilon)
+    check_norm(norm, epsilon)
     pixels = require_in_range(pixels).to(network.device)
     labels = labels_of(network, pixels, label if target is None else target, through)
     step_size = (2.5 * epsilon / steps if step_size is None else step_size) * (1 if target is None else -1)

@@ -15,56 +15,16 @@ from cnnviz.adversarial.deepfool import deepfool
 from cnnviz.adversarial.fgsm import fgsm, iterative_fgsm
 from cnnviz.adversarial.image_loading import ImagePipeline
 from cnnviz.adversarial.objective import answers, verdicts
+from cnnviz.adversarial.settings import NORMS, Attack
 from cnnviz.adversarial.target_ascent import fooling_image
-from cnnviz.errors import ImageError, UsageError
+from cnnviz.errors import ImageError
 from cnnviz.imaging.pixels import to_pil_image, to_pixels
 from cnnviz.network.network import Network, Prediction
 from cnnviz.runtime.progress import OnStep
 
-METHODS = ("fgsm", "iterative", "ascent", "deepfool")
 LEVEL = 1 / 255
 _MORE_STEPS = 7  # times the steps, where those do not reach the confidence
 _ENLARGE_BY, _ENLARGEMENTS = 1.25, 20
-
-
-@dataclass(frozen=True)
-class Attack:
-    """The settings of an attack.
-
-    Attributes:
-        method: one of ``METHODS``.
-        epsilon: the largest perturbation in ``norm`` at the image's own resolution, in units of pixel value.
-        norm: ``linf`` or ``l2``.
-        target: the class index to be classified as; None for any class but ``label``.
-        label: the class index to move away from; None for the predicted class.
-        steps: of the methods that take several.
-        random_start: start the iterative method at a random point of the ball.
-        seed: of the random start.
-        confidence: without a target, a probability in [0, 1]; where the network is fooled with less, the iterative
-            method continues within epsilon toward the class that is predicted by then.
-    """
-
-    method: str = "fgsm"
-    epsilon: float = 2 / 255
-    norm: str = "linf"
-    target: int | None = None
-    label: int | None = None
-    steps: int = 30
-    random_start: bool = False
-    seed: int = 0
-    confidence: float = 0.0
-
-    def validate(self) -> None:
-        """Raise UsageError if the settings contradict each other."""
-        norms.check(self.norm, self.epsilon)
-        if self.method not in METHODS:
-            raise UsageError(f"There is no method '{self.method}'; give one of {', '.join(METHODS)}.")
-        if self.method == "fgsm" and self.norm != "linf":
-            raise UsageError("fgsm steps along the gradient's sign, so its norm is linf.", remedy="iterative_attack")
-        if self.method == "ascent" and self.target is None:
-            raise UsageError("ascent raises the score of one class: it needs a target.", remedy="attack_target")
-        if self.method == "deepfool" and self.target is not None:
-            raise UsageError("deepfool goes to the nearest class and takes no target.", remedy="iterative_attack")
 
 
 @dataclass(frozen=True)
@@ -131,7 +91,7 @@ def _attacked(
     after, success = _judged(network, written, attack, pipeline)
     file = pipeline.roundtrip(written)
     change = to_pixels(file) - to_pixels(image)
-    linf, l2 = (float(norms.size(change, norm)) for norm in norms.NORMS)
+    linf, l2 = (float(norms.size(change, norm)) for norm in NORMS)
     return AttackResult(image, written, file, before, after, success, attack, linf, l2)
 
 

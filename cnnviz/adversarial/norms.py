@@ -6,23 +6,8 @@ L2 the square root of the sum of squares over all values of one image.
 
 from __future__ import annotations
 
-from typing import Literal
-
 import torch
 from torch import Tensor
-
-from cnnviz.errors import UsageError
-
-Norm = Literal["linf", "l2"]
-NORMS = ("linf", "l2")
-
-
-def check(norm: str, epsilon: float) -> None:
-    """Raise UsageError for an unknown norm, or an epsilon that is negative, infinite or NaN."""
-    if norm not in NORMS:
-        raise UsageError(f"There is no norm '{norm}'; give linf or l2.")
-    if not 0 <= epsilon < float("inf"):
-        raise UsageError(f"Epsilon must be a number of at least 0, not {epsilon}.")
 
 
 def size(perturbation: Tensor, norm: str) -> Tensor:

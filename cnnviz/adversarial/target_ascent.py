@@ -7,6 +7,7 @@ from torch import Tensor
 
 from cnnviz.adversarial import norms
 from cnnviz.adversarial.objective import Label, Through, identity, labels_of, score_gradient, succeeded
+from cnnviz.adversarial.settings import check_norm
 from cnnviz.imaging.checks import require_in_range
 from cnnviz.network.network import Network
 from cnnviz.runtime.progress import OnStep, Step
@@ -54,7 +55,7 @@ def fooling_image(
         >>> cnnviz.fooling_image(network, pixels, "flamingo", steps=2).shape
         torch.Size([1, 3, 64, 96])
     """
-    norms.check("l2", epsilon or 0)
+    check_norm("l2", epsilon or 0)
     pixels = require_in_range(pixels).to(network.device)
     labels = labels_of(network, pixels, target, through)
     current, since = pixels, torch.zeros(len(pixels), dtype=torch.int64, device=pixels.device)

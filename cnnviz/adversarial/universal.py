@@ -14,6 +14,7 @@ from torch.nn import functional as F
 from cnnviz.adversarial import norms
 from cnnviz.adversarial.deepfool import deepfool
 from cnnviz.adversarial.objective import scores_of
+from cnnviz.adversarial.settings import UniversalConfig
 from cnnviz.errors import UsageError
 from cnnviz.imaging.checks import differentiable, gradients, require_in_range, require_pixels
 from cnnviz.network.network import Network
@@ -21,7 +22,6 @@ from cnnviz.runtime.memory import in_batches_that_fit
 from cnnviz.runtime.precision import gradients_of
 from cnnviz.runtime.progress import OnStep, Step
 
-METHODS = ("gradient", "deepfool")
 _BATCH = 16
 _PART = 4  # images that go through the network together on a CPU; larger batches were no faster
 MOST_PARTS = _BATCH // _PART
@@ -79,14 +79,14 @@ PartExecutor = Callable[[Sequence[Part]], Iterable[Tensor]]
 def universal_perturbation(
     network: Network,
     pixels: Tensor | Images,
-    epsilon: float = 10 / 255,
+    epsilon: float = UniversalConfig.epsilon,
     *,
-    method: str = "gradient",
-    norm: str = "linf",
-    rate: float = 0.95,
-    passes: int = 30,
+    method: str = UniversalConfig.method,
+    norm: str = UniversalConfig.norm,
+    rate: float = UniversalConfig.rate,
+    passes: int = UniversalConfig.passes,
     start: Tensor | None = None,
-    seed: int = 0,
+    seed: int = UniversalConfig.seed,
     on_step: OnStep | None = None,
     executor: PartExecutor | None = None,
 ) -> Tensor:
@@ -126,9 +126,7 @@ def universal_perturbation(
         >>> cnnviz.universal_perturbation(network, pixels, passes=1).shape
         torch.Size([1, 3, 64, 96])
     """
-    norms.check(norm, epsilon)
-    if method not in METHODS:
-        raise UsageError(f"There is no method '{method}'; give {' or '.join(METHODS)}.")
+    UniversalConfig(epsilon, norm, method, rate, passes, seed).validate()
     if len(pixels) == 0:
         raise UsageError("A universal perturbation needs at least one image to train on.")
     if method == "deepfool" and executor:

@@ -10,7 +10,6 @@ import typer
 
 from cnnviz import __version__
 from cnnviz.cli import (
-    adversarial,
     comparison,
     console,
     dream,
@@ -22,7 +21,6 @@ from cnnviz.cli import (
     style,
     texture,
     topics,
-    universal,
     visualize,
 )
 from cnnviz.cli.command import add_command
@@ -94,8 +92,6 @@ def _alone(command: str | None) -> Callable[[typer.Context], None]:
 _add_commands()
 occlusion.register(app)
 comparison.register(app)
-adversarial.register(app)
-universal.register(app)
 folders.register(app)
 visualize.register(app)
 dream.register(app)

@@ -61,6 +61,13 @@ HINTS: dict[str, str | Callable[..., str]] = {
     "attack_target": "Name it with --target.",
     "exact_index": "Or take --index exact.",
     "iterative_attack": "Try --method iterative.",
+    "epsilon": "--epsilon takes a size such as 8/255, 0.03 or 8.",
+    "stronger_attack": lambda is_lossless: (
+        f"Try a larger --epsilon or more --steps{'' if is_lossless else ', or write a .png'}."
+    ),
+    "first_epsilon": "Raise --epsilon, to 10/255 for one.",
+    "larger_epsilon": "Raise --epsilon, then --passes ({passes} now).",
+    "more_passes": "Raise --passes ({passes} now), or give more images or --crops.",
     "layer": "Name a layer with --layer.",
     "learn_perturbation": "'cnnviz universal FOLDER -o {stem}.png' makes it.",
     "perturbation_file": "'cnnviz universal FOLDER' writes one.",

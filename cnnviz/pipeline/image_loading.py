@@ -41,4 +41,4 @@ def prepare_image(source: ImageSource, photo: Image, network: Network, options: 
     require_memory_for_pixels((height, width), network.device)
     require_memory(network, (min(height, options.piece or height), min(width, options.piece or width)))
     pixels = to_pixels(photo, size, crop=crop or False)
-    return LoadedImage(source, photo, center_square(photo, crop) if crop else photo, pixels)
+    return LoadedImage(source, photo, center_square(photo, crop) if crop else photo, pixels, size, crop or False)

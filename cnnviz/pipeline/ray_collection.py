@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from cnnviz.features.feature_index import IndexStats, StoredFeature
     from cnnviz.features.store import Entry
     from cnnviz.network.network import Network
-    from cnnviz.pipeline.collection_job import CollectionJob
+    from cnnviz.pipeline.collection_job import CollectionJob, ImageCollection
     from cnnviz.runtime.progress import OnStep
 
 
@@ -135,7 +135,7 @@ def _packed(pieces: Sequence[FeatureTask]) -> list[FeatureTask]:
 
 @dataclass(frozen=True)
 class GradientWorkerSpec:
-    """Sent once to each worker that computes parts of a lesson about many pictures."""
+    """Sent once to each worker that computes parts of the batches of a universal perturbation."""
 
     worker: WorkerSpec
 
@@ -145,14 +145,20 @@ class GradientWorkerSpec:
 
 
 @contextmanager
-def remote_parts(job: CollectionJob, network: Network, count: int) -> Iterator[PartExecutor]:
-    """What has parts computed by at most ``count`` workers of a cluster, for as long as the block lasts."""
-    assert isinstance(job.run, EngineConfig)
+def part_executor(images: ImageCollection, network: Network) -> Iterator[PartExecutor | None]:
+    """What computes the parts of batches, for as long as the block lasts: the workers of a cluster, if the run asks
+    for them; None for this process."""
+    from cnnviz.adversarial.universal import MOST_PARTS
+
+    job = images.job
+    if job is None or not isinstance(job.run, EngineConfig) or job.run.engine != "ray":
+        yield None
+        return
 
     def setup(threads: int) -> GradientWorkerSpec:
         return GradientWorkerSpec(WorkerSpec.of(job, None, network.name, threads))
 
-    with ray_workers(job, job.run, count, setup, _in_memory) as workers:
+    with ray_workers(job, job.run, MOST_PARTS, setup, _in_memory) as workers:
         workers.start()
         yield lambda parts: (outcome.get() for outcome in workers.run(parts))
 

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from cnnviz.imaging.image_io import ByteChunks
+    from cnnviz.imaging.pixels import Crop
     from cnnviz.pipeline.inputs import ImageSource
 
 
@@ -19,13 +20,15 @@ class LoadedImage:
     """An image: as it was read, as the network frames it, and the pixels that the network sees.
 
     ``original`` is upright sRGB at its own resolution, ``photo`` the same or, cropped, its central square; ``pixels``
-    is (1, C, H, W) in [0, 1] at the network's size.
+    is (1, C, H, W) in [0, 1] at the network's size: ``to_pixels(original, size, crop)``.
     """
 
     source: ImageSource
     original: Image
     photo: Image
     pixels: Tensor
+    size: int | tuple[int, int]
+    crop: Crop | bool
 
 
 @dataclass

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from cnnviz.errors import IncompleteError
 from cnnviz.pipeline.config import BatchConfig, ImageConfig, InputConfig, MonitorConfig, NetworkConfig, OutputConfig
 from cnnviz.pipeline.image_job import ImageJob
+from cnnviz.pipeline.outputs import suffix_of
 from cnnviz.pipeline.recipe import Provenance
 from cnnviz.pipeline.reporter import Reporter, SilentReporter
 from cnnviz.pipeline.step_monitor import StepMonitor
@@ -89,8 +90,8 @@ def run_images(
         ['chelsea.saliency.png']
     """
     config = config or PipelineConfig()
-    if hasattr(task, "seed"):
-        task = replace(task, seed=config.run.seed)
+    known = {"seed": config.run.seed, "raw_format": suffix_of(config.output)}
+    task = replace(task, **{name: value for name, value in known.items() if hasattr(task, name)})
     named = [sources] if isinstance(sources, str | PathLike) else list(sources)
     values = {f.name: getattr(config.input, f.name) for f in fields(config.input)}
     collector = _Collector(reporter or SilentReporter())

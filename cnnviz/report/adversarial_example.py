@@ -6,9 +6,10 @@ from dataclasses import dataclass
 
 import torch
 
-from cnnviz.adversarial.image_attack import Attack, fool
+from cnnviz.adversarial.image_attack import fool
 from cnnviz.adversarial.image_loading import ImagePipeline
 from cnnviz.adversarial.objective import scores_of
+from cnnviz.adversarial.settings import Attack
 from cnnviz.figures.fooling import magnification, perturbation_image
 from cnnviz.imaging.pixels import to_pil_image, to_pixels
 from cnnviz.network.network import Prediction

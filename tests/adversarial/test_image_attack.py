@@ -10,10 +10,9 @@ import pytest
 import torch
 from PIL import Image
 
-from cnnviz.adversarial.image_attack import Attack, fool, quantized
+from cnnviz.adversarial.image_attack import fool, quantized
 from cnnviz.adversarial.image_loading import ImagePipeline
-from cnnviz.cli.adversarial import parse_epsilon
-from cnnviz.errors import UsageError
+from cnnviz.adversarial.settings import Attack
 from cnnviz.imaging.image_io import read_pil_image
 from cnnviz.imaging.image_metrics import psnr, ssim
 from cnnviz.imaging.pixels import Crop, to_pil_image, to_pixels
@@ -192,23 +191,6 @@ def test_mistakes(run_cnnviz, samples, tmp_path, arguments, code, message):
     assert result.exit_code == code
     assert message in " ".join(result.stderr.replace("│", " ").split())
     assert list(tmp_path.iterdir()) == []
-
-
-@pytest.mark.parametrize(
-    ("text", "norm", "value"),
-    [
-        ("8/255", "linf", 8 / 255),
-        ("8", "linf", 8 / 255),
-        ("0.03", "linf", 0.03),
-        ("1", "linf", 1 / 255),
-        ("3", "l2", 3.0),
-        ("0", "linf", 0),
-    ],
-)
-def test_units_of_epsilon(text, norm, value):
-    assert parse_epsilon(text, norm) == pytest.approx(value)
-    with pytest.raises(UsageError):
-        parse_epsilon("nan", norm)
 
 
 def test_reading_through_is_the_reading_path_forward_and_has_its_gradient(samples):

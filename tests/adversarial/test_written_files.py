@@ -10,8 +10,9 @@ import pytest
 import torch
 from PIL import Image
 
-from cnnviz.adversarial.image_attack import Attack, fool
+from cnnviz.adversarial.image_attack import fool
 from cnnviz.adversarial.image_loading import ImagePipeline
+from cnnviz.adversarial.settings import Attack
 from cnnviz.imaging.encoding import encode
 from cnnviz.imaging.image_io import read_pil_image
 from cnnviz.imaging.pixels import to_pil_image

@@ -16,8 +16,13 @@ import pytest
 import torch
 from PIL import Image
 
+from cnnviz.adversarial.settings import UniversalConfig
 from cnnviz.errors import ImageError
 from cnnviz.imaging.disk_images import DiskImages
+from cnnviz.pipeline.collection_job import ImageCollection
+from cnnviz.pipeline.config import InputConfig
+from cnnviz.pipeline.reporter import SilentReporter
+from cnnviz.tasks.universal import Universal
 
 NET = ("-m", "squeezenet1_1")
 A_PHOTO = 50_000  # bytes
@@ -43,19 +48,17 @@ def live_tensor_bytes() -> int:
     return sum(sizes.values())
 
 
-def test_universal_holds_only_the_photos_it_works_on(run_cnnviz, tmp_path, monkeypatch):
-    from cnnviz.adversarial import universal
+def test_universal_holds_only_the_photos_it_works_on(squeezenet, tmp_path):
+    held = []
 
-    held, climb = [], universal._gradient_pass
+    class Watching(SilentReporter):
+        def progress(self, total, unit):
+            return contextlib.nullcontext(lambda words: held.append(live_tensor_bytes()))
 
-    def climbed(*arguments):
-        held.append(live_tensor_bytes())
-        return climb(*arguments)
-
-    monkeypatch.setattr(universal, "_gradient_pass", climbed)
+    task = Universal(training=UniversalConfig(passes=1), held_out=0)
     for count in (2, 6):
-        make_photos(tmp_path / str(count), count)
-        assert run_cnnviz("universal", str(count), *NET, "--passes", 1, "--held-out", 0).exit_code == 0
+        folder = make_photos(tmp_path / str(count), count)
+        task.run(squeezenet, ImageCollection.of(InputConfig(images=[str(folder)]), Watching(), "universal"))
     assert len(held) == 2
     assert held[1] - held[0] < 4 * A_PHOTO
 

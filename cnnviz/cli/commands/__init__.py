@@ -20,6 +20,8 @@ COMMANDS = {
     "filters": INSPECT,
     "activations": INSPECT,
     "invert": INSPECT,
+    "fool": FOOL,
+    "universal": FOOL,
     "embed-index": COLLECT,
     "report": COLLECT,
 }
