@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import field
+from dataclasses import Field, field
 from typing import Any
 
 
@@ -18,6 +18,7 @@ def setting(
     names: Sequence[str] = (),
     metavar: str | None = None,
     show_default: str | None = None,
+    is_option: bool = True,
 ) -> Any:
     """A dataclass field that is an option of commands.
 
@@ -31,6 +32,12 @@ def setting(
         names: what it is called on the command line: ``("--top", "-k")``; the field's own name if empty.
         metavar: what stands for the value in help.
         show_default: words for a default that is None.
+        is_option: False for a setting that commands have another option for.
     """
-    known = {"help": help, "min": min, "max": max, "choices": choices, "advanced": advanced}
+    known = {"help": help, "min": min, "max": max, "choices": choices, "advanced": advanced, "is_option": is_option}
     return field(default=default, metadata={**known, "names": names, "metavar": metavar, "show_default": show_default})
+
+
+def is_option(field: Field[Any]) -> bool:
+    """Whether a dataclass's field is a setting that is an option of commands."""
+    return bool(field.metadata.get("is_option"))

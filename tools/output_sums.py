@@ -76,7 +76,7 @@ visualize --class 130 --method simonyan --size 48 --steps 4 --raw -o out.png
 visualize --layer fire5 -c 3,7 --size 48 --steps 4 --gif -o out.png --json
 visualize --layer fire5 -c 3 --facets 2 --from photos --size 48 --steps 4 -o out.png
 dream cat.png -s 64 --steps 2 --octaves 2 -o out.png --json
-dream cat.png -s 64 --layer fire5 --channels 3 --guide mosaic.png --steps 2 --octaves 2 -o out.png
+dream cat.png -s 64 --layer fire5 --channel 3 --guide mosaic.png --steps 2 --octaves 2 -o out.png
 dream cat.png -s 64 --zoom 3 --rotate 5 --steps 2 --octaves 2 -o out.gif --json
 invert cat.png -s 64 --layer fire4,fire7 --steps 5 -o out.png --json
 style cat.png mosaic.png -s 64 --steps 4 -o out.png --json

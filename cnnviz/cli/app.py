@@ -12,7 +12,6 @@ from cnnviz import __version__
 from cnnviz.cli import (
     comparison,
     console,
-    dream,
     faststyle,
     folders,
     inspection,
@@ -94,7 +93,6 @@ occlusion.register(app)
 comparison.register(app)
 folders.register(app)
 visualize.register(app)
-dream.register(app)
 style.register(app)
 faststyle.register(app)
 texture.register(app)

@@ -54,7 +54,7 @@ def run_task(task: Any, network: Any, input: Any, run: Any, output: Any = None, 
     """Run a task of ``cnnviz.tasks`` over the images that the option groups mean; ``long`` for tasks of many steps."""
     monitor = StepMonitor(config_of(long)) if long is not None else None
     more = {"sidecars": task.sidecars, "suffix": task.suffix, "workload": task.workload, "monitor": monitor}
-    job_of(ImageJob, task.technique, network, input, run, output, **more)(task)
+    job_of(ImageJob, task.technique, network, input, run, output, **more)(task.with_files())
 
 
 def run_collection_task(task: Any, network: Any, input: Any, run: Any, output: Any = None) -> None:

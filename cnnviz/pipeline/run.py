@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, fields, replace
 from os import PathLike
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import TYPE_CHECKING, Any
 
 from cnnviz.errors import IncompleteError
@@ -16,6 +16,7 @@ from cnnviz.pipeline.outputs import suffix_of
 from cnnviz.pipeline.recipe import Provenance
 from cnnviz.pipeline.reporter import Reporter, SilentReporter
 from cnnviz.pipeline.step_monitor import StepMonitor
+from cnnviz.settings import is_option
 
 if TYPE_CHECKING:
     from cnnviz.network.network import Network
@@ -92,6 +93,7 @@ def run_images(
     config = config or PipelineConfig()
     known = {"seed": config.run.seed, "raw_format": suffix_of(config.output)}
     task = replace(task, **{name: value for name, value in known.items() if hasattr(task, name)})
+    task = task.with_files()
     named = [sources] if isinstance(sources, str | PathLike) else list(sources)
     values = {f.name: getattr(config.input, f.name) for f in fields(config.input)}
     collector = _Collector(reporter or SilentReporter())
@@ -161,17 +163,25 @@ def _command_of(task: Any) -> str:
     return type(task).__module__.rpartition(".")[2].replace("_", "-")
 
 
-def _parameters_of(task: Any) -> dict[str, Any]:
-    """The settings that differ from their defaults, as recipes name them."""
+def _parameters_of(task: Any, default: Any = None) -> dict[str, Any]:
+    """The settings that differ from their defaults (those of ``default``, if it is given), as recipes have them."""
     found: dict[str, Any] = {}
     for each in fields(task):
         value = getattr(task, each.name)
-        if "help" in each.metadata:
-            if value != each.default and each.name != "target":
-                found[_option_of(each)] = value
+        usual = each.default if default is None else getattr(default, each.name)
+        if is_option(each):
+            if value != usual and each.name != "target":
+                found[_option_of(each)] = _portable(value)
         elif hasattr(value, "__dataclass_fields__"):
-            found |= _parameters_of(value)
+            found |= _parameters_of(value, usual if hasattr(usual, "__dataclass_fields__") else None)
     return found
+
+
+def _portable(value: Any) -> Any:
+    """A setting's value as JSON can hold it."""
+    if isinstance(value, PurePath):
+        return str(value)
+    return list(value) if isinstance(value, tuple) else value
 
 
 def _option_of(each: Any) -> str:

@@ -98,7 +98,7 @@ class StyleSettings:
         0.0, "Fraction of the last size's steps without random shifts.", min=0, max=1, advanced=True
     )
     learning_rate: float = setting(0.05, "Adam's learning rate.", min=1e-4, advanced=True)
-    init: str | Tensor = setting("content", "Initial image: 'content', 'noise', or an image.")  # noqa: RUF009
+    init: str | Tensor = setting("content", "Initial image: 'content', 'noise', or an image.")
     style_scale: float = setting(1.0, "Size of the style images: larger strokes with more.", min=0.05, max=10)
     fade: float = setting(0.08, "Outer fraction of a style image that fades out, frame and all.", min=0, max=0.5)
     keep_color: str = setting(

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from cnnviz.errors import UsageError
@@ -26,6 +24,9 @@ from cnnviz.synthesis.transforms import random_offset, roll
 
 _STEP = 0.005
 """Mean change of a pixel in a step of size 1."""
+
+_RENAMED = {"strength": "step_size", "keep_color": "color_share"}
+"""Options of the version before, and their names now."""
 
 _LEAST_SIDE = 32
 """Smallest side of an octave, in pixels."""
@@ -68,7 +69,7 @@ def dream(
         seed: of the random shifts.
         on_step: called after every step; ``image()`` has the octave's size, ``terms`` holds the ``activation``.
         options: fields of ``DreamSettings``, which replace those of ``settings``: ``octaves``, ``octave_scale``,
-            ``steps``, ``step_size``, ``jitter``, ``keep_color``, ``tile``.
+            ``steps``, ``step_size``, ``jitter``, ``color_share``, ``tile``.
 
     Returns:
         Pixels (1, 3, H, W) in [0, 1].
@@ -83,7 +84,7 @@ def dream(
         >>> cnnviz.dream(network, pixels, ["fire5"], octaves=1, steps=2).shape
         torch.Size([1, 3, 64, 96])
     """
-    chosen = build_settings(DreamSettings, settings, options, {"strength": "step_size"})
+    chosen = build_settings(DreamSettings, settings, options, _RENAMED)
     targets = [DreamTarget(name) if isinstance(name, str) else name for name in layers or dream_layers(network)]
     generator = torch.Generator().manual_seed(seed)
     objective = DreamObjective(network, targets, guide)
@@ -96,7 +97,7 @@ def dream(
         run = _octave(objective, image, chosen, generator)
         image = run.run(offset_steps(on_step, number * chosen.steps, len(sizes) * chosen.steps))
         detail = image - base
-    return transfer_color(image, photo, chosen.keep_color)
+    return transfer_color(image, photo, chosen.color_share)
 
 
 def octave_sizes(size: tuple[int, int], octaves: int, scale: float, least: int) -> list[tuple[int, int]]:
@@ -201,40 +202,3 @@ def activation_gain(network: Network, before: Tensor, after: Tensor, layers: Seq
         old, new = (network.features(pixels, list(layers)) for pixels in (before, after))
     ratios = [new[name].square().mean() / old[name].square().mean().clamp_min(1e-12) for name in layers]
     return float(torch.stack(ratios).mean())
-
-
-def later_frame_settings(settings: DreamSettings) -> DreamSettings:
-    """The settings of each zoom frame but the first: it starts from a dream, and takes a fifth of the steps.
-
-    At most two octaves, and no color of the photo, which the frame before does not have any more.
-    """
-    return replace(settings, steps=max(1, settings.steps // 5), octaves=min(2, settings.octaves), keep_color=0.0)
-
-
-def zoom_in(pixels: Tensor, factor: float, degrees: float = 0.0) -> Tensor:
-    """The center of pixels (1, 3, H, W) enlarged by ``factor`` to the full size, and rotated by ``degrees``."""
-    height, width = pixels.shape[2:]
-    angle = math.radians(degrees)
-    cos, sin = math.cos(angle) / factor, math.sin(angle) / factor
-    theta = pixels.new_tensor([[[cos, -sin * height / width, 0.0], [sin * width / height, cos, 0.0]]])
-    grid = F.affine_grid(theta, list(pixels.shape), align_corners=False)
-    return F.grid_sample(pixels, grid, mode="bicubic", padding_mode="reflection", align_corners=False).clamp(0, 1)
-
-
-def zoom_frames(
-    network: Network,
-    pixels: Tensor,
-    frames: int,
-    dream_frame: Callable[[Tensor, int], Tensor],
-    *,
-    factor: float = 1.05,
-    degrees: float = 0.0,
-) -> list[Tensor]:
-    """The frames (1, 3, H, W) of a zoom animation: each is the one before, enlarged, through ``dream_frame``.
-
-    ``dream_frame(pixels, number)`` returns the dream of one frame.
-    """
-    shown = [dream_frame(require_in_range(pixels).to(network.device), 0)]
-    for number in range(1, frames):
-        shown.append(dream_frame(zoom_in(shown[-1], factor, degrees), number))
-    return [frame.cpu() for frame in shown]

@@ -64,16 +64,20 @@ class DreamSettings:
     """Settings of ``cnnviz.dream``."""
 
     octaves: int = setting(4, "Number of sizes, from small to large.", min=1, max=64)
-    octave_scale: float = setting(1.4, "Ratio of one size to the next, above 1.")
+    octave_scale: float = setting(1.4, "Ratio of one size to the next, above 1.", advanced=True)
     steps: int = setting(20, "Steps of each octave.", min=1)
     step_size: float = setting(1.0, "Length of a step; 1 changes each pixel by 0.005 on average.", min=0)
-    jitter: int = setting(32, "Largest random shift, in pixels.", min=0)
-    keep_color: float = setting(0.0, "Fraction of the photo's own color to keep.", min=0, max=1)
-    tile: int | None = setting(None, "Largest side of the tiles the gradient is computed in; None for one pass.", min=1)
+    jitter: int = setting(32, "Largest random shift, in pixels.", min=0, advanced=True)
+    color_share: float = setting(0.0, "Fraction of the photo's own color to keep.", min=0, max=1)
+    tile: int | None = setting(
+        None, "Largest side of the tiles the gradient is computed in; None for one pass.", min=1, is_option=False
+    )
 
     def __post_init__(self) -> None:
-        if self.octaves < 1 or self.octave_scale <= 1:
-            raise UsageError("A dream needs at least one octave, and an octave scale above 1.")
+        if self.octaves < 1:
+            raise UsageError(f"A dream needs at least one octave, not {self.octaves}.")
+        if self.octave_scale <= 1:
+            raise UsageError(f"The octave scale must be above 1, not {self.octave_scale:g}.")
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import ClassVar
+from typing import ClassVar, TypeVar
+
+Task = TypeVar("Task", bound="TaskDefaults")
 
 
 class TaskDefaults:
@@ -33,3 +35,7 @@ class TaskDefaults:
     def suffix(self) -> str:
         """The format where no name tells it."""
         return ".png"
+
+    def with_files(self: Task) -> Task:
+        """The task with the files that its settings name read, so that it can run where they are not."""
+        return self

@@ -32,23 +32,27 @@ def shared_scale_setting() -> Any:
     return setting(False, "One scale for all tiles, so that weak ones look weak.")
 
 
-def layer_names(values: Sequence[str] | None) -> list[str]:
+def layer_names(values: str | Sequence[str] | None) -> list[str]:
     """The layers in some lists separated by commas, each once, in their order; none for None."""
-    names = (name.strip() for value in values or () for name in value.split(","))
+    names = (name.strip() for value in _texts(values) for name in value.split(","))
     return list(dict.fromkeys(name for name in names if name))
 
 
-def channel_numbers(values: Sequence[str] | None) -> list[int]:
+def channel_numbers(values: str | Sequence[str] | None) -> list[int]:
     """The channels in some lists such as ``3,17,40-44``, each once, in their order; none for None.
 
     Raises:
         UsageError: anything else.
     """
     found: list[int] = []
-    for value in values or ():
+    for value in _texts(values):
         for part in value.split(","):
             found += _range(part, value)
     return list(dict.fromkeys(found))
+
+
+def _texts(values: str | Sequence[str] | None) -> Sequence[str]:
+    return (values,) if isinstance(values, str) else values or ()
 
 
 def _range(part: str, whole: str) -> range:

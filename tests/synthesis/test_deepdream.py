@@ -19,9 +19,9 @@ from cnnviz.synthesis.deepdream import (
     activation_gain,
     dream,
     octave_sizes,
-    zoom_frames,
-    zoom_in,
 )
+from cnnviz.synthesis.dream_zoom import dream_zoom, later_frame_settings, zoom_in
+from cnnviz.synthesis.settings import DreamSettings
 from cnnviz.synthesis.tiled_gradient import TiledGradient
 
 
@@ -131,15 +131,26 @@ def test_color_is_given_back_and_lightness_kept():
     assert transfer_color(dreamt, photo, 0.0) is dreamt
 
 
-def test_zoom_frames_enlarge_the_center():
+def test_a_zoom_enlarges_the_center():
     image = torch.rand(1, 3, 40, 60, generator=torch.Generator().manual_seed(0))
     image = F.avg_pool2d(F.pad(image, (4, 4, 4, 4), mode="reflect"), 9, 1)
     enlarged = zoom_in(image, 2.0)
     expected = F.interpolate(image[..., 10:30, 15:45], (40, 60), mode="bicubic")
     torch.testing.assert_close(enlarged[..., 5:-5, 5:-5], expected[..., 5:-5, 5:-5], atol=5e-3, rtol=0)
-    shown = zoom_frames(Network(nn.Conv2d(3, 2, 1), labels=("a", "b")), image, 3, lambda x, n: x * 0.5, factor=1.1)
-    assert len(shown) == 3
-    assert float(shown[2].max()) < float(shown[0].max()) / 2
+
+
+def test_each_frame_of_a_zoom_is_the_dream_of_the_one_before_enlarged(net, photo):
+    settings = DreamSettings(octaves=3, octave_scale=1.3, steps=5, color_share=0.5)
+    later, steps = later_frame_settings(settings), []
+    assert (later.steps, later.octaves, later.color_share) == (1, 2, 0.0)
+    found = dream_zoom(
+        *(net, photo, ["2"]), frames=3, factor=1.1, degrees=4, settings=settings, seed=7, on_step=steps.append
+    )
+    expected = [dream(net, photo, ["2"], settings=settings, seed=7)]
+    for seed in (8, 9):
+        expected.append(dream(net, zoom_in(expected[-1], 1.1, 4), ["2"], settings=later, seed=seed))
+    assert all(torch.equal(*pair) for pair in zip(found, expected, strict=True))
+    assert [step.step for step in steps] == list(range(1, steps[0].total + 1))
 
 
 @pytest.mark.parametrize(
@@ -173,7 +184,7 @@ def test_every_family_has_layers_to_dream_of(name, layer):
 @pytest.mark.parametrize("name", ["astronaut.png", "rocket.jpg"])
 def test_a_dream_at_defaults_raises_its_layer_threefold_on_the_written_image(squeezenet, samples, name):
     photo = cnnviz.read_image(samples / name, 512)
-    written = to_pixels(to_pil_image(dream(squeezenet, photo, keep_color=0.3)))
+    written = to_pixels(to_pil_image(dream(squeezenet, photo, color_share=0.3)))
     assert written.shape == photo.shape
     assert activation_gain(squeezenet, photo, written, ["fire7"]) >= 3
     change = (written - photo).abs().mean((0, 1))

@@ -60,6 +60,8 @@ def test_names_of_the_version_before_still_work(squeezenet):
     with pytest.warns(DeprecationWarning, match="'strength' is now called 'step_size'"):
         old = cnnviz.dream(squeezenet, photo, ["fire3"], octaves=1, steps=1, strength=2.0)
     assert torch.equal(old, cnnviz.dream(squeezenet, photo, ["fire3"], octaves=1, steps=1, step_size=2.0))
+    with pytest.warns(DeprecationWarning, match="'keep_color' is now called 'color_share'"):
+        cnnviz.dream(squeezenet, photo, ["fire3"], octaves=1, steps=1, keep_color=0.5)
     with pytest.warns(DeprecationWarning, match="polish"):
         old = cnnviz.transfer_style(squeezenet, photo, photo, steps=1, polish=1.0, average_pooling=False)
     new = cnnviz.transfer_style(squeezenet, photo, photo, steps=1, adam_fraction=1.0, pooling="max")

@@ -27,4 +27,5 @@ def test_no_layer_has_a_billion_channels():
 
 def test_layers_are_separated_by_commas_or_named_one_by_one():
     assert layer_names(None) == []
+    assert layer_names("fire2, fire5") == ["fire2", "fire5"]
     assert layer_names(["fire2, fire5", "fire9,fire2,"]) == ["fire2", "fire5", "fire9"]

@@ -14,6 +14,7 @@ from cnnviz.pipeline.config import InputConfig
 from cnnviz.pipeline.image_loading import read_image
 from cnnviz.pipeline.inputs import ImageSource
 from cnnviz.tasks.classify import Classify
+from cnnviz.tasks.dream import Dream
 from cnnviz.tasks.embed_index import EmbedIndex
 from cnnviz.tasks.gradcam import GradCam
 from cnnviz.tasks.guided import Guided
@@ -31,7 +32,16 @@ def test_importing_tasks_loads_neither_torch_nor_the_command_line():
 
 @pytest.mark.parametrize(
     "task",
-    [Classify(), Saliency(), Saliency(method="smoothgrad", check=True), GradCam(), Guided(), Invert(), EmbedIndex()],
+    [
+        Classify(),
+        Saliency(),
+        Saliency(method="smoothgrad", check=True),
+        GradCam(),
+        Guided(),
+        Invert(),
+        Dream(),
+        EmbedIndex(),
+    ],
 )
 def test_tasks_are_values_that_travel(task):
     assert pickle.loads(pickle.dumps(task)) == task

@@ -19,6 +19,7 @@ COMMANDS = {
     "gradcam": EXPLAIN,
     "filters": INSPECT,
     "activations": INSPECT,
+    "dream": INSPECT,
     "invert": INSPECT,
     "fool": FOOL,
     "universal": FOOL,

@@ -8,6 +8,7 @@ from typing import Any
 from typer.core import TyperCommand
 
 RENAMED: dict[str, dict[str, str]] = {
+    "dream": {"--strength": "--step-size", "--keep-color": "--color-share", "--channels": "--channel"},
     "invert": {"--layers": "--layer"},
     "activations": {"--channels": "--channel"},
     "report": {"--layers": "--layer", "--channels": "--channels-per-layer"},

@@ -12,6 +12,7 @@ import typer
 
 from cnnviz.cli.options.declaring import ADVANCED
 from cnnviz.cli.options.numeric import checked
+from cnnviz.settings import is_option
 
 Settings = TypeVar("Settings")
 
@@ -29,7 +30,7 @@ def parameters_of(kind: type, default: Any = None) -> Iterator[inspect.Parameter
         hint = hints[field.name]
         if is_dataclass(hint):
             yield from parameters_of(hint, None if value is MISSING else value)  # type: ignore[arg-type]
-        elif "help" in field.metadata:
+        elif is_option(field):
             yield _parameter(field.name, _declared(field, hint, value), value)
         elif hasattr(hint, "__metadata__"):
             yield _parameter(field.name, checked(hint), value)
@@ -42,9 +43,9 @@ def build(kind: Callable[..., Settings], values: dict[str, Any]) -> Settings:
     for field in fields(kind):  # type: ignore[arg-type]
         if is_dataclass(hints[field.name]):
             found[field.name] = build(hints[field.name], values)  # type: ignore[arg-type]
-        elif field.name in values and ("help" in field.metadata or hasattr(hints[field.name], "__metadata__")):
+        elif field.name in values and (is_option(field) or hasattr(hints[field.name], "__metadata__")):
             value = values.pop(field.name)
-            found[field.name] = _plain(value) if "help" in field.metadata else value
+            found[field.name] = _plain(value) if is_option(field) else value
     return kind(**found)
 
 
