@@ -14,8 +14,6 @@ from cnnviz.cli import (
     console,
     faststyle,
     folders,
-    inspection,
-    models,
     occlusion,
     style,
     texture,
@@ -96,8 +94,6 @@ visualize.register(app)
 style.register(app)
 faststyle.register(app)
 texture.register(app)
-inspection.register(app)
-models.register(app)
 topics.register(app)
 
 

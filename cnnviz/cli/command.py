@@ -18,18 +18,12 @@ import typer
 from cnnviz.cli import console
 from cnnviz.cli.context import CommandContext, current
 from cnnviz.cli.hints import message_with_hint
+from cnnviz.cli.options.known import register as register_options
 from cnnviz.cli.options.numeric import checked
 from cnnviz.cli.options.renamed import NOTES, command_class
 from cnnviz.cli.options.settings import build, parameters_of
 from cnnviz.cli.process import INTERRUPTED, PIPE_CLOSED, signals, silence_stdout
 from cnnviz.errors import CnnvizError, IncompleteError
-
-_options: dict[str, frozenset[str]] = {}
-
-
-def options_of(name: str) -> frozenset[str]:
-    """The options of the command ``name`` by the names recipes know them by; empty for no such command."""
-    return _options.get(name, frozenset())
 
 
 def command(
@@ -109,7 +103,7 @@ def _spread(function: Callable, name: str) -> Callable:
         renamed = context.meta.get(NOTES, ())
         with_exit_codes(lambda: serve(renamed, values), debug=values.get("debug", False))
 
-    _options[name] = frozenset(map(_option_name, parameters))
+    register_options(name, map(_option_name, parameters))
     call.__name__ = function.__name__
     call.__doc__ = function.__doc__
     context = inspect.Parameter("context", inspect.Parameter.POSITIONAL_OR_KEYWORD, annotation=typer.Context)

@@ -62,6 +62,18 @@ class NetworkConfig:
             progress=progress,
         )
 
+    def load_structure(self, name: str, seed: int) -> Network:
+        """The network with its layers, shapes and costs, and, unless ``weights`` is a file, without weights.
+
+        Nothing is downloaded. A file is loaded because it decides how many classes there are.
+        """
+        from cnnviz.network.loading import load_meta_network, looks_like_file
+
+        named = self.weights if self.weights and self.weights.lower() not in ("random", "embedded") else None
+        if named and looks_like_file(named):
+            return self.load(name, seed, workload="exact", progress=False)
+        return load_meta_network(name, named)
+
     def prepare(self) -> None:
         """Let nothing be fetched from here on, if that is wanted."""
         if self.offline:

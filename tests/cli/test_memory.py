@@ -184,7 +184,7 @@ def test_a_page_holds_only_the_report_it_works_on(run_cnnviz, tmp_path, monkeypa
 
 
 def test_a_page_is_the_same_each_time_and_in_pieces_of_a_report(squeezenet):
-    from cnnviz.cli.commandline import numbered
+    from cnnviz.pipeline.command_line import numbered_commands
     from cnnviz.report.image_report import report_on_image
     from cnnviz.report.page import Page, report_page
     from cnnviz.report.report_input import ReportInput
@@ -196,12 +196,12 @@ def test_a_page_is_the_same_each_time_and_in_pieces_of_a_report(squeezenet):
     plan = ReportSettings(layers=["fire9"], channels=2, top=1, fool_into="goldfish")
     first = report_on_image(ReportInput(squeezenet, "a", photo, pixels, recipe), plan)
     reports = [first, replace(first, name="b\udcff"), replace(first, name="<c>")]
-    page = Page(squeezenet, numbered())
+    page = Page(squeezenet, numbered_commands())
     for report in reports:
         page.add(report)
     html = page.html(recipe, "title")
     pieces = list(html())
-    assert "".join(pieces) == "".join(html()) == report_page(reports, squeezenet, recipe, numbered(), "title")
+    assert "".join(pieces) == "".join(html()) == report_page(reports, squeezenet, recipe, numbered_commands(), "title")
     assert len([piece for piece in pieces if "<article" in piece]) == 3
     assert "b\udcff" in "".join(pieces) and "<c>" not in "".join(pieces)
 

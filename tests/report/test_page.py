@@ -14,9 +14,9 @@ from PIL import Image
 
 import cnnviz
 from cnnviz.attribution import registry
-from cnnviz.cli.commandline import command_line
 from cnnviz.errors import UsageError
 from cnnviz.imaging.recipe import read_recipe
+from cnnviz.pipeline.command_line import command_line
 from cnnviz.report.image_report import report_on_image
 from cnnviz.report.page import report_page
 from cnnviz.report.report_input import ReportInput

@@ -17,14 +17,20 @@ COMMANDS = {
     "saliency": EXPLAIN,
     "guided": EXPLAIN,
     "gradcam": EXPLAIN,
+    "layers": INSPECT,
     "filters": INSPECT,
     "activations": INSPECT,
     "dream": INSPECT,
     "invert": INSPECT,
     "fool": FOOL,
     "universal": FOOL,
-    "embed-index": COLLECT,
     "report": COLLECT,
+    "embed-index": COLLECT,
+    "info": TOOLS,
+    "models list": TOOLS,
+    "models fetch": TOOLS,
+    "models path": TOOLS,
+    "doctor": TOOLS,
 }
 """Each command by its name, with the panel of ``cnnviz --help`` that lists it."""
 
