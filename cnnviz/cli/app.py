@@ -17,7 +17,6 @@ from cnnviz.cli import (
     occlusion,
     style,
     texture,
-    topics,
     visualize,
 )
 from cnnviz.cli.command import add_command
@@ -94,7 +93,6 @@ visualize.register(app)
 style.register(app)
 faststyle.register(app)
 texture.register(app)
-topics.register(app)
 
 
 def run() -> int:

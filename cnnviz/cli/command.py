@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import inspect
 import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import is_dataclass
 from typing import Any
 
@@ -69,25 +69,25 @@ def _spread(function: Callable, name: str) -> Callable:
     """``function`` with its option groups replaced by their fields, and errors turned into exit codes."""
     parameters: list[inspect.Parameter] = []
     groups: dict[str, type] = {}
-    context_name: list[str] = []
+    context_names: dict[type, str] = {}
     # Not get_type_hints: before Python 3.11 it wraps a type whose default is None in Optional, Annotated and all.
     for parameter in inspect.signature(function, eval_str=True).parameters.values():
         kind = parameter.annotation
-        if kind is CommandContext:
-            context_name.append(parameter.name)
+        if kind in (CommandContext, typer.Context):
+            context_names[kind] = parameter.name
         elif isinstance(kind, type) and is_dataclass(kind):
             groups[parameter.name] = kind
             parameters += parameters_of(kind)
         else:
             parameters.append(parameter.replace(kind=inspect.Parameter.KEYWORD_ONLY, annotation=checked(kind)))
 
-    def serve(renamed: Sequence[tuple[str, str]], values: dict[str, Any]) -> None:
+    def serve(context: typer.Context, values: dict[str, Any]) -> None:
         current.command, current.values = name, dict(values)
         console.reporter.context = current
         console.configure(
             quiet=values.get("quiet", False), verbose=values.get("verbose", False), json=values.get("json", False)
         )
-        for old, new in renamed:
+        for old, new in context.meta.get(NOTES, ()):
             console.warn(f"{old} is called {new} now; the old name works for one more release.")
         current.defaults = {p.name: p.default for p in parameters}
         current.switched_off = {
@@ -95,13 +95,13 @@ def _spread(function: Callable, name: str) -> Callable:
         }
         current.option_names = {p.name: _option_name(p) for p in parameters}
         filled = {key: build(kind, values) for key, kind in groups.items()}
-        function(**filled, **values, **dict.fromkeys(context_name, current))
+        contexts = {CommandContext: current, typer.Context: context}
+        function(**filled, **values, **{name: contexts[kind] for kind, name in context_names.items()})
 
     def call(context: typer.Context, **values: Any) -> None:
         sources = {name: context.get_parameter_source(name) for name in values}
         current.typed = {name for name, source in sources.items() if source and source.name == "COMMANDLINE"}
-        renamed = context.meta.get(NOTES, ())
-        with_exit_codes(lambda: serve(renamed, values), debug=values.get("debug", False))
+        with_exit_codes(lambda: serve(context, values), debug=values.get("debug", False))
 
     register_options(name, map(_option_name, parameters))
     call.__name__ = function.__name__

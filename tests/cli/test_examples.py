@@ -14,8 +14,8 @@ import pytest
 from typer.testing import CliRunner
 
 from cnnviz.cli.app import app
+from cnnviz.cli.commands.help import topics
 from cnnviz.cli.reference import Command, commands
-from cnnviz.cli.topics import topics
 from cnnviz.style.model_file import BUNDLED_FILE
 
 SMALL = {

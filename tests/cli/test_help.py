@@ -8,8 +8,8 @@ import subprocess
 import pytest
 
 from cnnviz.cli.app import app
+from cnnviz.cli.commands.help import topics
 from cnnviz.cli.reference import commands
-from cnnviz.cli.topics import topics
 
 COMMANDS = list(commands(app))
 

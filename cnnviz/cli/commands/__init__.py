@@ -20,8 +20,8 @@ COMMANDS = {
     "layers": INSPECT,
     "filters": INSPECT,
     "activations": INSPECT,
-    "dream": INSPECT,
     "invert": INSPECT,
+    "dream": INSPECT,
     "fool": FOOL,
     "universal": FOOL,
     "report": COLLECT,
@@ -31,6 +31,7 @@ COMMANDS = {
     "models fetch": TOOLS,
     "models path": TOOLS,
     "doctor": TOOLS,
+    "help": TOOLS,
 }
 """Each command by its name, with the panel of ``cnnviz --help`` that lists it."""
 
