@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from cnnviz.cli.command import command
-from cnnviz.cli.features import ChannelsOption
 from cnnviz.cli.idle import idle
 from cnnviz.cli.jobs import collection_job, collection_of, image_job
 from cnnviz.cli.options import EngineOptions, InputOptions, NetworkOptions, OutputOptions, RunOptions, StoreOptions
@@ -17,7 +16,6 @@ from cnnviz.errors import UsageError
 from cnnviz.pipeline.collection_job import ImageCollection
 from cnnviz.pipeline.result import LoadedImage, Result
 from cnnviz.runtime.paths import is_folder, path_exists
-from cnnviz.tasks.layers import channel_numbers
 
 if TYPE_CHECKING:
     from cnnviz.network.network import Network
@@ -71,44 +69,8 @@ HalfOption = Annotated[bool, typer.Option("--half", help="Keep features in 16 bi
 
 def register(app: typer.Typer) -> None:
     """Add this family's commands to the application."""
-    _register_patches(app)
     _register_neighbors(app)
     _register_embed(app)
-
-
-def _register_patches(app: typer.Typer) -> None:
-    @command(
-        app,
-        "patches",
-        examples="cnnviz patches photos/ -r --layer fire5 --channels 17\n"
-        "cnnviz patches photos/ -m vgg16 --layer conv5_3 --channels 3,17,200 --guided -o conv5_3.png",
-    )
-    def patches(
-        network: NetworkOptions,
-        input: InputOptions,
-        output: OutputOptions,
-        store: StoreOptions,
-        run: EngineOptions,
-        layer: Annotated[
-            str | None,
-            typer.Option("--layer", "-l", help="A layer whose output is a map.", show_default="one half way down"),
-        ] = None,
-        channels: ChannelsOption = None,
-        top: Annotated[int, typer.Option("--top", "-k", min=1, help="Patches for each channel.")] = 9,
-        guided: Annotated[
-            bool, typer.Option("--guided", help="Under each row what in the patches does it (guided backpropagation).")
-        ] = False,
-    ) -> None:
-        """Show the patches of many pictures that excite channels of a layer most (one from each picture)."""
-        from cnnviz.cli import patches as patching
-        from cnnviz.network.default_layers import middle_layer
-
-        chosen = channel_numbers([channels]) if channels else None
-
-        def make(net: Network, album: ImageCollection) -> Result:
-            return patching.top_patches(net, album, layer or middle_layer(net), chosen, top, guided, store, run.seed)
-
-        collection_job("features", network, input, run, output)(make)
 
 
 def _register_neighbors(app: typer.Typer) -> None:

@@ -134,7 +134,7 @@ def test_neighbors_needs_a_query_and_a_folder(run_cnnviz, photos):
 def test_patches_come_from_where_the_activation_is_greatest(run_cnnviz, squeezenet, photos, tmp_path, no_network):
     import cnnviz
 
-    options = ("--layer", "fire4", "--channels", "7,200", "--top", 3, "--json")
+    options = ("--layer", "fire4", "--channel", "7,200", "--top", 3, "--json")
     record = json.loads(run_cnnviz("patches", "photos", "-r", *NET, *options).stdout)
     assert [row["channel"] for row in record["channels"]] == [7, 200]
     for row in record["channels"]:
@@ -254,7 +254,7 @@ def test_a_store_that_cannot_be_written_is_one_sentence(run_cnnviz, photos, tmp_
 
 
 def test_guided_rows_stand_under_the_patches(run_cnnviz, photos, tmp_path):
-    options = ("--layer", "fire4", "--channels", "7,200", "--top", 3, "--json")
+    options = ("--layer", "fire4", "--channel", "7,200", "--top", 3, "--json")
     plain = json.loads(run_cnnviz("patches", "photos", "-r", *NET, *options, "-o", "plain.png").stdout)
     guided = json.loads(run_cnnviz("patches", "photos", "-r", *NET, *options, "-o", "guided.png", "--guided").stdout)
     assert guided["channels"] == plain["channels"]

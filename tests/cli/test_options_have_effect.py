@@ -280,7 +280,7 @@ TRIALS: dict[str, dict[str, Trial]] = {
         "--recursive": Try("-r", base="in/photos -s 64 -l fire5 -c 3,5 -o out.png"),
         "--background": Try("--background black", base="in/clear.png -s 64 -l fire5 -c 3,5 -o out.png"),
         "--layer": Try("-l fire2", off="-l fire5"),
-        "--channels": Try("-c 7"),
+        "--channel": Try("-c 7"),
         "--top": Try("-k 1"),
         "--guided": Try("--guided"),
     },

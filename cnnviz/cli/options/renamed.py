@@ -11,6 +11,7 @@ RENAMED: dict[str, dict[str, str]] = {
     "dream": {"--strength": "--step-size", "--keep-color": "--color-share", "--channels": "--channel"},
     "invert": {"--layers": "--layer"},
     "activations": {"--channels": "--channel"},
+    "patches": {"--channels": "--channel"},
     "report": {"--layers": "--layer", "--channels": "--channels-per-layer"},
 }
 """By command: an option's old spelling and its new one, as ``{"dream": {"--strength": "--step-size"}}``."""

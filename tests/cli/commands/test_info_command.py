@@ -78,7 +78,7 @@ QUICK = [
     (("saliency", f"in here/{ODD}", *SMALL, "-t", "espresso"), "out/b b.png"),
     (("occlusion", "./-r.png", *SMALL), "c.png"),
     (("fool", "in here/cat.png", *SMALL, "--small", "--raw", "-t", "flamingo"), "d.png"),
-    (("patches", "in here", *SMALL, "--layer", "fire3", "--channels", "3", "--top", "2"), "e.png"),
+    (("patches", "in here", *SMALL, "--layer", "fire3", "--channel", "3", "--top", "2"), "e.png"),
     (("neighbors", "in here/cat.png", "in here", *SMALL, "--metric", "cosine"), "f.png"),
     (("visualize", *NET, "--class", "flamingo", "--steps", "2", "-s", "64"), "g.png"),
 ]

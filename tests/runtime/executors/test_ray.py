@@ -215,7 +215,7 @@ def test_a_folder_surveyed_by_workers_is_what_it_is_here(run_cnnviz, album):
     for engine in ("local", "ray"):
         common = ("-m", "squeezenet1_1", "--size", "64", "--engine", engine, "--store", f"store-{engine}", "--json")
         indexed = run_cnnviz("embed-index", "album", *common, "--batch", "4")
-        sheet = run_cnnviz("patches", "album", "--layer", "fire5", "--channels", "3", "-o", f"{engine}.png", *common)
+        sheet = run_cnnviz("patches", "album", "--layer", "fire5", "--channel", "3", "-o", f"{engine}.png", *common)
         assert (indexed.exit_code, sheet.exit_code) == (1, 1), indexed.stderr + sheet.stderr  # for 4b.jpg
         assert [line for line in indexed.stderr.splitlines() if "4b.jpg" in line], indexed.stderr
         found[engine] = json.loads(indexed.stdout), json.loads(sheet.stdout)["channels"][0]["patches"]

@@ -1,0 +1,28 @@
+"""``cnnviz patches``."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from cnnviz.cli.jobs import config_of, run_collection_task
+from cnnviz.cli.options import EngineOptions, InputOptions, NetworkOptions, OutputOptions, StoreOptions
+from cnnviz.tasks.layers import channel_numbers
+from cnnviz.tasks.patches import Patches
+
+
+def patches(
+    network: NetworkOptions,
+    input: InputOptions,
+    output: OutputOptions,
+    store: StoreOptions,
+    run: EngineOptions,
+    task: Patches,
+) -> None:
+    """Show the patches of many images that excite channels of a layer most, one from each image.
+
+    Examples:
+        cnnviz patches photos/ -r --layer fire5 --channel 17
+        cnnviz patches photos/ -m vgg16 --layer conv5_3 --channel 3,17,200 --guided -o conv5_3.png
+    """
+    channel_numbers(task.channel)  # refuses what is no channel before any work
+    run_collection_task(replace(task, store=config_of(store), seed=run.seed), network, input, run, output)
