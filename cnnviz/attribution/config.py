@@ -36,14 +36,20 @@ class IntegratedGradientsConfig:
 class OcclusionConfig:
     """The settings of ``occlusion``, which explains them."""
 
-    patch: int = 32
-    stride: int = 8
-    fill: str = "mean"
-    score: str = "probability"
-    batch: int | None = None
-    algorithm: Algorithm = "auto"
+    patch: int = setting(32, "Side of the patch, in the network's pixels.", min=1)
+    stride: int = setting(8, "Step between patches, in the network's pixels.", min=1)
+    fill: str = setting(
+        "mean", "What replaces the hidden part.", choices=tuple(name for name in FILLS if name != "grey")
+    )
+    score: str = setting("probability", "The score whose drop is shown.", choices=SCORES)
+    batch: int | None = setting(None, "Patches computed at a time.", min=1, show_default="by memory")
+    algorithm: Algorithm = setting(
+        "auto", "incremental recomputes only what a patch can reach.", choices=get_args(Algorithm)
+    )
     seed: int = 0
-    approximate: bool = False
+    approximate: bool = setting(
+        False, "Compute finely only the quarter with the largest drops; twice as fast, and prints its measured error."
+    )
 
     def validate(self, height: int, width: int) -> None:
         """Raise UsageError for an invalid setting, ImageError for a patch that does not fit images of this size."""

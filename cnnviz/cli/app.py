@@ -14,7 +14,6 @@ from cnnviz.cli import (
     console,
     faststyle,
     folders,
-    occlusion,
     style,
     texture,
     visualize,
@@ -86,7 +85,6 @@ def _alone(command: str | None) -> Callable[[typer.Context], None]:
 
 
 _add_commands()
-occlusion.register(app)
 comparison.register(app)
 folders.register(app)
 visualize.register(app)

@@ -135,26 +135,6 @@ def test_a_layer_half_way_down_is_shown_if_none_is_named(run_cnnviz, photo, comm
     assert named["layer"] == usual["layer"]
 
 
-def test_the_class_map_is_shown_where_a_second_class_wins(run_cnnviz, photo, samples, monkeypatch):
-    from cnnviz.attribution.occlusion import OcclusionGrid
-    from cnnviz.cli import occlusion
-
-    common = (*NET, "-s", 96, "--stride", 24)
-    assert run_cnnviz("occlusion", samples / "chelsea.png", *common, "-o", "two.png").exit_code == 0
-    spread = OcclusionGrid.to_pixels
-
-    def one_wins(self, *size):
-        self.classes.fill_(285)
-        return spread(self, *size)
-
-    monkeypatch.setattr(OcclusionGrid, "to_pixels", one_wins)
-    assert run_cnnviz("occlusion", samples / "chelsea.png", *common, "-o", "one.png").exit_code == 0
-    assert Image.open("two.png").width > Image.open("one.png").width
-    assert run_cnnviz("occlusion", samples / "chelsea.png", *common, "-o", "asked.png", "--class-map").exit_code == 0
-    assert Image.open("asked.png").width == Image.open("two.png").width
-    assert occlusion
-
-
 @pytest.mark.parametrize("command", ["classify", "embed"])
 def test_the_note_on_the_embedded_network_is_one_short_line_and_in_the_json(run_cnnviz, photo, command):
     more = ("--method", "pca", "--store", "store", "-o", "a.png") if command == "embed" else ()

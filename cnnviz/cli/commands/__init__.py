@@ -17,6 +17,7 @@ COMMANDS = {
     "saliency": EXPLAIN,
     "guided": EXPLAIN,
     "gradcam": EXPLAIN,
+    "occlusion": EXPLAIN,
     "layers": INSPECT,
     "filters": INSPECT,
     "activations": INSPECT,

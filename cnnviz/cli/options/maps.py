@@ -6,11 +6,12 @@ from cnnviz.cli.context import current
 from cnnviz.cli.options.outputs import OutputOptions
 from cnnviz.pipeline.outputs import require_files
 from cnnviz.tasks.map_task import MapTask
+from cnnviz.tasks.occlusion import Occlusion
 
 
-def check_map_options(task: MapTask, output: OutputOptions) -> None:
+def check_map_options(task: MapTask | Occlusion, output: OutputOptions) -> None:
     """Refuse what cannot be made or written, before any work; name the options without effect."""
-    if task.grabcut:
+    if isinstance(task, MapTask) and task.grabcut:
         from cnnviz.attribution.segmentation import require_opencv
 
         require_files(output, "--grabcut")

@@ -98,7 +98,7 @@ class NetworksOptions(NetworkOptions, NetworksConfig):  # type: ignore[misc]
 
 
 WORKLOADS: dict[str, Workload] = {
-    **dict.fromkeys(("occlusion", "embed", "neighbors"), "forward"),
+    **dict.fromkeys(("embed", "neighbors"), "forward"),
     **dict.fromkeys(("style", "texture", "visualize"), "synthesis"),
 }
 """What the commands use a network for, which decides what precision ``auto`` is; the others are ``exact``."""

@@ -1,0 +1,133 @@
+"""Where hiding part of an image costs a class its score."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field, replace
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from cnnviz.attribution.config import OcclusionConfig
+from cnnviz.attribution.registry import METHODS
+from cnnviz.pipeline.result import LoadedImage, Result
+from cnnviz.settings import setting
+from cnnviz.tasks.base import TaskDefaults
+from cnnviz.tasks.check import CHECK_SIDECAR, MapCheck, check_map, check_setting
+from cnnviz.tasks.explanations import blank_map, explanation_result, target_setting
+from cnnviz.tasks.maps import MapSettings
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+    from torch import Tensor
+
+    from cnnviz.attribution.approximate_occlusion import ApproximationError
+    from cnnviz.attribution.occlusion import OcclusionGrid
+    from cnnviz.attribution.targets import Explanation
+    from cnnviz.network.network import Network
+
+
+@dataclass(frozen=True)
+class OcclusionAnswer:
+    """The effect of each patch on the score of the class that is explained, and the test of the map if wanted."""
+
+    explanation: Explanation
+    grid: OcclusionGrid
+    check: MapCheck | None = None
+
+
+@dataclass(frozen=True)
+class Occlusion(TaskDefaults):
+    """A map of each image: how much the score of the class drops where a patch hides the image."""
+
+    workload: ClassVar[str] = "forward"
+
+    target: str | None = target_setting()
+    settings: OcclusionConfig = field(default=OcclusionConfig())
+    class_map: bool = setting(
+        False, "Show in the panel which class wins where the patch lies, even if one wins everywhere."
+    )
+    check: bool = check_setting()
+    maps: MapSettings = field(default=MapSettings())
+    seed: int = 0
+
+    @property
+    def parallel(self) -> bool:
+        return False
+
+    @property
+    def sidecars(self) -> Sequence[str]:
+        return (CHECK_SIDECAR,) if self.check else ()
+
+    def compute(self, network: Network, pixels: Tensor) -> Sequence[OcclusionAnswer]:
+        from cnnviz.attribution.targets import predict_targets
+
+        explanations = predict_targets(network, pixels, self.target)
+        return [
+            self._explained(network, image, explanation)
+            for image, explanation in zip(pixels.split(1), explanations, strict=True)
+        ]
+
+    def _explained(self, network: Network, pixels: Tensor, explanation: Explanation) -> OcclusionAnswer:
+        target = explanation.target[0]
+        grid = self._grid(network, pixels, target)
+        if not self.check:
+            return OcclusionAnswer(explanation, grid)
+
+        def map_of(other: Network) -> Tensor:
+            found = grid if other is network else self._grid(other, pixels, target)
+            return found.to_pixels(*pixels.shape[2:]).float()[None, None]
+
+        return OcclusionAnswer(explanation, grid, check_map(network, pixels, target, map_of, self.seed))
+
+    def _grid(self, network: Network, pixels: Tensor, target: int) -> OcclusionGrid:
+        from cnnviz.attribution.occlusion import occlusion_grids
+
+        (grid,) = occlusion_grids(network, pixels, target, replace(self.settings, seed=self.seed))
+        return grid
+
+    def render(self, network: Network, image: LoadedImage, answer: OcclusionAnswer) -> Result:
+        from cnnviz.figures.captions import explanation_title
+
+        explanation, grid = answer.explanation, answer.grid
+        title = explanation_title(network.name, explanation)
+        blank, warnings = blank_map(grid.score_drops, image.source.display, "occlusion", explanation.target[1])
+        figure = self._figure(network, image, grid, title)
+        result = explanation_result(figure, explanation, **_metadata(grid), **blank)
+        result.warnings = [*([_error_text(grid.error)] if grid.error else []), *warnings]
+        return answer.check.added_to(result, title) if answer.check else result
+
+    def _figure(self, network: Network, image: LoadedImage, grid: OcclusionGrid, title: str) -> Image:
+        from cnnviz.figures.occlusion import occlusion_figure
+
+        return occlusion_figure(
+            grid,
+            image.photo,
+            (image.pixels.shape[2], image.pixels.shape[3]),
+            self.maps.style(METHODS["occlusion"]),
+            title,
+            self.settings.score,
+            {index: network.label(index) for index in grid.classes.unique().tolist()},
+            class_map=self.class_map,
+        )
+
+
+def _error_text(error: ApproximationError) -> str:
+    """What an approximate map is worth, in one sentence."""
+    return (
+        f"Approximate: {error.computed} of {error.positions} positions computed; at {len(error.checked)} drawn at "
+        f"random the map is off by {error.mean:.1%} of its largest drop on average, {error.largest:.1%} at most."
+    )
+
+
+def _metadata(grid: OcclusionGrid) -> dict[str, Any]:
+    """The grid and its largest drop."""
+    row, column = divmod(int(grid.score_drops.argmax()), grid.score_drops.shape[1])
+    return {
+        "score": round(grid.score, 6),
+        "largest_drop": round(float(grid.score_drops.max()), 6),
+        "largest_drop_at": [int(grid.tops[row]), int(grid.lefts[column])],
+        "tops": grid.tops.tolist(),
+        "lefts": grid.lefts.tolist(),
+        "drops": [[round(value, 6) for value in values] for values in grid.score_drops.tolist()],
+        "classes": grid.classes.tolist(),
+        **({"approximation": asdict(grid.error)} if grid.error else {}),
+    }
