@@ -148,7 +148,7 @@ shot saliency saliency "$scratch/chelsea.png"
 shot occlusion occlusion "$scratch/chelsea.png" --view overlay
 shot dream dream "$scratch/rocket.jpg" --size "$side"
 shot style style "$scratch/chelsea.png" "$scratch/starry.jpg" --size "$side" --steps 60
-shot flamingo visualize --class flamingo --steps 100
+shot flamingo visualize --target flamingo --steps 100
 
 say "$((SECONDS - began)) s in all"
 exit "$failed"

@@ -41,9 +41,9 @@ EXHIBITS = (
     Exhibit(
         "visualize",
         "What the network looks for: flamingo, tarantula, espresso, bell pepper",
-        "visualize --class flamingo --class tarantula --class espresso --class 'bell pepper'",
+        "visualize --target flamingo --target tarantula --target espresso --target 'bell pepper'",
     ),
-    Exhibit("channels", "Sixteen channels of the fifth layer", "visualize --layer fire5 --channels 0-15"),
+    Exhibit("channels", "Sixteen channels of the fifth layer", "visualize --layer fire5 --channel 0-15"),
     Exhibit("dream", "A dream of eyes and faces", "dream sample_images/astronaut.png"),
     Exhibit("swirls", "A shallower dream", "dream sample_images/rocket.jpg --layer fire5"),
     Exhibit("invert", "The same photo, painted from ever deeper layers alone", "invert sample_images/chelsea.png"),

@@ -16,7 +16,6 @@ from cnnviz.cli import (
     folders,
     style,
     texture,
-    visualize,
 )
 from cnnviz.cli.command import add_command
 from cnnviz.cli.commands import ALONE, COMMANDS, GROUPS, command_function
@@ -87,7 +86,6 @@ def _alone(command: str | None) -> Callable[[typer.Context], None]:
 _add_commands()
 comparison.register(app)
 folders.register(app)
-visualize.register(app)
 style.register(app)
 faststyle.register(app)
 texture.register(app)

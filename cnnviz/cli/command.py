@@ -103,7 +103,7 @@ def _spread(function: Callable, name: str) -> Callable:
         current.typed = {name for name, source in sources.items() if source and source.name == "COMMANDLINE"}
         with_exit_codes(lambda: serve(context, values), debug=values.get("debug", False))
 
-    register_options(name, map(_option_name, parameters))
+    register_options(name, (option for p in parameters for option in _option_names(p)))
     call.__name__ = function.__name__
     call.__doc__ = function.__doc__
     context = inspect.Parameter("context", inspect.Parameter.POSITIONAL_OR_KEYWORD, annotation=typer.Context)
@@ -114,11 +114,17 @@ def _spread(function: Callable, name: str) -> Callable:
 
 def _option_name(parameter: inspect.Parameter) -> str:
     """The first long name an option is declared with; the parameter's own for arguments."""
+    return _option_names(parameter)[0]
+
+
+def _option_names(parameter: inspect.Parameter) -> list[str]:
+    """The long names that an option is declared with; the parameter's own for arguments."""
     # In Annotated, typer.Option takes the first name for its default.
     infos = getattr(parameter.annotation, "__metadata__", ())
     declared = [name for info in infos for name in (info.default, *(info.param_decls or ()))]
     long = [name for name in declared if isinstance(name, str) and name.startswith("--")]
-    return long[0].partition("/")[0].removeprefix("--").replace("-", "_") if long else parameter.name
+    names = [name.partition("/")[0].removeprefix("--").replace("-", "_") for name in long]
+    return names or [parameter.name]
 
 
 def with_exit_codes(action: Callable[[], Any], *, debug: bool = False) -> None:

@@ -31,6 +31,8 @@ HINTS: dict[str, str | Callable[..., str]] = {
     "list_models": "'cnnviz models' lists them all.",
     "model_of_weights": "For example: --model resnet18 --weights my.pth.",
     "name_model": "Name it with --model.",
+    "visualize_what": "For example: --target flamingo, or --layer fire5 --channel 17.",
+    "facets_of_photos": "For example: --target flamingo --facets 4 --from photos/.",
     "own_weights": "Give --weights FILE or --weights random.",
     "smaller_patch": "Try --patch 1 to {largest}.",
     "cutout_target": "Name it with --target.",

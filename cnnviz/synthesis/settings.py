@@ -17,6 +17,9 @@ from cnnviz.settings import setting
 STATISTICS = ("gram", "covariance", "wasserstein")
 """How the feature statistics of two textures can be compared; see ``cnnviz.synthesis.feature_statistics``."""
 
+VISUALIZATION_METHODS = ("lucid", "simonyan", "yosinski")
+"""The recipes of feature visualization; see ``cnnviz.synthesis.recipes``."""
+
 Settings = TypeVar("Settings")
 
 
@@ -104,7 +107,7 @@ class VisualizationSettings:
     method: str = setting(
         "lucid",
         "Recipe: lucid (Olah 2017), simonyan (2014) or yosinski (2015).",
-        choices=("lucid", "simonyan", "yosinski"),
+        choices=VISUALIZATION_METHODS,
     )
     size: int | tuple[int, int] | None = setting(None, "Side, or (height, width), in pixels; None: the network's.")
     steps: int = setting(256, "Forward and backward passes.", min=1)
@@ -112,8 +115,7 @@ class VisualizationSettings:
     latent: Sequence[int] = setting((4096,), "Shape of a generator's latent code.")
 
     def __post_init__(self) -> None:
-        if self.method not in ("lucid", "simonyan", "yosinski"):
-            raise UsageError(f"There is no method '{self.method}'; there are lucid, simonyan, yosinski.")
+        require_choice("method", self.method, VISUALIZATION_METHODS)
 
 
 @dataclass(frozen=True)

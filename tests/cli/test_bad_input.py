@@ -13,8 +13,6 @@ from PIL import Image
 from cnnviz.cli.app import app
 from cnnviz.cli.options.numeric import real, whole
 from cnnviz.cli.reference import commands
-from cnnviz.cli.visualize import _shape
-from cnnviz.errors import UsageError
 from cnnviz.network import catalogue
 
 NET = ("-m", "squeezenet1_1")
@@ -318,9 +316,3 @@ def test_masks_that_leave_nothing_are_refused_before_any_work(run_cnnviz, kit, o
     assert result.stderr == "error: The mask 'black.png' is black all over: it leaves nothing to paint.\n"
     assert run_cnnviz(*line, "none.png", "-m", "vgg19").exit_code == 1
     assert run_cnnviz(*line, "white.png", *NET).exit_code == 0
-
-
-@pytest.mark.parametrize("text", ["99999,99999,99999", "1_0", "0", "", "4096,", "-1"])
-def test_shapes_of_a_code_that_make_no_sense(text):
-    with pytest.raises(UsageError, match="--latent takes a shape"):
-        _shape(text)

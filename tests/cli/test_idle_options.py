@@ -23,7 +23,7 @@ IDLE = {
     f"activations {MAP} -l fire2 -c 3 --top 4": "--top has no effect with --channel.",
     "embed album -s 32 -o out.png --method pca --perplexity 2": "--perplexity has no effect without --method tsne.",
     "visualize -t 5 --steps 1 --size 32 -o out.png --latent 8": "--latent has no effect without --generator.",
-    "visualize -t 5 --steps 1 --size 32 -o out.png --diversity 1": "--diversity has no effect on one picture",
+    "visualize -t 5 --steps 1 --size 32 -o out.png --diversity 1": "--diversity has no effect on one image.",
     f"dream {MAP} --steps 1 --octaves 1 --guide a.png -c 3": "--channel has no effect with --guide",
     f"dream {MAP} --steps 1 --octaves 1 --rotate 3": "--rotate has no effect without a --zoom of two frames or more.",
     f"dream {MAP} --steps 1 --octaves 1 --octave-scale 2": "--octave-scale has no effect with --octaves 1.",

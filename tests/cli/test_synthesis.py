@@ -31,19 +31,33 @@ def test_visualize_judges_the_written_picture(run_cnnviz, squeezenet):
 
 
 def test_several_classes_and_channels_make_sheets(run_cnnviz):
-    two = run_cnnviz("visualize", "--class", "flamingo", "--class", "7", *NET, "--size", 48, "--steps", 2, "--json")
+    two = run_cnnviz("visualize", "--target", "flamingo", "-t", "7", *NET, "--size", 48, "--steps", 2, "--json")
     assert [picture["index"] for picture in json.loads(two.stdout)["pictures"]] == [130, 7]
     sheet = run_cnnviz(
-        *("visualize", "--layer", "fire2", "--channels", "0-17", *NET, "--size", 32, "--steps", 1, "--json"),
+        *(
+            "visualize",
+            "--layer",
+            "fire2",
+            "--channel",
+            "0-15,16",
+            "--channel",
+            "17",
+            *NET,
+            "--size",
+            32,
+            "--steps",
+            1,
+            "--json",
+        ),
         *("-o", "{stem}.png"),
     )
     fact = json.loads(sheet.stdout)
-    assert fact["output"] == "fire2-0-17.png"
+    assert fact["output"] == "fire2-0-15,16,17.png"
     assert [picture["channel"] for picture in fact["pictures"]] == list(range(18))
 
 
 def test_a_visualisation_is_made_again_by_its_recipe(run_cnnviz):
-    made = ("visualize", "--layer", "fire5", "--channels", "3,4", "--neuron", "centre", *NET)
+    made = ("visualize", "--layer", "fire5", "--channel", "3,4", "--at", "center", *NET)
     assert run_cnnviz(*made, "--size", 48, "--steps", 3, "--seed", 5, "-o", "a.png").exit_code == 0
     line = json.loads(run_cnnviz("info", "a.png").stdout)["command_line"].split()
     assert run_cnnviz(*line[1:], "-o", "b.png").exit_code == 0
@@ -52,7 +66,7 @@ def test_a_visualisation_is_made_again_by_its_recipe(run_cnnviz):
 
 def test_facets_start_from_photos(run_cnnviz, samples):
     outcome = run_cnnviz(
-        *("visualize", "--class", "Egyptian cat", "--facets", 2, "--from", samples, *NET),
+        *("visualize", "--target", "Egyptian cat", "--facets", 2, "--from", samples, *NET),
         *("--size", 64, "--steps", 1, "--json", "-o", "facets.png"),
     )
     assert [picture["index"] for picture in json.loads(outcome.stdout)["pictures"]] == [285, 285]
@@ -81,11 +95,11 @@ def test_a_users_generator_paints(run_cnnviz):
     [
         ((), "Name what to show"),
         (("--class", "flamingo", "--layer", "fire5"), "not both"),
-        (("--class", "flamingo", "--channels", "3"), "name it with --layer"),
+        (("--class", "flamingo", "--channel", "3"), "Name it with --layer"),
         (("--layer", "fire5", "--facets", "3"), "one channel"),
-        (("--class", "7", "--from", "."), "--facets N"),
-        (("--layer", "fire5", "--channels", "256", "--size", "48"), "channels 0 to 255"),
-        (("--layer", "fire5", "--channels", "1", "--neuron", "up"), "--neuron takes"),
+        (("--class", "7", "--from", "."), "--facets 4 --from photos/"),
+        (("--layer", "fire5", "--channel", "256", "--size", "48"), "channels 0 to 255"),
+        (("--layer", "fire5", "--channel", "1", "--at", "up"), "row and a column"),
         (("--class", "7", "--generator", "none.pt"), "no generator"),
         (("--class", "martian"), "no class"),
     ],

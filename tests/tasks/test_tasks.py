@@ -20,6 +20,7 @@ from cnnviz.tasks.gradcam import GradCam
 from cnnviz.tasks.guided import Guided
 from cnnviz.tasks.invert import Invert
 from cnnviz.tasks.saliency import Saliency
+from cnnviz.tasks.visualize import Visualize
 
 MODULES = [f"cnnviz.tasks.{found.name}" for found in pkgutil.iter_modules(tasks.__path__)]
 
@@ -40,6 +41,7 @@ def test_importing_tasks_loads_neither_torch_nor_the_command_line():
         Guided(),
         Invert(),
         Dream(),
+        Visualize(),
         EmbedIndex(),
     ],
 )

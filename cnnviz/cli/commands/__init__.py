@@ -21,6 +21,7 @@ COMMANDS = {
     "layers": INSPECT,
     "filters": INSPECT,
     "activations": INSPECT,
+    "visualize": INSPECT,
     "invert": INSPECT,
     "dream": INSPECT,
     "fool": FOOL,

@@ -10,6 +10,7 @@ from typer.core import TyperCommand
 RENAMED: dict[str, dict[str, str]] = {
     "dream": {"--strength": "--step-size", "--keep-color": "--color-share", "--channels": "--channel"},
     "invert": {"--layers": "--layer"},
+    "visualize": {"--channels": "--channel", "--neuron": "--at"},
     "activations": {"--channels": "--channel"},
     "patches": {"--channels": "--channel"},
     "report": {"--layers": "--layer", "--channels": "--channels-per-layer"},
@@ -17,6 +18,7 @@ RENAMED: dict[str, dict[str, str]] = {
 """By command: an option's old spelling and its new one, as ``{"dream": {"--strength": "--step-size"}}``."""
 
 RENAMED_VALUES: dict[str, dict[str, str]] = {
+    "--at": {"centre": "center"},
     "--baseline": {"grey": "gray"},
     "--fill": {"grey": "gray"},
 }
