@@ -27,7 +27,7 @@ def setting(
         help: what it is, in a sentence.
         min: the least value.
         max: the largest value.
-        choices: the values there are, of a text.
+        choices: the values there are, of a text; of numbers, the words that stand for some.
         advanced: whether it is rarely wanted.
         names: what it is called on the command line: ``("--top", "-k")``; the field's own name if empty.
         metavar: what stands for the value in help.

@@ -252,10 +252,11 @@ class OutputConfig:
 
 @dataclass
 class MonitorConfig:
-    """What an optimization of many steps leaves behind on its way."""
+    """What an optimization of many steps leaves behind on its way, and whether it continues an interrupted run."""
 
     save_every: int = 0
     gif: bool = False
+    resume: bool = False
 
 
 @dataclass

@@ -207,7 +207,7 @@ def _refuse_what_stays_here(job: ImageJob) -> None:
     """Raise UsageError for options whose files lie beside the picture while it is in the making."""
     if job.monitor is not None and job.monitor.config.save_every:
         raise UsageError("The workers of a cluster cannot leave snapshots here.", remedy="remote_snapshots")
-    if job.monitor is not None and job.monitor.resume:
+    if job.monitor is not None and job.monitor.config.resume:
         raise UsageError("The workers of a cluster cannot resume from a file here.", remedy="remote_resume")
 
 

@@ -38,13 +38,11 @@ class StepMonitor:
     """An ``on_step`` callback. ``finish`` turns pixels so far into the picture that is shown for them.
 
     A job of several pictures sets ``sheet``, which gives the sheet of those ``done`` and, if any, the one begun;
-    ``state`` is the file from which an interrupted run can be gone on with, once it is written; ``resume`` says that
-    this run goes on from it.
+    ``state`` is the file from which an interrupted run can be resumed, once it is written.
     """
 
     config: MonitorConfig
     finish: Callable[[Tensor], Image] = _image
-    resume: bool = False
     sheet: Callable[[Image | None], Image] | None = field(default=None, init=False)
     done: list[str] = field(default_factory=list, init=False)
     state: Path | None = field(default=None, init=False)
@@ -66,6 +64,12 @@ class StepMonitor:
     def path(self) -> Path | None:
         """Where the picture of the run that is watched will be written; None if that is not known beforehand."""
         return self._path
+
+    @property
+    def parameters(self) -> Mapping[str, Any]:
+        """The command's parameters that differ from their defaults, as the recipe of the run tells them."""
+        found: Mapping[str, Any] = self._recipe.get("parameters", {})
+        return found
 
     @contextmanager
     def monitoring(

@@ -7,14 +7,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import Any
 
 from cnnviz.errors import UsageError
 from cnnviz.settings import setting
 from cnnviz.synthesis.settings import STATISTICS, require_choice
-
-if TYPE_CHECKING:
-    from torch import Tensor
 
 CONTENT_TARGETS = ("restyled", "photo")
 COLOR_MODES = ("none", "luminance", "covariance")
@@ -49,7 +46,7 @@ class StyleSettings:
         fixed_fraction: fraction of the last size's steps in which the image is no longer shifted: it lowers the loss
             seen from that position, and brings a trace of the stride grid back.
         learning_rate: Adam's, in pixel units; it falls along a cosine at each size.
-        init: initial image: the ``content``, ``noise``, or an image (1, 3, h, w).
+        init: initial image: ``content``, ``noise``, or pixels (1, 3, h, w).
         style_scale: size of the style images relative to the content: more makes larger strokes.
         fade: fraction of a style image's sides over which its weight falls toward the border, so that its frame is
             not painted.
@@ -79,16 +76,33 @@ class StyleSettings:
         advanced=True,
     )
     content_layers: Sequence[str] | None = setting(
-        None, "Layers of the content loss; None: the network's.", advanced=True
+        None,
+        "Layers of the content loss.",
+        names=("--content-layer",),
+        metavar="L[,L…]",
+        show_default="the network's",
+        advanced=True,
     )
-    style_layers: Sequence[str] | None = setting(None, "Layers of the style loss; None: the network's.", advanced=True)
+    style_layers: Sequence[str] | None = setting(
+        None,
+        "Layers of the style loss.",
+        names=("--style-layer",),
+        metavar="L[,L…]",
+        show_default="the network's",
+        advanced=True,
+    )
     layer_weights: Sequence[float] | str | None = setting(
-        None, "One weight for each style layer, or 'falling': each a quarter of the one before.", advanced=True
+        None,
+        "One weight for each style layer, or 'falling': each a quarter of the one before.",
+        choices=("falling",),
+        metavar="W,W,…",
+        show_default="all alike",
+        advanced=True,
     )
     style_loss: str = setting("covariance", "How textures are compared.", choices=STATISTICS, advanced=True)
     steps: int = setting(240, "Passes through the network, over all sizes.", min=1)
     scales: int | None = setting(
-        None, "Number of sizes, each twice the last; None: from 128 pixels on.", min=1, advanced=True
+        None, "Number of sizes, each twice the last.", min=1, show_default="from 128 px on", advanced=True
     )
     optimizer: str = setting("lbfgs", "Optimizer of the image.", choices=OPTIMIZERS, advanced=True)
     adam_fraction: float = setting(
@@ -98,7 +112,7 @@ class StyleSettings:
         0.0, "Fraction of the last size's steps without random shifts.", min=0, max=1, advanced=True
     )
     learning_rate: float = setting(0.05, "Adam's learning rate.", min=1e-4, advanced=True)
-    init: str | Tensor = setting("content", "Initial image: 'content', 'noise', or an image.")
+    init: Any = setting("content", "Initial image: 'content', 'noise', or pixels.", is_option=False)
     style_scale: float = setting(1.0, "Size of the style images: larger strokes with more.", min=0.05, max=10)
     fade: float = setting(0.08, "Outer fraction of a style image that fades out, frame and all.", min=0, max=0.5)
     keep_color: str = setting(
@@ -120,7 +134,9 @@ class StyleSettings:
     shift: int = setting(
         8, "Largest random shift, in pixels, of the image in the stride grid.", min=0, max=64, advanced=True
     )
-    tile: int | None = setting(None, "Largest side of the tiles the network is shown; 0 for the whole.", min=0)
+    tile: int | None = setting(
+        None, "Largest side of the tiles the network is shown; 0 for the whole.", min=0, is_option=False
+    )
 
     def __post_init__(self) -> None:
         require_choice("style loss", self.style_loss, STATISTICS)

@@ -122,8 +122,12 @@ class VisualizationSettings:
 class EfrosLeungSettings:
     """Settings of ``efros_leung_texture``."""
 
-    window: int = setting(11, "Side of the neighborhood in pixels, odd; about the largest regular feature.", min=3)
-    tolerance: float = setting(0.1, "How much farther than the nearest a match may be, as a fraction.", min=0)
+    window: int = setting(
+        11, "Efros-Leung: side of the neighborhood in pixels, odd; about the largest regular feature.", min=3, advanced=True
+    )
+    tolerance: float = setting(
+        0.1, "Efros-Leung: how much farther than the nearest a match may be, as a fraction.", min=0, advanced=True
+    )
 
     def __post_init__(self) -> None:
         if self.window % 2 == 0 or self.window < 3:
@@ -156,13 +160,23 @@ class TextureSettings:
             in the whole.
     """
 
-    layers: Sequence[str] | None = setting(None, "Layers whose features are matched; None: the network's style layers.")
-    layer_weights: Sequence[float] | None = setting(None, "One weight for each layer.")
-    style_loss: str = setting("gram", "How textures are compared.", choices=STATISTICS)
-    distribution_weight: float = setting(1.0, "Weight of the sliced-Wasserstein term; 0 disables it.", min=0)
-    palette_weight: float = setting(100.0, "Weight of the distance from the sample's colors.", min=0)
+    layers: Sequence[str] | None = setting(
+        None,
+        "Layers whose features are matched.",
+        names=("--layer", "-l"),
+        metavar="L[,L…]",
+        show_default="the network's style layers",
+    )
+    layer_weights: Sequence[float] | None = setting(
+        None, "One weight for each layer.", metavar="W,W,…", show_default="all alike", advanced=True
+    )
+    style_loss: str = setting("gram", "How textures are compared.", choices=STATISTICS, advanced=True)
+    distribution_weight: float = setting(
+        1.0, "Weight of the sliced-Wasserstein term; 0 disables it.", min=0, advanced=True
+    )
+    palette_weight: float = setting(100.0, "Weight of the distance from the sample's colors.", min=0, advanced=True)
     steps: int = setting(200, "Passes through the network, over all sizes.", min=1)
-    scales: int = setting(2, "Number of sizes, each twice the last.", min=1)
+    scales: int = setting(2, "Number of sizes, each twice the last.", min=1, advanced=True)
     adam_fraction: float = setting(
         0.25, "Fraction of the last size's steps run with Adam after L-BFGS.", min=0, max=1, advanced=True
     )
@@ -171,9 +185,11 @@ class TextureSettings:
     )
     seamless: bool = setting(True, "Opposite borders fit, so that the image tiles.")
     pooling: str = setting(
-        "average", "'average' leaves less noise; 'max' is the network's own.", choices=("average", "max")
+        "average", "'average' leaves less noise; 'max' is the network's own.", choices=("average", "max"), advanced=True
     )
-    tile: int | None = setting(None, "Largest side of the tiles the network is shown; 0 for the whole.", min=0)
+    tile: int | None = setting(
+        None, "Largest side of the tiles the network is shown; 0 for the whole.", min=0, is_option=False
+    )
 
     def __post_init__(self) -> None:
         require_choice("style loss", self.style_loss, STATISTICS)

@@ -43,7 +43,7 @@ def test_every_setting_has_help_and_a_default_within_its_range(kind):
         if isinstance(value, (int, float)) and not isinstance(value, bool):
             assert about["min"] is None or value >= about["min"], field.name
             assert about["max"] is None or value <= about["max"], field.name
-        assert about["choices"] is None or value in about["choices"], field.name
+        assert about["choices"] is None or value is None or value in about["choices"], field.name
 
 
 def test_options_replace_fields_of_the_settings():

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from cnnviz.cli.options.declaring import option
 from cnnviz.cli.options.network import NetworkOptions, NetworksOptions, TargetOption
-from cnnviz.cli.options.outputs import LongOptions, OutputOptions, PageOptions
+from cnnviz.cli.options.outputs import LongOptions, OutputOptions, PageOptions, ResumableOptions
 from cnnviz.cli.options.pictures import (
     CanvasOptions,
     InputOptions,
@@ -41,6 +41,7 @@ __all__ = [
     "PageOptions",
     "PaintingOptions",
     "PictureOptions",
+    "ResumableOptions",
     "RunOptions",
     "SampleOptions",
     "StoreOptions",

@@ -62,3 +62,12 @@ class LongOptions(MonitorConfig):
     gif: Annotated[bool, option("--gif", panel=RUN, help="Write a GIF of the progress beside the picture.")] = (
         MonitorConfig.gif
     )
+
+
+@dataclass
+class ResumableOptions(LongOptions):
+    """The same for jobs that continue from where they were interrupted."""
+
+    resume: Annotated[
+        bool, option("--resume", panel=RUN, help="Continue an interrupted run, with the optimizer's state.")
+    ] = MonitorConfig.resume

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import MISSING, Field, fields, is_dataclass
 from enum import Enum
-from typing import Annotated, Any, TypeVar, get_type_hints
+from typing import Annotated, Any, TypeVar, get_args, get_type_hints
 
 import typer
 
 from cnnviz.cli.options.declaring import ADVANCED
 from cnnviz.cli.options.numeric import checked
+from cnnviz.pipeline.config import numbers
 from cnnviz.settings import is_option
+from cnnviz.tasks.layers import layer_names
 
 Settings = TypeVar("Settings")
 
@@ -20,9 +22,10 @@ Settings = TypeVar("Settings")
 def parameters_of(kind: type, default: Any = None) -> Iterator[inspect.Parameter]:
     """The command's parameters for the fields of ``kind``, with the values of ``default``, an instance, as defaults.
 
-    A field is an option if its type says so (``Annotated[..., typer.Option(...)]``) or if it is a ``setting``; a field
-    that is a dataclass gives its own; any other field is no option. An option of ``tuple[str, ...] | None`` may be
-    repeated.
+    A field is an option if its type says so (``Annotated[..., typer.Option(...)]``) or if it is a ``setting`` that is
+    an option by itself; a field that is a dataclass gives its own; any other field is no option. An option of
+    ``tuple[str, ...] | None`` may be repeated; so may ``Sequence[str]``, whose values are lists separated by commas;
+    ``Sequence[float]`` is one list of numbers.
     """
     hints = get_type_hints(kind, include_extras=True)
     for field in fields(kind):
@@ -43,17 +46,32 @@ def build(kind: Callable[..., Settings], values: dict[str, Any]) -> Settings:
     for field in fields(kind):  # type: ignore[arg-type]
         if is_dataclass(hints[field.name]):
             found[field.name] = build(hints[field.name], values)  # type: ignore[arg-type]
-        elif field.name in values and (is_option(field) or hasattr(hints[field.name], "__metadata__")):
-            value = values.pop(field.name)
-            found[field.name] = _plain(value) if is_option(field) else value
+        elif field.name in values and is_option(field):
+            found[field.name] = _value(field, hints[field.name], values.pop(field.name))
+        elif field.name in values and hasattr(hints[field.name], "__metadata__"):
+            found[field.name] = values.pop(field.name)
     return kind(**found)
 
 
-def _plain(value: Any) -> Any:
-    """A setting's value as its dataclass has it."""
-    if isinstance(value, list):
-        return tuple(value)
-    return value.value if isinstance(value, Enum) else value
+def _value(field: Field, hint: Any, value: Any) -> Any:
+    """A setting's value, from what Typer makes of its option."""
+    if isinstance(value, Enum):
+        return value.value
+    if _is_sequence(hint, str) and value is not None:
+        return tuple(layer_names(value)) or None
+    if _is_sequence(hint, float) and isinstance(value, str) and value not in (field.metadata["choices"] or ()):
+        return tuple(numbers(value, _names(field, None)[0]) or ())
+    return tuple(value) if isinstance(value, list) else value
+
+
+def _is_sequence(hint: Any, kind: type) -> bool:
+    return Sequence[kind] in (hint, *get_args(hint))  # type: ignore[valid-type]
+
+
+def _names(field: Field, default: Any) -> Sequence[str]:
+    """What a setting's option is called."""
+    long = "--" + field.name.replace("_", "-")
+    return field.metadata["names"] or (f"{long}/--no-{long[2:]}" if default is True else long,)
 
 
 def _parameter(name: str, annotation: Any, default: Any) -> inspect.Parameter:
@@ -63,10 +81,8 @@ def _parameter(name: str, annotation: Any, default: Any) -> inspect.Parameter:
 def _declared(field: Field, hint: Any, default: Any) -> Any:
     """The type of a setting's parameter, with its option."""
     about = field.metadata
-    long = "--" + field.name.replace("_", "-")
-    names = about["names"] or (f"{long}/--no-{long[2:]}" if default is True else long,)
     info = typer.Option(
-        *names,
+        *_names(field, default),
         help=about["help"],
         min=about["min"],
         max=about["max"],
@@ -74,6 +90,10 @@ def _declared(field: Field, hint: Any, default: Any) -> Any:
         show_default=about["show_default"] or True,
         rich_help_panel=ADVANCED if about["advanced"] else None,
     )
+    if _is_sequence(hint, str):
+        return Annotated[list[str] | None, info]
+    if _is_sequence(hint, float):
+        return Annotated[str | None, info]
     if about["choices"]:
         choices: Any = Enum(field.name, {choice: choice for choice in about["choices"]}, type=str)  # type: ignore[misc]
         return Annotated[choices, info]
