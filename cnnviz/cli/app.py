@@ -14,8 +14,6 @@ from cnnviz.cli import (
     console,
     faststyle,
     folders,
-    style,
-    texture,
 )
 from cnnviz.cli.command import add_command
 from cnnviz.cli.commands import ALONE, COMMANDS, GROUPS, command_function
@@ -86,9 +84,7 @@ def _alone(command: str | None) -> Callable[[typer.Context], None]:
 _add_commands()
 comparison.register(app)
 folders.register(app)
-style.register(app)
 faststyle.register(app)
-texture.register(app)
 
 
 def run() -> int:

@@ -73,6 +73,8 @@ HINTS: dict[str, str | Callable[..., str]] = {
     "layer": "Name a layer with --layer.",
     "learn_perturbation": "'cnnviz universal FOLDER -o {stem}.png' makes it.",
     "perturbation_file": "'cnnviz universal FOLDER' writes one.",
+    "painting_size": "--size N sets it.",
+    "larger_painting": "--size {size} sets it.",
     "use_pca": "Or take --method pca.",
     "use_tsne": "Or take --method tsne.",
     "transform_input": "If not: --no-transform-input, or its own --mean and --std.",

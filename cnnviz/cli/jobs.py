@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields, is_dataclass, replace
 from enum import Enum
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -14,6 +14,7 @@ from cnnviz.pipeline.collection_job import CollectionJob, ImageCollection, Netwo
 from cnnviz.pipeline.config import EngineConfig, ImageConfig
 from cnnviz.pipeline.image_job import ImageJob
 from cnnviz.pipeline.image_task import FunctionTask, Task
+from cnnviz.pipeline.recipe import Provenance
 from cnnviz.pipeline.result import LoadedImage, Result
 from cnnviz.pipeline.step_monitor import StepMonitor
 
@@ -50,10 +51,27 @@ def _of_command() -> dict[str, Any]:
     }
 
 
-def run_task(task: Any, network: Any, input: Any, run: Any, output: Any = None, long: Any = None) -> None:
-    """Run a task of ``cnnviz.tasks`` over the images that the option groups mean; ``long`` for tasks of many steps."""
+def run_task(
+    task: Any,
+    network: Any,
+    input: Any,
+    run: Any,
+    output: Any = None,
+    long: Any = None,
+    parameters: Mapping[str, Any] | None = None,
+) -> None:
+    """Run a task of ``cnnviz.tasks`` over the images that the option groups mean; ``long`` for tasks of many steps.
+
+    ``parameters`` are those that the recipe tells otherwise than they were typed. That a run was resumed is no part of
+    it. A resumed run leaves out what is finished.
+    """
     monitor = StepMonitor(config_of(long)) if long is not None else None
     more = {"sidecars": task.sidecars, "suffix": task.suffix, "workload": task.workload, "monitor": monitor}
+    told = {**current.parameters(), **(parameters or {})}
+    if monitor is not None and monitor.config.resume:
+        told.pop("resume", None)
+        output = replace(output, skip_existing=True)
+    more["provenance"] = Provenance(current.command, told)
     job_of(ImageJob, task.technique, network, input, run, output, **more)(task.with_files())
 
 

@@ -192,9 +192,8 @@ class PaintingConfig(InputConfig):
 
 @dataclass
 class SampleConfig(ImageConfig):
-    """Which samples of textures, how large they are looked at, and how large the result is."""
+    """Which samples of textures, and how large they are looked at."""
 
-    size: str | None = None
     sample_size: int = 256
     crop: bool = False
     tile: str = "auto"

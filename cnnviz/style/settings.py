@@ -77,7 +77,7 @@ class StyleSettings:
     )
     content_layers: Sequence[str] | None = setting(
         None,
-        "Layers of the content loss.",
+        "Layers of the content loss; may be repeated.",
         names=("--content-layer",),
         metavar="L[,L…]",
         show_default="the network's",
@@ -85,7 +85,7 @@ class StyleSettings:
     )
     style_layers: Sequence[str] | None = setting(
         None,
-        "Layers of the style loss.",
+        "Layers of the style loss; may be repeated.",
         names=("--style-layer",),
         metavar="L[,L…]",
         show_default="the network's",

@@ -123,7 +123,10 @@ class EfrosLeungSettings:
     """Settings of ``efros_leung_texture``."""
 
     window: int = setting(
-        11, "Efros-Leung: side of the neighborhood in pixels, odd; about the largest regular feature.", min=3, advanced=True
+        11,
+        "Efros-Leung: side of the neighborhood in pixels, odd; about the largest regular feature.",
+        min=3,
+        advanced=True,
     )
     tolerance: float = setting(
         0.1, "Efros-Leung: how much farther than the nearest a match may be, as a fraction.", min=0, advanced=True
@@ -162,7 +165,7 @@ class TextureSettings:
 
     layers: Sequence[str] | None = setting(
         None,
-        "Layers whose features are matched.",
+        "Layers whose features are matched; may be repeated.",
         names=("--layer", "-l"),
         metavar="L[,L…]",
         show_default="the network's style layers",

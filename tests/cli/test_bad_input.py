@@ -275,7 +275,7 @@ FAR_NUMBERS = [
     ("fool ok.png --epsilon 8/0", 2, "--epsilon takes"),
     ("style ok.png ok.png:nan", 2, "no weight for the style 'ok.png'"),
     ("style ok.png ok.png:-1", 2, "must not be negative"),
-    ("style ok.png ok.png --sweep steps=nan", 2, "--sweep takes numbers"),
+    ("style ok.png ok.png --sweep steps=nan", 2, "sweep takes numbers"),
     ("fast-style apply ok.png --style mosaic:1_0", 2, "--style takes"),
     ("layers --size 1e3", 2, "is not a whole number"),
 ]

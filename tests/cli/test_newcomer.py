@@ -103,26 +103,18 @@ def test_the_state_is_named_with_its_size(run_cnnviz, photo, tmp_path, monkeypat
 
 
 def test_style_says_at_what_size_it_paints_and_what_more_would_take(run_cnnviz, photo, monkeypatch):
-    from cnnviz.cli import style
+    from cnnviz.tasks.style import DEFAULT_SIDES
 
-    monkeypatch.setattr(style, "_SIZE", 64)
+    monkeypatch.setitem(DEFAULT_SIDES, "cpu", 64)
     common = ("style", "cat.png", "cat.png", *NET, "--steps", 2, "--scales", 1, "--device", "cpu")
     told = run_cnnviz(*common, "-o", "a.png").stderr
-    assert "Painting at 64 px" in told
-    assert "--size 512 would take about" in told
+    assert "Painting at 64 px, the shorter side. --size N sets it." in told
+    assert "512 px would take about" in told and "--size 512 sets it." in told
     asked = run_cnnviz(*common, "-o", "b.png", "--size", 64).stderr
     assert "Painting at" not in asked and "would take" not in asked
     assert np.array_equal(Image.open("a.png"), Image.open("b.png"))
     parameters = json.loads(run_cnnviz("info", "a.png").stdout)["parameters"]
     assert not {"size", "seconds"} & set(parameters)
-
-
-def test_usual_sizes_are_by_device_alone():
-    from cnnviz.cli.painter import _time_for_more
-    from cnnviz.cli.style import _SIZE, _SIZES
-
-    assert (_SIZE, _SIZES) == (256, {"cuda": 512})
-    assert _time_for_more(30, 256) == "It took 30 s at 256 px; --size 512 would take about 2 min here."
 
 
 @pytest.mark.parametrize("command", ["activations", "patches"])

@@ -111,7 +111,7 @@ MAP = "in/cat.png -s 64 --view heat -o out.png"
 FOLDER = "in/photos -r -s 64 -o out.png"
 PAGE = "-s 64 --methods saliency --layer fire2 --channels-per-layer 1"
 STYLE = "in/cat.png in/mosaic.png -s 48 --steps 4 --scales 2 --shift 4 -o out.png"
-ADAM = "--optimizer adam --polish 0"
+ADAM = "--optimizer adam --adam-fraction 0"
 TRAIN = "in/mosaic.png -c in/photos --steps 3 --batch 2 --crop 48 --style-size 64 --widths 4,4,4 --blocks 1"
 
 BASES = {
@@ -371,12 +371,12 @@ TRIALS: dict[str, dict[str, Trial]] = {
         "--fade": Try("--fade 0.5"),
         "--steps": Try("--steps 9"),
         "--scales": Try("--scales 1"),
-        "--optimizer": Values("--polish 0"),
+        "--optimizer": Values("--adam-fraction 0"),
         "--learning-rate": Try("--learning-rate 0.2", within=ADAM),
         "--average": Try("--average 0.9", within=ADAM),
-        "--carry": Try("--no-carry", within=ADAM),
-        "--polish": Try("--polish 1"),
-        "--in-place": Try("--in-place 1"),
+        "--keep-adam-state": Try("--no-keep-adam-state", within=ADAM),
+        "--adam-fraction": Try("--adam-fraction 1"),
+        "--fixed-fraction": Try("--fixed-fraction 1"),
         "--shift": Try("--shift 0", off="--shift 8"),
         "--pooling": Values(),
         "--smoothing": Values("-m resnet18 -w random"),
@@ -397,8 +397,11 @@ TRIALS: dict[str, dict[str, Trial]] = {
         "--palette-weight": Try("--palette-weight 0"),
         "--steps": Try("--steps 9"),
         "--scales": Try("--scales 1"),
+        "--adam-fraction": Try("--adam-fraction 1"),
+        "--fixed-fraction": Try("--fixed-fraction 0"),
         "--window": Try("--window 5", within="--method efros-leung --size 40"),
-        "--pooling": Values(values=("average", "max")),
+        "--tolerance": Try("--tolerance 3", within="--method efros-leung --size 40"),
+        "--pooling": Values(),
         "--resume": Same("how a picture came about is no part of it; tests/cli/test_process.py goes on with one"),
     },
     "layers": {"--size": Try("-s 96"), "--find": Try("--find fire5")},

@@ -20,6 +20,8 @@ from cnnviz.tasks.gradcam import GradCam
 from cnnviz.tasks.guided import Guided
 from cnnviz.tasks.invert import Invert
 from cnnviz.tasks.saliency import Saliency
+from cnnviz.tasks.style import Style
+from cnnviz.tasks.texture import Texture
 from cnnviz.tasks.visualize import Visualize
 
 MODULES = [f"cnnviz.tasks.{found.name}" for found in pkgutil.iter_modules(tasks.__path__)]
@@ -42,6 +44,8 @@ def test_importing_tasks_loads_neither_torch_nor_the_command_line():
         Invert(),
         Dream(),
         Visualize(),
+        Style(),
+        Texture(),
         EmbedIndex(),
     ],
 )

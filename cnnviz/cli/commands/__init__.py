@@ -26,6 +26,8 @@ COMMANDS = {
     "dream": INSPECT,
     "fool": FOOL,
     "universal": FOOL,
+    "style": PAINT,
+    "texture": PAINT,
     "patches": COLLECT,
     "embed-index": COLLECT,
     "report": COLLECT,

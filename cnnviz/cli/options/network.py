@@ -99,7 +99,6 @@ class NetworksOptions(NetworkOptions, NetworksConfig):  # type: ignore[misc]
 
 WORKLOADS: dict[str, Workload] = {
     **dict.fromkeys(("embed", "neighbors"), "forward"),
-    **dict.fromkeys(("style", "texture"), "synthesis"),
 }
 """What the commands use a network for, which decides what precision ``auto`` is; the others are ``exact``."""
 

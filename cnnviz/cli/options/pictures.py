@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import Annotated
 
 import typer
 
 from cnnviz.cli.options.declaring import INPUT, option
+from cnnviz.errors import UsageError, shortened
 from cnnviz.pipeline.config import (
     CANVAS_SIDE,
     LARGEST_SIDE,
@@ -98,8 +100,21 @@ _Tile = Annotated[
 
 @dataclass
 class PaintingOptions(InputOptions, PaintingConfig):
-    """Which photos are painted, at what size, whole or in pieces."""
+    """Which photos are painted, at what size, whole or in tiles."""
 
+    size: Annotated[
+        int | None,
+        option(
+            "--size",
+            "-s",
+            env="SIZE",
+            panel=INPUT,
+            min=1,
+            max=LARGEST_SIDE,
+            help="Shorter side of the painting in pixels.",
+            show_default="256; 512 on CUDA",
+        ),
+    ] = PaintingConfig.size
     tile: _Tile = PaintingConfig.tile
 
 
@@ -117,7 +132,7 @@ class SampleOptions(PictureOptions, SampleConfig):
             metavar="N|WxH",
             show_default="the sample's",
         ),
-    ] = SampleConfig.size
+    ] = None
     sample_size: Annotated[
         int,
         option(
@@ -132,6 +147,20 @@ class SampleOptions(PictureOptions, SampleConfig):
         SampleConfig.crop
     )
     tile: _Tile = SampleConfig.tile
+
+    @property
+    def result_size(self) -> tuple[int, int] | None:
+        """Height and width of the result; None for the sample's."""
+        return None if self.size is None else parse_size(self.size)
+
+
+def parse_size(text: str) -> tuple[int, int]:
+    """(height, width) of ``512`` or ``768x512``, in which the width comes first."""
+    found = re.fullmatch(r"([0-9]{1,12})(?:[x×]([0-9]{1,12}))?", text.strip())
+    width, height = (int(found[1]), int(found[2] or found[1])) if found else (0, 0)
+    if not 1 <= min(width, height) <= max(width, height) <= LARGEST_SIDE:
+        raise UsageError(f"--size takes a side in pixels or WIDTHxHEIGHT, as in 768x512, not '{shortened(text)}'.")
+    return height, width
 
 
 @dataclass

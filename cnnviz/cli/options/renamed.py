@@ -14,6 +14,12 @@ RENAMED: dict[str, dict[str, str]] = {
     "activations": {"--channels": "--channel"},
     "patches": {"--channels": "--channel"},
     "report": {"--layers": "--layer", "--channels": "--channels-per-layer"},
+    "style": {
+        "--polish": "--adam-fraction",
+        "--in-place": "--fixed-fraction",
+        "--carry": "--keep-adam-state",
+        "--no-carry": "--no-keep-adam-state",
+    },
 }
 """By command: an option's old spelling and its new one, as ``{"dream": {"--strength": "--step-size"}}``."""
 

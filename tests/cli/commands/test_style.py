@@ -1,18 +1,19 @@
-"""``cnnviz style`` and ``cnnviz texture`` as typed."""
+"""``cnnviz style`` as typed."""
 
 from __future__ import annotations
 
 import json
+import re
 import shlex
 
 import numpy as np
 import pytest
 from PIL import Image, ImageChops
 
-from cnnviz.cli.painting import StyleFile, Sweep
-from cnnviz.cli.texture import parse_size
-from cnnviz.errors import UsageError
+from cnnviz.cli.options.known import KNOWN_OPTIONS
+from cnnviz.cli.options.style_files import StyleFile
 from cnnviz.imaging.recipe import read_recipe
+from cnnviz.pipeline.command_line import command_line
 
 NET = ("-m", "squeezenet1_1")
 
@@ -122,7 +123,7 @@ def test_a_broken_state_is_named(run_cnnviz, samples, tmp_path):
     ("arguments", "said"),
     [
         (("chelsea.png",), "at least one style"),
-        (("chelsea.png", "ink.jpg", "--sweep", "seed=1,2"), "--sweep takes"),
+        (("chelsea.png", "ink.jpg", "--sweep", "seed=1,2"), "A sweep is"),
         (("chelsea.png", "ink.jpg", "--pooling", "median"), "--pooling"),
         (("chelsea.png", "ink.jpg", "--style-layer", "fire99"), "fire99"),
         (("chelsea.png", "ink.jpg:0"), "must be positive"),
@@ -157,14 +158,19 @@ def test_quality_options_reach_the_painting(run_cnnviz, samples):
         2,
         "--optimizer",
         "adam",
-        "--polish",
+        "--adam-fraction",
         0,
     )
     assert run_cnnviz("style", *pictures, *common, "-o", "plain.png").exit_code == 0
     plain = np.array(Image.open("plain.png").convert("RGB"), dtype=int)
     options = (
-        *(("--average", 0.9), ("--no-carry",), ("--pooling", "rescaled"), ("--layer-weights", "falling")),
-        *(("--content-target", "photo"), ("--lightness-weight", 2), ("--in-place", 0.5), ("--smoothing", "softmax")),
+        *(("--average", 0.9), ("--no-keep-adam-state",), ("--pooling", "rescaled"), ("--layer-weights", "falling")),
+        *(
+            ("--content-target", "photo"),
+            ("--lightness-weight", 2),
+            ("--fixed-fraction", 0.5),
+            ("--smoothing", "softmax"),
+        ),
     )
     for number, option in enumerate(options):
         name = f"{number}.png"
@@ -172,36 +178,46 @@ def test_quality_options_reach_the_painting(run_cnnviz, samples):
         changed = np.abs(np.array(Image.open(name).convert("RGB")) - plain) > 3
         assert changed.mean() > 0.02, option
     line = json.loads(run_cnnviz("info", "1.png").stdout)["command_line"]
-    assert "--no-carry" in line
+    assert "--no-keep-adam-state" in line
 
 
-def test_texture_of_another_size_and_shape(run_cnnviz, samples):
-    common = (*NET, "--sample-size", 48, "--steps", 4)
-    assert run_cnnviz("texture", samples / "brick.png", *common, "--size", "80x56", "-o", "a.png").exit_code == 0
-    assert Image.open("a.png").size == (80, 56)
-    assert run_cnnviz("texture", samples / "brick.png", *common, "--size", "big").exit_code == 2
+def test_the_help_shows_a_dozen_options_before_the_rare_ones(run_cnnviz, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "100")
+    shown = run_cnnviz("style", "--help").stdout
+    panels = dict.fromkeys(("Advanced", "Network", "Input", "Output", "Run"), 0)
+    first = min(shown.index(f"─ {panel} ─") for panel in panels)
+    assert 1 <= len(re.findall(r"^│ --", shown[:first], re.MULTILINE)) <= 12
+    assert "--palette-weight" in shown[shown.index("─ Advanced ─") :]
 
 
-def test_texture_strip_and_baseline(run_cnnviz, samples):
-    common = (*NET, "--sample-size", 32)
-    strip = run_cnnviz("texture", samples / "gravel.png", *common, "--steps", 2, "--strip", "--json", "-o", "s.png")
-    assert len(json.loads(strip.stdout)["layers"]) == 7
-    baseline = ("texture", samples / "gravel.png", *common, "--method", "efros-leung", "--size", 40, "-o", "e.png")
-    assert run_cnnviz(*baseline).exit_code == 0
-    assert Image.open("e.png").size == (40, 40)
-    assert run_cnnviz(*baseline, "--force", "--strip").exit_code == 2
+def test_old_spellings_work_with_a_note_and_in_recipes(run_cnnviz, samples, tmp_path):
+    common = ("style", samples / "chelsea.png", samples / "ink.jpg", *NET, "--size", 40, "--steps", 2)
+    new = ("--adam-fraction", 0, "--fixed-fraction", 0.5, "--optimizer", "adam", "--no-keep-adam-state")
+    old = ("--polish", 0, "--in-place", 0.5, "--optimizer", "adam", "--no-carry")
+    assert run_cnnviz(*common, *new, "-o", "new.png").exit_code == 0
+    said = run_cnnviz(*common, *old, "-o", "old.png").stderr
+    assert "--polish is called --adam-fraction now" in said and "--no-carry is called --no-keep-adam-state now" in said
+    assert (tmp_path / "new.png").read_bytes() == (tmp_path / "old.png").read_bytes()
+    recipe = {"command": "style", "inputs": ["a.png"], "parameters": {"polish": 0.0, "carry": False}}
+    assert command_line(recipe, options=KNOWN_OPTIONS) == "cnnviz style a.png --adam-fraction 0.0 --no-keep-adam-state"
 
 
-def test_parsing_of_styles_sweeps_and_sizes(tmp_path):
+def test_layers_may_be_repeated_or_listed(run_cnnviz, samples, tmp_path):
+    common = ("style", samples / "chelsea.png", samples / "ink.jpg", *NET, "--size", 40, "--steps", 2)
+    listed = ("--style-layer", "fire2,fire4", "--layer-weights", "2,1")
+    assert run_cnnviz(*common, *listed, "-o", "listed.png").exit_code == 0
+    repeated = ("--style-layer", "fire2", "--style-layer", "fire4", "--layer-weights", "2,1")
+    assert run_cnnviz(*common, *repeated, "-o", "repeated.png").exit_code == 0
+    listed, repeated = (Image.open(tmp_path / name).tobytes() for name in ("listed.png", "repeated.png"))
+    assert listed == repeated
+    wrong = run_cnnviz(*common, "--layer-weights", "rising")
+    assert wrong.exit_code == 2 and "--layer-weights takes numbers" in wrong.stderr
+
+
+def test_parsing_of_styles(tmp_path):
     assert StyleFile.parse("a/starry.jpg:2.5").weight == 2.5
-    assert str(StyleFile.parse("a/starry.jpg:2")) == "starry.jpg:2"
+    assert StyleFile.parse("a/starry.jpg:2").typed == "a/starry.jpg:2"
     assert StyleFile.parse("starry.jpg").weight == 1
     odd = tmp_path / "odd:3"
     odd.touch()
     assert StyleFile.parse(str(odd)).path == odd
-    assert Sweep.parse("tv-weight=0,1e-2") == Sweep("tv_weight", (0.0, 0.01))
-    assert parse_size("768x512", (1, 1)) == (512, 768)
-    assert parse_size(None, (3, 4)) == (3, 4)
-    for wrong in ("0", "12x", "x"):
-        with pytest.raises(UsageError):
-            parse_size(wrong, (1, 1))
