@@ -10,7 +10,6 @@ import typer
 
 from cnnviz import __version__
 from cnnviz.cli import (
-    comparison,
     console,
     faststyle,
     folders,
@@ -82,7 +81,6 @@ def _alone(command: str | None) -> Callable[[typer.Context], None]:
 
 
 _add_commands()
-comparison.register(app)
 folders.register(app)
 faststyle.register(app)
 

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from cnnviz.cli import console
 from cnnviz.cli.context import CommandContext, current
-from cnnviz.cli.options.network import WORKLOADS
+from cnnviz.cli.options.network import WORKLOADS, NetworksOptions
 from cnnviz.pipeline.collection_job import CollectionJob, ImageCollection, NetworkJob
+from cnnviz.pipeline.comparison_job import ComparisonJob
 from cnnviz.pipeline.config import EngineConfig, ImageConfig
 from cnnviz.pipeline.image_job import ImageJob
 from cnnviz.pipeline.image_task import FunctionTask, Task
@@ -73,6 +74,13 @@ def run_task(
         output = replace(output, skip_existing=True)
     more["provenance"] = Provenance(current.command, told)
     job_of(ImageJob, task.technique, network, input, run, output, **more)(task.with_files())
+
+
+def run_comparison_task(task: Any, networks: NetworksOptions, input: Any, run: Any, output: Any) -> None:
+    """Run a task of ``cnnviz.tasks`` that shows each image to several networks: ``task.compare(views)``."""
+    first, *others = networks.each()
+    more = {"sidecars": task.sidecars, "suffix": task.suffix, "workload": task.workload, "others": others}
+    job_of(ComparisonJob, task.technique, first, input, run, output, **more)(task)
 
 
 def run_collection_task(task: Any, network: Any, input: Any, run: Any, output: Any = None) -> None:

@@ -138,11 +138,16 @@ class ImageJob:
             and outputs.is_done(destination.path())
         )
 
-    def load(self, model: str) -> Network:
-        """The network under study; reports it, and seeds everything random."""
+    def worker(self, model: str, task: Task) -> ImageWorker:
+        """What runs ``task``, with the network loaded."""
+        return ImageWorker(self, self.load(model), task)
+
+    def load(self, model: str, source: NetworkSource | None = None) -> Network:
+        """The network under study, or that of ``source``; reports it, and seeds everything random."""
         from cnnviz.runtime.seed import seed_everything
 
-        network = self.network.load(model, self.run.seed, workload=self.workload, progress=self.reporter.shows_progress)
+        source = source or self.network
+        network = source.load(model, self.run.seed, workload=self.workload, progress=self.reporter.shows_progress)
         if network.weights.remark:
             self.reporter.warn(network.weights.remark)
         if network.spec.fixed:
@@ -165,7 +170,7 @@ class ImageJob:
             with ray_execution(self, task, model, len(items)) as execution:
                 yield execution
             return
-        worker = ImageWorker(self, self.load(model), task)
+        worker = self.worker(model, task)
         with worker.threads() as compute_threads:
             yield self._local_execution(worker, compute_threads, len(items))
 

@@ -49,7 +49,7 @@ class FeatureWorkerSpec:
 
     def __call__(self) -> tuple[None, Callable[[Sequence[FeatureTask]], FeatureBatch]]:
         job = self.worker.job
-        network, _ = self.worker.load()
+        network = self.worker.load()
         place, frame = feature_store_root(self.store), preprocessing_of(job.input, network)  # type: ignore[arg-type]
         features = [spec.build(network, place, frame, job.run.seed) for spec in self.specs]
 
@@ -140,7 +140,7 @@ class GradientWorkerSpec:
     worker: WorkerSpec
 
     def __call__(self) -> tuple[None, Callable[[Part], Tensor]]:
-        network, _ = self.worker.load()
+        network = self.worker.load()
         return None, lambda part: part(network).cpu()
 
 

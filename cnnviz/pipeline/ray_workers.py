@@ -93,12 +93,17 @@ class WorkerSpec:
     def __call__(self) -> tuple[WorkerInfo, Callable[[Sequence[BatchItem]], list[EncodedResult | ItemError]]]:
         """Run in the worker: load the network, and give what does pictures."""
         assert self.task is not None
-        network, reporter = self.load()
-        worker = ImageWorker(self.job, network, self.task)
+        reporter = self.prepare()
+        worker = self.job.worker(self.model, self.task)
         return _info(worker, reporter.take()), _Worker(worker, reporter)
 
-    def load(self) -> tuple[Network, RecordingReporter]:
-        """The network, and what keeps the job's notes. For good: a worker does nothing else."""
+    def load(self) -> Network:
+        """The network, in a worker."""
+        self.prepare()
+        return self.job.load(self.model)
+
+    def prepare(self) -> RecordingReporter:
+        """Make this process like the one that sent the job, for good; gives what keeps the job's notes."""
         import torch
 
         from cnnviz.runtime.malloc import tune_malloc
@@ -111,7 +116,7 @@ class WorkerSpec:
         reporter = self.job.reporter = RecordingReporter()
         warnings.filterwarnings("ignore", module=r"PIL\\b")  # broken metadata: an image is read in spite of it
         self.job.network.prepare()
-        return self.job.load(self.model), reporter
+        return reporter
 
 
 def _info(worker: ImageWorker, notes: list[Note]) -> WorkerInfo:

@@ -5,13 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, fields, replace
+from functools import partial
 from os import PathLike
 from pathlib import Path, PurePath
 from typing import TYPE_CHECKING, Any
 
-from cnnviz.errors import IncompleteError
+from cnnviz.errors import IncompleteError, UsageError
+from cnnviz.pipeline.comparison_job import ComparisonJob
 from cnnviz.pipeline.config import BatchConfig, ImageConfig, InputConfig, MonitorConfig, NetworkConfig, OutputConfig
-from cnnviz.pipeline.image_job import ImageJob
+from cnnviz.pipeline.image_job import ImageJob, NetworkSource
 from cnnviz.pipeline.outputs import suffix_of
 from cnnviz.pipeline.recipe import Provenance
 from cnnviz.pipeline.reporter import Reporter, SilentReporter
@@ -27,14 +29,14 @@ class PipelineConfig:
     """How a task is run.
 
     Attributes:
-        network: which network, or one that is loaded.
+        network: which network, or one that is loaded; several for tasks that compare networks.
         input: how images are read; which ones is told apart from it.
         output: where results are written.
         run: seed, and what works through the images.
         monitor: what tasks of many steps leave on their way.
     """
 
-    network: NetworkConfig | Network = field(default_factory=NetworkConfig)
+    network: NetworkConfig | Network | Sequence[NetworkConfig | Network] = field(default_factory=NetworkConfig)
     input: ImageConfig = field(default_factory=InputConfig)
     output: OutputConfig = field(default_factory=OutputConfig)
     run: BatchConfig = field(default_factory=BatchConfig)
@@ -97,9 +99,14 @@ def run_images(
     named = [sources] if isinstance(sources, str | PathLike) else list(sources)
     values = {f.name: getattr(config.input, f.name) for f in fields(config.input)}
     collector = _Collector(reporter or SilentReporter())
-    job = ImageJob(
+    first, *others = _network_sources(config)
+    compares = hasattr(task, "compare")
+    if others and not compares:
+        raise UsageError(f"The task {type(task).__name__} takes one network, not {1 + len(others)}.")
+    kind = partial(ComparisonJob, others=others) if compares else ImageJob
+    job = kind(
         task.technique,
-        config.network if isinstance(config.network, NetworkConfig) else LoadedNetwork(config.network),
+        first,
         type(config.input)(**{**values, "images": [str(name) for name in named]}),
         config.run,
         config.output if task.writes else None,
@@ -113,6 +120,11 @@ def run_images(
     with suppress(IncompleteError):  # the errors are in the results
         job(task)
     return collector.results
+
+
+def _network_sources(config: PipelineConfig) -> list[NetworkSource]:
+    named = config.network if isinstance(config.network, Sequence) else [config.network]
+    return [each if isinstance(each, NetworkConfig) else LoadedNetwork(each) for each in named]
 
 
 @dataclass

@@ -13,10 +13,11 @@ import cnnviz
 from cnnviz.attribution.config import SmoothGradConfig
 from cnnviz.errors import ImageError, UsageError
 from cnnviz.imaging.recipe import read_recipe
-from cnnviz.pipeline.config import InputConfig, OutputConfig
+from cnnviz.pipeline.config import InputConfig, NetworkConfig, OutputConfig
 from cnnviz.pipeline.run import PipelineConfig
 from cnnviz.synthesis.settings import InversionSettings
 from cnnviz.tasks.classify import Classify
+from cnnviz.tasks.compare import Compare
 from cnnviz.tasks.invert import Invert
 from cnnviz.tasks.saliency import Saliency
 
@@ -57,6 +58,16 @@ def test_tasks_of_many_steps_leave_their_film(config, samples):
     task = Invert("fire2", InversionSettings(steps=2), raw=True)
     (result,) = cnnviz.run_images(task, [samples / "coffee.png"], config)
     assert [path.suffix for path in result.paths] == [".png", ".gif"]
+
+
+def test_a_task_that_compares_takes_several_networks(squeezenet, config, samples):
+    random = NetworkConfig("squeezenet1_0", weights="random")
+    config.network = [squeezenet, random]
+    (result,) = cnnviz.run_images(Compare(methods="saliency"), samples / "coffee.png", config)
+    assert result.metadata["model"] == ["squeezenet1_1", "squeezenet1_0"]
+    assert read_recipe(result.paths[0])["model"] == ["squeezenet1_1", "squeezenet1_0"]
+    with pytest.raises(UsageError, match="Saliency takes one network, not 2"):
+        cnnviz.run_images(Saliency(), samples / "coffee.png", config)
 
 
 def test_what_exists_is_refused(config, samples):

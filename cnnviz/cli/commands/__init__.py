@@ -18,6 +18,7 @@ COMMANDS = {
     "guided": EXPLAIN,
     "gradcam": EXPLAIN,
     "occlusion": EXPLAIN,
+    "compare": EXPLAIN,
     "layers": INSPECT,
     "filters": INSPECT,
     "activations": INSPECT,

@@ -39,7 +39,7 @@ def test_sheet_has_a_row_for_each_network_and_a_tile_for_each_method(squeezenet,
 
 
 def test_tiles_are_the_methods_own_maps(squeezenet, run_cnnviz, samples, tmp_path):
-    """In grey a tile of Grad-CAM correlates with the library's map as nothing else would."""
+    """In gray a tile of Grad-CAM correlates with the library's map as nothing else would."""
     run_cnnviz("compare", samples / "chelsea.png", *NET, "--methods", "gradcam", "--view", "raw", "-o", "a.png")
     sheet = np.asarray(Image.open(tmp_path / "a.png").convert("L"), dtype=float)
     expected = cnnviz.grad_cam(squeezenet, cnnviz.read_image(samples / "chelsea.png", size=224))[0, 0].numpy()

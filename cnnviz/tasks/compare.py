@@ -1,0 +1,119 @@
+"""The maps of several attribution methods, and of several networks, on one sheet."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from cnnviz.attribution.registry import METHODS, AttributionMethod, select_methods
+from cnnviz.pipeline.comparison_job import NetworkView
+from cnnviz.pipeline.result import Result
+from cnnviz.settings import setting
+from cnnviz.tasks.base import TaskDefaults
+from cnnviz.tasks.explanations import blank_map, prediction_json, target_setting
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from cnnviz.attribution.targets import Explanation
+    from cnnviz.figures.comparison import NetworkMaps
+    from cnnviz.figures.maps import MapStyle
+
+
+@dataclass(frozen=True)
+class NetworkAnswer:
+    """What one network says of an image.
+
+    Attributes:
+        explanation: the class predicted and the class explained.
+        maps: the map (1, 1, H, W) of each method.
+        blank: why a method's map shows nothing, by its title.
+        warnings: the same in sentences.
+    """
+
+    explanation: Explanation
+    maps: list[Tensor] = field(default_factory=list)
+    blank: dict[str, str] = field(default_factory=dict)
+    warnings: list[str] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class Compare(TaskDefaults):
+    """A sheet of each image: a row for each network, with a map by each method; UsageError for an unknown method."""
+
+    target: str | None = target_setting()
+    methods: str = setting(
+        "saliency,smoothgrad,guided,gradcam,occlusion", f"Which maps, of {', '.join(METHODS)}.", metavar="A,B,..."
+    )
+    view: str = setting(
+        "overlay",
+        "overlay: on the photo. heat: the map in color. raw: in gray, unclipped.",
+        choices=("overlay", "heat", "raw"),
+    )
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        select_methods(self.methods)
+
+    @property
+    def chosen(self) -> list[AttributionMethod]:
+        """The methods that are named."""
+        return list(select_methods(self.methods).values())
+
+    def compare(self, views: Sequence[NetworkView]) -> Result:
+        from cnnviz.figures.comparison import comparison_sheet
+
+        answers = [self._answer(view) for view in views]
+        pairs = list(zip(views, answers, strict=True))
+        first = answers[0].explanation.target
+        return Result(
+            {"networks": [_metadata(view, answer) for view, answer in pairs]},
+            comparison_sheet([self._row(view, answer) for view, answer in pairs]),
+            target=first[1],
+            recipe={} if self.target is None else {"target": prediction_json(first)},
+            warnings=[warning for answer in answers for warning in answer.warnings],
+        )
+
+    def _answer(self, view: NetworkView) -> NetworkAnswer:
+        from cnnviz.attribution.targets import predict_target
+
+        network, pixels = view.network, view.image.pixels
+        explanation = predict_target(network, pixels, self.target)
+        index, label, _ = explanation.target
+        whose, name = f"{label} by {network.name}", view.image.source.display
+        answer = NetworkAnswer(explanation)
+        for method in self.chosen:
+            found = method(network, pixels, index, **method.accepted(seed=self.seed))
+            blank, warnings = blank_map(found, name, method.title, whose)
+            answer.maps.append(found)
+            if blank:
+                answer.blank[method.title] = blank["blank"]
+            answer.warnings.extend(warnings)
+        return answer
+
+    def _row(self, view: NetworkView, answer: NetworkAnswer) -> NetworkMaps:
+        from cnnviz.figures.captions import explanation_title
+        from cnnviz.figures.comparison import NetworkMaps
+
+        title = explanation_title(view.network.name, answer.explanation)
+        maps = [
+            (method.title, found, self._style(method)) for method, found in zip(self.chosen, answer.maps, strict=True)
+        ]
+        return NetworkMaps(view.image.photo, title, maps)
+
+    def _style(self, method: AttributionMethod) -> MapStyle:
+        from cnnviz.figures.maps import MapStyle
+
+        view: Any = self.view
+        blur = method.blur if self.view == "overlay" else 0.0
+        return MapStyle(view, None, method.percentile, blur, method.signed)
+
+
+def _metadata(view: NetworkView, answer: NetworkAnswer) -> dict[str, Any]:
+    return {
+        "model": view.network.name,
+        "target": prediction_json(answer.explanation.target),
+        "predicted": prediction_json(answer.explanation.predicted),
+        **({"blank": answer.blank} if answer.blank else {}),
+    }
