@@ -15,6 +15,7 @@ from cnnviz.pipeline.comparison_job import ComparisonJob
 from cnnviz.pipeline.config import EngineConfig, ImageConfig
 from cnnviz.pipeline.image_job import ImageJob
 from cnnviz.pipeline.image_task import FunctionTask, Task
+from cnnviz.pipeline.query_job import QueryJob
 from cnnviz.pipeline.recipe import Provenance
 from cnnviz.pipeline.result import LoadedImage, Result
 from cnnviz.pipeline.step_monitor import StepMonitor
@@ -89,6 +90,13 @@ def run_collection_task(task: Any, network: Any, input: Any, run: Any, output: A
     job_of(CollectionJob, task.technique, network, input, run, output, **more)(task.run)
 
 
+def run_query_task(task: Any, network: Any, input: Any, collection: Any, run: Any, output: Any = None) -> None:
+    """Run a task of ``cnnviz.tasks`` that compares each image with a collection: ``task.prepare(network, images)``."""
+    images = ImageCollection.of(config_of(collection), console.reporter, current.provenance())
+    more = {"sidecars": task.sidecars, "suffix": task.suffix, "workload": task.workload, "collection": images}
+    job_of(QueryJob, task.technique, network, input, run, output, **more)(task)
+
+
 def run_network_task(task: Any, network: Any, run: Any, output: Any = None, long: Any = None, name: str = "") -> None:
     """Run a task of ``cnnviz.tasks`` about the network alone: ``task.run(network)``, or, with ``long``,
     ``task.run(network, monitor)``; its output is named after the network, or after ``name``."""
@@ -116,11 +124,6 @@ def collection_job(
 def network_job(technique: str, network: Any, run: Any, output: Any = None, **more: Any) -> NetworkJob:
     """A job about the network alone."""
     return job_of(NetworkJob, technique, network, ImageConfig(), run, output, **more)
-
-
-def collection_of(input: Any) -> ImageCollection:
-    """The images that options mean, for the command being served."""
-    return ImageCollection.of(config_of(input), console.reporter, current.provenance())
 
 
 def in_context(task: Any) -> Task:

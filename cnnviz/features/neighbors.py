@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from cnnviz.errors import UsageError
+from cnnviz.features.settings import INDEXES, METRICS
 from cnnviz.imaging.atomic_file import atomic_path
 from cnnviz.network.hashing import sha256
 
@@ -20,8 +21,6 @@ MANY = 50_000
 """The number of vectors from which ``auto`` uses an approximate index, where usearch is installed."""
 
 _BLOCK = 1_000  # vectors converted to float32 at a time
-
-METRICS = ("l2", "cosine")
 
 
 def nearest_neighbors(
@@ -62,7 +61,7 @@ def nearest_neighbors(
 
 def uses_approximate(index: str, count: int) -> bool:
     """Whether ``index`` means the approximate index for ``count`` vectors."""
-    if index not in {"auto", "exact", "approximate"}:
+    if index not in INDEXES:
         raise UsageError(f"There is no index '{index}'; give auto, exact or approximate.")
     if index == "approximate" and not find_spec("usearch"):
         raise UsageError("The approximate index needs usearch: pip install 'cnnviz[index]'.", remedy="exact_index")

@@ -121,7 +121,7 @@ def test_neighbors_by_cosine_and_approximately(run_cnnviz, photos):
 
 def test_neighbors_needs_a_query_and_a_folder(run_cnnviz, photos):
     for arguments, sentence in (
-        (["photos"], "Name the pictures to look for and then the folder"),
+        (["photos"], "Name the images to look for and then the folder"),
         (["photos/chelsea/chelsea0.png", "photos/chelsea/chelsea1.png"], "is a file"),
         (["photos/chelsea/chelsea0.png", "nowhere"], "there is no 'nowhere'"),
         (["photos/chelsea/chelsea0.png", "photos"], "no pictures in the folder 'photos'. -r looks"),

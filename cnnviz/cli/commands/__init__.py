@@ -30,6 +30,7 @@ COMMANDS = {
     "style": PAINT,
     "texture": PAINT,
     "patches": COLLECT,
+    "neighbors": COLLECT,
     "embed-index": COLLECT,
     "report": COLLECT,
     "info": TOOLS,

@@ -98,7 +98,7 @@ class NetworksOptions(NetworkOptions, NetworksConfig):  # type: ignore[misc]
 
 
 WORKLOADS: dict[str, Workload] = {
-    **dict.fromkeys(("embed", "neighbors"), "forward"),
+    "embed": "forward",
 }
 """What the commands use a network for, which decides what precision ``auto`` is; the others are ``exact``."""
 
