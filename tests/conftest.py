@@ -6,6 +6,7 @@ import os
 import shutil
 import sys
 from collections.abc import Callable, Iterator
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -19,10 +20,14 @@ os.environ["TERM"] = "dumb"
 os.environ["COLUMNS"] = "120"
 
 SAMPLES = Path(__file__).parents[1] / "sample_images"
+PACKAGES = ("lightning_fabric", "openTSNE", "pyarrow", "umap")
+"""Of `[test-all]`: tests that need one are skipped where it is not installed."""
 
 
 def lacking(what: str) -> str | None:
-    """Why a test that needs ``what`` cannot run here, or None if it can."""
+    """Why a test that needs ``what``, a package or a feature of the machine, cannot run here; None if it can."""
+    if what in PACKAGES:
+        return None if find_spec(what) else f"{what} is not installed: pip install '.[test-all]'"
     import torch
 
     from cnnviz.runtime import private_torch
@@ -60,7 +65,7 @@ def _takes_traced_buffers() -> bool:
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
-    """``@pytest.mark.needs("posix")`` skips where it is not."""
+    """``@pytest.mark.needs("posix")`` skips a test where that is missing."""
     for mark in item.iter_markers("needs"):
         for reason in map(lacking, mark.args):
             if reason:

@@ -149,6 +149,7 @@ def test_a_killed_training_goes_on_to_the_same_end(cnnviz_command, run_cnnviz, s
 
 
 @pytest.mark.slow
+@pytest.mark.needs("lightning_fabric")
 def test_two_processes_train_what_one_does(run_cnnviz, samples, tmp_path):
     train = ("fast-style", "train", samples / "ink.jpg", samples / "starry.jpg", "--content", samples / "coffee.png")
     train = (*train, *TRAIN, "--batch", 2, "--steps", 3, "--save-every", 2, "--learning-rate", 0.1)

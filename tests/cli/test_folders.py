@@ -79,6 +79,7 @@ def test_every_output_of_embed_is_guarded(run_cnnviz, photos, tmp_path):
     )
 
 
+@pytest.mark.needs("pyarrow")
 def test_layouts_classes_and_parquet(run_cnnviz, photos, tmp_path):
     import pyarrow.parquet
 
@@ -206,7 +207,7 @@ def test_a_folder_of_nothing_but_broken_files(run_cnnviz, photos, samples, tmp_p
     assert "no pictures in the folder 'nothing'" in none.stderr
 
 
-@pytest.mark.parametrize("method", ["pca", "tsne", "umap"])
+@pytest.mark.parametrize("method", ["pca", "tsne", pytest.param("umap", marks=pytest.mark.needs("umap"))])
 def test_a_map_of_one_picture(run_cnnviz, photos, tmp_path, method):
     result = run_cnnviz("embed", "photos/coffee/coffee0.png", *NET, "--method", method)
     assert result.stdout.split() == ["coffee0.embed.png", "coffee0.embed.html", "coffee0.embed.csv"]

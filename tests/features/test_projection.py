@@ -39,7 +39,7 @@ def test_pca_is_the_two_directions_of_largest_variance():
     assert found.remark == f"PCA: {share[0]:.0%} + {share[1]:.0%} of the variance".replace("%", " %")
 
 
-@pytest.mark.parametrize("method", ["tsne", pytest.param("umap", marks=pytest.mark.slow)])
+@pytest.mark.parametrize("method", ["tsne", pytest.param("umap", marks=[pytest.mark.slow, pytest.mark.needs("umap")])])
 def test_clusters_stay_together(blobs, method):
     vectors, kinds = blobs
     first = cnnviz.project(vectors, method, seed=3)
@@ -48,6 +48,7 @@ def test_clusters_stay_together(blobs, method):
 
 
 @pytest.mark.slow
+@pytest.mark.needs("openTSNE")
 def test_open_tsne_takes_over_for_many(blobs, monkeypatch):
     vectors, kinds = blobs
     monkeypatch.setattr(projection, "MANY", 50)

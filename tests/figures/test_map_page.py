@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import shutil
+from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
@@ -58,7 +59,7 @@ def test_no_file_name_ends_the_script(html: str):
 
 BROWSER, DRIVER = shutil.which("chromium") or shutil.which("google-chrome"), shutil.which("chromedriver")
 
-if BROWSER and DRIVER:  # elsewhere the page is tested as text only
+if BROWSER and DRIVER and find_spec("selenium"):  # elsewhere the page is tested as text only
     from selenium import webdriver
     from selenium.webdriver.common.action_chains import ActionChains
     from selenium.webdriver.common.by import By

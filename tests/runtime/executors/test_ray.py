@@ -10,13 +10,13 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-import ray
 import torch
 from safetensors.torch import load_file
 
 from cnnviz.errors import UsageError
 from cnnviz.runtime.executors.ray import Cluster, RayExecutor, WorkerLostError, WorkerResources
 
+ray = pytest.importorskip("ray", reason="ray is not installed: pip install '.[test-all]'")
 pytestmark = pytest.mark.ray
 
 
