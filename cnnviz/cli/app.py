@@ -11,7 +11,6 @@ import typer
 from cnnviz import __version__
 from cnnviz.cli import (
     console,
-    faststyle,
     folders,
 )
 from cnnviz.cli.command import add_command
@@ -82,7 +81,6 @@ def _alone(command: str | None) -> Callable[[typer.Context], None]:
 
 _add_commands()
 folders.register(app)
-faststyle.register(app)
 
 
 def run() -> int:

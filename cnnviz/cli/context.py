@@ -16,7 +16,7 @@ from cnnviz.pipeline.recipe import Provenance
 NOT_IN_PARAMETERS = {
     *("images", "files_from", "recursive", "output", "force", "skip_existing", "offline", "max_pixels"),
     *("json", "quiet", "verbose", "debug", "device", "store", "batch"),
-    *("model", "seed", "target", "save_every", "gif"),
+    *("model", "style_model", "seed", "target", "save_every", "gif"),
     *("engine", "jobs", "ray_address", "unordered", "shard"),
 }
 """Options that a recipe leaves out of its parameters: where pictures come from and go to, how the run is reported,

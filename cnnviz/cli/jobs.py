@@ -18,7 +18,7 @@ from cnnviz.pipeline.image_task import FunctionTask, Task
 from cnnviz.pipeline.query_job import QueryJob
 from cnnviz.pipeline.recipe import Provenance
 from cnnviz.pipeline.result import LoadedImage, Result
-from cnnviz.pipeline.step_monitor import StepMonitor
+from cnnviz.pipeline.video_job import VIDEO, VideoJob, has_any, run_all, split_videos
 
 if TYPE_CHECKING:
     from cnnviz.network.network import Network
@@ -67,7 +67,7 @@ def run_task(
     ``parameters`` are those that the recipe tells otherwise than they were typed. That a run was resumed is no part of
     it. A resumed run leaves out what is finished.
     """
-    monitor = StepMonitor(config_of(long)) if long is not None else None
+    monitor = task.monitor(config_of(long)) if long is not None else None
     more = {"sidecars": task.sidecars, "suffix": task.suffix, "workload": task.workload, "monitor": monitor}
     told = {**current.parameters(), **(parameters or {})}
     if monitor is not None and monitor.config.resume:
@@ -82,6 +82,15 @@ def run_comparison_task(task: Any, networks: NetworksOptions, input: Any, run: A
     first, *others = networks.each()
     more = {"sidecars": task.sidecars, "suffix": task.suffix, "workload": task.workload, "others": others}
     job_of(ComparisonJob, task.technique, first, input, run, output, **more)(task)
+
+
+def run_image_and_video_task(task: Any, network: Any, input: Any, run: Any, output: Any) -> None:
+    """Run a task of ``cnnviz.tasks`` over images and over the frames of videos, told apart by their names."""
+    images, videos = split_videos(config_of(input))
+    more = {"workload": task.workload}
+    on_images = job_of(ImageJob, task.technique, network, images, run, output, **more)
+    on_videos = job_of(VideoJob, task.technique, network, videos, run, output, suffix=VIDEO, **more)
+    run_all([job for job in (on_images, on_videos) if has_any(job.input)] or [on_images], task)
 
 
 def run_collection_task(task: Any, network: Any, input: Any, run: Any, output: Any = None) -> None:
@@ -100,7 +109,7 @@ def run_query_task(task: Any, network: Any, input: Any, collection: Any, run: An
 def run_network_task(task: Any, network: Any, run: Any, output: Any = None, long: Any = None, name: str = "") -> None:
     """Run a task of ``cnnviz.tasks`` about the network alone: ``task.run(network)``, or, with ``long``,
     ``task.run(network, monitor)``; its output is named after the network, or after ``name``."""
-    monitor = StepMonitor(config_of(long)) if long is not None else None
+    monitor = task.monitor(config_of(long)) if long is not None else None
     more = {"sidecars": task.sidecars, "suffix": task.suffix, "workload": task.workload, "monitor": monitor}
     job = job_of(NetworkJob, task.technique, network, ImageConfig(), run, output, **more)
     job.of_network(task.run if monitor is None else lambda net: task.run(net, monitor), name)

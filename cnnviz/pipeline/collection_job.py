@@ -21,7 +21,7 @@ from cnnviz.pipeline.image_task import BatchItem
 from cnnviz.pipeline.inputs import STDIN, ImageSource
 from cnnviz.pipeline.recipe import NetworkInfo, Provenance, recipe_of
 from cnnviz.pipeline.reporter import Reporter
-from cnnviz.pipeline.result import Result
+from cnnviz.pipeline.result import Result, WrittenElsewhereError
 from cnnviz.runtime.paths import is_folder, path_exists
 
 if TYPE_CHECKING:
@@ -110,7 +110,10 @@ class NetworkJob(ImageJob):
 
         started, item = time.perf_counter(), BatchItem(subject, destination)
         with translate_memory_errors(self.input.side or network.spec.size):
-            result = self.run_monitored(lambda: make(network), item, network)
+            try:
+                result = self.run_monitored(lambda: make(network), item, network)
+            except WrittenElsewhereError:
+                return
         encoded = self.encode(result, item, network)
         encoded.written = self._write(encoded, item) if destination else []
         encoded.seconds = time.perf_counter() - started

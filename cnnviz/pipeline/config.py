@@ -227,10 +227,9 @@ class CanvasConfig(ImageConfig):
 
 @dataclass
 class FastStyleInputConfig(ImageConfig):
-    """Which photos are painted by a trained network, and at what size: their own, however large, if nobody says."""
+    """Which images are painted by a trained network, and at what size: their own if ``size`` is None."""
 
     size: int | None = None
-    tile: int | None = None
 
     @property
     def side(self) -> int | None:

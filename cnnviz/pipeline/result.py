@@ -31,6 +31,10 @@ class LoadedImage:
     crop: Crop | bool
 
 
+class WrittenElsewhereError(Exception):
+    """Raised by a task in a process whose result another process writes."""
+
+
 @dataclass
 class Result:
     """What a task makes of one image.

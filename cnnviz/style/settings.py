@@ -223,24 +223,28 @@ class TrainingSettings:
         precision: ``fp32``, or ``bf16`` or ``fp16`` for mixed precision.
     """
 
-    widths: tuple[int, int, int] = setting(FastStyleConfig.widths, "Channels at full, half and quarter resolution.")
-    blocks: int = setting(FastStyleConfig.blocks, "Residual blocks.", min=0, max=100)
+    widths: tuple[int, int, int] = setting(
+        FastStyleConfig.widths, "Channels at full, half and quarter resolution.", is_option=False
+    )
+    blocks: int = setting(FastStyleConfig.blocks, "Residual blocks.", min=0, max=100, advanced=True)
     steps: int = setting(20_000, "Updates of the parameters.", min=1)
     batch: int = setting(4, "Crops in each update.", min=1, max=4096)
     crop: int = setting(256, "Side of the crops in pixels, a multiple of 4.", min=32, max=16_384)
-    learning_rate: float = setting(2e-3, "Adam's learning rate, at first.")
+    learning_rate: float = setting(2e-3, "Adam's learning rate, at first.", advanced=True)
     content_weight: float = setting(4.0, "Weight of the content.", min=0)
     style_weight: float = setting(1.0, "Weight of the style.", min=0)
-    palette_weight: float = setting(20.0, "Weight of the distance from the style's colors.", min=0)
-    tv_weight: float = setting(2.0, "Weight of the total variation; more is smoother.", min=0)
-    content_layers: Sequence[str] | None = setting(None, "Layers of the content loss; None: the loss network's.")
-    style_layers: Sequence[str] | None = setting(None, "Layers of the style loss; None: the loss network's.")
-    style_loss: str = setting("covariance", "How textures are compared.", choices=STATISTICS)
+    palette_weight: float = setting(20.0, "Weight of the distance from the style's colors.", min=0, advanced=True)
+    tv_weight: float = setting(2.0, "Weight of the total variation; more is smoother.", min=0, advanced=True)
+    content_layers: Sequence[str] | None = setting(None, "Layers of the content loss.", is_option=False)
+    style_layers: Sequence[str] | None = setting(None, "Layers of the style loss.", is_option=False)
+    style_loss: str = setting("covariance", "How textures are compared.", choices=STATISTICS, is_option=False)
     style_size: int = setting(384, "Shorter side of the style images; smaller makes finer strokes.", min=64, max=16_384)
-    fade: float = setting(0.08, "Outer fraction of a style image that fades out, frame and all.", min=0, max=0.5)
-    average_pooling: bool = setting(True, "Replace the loss network's max pooling by averages.")
-    augment: bool = setting(True, "Vary the photos' colors and sharpness.")
-    precision: str = setting("fp32", "What the trained network computes in.", choices=("fp32", "bf16", "fp16"))
+    fade: float = setting(
+        0.08, "Outer fraction of a style image that fades out, frame and all.", min=0, max=0.5, advanced=True
+    )
+    average_pooling: bool = setting(True, "Replace the loss network's max pooling by averages.", is_option=False)
+    augment: bool = setting(True, "Vary the photos' colors and sharpness.", advanced=True)
+    precision: str = setting("fp32", "What the trained network computes in.", is_option=False)
 
     def __post_init__(self) -> None:
         require_choice("style loss", self.style_loss, STATISTICS)

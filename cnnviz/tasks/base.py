@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import ClassVar, TypeVar
+from typing import TYPE_CHECKING, ClassVar, TypeVar
+
+if TYPE_CHECKING:
+    from cnnviz.pipeline.config import MonitorConfig
+    from cnnviz.pipeline.step_monitor import StepMonitor
 
 Task = TypeVar("Task", bound="TaskDefaults")
 
@@ -35,6 +39,12 @@ class TaskDefaults:
     def suffix(self) -> str:
         """The format where no name tells it."""
         return ".png"
+
+    def monitor(self, config: MonitorConfig) -> StepMonitor:
+        """What is called after each step of a task of many steps."""
+        from cnnviz.pipeline.step_monitor import StepMonitor
+
+        return StepMonitor(config)
 
     def with_files(self: Task) -> Task:
         """The task with the files that its settings name read, so that it can run where they are not."""

@@ -8,7 +8,7 @@ from cnnviz.cli.commands import COLLECT, COMMANDS, EXPLAIN, FOOL, INSPECT, PAINT
 
 
 def test_without_a_command_the_help_is_printed_and_nothing_is_wrong(run_cnnviz):
-    for words in ((),):
+    for words in ((), ("fast-style",)):
         alone, helped = run_cnnviz(*words), run_cnnviz(*words, "--help")
         assert (alone.exit_code, alone.stdout) == (0, helped.stdout)
         assert "Usage:" in alone.stdout

@@ -59,7 +59,7 @@ def fails(run_cnnviz, code, message, *line):
         (f"embed {LONG}", 2, "too long for a file"),
         (f"style ok.png {LONG}.png", 1, "ile name too long"),
         (f"universal ok.png --apply {LONG}.safetensors", 3, "does not exist"),
-        (f"fast-style apply ok.png --model {LONG}.safetensors", 3, "ile name too long"),
+        (f"fast-style apply ok.png --style-model {LONG}.safetensors", 3, "ile name too long"),
         (f"info {LONG}.png", 1, "ile name too long"),
     ],
 )
@@ -98,7 +98,7 @@ def test_pipes_devices_and_folders_where_a_file_is_due(run_cnnviz, photo, place)
     fails(run_cnnviz, 3, "not a file", "saliency", "ok.png", *NET, "-w", f"{place}")
     fails(run_cnnviz, 1, kind, "style", "ok.png", place, *MISSING)
     fails(run_cnnviz, 1, kind, "style", "ok.png", "ok.png", "--mask", place, *MISSING)
-    fails(run_cnnviz, 3, "not a file", "fast-style", "apply", "ok.png", "--model", place)
+    fails(run_cnnviz, 3, "not a file", "fast-style", "apply", "ok.png", "--style-model", place)
     if place != "folder":
         fails(run_cnnviz, 1, kind, "saliency", place, *NET, "-o", "x.png")
 

@@ -428,7 +428,7 @@ TRIALS: dict[str, dict[str, Trial]] = {
     },
     "help": {},
     "fast-style apply": {
-        "--model": Try("-m in/wild.sft", off="-m in/fast.sft"),
+        "--style-model": Try("-m in/wild.sft", off="-m in/fast.sft"),
         "--size": Try("-s 32"),
         "--style": Values(values=("plain", "wild", "plain:1,wild:1")),
         "--tile": Same("paints in pieces; what comes out is to be the same"),
@@ -452,10 +452,10 @@ TRIALS: dict[str, dict[str, Trial]] = {
         "--recursive": Try("-r"),
         "--extend": Try("--extend in/fast.sft"),
         "--start": Try("--start in/mosaic.sft"),
-        "--resume": Same("how a network came about is no part of it; tests/cli/test_fast_style.py goes on with one"),
+        "--resume": Same("that it was resumed is no part of it; tests/cli/commands/test_fast_style.py resumes one"),
         "--save-every": Try("--save-every 1"),
     },
-    "fast-style list": {"--model": Try("-m in/wild.sft", off="-m in/fast.sft")},
+    "fast-style list": {"--style-model": Try("-m in/wild.sft", off="-m in/fast.sft")},
     "models list": {"--here": Try("--here")},
     "models fetch": {
         "--weights": Same(

@@ -8,6 +8,8 @@ from typing import Any
 from typer.core import TyperCommand
 
 RENAMED: dict[str, dict[str, str]] = {
+    "fast-style apply": {"--model": "--style-model"},
+    "fast-style list": {"--model": "--style-model"},
     "dream": {"--strength": "--step-size", "--keep-color": "--color-share", "--channels": "--channel"},
     "invert": {"--layers": "--layer"},
     "visualize": {"--channels": "--channel", "--neuron": "--at"},

@@ -16,11 +16,11 @@ import torch
 from PIL import Image
 
 import cnnviz
-from cnnviz.cli.faststyle import parse_styles
 from cnnviz.errors import UsageError
 from cnnviz.style.fast import FastStyleNetwork
 from cnnviz.style.model_file import to_bytes
 from cnnviz.style.settings import FastStyleConfig
+from cnnviz.tasks.fast_style_apply import parse_styles
 
 TRAIN = (
     *("-m", "squeezenet1_1", "--batch", 1, "--crop", 48, "--style-size", 64),
@@ -79,7 +79,7 @@ def test_apply_takes_standard_input_and_folders_and_sizes(run_cnnviz, samples, m
         (("--style", "monet"), 2, "no style 'monet'; the model has plain, wild"),
         (("--style", "wild:x"), 2, "starry:0.7,ink:0.3"),
         (("--style", "wild:0"), 2, "zero"),
-        (("--model", "gone.safetensors"), 3, "no fast style model 'gone.safetensors'"),
+        (("--style-model", "gone.safetensors"), 3, "no fast style model 'gone.safetensors'"),
     ],
 )
 def test_apply_says_what_is_wrong(run_cnnviz, samples, model, arguments, code, words):

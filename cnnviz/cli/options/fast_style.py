@@ -1,0 +1,53 @@
+"""Which trained style network paints, and at what size."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Annotated
+
+import typer
+
+from cnnviz.cli.options.declaring import INPUT, NETWORK, option
+from cnnviz.cli.options.pictures import PictureOptions
+from cnnviz.pipeline.config import LARGEST_SIDE, FastStyleInputConfig
+from cnnviz.pipeline.style_model import StyleModelConfig
+
+StyleModelOption = Annotated[
+    str,
+    typer.Option(
+        "--style-model",
+        "-m",
+        help="File of a trained style network, or 'embedded'.",
+        metavar="FILE",
+        rich_help_panel=NETWORK,
+    ),
+]
+
+
+@dataclass
+class StyleModelOptions(StyleModelConfig):
+    """Which trained style network, and where it computes."""
+
+    style_model: StyleModelOption = StyleModelConfig.style_model
+    device: Annotated[str, option("--device", env="DEVICE", panel=NETWORK, help="auto, cpu, cuda or cuda:N.")] = (
+        StyleModelConfig.device
+    )
+
+
+@dataclass
+class FastStyleInputOptions(PictureOptions, FastStyleInputConfig):
+    """Which images are painted, and at what size: their own if none is given."""
+
+    size: Annotated[
+        int | None,
+        option(
+            "--size",
+            "-s",
+            env="SIZE",
+            panel=INPUT,
+            min=16,
+            max=LARGEST_SIDE,
+            help="Shorter side of the result in pixels; smaller makes larger strokes.",
+            show_default="the image's",
+        ),
+    ] = FastStyleInputConfig.size
