@@ -1,6 +1,6 @@
-"""Makes docs/gallery.md and its pictures: one command a picture, embedded network, fixed seeds, on sample_images.
+"""Makes docs/gallery.md and its images: one command per image, embedded network, fixed seeds, on sample_images.
 
-``python tools/make_gallery.py [NAME...]`` makes all of them, or those named; the page is written anew each time.
+``python tools/make_gallery.py [NAME...]`` makes all of them, or those named, and writes the page.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ _WIDEST = 1200  # pixels
 
 @dataclass(frozen=True)
 class Exhibit:
-    """One picture: its file's stem, what it shows, and the command that makes it (without network and output)."""
+    """One image: its file's stem, what it shows, and the command that makes it (without network and output)."""
 
     name: str
     caption: str
@@ -30,44 +30,54 @@ class Exhibit:
 
 
 EXHIBITS = (
-    Exhibit("saliency", "Which pixels the class of a photo hangs on", "saliency sample_images/chelsea.png"),
+    Exhibit("saliency", "Which pixels decide the class of a photo", "saliency sample_images/chelsea.png"),
     Exhibit(
         "compare",
-        "Seven answers to one question",
+        "Seven methods side by side",
         "compare sample_images/chelsea.png "
         "--methods saliency,smoothgrad,integrated,guided,gradcam,guided-gradcam,occlusion",
     ),
-    Exhibit("occlusion", "What the network misses when a patch is covered", "occlusion sample_images/coffee.png"),
+    Exhibit("occlusion", "Where hiding a patch lowers the score", "occlusion sample_images/coffee.png"),
     Exhibit(
         "visualize",
-        "What the network looks for: flamingo, tarantula, espresso, bell pepper",
+        "What the network responds to: flamingo, tarantula, espresso, bell pepper",
         "visualize --target flamingo --target tarantula --target espresso --target 'bell pepper'",
     ),
     Exhibit("channels", "Sixteen channels of the fifth layer", "visualize --layer fire5 --channel 0-15"),
-    Exhibit("dream", "A dream of eyes and faces", "dream sample_images/astronaut.png"),
-    Exhibit("swirls", "A shallower dream", "dream sample_images/rocket.jpg --layer fire5"),
-    Exhibit("invert", "The same photo, painted from ever deeper layers alone", "invert sample_images/chelsea.png"),
-    Exhibit("starry", "A photo in a painted style", "style sample_images/rocket.jpg sample_images/starry.jpg"),
-    Exhibit("mosaic", "Another", "style sample_images/chelsea.png sample_images/mosaic.jpg"),
-    Exhibit("ink", "And another", "style sample_images/chelsea.png sample_images/ink.jpg"),
-    Exhibit("brick", "A wall that goes on", "texture sample_images/brick.png"),
+    Exhibit("dream", "DeepDream: eyes and faces", "dream sample_images/astronaut.png"),
+    Exhibit("swirls", "DeepDream in a shallower layer", "dream sample_images/rocket.jpg --layer fire5"),
     Exhibit(
-        "fool", "Two pictures of a cat; one is taken for a flamingo", "fool sample_images/chelsea.png --target flamingo"
+        "invert", "The same photo, reconstructed from deeper and deeper layers", "invert sample_images/chelsea.png"
+    ),
+    Exhibit(
+        "starry", "A photo in the style of a painted sky", "style sample_images/rocket.jpg sample_images/starry.jpg"
+    ),
+    Exhibit("mosaic", "In the style of a mosaic", "style sample_images/chelsea.png sample_images/mosaic.jpg"),
+    Exhibit("ink", "In the style of an ink drawing", "style sample_images/chelsea.png sample_images/ink.jpg"),
+    Exhibit("brick", "More of the same wall", "texture sample_images/brick.png"),
+    Exhibit(
+        "fool",
+        "Two images of a cat; one is classified as a flamingo",
+        "fool sample_images/chelsea.png --target flamingo",
     ),
     Exhibit("filters", "The first layer's filters", "filters"),
-    Exhibit("neighbors", "What the network finds alike", "neighbors sample_images/brick.png sample_images -k 4"),
+    Exhibit(
+        "neighbors",
+        "The nearest images, by features and by pixels",
+        "neighbors sample_images/brick.png sample_images -k 4",
+    ),
 )
 
 
 def make(exhibit: Exhibit) -> None:
-    """Run the command and keep its picture, no wider than a page."""
+    """Run the command and keep its image, no wider than a page."""
     with tempfile.TemporaryDirectory() as folder:
         place = Path(folder) / f"{exhibit.name}.png"
         line = ["cnnviz", *shlex.split(exhibit.command), "-m", "squeezenet1_1", "-o", str(place)]
         print(shlex.join(line[:-2]), flush=True)
         subprocess.run(line, cwd=ROOT, check=True, stdout=subprocess.DEVNULL)
-        with Image.open(place) as picture:
-            shown = picture.convert("RGB")
+        with Image.open(place) as image:
+            shown = image.convert("RGB")
     shown.thumbnail((_WIDEST, _WIDEST))
     shown.save(IMAGES / f"gallery.{exhibit.name}.jpg", quality=85, optimize=True)
 
@@ -76,8 +86,8 @@ def page() -> str:
     """The gallery as Markdown."""
     head = (
         "# Gallery\n\n"
-        "Each picture was made by the command above it, with the embedded SqueezeNet 1.1 (`-m squeezenet1_1`) and the\n"
-        "default seed, on the sample pictures; `tools/make_gallery.py` makes them all again.\n"
+        "Each image was made by the command above it, with the embedded SqueezeNet 1.1 (`-m squeezenet1_1`) and the\n"
+        "default seed, from the sample images; `tools/make_gallery.py` makes all of them again.\n"
     )
     shows = (
         f"\n## {e.caption}\n\n`cnnviz {e.command}`\n\n![{e.caption}](images/gallery.{e.name}.jpg)\n" for e in EXHIBITS
@@ -86,7 +96,7 @@ def page() -> str:
 
 
 def main() -> None:
-    """Make the pictures named on the command line, or all, and the page."""
+    """Make the images named on the command line, or all, and the page."""
     wanted = set(sys.argv[1:])
     unknown = wanted - {exhibit.name for exhibit in EXHIBITS}
     if unknown:
