@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, fields, replace
-from pathlib import Path
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from cnnviz.pipeline.config import EngineConfig, StoreConfig
 from cnnviz.pipeline.feature_spec import FeatureSpec, feature_store_root, preprocessing_of
 from cnnviz.pipeline.image_loading import read_image
 from cnnviz.pipeline.inputs import ImageSource
-from cnnviz.pipeline.ray_workers import InlineSource, WorkerSpec, ray_workers
+from cnnviz.pipeline.ray_workers import InlineSource, ray_workers
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from cnnviz.features.store import Entry
     from cnnviz.network.network import Network
     from cnnviz.pipeline.collection_job import CollectionJob, ImageCollection
+    from cnnviz.pipeline.image_job import ImageJob
     from cnnviz.runtime.progress import OnStep
 
 
@@ -39,39 +40,28 @@ FeatureBatch = tuple[list[list["Entry"]], dict[str, Exception]]
 """The entries for each feature's store, and why there are none of some pictures."""
 
 
-@dataclass(frozen=True)
-class FeatureWorkerSpec:
-    """Sent once to each worker that computes features."""
-
-    worker: WorkerSpec
-    specs: Sequence[FeatureSpec]
-    store: StoreConfig
-
-    def __call__(self) -> tuple[None, Callable[[Sequence[FeatureTask]], FeatureBatch]]:
-        job = self.worker.job
-        network = self.worker.load()
-        place, frame = feature_store_root(self.store), preprocessing_of(job.input, network)  # type: ignore[arg-type]
-        features = [spec.build(network, place, frame, job.run.seed) for spec in self.specs]
-
-        def read(source: Path | ImageSource) -> tuple[Image, Tensor]:
-            assert isinstance(source, ImageSource)
-            picture = read_image(source, network, job.input)
-            return picture.photo, picture.pixels
-
-        return None, lambda pieces: _gathered(pieces, features, read)
-
-
-def _gathered(
-    pieces: Sequence[FeatureTask], features: Sequence[StoredFeature], read: Callable[[Any], tuple[Image, Tensor]]
-) -> FeatureBatch:
-    """Run in the worker: everything wanted of some pictures."""
+def feature_work(
+    specs: Sequence[FeatureSpec], store: StoreConfig, job: ImageJob, model: str
+) -> tuple[None, Callable[[Sequence[FeatureTask]], FeatureBatch]]:
+    """Run in a worker: the function that computes the features of some images."""
     from cnnviz.features.feature_index import build_index
 
-    stores = [InMemoryStore({piece.key for piece in pieces if number in piece.due}) for number in range(len(features))]
-    files: dict[str, Any] = {piece.key: piece.source for piece in pieces}
-    into_memory = [replace(feature, store=store) for feature, store in zip(features, stores, strict=True)]  # type: ignore[arg-type]
-    stats = build_index(files, into_memory, read, batch=len(pieces), workers=1)
-    return [store.entries for store in stores], stats.failed
+    network = job.load(model)
+    place, frame = feature_store_root(store), preprocessing_of(job.input, network)
+    features = [spec.build(network, place, frame, job.run.seed) for spec in specs]
+
+    def read(source: Any) -> tuple[Image, Tensor]:
+        image = read_image(source, network, job.input)
+        return image.photo, image.pixels
+
+    def compute(tasks: Sequence[FeatureTask]) -> FeatureBatch:
+        stores = [InMemoryStore({task.key for task in tasks if number in task.due}) for number in range(len(features))]
+        sources: dict[str, Any] = {task.key: task.source for task in tasks}
+        into_memory: Any = [replace(each, store=kept) for each, kept in zip(features, stores, strict=True)]  # type: ignore[arg-type]
+        stats = build_index(sources, into_memory, read, batch=len(tasks), workers=1)
+        return [kept.entries for kept in stores], stats.failed
+
+    return None, compute
 
 
 class InMemoryStore:
@@ -103,7 +93,6 @@ def compute_features_remote(
     from cnnviz.features.feature_index import IndexStats
     from cnnviz.runtime.progress import Step
 
-    assert isinstance(job.run, EngineConfig)
     missing = [set(feature.store.missing(sources)) for feature in features]
     due = {key: frozenset(n for n, keys in enumerate(missing) if key in keys) for key in sources}
     todo = [FeatureTask(key, source, due[key]) for key, source in sources.items() if due[key]]
@@ -112,12 +101,8 @@ def compute_features_remote(
         return stats
     size = store.batch_size(network.device)
     tasks = [todo[start : start + size] for start in range(0, len(todo), size)]
-
-    def setup(threads: int) -> FeatureWorkerSpec:
-        return FeatureWorkerSpec(WorkerSpec.of(job, None, network.name, threads), specs, store)
-
-    with ray_workers(job, job.run, len(tasks), setup, _packed) as workers:
-        workers.start()
+    make_work = partial(feature_work, specs, store)
+    with ray_workers(job, network.name, len(tasks), make_work, _packed) as (workers, _):
         for outcome in workers.run(tasks, ordered=False):
             entries, failed = outcome.get()
             for feature, found in zip(features, entries, strict=True):
@@ -133,15 +118,10 @@ def _packed(pieces: Sequence[FeatureTask]) -> list[FeatureTask]:
     return [FeatureTask(piece.key, InlineSource.of(piece.source), piece.due) for piece in pieces]
 
 
-@dataclass(frozen=True)
-class GradientWorkerSpec:
-    """Sent once to each worker that computes parts of the batches of a universal perturbation."""
-
-    worker: WorkerSpec
-
-    def __call__(self) -> tuple[None, Callable[[Part], Tensor]]:
-        network = self.worker.load()
-        return None, lambda part: part(network).cpu()
+def gradient_work(job: ImageJob, model: str) -> tuple[None, Callable[[Part], Tensor]]:
+    """Run in a worker: the function that computes parts of the batches of a universal perturbation."""
+    network = job.load(model)
+    return None, lambda part: part(network).cpu()
 
 
 @contextmanager
@@ -154,12 +134,7 @@ def part_executor(images: ImageCollection, network: Network) -> Iterator[PartExe
     if job is None or not isinstance(job.run, EngineConfig) or job.run.engine != "ray":
         yield None
         return
-
-    def setup(threads: int) -> GradientWorkerSpec:
-        return GradientWorkerSpec(WorkerSpec.of(job, None, network.name, threads))
-
-    with ray_workers(job, job.run, MOST_PARTS, setup, _in_memory) as workers:
-        workers.start()
+    with ray_workers(job, network.name, MOST_PARTS, gradient_work, _in_memory) as (workers, _):
         yield lambda parts: (outcome.get() for outcome in workers.run(parts))
 
 

@@ -11,22 +11,26 @@ import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from cnnviz.errors import ImageError, UsageError
+from cnnviz.pipeline.config import EngineConfig
 from cnnviz.pipeline.execution import Execution
 from cnnviz.pipeline.image_task import BatchItem, EncodedResult, ImageWorker, ItemError, Task, TaskOutcome
 from cnnviz.pipeline.inputs import ImageSource
 from cnnviz.pipeline.parsing import index
-from cnnviz.pipeline.reporter import Note, RecordingReporter, Reporter, SilentReporter, replay
+from cnnviz.pipeline.reporter import Note, RecordingReporter, Reporter, replay
 
 if TYPE_CHECKING:
-    from cnnviz.network.network import Network
     from cnnviz.network.spec import WeightsInfo
-    from cnnviz.pipeline.config import EngineConfig
     from cnnviz.pipeline.image_job import ImageJob
-    from cnnviz.runtime.executors.ray import Cluster, RayExecutor, WorkerResources
+    from cnnviz.runtime.executors.cancellable_pool import CancellablePool
+    from cnnviz.runtime.executors.ray import RayExecutor
     from cnnviz.runtime.executors.task_result import TaskResults
+
+MakeWork = Callable[["ImageJob", str], tuple[Any, Callable[[Any], Any]]]
+"""Run in a worker, with the job and the network's name: what there is to know of it, and what does a task."""
 
 _FORWARDED_ENV = ("CNNVIZ_OFFLINE", "TORCH_HOME", "OMP_NUM_THREADS")
 _GPU_TASKS = 4
@@ -74,10 +78,10 @@ class InlineSource(ImageSource):
 
 @dataclass(frozen=True)
 class WorkerSpec:
-    """Sent once to each worker: the job, its task, the network's name, and what both processes have in common."""
+    """Sent once to each worker: the job, what makes its work, and what both processes have in common."""
 
     job: ImageJob
-    task: Task | None
+    make_work: MakeWork
     model: str
     threads: int
     folder: str = field(default_factory=os.getcwd)
@@ -85,62 +89,43 @@ class WorkerSpec:
         default_factory=lambda: {name: os.environ[name] for name in _FORWARDED_ENV if name in os.environ}
     )
 
-    @staticmethod
-    def of(job: ImageJob, task: Task | None, model: str, threads: int) -> WorkerSpec:
-        """The job as it travels: without its reporter."""
-        return WorkerSpec(replace(job, reporter=SilentReporter()), task, model, threads)
-
-    def __call__(self) -> tuple[WorkerInfo, Callable[[Sequence[BatchItem]], list[EncodedResult | ItemError]]]:
-        """Run in the worker: load the network, and give what does pictures."""
-        assert self.task is not None
-        reporter = self.prepare()
-        worker = self.job.worker(self.model, self.task)
-        return _info(worker, reporter.take()), _Worker(worker, reporter)
-
-    def load(self) -> Network:
-        """The network, in a worker."""
-        self.prepare()
-        return self.job.load(self.model)
-
-    def prepare(self) -> RecordingReporter:
-        """Make this process like the one that sent the job, for good; gives what keeps the job's notes."""
+    def __call__(self) -> tuple[Any, Callable[[Any], Any]]:
+        """Run in the worker, for good: it does nothing else. Makes the work."""
         import torch
-
-        from cnnviz.runtime.malloc import tune_malloc
 
         os.environ.update(self.environment)
         with suppress(OSError):  # elsewhere there need not be such a folder
             os.chdir(self.folder)
-        tune_malloc()
         torch.set_num_threads(self.threads)
-        reporter = self.job.reporter = RecordingReporter()
-        warnings.filterwarnings("ignore", module=r"PIL\\b")  # broken metadata: an image is read in spite of it
+        warnings.filterwarnings("ignore", module=r"PIL\b")  # broken metadata: an image is read in spite of it
         self.job.network.prepare()
-        return reporter
+        return self.make_work(self.job, self.model)
 
 
-def _info(worker: ImageWorker, notes: list[Note]) -> WorkerInfo:
-    net, size = worker.network, worker.batch_size
-    return WorkerInfo(net.name, net.weights, net.classes, str(net.device), net.precision, size, notes)
+def image_work(task: Task, job: ImageJob, model: str) -> tuple[WorkerInfo, Callable]:
+    """What a worker says of its network, and the function that processes images."""
+    from cnnviz.runtime.executors.cancellable_pool import CancellablePool
+
+    worker, stack = job.worker(model, task), ExitStack()
+    network = worker.network
+    stack.enter_context(worker.threads())
+    worker.prepare()
+    about = (network.name, network.weights, network.classes, str(network.device), network.precision)
+    info = WorkerInfo(*about, worker.batch_size, _notes(job))
+    return info, partial(_process, worker, CancellablePool(1), stack)
 
 
-class _Worker:
-    """Processes images in a Ray worker."""
+def _process(
+    worker: ImageWorker, compute: CancellablePool, stack: ExitStack, items: Sequence[BatchItem]
+) -> list[EncodedResult | ItemError]:
+    """The result of each item; the first carries what was noted meanwhile. ``stack`` is to stay open."""
+    values = [value for _, value in worker(items, compute)]
+    values[0].notes = [*getattr(values[0], "notes", []), *_notes(worker.job)]  # type: ignore[union-attr]
+    return values
 
-    def __init__(self, worker: ImageWorker, reporter: RecordingReporter) -> None:
-        from cnnviz.runtime.executors.cancellable_pool import CancellablePool
 
-        self._worker, self._reporter = worker, reporter
-        self._open = ExitStack()  # for good: a worker does nothing else
-        self._open.enter_context(worker.threads())
-        worker.prepare()
-        self._compute = CancellablePool(1)
-
-    def __call__(self, items: Sequence[BatchItem]) -> list[EncodedResult | ItemError]:
-        values = [value for _, value in self._worker(items, self._compute)]
-        for value in values[:1]:
-            value.notes = [*getattr(value, "notes", []), *self._reporter.take()]  # type: ignore[union-attr]
-        return values
+def _notes(job: ImageJob) -> list[Note]:
+    return job.reporter.take() if isinstance(job.reporter, RecordingReporter) else []
 
 
 @dataclass
@@ -175,37 +160,38 @@ def _packed(items: Sequence[BatchItem]) -> list[BatchItem]:
 def ray_execution(job: ImageJob, task: Task, model: str, count: int) -> Iterator[Execution]:
     """Workers of a cluster, for as long as the block lasts, with the network of ``job`` loaded."""
     _refuse_what_stays_here(job)
-
-    def setup(threads: int) -> WorkerSpec:
-        return WorkerSpec.of(job, task, model, threads)
-
-    with ray_workers(job, job.batch, count, setup, _packed) as workers:
-        card = workers.start()
-        _report_workers(job.reporter, card, workers.count)
-        yield Execution(_RayExecutor(workers, job.reporter), card, card.batch_size, is_remote=True)
+    with ray_workers(job, model, count, partial(image_work, task), _packed) as (workers, info):
+        replay(info.notes, job.reporter)
+        job.reporter.detail(
+            f"{info.name} ({info.weights.label}), {info.classes} classes, on {info.device} in {info.precision}, "
+            f"held by {workers.count} Ray workers"
+        )
+        yield Execution(_RayExecutor(workers, job.reporter), info, info.batch_size, is_remote=True)
 
 
 @contextmanager
 def ray_workers(
-    job: ImageJob,
-    config: EngineConfig,
-    count: int,
-    setup: Callable[[int], Callable[[], tuple[Any, Any]]],
-    pack: Callable[[Any], Any],
-) -> Iterator[RayExecutor]:
-    """At most ``count`` workers of a cluster, not yet started; ``setup`` is told how many threads each is to use."""
-    from cnnviz.runtime.executors.ray import Cluster, RayExecutor
+    job: ImageJob, model: str, count: int, make_work: MakeWork, pack: Callable[[Any], Any]
+) -> Iterator[tuple[RayExecutor, Any]]:
+    """At most ``count`` workers of a cluster, started, and what the first says of itself.
 
-    threads = _threads()
+    ``make_work`` is called in each with the job and ``model``; ``pack`` turns a task into what is sent.
+    """
+    from cnnviz.runtime.executors.ray import Cluster, RayExecutor, WorkerResources
+
+    assert isinstance(job.run, EngineConfig)
+    jobs, threads = job.run.jobs, index(os.environ.get("OMP_NUM_THREADS", "1")) or 1
+    spec = WorkerSpec(replace(job, reporter=RecordingReporter()), make_work, model, threads)
     with ExitStack() as stack:
         stack.enter_context(job.reporter.only_results_on_stdout())  # Ray prints there that a worker has died
-        cluster = Cluster.connect(config.ray_address, (config.jobs or os.cpu_count() or 1) * threads)
+        cluster = Cluster.connect(job.run.ray_address, (jobs or os.cpu_count() or 1) * threads)
         stack.callback(cluster.close)
-        share = _resources(job.network.device, cluster, threads)
-        most = config.jobs or (cluster.gpus if share.gpus else max(1, cluster.cpus // share.cpus))
-        workers: RayExecutor = RayExecutor(setup(threads), min(count, most), share, pack, job.reporter.warn)
+        has_gpu = cluster.gpus > 0 and job.network.device.startswith(("auto", "cuda"))
+        resources = WorkerResources(threads, 1, _GPU_TASKS) if has_gpu else WorkerResources(threads)
+        most = jobs or (cluster.gpus if has_gpu else max(1, cluster.cpus // threads))
+        workers: RayExecutor = RayExecutor(spec, min(count, most), resources, pack, job.reporter.warn)
         stack.callback(workers.stop)
-        yield workers
+        yield workers, workers.start()
 
 
 def _refuse_what_stays_here(job: ImageJob) -> None:
@@ -214,24 +200,3 @@ def _refuse_what_stays_here(job: ImageJob) -> None:
         raise UsageError("The workers of a cluster cannot leave snapshots here.", remedy="remote_snapshots")
     if job.monitor is not None and job.monitor.config.resume:
         raise UsageError("The workers of a cluster cannot resume from a file here.", remedy="remote_resume")
-
-
-def _threads() -> int:
-    """Processors for each worker: what the user gives a process of this machine, else one."""
-    return index(os.environ.get("OMP_NUM_THREADS", "1")) or 1
-
-
-def _resources(device: str, cluster: Cluster, threads: int) -> WorkerResources:
-    from cnnviz.runtime.executors.ray import WorkerResources
-
-    if cluster.gpus and device.startswith(("auto", "cuda")):
-        return WorkerResources(threads, 1, _GPU_TASKS)
-    return WorkerResources(threads)
-
-
-def _report_workers(reporter: Reporter, card: WorkerInfo, count: int) -> None:
-    replay(card.notes, reporter)
-    reporter.detail(
-        f"{card.name} ({card.weights.label}), {card.classes} classes, on {card.device} in {card.precision}, "
-        f"held by {count} Ray workers"
-    )

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -11,9 +13,12 @@ import pytest
 from cnnviz.pipeline import ray_workers
 from cnnviz.pipeline.image_task import BatchItem
 from cnnviz.pipeline.inputs import ImageSource
+from cnnviz.pipeline.reporter import RecordingReporter
 
 WORKER = """
 import pickle, sys
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 spec, items = pickle.loads(Path("sent").read_bytes())
 info, work = spec()
@@ -28,8 +33,9 @@ def test_a_worker_imports_nothing_of_the_command_line(run_cnnviz, samples: Path,
     cloudpickle = pytest.importorskip("ray.cloudpickle")
 
     def captured(job, task, model, count):
-        spec = ray_workers.WorkerSpec.of(job, task, model, 1)
-        items = ray_workers._packed([BatchItem(ImageSource(samples / "coffee.png"), None)])
+        travelling = replace(job, reporter=RecordingReporter())
+        spec = ray_workers.WorkerSpec(travelling, partial(ray_workers.image_work, task), model, 1)
+        items = [BatchItem(ray_workers.InlineSource.of(ImageSource(samples / "coffee.png")), None)]
         Path("sent").write_bytes(cloudpickle.dumps((spec, items)))
         raise KeyboardInterrupt
 
