@@ -17,11 +17,11 @@ if TYPE_CHECKING:
 SUFFIX = ".state"
 
 Made_co = TypeVar("Made_co", covariant=True)
-"""What an optimisation makes: pixels, or a trained network."""
+"""What an optimization makes: pixels, or a trained network."""
 
 
 class Resumable(Protocol[Made_co]):
-    """An optimisation that can be saved and gone on with."""
+    """An optimization that can be saved and gone on with."""
 
     @property
     def remarks(self) -> list[str]: ...
@@ -35,11 +35,11 @@ class Resumable(Protocol[Made_co]):
 
 @dataclass
 class Checkpointer:
-    """Runs optimisations so that they can be gone on with.
+    """Runs optimizations so that they can be gone on with.
 
-    The state, the optimiser's memory included, is written where the run is interrupted and with each snapshot of
+    The state, the optimizer's memory included, is written where the run is interrupted and with each snapshot of
     the monitor, and removed when the image is done. ``settings`` must be the same when it is gone on with.
-    Of several processes that optimise together, one ``writes``.
+    Of several processes that optimize together, one ``writes``.
     """
 
     monitor: StepMonitor
@@ -60,7 +60,7 @@ class Checkpointer:
                 self._save(place, job)
 
         try:
-            picture = job.run(keep)
+            image = job.run(keep)
         except KeyboardInterrupt:
             self._save(place, job)
             raise
@@ -68,7 +68,7 @@ class Checkpointer:
             self.monitor.reporter.warn(remark)
         if place and self.writes:
             place.unlink(missing_ok=True)
-        return picture
+        return image
 
     def _save(self, place: Path | None, job: Resumable[Any]) -> None:
         import hashlib

@@ -1,4 +1,4 @@
-"""Commands that make one thing of many pictures, or of the network alone: ImageJob's path with another subject.
+"""Jobs that make one thing of many images, or of the network alone.
 
 Outputs, recipes and reports are ImageJob's own; here is only what differs: the result
 is about a folder as a whole (``photos.embed.png``) or about the network (``squeezenet1_1.filters.png``).
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 @dataclass
 class ImageCollection:
-    """All pictures of a command at once: the files, and the exit codes of those that could not be read.
+    """All images of a command at once: the files, and the exit codes of those that could not be read.
 
     ``job`` is the command's, where workers may help it.
     """
@@ -45,14 +45,14 @@ class ImageCollection:
 
     @staticmethod
     def of(config: ImageConfig, reporter: Reporter, provenance: Provenance) -> ImageCollection:
-        """The pictures ``config`` means. UsageError if there is none, or standard input among them."""
+        """The images ``config`` means. UsageError if there is none, or standard input among them."""
         sources = list(inputs.shard(config).of(inputs.expand(config, reporter)))
         if any(source.path is None for source in sources):
             raise UsageError(f"'{provenance.command}' reads its images more than once: give files, not '-'.")
         return ImageCollection(_collection_name(config), sources, config, reporter, provenance)
 
     def fail(self, source: ImageSource, error: CnnvizError) -> None:
-        """Tell of a picture that is left out."""
+        """Report an image that is left out."""
         self.reporter.failed(source.display, error)
         self.failures.append(error.exit_code)
 
@@ -122,24 +122,24 @@ class NetworkJob(ImageJob):
 
 @dataclass
 class CollectionJob(NetworkJob):
-    """A command over many pictures that makes one thing of them all."""
+    """A task that makes one thing of many images."""
 
     def __call__(self, make: Callable[[Network, ImageCollection], Result]) -> None:  # type: ignore[override]
-        """Write what ``make`` makes of the pictures; exits with 1 if it left any out."""
-        album = ImageCollection.of(self.input, self.reporter, self.provenance)
-        album.job = self
-        if not album.sources:
+        """Write what ``make`` makes of the images; IncompleteError if it left any out."""
+        collection = ImageCollection.of(self.input, self.reporter, self.provenance)
+        collection.job = self
+        if not collection.sources:
             self.reporter.detail(f"Nothing to do: shard {self.input.shard} of the pictures is empty.")
             return
         model, remark = self.network.choose(self.technique)
 
-        def of_album(network: Network) -> Result:
-            result = make(network, album)
-            result.recipe = {**album.recipe(network, self.run.seed), **result.recipe}
+        def of_collection(network: Network) -> Result:
+            result = make(network, collection)
+            result.recipe = {**collection.recipe(network, self.run.seed), **result.recipe}
             return result
 
-        self._of_one(ImageSource(None, label=album.name), model, remark, of_album)
-        album.raise_if_failed()
+        self._of_one(ImageSource(None, label=collection.name), model, remark, of_collection)
+        collection.raise_if_failed()
 
 
 def _with_inputs(result: Result, names: list[str]) -> Result:

@@ -1,4 +1,4 @@
-"""What a run is told: which images, which network, where results go, and how much is done at once, as plain values."""
+"""The settings of a run as plain values: which images, which network, where results go, how much is done at once."""
 
 from __future__ import annotations
 

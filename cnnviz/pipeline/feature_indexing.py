@@ -1,4 +1,4 @@
-"""What folder-wide commands know of every picture: computed once, kept in the feature store."""
+"""Features of many images: computed once, kept in the feature store."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 @dataclass
 class IndexResult:
-    """The pictures that could be read, each with the key of its content, and how much had to be computed.
+    """The images that could be read, each with the key of its content, and how much had to be computed.
 
     ``features`` are those asked for, in their order.
     """
@@ -39,35 +39,35 @@ class IndexResult:
 
 
 def index_features(
-    album: ImageCollection, network: Network, specs: Sequence[FeatureSpec], store: StoreConfig, seed: int
+    collection: ImageCollection, network: Network, specs: Sequence[FeatureSpec], store: StoreConfig, seed: int
 ) -> IndexResult:
-    """See that ``specs`` of all pictures are stored; unreadable pictures are told of and left out.
+    """See that ``specs`` of all images are stored; unreadable images are reported and left out.
 
     ImageError where not one could be read.
     """
     from cnnviz.features.file_hashes import FileHashes
 
-    place, frame = feature_store_root(store, album.reporter), preprocessing_of(album.config, network)
+    place, frame = feature_store_root(store, collection.reporter), preprocessing_of(collection.config, network)
     features = [spec.build(network, place, frame, seed) for spec in specs]
-    known = FileHashes(place.folder, place.on_rebuilt).keys([_path(source) for source in album.sources])
-    files = {key: source for source, key in zip(album.sources, known, strict=True) if key}
-    with _progress(album.reporter) as on_step:
-        stats = _filled(album, network, files, specs, features, on_step, store)
+    known = FileHashes(place.folder, place.on_rebuilt).keys([_path(source) for source in collection.sources])
+    files = {key: source for source, key in zip(collection.sources, known, strict=True) if key}
+    with _progress(collection.reporter) as on_step:
+        stats = _filled(collection, network, files, specs, features, on_step, store)
     sources, keys = [], []
-    for source, key in zip(album.sources, known, strict=True):
-        error = stats.failed.get(key) if key else _why_unreadable(source, network, album.config)
+    for source, key in zip(collection.sources, known, strict=True):
+        error = stats.failed.get(key) if key else _why_unreadable(source, network, collection.config)
         if isinstance(error, ImageError | MemoryShortError):
-            album.fail(source, error)
+            collection.fail(source, error)
         elif key:
             sources.append(source)
             keys.append(key)
     if not sources:
-        raise album.nothing_read()
+        raise collection.nothing_read()
     return IndexResult(sources, keys, stats, features)
 
 
 def _filled(
-    album: ImageCollection,
+    collection: ImageCollection,
     network: Network,
     files: dict[str, ImageSource],
     specs: Sequence[FeatureSpec],
@@ -78,13 +78,13 @@ def _filled(
     """What is missing of the files is computed, here or by the workers of a cluster."""
     from cnnviz.features.feature_index import build_index
 
-    job = album.job
+    job = collection.job
     if job is not None and isinstance(job.run, EngineConfig) and job.run.engine == "ray":
         from cnnviz.pipeline.ray_collection import compute_features_remote
 
         return compute_features_remote(job, network, files, specs, features, on_step, store)
     paths = {key: _path(source) for key, source in files.items()}
-    reader = _reader(network, album.config)
+    reader = _reader(network, collection.config)
     return build_index(paths, features, reader, on_step, batch=store.batch_size(network.device), device=network.device)
 
 
@@ -95,8 +95,8 @@ def _path(source: ImageSource) -> Path:
 
 def _reader(network: Network, config: ImageConfig) -> Callable[[Path], tuple[Image, Tensor]]:
     def read(path: Path) -> tuple[Image, Tensor]:
-        picture = read_image(ImageSource(path), network, config)
-        return picture.photo, picture.pixels
+        image = read_image(ImageSource(path), network, config)
+        return image.photo, image.pixels
 
     return read
 

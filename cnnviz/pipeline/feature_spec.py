@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class FeatureSpec:
-    """What is to be known of every picture, as plain values, of which each process builds its own ``StoredFeature``.
+    """What is to be known of every image, as plain values, of which each process builds its own ``StoredFeature``.
 
     ``kind`` is ``features`` (a layer's pooled features, in 16 bits where ``half``), ``peaks`` (each channel's strongest
     position) or ``thumbnails`` (32×32 pixels and a thumbnail, which no layer has a part in).
@@ -37,7 +37,7 @@ class FeatureSpec:
 
 
 def feature_store_root(store: StoreConfig, reporter: Reporter | None = None) -> FeatureStoreRoot:
-    """Where the feature store lies; a damaged part of it is told of when it is replaced."""
+    """Where the feature store lies; a damaged part of it is reported when it is replaced."""
     from cnnviz.features.feature_index import FeatureStoreRoot
 
     return FeatureStoreRoot(

@@ -49,7 +49,7 @@ class NetworkSource(Protocol):
     def load(self, name: str, seed: int, *, workload: Workload, progress: bool) -> Network: ...
 
 
-_BESIDE = 8  # characters more than the picture's have the names of snapshots and states
+_BESIDE = 8  # characters that the names of snapshots and checkpoints have more than the image's
 _TASKS = 16
 """So many tasks there are at least, so that some are read and some written while others compute."""
 

@@ -126,7 +126,7 @@ class ImageWorker:
 
     @contextmanager
     def threads(self) -> Iterator[int]:
-        """Share torch's threads out for as long as the block lasts; gives how many pictures may compute at once."""
+        """Share torch's threads out for as long as the block lasts; gives how many images may compute at once."""
         from cnnviz.runtime.executors.threads import torch_threads
 
         if not self.is_parallel or self.network.device.type != "cpu":
@@ -144,7 +144,7 @@ class ImageWorker:
 
     @cached_property
     def batch_size(self) -> int:
-        """How many pictures of the network's own size are shown to it together: a few on a CPU, many on a GPU.
+        """How many images of the network's own size are shown to it together: a few on a CPU, many on a GPU.
 
         The free memory has no say: the last bits of a result follow the batch, and are to be the same tomorrow.
         """
@@ -158,7 +158,7 @@ class ImageWorker:
         return max_batch_size((side, side), side, self.network.device)
 
     def _batch_size_at(self, size: Sequence[int]) -> int:
-        """The same for pictures of ``size`` (height, width): fewer from twice the network's own area on.
+        """The same for images of ``size`` (height, width): fewer from twice the network's own area on.
 
         On a CPU small ones stay alone: PyTorch computes a few small maps by another library than one, and where a
         sum is all but zero the other rounding switches a ReLU.
@@ -172,14 +172,14 @@ class ImageWorker:
         """Do ``items``, those of one size together where the technique can."""
         started = time.perf_counter()
         done: dict[int, TaskOutcome] = {}
-        pictures: dict[int, LoadedImage] = {}
+        images: dict[int, LoadedImage] = {}
         for place, item in enumerate(items):
             try:
-                pictures[place] = read_image(item.source, self.network, self.job.input)
+                images[place] = read_image(item.source, self.network, self.job.input)
             except (ImageError, MemoryShortError) as error:
                 done[place] = item, error
-        for group in _of_one_size(pictures):
-            results = self._results([pictures.pop(place) for place in group], [items[p] for p in group], compute)
+        for group in _of_one_size(images):
+            results = self._results([images.pop(place) for place in group], [items[p] for p in group], compute)
             for place, result in zip(group, results, strict=True):
                 done[place] = items[place], self._encoded(items[place], result)
         each = (time.perf_counter() - started) / len(items)
@@ -190,39 +190,39 @@ class ImageWorker:
         return made
 
     def _results(
-        self, pictures: Sequence[LoadedImage], items: Sequence[BatchItem], compute: Compute
+        self, images: Sequence[LoadedImage], items: Sequence[BatchItem], compute: Compute
     ) -> Iterator[Result | ItemError]:
         task = self.task
         if not hasattr(task, "compute"):
-            for picture, item in zip(pictures, items, strict=True):
-                yield capture_error(lambda p=picture, i=item: compute(lambda: self._explained(p, i)))  # type: ignore[misc]
+            for image, item in zip(images, items, strict=True):
+                yield capture_error(lambda p=image, i=item: compute(lambda: self._explained(p, i)))  # type: ignore[misc]
             return
-        answers = capture_error(lambda: compute(lambda: self._found(pictures)))
-        for place, picture in enumerate(pictures):
+        answers = capture_error(lambda: compute(lambda: self._found(images)))
+        for place, image in enumerate(images):
             if isinstance(answers, ItemError):
                 yield answers
             else:
-                yield capture_error(lambda p=picture, a=answers[place]: task.render(self.network, p, a))  # type: ignore
+                yield capture_error(lambda p=image, a=answers[place]: task.render(self.network, p, a))  # type: ignore
 
-    def _explained(self, picture: LoadedImage, item: BatchItem) -> Result:
+    def _explained(self, image: LoadedImage, item: BatchItem) -> Result:
         from cnnviz.runtime.memory import translate_memory_errors
 
-        with translate_memory_errors(min(picture.pixels.shape[2:])):
-            return self.job.run_monitored(lambda: self._call(picture), item, self.network)
+        with translate_memory_errors(min(image.pixels.shape[2:])):
+            return self.job.run_monitored(lambda: self._call(image), item, self.network)
 
     def _call(self, image: LoadedImage) -> Result:
         if hasattr(self.task, "run"):
             return self.task.run(self.network, image, self.job.monitor or StepMonitor(MonitorConfig()))
         return self.task(self.network, image)  # type: ignore[operator]
 
-    def _found(self, pictures: Sequence[LoadedImage]) -> Sequence[Any]:
-        """The network's answer for each picture; fewer at a time where all together do not fit in memory."""
+    def _found(self, images: Sequence[LoadedImage]) -> Sequence[Any]:
+        """The network's answer for each image; fewer at a time where all together do not fit in memory."""
         import torch
 
         from cnnviz.runtime.memory import in_batches_that_fit, translate_memory_errors
 
         assert hasattr(self.task, "compute")
-        compute, pixels = self.task.compute, torch.cat([picture.pixels for picture in pictures])
+        compute, pixels = self.task.compute, torch.cat([image.pixels for image in images])
         with translate_memory_errors(min(pixels.shape[2:])):
             most = self._batch_size_at(pixels.shape[2:]) if len(pixels) > 1 else 1
             parts = in_batches_that_fit(lambda part: compute(self.network, pixels[part]), len(pixels), most)
@@ -235,24 +235,24 @@ class ImageWorker:
 
 
 def capture_error(action: Callable[[], Any]) -> Any:
-    """What ``action`` gives, or the error that concerns one picture only."""
+    """What ``action`` gives, or the error that concerns one image only."""
     try:
         return action()
     except (ImageError, MemoryShortError) as error:
         return error
 
 
-def _of_one_size(pictures: Mapping[int, LoadedImage]) -> list[list[int]]:
+def _of_one_size(images: Mapping[int, LoadedImage]) -> list[list[int]]:
     groups: dict[tuple[int, ...], list[int]] = {}
-    for place, picture in pictures.items():
-        groups.setdefault(tuple(picture.pixels.shape), []).append(place)
+    for place, image in images.items():
+        groups.setdefault(tuple(image.pixels.shape), []).append(place)
     return list(groups.values())
 
 
 def encode_output(
     image: Image | list[Image] | bytes, suffix: str, recipe: dict[str, Any], quality: int | None = None
 ) -> bytes:
-    """A result's picture, film or page as the bytes of a file with this suffix, a still with this quality."""
+    """A result's image, film or page as the bytes of a file with this suffix, a still with this quality."""
     from cnnviz.imaging.encoding import QUALITY, encode
     from cnnviz.imaging.video_io import MP4, encode_video
 

@@ -1,4 +1,4 @@
-"""From what the user typed to a list of pictures to read."""
+"""From names of files, folders and patterns to a list of images."""
 
 from __future__ import annotations
 
@@ -32,11 +32,11 @@ _NO_NAME = bytes(code for code in range(1, 32) if chr(code) not in "\t\n\r\f\x1b
 
 @dataclass(frozen=True)
 class ImageSource:
-    """What a result is about: one picture to read (a path, or standard input, where ``path`` is None), or a
+    """What a result is about: one image to read (a path, or standard input, where ``path`` is None), or a
     thing with a name: a network, a folder as a whole (``path`` is None and ``label`` its name).
 
-    ``folder`` is where a picture lies below the folder it was found in (``.`` for a file named itself), so that a
-    tree of pictures can be written as a tree.
+    ``folder`` is where an image lies below the folder it was found in (``.`` for a file named itself), so that a
+    tree of images can be written as a tree.
     """
 
     path: Path | None
@@ -75,9 +75,9 @@ class ImageSource:
 
 
 def expand(config: ImageConfig, reporter: Reporter = SILENT) -> list[ImageSource]:
-    """All pictures meant, of whatever shard, in the order given, each once; folders are searched in alphabetical order.
+    """All images meant, of whatever shard, in the order given, each once; folders are searched in alphabetical order.
 
-    A file that does not exist is kept: it is one bad picture among others, reported in its turn. No picture at all
+    A file that does not exist is kept: it is one bad image among others, reported in its turn. No image at all
     is a UsageError.
     """
     named = list(config.images or [])
@@ -94,7 +94,7 @@ def expand(config: ImageConfig, reporter: Reporter = SILENT) -> list[ImageSource
 
 
 def shard(config: ImageConfig) -> Shard:
-    """The part of the pictures that is asked for; UsageError where ``--shard`` makes no sense."""
+    """The part of the images that is asked for; UsageError where ``--shard`` makes no sense."""
     return Shard.parse(config.shard) if config.shard is not None else WHOLE
 
 
@@ -140,13 +140,13 @@ def _in_folder(folder: Path, recursive: bool, reporter: Reporter) -> Iterator[Im
 
     found = sorted(_below(folder, recursive, reporter))
     files = [p for p in found if not p.name.startswith(".") and is_file(p)]
-    pictures = [p for p in files if p.suffix.lower() in SUFFIXES | UNREADABLE_SUFFIXES]
-    if len(files) > len(pictures):
-        reporter.detail(f"{len(files) - len(pictures)} files in '{folder}' are no pictures and are passed over.")
-    if not pictures:
+    images = [p for p in files if p.suffix.lower() in SUFFIXES | UNREADABLE_SUFFIXES]
+    if len(files) > len(images):
+        reporter.detail(f"{len(files) - len(images)} files in '{folder}' are no pictures and are passed over.")
+    if not images:
         nothing = f"There are no pictures in the folder '{folder}'."
         raise UsageError(nothing) if recursive else UsageError(nothing, remedy="recursive")
-    for path in pictures:
+    for path in images:
         yield ImageSource(path, path.parent.relative_to(folder))
 
 

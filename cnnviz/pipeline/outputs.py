@@ -30,7 +30,7 @@ _FIELDS = ("stem", "name", "parent", "command", "model", "target")
 
 @dataclass(frozen=True)
 class OutputPath:
-    """Where one picture's result goes: a template still to be filled in with ``{target}``, or ``-``."""
+    """Where one image's result goes: a template still to be filled in with ``{target}``, or ``-``."""
 
     template: str
     fields: Mapping[str, str]
@@ -67,12 +67,12 @@ def plan(
 ) -> list[OutputPath]:
     """A destination for each source, in their order.
 
-    ``sources`` are all pictures named: two shards must not meet in one file either. Only those of ``shard`` are going
+    ``sources`` are all images named: two shards must not meet in one file either. Only those of ``shard`` are going
     to be written.
 
-    ``companions`` are the suffixes of files that will be written beside each picture, as ``.html``; ``suffix`` is the
-    picture's own where its name is not given: ``.gif`` for films and ``.html`` for pages, which no still format holds.
-    ``beside`` is how many characters more than the picture's the names of other files may have.
+    ``companions`` are the suffixes of files that will be written beside each image, as ``.html``; ``suffix`` is the
+    image's own where its name is not given: ``.gif`` for films and ``.html`` for pages, which no still format holds.
+    ``beside`` is how many characters more than the image's the names of other files may have.
 
     Raises UsageError, before anything is computed, where two results would be one file, a result would overwrite
     its input, a file is there already (and neither overwritten nor left out), or the format is unknown;
@@ -216,7 +216,7 @@ def _refuse_existing(paths: Sequence[Path]) -> None:
 
 
 def is_done(path: Path) -> bool:
-    """Whether a picture is there, and whole: not what an interrupted job left."""
+    """Whether an image is there, and whole: not what an interrupted job left."""
     from cnnviz.errors import ImageError
     from cnnviz.imaging.recipe import read_recipe
 

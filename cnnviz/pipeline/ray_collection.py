@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class FeatureTask:
-    """A picture by its content's key, and which features of it are wanted, by their number."""
+    """A image by its content's key, and which features of it are wanted, by their number."""
 
     key: str
     source: ImageSource
@@ -37,7 +37,7 @@ class FeatureTask:
 
 
 FeatureBatch = tuple[list[list["Entry"]], dict[str, Exception]]
-"""The entries for each feature's store, and why there are none of some pictures."""
+"""The entries for each feature's store, and why there are none of some images."""
 
 
 def feature_work(

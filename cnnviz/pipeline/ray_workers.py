@@ -1,7 +1,7 @@
-"""``--engine ray``: pictures go to the workers of a cluster as bytes, and come back as the bytes of results.
+"""Runs a job on the workers of a Ray cluster: images go there as bytes, and the bytes of results come back.
 
-The job and its task are sent to each worker once (Ray pickles closures too). Reading the picture, explaining it and
-encoding the result are the same code as in this process, which writes and reports.
+The job and its task are sent to each worker once. Workers read, process and encode images by the same code as this
+process, which writes the results and reports.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ class WorkerInfo:
 
 @dataclass(frozen=True)
 class InlineSource(ImageSource):
-    """A picture that came along instead of being read: its bytes, or why there are none."""
+    """An image sent as its bytes, or why it has none."""
 
     data: bytes = b""
     problem: str = ""
@@ -195,7 +195,7 @@ def ray_workers(
 
 
 def _refuse_what_stays_here(job: ImageJob) -> None:
-    """Raise UsageError for options whose files lie beside the picture while it is in the making."""
+    """Raise UsageError for options whose files lie beside the image while it is in the making."""
     if job.monitor is not None and job.monitor.config.save_every:
         raise UsageError("The workers of a cluster cannot leave snapshots here.", remedy="remote_snapshots")
     if job.monitor is not None and job.monitor.config.resume:

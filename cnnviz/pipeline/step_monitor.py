@@ -35,9 +35,9 @@ def _image(pixels: Tensor) -> Image:
 
 @dataclass
 class StepMonitor:
-    """An ``on_step`` callback. ``finish`` turns pixels so far into the picture that is shown for them.
+    """An ``on_step`` callback. ``finish`` turns pixels so far into the image that is shown for them.
 
-    A job of several pictures sets ``sheet``, which gives the sheet of those ``done`` and, if any, the one begun;
+    A job of several images sets ``sheet``, which gives the sheet of those ``done`` and, if any, the one begun;
     ``state`` is the file from which an interrupted run can be resumed, once it is written.
     """
 
@@ -57,12 +57,12 @@ class StepMonitor:
 
     @property
     def suffixes(self) -> list[str]:
-        """The suffixes of what is written beside the picture."""
+        """The suffixes of what is written beside the image."""
         return [FILM] if self.config.gif else []
 
     @property
     def path(self) -> Path | None:
-        """Where the picture of the run that is watched will be written; None if that is not known beforehand."""
+        """Where the image of the run that is watched will be written; None if that is not known beforehand."""
         return self._path
 
     @property
@@ -75,7 +75,7 @@ class StepMonitor:
     def monitoring(
         self, path: Path | None, recipe: dict[str, Any], reporter: Reporter, *, force: bool
     ) -> Iterator[None]:
-        """StepMonitor one run whose picture will be written to ``path`` (None: not to a file known beforehand)."""
+        """Monitor one run whose image will be written to ``path`` (None: not to a file known beforehand)."""
         self._last, self._frames = None, []
         self.sheet, self.done, self.state = None, [], None
         self._path, self._recipe, self._force = path, recipe, force
@@ -131,7 +131,7 @@ class StepMonitor:
         self._bar = self._advance = None
 
     def _save(self, step: Step) -> None:
-        """A snapshot beside the picture to come: ``cat.dream-0040.png``."""
+        """A snapshot beside the image to come: ``cat.dream-0040.png``."""
         from cnnviz.imaging.image_io import write_image
 
         if self._path is None or step.image is None:
@@ -157,12 +157,12 @@ class StepMonitor:
         return {FILM: encode([*frames, *held], "gif", recipe, duration=_FRAME_MS)}
 
     def part_is_done(self, name: str) -> None:
-        """Of a sheet's pictures one is finished."""
+        """Of a sheet's images one is finished."""
         self.done.append(name)
         self._last = None
 
     def partial_result(self) -> Result | None:
-        """The picture, or the sheet, as it was when the job was interrupted; None if there was none yet."""
+        """The image, or the sheet, as it was when the job was interrupted; None if there was none yet."""
         begun = self.finish(self._last.image()) if self._last is not None and self._last.image is not None else None
         if begun is None and not self.done:
             return None

@@ -1,4 +1,4 @@
-"""Videos on ImageJob's path: each frame is a picture, and the result is a video."""
+"""Runs a task over videos, frame by frame; the result is a video."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ class VideoJob(ImageJob):
 
     @contextmanager
     def _execution(self, model: str, task: Task, items: Sequence[BatchItem]) -> Iterator[Execution]:
-        """One video after another, here: a video is no picture that could be sent to a worker."""
+        """One video after another, in this process."""
         from cnnviz.runtime.executors.serial import SerialExecutor
 
         network = self.load(model)
