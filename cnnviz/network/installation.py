@@ -10,7 +10,7 @@ from typing import Any
 
 from cnnviz import __version__
 
-_PACKAGES = ("torch", "torchvision", "captum", "opencv-python", "scikit-learn", "matplotlib", "pillow")
+PACKAGES = ("torch", "torchvision", "captum", "opencv-python", "scikit-learn", "matplotlib", "pillow")
 
 
 def describe_installation() -> dict[str, Any]:
@@ -28,7 +28,7 @@ def _findings() -> Iterator[tuple[str, Any]]:
 
     yield "cnnviz", __version__
     yield "python", f"{platform.python_version()} on {platform.platform()}"
-    for package in _PACKAGES:
+    for package in PACKAGES:
         yield package, _version(package)
     yield "cuda", ", ".join(torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())) or "none"
     yield "processors", os.cpu_count()

@@ -16,11 +16,9 @@ import torch
 from PIL import Image
 
 import cnnviz
-from cnnviz.errors import UsageError
 from cnnviz.style.fast import FastStyleNetwork
 from cnnviz.style.model_file import to_bytes
 from cnnviz.style.settings import FastStyleConfig
-from cnnviz.tasks.fast_style_apply import parse_styles
 
 TRAIN = (
     *("-m", "squeezenet1_1", "--batch", 1, "--crop", 48, "--style-size", 64),
@@ -86,14 +84,6 @@ def test_apply_says_what_is_wrong(run_cnnviz, samples, model, arguments, code, w
     run = run_cnnviz("fast-style", "apply", samples / "coffee.png", "-m", model, *arguments)
     assert run.exit_code == code
     assert words in " ".join(run.stderr.split())
-
-
-def test_styles_and_their_weights_are_read():
-    assert parse_styles("mosaic") == {"mosaic": 1.0}
-    assert parse_styles("starry:0.7, ink:.3") == {"starry": 0.7, "ink": 0.3}
-    for wrong in ("", "a,,b", "a:1,a:2", "a:-1", "a:nan", ":1"):
-        with pytest.raises(UsageError):
-            parse_styles(wrong)
 
 
 def test_list_tells_styles_and_thumbnails(run_cnnviz, model):
