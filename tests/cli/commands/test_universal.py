@@ -6,9 +6,11 @@ import json
 import shutil
 
 import pytest
-from safetensors.torch import load_file
+import torch
+from safetensors.torch import load_file, save_file
 
 from cnnviz.imaging.image_io import read_pil_image
+from cnnviz.imaging.pixels import to_pixels
 
 NET = ("-m", "squeezenet1_1")
 
@@ -104,3 +106,16 @@ def test_the_figure_shows_only_what_is_fooled(run_cnnviz, photos, monkeypatch):
     rate = json.loads(result.stdout)["fooling_rate"]
     assert len(shown) == min(3, round(4 * rate)) > 0
     assert all(before != after for before, after in shown)
+
+
+def test_an_applied_perturbation_is_judged_by_its_file(run_cnnviz, samples, tmp_path):
+    photo = read_pil_image(samples / "coffee.png").resize((144, 96))
+    photo.save(tmp_path / "cup.png")
+    signs = torch.rand(1, 3, 96, 96, generator=torch.Generator().manual_seed(0)).sub(0.5).sign()
+    save_file({"perturbation": signs * 12 / 255}, tmp_path / "p.safetensors")
+    options = ("--apply", "p.safetensors", "--raw", "-o", "out.jpg", "--json")
+    record = json.loads(run_cnnviz("universal", "cup.png", *NET, "-s", 96, *options).stdout)
+    read_back = json.loads(run_cnnviz("classify", "out.jpg", *NET, "-s", 96, "-k", 1, "--json").stdout)
+    assert record["after"] == read_back["predictions"][0]
+    change = to_pixels(read_pil_image(tmp_path / "out.jpg")) - to_pixels(photo)
+    assert record["linf"] == pytest.approx(float(change.abs().max()), abs=1e-6)
