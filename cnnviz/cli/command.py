@@ -18,6 +18,7 @@ import typer
 from cnnviz.cli import console
 from cnnviz.cli.context import CommandContext, current
 from cnnviz.cli.hints import message_with_hint
+from cnnviz.cli.options.declaring import ADVANCED
 from cnnviz.cli.options.known import register as register_options
 from cnnviz.cli.options.numeric import checked
 from cnnviz.cli.options.renamed import NOTES, command_class
@@ -80,6 +81,7 @@ def _spread(function: Callable, name: str) -> Callable:
             parameters += parameters_of(kind)
         else:
             parameters.append(parameter.replace(kind=inspect.Parameter.KEYWORD_ONLY, annotation=checked(kind)))
+    parameters.sort(key=_panel_order)
 
     def serve(context: typer.Context, values: dict[str, Any]) -> None:
         current.command, current.values = name, dict(values)
@@ -110,6 +112,12 @@ def _spread(function: Callable, name: str) -> Callable:
     call.__signature__ = inspect.Signature([context, *parameters])  # type: ignore[attr-defined]
     call.__annotations__ = {p.name: p.annotation for p in (context, *parameters)}
     return call
+
+
+def _panel_order(parameter: inspect.Parameter) -> int:
+    """Where an option's panel stands in the help, which lists panels as they come: usual, advanced, shared options."""
+    panels = [getattr(info, "rich_help_panel", None) for info in getattr(parameter.annotation, "__metadata__", ())]
+    return 1 if ADVANCED in panels else 2 if any(panels) else 0
 
 
 def _option_name(parameter: inspect.Parameter) -> str:

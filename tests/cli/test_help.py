@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 
 import pytest
@@ -94,3 +95,10 @@ def test_completion_is_shown_for_a_named_shell_and_refused_for_an_unknown_one(cn
     refused = subprocess.run(run, capture_output=True, text=True, check=False)
     assert (refused.returncode, refused.stdout) == (2, "")
     assert "no completion for 'csh'; name one of bash" in refused.stderr
+
+
+@pytest.mark.parametrize("command", ["style", "texture", "dream", "visualize"])
+def test_rare_options_come_after_the_usual_ones_and_before_the_shared(run_cnnviz, command):
+    panels = re.findall(r"╭─ ([A-Z][a-z ]+) ─", run_cnnviz(command, "--help").output)
+    own = panels.index("Advanced")
+    assert panels[own - 1 : own + 2] == ["Options", "Advanced", "Network"]
