@@ -9,10 +9,7 @@ from typing import Annotated
 import typer
 
 from cnnviz import __version__
-from cnnviz.cli import (
-    console,
-    folders,
-)
+from cnnviz.cli import console
 from cnnviz.cli.command import add_command
 from cnnviz.cli.commands import ALONE, COMMANDS, GROUPS, command_function
 from cnnviz.cli.hints import message_with_hint
@@ -80,7 +77,6 @@ def _alone(command: str | None) -> Callable[[typer.Context], None]:
 
 
 _add_commands()
-folders.register(app)
 
 
 def run() -> int:

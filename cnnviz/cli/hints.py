@@ -76,6 +76,7 @@ HINTS: dict[str, str | Callable[..., str]] = {
     "perturbation_file": "'cnnviz universal FOLDER' writes one.",
     "painting_size": "--size N sets it.",
     "larger_painting": "--size {size} sets it.",
+    "use_csv": "Or leave out --parquet for CSV.",
     "use_pca": "Or take --method pca.",
     "use_tsne": "Or take --method tsne.",
     "transform_input": "If not: --no-transform-input, or its own --mean and --std.",

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from cnnviz.cli import console
 from cnnviz.cli.context import CommandContext, current
-from cnnviz.cli.options.network import WORKLOADS, NetworksOptions
+from cnnviz.cli.options.network import NetworksOptions
 from cnnviz.pipeline.collection_job import CollectionJob, ImageCollection, NetworkJob
 from cnnviz.pipeline.comparison_job import ComparisonJob
 from cnnviz.pipeline.config import EngineConfig, ImageConfig
@@ -41,16 +41,8 @@ def job_of(kind: type[Job], technique: str, network: Any, input: Any, run: Any, 
     if getattr(run, "engine", "local") == "local" and isinstance(run, EngineConfig):
         current.unused("ray_address", why="without --engine ray")
     configs = (config_of(network), config_of(input), run, config_of(output))
-    return kind(technique, *configs, **{**_of_command(), **more})  # type: ignore[misc]
-
-
-def _of_command() -> dict[str, Any]:
-    """What a job has of the command being served."""
-    return {
-        "provenance": current.provenance(),
-        "reporter": console.reporter,
-        "workload": WORKLOADS.get(current.command, "exact"),
-    }
+    of_command = {"provenance": current.provenance(), "reporter": console.reporter}
+    return kind(technique, *configs, **{**of_command, **more})  # type: ignore[misc]
 
 
 def run_task(
@@ -121,13 +113,6 @@ def image_job(
     """What runs a task over images, for commands whose tasks are functions."""
     job = job_of(ImageJob, technique, network, input, run, output, **more)
     return lambda task: job(in_context(task))
-
-
-def collection_job(
-    technique: str, network: Any, input: Any, run: Any, output: Any = None, **more: Any
-) -> CollectionJob:
-    """A job about many images at once."""
-    return job_of(CollectionJob, technique, network, input, run, output, **more)
 
 
 def network_job(technique: str, network: Any, run: Any, output: Any = None, **more: Any) -> NetworkJob:

@@ -11,11 +11,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cnnviz.errors import UsageError
+from cnnviz.features.settings import PROJECTIONS
 
 MANY = 10_000
 """The number of points above which t-SNE runs in openTSNE, whose time grows only linearly."""
 
-METHODS = ("pca", "tsne", "umap")
 _REDUCED = 50  # dimensions after PCA, before t-SNE, as van der Maaten & Hinton used
 
 
@@ -64,8 +64,8 @@ def project(
 
 def check_method(method: str) -> None:
     """UsageError for an unknown method, or one whose library is not installed."""
-    if method not in METHODS:
-        raise UsageError(f"There is no method '{method}'; give one of {', '.join(METHODS)}.")
+    if method not in PROJECTIONS:
+        raise UsageError(f"There is no method '{method}'; give one of {', '.join(PROJECTIONS)}.")
     if method == "umap" and not find_spec("umap"):
         raise UsageError("UMAP needs umap-learn: pip install 'cnnviz[embed]'.", remedy="use_tsne")
 

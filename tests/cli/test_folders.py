@@ -291,10 +291,9 @@ def test_what_lies_outside_a_patch_does_not_matter_to_it(squeezenet, chelsea):
     ids=["umap", "pyarrow", "usearch"],
 )
 def test_a_missing_library_is_told_of_before_any_work(run_cnnviz, photos, tmp_path, monkeypatch, arguments, extra):
-    from cnnviz.cli import embedding
-    from cnnviz.features import neighbors, projection
+    from cnnviz.features import neighbors, projection, table
 
-    for module in (embedding, neighbors, projection):
+    for module in (table, neighbors, projection):
         monkeypatch.setattr(module, "find_spec", lambda name: None)
     result = run_cnnviz(*arguments, *NET)
     assert result.exit_code == 2

@@ -300,3 +300,13 @@ def test_lenet_needs_weights():
     for weights in (None, "IMAGENET1K_V1"):
         with pytest.raises(ModelError, match="no published weights"):
             cnnviz.load_network("lenet5", weights=weights)
+
+
+def test_the_old_parameter_technique_still_works(monkeypatch):
+    chosen = []
+    monkeypatch.setattr("cnnviz.network.loading.choose_precision", lambda *given: chosen.append(given[2]) or "fp32")
+    with pytest.warns(DeprecationWarning, match="workload="):
+        cnnviz.load_network("squeezenet1_1", device="cpu", technique="style")
+    cnnviz.load_network("squeezenet1_1", device="cpu", workload="forward")
+    cnnviz.load_network("squeezenet1_1", device="cpu")
+    assert chosen == ["synthesis", "forward", "exact"]

@@ -34,6 +34,7 @@ COMMANDS = {
     "fast-style list": PAINT,
     "patches": COLLECT,
     "neighbors": COLLECT,
+    "embed": COLLECT,
     "embed-index": COLLECT,
     "report": COLLECT,
     "info": TOOLS,

@@ -8,7 +8,7 @@ set for good has an environment default, ``CNNVIZ_`` and its name.
 from __future__ import annotations
 
 from cnnviz.cli.options.declaring import option
-from cnnviz.cli.options.network import NetworkOptions, NetworksOptions, TargetOption
+from cnnviz.cli.options.network import NetworkOptions, NetworksOptions
 from cnnviz.cli.options.outputs import LongOptions, OutputOptions, PageOptions, ResumableOptions
 from cnnviz.cli.options.pictures import (
     CanvasOptions,
@@ -45,7 +45,6 @@ __all__ = [
     "RunOptions",
     "SampleOptions",
     "StoreOptions",
-    "TargetOption",
     "index",
     "numbers",
     "option",

@@ -1,18 +1,13 @@
-"""Which network, with which weights, where it computes, and which of its classes is meant."""
+"""Which network, with which weights, and where it computes."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
-
-import typer
+from typing import Annotated
 
 from cnnviz.cli.options.declaring import NETWORK, option
 from cnnviz.pipeline.config import NetworkConfig, NetworksConfig
-
-if TYPE_CHECKING:
-    from cnnviz.runtime.precision import Workload
 
 
 def _networks(incomplete: str) -> list[str]:
@@ -95,19 +90,3 @@ class NetworksOptions(NetworkOptions, NetworksConfig):  # type: ignore[misc]
             show_default="auto",
         ),
     ] = None  # type: ignore[assignment]
-
-
-WORKLOADS: dict[str, Workload] = {
-    "embed": "forward",
-}
-"""What the commands use a network for, which decides what precision ``auto`` is; the others are ``exact``."""
-
-TargetOption = Annotated[
-    str | None,
-    typer.Option(
-        "--target",
-        "-t",
-        help="Class to explain: index, name, or part of a name (default: the likeliest).",
-        metavar="CLASS",
-    ),
-]

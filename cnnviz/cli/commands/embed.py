@@ -1,0 +1,34 @@
+"""``cnnviz embed``."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from cnnviz.cli.context import current
+from cnnviz.cli.jobs import config_of, run_collection_task
+from cnnviz.cli.options import EngineOptions, InputOptions, NetworkOptions, OutputOptions, StoreOptions
+from cnnviz.tasks.embed import Embed
+
+
+def embed(
+    network: NetworkOptions,
+    input: InputOptions,
+    output: OutputOptions,
+    store: StoreOptions,
+    run: EngineOptions,
+    task: Embed,
+) -> None:
+    """Draw a map of many images, similar ones side by side: an image, an interactive page, and the coordinates.
+
+    Examples:
+        cnnviz embed photos/ -r
+        cnnviz embed photos/ --method pca --layout grid --classes predicted
+    """
+    from cnnviz.features.projection import check_method
+    from cnnviz.features.table import require_pyarrow
+
+    check_method(task.method)  # a missing library is an error before any work
+    if task.parquet:
+        require_pyarrow()
+    current.unused("perplexity", when=task.method != "tsne", why="without --method tsne")
+    run_collection_task(replace(task, store=config_of(store), seed=run.seed), network, input, run, output)

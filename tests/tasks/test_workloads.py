@@ -1,0 +1,31 @@
+"""What each task uses a network for, which decides its precision."""
+
+from __future__ import annotations
+
+import inspect
+import pkgutil
+from importlib import import_module
+from typing import get_args
+
+import pytest
+
+from cnnviz import tasks
+from cnnviz.runtime.precision import Workload
+from cnnviz.tasks.base import TaskDefaults
+
+TASKS = {
+    kind.__name__: kind
+    for found in pkgutil.iter_modules(tasks.__path__)
+    for kind in vars(import_module(f"cnnviz.tasks.{found.name}")).values()
+    if inspect.isclass(kind) and issubclass(kind, TaskDefaults)
+}
+
+
+@pytest.mark.parametrize("task", TASKS.values(), ids=TASKS)
+def test_every_workload_is_a_known_one(task):
+    assert task.workload in get_args(Workload)
+
+
+def test_features_that_are_kept_are_computed_in_one_precision():
+    """Those of another precision are not found in the store."""
+    assert TASKS["EmbedIndex"].workload == TASKS["Embed"].workload == TASKS["Neighbors"].workload == "forward"
