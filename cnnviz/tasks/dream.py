@@ -1,4 +1,4 @@
-"""DeepDream: each photo with more of what the network sees in it, or a zoom animation into it."""
+"""DeepDream: each photo changed to activate some layers more, or a zoom animation into the result."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class Dream(TaskDefaults):
         show_default="SqueezeNet fire7, GoogLeNet inception4c, VGG relu4_3, ResNet layer3",
     )
     channels: tuple[str, ...] | None = channels_setting()
-    guide: Path | None = setting(None, "See the features of this image instead.", metavar="FILE")
+    guide: Path | None = setting(None, "Bring out the features of this image instead.", metavar="FILE")
     settings: DreamSettings = field(default=DreamSettings(color_share=0.3))
     average_pooling: bool = setting(False, "Average where the network takes maxima: waves, like fur.", advanced=True)
     zoom: int = setting(0, "Number of frames of a zoom animation.", min=0, max=100_000)

@@ -1,4 +1,4 @@
-"""What each layer still knows of a photo: images optimized to have the photo's features in that layer."""
+"""Reconstructions of a photo from the features of each layer."""
 
 from __future__ import annotations
 

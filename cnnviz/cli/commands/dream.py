@@ -18,7 +18,7 @@ def dream(
     run: BatchOptions,
     task: Dream,
 ) -> None:
-    """Dream of a photo: more of what the network sees in it, at every scale (Mordvintsev, Olah & Tyka 2015).
+    """Change a photo so that a layer responds more to it, at every scale: DeepDream (Mordvintsev, Olah & Tyka 2015).
 
     Examples:
         cnnviz dream sample_images/astronaut.png

@@ -20,7 +20,7 @@ def invert(
     run: BatchOptions,
     task: Invert,
 ) -> None:
-    """Paint a photo again from one layer's features alone: what the layer knows of it (Mahendran & Vedaldi 2015).
+    """Reconstruct a photo from one layer's features: what the layer still knows of it (Mahendran & Vedaldi 2015).
 
     Several layers make a strip from shallow to deep.
 

@@ -13,7 +13,7 @@ from cnnviz.tasks.visualize import Visualize
 def visualize(
     network: NetworkOptions, output: OutputOptions, long: LongOptions, run: RunOptions, task: Visualize
 ) -> None:
-    """Paint what a class, a channel or a neuron responds to most (Olah 2017; Simonyan 2014; Yosinski 2015).
+    """Show what a class, a channel or a neuron responds to most (Olah 2017; Simonyan 2014; Yosinski 2015).
 
     Examples:
         cnnviz visualize --target flamingo
