@@ -58,7 +58,9 @@ def test_average_pooling_is_unused_without_max_pooling():
     head = nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(4, 2))
     network = Network(nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU(), head), labels=("a", "b"))
     task = Dream(layers=("1",), settings=SHORT, average_pooling=True)
-    result = task.run(network, LoadedImage(None, None, None, torch.rand(1, 3, 40, 40)), StepMonitor(MonitorConfig()))
+    result = task.run(
+        network, LoadedImage(None, None, None, torch.rand(1, 3, 40, 40), 40, False), StepMonitor(MonitorConfig())
+    )
     assert "average_pooling" in result.unused
 
 

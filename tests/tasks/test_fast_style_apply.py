@@ -11,6 +11,7 @@ from PIL import Image
 
 import cnnviz
 from cnnviz.errors import ModelError, UsageError
+from cnnviz.imaging.pixels import to_pil_image
 from cnnviz.pipeline.inputs import ImageSource
 from cnnviz.pipeline.result import LoadedImage
 from cnnviz.pipeline.style_model import StyleModelConfig
@@ -39,7 +40,7 @@ def test_an_image_is_painted_as_the_library_paints_it(model: StyleModelConfig):
     assert result.metadata == {"style": {"wild": 0.75, "plain": 0.25}, "size": [36, 40]}
     expected = cnnviz.apply_fast_style(network.network, pixels, {"wild": 3, "plain": 1})
     assert isinstance(result.image, Image.Image)
-    assert result.image == cnnviz.to_pil_image(expected, clamp=True)
+    assert result.image == to_pil_image(expected, clamp=True)
 
 
 def test_the_styles_meant_are_those_of_the_model():
