@@ -27,22 +27,6 @@ from cnnviz.cli.process import INTERRUPTED, PIPE_CLOSED, signals, silence_stdout
 from cnnviz.errors import CnnvizError, IncompleteError
 
 
-def command(
-    app: typer.Typer, name: str, *, examples: str = "", group: str = "", **settings: Any
-) -> Callable[[Callable], Callable]:
-    """Register a function as command ``name`` of ``app``.
-
-    ``examples`` are command lines, one a line, shown at the end of the help; ``group`` is the name ``app`` itself has
-    on the command line, for recipes.
-    """
-
-    def register(function: Callable) -> Callable:
-        app.command(name, epilog=_epilog(examples), **settings)(_spread(function, f"{group} {name}".strip()))
-        return function
-
-    return register
-
-
 def add_command(app: typer.Typer, name: str, function: Callable, *, panel: str = "", group: str = "") -> None:
     """Register ``function`` as command ``name`` of ``app``, in a panel of the help.
 

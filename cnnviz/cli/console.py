@@ -103,25 +103,8 @@ def error(message: str) -> None:
 
 def warn(message: str) -> None:
     """Something the user should know that stops nothing."""
-    if _collected is not None:
-        _collected.append(message)
-    elif not _settings["quiet"]:
+    if not _settings["quiet"]:
         _to_stderr("note:", message, "33")
-
-
-_collected: list[str] | None = None
-
-
-@contextmanager
-def collected() -> Iterator[list[str]]:
-    """Keep what is warned of inside the block instead of printing it: somebody else will."""
-    global _collected  # noqa: PLW0603 (like the stream it stands for)
-    messages: list[str] = []
-    _collected = messages
-    try:
-        yield messages
-    finally:
-        _collected = None
 
 
 def detail(message: str) -> None:

@@ -2,26 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, fields, is_dataclass, replace
+from collections.abc import Mapping
+from dataclasses import fields, is_dataclass, replace
 from enum import Enum
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from cnnviz.cli import console
-from cnnviz.cli.context import CommandContext, current
+from cnnviz.cli.context import current
 from cnnviz.cli.options.network import NetworksOptions
 from cnnviz.pipeline.collection_job import CollectionJob, ImageCollection, NetworkJob
 from cnnviz.pipeline.comparison_job import ComparisonJob
 from cnnviz.pipeline.config import EngineConfig, ImageConfig
 from cnnviz.pipeline.image_job import ImageJob
-from cnnviz.pipeline.image_task import FunctionTask, Task
 from cnnviz.pipeline.query_job import QueryJob
 from cnnviz.pipeline.recipe import Provenance
-from cnnviz.pipeline.result import LoadedImage, Result
 from cnnviz.pipeline.video_job import VIDEO, VideoJob, has_any, run_all, split_videos
 
 if TYPE_CHECKING:
-    from cnnviz.network.network import Network
+    pass
 
 Job = TypeVar("Job", bound=ImageJob)
 
@@ -105,45 +103,3 @@ def run_network_task(task: Any, network: Any, run: Any, output: Any = None, long
     more = {"sidecars": task.sidecars, "suffix": task.suffix, "workload": task.workload, "monitor": monitor}
     job = job_of(NetworkJob, task.technique, network, ImageConfig(), run, output, **more)
     job.of_network(task.run if monitor is None else lambda net: task.run(net, monitor), name)
-
-
-def image_job(
-    technique: str, network: Any, input: Any, run: Any, output: Any = None, **more: Any
-) -> Callable[[Task], None]:
-    """What runs a task over images, for commands whose tasks are functions."""
-    job = job_of(ImageJob, technique, network, input, run, output, **more)
-    return lambda task: job(in_context(task))
-
-
-def network_job(technique: str, network: Any, run: Any, output: Any = None, **more: Any) -> NetworkJob:
-    """A job about the network alone."""
-    return job_of(NetworkJob, technique, network, ImageConfig(), run, output, **more)
-
-
-def in_context(task: Any) -> Task:
-    """A task that is a function of the command line, so that it finds the command's context in a Ray worker too."""
-    context = replace(current, typed=set())
-    if isinstance(task, FunctionTask):
-        return replace(task, render=InContext(task.render, context))
-    return InContext(task, context)
-
-
-@dataclass
-class InContext:
-    """A function that calls ``console`` and ``current``; in a worker, its warnings travel with the result."""
-
-    function: Callable[..., Result]
-    context: CommandContext
-    is_worker: bool = False
-
-    def __call__(self, network: Network, image: LoadedImage, *answer: Any) -> Result:
-        if not self.is_worker:
-            return self.function(network, image, *answer)
-        with console.collected() as notes:
-            result = self.function(network, image, *answer)
-        result.warnings = [*result.warnings, *notes]
-        return result
-
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        vars(self).update(state, is_worker=True)
-        vars(current).update(vars(self.context))

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from cnnviz.errors import ImageError, MemoryShortError
 from cnnviz.pipeline.config import MonitorConfig
@@ -97,18 +97,6 @@ class LongTask(Protocol):
 
 
 Task = ImageTask[Any] | LongTask | Callable[["Network", LoadedImage], Result]
-
-
-@dataclass(frozen=True)
-class FunctionTask(Generic[Answer]):
-    """An ``ImageTask`` made of two functions."""
-
-    compute: Callable[[Network, Tensor], Sequence[Answer]]
-    render: Callable[[Network, LoadedImage, Answer], Result]
-    parallel: bool = True
-
-    def __call__(self, network: Network, image: LoadedImage) -> Result:
-        return self.render(network, image, self.compute(network, image.pixels)[0])
 
 
 @dataclass
