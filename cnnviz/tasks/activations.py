@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, ClassVar
 
 from cnnviz.pipeline.result import LoadedImage, Result
 from cnnviz.settings import setting
-from cnnviz.tasks.base import TaskDefaults
-from cnnviz.tasks.layers import channel_numbers, channels_setting, layer_setting, shared_scale_setting
-from cnnviz.tasks.maps import colormap_setting
+from cnnviz.tasks.shared.base import TaskDefaults
+from cnnviz.tasks.shared.layers import channel_numbers, channels_setting, layer_setting, shared_scale_setting
+from cnnviz.tasks.shared.maps import colormap_setting
 
 if TYPE_CHECKING:
     from PIL.Image import Image

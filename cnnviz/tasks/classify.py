@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, ClassVar
 
 from cnnviz.pipeline.result import LoadedImage, Result
 from cnnviz.settings import setting
-from cnnviz.tasks.base import TaskDefaults
-from cnnviz.tasks.explanations import prediction_json
+from cnnviz.tasks.shared.base import TaskDefaults
+from cnnviz.tasks.shared.explanations import prediction_json
 
 if TYPE_CHECKING:
     from torch import Tensor

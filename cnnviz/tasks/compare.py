@@ -10,8 +10,8 @@ from cnnviz.attribution.registry import METHODS, AttributionMethod, select_metho
 from cnnviz.pipeline.comparison_job import NetworkView
 from cnnviz.pipeline.result import Result
 from cnnviz.settings import setting
-from cnnviz.tasks.base import TaskDefaults
-from cnnviz.tasks.explanations import blank_map, prediction_json, target_setting
+from cnnviz.tasks.shared.base import TaskDefaults
+from cnnviz.tasks.shared.explanations import blank_map, prediction_json, target_setting
 
 if TYPE_CHECKING:
     from torch import Tensor

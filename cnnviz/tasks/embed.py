@@ -12,8 +12,8 @@ from cnnviz.figures.captions import percent
 from cnnviz.pipeline.config import StoreConfig
 from cnnviz.pipeline.result import Result
 from cnnviz.settings import setting
-from cnnviz.tasks.base import TaskDefaults
-from cnnviz.tasks.features import feature_layer_setting, half_setting
+from cnnviz.tasks.shared.base import TaskDefaults
+from cnnviz.tasks.shared.features import feature_layer_setting, half_setting
 
 if TYPE_CHECKING:
     from cnnviz.features.feature_index import FeatureStoreRoot, StoredFeature

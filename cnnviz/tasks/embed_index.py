@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, ClassVar
 from cnnviz.pipeline.config import StoreConfig
 from cnnviz.pipeline.result import Result
 from cnnviz.runtime.paths import is_folder
-from cnnviz.tasks.base import TaskDefaults
-from cnnviz.tasks.features import feature_layer_setting, half_setting
+from cnnviz.tasks.shared.base import TaskDefaults
+from cnnviz.tasks.shared.features import feature_layer_setting, half_setting
 
 if TYPE_CHECKING:
     from cnnviz.network.network import Network

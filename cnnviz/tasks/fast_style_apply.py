@@ -10,7 +10,7 @@ from cnnviz.errors import UsageError, shortened
 from cnnviz.pipeline.parsing import real
 from cnnviz.pipeline.result import LoadedImage, Result
 from cnnviz.settings import setting
-from cnnviz.tasks.base import TaskDefaults
+from cnnviz.tasks.shared.base import TaskDefaults
 
 if TYPE_CHECKING:
     from cnnviz.pipeline.style_model import FastStyleAdapter

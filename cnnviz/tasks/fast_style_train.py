@@ -17,7 +17,7 @@ from cnnviz.pipeline.result import Result, WrittenElsewhereError
 from cnnviz.pipeline.step_monitor import StepMonitor
 from cnnviz.settings import setting
 from cnnviz.style.settings import FastStyleConfig, TrainingSettings
-from cnnviz.tasks.base import TaskDefaults
+from cnnviz.tasks.shared.base import TaskDefaults
 
 if TYPE_CHECKING:
     from PIL.Image import Image

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, ClassVar
 
 from cnnviz.pipeline.result import Result
 from cnnviz.settings import setting
-from cnnviz.tasks.base import TaskDefaults
-from cnnviz.tasks.layers import layer_setting, shared_scale_setting
+from cnnviz.tasks.shared.base import TaskDefaults
+from cnnviz.tasks.shared.layers import layer_setting, shared_scale_setting
 
 if TYPE_CHECKING:
     from cnnviz.network.network import Network

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING
 from cnnviz.attribution.registry import METHODS, AttributionMethod
 from cnnviz.pipeline.result import LoadedImage
 from cnnviz.settings import setting
-from cnnviz.tasks.check import check_setting
-from cnnviz.tasks.cutout import grabcut_setting
-from cnnviz.tasks.explanations import target_setting
-from cnnviz.tasks.map_task import MapAnswer, MapTask
-from cnnviz.tasks.maps import MapSettings
+from cnnviz.tasks.shared.check import check_setting
+from cnnviz.tasks.shared.cutout import grabcut_setting
+from cnnviz.tasks.shared.explanations import target_setting
+from cnnviz.tasks.shared.map_task import MapAnswer, MapTask
+from cnnviz.tasks.shared.maps import MapSettings
 
 if TYPE_CHECKING:
     from PIL.Image import Image

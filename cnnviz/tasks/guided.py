@@ -11,9 +11,9 @@ from cnnviz.errors import UsageError, shortened
 from cnnviz.pipeline.parsing import position
 from cnnviz.pipeline.result import LoadedImage, Result
 from cnnviz.settings import setting
-from cnnviz.tasks.base import TaskDefaults
-from cnnviz.tasks.check import CHECK_SIDECAR, MapCheck, check_map, check_setting
-from cnnviz.tasks.explanations import blank_map, explanation_result, target_setting
+from cnnviz.tasks.shared.base import TaskDefaults
+from cnnviz.tasks.shared.check import CHECK_SIDECAR, MapCheck, check_map, check_setting
+from cnnviz.tasks.shared.explanations import blank_map, explanation_result, target_setting
 
 if TYPE_CHECKING:
     from PIL.Image import Image

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from cnnviz.pipeline.result import LoadedImage, Result
 from cnnviz.settings import setting
 from cnnviz.synthesis.settings import InversionSettings
-from cnnviz.tasks.base import TaskDefaults
-from cnnviz.tasks.layers import layer_names, layers_setting
+from cnnviz.tasks.shared.base import TaskDefaults
+from cnnviz.tasks.shared.layers import layer_names, layers_setting
 
 if TYPE_CHECKING:
     from PIL.Image import Image

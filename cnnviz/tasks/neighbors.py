@@ -13,8 +13,8 @@ from cnnviz.pipeline.config import StoreConfig
 from cnnviz.pipeline.image_loading import read_image
 from cnnviz.pipeline.result import LoadedImage, Result
 from cnnviz.settings import setting
-from cnnviz.tasks.base import TaskDefaults
-from cnnviz.tasks.features import feature_layer_setting, half_setting
+from cnnviz.tasks.shared.base import TaskDefaults
+from cnnviz.tasks.shared.features import feature_layer_setting, half_setting
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

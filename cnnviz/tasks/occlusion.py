@@ -10,10 +10,10 @@ from cnnviz.attribution.config import OcclusionConfig
 from cnnviz.attribution.registry import METHODS
 from cnnviz.pipeline.result import LoadedImage, Result
 from cnnviz.settings import setting
-from cnnviz.tasks.base import TaskDefaults
-from cnnviz.tasks.check import CHECK_SIDECAR, MapCheck, check_map, check_setting
-from cnnviz.tasks.explanations import blank_map, explanation_result, target_setting
-from cnnviz.tasks.maps import MapSettings
+from cnnviz.tasks.shared.base import TaskDefaults
+from cnnviz.tasks.shared.check import CHECK_SIDECAR, MapCheck, check_map, check_setting
+from cnnviz.tasks.shared.explanations import blank_map, explanation_result, target_setting
+from cnnviz.tasks.shared.maps import MapSettings
 
 if TYPE_CHECKING:
     from PIL.Image import Image

@@ -10,8 +10,8 @@ from cnnviz.pipeline.config import StoreConfig
 from cnnviz.pipeline.image_loading import read_image
 from cnnviz.pipeline.result import LoadedImage, Result
 from cnnviz.settings import setting
-from cnnviz.tasks.base import TaskDefaults
-from cnnviz.tasks.layers import channel_numbers, channels_setting, layer_setting
+from cnnviz.tasks.shared.base import TaskDefaults
+from cnnviz.tasks.shared.layers import channel_numbers, channels_setting, layer_setting
 
 if TYPE_CHECKING:
     from PIL.Image import Image

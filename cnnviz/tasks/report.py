@@ -14,9 +14,9 @@ from cnnviz.pipeline.recipe import recipe_of
 from cnnviz.pipeline.result import Result
 from cnnviz.report.settings import ReportSettings
 from cnnviz.settings import setting
-from cnnviz.tasks.base import TaskDefaults
-from cnnviz.tasks.explanations import prediction_json, target_setting
-from cnnviz.tasks.layers import layer_names, layers_setting
+from cnnviz.tasks.shared.base import TaskDefaults
+from cnnviz.tasks.shared.explanations import prediction_json, target_setting
+from cnnviz.tasks.shared.layers import layer_names, layers_setting
 
 if TYPE_CHECKING:
     from cnnviz.network.network import Network

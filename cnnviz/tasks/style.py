@@ -12,7 +12,7 @@ from cnnviz.pipeline.config import numbers
 from cnnviz.pipeline.result import LoadedImage, Result
 from cnnviz.settings import setting
 from cnnviz.style.settings import StyleSettings
-from cnnviz.tasks.multiscale import MultiscaleTask
+from cnnviz.tasks.shared.multiscale import MultiscaleTask
 
 if TYPE_CHECKING:
     from PIL.Image import Image

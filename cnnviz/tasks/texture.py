@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from cnnviz.pipeline.result import LoadedImage, Result
 from cnnviz.settings import setting
 from cnnviz.synthesis.settings import EfrosLeungSettings, TextureSettings
-from cnnviz.tasks.multiscale import MultiscaleTask
+from cnnviz.tasks.shared.multiscale import MultiscaleTask
 
 if TYPE_CHECKING:
     from PIL.Image import Image

@@ -13,9 +13,9 @@ from cnnviz.figures.captions import percent
 from cnnviz.pipeline.outputs import PNG
 from cnnviz.pipeline.result import LoadedImage, Result
 from cnnviz.settings import setting
-from cnnviz.tasks.base import TaskDefaults
-from cnnviz.tasks.epsilon import epsilon_setting, epsilon_text, parse_epsilon
-from cnnviz.tasks.explanations import prediction_json
+from cnnviz.tasks.shared.base import TaskDefaults
+from cnnviz.tasks.shared.epsilon import epsilon_setting, epsilon_text, parse_epsilon
+from cnnviz.tasks.shared.explanations import prediction_json
 
 if TYPE_CHECKING:
     from PIL.Image import Image

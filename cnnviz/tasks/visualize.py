@@ -16,9 +16,9 @@ from cnnviz.pipeline.result import Result
 from cnnviz.runtime.paths import is_folder
 from cnnviz.settings import setting
 from cnnviz.synthesis.settings import VISUALIZATION_METHODS, VisualizationSettings
-from cnnviz.tasks.base import TaskDefaults
-from cnnviz.tasks.explanations import prediction_json
-from cnnviz.tasks.layers import channel_numbers, channels_setting, layer_setting
+from cnnviz.tasks.shared.base import TaskDefaults
+from cnnviz.tasks.shared.explanations import prediction_json
+from cnnviz.tasks.shared.layers import channel_numbers, channels_setting, layer_setting
 
 if TYPE_CHECKING:
     from PIL.Image import Image

@@ -13,9 +13,9 @@ from cnnviz.errors import ImageError
 from cnnviz.pipeline.config import InputConfig
 from cnnviz.pipeline.image_loading import read_image
 from cnnviz.pipeline.inputs import ImageSource
-from cnnviz.tasks.check import CHECK_SIDECAR
-from cnnviz.tasks.maps import MapSettings
 from cnnviz.tasks.occlusion import Occlusion
+from cnnviz.tasks.shared.check import CHECK_SIDECAR
+from cnnviz.tasks.shared.maps import MapSettings
 
 TASK = Occlusion(settings=OcclusionConfig(patch=24, stride=20))
 

@@ -11,7 +11,7 @@ import pytest
 
 from cnnviz import tasks
 from cnnviz.runtime.precision import Workload
-from cnnviz.tasks.base import TaskDefaults
+from cnnviz.tasks.shared.base import TaskDefaults
 
 TASKS = {
     kind.__name__: kind

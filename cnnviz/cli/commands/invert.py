@@ -9,7 +9,7 @@ from cnnviz.cli.jobs import run_task
 from cnnviz.cli.options import BatchOptions, InputOptions, LongOptions, NetworkOptions, OutputOptions
 from cnnviz.errors import UsageError
 from cnnviz.tasks.invert import Invert
-from cnnviz.tasks.layers import layer_names
+from cnnviz.tasks.shared.layers import layer_names
 
 
 def invert(

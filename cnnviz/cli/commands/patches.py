@@ -6,8 +6,8 @@ from dataclasses import replace
 
 from cnnviz.cli.jobs import config_of, run_collection_task
 from cnnviz.cli.options import EngineOptions, InputOptions, NetworkOptions, OutputOptions, StoreOptions
-from cnnviz.tasks.layers import channel_numbers
 from cnnviz.tasks.patches import Patches
+from cnnviz.tasks.shared.layers import channel_numbers
 
 
 def patches(

@@ -5,8 +5,8 @@ from __future__ import annotations
 from cnnviz.cli.context import current
 from cnnviz.cli.options.outputs import OutputOptions
 from cnnviz.pipeline.outputs import require_files
-from cnnviz.tasks.map_task import MapTask
 from cnnviz.tasks.occlusion import Occlusion
+from cnnviz.tasks.shared.map_task import MapTask
 
 
 def check_map_options(task: MapTask | Occlusion, output: OutputOptions) -> None:

@@ -14,7 +14,7 @@ from cnnviz.cli.options.declaring import ADVANCED
 from cnnviz.cli.options.numeric import checked
 from cnnviz.pipeline.config import numbers
 from cnnviz.settings import is_option
-from cnnviz.tasks.layers import layer_names
+from cnnviz.tasks.shared.layers import layer_names
 
 Settings = TypeVar("Settings")
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from cnnviz.pipeline.result import Result
-from cnnviz.tasks.base import TaskDefaults
+from cnnviz.tasks.shared.base import TaskDefaults
 
 if TYPE_CHECKING:
     from PIL.Image import Image

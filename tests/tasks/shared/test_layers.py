@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from cnnviz.errors import UsageError
-from cnnviz.tasks.layers import channel_numbers, layer_names
+from cnnviz.tasks.shared.layers import channel_numbers, layer_names
 
 
 def test_channels_are_numbers_and_ranges():

@@ -6,8 +6,8 @@ import pytest
 
 from cnnviz.adversarial.settings import Attack, UniversalConfig
 from cnnviz.errors import UsageError
-from cnnviz.tasks.epsilon import epsilon_text, parse_epsilon
 from cnnviz.tasks.fool import Fool
+from cnnviz.tasks.shared.epsilon import epsilon_text, parse_epsilon
 from cnnviz.tasks.universal import Universal
 
 

@@ -7,11 +7,11 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from cnnviz.pipeline.result import LoadedImage, Result
-from cnnviz.tasks.base import TaskDefaults
-from cnnviz.tasks.check import CHECK_SIDECAR, MapCheck, check_map
-from cnnviz.tasks.cutout import CUTOUT_SIDECARS, cut_out
-from cnnviz.tasks.explanations import blank_map, explanation_result
-from cnnviz.tasks.maps import MapSettings
+from cnnviz.tasks.shared.base import TaskDefaults
+from cnnviz.tasks.shared.check import CHECK_SIDECAR, MapCheck, check_map
+from cnnviz.tasks.shared.cutout import CUTOUT_SIDECARS, cut_out
+from cnnviz.tasks.shared.explanations import blank_map, explanation_result
+from cnnviz.tasks.shared.maps import MapSettings
 
 if TYPE_CHECKING:
     from PIL.Image import Image

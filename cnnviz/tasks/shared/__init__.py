@@ -1,0 +1,1 @@
+"""What several tasks share: base classes, settings, and parts of their results."""
