@@ -13,6 +13,8 @@ ROOT = Path(__file__).parents[2]
 PACKAGE = ROOT / "cnnviz"
 NOT_YET = ("cli", "tasks", "pipeline")
 """Packages whose prose is being rewritten; to be emptied and removed."""
+GENERATED = ("api.md", "benchmarks.md", "commands.md")
+"""Pages written from docstrings, help, and a template, which are searched instead."""
 NAMES = re.compile(
     r"^ +\w+(?:, \w+)*: |``.*?``|`.*?`|\"[^\"]*\"|(?<!\w)'[^'\s]*'|--[\w-]+|https?:\S+|\w+(?:[._/]\w+)+", re.S | re.M
 )
@@ -51,6 +53,11 @@ def texts(source: str) -> Iterator[tuple[int, str]]:
             yield node.lineno, node.value
 
 
+def prose(markdown: str) -> str:
+    """A page without its code blocks and comments, whose lines are left empty."""
+    return re.sub(r"^ *```.*?^ *```|<!--.*?-->", lambda block: "\n" * block[0].count("\n"), markdown, flags=re.S | re.M)
+
+
 def retired(path: Path, parts: Iterable[tuple[int, str]]) -> list[str]:
     """Every retired word in the parts of a file, with its place."""
     name = path.relative_to(ROOT)
@@ -67,6 +74,16 @@ def test_a_package_says_it_plainly(part: str) -> None:
 def test_the_modules_beside_the_packages_say_it_plainly() -> None:
     paths = sorted(PACKAGE.glob("*.py"))
     found = [line for path in paths for line in retired(path, texts(path.read_text(encoding="utf-8")))]
+    assert not found, "\n".join(found)
+
+
+def test_the_docs_say_it_plainly() -> None:
+    pages = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
+    pages += [ROOT / "sample_images/README.md", ROOT / "benchmarks/page.md.jinja"]
+    found = []
+    for page in pages:
+        if page.name not in GENERATED:
+            found += retired(page, enumerate(prose(page.read_text(encoding="utf-8")).splitlines(), 1))
     assert not found, "\n".join(found)
 
 
