@@ -5,13 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 from cnnviz.settings import setting
+from cnnviz.tasks.shared.layers import layer_setting
 
 
 def feature_layer_setting() -> Any:
     """The layer whose features are compared; None for the last before the classifier."""
-    return setting(
-        None, "Layer whose features are compared.", names=("--layer", "-l"), show_default="before the classifier"
-    )
+    return layer_setting("Layer whose features are compared.", "before the classifier")
 
 
 def half_setting() -> Any:
