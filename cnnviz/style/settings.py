@@ -17,6 +17,7 @@ CONTENT_TARGETS = ("restyled", "photo")
 COLOR_MODES = ("none", "luminance", "covariance")
 OPTIMIZERS = ("lbfgs", "adam")
 POOLINGS = ("average", "rescaled", "max")
+INITIAL_IMAGES = ("content", "noise")
 SMOOTHINGS = ("none", "softmax", "scaled")
 
 
@@ -148,7 +149,7 @@ class StyleSettings:
         if isinstance(self.layer_weights, str):
             require_choice("layer weights", self.layer_weights, ("falling",))
         if isinstance(self.init, str):
-            require_choice("init", self.init, ("content", "noise"))
+            require_choice("init", self.init, INITIAL_IMAGES)
         if not 0 <= self.average < 1:
             raise UsageError(f"The average's decay must lie between 0 and 1, as 0.99, not {self.average}.")
         if self.smoothing == "softmax" and self.tile:

@@ -5,14 +5,16 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cnnviz.errors import Remark, UsageError
-from cnnviz.pipeline.config import numbers
+from cnnviz.pipeline.config import ImageConfig, numbers
 from cnnviz.pipeline.result import LoadedImage, Result
 from cnnviz.settings import setting
-from cnnviz.style.settings import StyleSettings
+from cnnviz.style.settings import INITIAL_IMAGES, StyleSettings
 from cnnviz.tasks.shared.multiscale import MultiscaleTask
+from cnnviz.tasks.shared.style_files import StyleFile, StyleImages, read_masks
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -33,26 +35,6 @@ _SWEPT = (
     *("content_weight", "style_weight", "palette_weight", "tv_weight", "lightness_weight"),
     *("style_scale", "learning_rate", "steps"),
 )
-
-
-@dataclass(frozen=True)
-class NamedImage:
-    """An image that a task needs besides those it is run over: read already, so that it travels with the task."""
-
-    name: str
-    image: Image
-
-
-@dataclass(frozen=True)
-class StyleImage(NamedImage):
-    """A style image and its weight among the others."""
-
-    weight: float = 1.0
-
-    @property
-    def label(self) -> str:
-        """The name, and the weight where it is not 1: ``starry.jpg:2``."""
-        return self.name if self.weight == 1 else f"{self.name}:{self.weight:g}"
 
 
 @dataclass(frozen=True)
@@ -86,27 +68,65 @@ class Style(MultiscaleTask):
     """Each photo painted in the style of other images, or a sheet of paintings with several values of one setting.
 
     Attributes:
-        styles: the style images, at least one.
-        masks: white where to paint: none, one for all styles, or one for each.
-        style_masks: white in the part of a style that is used: none, or one for each.
-        init: the initial image, where it is neither content nor noise.
+        images: the images that the files named hold, once they are read.
         is_default_size: whether nobody chose the size, so that the result says what a larger one takes.
     """
 
-    styles: tuple[StyleImage, ...] = ()
-    masks: tuple[NamedImage, ...] = ()
-    style_masks: tuple[NamedImage, ...] = ()
-    init: NamedImage | None = None
+    styles: tuple[str, ...] | None = setting(
+        None,
+        "Style image and its weight; may be repeated. All other images named are then contents.",
+        names=("--style", "-S"),
+        metavar="FILE[:WEIGHT]",
+    )
+    init: str | None = setting(
+        None,
+        "Begin with 'content', 'noise', or an image.",
+        metavar="content|noise|FILE",
+        show_default=StyleSettings.init,
+    )
+    masks: tuple[str, ...] | None = setting(
+        None, "White where to paint; repeated: where each style goes.", names=("--mask",), metavar="FILE"
+    )
+    style_masks: tuple[str, ...] | None = setting(
+        None,
+        "White in the part of a style to use; one for each style.",
+        names=("--style-mask",),
+        metavar="FILE",
+    )
     settings: StyleSettings = field(default=StyleSettings())
     sweep: str | None = setting(None, "A sheet of paintings with several values of one setting.", metavar="NAME=V,V,…")
+    images: Any = field(default=None, compare=False, repr=False)
     is_default_size: bool = False
     seed: int = 0
+
+    @property
+    def style_files(self) -> list[StyleFile]:
+        """The style images' files and weights."""
+        return [StyleFile.parse(text) for text in self.styles or ()]
+
+    def with_files(self) -> Style:
+        return self if self.images is not None else self.with_files_read(ImageConfig())
+
+    def with_files_read(self, config: ImageConfig) -> Style:
+        """The task with the files that its settings name, read as images are by ``config``."""
+        from cnnviz.imaging.image_io import read_pil_image
+
+        def read(path: Path) -> Image:
+            return read_pil_image(path, background=config.background, max_pixels=config.max_pixels)
+
+        init = None if self.init in (None, *INITIAL_IMAGES) else read(Path(str(self.init)))
+        files = self.style_files
+        styles = [read(style.path) for style in files]
+        masks, style_masks = read_masks(self.masks, read), read_masks(self.style_masks, read)
+        return replace(self, images=StyleImages(files, styles, masks, style_masks, init))
 
     @property
     def swept(self) -> Sweep | None:
         return None if self.sweep is None else Sweep.parse(self.sweep)
 
     def run(self, network: Network, image: LoadedImage, monitor: StepMonitor) -> Result:
+        if self.images is None:
+            return self.with_files().run(network, image, monitor)
         if self.swept is not None:
             return self._sheet(network, image, monitor, self.swept)
         transfer = self._transfer(network, image, self.settings)
@@ -142,22 +162,25 @@ class Style(MultiscaleTask):
         from cnnviz.imaging.pixels import to_pixels
         from cnnviz.style.transfer import StyleTransfer
 
-        if self.init is not None:
-            settings = replace(settings, init=to_pixels(self.init.image))
+        images: StyleImages = self.images
+        if images.init is not None:
+            settings = replace(settings, init=to_pixels(images.init))
+        elif self.init is not None:
+            settings = replace(settings, init=self.init)
         return StyleTransfer(
             network,
             image.pixels,
-            [to_pixels(style.image) for style in self.styles],
-            [style.weight for style in self.styles],
-            [_framed_mask(mask.image, image) for mask in self.masks] or None,
-            [_lightness(to_pixels(mask.image)) for mask in self.style_masks] or None,
+            [to_pixels(style) for style in images.styles],
+            [style.weight for style in images.files],
+            [_framed_mask(mask, image) for mask in images.masks] or None,
+            [_lightness(to_pixels(mask)) for mask in images.style_masks] or None,
             settings,
             self.seed,
         )
 
     def _metadata(self, image: LoadedImage) -> dict[str, Any]:
         height, width = image.pixels.shape[2:]
-        return {"styles": [style.label for style in self.styles], "width": width, "height": height}
+        return {"styles": [style.label for style in self.images.files], "width": width, "height": height}
 
 
 def default_side(device: str) -> int:

@@ -16,13 +16,13 @@ from cnnviz.pipeline.inputs import ImageSource
 from cnnviz.pipeline.reporter import RecordingReporter
 from cnnviz.pipeline.step_monitor import StepMonitor
 from cnnviz.style.settings import StyleSettings
-from cnnviz.tasks.style import DEFAULT_SIDES, NamedImage, Style, StyleImage, Sweep, default_side, time_at_larger_side
+from cnnviz.tasks.shared.style_files import StyleFile
+from cnnviz.tasks.style import DEFAULT_SIDES, Style, Sweep, default_side, time_at_larger_side
 
 
 @pytest.fixture
 def task(samples) -> Style:
-    ink = StyleImage("ink.jpg", Image.open(samples / "ink.jpg").convert("RGB"), weight=2)
-    return Style(styles=(ink,), settings=StyleSettings(steps=2, scales=1))
+    return Style(styles=(f"{samples / 'ink.jpg'}:2",), settings=StyleSettings(steps=2, scales=1))
 
 
 @pytest.fixture
@@ -44,33 +44,56 @@ def test_a_painting_has_its_losses_and_styles(task, monitor, squeezenet, samples
     assert result.metadata["precision"] == squeezenet.precision
 
 
-def test_the_task_travels_with_its_images(task, monitor, squeezenet, samples):
-    whole = replace(task, masks=(NamedImage("mask.png", Image.new("L", (9, 6), 255)),))
+def test_the_task_travels_with_its_images(task, monitor, squeezenet, samples, tmp_path):
+    mask = saved(Image.new("L", (9, 6), 255), tmp_path / "mask.png")
+    whole = replace(task, masks=(mask,)).with_files()
     copy = pickle.loads(pickle.dumps(whole))
-    assert copy == whole
+    (tmp_path / "mask.png").unlink()
     image = photo(samples, squeezenet)
     first, second = whole.run(squeezenet, image, monitor), copy.run(squeezenet, image, monitor)
-    assert first.image.tobytes() == second.image.tobytes()
+    assert copy == whole and first.image.tobytes() == second.image.tobytes()
 
 
-def test_a_mask_is_cropped_like_the_photo(task, monitor, squeezenet, samples):
+def saved(image, path) -> str:
+    image.save(path)
+    return str(path)
+
+
+def test_a_mask_is_cropped_like_the_photo(task, monitor, squeezenet, samples, tmp_path):
     """The left half of the photo is painted, also where only its central square is looked at."""
     mask = Image.new("L", Image.open(samples / "chelsea.png").size)
     mask.paste(255, (0, 0, mask.width // 2, mask.height))
     image = photo(samples, squeezenet, crop=True)
-    settings = replace(task.settings, steps=6)
-    painted = replace(task, masks=(NamedImage("mask.png", mask),), settings=settings).run(squeezenet, image, monitor)
+    masks, settings = (saved(mask, tmp_path / "mask.png"),), replace(task.settings, steps=6)
+    painted = replace(task, masks=masks, settings=settings).run(squeezenet, image, monitor)
     before = image.pixels[0].permute(1, 2, 0).numpy() * 255
     changed = np.abs(np.asarray(painted.image, dtype=float) - before).max(2)
     assert changed.shape == (48, 48)
     assert changed[:, :23].max() > 20 and changed[:, 26:].max() <= 1
 
 
-def test_a_painting_begins_from_an_image(task, monitor, squeezenet, samples):
-    image = photo(samples, squeezenet)
-    begun = replace(task, init=NamedImage("gray.png", Image.new("RGB", (72, 48), "gray")))
-    first, second = task.run(squeezenet, image, monitor), begun.run(squeezenet, image, monitor)
-    assert np.abs(np.asarray(first.image, dtype=int) - np.asarray(second.image, dtype=int)).mean() > 3
+def test_a_black_mask_is_refused(task, tmp_path):
+    with pytest.raises(UsageError, match=r"mask\.png' is black all over"):
+        replace(task, style_masks=(saved(Image.new("L", (9, 6)), tmp_path / "mask.png"),)).with_files()
+
+
+def test_a_painting_begins_from_what_it_is_told(task, monitor, squeezenet, samples, tmp_path):
+    image, gray = photo(samples, squeezenet), saved(Image.new("RGB", (72, 48), "gray"), tmp_path / "gray.png")
+    by_settings = replace(task, settings=replace(task.settings, init="noise"))
+    tasks = (task, replace(task, init=gray), replace(task, init="noise"), by_settings)
+    content, from_gray, noise, same = (np.asarray(t.run(squeezenet, image, monitor).image, dtype=int) for t in tasks)
+    assert np.abs(content - from_gray).mean() > 3 and np.abs(content - noise).mean() > 3
+    assert np.array_equal(noise, same)
+
+
+def test_a_style_file_is_read_from_text(tmp_path):
+    assert StyleFile.parse("a/starry.jpg:2.5").weight == 2.5
+    two = StyleFile.parse("a/starry.jpg:2")
+    assert (two.typed, two.label) == ("a/starry.jpg:2", "starry.jpg:2")
+    assert StyleFile.parse("starry.jpg").weight == 1
+    odd = tmp_path / "odd:3"
+    odd.touch()
+    assert StyleFile.parse(str(odd)).path == odd
 
 
 def test_a_sweep_has_a_row_for_each_value(task, monitor, squeezenet, samples):

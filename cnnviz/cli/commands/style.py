@@ -14,7 +14,6 @@ from cnnviz.cli.options import (
     ResumableOptions,
     tile_side,
 )
-from cnnviz.cli.options.style_files import StyleFileOptions, contents_and_styles
 from cnnviz.errors import UsageError
 from cnnviz.tasks.style import DEFAULT_SIDES, Style, default_side
 
@@ -25,7 +24,6 @@ def style(
     output: OutputOptions,
     long: ResumableOptions,
     run: BatchOptions,
-    files: StyleFileOptions,
     task: Style,
     command: CommandContext,
 ) -> None:
@@ -42,21 +40,32 @@ def style(
     """
     from cnnviz.runtime.device import choose_device
 
-    input, styles = contents_and_styles(input, files.style)
+    if task.styles is None:
+        contents, styles = _contents_and_styles(input)
+        input, task = replace(input, images=contents), replace(task, styles=styles)
     _note_unused(task, command)
     if task.sweep and long.resume:
         raise UsageError("A --sweep cannot be resumed; leave out --resume.")
-    parameters: dict[str, object] = {"style": [style.typed for style in styles]}
+    parameters: dict[str, object] = {"style": [style.typed for style in task.style_files]}
     is_default_size = input.size is None
     if is_default_size:
         input = replace(input, size=default_side(choose_device(network.device).type))
         if input.size != DEFAULT_SIDES["cpu"]:  # a recipe means the same everywhere
             parameters["size"] = input.size
-    images = files.read(styles, input)
-    init = task.settings.init if images["init"] else files.init
-    settings = replace(task.settings, tile=tile_side(input.tile), init=init)
-    task = replace(task, **images, settings=settings, is_default_size=is_default_size, seed=run.seed)
-    run_task(task, network, input, run, output, long, parameters)
+    settings = replace(task.settings, tile=tile_side(input.tile))
+    task = replace(task, settings=settings, is_default_size=is_default_size, seed=run.seed)
+    run_task(task.with_files_read(input), network, input, run, output, long, parameters)
+
+
+def _contents_and_styles(input: PaintingOptions) -> tuple[list[str], tuple[str, ...]]:
+    """The photo to paint, if it is named among the images, and the styles: all others."""
+    named = list(input.images or [])
+    if input.files_from is None and len(named) < 2:
+        raise UsageError("Name a content and at least one style: cnnviz style photo.jpg starry.jpg.")
+    contents = 0 if input.files_from is not None else 1
+    if not named[contents:]:
+        raise UsageError("Name at least one style, as in --style starry.jpg.")
+    return named[:contents], tuple(named[contents:])
 
 
 def _note_unused(task: Style, command: CommandContext) -> None:

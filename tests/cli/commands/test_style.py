@@ -11,7 +11,6 @@ import pytest
 from PIL import Image, ImageChops
 
 from cnnviz.cli.options.known import KNOWN_OPTIONS
-from cnnviz.cli.options.style_files import StyleFile
 from cnnviz.imaging.recipe import read_recipe
 from cnnviz.pipeline.command_line import command_line
 
@@ -212,12 +211,3 @@ def test_layers_may_be_repeated_or_listed(run_cnnviz, samples, tmp_path):
     assert listed == repeated
     wrong = run_cnnviz(*common, "--layer-weights", "rising")
     assert wrong.exit_code == 2 and "--layer-weights takes numbers" in wrong.stderr
-
-
-def test_parsing_of_styles(tmp_path):
-    assert StyleFile.parse("a/starry.jpg:2.5").weight == 2.5
-    assert StyleFile.parse("a/starry.jpg:2").typed == "a/starry.jpg:2"
-    assert StyleFile.parse("starry.jpg").weight == 1
-    odd = tmp_path / "odd:3"
-    odd.touch()
-    assert StyleFile.parse(str(odd)).path == odd
