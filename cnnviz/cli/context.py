@@ -11,16 +11,7 @@ from typing import Any
 
 from cnnviz.cli import console
 from cnnviz.errors import listed
-from cnnviz.pipeline.recipe import Provenance
-
-NOT_IN_PARAMETERS = {
-    *("images", "files_from", "recursive", "output", "force", "skip_existing", "offline", "max_pixels"),
-    *("json", "quiet", "verbose", "debug", "device", "store", "batch"),
-    *("model", "style_model", "seed", "target", "save_every", "gif"),
-    *("engine", "jobs", "ray_address", "unordered", "shard"),
-}
-"""Options that a recipe leaves out of its parameters: where pictures come from and go to, how the run is reported,
-and what the recipe tells by itself."""
+from cnnviz.pipeline.recipe import NOT_IN_PARAMETERS, Provenance
 
 
 @dataclass

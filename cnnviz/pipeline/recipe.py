@@ -20,6 +20,17 @@ COMPANION, MAIN = "companion", "companion_of"
 SNAPSHOT = "snapshot"
 """Key in the recipe of an image that a job wrote on its way."""
 
+NOT_IN_PARAMETERS = frozenset(
+    {
+        *("images", "files_from", "recursive", "output", "force", "skip_existing", "offline", "max_pixels"),
+        *("json", "quiet", "verbose", "debug", "device", "store", "batch"),
+        *("model", "style_model", "seed", "target", "save_every", "gif"),
+        *("engine", "jobs", "ray_address", "unordered", "shard"),
+    }
+)
+"""Settings that a recipe leaves out of its parameters: where images come from and go to, how the run is reported, and
+what the recipe has under a key of its own."""
+
 
 class NetworkInfo(Protocol):
     """What results and recipes tell of a network."""

@@ -15,7 +15,7 @@ from cnnviz.pipeline.comparison_job import ComparisonJob
 from cnnviz.pipeline.config import BatchConfig, ImageConfig, InputConfig, MonitorConfig, NetworkConfig, OutputConfig
 from cnnviz.pipeline.image_job import ImageJob, NetworkSource
 from cnnviz.pipeline.outputs import suffix_of
-from cnnviz.pipeline.recipe import Provenance
+from cnnviz.pipeline.recipe import NOT_IN_PARAMETERS, Provenance
 from cnnviz.pipeline.reporter import Reporter, SilentReporter
 from cnnviz.pipeline.step_monitor import StepMonitor
 from cnnviz.settings import is_option
@@ -110,7 +110,7 @@ def run_images(
         type(config.input)(**{**values, "images": [str(name) for name in named]}),
         config.run,
         config.output if task.writes else None,
-        provenance=Provenance(_command_of(task), _parameters_of(task)),
+        provenance=Provenance(_command_of(task), {**_parameters_of_run(config), **_parameters_of(task)}),
         reporter=collector,
         sidecars=task.sidecars,
         monitor=StepMonitor(config.monitor) if hasattr(task, "run") else None,
@@ -173,6 +173,14 @@ class _Collector:
 def _command_of(task: Any) -> str:
     """The name of the task's command: that of its module, as it is typed."""
     return type(task).__module__.rpartition(".")[2].replace("_", "-")
+
+
+def _parameters_of_run(config: PipelineConfig) -> dict[str, Any]:
+    """What differs from the defaults in how the network is loaded and images are read, as recipes have it."""
+    networks = config.network if isinstance(config.network, Sequence) else [config.network]
+    groups = [*[network for network in networks if isinstance(network, NetworkConfig)][:1], config.input]
+    values = [(f, getattr(group, f.name)) for group in groups for f in fields(group)]
+    return {f.name: _portable(value) for f, value in values if f.name not in NOT_IN_PARAMETERS and value != f.default}
 
 
 def _parameters_of(task: Any, default: Any = None) -> dict[str, Any]:
