@@ -89,7 +89,7 @@ def result_json(record: dict[str, Any]) -> None:
 
 
 def result_bytes(data: bytes | ByteChunks) -> None:
-    """A picture's bytes, or a page's pieces, on stdout."""
+    """Write an image's bytes, or a page's parts, to stdout."""
     stream = (_results or sys.stdout).buffer
     with _writing():
         for piece in [data] if isinstance(data, bytes) else data:
@@ -114,7 +114,7 @@ def detail(message: str) -> None:
 
 
 def shows_detail() -> bool:
-    """Whether ``-v`` asked for details, so that what is told there need not be worked out in vain."""
+    """Whether ``-v`` was given, so that details are computed only then."""
     return _settings["verbose"]
 
 

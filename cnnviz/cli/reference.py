@@ -1,7 +1,7 @@
-"""The commands as data: names, arguments, options, examples, read off the Typer application.
+"""The commands as data: names, arguments, options, examples, read from the Typer application.
 
-What is told about commands elsewhere (the reference among the docs, ``cnnviz help environment``, the tests that run
-every example) is made from this, so that none of it can differ from what the program does.
+The reference in the docs, ``cnnviz help environment``, and the tests that run every example are made from this, so that
+they agree with the program.
 """
 
 from __future__ import annotations

@@ -129,7 +129,7 @@ class CollectionJob(NetworkJob):
         collection = ImageCollection.of(self.input, self.reporter, self.provenance)
         collection.job = self
         if not collection.sources:
-            self.reporter.detail(f"Nothing to do: shard {self.input.shard} of the pictures is empty.")
+            self.reporter.detail(f"Nothing to do: shard {self.input.shard} of the images is empty.")
             return
         model, remark = self.network.choose(self.technique)
 

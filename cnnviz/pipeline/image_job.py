@@ -51,7 +51,7 @@ class NetworkSource(Protocol):
 
 _BESIDE = 8  # characters that the names of snapshots and checkpoints have more than the image's
 _TASKS = 16
-"""So many tasks there are at least, so that some are read and some written while others compute."""
+"""Smallest number of parts, so that some images are read and some written while others are computed."""
 
 
 @dataclass
@@ -65,11 +65,11 @@ class ImageJob:
         run: seed, and what works through the images.
         output: where results are written; None for tasks that write nothing.
         provenance: the command and its parameters, for recipes.
-        reporter: told of everything.
+        reporter: gets warnings, details and progress.
         sidecars: the suffixes of what results bring besides images.
         monitor: called back by tasks that take many steps.
         workload: what the network is used for, which decides what precision ``auto`` is.
-        suffix: the format where no name tells it (``.gif`` for films, ``.html`` for pages).
+        suffix: the format where no name gives it (``.gif`` for animations, ``.html`` for pages).
     """
 
     technique: str
@@ -94,7 +94,7 @@ class ImageJob:
         own = shard.of([BatchItem(*pair) for pair in zip(sources, destinations, strict=True)])
         items = [item for item in own if not self._is_done(item.destination)]
         if not items:
-            why = "every output is there already" if own else f"shard {shard} of {len(sources)} pictures is empty"
+            why = "every output is there already" if own else f"shard {shard} of {len(sources)} images is empty"
             self.reporter.detail(f"Nothing to do: {why}.")
             return
         self.remark = remark
@@ -151,7 +151,7 @@ class ImageJob:
         if network.weights.remark:
             self.reporter.warn(network.weights.remark)
         if network.spec.fixed:
-            self.reporter.unused("size", why=f"on {network.name}, which takes pictures of one size")
+            self.reporter.unused("size", why=f"on {network.name}, which takes images of one size")
         self.reporter.detail(
             f"{network.name} ({network.weights.label}), {network.classes} classes, "
             f"on {network.device} in {network.precision}"

@@ -240,7 +240,7 @@ def _of_one_size(images: Mapping[int, LoadedImage]) -> list[list[int]]:
 def encode_output(
     image: Image | list[Image] | bytes, suffix: str, recipe: dict[str, Any], quality: int | None = None
 ) -> bytes:
-    """A result's image, film or page as the bytes of a file with this suffix, a still with this quality."""
+    """A result's image, video or page as the bytes of a file with this suffix, a still with this quality."""
     from cnnviz.imaging.encoding import QUALITY, encode
     from cnnviz.imaging.video_io import MP4, encode_video
 

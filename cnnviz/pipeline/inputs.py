@@ -71,7 +71,7 @@ class ImageSource:
 
             return NamedBytes(read_file(self.path, _LARGEST_PICTURE), str(self.path))
         except UnreadableFileError as error:
-            raise ImageError(f"{self.display} {error}: no picture is.") from error
+            raise ImageError(f"{self.display} {error}: no image is.") from error
 
 
 def expand(config: ImageConfig, reporter: Reporter = SILENT) -> list[ImageSource]:
@@ -83,12 +83,12 @@ def expand(config: ImageConfig, reporter: Reporter = SILENT) -> list[ImageSource
     named = list(config.images or [])
     if config.files_from is not None:
         if config.files_from == STDIN and STDIN in named:
-            raise UsageError("Standard input cannot be both a picture and the list of pictures.")
+            raise UsageError("Standard input cannot be both an image and the list of images.")
         named += _read_list(config.files_from)
     if not named and config.files_from is not None:
-        raise UsageError(f"The list of pictures in '{config.files_from}' is empty.")
+        raise UsageError(f"The list of images in '{config.files_from}' is empty.")
     if not named:
-        raise UsageError("No picture was given.", remedy="name_images")
+        raise UsageError("No image was given.", remedy="name_images")
     sources = [source for name in named for source in _expand_one(name, config.recursive, reporter)]
     return list(dict.fromkeys(sources))
 
@@ -105,11 +105,11 @@ def _read_list(place: str) -> list[str]:
         if encoding is not None:
             return _lines(data.decode(encoding).removeprefix("\ufeff").encode("utf-8", "surrogatepass"))
     except UnreadableFileError as error:
-        raise UsageError(f"The list of pictures '{place}' {error}.") from error
+        raise UsageError(f"The list of images '{place}' {error}.") from error
     except UnicodeDecodeError as error:
-        raise UsageError(f"The list of pictures '{place}' begins as text in {encoding}, but is none.") from error
+        raise UsageError(f"The list of images '{place}' begins as text in {encoding}, but is none.") from error
     if data.translate(None, _NO_NAME) != data:
-        raise UsageError(f"The list of pictures '{place}' is no list: it holds control characters; is it a picture?")
+        raise UsageError(f"The list of images '{place}' is no list: it holds control characters; is it an image?")
     return _lines(data)
 
 
@@ -118,7 +118,7 @@ def _lines(data: bytes) -> list[str]:
     names = [line.rstrip(b"\r") for line in data.split(separator) if line.strip()]
     longest = max(names, key=len, default=b"")
     if len(longest) > _LONGEST_NAME:
-        raise UsageError(f"The list of pictures is no list of names: one of its lines has {len(longest):,} bytes.")
+        raise UsageError(f"The list of images is no list of names: one of its lines has {len(longest):,} bytes.")
     return [os.fsdecode(name) for name in names]
 
 
@@ -142,9 +142,9 @@ def _in_folder(folder: Path, recursive: bool, reporter: Reporter) -> Iterator[Im
     files = [p for p in found if not p.name.startswith(".") and is_file(p)]
     images = [p for p in files if p.suffix.lower() in SUFFIXES | UNREADABLE_SUFFIXES]
     if len(files) > len(images):
-        reporter.detail(f"{len(files) - len(images)} files in '{folder}' are no pictures and are passed over.")
+        reporter.detail(f"{len(files) - len(images)} files in '{folder}' are no images and are skipped.")
     if not images:
-        nothing = f"There are no pictures in the folder '{folder}'."
+        nothing = f"There are no images in the folder '{folder}'."
         raise UsageError(nothing) if recursive else UsageError(nothing, remedy="recursive")
     for path in images:
         yield ImageSource(path, path.parent.relative_to(folder))

@@ -71,7 +71,7 @@ def plan(
     to be written.
 
     ``companions`` are the suffixes of files that will be written beside each image, as ``.html``; ``suffix`` is the
-    image's own where its name is not given: ``.gif`` for films and ``.html`` for pages, which no still format holds.
+    image's own where its name is not given: ``.gif`` for animations and ``.html`` for pages.
     ``beside`` is how many characters more than the image's the names of other files may have.
 
     Raises UsageError, before anything is computed, where two results would be one file, a result would overwrite
@@ -81,7 +81,7 @@ def plan(
     destinations = [_destination(source, options, command, model, suffix) for source in sources]
     own = shard.of(list(zip(sources, destinations, strict=True)))
     if options.output == STDOUT and len(own) > 1:
-        raise UsageError(f"Standard output takes one picture, but there are {len(own)}.", remedy="output_folder")
+        raise UsageError(f"Standard output takes one image, but there are {len(own)}.", remedy="output_folder")
     _refuse_unknown_formats(destinations, suffix)
     settled = _settled(list(zip(sources, destinations, strict=True)))
     _refuse_collisions(settled)

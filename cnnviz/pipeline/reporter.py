@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 class Reporter(Protocol):
-    """Told of everything a run has to say. ``shows_detail`` and ``shows_progress`` spare the work of saying it."""
+    """Receives warnings, details, progress and results of a run; the ``shows_…`` flags say what it uses."""
 
     @property
     def shows_detail(self) -> bool: ...

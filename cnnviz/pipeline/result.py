@@ -41,7 +41,7 @@ class Result:
 
     Attributes:
         metadata: what there is to know of it, all JSON-able.
-        image: what is written: an image, a film's frames, a page's bytes; None for tasks that write nothing.
+        image: what is written: an image, a video's frames, a page's bytes; None for tasks that write nothing.
         text: lines for people.
         target: the class's name, for ``{target}`` in output templates.
         recipe: what the recipe in the file tells besides what every recipe tells.

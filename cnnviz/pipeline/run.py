@@ -30,7 +30,7 @@ class PipelineConfig:
 
     Attributes:
         network: which network, or one that is loaded; several for tasks that compare networks.
-        input: how images are read; which ones is told apart from it.
+        input: how images are read.
         output: where results are written.
         run: seed, and what works through the images.
         monitor: what tasks of many steps leave on their way.
@@ -77,7 +77,7 @@ def run_images(
         task: what is done with each image, as ``cnnviz.tasks.saliency.Saliency(method="smoothgrad")``.
         sources: files, folders, or patterns of names.
         config: the network, and how images are read, computed and written.
-        reporter: told of warnings and progress as they come; nobody if None.
+        reporter: gets warnings and progress as they come.
 
     Raises:
         UsageError: no image is there, an output exists already or would be written twice, or a setting is wrong.

@@ -143,7 +143,7 @@ class StepMonitor:
         self.reporter.detail(f"{place} holds step {step.step} of {step.total}.")
 
     def sidecars(self) -> Mapping[str, bytes]:
-        """The film, if one was asked for."""
+        """The animation, if one was asked for."""
         from cnnviz.imaging.encoding import encode
 
         if not self._frames:
@@ -174,7 +174,7 @@ class StepMonitor:
         """What an interrupted run has left, and how it is gone on with; empty where that is nothing."""
         told = []
         if written:
-            what = f"{', '.join(self.done)} finished" if self.done else "the picture so far"
+            what = f"{', '.join(self.done)} finished" if self.done else "the image so far"
             told.append(f"{written} holds {what}.")
         if self.state is not None:
             size = self.state.stat().st_size / 1e6

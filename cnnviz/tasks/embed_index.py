@@ -53,7 +53,7 @@ class EmbedIndex(TaskDefaults):
             "bytes": size,
         }
         line = (
-            f"{len(found.sources):,} pictures: {stats.computed:,} computed, {stats.kept:,} known already, "
+            f"{len(found.sources):,} images: {stats.computed:,} computed, {stats.kept:,} known already, "
             f"{gone:,} gone; {size / 2**20:.1f} MiB in {root.folder}"
         )
         return Result(metadata, text=[line])

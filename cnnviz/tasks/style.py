@@ -29,7 +29,7 @@ DEFAULT_SIDES = {"cpu": 256, "cuda": 512}
 """Pixels of the shorter side of a painting, where no size is given: by the kind of device alone, never by a clock."""
 
 LARGER_SIDE = 512
-"""Pixels of the shorter side whose time is told where a smaller painting was made without being asked for."""
+"""Pixels of the shorter side of the larger painting whose time is estimated when no size was given."""
 
 _SWEPT = (
     *("content_weight", "style_weight", "palette_weight", "tv_weight", "lightness_weight"),

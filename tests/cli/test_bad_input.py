@@ -104,8 +104,8 @@ def test_bad_standard_input(run_cnnviz, data, message):
 
 
 BAD_ARGUMENTS = [
-    ((), 2, "No picture was given"),
-    (("folder",), 2, "no pictures in the folder"),
+    ((), 2, "No image was given"),
+    (("folder",), 2, "no images in the folder"),
     (("*.nothing",), 2, "Nothing matches"),
     (("--files-from", "list.txt"), 2, "is empty"),
     (("--files-from", "none.txt"), 2, "cannot be read"),
@@ -138,7 +138,7 @@ BAD_ARGUMENTS = [
     (("ok.png", "-o", "ok.png"), 2, "is an input"),
     (("ok.png", "-o", "text.png"), 2, "exists already"),
     (("ok.png", "-o", "text.png/deep/"), 1, "cannot be made"),
-    (("ok.png", "tiny.png", "-o", "-"), 2, "takes one picture"),
+    (("ok.png", "tiny.png", "-o", "-"), 2, "takes one image"),
     (("ok.png", "tiny.png", "-o", "one.png"), 2, "would both be written"),
     (("ok.png", "-m", "resnet51"), 2, "resnet50"),
     (("ok.png", "-m", "vgg19"), 3, "models fetch vgg19"),

@@ -1,4 +1,4 @@
-"""Many pictures through one command: several at once, in parts, interrupted, and on a disk that is full."""
+"""Many images through one command: several at once, in parts, interrupted, and on a disk that is full."""
 
 from __future__ import annotations
 

@@ -12,7 +12,7 @@ IDLE = {
     f"saliency {MAP} --samples 2 --sigma 0.1": "--samples and --sigma have no effect without --method smoothgrad.",
     f"saliency {MAP} --steps 2 --baseline white": "--steps and --baseline have no effect without --method integrated.",
     f"saliency {MAP} --view raw --percentile 90 --colormap hot": "--colormap and --percentile have no effect with",
-    f"guided {MAP} -l fire2 -c 3 -t 5": "--target has no effect on the picture of a neuron.",
+    f"guided {MAP} -l fire2 -c 3 -t 5": "--target has no effect for a neuron.",
     f"gradcam {MAP} --view raw --percentile 90": "--percentile has no effect with --view raw",
     f"occlusion {MAP} --stride 16 --view heat --class-map": "--class-map has no effect without --view panel.",
     f"fool {MAP} --method fgsm --steps 3 --random-start": "--steps has no effect with --method fgsm",
@@ -41,7 +41,7 @@ IDLE = {
     "texture a.png --sample-size 32 --method efros-leung --window 5 --layer fire2 -o out.png": "--layer has no",
     "layers --precision bf16 --std 1,1,1": "--std and --precision have no effect on a list of layers.",
     "classify a.png -s 32 --ray-address auto": "--ray-address has no effect without --engine ray.",
-    "classify a.png -m lenet5 -w random -s 48": "--size has no effect on lenet5, which takes pictures of one size.",
+    "classify a.png -m lenet5 -w random -s 48": "--size has no effect on lenet5, which takes images of one size.",
 }
 """Command lines, and what the note says."""
 

@@ -39,7 +39,7 @@ def test_an_interrupted_job_leaves_its_picture_and_is_done_again(cnnviz_command,
     process.send_signal(how)
     complaint = process.communicate(timeout=240)[1]
     assert process.returncode == code
-    assert "rocket.dream.png holds the picture so far" in complaint
+    assert "rocket.dream.png holds the image so far" in complaint
     left = read_recipe(tmp_path / "rocket.dream.png")
     assert left["unfinished_at_step"] >= 3
     assert not list(tmp_path.glob(".cnnviz-*"))

@@ -93,7 +93,7 @@ def test_the_state_is_named_with_its_size(run_cnnviz, photo, tmp_path, monkeypat
     named = ("cat.png", "cat.png", "-s", 48) if command == "style" else ("cat.png", "--sample-size", 48)
     result = interrupted(run_cnnviz, monkeypatch, 4, command, *named, *common)
     size = (tmp_path / "a.state").stat().st_size / 1e6
-    assert "a.png holds the picture so far." in result.stderr
+    assert "a.png holds the image so far." in result.stderr
     assert f"a.state ({size:.3g} MB) holds how to go on. The same command with --resume does." in result.stderr
     line = run_cnnviz("info", "--command", "a.png").stdout
     assert line.rstrip().endswith("-o a.png --resume")

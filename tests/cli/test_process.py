@@ -256,7 +256,7 @@ PICTURE = "saliency photo.jpg -m squeezenet1_1 -s 64"
         ("models 2>&- >&-", 1, ""),
         ("saliency gone.jpg -m squeezenet1_1 2>&-", 1, ""),
         ("saliency - -m squeezenet1_1 <&-", 1, "error: <stdin> is empty (zero bytes).\n"),
-        ("saliency --files-from - <&-", 2, "error: The list of pictures in '-' is empty.\n"),
+        ("saliency --files-from - <&-", 2, "error: The list of images in '-' is empty.\n"),
         ("models > /dev/full", 1, "error: Standard output cannot be written: No space left on device.\n"),
         ("--version > /dev/full", 1, "error: Standard output cannot be written: No space left on device.\n"),
     ],

@@ -185,7 +185,7 @@ def test_in_a_folder_pictures_that_are_not_read_are_told_of_and_other_files_pass
         "d.jxl",
     ]
     assert len(told) == 3
-    assert "3 files in 'photos' are no pictures and are passed over" in result.stderr
+    assert "3 files in 'photos' are no images and are skipped" in result.stderr
 
 
 def test_deep_samples_are_scaled_a_strip_at_a_time():

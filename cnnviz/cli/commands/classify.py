@@ -8,7 +8,7 @@ from cnnviz.tasks.classify import Classify
 
 
 def classify(network: NetworkOptions, input: InputOptions, run: BatchOptions, task: Classify) -> None:
-    """Say what the network takes each picture for.
+    """Predict the most probable classes of each image.
 
     Examples:
         cnnviz classify sample_images/coffee.png

@@ -12,7 +12,7 @@ from cnnviz.tasks.embed_index import EmbedIndex
 def embed_index(
     network: NetworkOptions, input: InputOptions, store: StoreOptions, run: EngineOptions, task: EmbedIndex
 ) -> None:
-    """Compute and keep the features of many pictures, for neighbors and embed to find.
+    """Compute and store the features of many images, for neighbors and embed.
 
     Examples:
         cnnviz embed-index photos/ -r

@@ -24,7 +24,7 @@ def guided(
     """
     if task.neuron and task.check:
         raise UsageError("--check watches the probability of a class: leave out --layer, --channel and --at.")
-    current.unused("target", when=task.neuron is not None, why="on the picture of a neuron")
+    current.unused("target", when=task.neuron is not None, why="for a neuron")
     if task.check:
         require_files(output, "--check")
     run_task(replace(task, seed=run.seed), network, input, run, output)

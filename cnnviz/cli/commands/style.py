@@ -30,7 +30,7 @@ def style(
     """Paint photos in the style of other images (Gatys et al. 2016): CONTENT STYLE...
 
     The first image is the content, the others are styles, STYLE:2 with twice the weight. With --style, all
-    images named are contents. Paints at --size 256 (shorter side; 512 on CUDA) unless told otherwise.
+    images named are contents. Paints at --size 256 (shorter side; 512 on CUDA) by default.
 
     Examples:
         cnnviz style sample_images/chelsea.png sample_images/starry.jpg

@@ -6,7 +6,7 @@ from typing import Any
 
 import typer
 
-NETWORK, INPUT, OUTPUT, RUN, BATCH = "Network", "Input", "Output", "Run", "Many pictures"
+NETWORK, INPUT, OUTPUT, RUN, BATCH = "Network", "Input", "Output", "Run", "Many images"
 ADVANCED = "Advanced"
 """The panels of the help."""
 

@@ -48,11 +48,11 @@ class NetworkOptions(NetworkConfig):
     ] = NetworkConfig.labels
     mean: Annotated[
         str | None,
-        option("--mean", panel=NETWORK, help="Normalisation your weights were trained with.", metavar="R,G,B"),
+        option("--mean", panel=NETWORK, help="Normalization your weights were trained with.", metavar="R,G,B"),
     ] = NetworkConfig.mean  # type: ignore[assignment]
     std: Annotated[
         str | None,
-        option("--std", panel=NETWORK, help="Normalisation your weights were trained with.", metavar="R,G,B"),
+        option("--std", panel=NETWORK, help="Normalization your weights were trained with.", metavar="R,G,B"),
     ] = NetworkConfig.std  # type: ignore[assignment]
     transform_input: Annotated[
         bool | None,

@@ -11,7 +11,7 @@ from cnnviz.pipeline.config import MonitorConfig, OutputConfig
 
 @dataclass
 class OutputOptions(OutputConfig):
-    """Where pictures are written."""
+    """Where images are written."""
 
     output: Annotated[
         str | None,
@@ -30,7 +30,7 @@ class OutputOptions(OutputConfig):
     )
     skip_existing: Annotated[
         bool,
-        option("--skip-existing", panel=OUTPUT, help="Leave out pictures whose output is there already."),
+        option("--skip-existing", panel=OUTPUT, help="Skip images whose output exists."),
     ] = OutputConfig.skip_existing
 
 
@@ -57,9 +57,9 @@ class LongOptions(MonitorConfig):
 
     save_every: Annotated[
         int,
-        option("--save-every", panel=RUN, min=0, help="Write the picture so far every N steps.", metavar="N"),
+        option("--save-every", panel=RUN, min=0, help="Write the image so far every N steps.", metavar="N"),
     ] = MonitorConfig.save_every
-    gif: Annotated[bool, option("--gif", panel=RUN, help="Write a GIF of the progress beside the picture.")] = (
+    gif: Annotated[bool, option("--gif", panel=RUN, help="Write a GIF of the progress beside the image.")] = (
         MonitorConfig.gif
     )
 

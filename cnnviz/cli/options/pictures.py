@@ -1,4 +1,4 @@
-"""Which pictures, and how they are brought to the size they are looked at."""
+"""Which images, and how they are read and resized."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ from cnnviz.pipeline.config import (
 
 @dataclass
 class PictureOptions(ImageConfig):
-    """Which pictures, and how they are read."""
+    """Which images, and how they are read."""
 
     images: Annotated[
         list[str] | None,
         typer.Argument(
-            help="Pictures: files, folders, quoted globs, or '-' for one picture on standard input.",
+            help="Images: files, folders, quoted globs, or '-' for one image on standard input.",
             metavar="IMG...",
             show_default=False,
         ),
@@ -38,32 +38,32 @@ class PictureOptions(ImageConfig):
         option(
             "--files-from",
             panel=INPUT,
-            help="Read the list of pictures from a file or '-', one per line or NUL-separated.",
+            help="Read the list of images from a file or '-', one per line or NUL-separated.",
             metavar="FILE|-",
         ),
     ] = ImageConfig.files_from
     shard: Annotated[
         str | None,
-        option("--shard", panel=INPUT, help="Only the I-th of N parts of the pictures, as 1/4.", metavar="I/N"),
+        option("--shard", panel=INPUT, help="Only the I-th of N parts of the images, as 1/4.", metavar="I/N"),
     ] = ImageConfig.shard
     recursive: Annotated[bool, option("--recursive", "-r", panel=INPUT, help="Go down into folders.")] = (
         ImageConfig.recursive
     )
     background: Annotated[
         str,
-        option("--background", panel=INPUT, help="Colour put behind transparent pictures.", metavar="COLOUR"),
+        option("--background", panel=INPUT, help="Background color of transparent images.", metavar="COLOR"),
     ] = ImageConfig.background
     max_pixels: Annotated[
         int,
         option(
-            "--max-pixels", panel=INPUT, min=1, max=10**12, help="Refuse larger pictures unread (decompression bombs)."
+            "--max-pixels", panel=INPUT, min=1, max=10**12, help="Refuse larger images unread (decompression bombs)."
         ),
     ] = ImageConfig.max_pixels
 
 
 @dataclass
 class InputOptions(PictureOptions, InputConfig):
-    """Which pictures, and how they are brought to the network's size."""
+    """Which images, and how they are resized for the network."""
 
     size: Annotated[
         int | None,

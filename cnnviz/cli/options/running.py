@@ -13,7 +13,7 @@ from cnnviz.pipeline.config import BatchConfig, EngineConfig, RunConfig, StoreCo
 
 @dataclass
 class StoreOptions(StoreConfig):
-    """Where what was computed of each picture is kept, so that the next run need not compute it again."""
+    """Where the features of images are stored, so that the next run need not compute them again."""
 
     store: Annotated[
         Path | None,
@@ -21,7 +21,7 @@ class StoreOptions(StoreConfig):
             "--store",
             env="STORE",
             panel=RUN,
-            help="Folder that keeps what is computed of each picture.",
+            help="Folder of the feature store.",
             metavar="FOLDER",
             show_default="~/.cache/cnnviz/features",
         ),
@@ -33,7 +33,7 @@ class StoreOptions(StoreConfig):
             env="BATCH",
             panel=RUN,
             min=1,
-            help="Pictures the network sees at once.",
+            help="Images in one pass of the network.",
             show_default="4 on a CPU, where more gain nothing, 16 on a GPU",
         ),
     ] = StoreConfig.batch
@@ -56,7 +56,7 @@ class RunOptions(RunConfig):
 
 
 class EngineName(str, Enum):
-    """What works through many pictures."""
+    """How many images are processed: jobs, shards, engine."""
 
     local = "local"
     ray = "ray"
@@ -64,7 +64,7 @@ class EngineName(str, Enum):
 
 @dataclass
 class EngineOptions(RunOptions, EngineConfig):
-    """How the run is reported, and what works through the pictures."""
+    """How the run is reported, and how images are processed."""
 
     engine: Annotated[
         EngineName,
@@ -79,7 +79,7 @@ class EngineOptions(RunOptions, EngineConfig):
             panel=BATCH,
             min=1,
             max=1024,
-            help="Pictures in work at once, 1 to do one after another; with ray: workers.",
+            help="Images processed at the same time; 1 for one after another; with ray: workers.",
             show_default="by processors, or GPUs",
         ),
     ] = EngineConfig.jobs
@@ -98,7 +98,7 @@ class EngineOptions(RunOptions, EngineConfig):
 
 @dataclass
 class BatchOptions(EngineOptions, BatchConfig):
-    """The same for commands with a result for each picture."""
+    """The same for commands with a result for each image."""
 
     unordered: Annotated[
         bool, option("--unordered", env="UNORDERED", panel=BATCH, help="Report results as they are done.")

@@ -1,4 +1,4 @@
-"""How far a map can be trusted: deletion and insertion curves, and its likeness to the map of a randomized network."""
+"""How far a map can be trusted: deletion and insertion curves, and its similarity to a randomized network's map."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def check_setting() -> Any:
     """Whether the map is tested."""
     return setting(
         False,
-        "Test the map: deletion and insertion curves, and its likeness to the map of a randomized network. "
+        "Test the map: deletion and insertion curves, and its similarity to the map of a randomized network. "
         "Prints the numbers and writes a figure beside the map.",
     )
 
@@ -67,7 +67,7 @@ class MapCheck:
         return [
             f"  deletion area {own['deletion']:.3f}, of {whose} {other['deletion']:.3f} (low is good)",
             f"  insertion area {own['insertion']:.3f}, of {whose} {other['insertion']:.3f} (high is good)",
-            f"  likeness to {whose}: SSIM {float(self.step.ssim):.2f}, "
+            f"  similarity to {whose}: SSIM {float(self.step.ssim):.2f}, "
             f"rank correlation {float(self.step.rank_correlation):.2f} (near 0 is good)",
         ]
 

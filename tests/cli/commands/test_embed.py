@@ -67,7 +67,7 @@ def test_a_folder_of_nothing_but_broken_files(run_cnnviz, photos, samples, tmp_p
     (tmp_path / "nothing").mkdir()
     none = run_cnnviz("embed", "nothing", *NET)
     assert (none.exit_code, none.stderr.count("\n")) == (2, 1)
-    assert "no pictures in the folder 'nothing'" in none.stderr
+    assert "no images in the folder 'nothing'" in none.stderr
 
 
 @pytest.mark.parametrize("method", ["pca", "tsne", pytest.param("umap", marks=pytest.mark.needs("umap"))])

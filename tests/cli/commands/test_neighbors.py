@@ -41,7 +41,7 @@ def test_neighbors_needs_a_query_and_a_folder(run_cnnviz, photos):
         (["photos"], "Name the images to look for and then the folder"),
         (["photos/chelsea/chelsea0.png", "photos/chelsea/chelsea1.png"], "is a file"),
         (["photos/chelsea/chelsea0.png", "nowhere"], "there is no 'nowhere'"),
-        (["photos/chelsea/chelsea0.png", "photos"], "no pictures in the folder 'photos'. -r looks"),
+        (["photos/chelsea/chelsea0.png", "photos"], "no images in the folder 'photos'. -r looks"),
     ):
         result = run_cnnviz("neighbors", *arguments, *NET)
         assert result.exit_code == 2

@@ -69,7 +69,7 @@ def test_bad_files_are_left_out_and_resuming_goes_on(run_cnnviz, photos, tmp_pat
         (("photos", "--resume", "none.png"), 3, "does not exist"),
         (("photos", "--method", "magic", "--passes", "1"), 2, "magic"),
         (("photos", "--epsilon", "wide"), 2, "--epsilon takes a size"),
-        ((), 2, "No picture was given"),
+        ((), 2, "No image was given"),
     ],
 )
 def test_mistakes(run_cnnviz, photos, tmp_path, arguments, code, message):
