@@ -55,7 +55,7 @@ class CommandContext:
             console.warn(f"{listed(typed)} {verb} no effect {why}.")
 
     def _spelled(self, name: str) -> str:
-        """The option as it is typed: ``--no-carry`` where that is what was chosen."""
+        """The option as it is typed: ``--no-seamless`` where that is what was chosen."""
         option = self.option_names[name].replace("_", "-")
         return f"--no-{option}" if name in self.switched_off else f"--{option}"
 

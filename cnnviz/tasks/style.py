@@ -116,6 +116,8 @@ class Style(MultiscaleTask):
 
         init = None if self.init in (None, *INITIAL_IMAGES) else read(Path(str(self.init)))
         files = self.style_files
+        if not files:
+            raise UsageError("A painting needs at least one style image.")
         styles = [read(style.path) for style in files]
         masks, style_masks = read_masks(self.masks, read), read_masks(self.style_masks, read)
         return replace(self, images=StyleImages(files, styles, masks, style_masks, init))

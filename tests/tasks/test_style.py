@@ -72,6 +72,11 @@ def test_a_mask_is_cropped_like_the_photo(task, monitor, squeezenet, samples, tm
     assert changed[:, :23].max() > 20 and changed[:, 26:].max() <= 1
 
 
+def test_a_painting_needs_a_style():
+    with pytest.raises(UsageError, match="at least one style"):
+        Style().with_files()
+
+
 def test_a_black_mask_is_refused(task, tmp_path):
     with pytest.raises(UsageError, match=r"mask\.png' is black all over"):
         replace(task, style_masks=(saved(Image.new("L", (9, 6)), tmp_path / "mask.png"),)).with_files()
