@@ -63,7 +63,7 @@ def rows(setting: Setting, networks: Sequence[str] = NETWORKS, counts: Sequence[
                 spent = setting.compare({"ours": run, **({"peer": peers[attack]} if peers else {})}, 5)
                 each = {who: 1e3 * seconds / count for who, seconds in spent.items()}
                 more = {"same, %": 100 * _agreeing(run(), peers[attack]())} if peers and attack == "FGSM" else {}
-                case = f"{attack}, {name}, {count} picture{'s' if count > 1 else ''}"
+                case = f"{attack}, {name}, {count} image{'s' if count > 1 else ''}"
                 work = operations(run) / count
                 found.append(Row(case, each["ours"], "ms", each.get("peer"), "torchattacks", work, more=more))
     return found

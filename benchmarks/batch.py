@@ -163,7 +163,7 @@ def compare(name: str, count: int, where: Setting, rounds: int) -> list[Row]:
         for clock in ("clock", "processor"):
             rows.append(
                 Row(
-                    f"{name}, {count} pictures, --view {view}, {clock}",
+                    f"{name}, {count} images, --view {view}, {clock}",
                     ours=getattr(found[view], clock),
                     unit="ms",
                     peer=getattr(found["bare"], clock),

@@ -114,7 +114,7 @@ def rows(setting: Setting, pictures: int | None = None, name: str = "squeezenet1
         }
         cpu, clock = _both_clocks(runs, setting.turns(3))
         size = sum(file.stat().st_size for file in full.rglob("*") if file.is_file())
-    told = {"store": {"KiB a picture": size / pictures / 1024}}
+    told = {"store": {"KiB per image": size / pictures / 1024}}
     cases = {"store": f"{pictures} photos, a first run", "again": f"{pictures} photos, the next run"}
     return [
         Row(

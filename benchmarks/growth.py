@@ -50,7 +50,7 @@ def by_count(network: Network, plain: Plain, setting: Setting) -> Iterator[Case]
     for count in PICTURES:
         pixels = photo(224, setting.device).repeat(count, 1, 1, 1)
         yield (
-            f"saliency, {count} picture{'s' if count > 1 else ''} at once",
+            f"saliency, {count} image{'s' if count > 1 else ''} at once",
             lambda pixels=pixels: cnnviz.saliency(network, pixels, TARGET),  # type: ignore[misc]
             lambda pixels=pixels: Saliency(plain).attribute(pixels.clone().requires_grad_(), TARGET),  # type: ignore[misc]
             1,

@@ -20,7 +20,7 @@ from cnnviz.cli.reference import Command, Parameter, commands
 
 DOCS = Path(__file__).parents[1] / "docs"
 _SHARED_BY = 3
-"""An option of a panel that so many commands have is told once, for all of them."""
+"""An option of a panel that at least this many commands have is listed once, for all of them."""
 _HINT = "<!-- Written by tools/make_reference.py from the program: change it there. -->"
 _ATTRIBUTION = DOCS / "attribution.md"
 _TABLE_BEGIN = "<!-- Table written by tools/make_reference.py from cnnviz/attribution/registry.py. -->"
@@ -28,14 +28,14 @@ _TABLE_END = "<!-- End of the table. -->"
 
 
 def command_page() -> str:
-    """Every command with its options; those that many share are told once, at the end."""
+    """Every command with its options; those that many share are listed once, at the end."""
     found = list(commands(app))
     counts = Counter(parameter for command in found for parameter in command.parameters)
     shared = [p for p, count in counts.items() if p.is_option and p.panel and count >= _SHARED_BY]
-    lines = [_HINT, "# Commands", "", "`cnnviz COMMAND --help` tells the same at the prompt.", ""]
+    lines = [_HINT, "# Commands", "", "`cnnviz COMMAND --help` shows the same in the terminal.", ""]
     for command in found:
         lines += _command(command, shared)
-    lines += ["## Shared options", "", "Told once for all commands that list them.", ""]
+    lines += ["## Shared options", "", "The same for all commands that list them.", ""]
     for panel in dict.fromkeys(parameter.panel for parameter in shared):
         lines += [f"### {panel}", "", *_table([p for p in shared if p.panel == panel]), ""]
     return "\n".join(lines).rstrip() + "\n"
