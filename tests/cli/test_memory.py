@@ -206,7 +206,7 @@ def test_a_page_is_the_same_each_time_and_in_pieces_of_a_report(squeezenet):
     assert "b\udcff" in "".join(pieces) and "<c>" not in "".join(pieces)
 
 
-def test_a_page_on_a_full_disk_is_told_of(squeezenet, monkeypatch):
+def test_a_full_disk_is_an_error_that_names_it(squeezenet, monkeypatch):
     from cnnviz.report.image_report import ImageReport
     from cnnviz.report.maps import MapFigures
     from cnnviz.report.page import Page
@@ -244,7 +244,7 @@ COMMANDS = {
     "gradcam": f"gradcam {{0}} -o out/ {SMALL}",
     "occlusion": f"occlusion {{0}} -o out/ {SMALL}",
     "compare": f"compare {{0}} --methods saliency,gradcam -o out/ {SMALL}",
-    "fool": f"fool {{0}} --steps 2 -o out/ {SMALL}",
+    "fool": f"fool {{0}} --method fgsm -o out/ {SMALL}",
     "activations": f"activations {{0}} --layer fire5 -o out/ {SMALL}",
     "patches": f"patches {{0}} --layer fire5 --store {{0}}.store {SMALL}",
     "embed": f"embed {{0}} --store {{0}}.store {SMALL}",
