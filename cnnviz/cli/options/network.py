@@ -29,6 +29,7 @@ class NetworkOptions(NetworkConfig):
             env="MODEL",
             panel=NETWORK,
             help="Network, by its torchvision name, or 'auto'.",
+            metavar="NAME",
             autocompletion=_networks,
         ),
     ] = NetworkConfig.model
@@ -40,6 +41,7 @@ class NetworkOptions(NetworkConfig):
             env="WEIGHTS",
             panel=NETWORK,
             help="A torchvision weights name, a file (.pth, .pt, .safetensors), or 'random'.",
+            metavar="NAME|FILE|random",
         ),
     ] = NetworkConfig.weights
     labels: Annotated[
@@ -63,11 +65,25 @@ class NetworkOptions(NetworkConfig):
             show_default="yes; no with --mean or --std",
         ),
     ] = NetworkConfig.transform_input
-    device: Annotated[str, option("--device", env="DEVICE", panel=NETWORK, help="auto, cpu, cuda or cuda:N.")] = (
-        NetworkConfig.device
-    )
+    device: Annotated[
+        str,
+        option(
+            "--device",
+            env="DEVICE",
+            panel=NETWORK,
+            help="Where it computes: auto, cpu, cuda or cuda:N.",
+            metavar="DEVICE",
+        ),
+    ] = NetworkConfig.device
     precision: Annotated[
-        str, option("--precision", env="PRECISION", panel=NETWORK, help="auto, fp32, tf32, bf16 or fp16.")
+        str,
+        option(
+            "--precision",
+            env="PRECISION",
+            panel=NETWORK,
+            help="Of its numbers; tf32 and fp16 on GPUs only.",
+            metavar="auto|fp32|tf32|bf16|fp16",
+        ),
     ] = NetworkConfig.precision
     offline: Annotated[bool, option("--offline", env="OFFLINE", panel=NETWORK, help="Use no internet access.")] = (
         NetworkConfig.offline
@@ -86,6 +102,7 @@ class NetworksOptions(NetworkOptions, NetworksConfig):  # type: ignore[misc]
             env="MODEL",
             panel=NETWORK,
             help="Network, by its torchvision name, or 'auto'; may be given several times.",
+            metavar="NAME",
             autocompletion=_networks,
             show_default="auto",
         ),

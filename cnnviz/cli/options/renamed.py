@@ -78,4 +78,16 @@ def command_class(command: str) -> type[TyperCommand]:
             words, ctx.meta[NOTES] = modern(command, args)
             return super().parse_args(ctx, words)
 
+        def get_help_option(self, ctx: Any) -> Any:
+            option: Any = super().get_help_option(ctx)
+            option.metavar = ""
+            return option
+
+        def get_params(self, ctx: Any) -> Any:
+            params: Any = super().get_params(ctx)
+            for param in params:
+                if param.param_type_name == "argument":  # its name says enough, without a type in angle brackets
+                    param.display_type_rich = lambda ctx: None
+            return params
+
     return Command
