@@ -1,11 +1,15 @@
-"""From a command's option groups to a job of ``cnnviz.pipeline``: plain configurations, the recipe, the reporter."""
+"""Runs the tasks of ``cnnviz.tasks`` with a command's options: one function for each kind of task.
+
+Each makes a job of ``cnnviz.pipeline``, which gets plain configurations, the recipe's command and parameters, and the
+reporter that prints.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import fields, is_dataclass, replace
 from enum import Enum
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, TypeVar
 
 from cnnviz.cli import console
 from cnnviz.cli.context import current
@@ -16,10 +20,8 @@ from cnnviz.pipeline.config import EngineConfig, ImageConfig
 from cnnviz.pipeline.image_job import ImageJob
 from cnnviz.pipeline.query_job import QueryJob
 from cnnviz.pipeline.recipe import Provenance
+from cnnviz.pipeline.step_monitor import StepMonitor
 from cnnviz.pipeline.video_job import VIDEO, VideoJob, has_any, run_all, split_videos
-
-if TYPE_CHECKING:
-    pass
 
 Job = TypeVar("Job", bound=ImageJob)
 
@@ -33,14 +35,24 @@ def config_of(group: Any) -> Any:
     return plain(**{name: value.value if isinstance(value, Enum) else value for name, value in values.items()})
 
 
-def job_of(kind: type[Job], technique: str, network: Any, input: Any, run: Any, output: Any = None, **more: Any) -> Job:
-    """A job of ``kind`` with the recipe and the reporter of the command being served."""
+def job_of(kind: type[Job], task: Any, network: Any, input: Any, run: Any, output: Any = None, **more: Any) -> Job:
+    """A job of ``kind`` for ``task``, with the recipe and the reporter of the command being served.
+
+    ``more`` are further fields of the job.
+    """
     run = config_of(run)
     if getattr(run, "engine", "local") == "local" and isinstance(run, EngineConfig):
         current.unused("ray_address", why="without --engine ray")
     configs = (config_of(network), config_of(input), run, config_of(output))
-    of_command = {"provenance": current.provenance(), "reporter": console.reporter}
-    return kind(technique, *configs, **{**of_command, **more})  # type: ignore[misc]
+    fields_of_job = {
+        "provenance": current.provenance(),
+        "reporter": console.reporter,
+        "sidecars": task.sidecars,
+        "suffix": task.suffix,
+        "workload": task.workload,
+        **more,
+    }
+    return kind(task.technique, *configs, **fields_of_job)  # type: ignore[misc]
 
 
 def run_task(
@@ -52,54 +64,54 @@ def run_task(
     long: Any = None,
     parameters: Mapping[str, Any] | None = None,
 ) -> None:
-    """Run a task of ``cnnviz.tasks`` over the images that the option groups mean; ``long`` for tasks of many steps.
+    """Run a task over images; ``long`` are the options for tasks of many steps.
 
-    ``parameters`` are those that the recipe tells otherwise than they were typed. That a run was resumed is no part of
-    it. A resumed run leaves out what is finished.
+    ``parameters`` replace, in the recipe, those that were typed. A resumed run leaves out what is finished, and its
+    recipe is the same as if it had not been interrupted.
     """
-    monitor = task.monitor(config_of(long)) if long is not None else None
-    more = {"sidecars": task.sidecars, "suffix": task.suffix, "workload": task.workload, "monitor": monitor}
-    told = {**current.parameters(), **(parameters or {})}
+    monitor = _monitor(task, long)
+    typed = {**current.parameters(), **(parameters or {})}
     if monitor is not None and monitor.config.resume:
-        told.pop("resume", None)
+        typed.pop("resume", None)
         output = replace(output, skip_existing=True)
-    more["provenance"] = Provenance(current.command, told)
-    job_of(ImageJob, task.technique, network, input, run, output, **more)(task.with_files())
+    provenance = Provenance(current.command, typed)
+    job_of(ImageJob, task, network, input, run, output, monitor=monitor, provenance=provenance)(task.with_files())
 
 
 def run_comparison_task(task: Any, networks: NetworksOptions, input: Any, run: Any, output: Any) -> None:
-    """Run a task of ``cnnviz.tasks`` that shows each image to several networks: ``task.compare(views)``."""
+    """Run a task that shows each image to several networks: ``task.compare(views)``."""
     first, *others = networks.each()
-    more = {"sidecars": task.sidecars, "suffix": task.suffix, "workload": task.workload, "others": others}
-    job_of(ComparisonJob, task.technique, first, input, run, output, **more)(task)
+    job_of(ComparisonJob, task, first, input, run, output, others=others)(task)
 
 
 def run_image_and_video_task(task: Any, network: Any, input: Any, run: Any, output: Any) -> None:
-    """Run a task of ``cnnviz.tasks`` over images and over the frames of videos, told apart by their names."""
+    """Run a task over images and over the frames of videos, distinguished by their names."""
     images, videos = split_videos(config_of(input))
-    more = {"workload": task.workload}
-    on_images = job_of(ImageJob, task.technique, network, images, run, output, **more)
-    on_videos = job_of(VideoJob, task.technique, network, videos, run, output, suffix=VIDEO, **more)
+    on_images = job_of(ImageJob, task, network, images, run, output)
+    on_videos = job_of(VideoJob, task, network, videos, run, output, suffix=VIDEO)
     run_all([job for job in (on_images, on_videos) if has_any(job.input)] or [on_images], task)
 
 
 def run_collection_task(task: Any, network: Any, input: Any, run: Any, output: Any = None) -> None:
-    """Run a task of ``cnnviz.tasks`` that makes one thing of all images: ``task.run(network, images)``."""
-    more = {"sidecars": task.sidecars, "suffix": task.suffix, "workload": task.workload}
-    job_of(CollectionJob, task.technique, network, input, run, output, **more)(task.run)
+    """Run a task that makes one thing of all images: ``task.run(network, images)``."""
+    job_of(CollectionJob, task, network, input, run, output)(task.run)
 
 
 def run_query_task(task: Any, network: Any, input: Any, collection: Any, run: Any, output: Any = None) -> None:
-    """Run a task of ``cnnviz.tasks`` that compares each image with a collection: ``task.prepare(network, images)``."""
+    """Run a task that compares each image with a collection: ``task.prepare(network, images)``."""
     images = ImageCollection.of(config_of(collection), console.reporter, current.provenance())
-    more = {"sidecars": task.sidecars, "suffix": task.suffix, "workload": task.workload, "collection": images}
-    job_of(QueryJob, task.technique, network, input, run, output, **more)(task)
+    job_of(QueryJob, task, network, input, run, output, collection=images)(task)
 
 
 def run_network_task(task: Any, network: Any, run: Any, output: Any = None, long: Any = None, name: str = "") -> None:
-    """Run a task of ``cnnviz.tasks`` about the network alone: ``task.run(network)``, or, with ``long``,
-    ``task.run(network, monitor)``; its output is named after the network, or after ``name``."""
-    monitor = task.monitor(config_of(long)) if long is not None else None
-    more = {"sidecars": task.sidecars, "suffix": task.suffix, "workload": task.workload, "monitor": monitor}
-    job = job_of(NetworkJob, task.technique, network, ImageConfig(), run, output, **more)
+    """Run a task about the network alone: ``task.run(network)``, or, with ``long``, ``task.run(network, monitor)``.
+
+    Its output is named after the network, or after ``name``.
+    """
+    monitor = _monitor(task, long)
+    job = job_of(NetworkJob, task, network, ImageConfig(), run, output, monitor=monitor)
     job.of_network(task.run if monitor is None else lambda net: task.run(net, monitor), name)
+
+
+def _monitor(task: Any, long: Any) -> StepMonitor | None:
+    return None if long is None else task.monitor(config_of(long))

@@ -178,7 +178,7 @@ def _command_of(task: Any) -> str:
 def _parameters_of_run(config: PipelineConfig) -> dict[str, Any]:
     """What differs from the defaults in how the network is loaded and images are read, as recipes have it."""
     networks = config.network if isinstance(config.network, Sequence) else [config.network]
-    groups = [*[network for network in networks if isinstance(network, NetworkConfig)][:1], config.input]
+    groups: list[Any] = [*[network for network in networks if isinstance(network, NetworkConfig)][:1], config.input]
     values = [(f, getattr(group, f.name)) for group in groups for f in fields(group)]
     return {f.name: _portable(value) for f, value in values if f.name not in NOT_IN_PARAMETERS and value != f.default}
 
