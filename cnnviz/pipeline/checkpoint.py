@@ -21,7 +21,7 @@ Made_co = TypeVar("Made_co", covariant=True)
 
 
 class Resumable(Protocol[Made_co]):
-    """An optimization that can be saved and gone on with."""
+    """An optimization that can be saved and resumed."""
 
     @property
     def remarks(self) -> list[str]: ...
@@ -35,22 +35,21 @@ class Resumable(Protocol[Made_co]):
 
 @dataclass
 class Checkpointer:
-    """Runs optimizations so that they can be gone on with.
+    """Runs optimizations so that they can be resumed.
 
     The state, the optimizer's memory included, is written where the run is interrupted and with each snapshot of
-    the monitor, and removed when the image is done. ``settings`` must be the same when it is gone on with.
+    the monitor, and removed when the image is done. A run that is resumed must have the same ``settings``.
     Of several processes that optimize together, one ``writes``.
     """
 
     monitor: StepMonitor
-    resume: bool
     settings: dict[str, Any]
     writes: bool = True
 
     def run(self, job: Resumable[Made_co], on_step: OnStep | None = None) -> Made_co:
-        """What is made by ``job``, gone on from where an earlier run stopped if that is wanted."""
+        """What ``job`` makes, resumed from where an earlier run stopped if the monitor's config says so."""
         place = self.monitor.path.with_suffix(SUFFIX) if self.monitor.path else None
-        if self.resume and place and path_exists(place):
+        if self.monitor.config.resume and place and path_exists(place):
             self._load(place, job)
         every = self.monitor.config.save_every
 

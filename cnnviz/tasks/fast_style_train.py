@@ -155,7 +155,7 @@ class FastStyleTrain(TaskDefaults):
 
         common = {**monitor.parameters, **self._recorded_settings(), "seed": self.seed, "photos": len(self.photos)}
         key = {name: value for name, value in common.items() if name not in _FREE}
-        Checkpointer(monitor, monitor.config.resume, key, writes=training.rank == 0).run(training, on_step)
+        Checkpointer(monitor, key, writes=training.rank == 0).run(training, on_step)
         if training.rank > 0:
             raise WrittenElsewhereError
         return losses

@@ -276,7 +276,7 @@ FAR_NUMBERS = [
     ("style ok.png ok.png:nan", 2, "no weight for the style 'ok.png'"),
     ("style ok.png ok.png:-1", 2, "must not be negative"),
     ("style ok.png ok.png --sweep steps=nan", 2, "sweep takes numbers"),
-    ("fast-style apply ok.png --style mosaic:1_0", 2, "--style takes"),
+    ("fast-style apply ok.png --style mosaic:1_0", 2, "names no style"),
     ("layers --size 1e3", 2, "is not a whole number"),
 ]
 

@@ -63,7 +63,7 @@ class MultiscaleTask(TaskDefaults):
         if monitor.reporter.shows_detail:
             monitor.reporter.detail(str(synthesis.estimate()))
         losses, settings = LastLosses(monitor), {**monitor.parameters, "seed": self.seed, **key}
-        pixels = Checkpointer(monitor, monitor.config.resume, settings).run(synthesis, losses)
+        pixels = Checkpointer(monitor, settings).run(synthesis, losses)
         precision = {"precision": network.precision}
         found = {"losses": losses.rounded} if losses.terms else {}
         image = to_pil_image(pixels, clamp=True)

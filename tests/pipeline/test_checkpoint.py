@@ -1,18 +1,19 @@
-"""``--resume``: a state that is damaged, of another kind or of another run is one sentence."""
+"""A checkpoint: a state that is damaged, of another kind or of another run is one sentence."""
 
 from __future__ import annotations
 
 import hashlib
 import io
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 import torch
 
-from cnnviz.cli.options import LongOptions
 from cnnviz.errors import UsageError
 from cnnviz.pipeline.checkpoint import Checkpointer
+from cnnviz.pipeline.config import MonitorConfig
+from cnnviz.pipeline.reporter import SilentReporter
 from cnnviz.pipeline.step_monitor import StepMonitor
 
 
@@ -38,10 +39,10 @@ class Job:
 
 
 @pytest.fixture
-def resuming(tmp_path: Path) -> Checkpointer:
-    watch = StepMonitor(LongOptions())
-    watch._path = tmp_path / "a.png"
-    return Checkpointer(watch, True, {"steps": 3})
+def resuming(tmp_path: Path) -> Iterator[Checkpointer]:
+    monitor = StepMonitor(MonitorConfig(resume=True))
+    with monitor.monitoring(tmp_path / "a.png", {}, SilentReporter(), force=False):
+        yield Checkpointer(monitor, {"steps": 3})
 
 
 @pytest.fixture
