@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from cnnviz.attribution.registry import METHODS, select_methods
 from cnnviz.errors import ImageError, MemoryShortError
+from cnnviz.pipeline.command_line import ANY_OPTIONS, Options, numbered_commands
 from cnnviz.pipeline.image_loading import read_image
 from cnnviz.pipeline.recipe import recipe_of
 from cnnviz.pipeline.result import Result
@@ -34,7 +33,7 @@ _FRAMING = ("size", "crop", "background", "weights", "labels", "mean", "std", "p
 class Report(TaskDefaults):
     """A page about some images: predictions, maps, layers, an adversarial example, each with its recipe.
 
-    ``command_line`` writes a recipe as the command that makes the figure again; by default it stands as JSON.
+    ``options`` are those that commands take; with them each recipe is written as a command.
     """
 
     suffix: ClassVar[str] = ".html"  # type: ignore[misc]
@@ -51,7 +50,7 @@ class Report(TaskDefaults):
     )
     title: str | None = setting(None, "Title of the page.", metavar="TEXT", show_default="by network")
     seed: int = 0
-    command_line: Callable[[Mapping[str, Any]], str] = json.dumps
+    options: Options = field(default=ANY_OPTIONS, compare=False)
 
     @property
     def settings(self) -> ReportSettings:
@@ -64,7 +63,7 @@ class Report(TaskDefaults):
         from cnnviz.imaging.image_io import ByteChunks
         from cnnviz.report.page import Page
 
-        page = Page(network, self.command_line)
+        page = Page(network, numbered_commands(self.options))
         metadata, warnings = self._add_images(page, network, images)
         recipe = images.recipe(network, self.seed)
         recipe["parameters"] |= {"target": self.target} if self.target is not None else {}

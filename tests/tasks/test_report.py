@@ -37,7 +37,7 @@ def test_a_page_of_two_images(squeezenet, photos):
     assert "black.png: the map of input" in warning and "zero everywhere" in warning
     html = b"".join(result.image).decode()
     assert "<title>Mine</title>" in html and html.count("<article") == 2
-    assert "&#34;command&#34;:</span> <span>&#34;report&#34;" in html  # recipes as JSON where nobody writes commands
+    assert "<span>cnnviz</span> <span>report</span>" in html
 
 
 def test_nothing_to_read(squeezenet, tmp_path):

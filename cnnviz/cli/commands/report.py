@@ -8,7 +8,6 @@ from cnnviz.attribution.registry import select_methods
 from cnnviz.cli.jobs import run_collection_task
 from cnnviz.cli.options import InputOptions, NetworkOptions, PageOptions, RunOptions
 from cnnviz.cli.options.known import KNOWN_OPTIONS
-from cnnviz.pipeline.command_line import numbered_commands
 from cnnviz.tasks.report import Report
 
 
@@ -21,5 +20,4 @@ def report(network: NetworkOptions, input: InputOptions, output: PageOptions, ru
     """
     if task.methods is not None:
         select_methods(task.methods)  # refuses unknown ones before any work
-    write_command = numbered_commands(KNOWN_OPTIONS)
-    run_collection_task(replace(task, seed=run.seed, command_line=write_command), network, input, run, output)
+    run_collection_task(replace(task, seed=run.seed, options=KNOWN_OPTIONS), network, input, run, output)
