@@ -86,7 +86,7 @@ def prepare(folder: Path, lines: list[str]) -> None:
     if any("chelsea.saliency.png" in line for line in lines):
         CliRunner().invoke(app, ["saliency", "sample_images/chelsea.png"])
         assert (folder / "chelsea.saliency.png").exists()
-    if any(re.search(r"(?:-m|--model|--extend) my\.safetensors", line) for line in lines):
+    if any(re.search(r"(?:-m|--model|--style-model|--extend) my\.safetensors", line) for line in lines):
         styles = ["starry.jpg", "ink.jpg", "monet.jpg"] if "apply" in lines[0] else ["starry.jpg", "ink.jpg"]
         words = ["fast-style", "train", *styles, "--content", "photos/", "-r", "-o", "my.safetensors", *TRAINING]
         made = CliRunner().invoke(app, words)
