@@ -30,6 +30,7 @@ HINTS: dict[str, str | Callable[..., str]] = {
     "list_maps": "'cnnviz layers' lists all of shape C×H×W.",
     "list_models": "'cnnviz models' lists them all.",
     "model_of_weights": "For example: --model resnet18 --weights my.pth.",
+    "style_weights": "--style takes a name or weights, as in starry:0.7,ink:0.3.",
     "name_style_model": "Train one with 'cnnviz fast-style train', and name it with --style-model FILE.",
     "name_model": "Name it with --model.",
     "visualize_what": "For example: --target flamingo, or --layer fire5 --channel 17.",

@@ -76,8 +76,6 @@ def parse_styles(text: str) -> dict[str, float]:
         name, colon, weight = part.strip().partition(":")
         value = real(weight) if colon else 1.0
         if not name or name in found or value is None or value < 0:
-            raise UsageError(
-                f"'{shortened(text)}' names no style, nor styles with weights, as starry:0.7,ink:0.3.",
-            )
+            raise UsageError(f"'{shortened(text)}' names no style, nor styles with weights.", remedy="style_weights")
         found[name] = value
     return found

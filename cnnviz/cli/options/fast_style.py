@@ -29,9 +29,9 @@ class StyleModelOptions(StyleModelConfig):
     """Which trained style network, and where it computes."""
 
     style_model: StyleModelOption = StyleModelConfig.style_model
-    device: Annotated[str, option("--device", env="DEVICE", panel=NETWORK, help="auto, cpu, cuda or cuda:N.")] = (
-        StyleModelConfig.device
-    )
+    device: Annotated[
+        str, option("--device", env="DEVICE", panel=NETWORK, help="auto, cpu, cuda or cuda:N.", metavar="DEVICE")
+    ] = StyleModelConfig.device
 
 
 @dataclass
