@@ -13,11 +13,13 @@ from cnnviz.cli import console
 from cnnviz.cli.command import add_command
 from cnnviz.cli.commands import ALONE, COMMANDS, GROUPS, command_function
 from cnnviz.cli.hints import message_with_hint
+from cnnviz.cli.options.metavar import PlainGroup
 from cnnviz.cli.process import INTERRUPTED, PIPE_CLOSED, ignore_pillow_warnings, silence_stdout
 from cnnviz.errors import CnnvizError, UsageError
 
 app = typer.Typer(
     name="cnnviz",
+    cls=PlainGroup,
     help="See what a convolutional network has learned, which pixels matter to it, how it is fooled, "
     "and what its features can paint.",
     pretty_exceptions_enable=False,
@@ -55,7 +57,7 @@ def _add_commands() -> None:
     for name, panel in COMMANDS.items():
         group, _, inner = name.rpartition(" ")
         if group and group not in groups:
-            groups[group] = typer.Typer(help=GROUPS[group])
+            groups[group] = typer.Typer(cls=PlainGroup, help=GROUPS[group])
             groups[group].callback(invoke_without_command=True)(_alone(ALONE.get(group)))
             app.add_typer(groups[group], name=group, rich_help_panel=panel)
         function = command_function(name)

@@ -20,6 +20,7 @@ from cnnviz.cli.context import CommandContext, current
 from cnnviz.cli.hints import message_with_hint
 from cnnviz.cli.options.declaring import ADVANCED
 from cnnviz.cli.options.known import register as register_options
+from cnnviz.cli.options.metavar import with_metavar
 from cnnviz.cli.options.numeric import checked
 from cnnviz.cli.options.renamed import NOTES, command_class
 from cnnviz.cli.options.settings import build, parameters_of
@@ -38,11 +39,16 @@ def add_command(app: typer.Typer, name: str, function: Callable, *, panel: str =
     register = app.command(
         name,
         cls=command_class(full_name),
-        help=about.strip(),
+        help=_joined(about),
         epilog=_epilog(examples),
         rich_help_panel=panel or None,
     )
     register(_spread(function, full_name))
+
+
+def _joined(text: str) -> str:
+    """``text`` with each paragraph on one line, for help to break where it ends."""
+    return "\n\n".join(" ".join(paragraph.split()) for paragraph in text.strip().split("\n\n"))
 
 
 def _epilog(examples: str) -> str | None:
@@ -65,7 +71,7 @@ def _spread(function: Callable, name: str) -> Callable:
             parameters += parameters_of(kind)
         else:
             parameters.append(parameter.replace(kind=inspect.Parameter.KEYWORD_ONLY, annotation=checked(kind)))
-    parameters.sort(key=_panel_order)
+    parameters = sorted(map(with_metavar, parameters), key=_panel_order)
 
     def serve(context: typer.Context, values: dict[str, Any]) -> None:
         current.command, current.values = name, dict(values)

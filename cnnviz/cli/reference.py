@@ -10,10 +10,12 @@ import inspect
 from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import Enum
-from typing import Any, Union, get_args, get_origin
+from typing import Any, get_origin
 
 import typer
 from typer.models import ArgumentInfo, OptionInfo, ParameterInfo
+
+from cnnviz.cli.options.metavar import usage_of
 
 
 @dataclass(frozen=True)
@@ -71,13 +73,12 @@ def _parameters(function: Any) -> Iterator[Parameter]:
     for parameter in inspect.signature(function, eval_str=True).parameters.values():
         if get_origin(parameter.annotation) is None or not hasattr(parameter.annotation, "__metadata__"):
             continue  # the context
-        kind = parameter.annotation.__origin__
         info = next(item for item in parameter.annotation.__metadata__ if isinstance(item, ParameterInfo))
         if info.hidden:
             continue
         yield Parameter(
             _names(parameter.name, info),
-            _value(parameter, kind, info),
+            _value(parameter, info),
             _default(parameter.default, info),
             (info.help or "").replace("\n", " "),
             info.envvar if isinstance(info.envvar, str) else "",
@@ -93,30 +94,11 @@ def _names(name: str, info: ParameterInfo) -> tuple[str, ...]:
     return tuple(declared) or (f"--{name.replace('_', '-')}",)
 
 
-def _value(parameter: inspect.Parameter, kind: Any, info: ParameterInfo) -> str:
+def _value(parameter: inspect.Parameter, info: ParameterInfo) -> str:
     """What stands for the value in the usage; empty for switches."""
-    plain = _plain(kind)
-    if isinstance(info, OptionInfo) and plain is bool:
-        return ""
-    if info.metavar:
-        value = info.metavar
-    elif isinstance(plain, type) and issubclass(plain, Enum):
-        value = "|".join(str(member.value) for member in plain)
-    else:
-        names = {int: "N", float: "X"}
-        value = parameter.name.upper() if isinstance(info, ArgumentInfo) else names.get(plain, "TEXT")
-    optional = isinstance(info, ArgumentInfo) and parameter.default is not inspect.Parameter.empty
-    return f"[{value}]" if optional and not value.endswith("...") else value
-
-
-def _plain(kind: Any) -> Any:
-    """The type itself of ``X | None`` or ``list[X]``."""
-    while get_origin(kind) is not None:
-        # Both spellings of a union, and containers.
-        arguments = [a for a in get_args(kind) if a is not type(None)]
-        if get_origin(kind) is Union or arguments:
-            kind = arguments[0]
-    return kind
+    if isinstance(info, OptionInfo):
+        return info.metavar or ""
+    return usage_of(info.metavar or "", required=parameter.default is inspect.Parameter.empty)
 
 
 def _default(default: Any, info: ParameterInfo) -> str:

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from cnnviz.cli.options import OutputOptions, PictureOptions
+from cnnviz.cli.options import ImageOptions, OutputOptions
 from cnnviz.errors import UsageError
 from cnnviz.pipeline import outputs
 from cnnviz.pipeline.inputs import expand
@@ -138,7 +138,7 @@ def test_lists_of_every_encoding_name_what_they_list(tmp_path, encoding, end):
     mark = "\ufeff".encode(encoding) if encoding in ("utf-16-le", "utf-16-be") and end == "\0" else b""
     place = tmp_path / "list.txt"
     place.write_bytes(mark + text.encode(encoding))
-    found = expand(PictureOptions(files_from=str(place)))
+    found = expand(ImageOptions(files_from=str(place)))
     assert [str(source.path) for source in found] == NAMES
 
 
@@ -155,7 +155,7 @@ def test_what_is_no_list_is_refused(tmp_path, content, message):
     place = tmp_path / "list.txt"
     place.write_bytes(content)
     with pytest.raises(UsageError, match=message):
-        expand(PictureOptions(files_from=str(place)))
+        expand(ImageOptions(files_from=str(place)))
 
 
 def test_labels_in_utf_16(run_cnnviz, photo):
@@ -246,6 +246,6 @@ def test_folders_that_may_not_be_looked_into(run_cnnviz, photo, monkeypatch):
 
 
 def test_probing_leaves_nothing(photo):
-    sources = expand(PictureOptions(images=["ok.png"]))
+    sources = expand(ImageOptions(images=["ok.png"]))
     outputs.plan(sources, OutputOptions(output="new/deep/"), "saliency", "net")
     assert there() == ["ok.png"]

@@ -11,9 +11,9 @@ import pytest
 from PIL import Image
 
 from cnnviz.cli.app import app
-from cnnviz.cli.options.numeric import real, whole
 from cnnviz.cli.reference import commands
 from cnnviz.network import catalogue
+from cnnviz.pipeline.parsing import real, whole
 
 NET = ("-m", "squeezenet1_1")
 

@@ -102,10 +102,3 @@ def test_rare_options_come_after_the_usual_ones_and_before_the_shared(run_cnnviz
     panels = re.findall(r"╭─ ([A-Z][a-z ]+) ─", run_cnnviz(command, "--help").output)
     own = panels.index("Advanced")
     assert panels[own - 1 : own + 2] == ["Options", "Advanced", "Network"]
-
-
-@pytest.mark.parametrize("command", COMMANDS, ids=lambda command: command.name)
-def test_help_shows_what_to_type_not_how_it_is_held(run_cnnviz, command):
-    """``FILE``, ``N``, ``0..1``; not ``<list[str]>``, ``<bool>`` or ``N [x>=1]``."""
-    shown = run_cnnviz(*command.name.split(), "--help").output
-    assert not re.findall(r"<\w+(?:\[\w+\])?>|<\w+(?:\|\w+)+>|\[\S*x[<>]=", shown)

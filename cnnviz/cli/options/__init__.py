@@ -8,15 +8,15 @@ set for good has an environment default, ``CNNVIZ_`` and its name.
 from __future__ import annotations
 
 from cnnviz.cli.options.declaring import option
-from cnnviz.cli.options.network import NetworkOptions, NetworksOptions
-from cnnviz.cli.options.outputs import LongOptions, OutputOptions, PageOptions, ResumableOptions
-from cnnviz.cli.options.pictures import (
+from cnnviz.cli.options.images import (
     CanvasOptions,
+    ImageOptions,
     InputOptions,
     PaintingOptions,
-    PictureOptions,
     SampleOptions,
 )
+from cnnviz.cli.options.network import NetworkOptions, NetworksOptions
+from cnnviz.cli.options.outputs import LongOptions, OutputOptions, PageOptions, ResumableOptions
 from cnnviz.cli.options.running import (
     BatchOptions,
     EngineName,
@@ -33,6 +33,7 @@ __all__ = [
     "CanvasOptions",
     "EngineName",
     "EngineOptions",
+    "ImageOptions",
     "InputOptions",
     "LongOptions",
     "NetworkOptions",
@@ -40,7 +41,6 @@ __all__ = [
     "OutputOptions",
     "PageOptions",
     "PaintingOptions",
-    "PictureOptions",
     "ResumableOptions",
     "RunOptions",
     "SampleOptions",

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from cnnviz.cli.options.declaring import INPUT, NETWORK, option
-from cnnviz.cli.options.pictures import PictureOptions
+from cnnviz.cli.options.images import ImageOptions
 from cnnviz.pipeline.config import LARGEST_SIDE, FastStyleInputConfig
 from cnnviz.pipeline.style_model import StyleModelConfig
 
@@ -35,7 +35,7 @@ class StyleModelOptions(StyleModelConfig):
 
 
 @dataclass
-class FastStyleInputOptions(PictureOptions, FastStyleInputConfig):
+class FastStyleInputOptions(ImageOptions, FastStyleInputConfig):
     """Which images are painted, and at what size: their own if none is given."""
 
     size: Annotated[

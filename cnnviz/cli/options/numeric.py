@@ -1,56 +1,42 @@
-"""Numbers on the command line are plain, finite and within the option's range; what stands for values in the help."""
+"""Options that are numbers take plain, finite numbers within the option's range only."""
 
 from __future__ import annotations
 
 import copy
 from collections.abc import Callable
-from enum import Enum
-from typing import Annotated, Any, get_args, get_origin
+from typing import Annotated, Any, get_args
 
 import typer
-from typer.models import OptionInfo, ParameterInfo
+from typer.models import ParameterInfo
 
+from cnnviz.cli.options.metavar import range_metavar
 from cnnviz.errors import shortened
 from cnnviz.pipeline.parsing import real, whole
 
 _MOST = 1_000_000_000  # of anything that is counted
-_FAR = 100_000  # ranges that end further away are not shown
 
 Number = int | float
 
 
 def checked(annotation: Any) -> Any:
-    """An option's or argument's type; numbers are replaced by ones that are plain, finite and in range."""
+    """An option's or argument's type, where it is a number replaced by one that takes only plain, finite numbers."""
     metadata = getattr(annotation, "__metadata__", ())
     if not metadata:
         return annotation
     plain = [kind for kind in get_args(annotation.__origin__) or (annotation.__origin__,) if kind is not type(None)]
-    infos = [_checked(info, plain[0]) if isinstance(info, ParameterInfo) else info for info in metadata]
-    spelled = (annotation.__origin__, *infos)
+    if plain not in ([int], [float]):
+        return annotation
+    told = [_checked(info, plain[0]) if isinstance(info, ParameterInfo) else info for info in metadata]
+    spelled = (annotation.__origin__, *told)
     return Annotated[spelled]  # type: ignore[valid-type]
 
 
 def _checked(info: ParameterInfo, kind: type) -> ParameterInfo:
     found = copy.copy(info)
-    if isinstance(info, OptionInfo) and info.metavar is None:
-        found.metavar = _metavar(info, kind)
-    if kind in (int, float):
-        found.parser = _parser(kind, info.min, _MOST if info.max is None and kind is int else info.max)
-        found.min = found.max = None  # the help would write them beside the metavar
+    found.parser = _parser(kind, info.min, _MOST if info.max is None and kind is int else info.max)
+    found.metavar = info.metavar or range_metavar(kind, info.min, info.max)
+    found.min = found.max = None  # which Typer would show beside the metavar
     return found
-
-
-def _metavar(info: ParameterInfo, kind: type) -> str:
-    """What stands for a value in the help: nothing for a switch, ``0..1``, ``N``, ``X``, ``a|b`` or ``TEXT``."""
-    if kind is bool:
-        return ""
-    if kind in (int, float):
-        if info.min is not None and info.max is not None and info.max <= _FAR:
-            return f"{info.min:g}..{info.max:g}"
-        return "N" if kind is int else "X"
-    if get_origin(kind) is None and issubclass(kind, Enum):
-        return "|".join(str(member.value) for member in kind)
-    return "TEXT"
 
 
 def _parser(kind: type, least: float | None, most: float | None) -> Callable[[Any], Number]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from typer.core import TyperCommand
+from cnnviz.cli.options.metavar import PlainCommand
 
 RENAMED: dict[str, dict[str, str]] = {
     "fast-style apply": {"--model": "--style-model"},
@@ -70,24 +70,12 @@ def modern_value(name: str, value: object) -> object:
     return known.get(value, value) if isinstance(value, str) else value
 
 
-def command_class(command: str) -> type[TyperCommand]:
+def command_class(command: str) -> type[PlainCommand]:
     """The class of Click command that takes a command's old spellings too."""
 
-    class Command(TyperCommand):
+    class Command(PlainCommand):
         def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
             words, ctx.meta[NOTES] = modern(command, args)
             return super().parse_args(ctx, words)
-
-        def get_help_option(self, ctx: Any) -> Any:
-            option: Any = super().get_help_option(ctx)
-            option.metavar = ""
-            return option
-
-        def get_params(self, ctx: Any) -> Any:
-            params: Any = super().get_params(ctx)
-            for param in params:
-                if param.param_type_name == "argument":  # its name says enough, without a type in angle brackets
-                    param.display_type_rich = lambda ctx: None
-            return params
 
     return Command

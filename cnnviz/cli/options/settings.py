@@ -96,5 +96,5 @@ def _declared(field: Field, hint: Any, default: Any) -> Any:
         return Annotated[str | None, info]
     if about["choices"]:
         choices: Any = Enum(field.name, {choice: choice for choice in about["choices"]}, type=str)  # type: ignore[misc]
-        return checked(Annotated[choices, info])
+        return Annotated[choices, info]
     return checked(Annotated[list[str] | None if hint == tuple[str, ...] | None else hint, info])

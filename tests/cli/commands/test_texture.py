@@ -7,7 +7,7 @@ import json
 import pytest
 from PIL import Image
 
-from cnnviz.cli.options.pictures import parse_size
+from cnnviz.cli.options.images import parse_size
 from cnnviz.errors import UsageError
 
 NET = ("-m", "squeezenet1_1")

@@ -49,6 +49,6 @@ def test_a_command_takes_them_with_a_note(sleep):
     run = CliRunner().invoke(app, ["sleep", "--length", "3"])
     assert run.exit_code == 0, run.output
     assert taken == [3]
-    assert "note: --length is called --hours now" in run.stderr
-    assert CliRunner().invoke(app, ["sleep", "--hours", "4"]).stderr == ""
+    assert "note: --length is called --hours now" in run.output
+    assert CliRunner().invoke(app, ["sleep", "--hours", "4"]).output == ""
     assert taken == [3, 4]

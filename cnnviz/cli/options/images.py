@@ -22,7 +22,7 @@ from cnnviz.pipeline.config import (
 
 
 @dataclass
-class PictureOptions(ImageConfig):
+class ImageOptions(ImageConfig):
     """Which images, and how they are read."""
 
     images: Annotated[
@@ -62,7 +62,7 @@ class PictureOptions(ImageConfig):
 
 
 @dataclass
-class InputOptions(PictureOptions, InputConfig):
+class InputOptions(ImageOptions, InputConfig):
     """Which images, and how they are resized for the network."""
 
     size: Annotated[
@@ -119,7 +119,7 @@ class PaintingOptions(InputOptions, PaintingConfig):
 
 
 @dataclass
-class SampleOptions(PictureOptions, SampleConfig):
+class SampleOptions(ImageOptions, SampleConfig):
     """Which samples of textures, how large they are looked at, and how large the result is."""
 
     size: Annotated[
@@ -164,7 +164,7 @@ def parse_size(text: str) -> tuple[int, int]:
 
 
 @dataclass
-class CanvasOptions(PictureOptions, CanvasConfig):
+class CanvasOptions(ImageOptions, CanvasConfig):
     """Which photos are painted on, at what size, whole or in pieces."""
 
     size: Annotated[
