@@ -6,12 +6,11 @@ A command's function gets it as a parameter of the type ``CommandContext``.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from enum import Enum
 from typing import Any
 
 from cnnviz.cli import console
 from cnnviz.errors import listed
-from cnnviz.pipeline.recipe import NOT_IN_PARAMETERS, Provenance
+from cnnviz.pipeline.recipe import NOT_IN_PARAMETERS, Provenance, portable
 
 
 @dataclass
@@ -33,7 +32,7 @@ class CommandContext:
         """The options that shape the result and differ from their defaults, by the name they are typed by (dashes
         as underscores), as JSON can hold them."""
         return {
-            self.option_names.get(name, name): _portable(value)
+            self.option_names.get(name, name): portable(value)
             for name, value in self.values.items()
             if name not in NOT_IN_PARAMETERS and value != self.defaults.get(name)
         }
@@ -58,15 +57,6 @@ class CommandContext:
         """The option as it is typed: ``--no-seamless`` where that is what was chosen."""
         option = self.option_names[name].replace("_", "-")
         return f"--no-{option}" if name in self.switched_off else f"--{option}"
-
-
-def _portable(value: Any) -> Any:
-    """An option's value for a recipe, files as they were named."""
-    if isinstance(value, Enum):
-        return value.value
-    if isinstance(value, list | tuple):
-        return [_portable(item) for item in value]
-    return value if isinstance(value, int | float) or value is None else str(value)
 
 
 current = CommandContext()

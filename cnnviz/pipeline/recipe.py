@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from enum import Enum
 from typing import TYPE_CHECKING, Any, Protocol
 
 from cnnviz import __version__
@@ -51,6 +52,15 @@ class Provenance:
 
     command: str = ""
     parameters: Mapping[str, Any] = field(default_factory=dict)
+
+
+def portable(value: Any) -> Any:
+    """A parameter's value as JSON can hold it; files as they were named."""
+    if isinstance(value, Enum):
+        return value.value
+    if isinstance(value, list | tuple):
+        return [portable(item) for item in value]
+    return value if isinstance(value, int | float) or value is None else str(value)
 
 
 def recipe_of(provenance: Provenance, network: NetworkInfo, names: Sequence[str], seed: int) -> dict[str, Any]:

@@ -7,7 +7,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field, fields, replace
 from functools import partial
 from os import PathLike
-from pathlib import Path, PurePath
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cnnviz.errors import IncompleteError, UsageError
@@ -15,7 +15,7 @@ from cnnviz.pipeline.comparison_job import ComparisonJob
 from cnnviz.pipeline.config import BatchConfig, ImageConfig, InputConfig, MonitorConfig, NetworkConfig, OutputConfig
 from cnnviz.pipeline.image_job import ImageJob, NetworkSource
 from cnnviz.pipeline.outputs import suffix_of
-from cnnviz.pipeline.recipe import NOT_IN_PARAMETERS, Provenance
+from cnnviz.pipeline.recipe import NOT_IN_PARAMETERS, Provenance, portable
 from cnnviz.pipeline.reporter import Reporter, SilentReporter
 from cnnviz.pipeline.step_monitor import StepMonitor
 from cnnviz.settings import is_option
@@ -180,7 +180,7 @@ def _parameters_of_run(config: PipelineConfig) -> dict[str, Any]:
     networks = config.network if isinstance(config.network, Sequence) else [config.network]
     groups: list[Any] = [*[network for network in networks if isinstance(network, NetworkConfig)][:1], config.input]
     values = [(f, getattr(group, f.name)) for group in groups for f in fields(group)]
-    return {f.name: _portable(value) for f, value in values if f.name not in NOT_IN_PARAMETERS and value != f.default}
+    return {f.name: portable(value) for f, value in values if f.name not in NOT_IN_PARAMETERS and value != f.default}
 
 
 def _parameters_of(task: Any, default: Any = None) -> dict[str, Any]:
@@ -191,17 +191,10 @@ def _parameters_of(task: Any, default: Any = None) -> dict[str, Any]:
         usual = each.default if default is None else getattr(default, each.name)
         if is_option(each):
             if value != usual and each.name != "target":
-                found[_option_of(each)] = _portable(value)
+                found[_option_of(each)] = portable(value)
         elif hasattr(value, "__dataclass_fields__"):
             found |= _parameters_of(value, usual if hasattr(usual, "__dataclass_fields__") else None)
     return found
-
-
-def _portable(value: Any) -> Any:
-    """A setting's value as JSON can hold it."""
-    if isinstance(value, PurePath):
-        return str(value)
-    return list(value) if isinstance(value, tuple) else value
 
 
 def _option_of(each: Any) -> str:

@@ -114,31 +114,6 @@ def can_pack_weights() -> bool:
 # --- gradients of single operations
 
 
-def conv2d_weight_gradient(x: Tensor, gradient: Tensor, dilation: Sequence[int] = _ONES) -> Tensor:
-    """The gradient (O, C, 1, 1) of a 1×1 convolution's weights, of its input (N, C, H, W) and output's gradient.
-
-    ``dilation`` means nothing for 1×1 weights, and decides which library computes it on a CPU.
-    """
-    if _has_convolution_backward():
-        return _convolution_backward(x, gradient, dilation)
-    return torch.einsum("nohw,nchw->oc", gradient, x)[:, :, None, None]
-
-
-def _convolution_backward(x: Tensor, gradient: Tensor, dilation: Sequence[int]) -> Tensor:
-    weight = x.new_empty(1).expand(gradient.shape[1], x.shape[1], 1, 1)  # only its shape matters
-    found: Sequence[Tensor] = torch.ops.aten.convolution_backward(
-        gradient, x, weight, None, [1, 1], [0, 0], list(dilation), False, [0, 0], 1, [False, True, False]
-    )
-    return found[1]
-
-
-@_is_usable
-def _has_convolution_backward() -> bool:
-    x, gradient = _numbers(1, 2, 3, 4), _numbers(1, 3, 3, 4)
-    expected = torch.einsum("nohw,nchw->oc", gradient, x)[:, :, None, None]
-    return torch.allclose(_convolution_backward(x, gradient, _ONES), expected, atol=1e-4)
-
-
 def sigmoid_gradient(gradient: Tensor, output: Tensor) -> Tensor:
     """The gradient of a sigmoid's input, of its ``output`` and that output's gradient, in one pass where possible."""
     if _has_sigmoid_backward():

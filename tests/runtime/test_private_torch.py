@@ -43,14 +43,11 @@ def test_convolutions_and_their_gradients_are_torchs(weight, way):
 
 
 @pytest.mark.parametrize("way", WAYS)
-def test_gradients_of_single_operations_are_torchs(way):
-    x, weight = torch.randn(1, 3, 5, 4), torch.randn(6, 3, 1, 1, requires_grad=True)
-    gradient, value = torch.randn(1, 6, 5, 4), torch.randn(7, requires_grad=True)
+def test_the_gradient_of_a_sigmoid_is_torchs(way):
+    value = torch.randn(7, requires_grad=True)
     with way():
-        of_weight = private_torch.conv2d_weight_gradient(x, gradient, (2, 2))
-        of_value = private_torch.sigmoid_gradient(torch.arange(7.0), value.detach().sigmoid())
-    torch.testing.assert_close(of_weight, torch.autograd.grad(F.conv2d(x, weight), weight, gradient)[0])
-    torch.testing.assert_close(of_value, torch.autograd.grad(value.sigmoid(), value, torch.arange(7.0))[0])
+        found = private_torch.sigmoid_gradient(torch.arange(7.0), value.detach().sigmoid())
+    torch.testing.assert_close(found, torch.autograd.grad(value.sigmoid(), value, torch.arange(7.0))[0])
 
 
 @pytest.mark.parametrize("way", WAYS)
