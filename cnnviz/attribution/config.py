@@ -28,8 +28,8 @@ class SmoothGradConfig:
 class IntegratedGradientsConfig:
     """The settings of ``integrated_gradients``, which explains them; ``baseline`` may also be a tensor there."""
 
-    steps: int = setting(64, "Integrated gradients: steps on the way.", min=1)
-    baseline: str = setting("black", "Integrated gradients: where the way begins.", choices=tuple(BASELINES))
+    steps: int = setting(64, "Integrated gradients: steps on the path.", min=1)
+    baseline: str = setting("black", "Integrated gradients: where the path begins.", choices=("black", "gray", "white"))
 
 
 @dataclass(frozen=True)
@@ -48,7 +48,7 @@ class OcclusionConfig:
     )
     seed: int = 0
     approximate: bool = setting(
-        False, "Compute finely only the quarter with the largest drops; twice as fast, and prints its measured error."
+        False, "Compute finely only the quarter with the largest drops: twice as fast; prints its error."
     )
 
     def validate(self, height: int, width: int) -> None:

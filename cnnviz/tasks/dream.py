@@ -33,7 +33,7 @@ class Dream(TaskDefaults):
     workload: ClassVar[str] = "synthesis"
 
     layers: tuple[str, ...] | None = layers_setting(
-        "Layer to see more of; may be repeated. Shallow layers give strokes and swirls, deep ones eyes and faces.",
+        "Layer to see more of; may be repeated. Shallow: strokes and swirls; deep: eyes and faces.",
         show_default="SqueezeNet fire7, GoogLeNet inception4c, VGG relu4_3, ResNet layer3",
     )
     channels: tuple[str, ...] | None = channels_setting()

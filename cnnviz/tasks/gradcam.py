@@ -11,6 +11,7 @@ from cnnviz.settings import setting
 from cnnviz.tasks.shared.check import check_setting
 from cnnviz.tasks.shared.cutout import grabcut_setting
 from cnnviz.tasks.shared.explanations import target_setting
+from cnnviz.tasks.shared.layers import layer_setting
 from cnnviz.tasks.shared.map_task import MapAnswer, MapTask
 from cnnviz.tasks.shared.maps import MapSettings
 
@@ -26,9 +27,7 @@ class GradCam(MapTask):
     """Grad-CAM of each image, or guided Grad-CAM; the answer's metadata name the layer."""
 
     target: str | None = target_setting()
-    layer: str | None = setting(
-        None, "Whose maps to weight.", names=("--layer", "-l"), show_default="the last before the classifier"
-    )
+    layer: str | None = layer_setting("Whose maps to weight.", "the last before the classifier")
     guided: bool = setting(False, "Guided Grad-CAM: times guided backprop.")
     grabcut: bool = grabcut_setting()
     check: bool = check_setting()

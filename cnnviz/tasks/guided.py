@@ -14,6 +14,7 @@ from cnnviz.settings import setting
 from cnnviz.tasks.shared.base import TaskDefaults
 from cnnviz.tasks.shared.check import CHECK_SIDECAR, MapCheck, check_map, check_setting
 from cnnviz.tasks.shared.explanations import blank_map, explanation_result, target_setting
+from cnnviz.tasks.shared.layers import layer_setting
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -51,7 +52,7 @@ class Guided(TaskDefaults):
 
     target: str | None = target_setting()
     method: str = setting("guided", "The rule for gradients at ReLUs.", choices=tuple(METHODS))
-    layer: str | None = setting(None, "Explain a neuron of this layer instead of a class.", names=("--layer", "-l"))
+    layer: str | None = layer_setting("Explain a neuron of this layer instead of a class.")
     channel: int | None = setting(None, "The neuron's channel.", min=0, names=("--channel", "-c"))
     at: str | None = setting(None, "The neuron's place (default: where its channel is strongest).", metavar="Y,X")
     raw: bool = setting(False, "Write the gradient image alone, no panel.")

@@ -46,7 +46,7 @@ class ImageOptions(ImageConfig):
         str | None,
         option("--shard", panel=INPUT, help="Only the I-th of N parts of the images, as 1/4.", metavar="I/N"),
     ] = ImageConfig.shard
-    recursive: Annotated[bool, option("--recursive", "-r", panel=INPUT, help="Go down into folders.")] = (
+    recursive: Annotated[bool, option("--recursive", "-r", panel=INPUT, help="Search folders in folders too.")] = (
         ImageConfig.recursive
     )
     background: Annotated[
@@ -74,7 +74,8 @@ class InputOptions(ImageOptions, InputConfig):
             panel=INPUT,
             min=1,
             max=LARGEST_SIDE,
-            help="Shorter side the network sees, in pixels (default: what it was trained on).",
+            help="Shorter side that the network sees, in pixels.",
+            show_default="what it was trained on",
         ),
     ] = InputConfig.size
     crop: Annotated[
@@ -82,7 +83,7 @@ class InputOptions(ImageOptions, InputConfig):
         option(
             "--crop",
             panel=INPUT,
-            help="Look at the central square only, as the accuracy of the weights is measured.",
+            help="Show the network the central square only, as its accuracy is measured.",
         ),
     ] = InputConfig.crop
 
@@ -92,7 +93,7 @@ _Tile = Annotated[
     option(
         "--tile",
         panel=INPUT,
-        help="Show the network pieces of at most this side; 0 the whole; auto: pieces where memory is short.",
+        help="Largest side of the pieces the network sees; 0: the whole; auto: pieces if memory is short.",
         metavar="auto|N|0",
     ),
 ]
@@ -120,7 +121,7 @@ class PaintingOptions(InputOptions, PaintingConfig):
 
 @dataclass
 class SampleOptions(ImageOptions, SampleConfig):
-    """Which samples of textures, how large they are looked at, and how large the result is."""
+    """Which samples of textures, at what size the network sees them, and how large the result is."""
 
     size: Annotated[
         str | None,
@@ -140,7 +141,7 @@ class SampleOptions(ImageOptions, SampleConfig):
             panel=INPUT,
             min=32,
             max=LARGEST_SIDE,
-            help="Shorter side at which the sample is looked at.",
+            help="Shorter side at which the network sees the sample.",
         ),
     ] = SampleConfig.sample_size
     crop: Annotated[bool, option("--crop", panel=INPUT, help="Take the sample's central square only.")] = (

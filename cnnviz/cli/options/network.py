@@ -11,7 +11,7 @@ from cnnviz.pipeline.config import NetworkConfig, NetworksConfig
 
 
 def _networks(incomplete: str) -> list[str]:
-    """For the shell to complete: the networks whose names begin so."""
+    """Names of networks that start with ``incomplete``, for completion in the shell."""
     from cnnviz.network import catalogue
 
     return [name for name in catalogue.names() if name.startswith(incomplete)]
@@ -61,7 +61,7 @@ class NetworkOptions(NetworkConfig):
         option(
             "--transform-input/--no-transform-input",
             panel=NETWORK,
-            help="Whether your googlenet or inception_v3 rescales its input, as torchvision's published ones do.",
+            help="Whether your googlenet or inception_v3 rescales its input, as torchvision's do.",
             show_default="yes; no with --mean or --std",
         ),
     ] = NetworkConfig.transform_input
@@ -81,7 +81,7 @@ class NetworkOptions(NetworkConfig):
             "--precision",
             env="PRECISION",
             panel=NETWORK,
-            help="Of its numbers; tf32 and fp16 on GPUs only.",
+            help="Precision of the computation; tf32 and fp16 on GPUs only.",
             metavar="auto|fp32|tf32|bf16|fp16",
         ),
     ] = NetworkConfig.precision

@@ -1,4 +1,4 @@
-"""Where results are written, and what long jobs leave beside them."""
+"""Where results are written, and what long jobs write beside them."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ class PageOptions(OutputOptions):
 
 @dataclass
 class LongOptions(MonitorConfig):
-    """What a job of many steps leaves behind on its way."""
+    """What a job of many steps writes meanwhile."""
 
     save_every: Annotated[
         int,

@@ -1,4 +1,4 @@
-"""How a run is reported, and where what it computes is kept."""
+"""How a run is reported and distributed, and where features are stored."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ class RunOptions(RunConfig):
         int, option("--seed", env="SEED", panel=RUN, min=0, max=2**32 - 1, help="Seed of everything random.")
     ] = RunConfig.seed
     quiet: Annotated[bool, option("--quiet", "-q", panel=RUN, help="Print results and errors only.")] = False
-    verbose: Annotated[bool, option("--verbose", "-v", panel=RUN, help="Say what is going on.")] = False
+    verbose: Annotated[bool, option("--verbose", "-v", panel=RUN, help="Print details on standard error.")] = False
     debug: Annotated[bool, option("--debug", panel=RUN, help="Show the traceback of an error.")] = False
 
 
@@ -101,5 +101,5 @@ class BatchOptions(EngineOptions, BatchConfig):
     """The same for commands with a result for each image."""
 
     unordered: Annotated[
-        bool, option("--unordered", env="UNORDERED", panel=BATCH, help="Report results as they are done.")
+        bool, option("--unordered", env="UNORDERED", panel=BATCH, help="Report results in the order they are finished.")
     ] = BatchConfig.unordered

@@ -24,8 +24,7 @@ def check_setting() -> Any:
     """Whether the map is tested."""
     return setting(
         False,
-        "Test the map: deletion and insertion curves, and its similarity to the map of a randomized network. "
-        "Prints the numbers and writes a figure beside the map.",
+        "Test the map: deletion and insertion curves, similarity to a randomized network's map.",
     )
 
 

@@ -23,8 +23,7 @@ class MapSettings:
 
     view: str = setting(
         "panel",
-        "panel: photo, map and overlay side by side. overlay: on the photo at its own resolution. "
-        "heat: the map in color at the photo's resolution. raw: the map in gray as the network sees it, unclipped.",
+        "panel: photo, map and overlay; overlay: on the photo; heat: in color; raw: in gray, unclipped.",
         choices=("panel", "overlay", "heat", "raw"),
     )
     colormap: str | None = colormap_setting()
