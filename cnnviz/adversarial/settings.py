@@ -61,7 +61,7 @@ class Attack:
 
 
 @dataclass(frozen=True)
-class UniversalConfig:
+class UniversalSettings:
     """The settings of ``universal_perturbation``, which explains them."""
 
     epsilon: float = 10 / 255

@@ -14,7 +14,7 @@ from torch.nn import functional as F
 from cnnviz.adversarial import norms
 from cnnviz.adversarial.deepfool import deepfool
 from cnnviz.adversarial.objective import scores_of
-from cnnviz.adversarial.settings import UniversalConfig
+from cnnviz.adversarial.settings import UniversalSettings
 from cnnviz.errors import UsageError
 from cnnviz.imaging.checks import differentiable, gradients, require_in_range, require_pixels
 from cnnviz.network.network import Network
@@ -79,14 +79,14 @@ PartExecutor = Callable[[Sequence[Part]], Iterable[Tensor]]
 def universal_perturbation(
     network: Network,
     pixels: Tensor | Images,
-    epsilon: float = UniversalConfig.epsilon,
+    epsilon: float = UniversalSettings.epsilon,
     *,
-    method: str = UniversalConfig.method,
-    norm: str = UniversalConfig.norm,
-    rate: float = UniversalConfig.rate,
-    passes: int = UniversalConfig.passes,
+    method: str = UniversalSettings.method,
+    norm: str = UniversalSettings.norm,
+    rate: float = UniversalSettings.rate,
+    passes: int = UniversalSettings.passes,
     start: Tensor | None = None,
-    seed: int = UniversalConfig.seed,
+    seed: int = UniversalSettings.seed,
     on_step: OnStep | None = None,
     executor: PartExecutor | None = None,
 ) -> Tensor:
@@ -126,7 +126,7 @@ def universal_perturbation(
         >>> cnnviz.universal_perturbation(network, pixels, passes=1).shape
         torch.Size([1, 3, 64, 96])
     """
-    UniversalConfig(epsilon, norm, method, rate, passes, seed).validate()
+    UniversalSettings(epsilon, norm, method, rate, passes, seed).validate()
     if len(pixels) == 0:
         raise UsageError("A universal perturbation needs at least one image to train on.")
     if method == "deepfool" and executor:

@@ -10,7 +10,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from cnnviz.adversarial.settings import UniversalConfig
+from cnnviz.adversarial.settings import UniversalSettings
 from cnnviz.adversarial.universal import PartExecutor, fooled_by, universal_perturbation
 from cnnviz.imaging.disk_images import DiskImages
 from cnnviz.imaging.pixels import Crop, to_pixels
@@ -80,7 +80,7 @@ def example_images(groups: Sequence[MeasuredImages], count: int) -> list[Tensor]
 def train_perturbation(
     network: Network,
     images: DiskImages,
-    config: UniversalConfig,
+    settings: UniversalSettings,
     *,
     held_out: float = 0.0,
     start: Tensor | None = None,
@@ -92,15 +92,15 @@ def train_perturbation(
     Args:
         network: the network to fool.
         images: of the size the network sees.
-        config: the settings of ``universal_perturbation``.
+        settings: those of ``universal_perturbation``.
         held_out: the fraction of images, in [0, 1), that is kept back at random and only measured on.
         start, on_step, executor: as of ``universal_perturbation``.
     """
     kept_back = int(len(images) * held_out)
-    order = torch.randperm(len(images), generator=torch.Generator().manual_seed(config.seed))
+    order = torch.randperm(len(images), generator=torch.Generator().manual_seed(settings.seed))
     training, unseen = images.subset(order[kept_back:]), images.subset(order[:kept_back])
     found = universal_perturbation(
-        network, training, **asdict(config), start=start, on_step=on_step, executor=executor
+        network, training, **asdict(settings), start=start, on_step=on_step, executor=executor
     ).cpu()
     return TrainedPerturbation(
         found,

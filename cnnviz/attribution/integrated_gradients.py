@@ -6,8 +6,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from cnnviz.attribution.config import BASELINES, IntegratedGradientsConfig
 from cnnviz.attribution.gradients import gradient_and_logits, in_batches
+from cnnviz.attribution.settings import BASELINES, IntegratedGradientsSettings
 from cnnviz.attribution.targets import Target, predicted_indices, target_indices
 from cnnviz.errors import UsageError
 from cnnviz.imaging.checks import require_pixels
@@ -19,8 +19,8 @@ def integrated_gradients(
     pixels: Tensor,
     target: Target = None,
     *,
-    steps: int = IntegratedGradientsConfig.steps,
-    baseline: str | Tensor = IntegratedGradientsConfig.baseline,
+    steps: int = IntegratedGradientsSettings.steps,
+    baseline: str | Tensor = IntegratedGradientsSettings.baseline,
 ) -> Tensor:
     """Each pixel's difference from a baseline times the mean gradient on the straight path from there.
 

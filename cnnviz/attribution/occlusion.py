@@ -10,8 +10,8 @@ import torch
 from torch import Tensor
 
 from cnnviz.attribution.approximate_occlusion import WINDOW_CAP, ApproximationError, drill_down, num_evaluations
-from cnnviz.attribution.config import FILLS, Algorithm, OcclusionConfig
 from cnnviz.attribution.occlusion_scores import score_positions
+from cnnviz.attribution.settings import FILLS, Algorithm, OcclusionSettings
 from cnnviz.attribution.targets import Target, predicted_indices
 from cnnviz.errors import UsageError
 from cnnviz.imaging.checks import require_pixels
@@ -70,14 +70,14 @@ def occlusion(
     pixels: Tensor,
     target: Target = None,
     *,
-    patch: int = OcclusionConfig.patch,
-    stride: int = OcclusionConfig.stride,
-    fill: str = OcclusionConfig.fill,
-    score: str = OcclusionConfig.score,
-    batch: int | None = OcclusionConfig.batch,
-    algorithm: Algorithm = OcclusionConfig.algorithm,
-    seed: int = OcclusionConfig.seed,
-    approximate: bool = OcclusionConfig.approximate,
+    patch: int = OcclusionSettings.patch,
+    stride: int = OcclusionSettings.stride,
+    fill: str = OcclusionSettings.fill,
+    score: str = OcclusionSettings.score,
+    batch: int | None = OcclusionSettings.batch,
+    algorithm: Algorithm = OcclusionSettings.algorithm,
+    seed: int = OcclusionSettings.seed,
+    approximate: bool = OcclusionSettings.approximate,
     on_step: OnStep | None = None,
     engine: Algorithm | None = None,
     on_progress: Callable[[int, int], None] | None = None,
@@ -129,9 +129,9 @@ def occlusion(
         warnings.warn("occlusion(on_progress=...) is now occlusion(on_step=...)", DeprecationWarning, stacklevel=2)
         report = on_progress
         on_step = on_step or (lambda step: report(step.step, step.total))
-    config = OcclusionConfig(patch, stride, fill, score, batch, algorithm, seed, approximate)
+    settings = OcclusionSettings(patch, stride, fill, score, batch, algorithm, seed, approximate)
     pixels = require_pixels(pixels)
-    grids = occlusion_grids(network, pixels, target, config, on_step=on_step)
+    grids = occlusion_grids(network, pixels, target, settings, on_step=on_step)
     height, width = pixels.shape[2:]
     return torch.stack([grid.to_pixels(height, width).to(grid.score_drops.dtype) for grid in grids])[:, None]
 
@@ -141,18 +141,18 @@ def occlusion_grids(
     network: Network,
     pixels: Tensor,
     target: Target = None,
-    config: OcclusionConfig | None = None,
+    settings: OcclusionSettings | None = None,
     *,
     on_step: OnStep | None = None,
 ) -> list[OcclusionGrid]:
     """The score drop of each patch position, one grid for each image; arguments and errors as for ``occlusion``."""
-    config = config or OcclusionConfig()
+    settings = settings or OcclusionSettings()
     pixels = require_pixels(pixels)
-    config.validate(pixels.shape[2], pixels.shape[3])
+    settings.validate(pixels.shape[2], pixels.shape[3])
     pixels = pixels.to(network.device, torch.promote_types(pixels.dtype, network.pixel_dtype))
     indices = predicted_indices(network, pixels, target)
     return [
-        _Occlusion(network, image, index, config, on_step).grid()
+        _Occlusion(network, image, index, settings, on_step).grid()
         for image, index in zip(pixels.split(1), indices, strict=True)
     ]
 
@@ -161,49 +161,49 @@ class _Occlusion:
     """The occlusion of one image (1, 3, H, W)."""
 
     def __init__(
-        self, network: Network, image: Tensor, target: int, config: OcclusionConfig, on_step: OnStep | None
+        self, network: Network, image: Tensor, target: int, settings: OcclusionSettings, on_step: OnStep | None
     ) -> None:
-        self.network, self.image, self.target, self.config = network, image, target, config
-        self.tops, self.lefts = (_starts(extent, config.patch, config.stride) for extent in image.shape[2:])
+        self.network, self.image, self.target, self.settings = network, image, target, settings
+        self.tops, self.lefts = (_starts(extent, settings.patch, settings.stride) for extent in image.shape[2:])
         self.positions = [(top, left) for top in self.tops.tolist() for left in self.lefts.tolist()]
-        self.clean_score = _score(network, network(image), target, config.score)
+        self.clean_score = _score(network, network(image), target, settings.score)
         rows, cols = len(self.tops), len(self.lefts)
-        self.total = num_evaluations(rows, cols) if config.approximate else rows * cols
+        self.total = num_evaluations(rows, cols) if settings.approximate else rows * cols
         self.done = 0
         self.on_step = on_step
 
     def grid(self) -> OcclusionGrid:
         """The score drop at every position."""
-        config, error = self.config, None
-        if config.approximate:
-            generator = torch.Generator().manual_seed(config.seed)
+        settings, error = self.settings, None
+        if settings.approximate:
+            generator = torch.Generator().manual_seed(settings.seed)
             drops, classes, error = drill_down(self.tops, self.lefts, self.evaluate, generator)
         else:
             shape = len(self.tops), len(self.lefts)
             drops, classes = (values.view(shape).cpu() for values in self.evaluate(range(len(self.positions)), True))
         return OcclusionGrid(
-            self.tops, self.lefts, config.patch, drops, classes, float(self.clean_score), self.target, error
+            self.tops, self.lefts, settings.patch, drops, classes, float(self.clean_score), self.target, error
         )
 
     def evaluate(self, chosen: Sequence[int], exact: bool) -> tuple[Tensor, Tensor]:
         """The score drops (P,) and predicted classes (P,) at the ``chosen`` positions."""
-        network, config = self.network, self.config
-        fill_pixels = network.normalize(make_fill(self.image, config.fill, config.patch, config.seed))
+        network, settings = self.network, self.settings
+        fill_pixels = network.normalize(make_fill(self.image, settings.fill, settings.patch, settings.seed))
         with network.autocast():
             output = score_positions(
                 network.graph,
                 network.normalize(self.image),
                 [self.positions[index] for index in chosen],
-                config.patch,
+                settings.patch,
                 fill_pixels,
-                batch=config.batch,
+                batch=settings.batch,
                 on_step=self._report if self.on_step else None,
-                algorithm=config.algorithm,
+                algorithm=settings.algorithm,
                 window_cap=1.0 if exact else WINDOW_CAP,
             )
         logits = checks.require_finite(at_least_float32(output), "logits under the patches", network, self.image)
         self.done += len(chosen)
-        return self.clean_score - _score(network, logits, self.target, config.score), logits.argmax(1)
+        return self.clean_score - _score(network, logits, self.target, settings.score), logits.argmax(1)
 
     def _report(self, step: Step) -> None:
         assert self.on_step is not None

@@ -7,11 +7,11 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, fx
 
-from cnnviz.attribution.config import Algorithm
 from cnnviz.attribution.full_pass import FullPass
 from cnnviz.attribution.incremental.engine import IncrementalEngine
 from cnnviz.attribution.incremental.errors import NotIncremental
 from cnnviz.attribution.incremental.windows import Position
+from cnnviz.attribution.settings import Algorithm
 from cnnviz.runtime.progress import OnStep, Step
 
 _BATCHES_PER_STEP = 4

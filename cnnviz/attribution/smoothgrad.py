@@ -5,8 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from cnnviz.attribution.config import SmoothGradConfig
 from cnnviz.attribution.gradients import gradient_and_logits, in_batches
+from cnnviz.attribution.settings import SmoothGradSettings
 from cnnviz.attribution.targets import Target, predicted_indices
 from cnnviz.errors import UsageError
 from cnnviz.imaging.checks import require_pixels
@@ -18,9 +18,9 @@ def smoothgrad(
     pixels: Tensor,
     target: Target = None,
     *,
-    samples: int = SmoothGradConfig.samples,
-    sigma: float = SmoothGradConfig.sigma,
-    seed: int = SmoothGradConfig.seed,
+    samples: int = SmoothGradSettings.samples,
+    sigma: float = SmoothGradSettings.sigma,
+    seed: int = SmoothGradSettings.seed,
 ) -> Tensor:
     """Saliency maps of the mean gradient over noisy copies of each image.
 

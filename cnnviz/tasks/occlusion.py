@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, replace
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from cnnviz.attribution.config import OcclusionConfig
 from cnnviz.attribution.registry import METHODS
+from cnnviz.attribution.settings import OcclusionSettings
 from cnnviz.pipeline.result import LoadedImage, Result
 from cnnviz.settings import setting
 from cnnviz.tasks.shared.base import TaskDefaults
@@ -41,7 +41,7 @@ class Occlusion(TaskDefaults):
     workload: ClassVar[str] = "forward"
 
     target: str | None = target_setting()
-    settings: OcclusionConfig = field(default=OcclusionConfig())
+    settings: OcclusionSettings = field(default=OcclusionSettings())
     class_map: bool = setting(
         False, "Show in the panel which class wins where the patch lies, even if one wins everywhere."
     )

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from cnnviz.attribution.config import IntegratedGradientsConfig, SmoothGradConfig
 from cnnviz.attribution.registry import AttributionMethod, methods_of
+from cnnviz.attribution.settings import IntegratedGradientsSettings, SmoothGradSettings
 from cnnviz.settings import setting
 from cnnviz.tasks.shared.check import check_setting
 from cnnviz.tasks.shared.cutout import grabcut_setting
@@ -28,8 +28,8 @@ class Saliency(MapTask):
 
     target: str | None = target_setting()
     method: str = setting("gradient", "Which gradient.", choices=tuple(METHODS))
-    smoothgrad: SmoothGradConfig = field(default=SmoothGradConfig())
-    integrated: IntegratedGradientsConfig = field(default=IntegratedGradientsConfig())
+    smoothgrad: SmoothGradSettings = field(default=SmoothGradSettings())
+    integrated: IntegratedGradientsSettings = field(default=IntegratedGradientsSettings())
     grabcut: bool = grabcut_setting()
     check: bool = check_setting()
     maps: MapSettings = field(default=MapSettings())

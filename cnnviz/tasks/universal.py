@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
-from cnnviz.adversarial.settings import UniversalConfig
+from cnnviz.adversarial.settings import UniversalSettings
 from cnnviz.errors import CnnvizError, Remark, UsageError
 from cnnviz.figures.captions import percent
 from cnnviz.pipeline.outputs import PNG
@@ -39,7 +39,7 @@ class Universal(TaskDefaults):
     """
 
     epsilon: str = epsilon_setting("10/255")
-    training: UniversalConfig = field(default=UniversalConfig())
+    training: UniversalSettings = field(default=UniversalSettings())
     crops: int = setting(0, "Random squares taken of each image; 0: its center.", min=0, max=10_000)
     held_out: float = setting(0.2, "Fraction held out to measure on.", min=0, max=0.9, metavar="0..0.9")
     start: Any = field(default=None, compare=False)
@@ -49,7 +49,7 @@ class Universal(TaskDefaults):
         parse_epsilon(self.epsilon, self.training.norm)
 
     @property
-    def config(self) -> UniversalConfig:
+    def settings(self) -> UniversalSettings:
         """The library's settings."""
         return replace(self.training, epsilon=parse_epsilon(self.epsilon, self.training.norm), seed=self.seed)
 
@@ -64,15 +64,15 @@ class Universal(TaskDefaults):
         from cnnviz.adversarial.universal_training import train_perturbation
         from cnnviz.pipeline.ray_collection import part_executor
 
-        config, squares = self.config, self._squares(network, images)
+        settings, squares = self.settings, self._squares(network, images)
         with (
-            images.reporter.progress(config.passes, "passes") as advance,
+            images.reporter.progress(settings.passes, "passes") as advance,
             part_executor(images, network) as executor,
         ):
             found = train_perturbation(
                 network,
                 squares,
-                config,
+                settings,
                 held_out=self.held_out,
                 start=self.start,
                 on_step=lambda step: advance(f"{step.terms['fooled']:.0%} fooled"),
@@ -93,7 +93,7 @@ class Universal(TaskDefaults):
             _training_figure(network, found),
             sidecars={SUFFIX: encode_perturbation(found.perturbation, network, metadata)},
             recipe={"fooling": rates},
-            warnings=[weakness(found, config)] if found.training.rate < _LOW_RATE else [],
+            warnings=[weakness(found, settings)] if found.training.rate < _LOW_RATE else [],
         )
 
     def _squares(self, network: Network, images: ImageCollection) -> DiskImages:
@@ -118,21 +118,21 @@ class Universal(TaskDefaults):
         return squares
 
 
-def weakness(found: TrainedPerturbation, config: UniversalConfig) -> Remark:
+def weakness(found: TrainedPerturbation, settings: UniversalSettings) -> Remark:
     """Why a perturbation fools the network on hardly any image."""
     from cnnviz.adversarial import norms
 
-    fooled, size = int(found.training.fooled.sum()), float(norms.size(found.perturbation, config.norm))
+    fooled, size = int(found.training.fooled.sum()), float(norms.size(found.perturbation, settings.norm))
     message = f"The perturbation fools the network on {fooled or 'none'} of the {len(found.training)} training images"
-    allowed = epsilon_text(config.epsilon, config.norm)
-    if config.epsilon == 0:
+    allowed = epsilon_text(settings.epsilon, settings.norm)
+    if settings.epsilon == 0:
         return Remark(f"{message}: an epsilon of 0 allows no change.", remedy="first_epsilon")
-    if size < 0.9 * config.epsilon:
-        grown = epsilon_text(size, config.norm)
+    if size < 0.9 * settings.epsilon:
+        grown = epsilon_text(size, settings.norm)
         message = f"{message}: it has grown to {grown} of the {allowed} allowed when the passes were over."
-        return Remark(message, remedy="more_passes", passes=config.passes)
+        return Remark(message, remedy="more_passes", passes=settings.passes)
     message = f"{message}, although it is as large as allowed ({allowed})."
-    return Remark(message, remedy="larger_epsilon", passes=config.passes)
+    return Remark(message, remedy="larger_epsilon", passes=settings.passes)
 
 
 def _training_figure(network: Network, found: TrainedPerturbation) -> Image:

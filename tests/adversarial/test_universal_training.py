@@ -8,7 +8,7 @@ import pytest
 import torch
 from PIL import Image
 
-from cnnviz.adversarial.settings import UniversalConfig
+from cnnviz.adversarial.settings import UniversalSettings
 from cnnviz.adversarial.universal_training import MeasuredImages, example_images, square_crops, train_perturbation
 from cnnviz.imaging.disk_images import DiskImages
 from cnnviz.imaging.pixels import Crop, to_pixels
@@ -58,8 +58,8 @@ def test_the_examples_are_images_that_are_fooled():
 
 def test_held_out_images_are_measured_on_only(squeezenet):
     images = disk_images(torch.rand(4, 3, 64, 64, generator=torch.Generator().manual_seed(0)))
-    found = train_perturbation(squeezenet, images, UniversalConfig(passes=1), held_out=0.25)
+    found = train_perturbation(squeezenet, images, UniversalSettings(passes=1), held_out=0.25)
     assert (len(found.training), len(found.held_out)) == (3, 1)
     assert found.perturbation.shape == (1, 3, 64, 64) and 0 <= found.training.rate <= 1
-    alone = train_perturbation(squeezenet, found.training.images, UniversalConfig(passes=1))
+    alone = train_perturbation(squeezenet, found.training.images, UniversalSettings(passes=1))
     assert alone.held_out is None

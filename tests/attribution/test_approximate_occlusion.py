@@ -9,15 +9,15 @@ import torch
 
 import cnnviz
 from cnnviz.attribution.approximate_occlusion import drill_down
-from cnnviz.attribution.config import OcclusionConfig
 from cnnviz.attribution.occlusion import occlusion_grids
 from cnnviz.attribution.occlusion_scores import score_positions
+from cnnviz.attribution.settings import OcclusionSettings
 
 NET = ("-m", "squeezenet1_1")
 
 
 def grids(network, pixels, **options):
-    return occlusion_grids(network, pixels, 285, OcclusionConfig(24, 8, score="logit", **options))[0]
+    return occlusion_grids(network, pixels, 285, OcclusionSettings(24, 8, score="logit", **options))[0]
 
 
 def test_the_stated_error_is_that_of_the_exact_grid(squeezenet, chelsea):
@@ -73,8 +73,8 @@ def test_drill_down_interpolates_linearly_and_computes_the_hottest():
 
 def test_one_position_is_all_there_is(squeezenet, chelsea):
     pixels = chelsea[..., :64, :64]
-    (grid,) = occlusion_grids(squeezenet, pixels, 285, OcclusionConfig(64, score="logit", approximate=True))
-    (exact,) = occlusion_grids(squeezenet, pixels, 285, OcclusionConfig(64, score="logit"))
+    (grid,) = occlusion_grids(squeezenet, pixels, 285, OcclusionSettings(64, score="logit", approximate=True))
+    (exact,) = occlusion_grids(squeezenet, pixels, 285, OcclusionSettings(64, score="logit"))
     assert float(grid.score_drops) == pytest.approx(float(exact.score_drops), abs=1e-3)
     assert grid.error.positions == grid.error.computed == 1
 

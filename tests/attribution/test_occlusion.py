@@ -10,8 +10,8 @@ from captum.attr import Occlusion
 from PIL import Image
 
 import cnnviz
-from cnnviz.attribution.config import OcclusionConfig
 from cnnviz.attribution.occlusion import occlusion_grids
+from cnnviz.attribution.settings import OcclusionSettings
 from cnnviz.errors import CnnvizError
 
 NET = ("-m", "squeezenet1_1")
@@ -36,18 +36,18 @@ def test_occlusion_is_captums(squeezenet, chelsea, algorithm):
 
 
 def test_patches_reach_the_border_whatever_the_stride(squeezenet, chelsea):
-    (grid,) = occlusion_grids(squeezenet, chelsea[..., :71, :90], None, OcclusionConfig(17, 20))
+    (grid,) = occlusion_grids(squeezenet, chelsea[..., :71, :90], None, OcclusionSettings(17, 20))
     assert grid.tops.tolist() == [0, 20, 40, 54]
     assert grid.lefts.tolist() == [0, 20, 40, 60, 73]
     assert grid.score_drops.shape == grid.classes.shape == (4, 5)
 
 
 def test_spread_is_the_mean_of_the_patches_over_a_pixel(squeezenet, chelsea):
-    (grid,) = occlusion_grids(squeezenet, chelsea[..., :40, :40], None, OcclusionConfig(20, 10))
+    (grid,) = occlusion_grids(squeezenet, chelsea[..., :40, :40], None, OcclusionSettings(20, 10))
     found = grid.to_pixels(40, 40)
     assert float(found[0, 0]) == pytest.approx(float(grid.score_drops[0, 0]))
     assert float(found[15, 15]) == pytest.approx(float(grid.score_drops[:2, :2].mean()), rel=1e-5)
-    (sparse,) = occlusion_grids(squeezenet, chelsea[..., :40, :40], None, OcclusionConfig(5, 30))
+    (sparse,) = occlusion_grids(squeezenet, chelsea[..., :40, :40], None, OcclusionSettings(5, 30))
     assert not sparse.to_pixels(40, 40).isnan().any()
 
 
@@ -56,7 +56,7 @@ def test_a_whole_image_patch_shows_the_fill_alone(squeezenet, chelsea, fill):
     from cnnviz.attribution.occlusion import make_fill
 
     pixels = chelsea[..., :64, :64]
-    (grid,) = occlusion_grids(squeezenet, pixels, 285, OcclusionConfig(64, fill=fill, score="logit", seed=4))
+    (grid,) = occlusion_grids(squeezenet, pixels, 285, OcclusionSettings(64, fill=fill, score="logit", seed=4))
     alone = make_fill(pixels, fill, 64, seed=4)
     assert grid.score_drops.shape == (1, 1)
     expected = squeezenet(pixels)[0, 285] - squeezenet(alone)[0, 285]

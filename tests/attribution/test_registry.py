@@ -49,5 +49,5 @@ def test_methods_are_found_by_command_and_by_name():
 
 
 def test_the_registry_imports_no_torch():
-    code = "import sys, cnnviz.attribution.registry, cnnviz.attribution.config; sys.exit('torch' in sys.modules)"
+    code = "import sys, cnnviz.attribution.registry, cnnviz.attribution.settings; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

@@ -16,7 +16,7 @@ import pytest
 import torch
 from PIL import Image
 
-from cnnviz.adversarial.settings import UniversalConfig
+from cnnviz.adversarial.settings import UniversalSettings
 from cnnviz.errors import ImageError
 from cnnviz.imaging.disk_images import DiskImages
 from cnnviz.pipeline.collection_job import ImageCollection
@@ -55,7 +55,7 @@ def test_universal_holds_only_the_photos_it_works_on(squeezenet, tmp_path):
         def progress(self, total, unit):
             return contextlib.nullcontext(lambda words: held.append(live_tensor_bytes()))
 
-    task = Universal(training=UniversalConfig(passes=1), held_out=0)
+    task = Universal(training=UniversalSettings(passes=1), held_out=0)
     for count in (2, 6):
         folder = make_photos(tmp_path / str(count), count)
         task.run(squeezenet, ImageCollection.of(InputConfig(images=[str(folder)]), Watching(), "universal"))

@@ -7,8 +7,8 @@ import torch
 from torch import nn
 
 import cnnviz
-from cnnviz.attribution.config import OcclusionConfig
 from cnnviz.attribution.occlusion import occlusion_grids
+from cnnviz.attribution.settings import OcclusionSettings
 from cnnviz.errors import ModelError
 from cnnviz.network.network import Network
 from cnnviz.network.spec import InputSpec
@@ -62,7 +62,7 @@ def test_a_hook_that_changes_the_values_of_a_layer_counts():
     network = Network(module, spec=PLAIN)
     conv = module.block[0](pixels)
     torch.testing.assert_close(network.features(pixels, ["block.0"])["block.0"], conv)
-    (grid,) = occlusion_grids(network, pixels, 0, OcclusionConfig(patch=8, stride=6, fill="mean", score="logit"))
+    (grid,) = occlusion_grids(network, pixels, 0, OcclusionSettings(patch=8, stride=6, fill="mean", score="logit"))
     gray = pixels.clone()
     gray[..., :8, :8] = pixels.mean((2, 3), keepdim=True)
     drop = module(pixels)[0, 0] - module(gray)[0, 0]

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 import cnnviz
-from cnnviz.attribution.config import SmoothGradConfig
+from cnnviz.attribution.settings import SmoothGradSettings
 from cnnviz.errors import ImageError, UsageError
 from cnnviz.imaging.recipe import read_recipe
 from cnnviz.pipeline.config import InputConfig, NetworkConfig, OutputConfig
@@ -31,7 +31,7 @@ def test_the_files_are_those_of_the_command(run_cnnviz, samples, tmp_path):
     assert run_cnnviz(*typed, "--samples", "2", "--seed", "3", "-o", "typed.png").exit_code == 0
     config = PipelineConfig(input=InputConfig(size=64), output=OutputConfig("called.png"))
     config.network.model, config.run.seed = "squeezenet1_1", 3
-    task = Saliency(method="smoothgrad", smoothgrad=SmoothGradConfig(samples=2))
+    task = Saliency(method="smoothgrad", smoothgrad=SmoothGradSettings(samples=2))
     (result,) = cnnviz.run_images(task, samples / "chelsea.png", config)
     assert result.paths == (Path("called.png"),)
     recipe = read_recipe(Path("called.png"))

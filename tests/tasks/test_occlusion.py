@@ -7,8 +7,8 @@ from dataclasses import replace
 import pytest
 import torch
 
-from cnnviz.attribution.config import OcclusionConfig
 from cnnviz.attribution.occlusion import occlusion_grids
+from cnnviz.attribution.settings import OcclusionSettings
 from cnnviz.errors import ImageError
 from cnnviz.pipeline.config import InputConfig
 from cnnviz.pipeline.image_loading import read_image
@@ -17,7 +17,7 @@ from cnnviz.tasks.occlusion import Occlusion
 from cnnviz.tasks.shared.check import CHECK_SIDECAR
 from cnnviz.tasks.shared.maps import MapSettings
 
-TASK = Occlusion(settings=OcclusionConfig(patch=24, stride=20))
+TASK = Occlusion(settings=OcclusionSettings(patch=24, stride=20))
 
 
 @pytest.fixture(scope="module")
@@ -55,7 +55,7 @@ def test_the_seed_is_the_noises(squeezenet, image):
 
 
 def test_an_approximation_says_how_far_off_it_is(squeezenet, image):
-    task = replace(TASK, settings=OcclusionConfig(patch=8, stride=4, approximate=True))
+    task = replace(TASK, settings=OcclusionSettings(patch=8, stride=4, approximate=True))
     result = result_of(task, squeezenet, image)
     (warning,) = result.warnings
     assert warning.startswith(f"Approximate: {result.metadata['approximation']['computed']} of ")
@@ -75,4 +75,4 @@ def test_the_check_stands_beside_the_map(squeezenet, image):
 
 def test_a_patch_larger_than_the_image_is_refused(squeezenet, image):
     with pytest.raises(ImageError, match="A patch of 65 pixels does not fit"):
-        Occlusion(settings=OcclusionConfig(patch=65)).compute(squeezenet, image.pixels)
+        Occlusion(settings=OcclusionSettings(patch=65)).compute(squeezenet, image.pixels)

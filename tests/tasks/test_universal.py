@@ -8,7 +8,7 @@ import pytest
 import torch
 
 import cnnviz
-from cnnviz.adversarial.settings import UniversalConfig
+from cnnviz.adversarial.settings import UniversalSettings
 from cnnviz.adversarial.universal_training import MeasuredImages, TrainedPerturbation
 from cnnviz.errors import UsageError
 from cnnviz.imaging.disk_images import DiskImages
@@ -36,7 +36,7 @@ def test_a_weak_perturbation_is_too_small_or_was_trained_too_little(epsilon, siz
     images.append(torch.zeros(20, 3, 4, 4))
     training = MeasuredImages(images, torch.arange(20) == 3)
     found = TrainedPerturbation(torch.full((1, 3, 4, 4), size), training, None)
-    remark = weakness(found, UniversalConfig(epsilon))
+    remark = weakness(found, UniversalSettings(epsilon))
     assert "on 1 of the 20 training images" in remark and says in remark
     assert remark.remedy == remedy
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from cnnviz.adversarial.settings import Attack, UniversalConfig
+from cnnviz.adversarial.settings import Attack, UniversalSettings
 from cnnviz.errors import UsageError
 from cnnviz.tasks.fool import Fool
 from cnnviz.tasks.shared.epsilon import epsilon_text, parse_epsilon
@@ -40,4 +40,4 @@ def test_sizes_are_shown_in_gray_levels_or_as_lengths():
 
 def test_the_defaults_are_those_of_the_library():
     assert Fool().largest_epsilon == Attack.epsilon
-    assert Universal().config == UniversalConfig()
+    assert Universal().config == UniversalSettings()

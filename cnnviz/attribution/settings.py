@@ -16,7 +16,7 @@ BASELINES = {"black": 0.0, "gray": 0.5, "grey": 0.5, "white": 1.0}
 
 
 @dataclass(frozen=True)
-class SmoothGradConfig:
+class SmoothGradSettings:
     """The settings of ``smoothgrad``, which explains them."""
 
     samples: int = setting(50, "SmoothGrad: noisy copies.", min=1)
@@ -25,7 +25,7 @@ class SmoothGradConfig:
 
 
 @dataclass(frozen=True)
-class IntegratedGradientsConfig:
+class IntegratedGradientsSettings:
     """The settings of ``integrated_gradients``, which explains them; ``baseline`` may also be a tensor there."""
 
     steps: int = setting(64, "Integrated gradients: steps on the path.", min=1)
@@ -33,7 +33,7 @@ class IntegratedGradientsConfig:
 
 
 @dataclass(frozen=True)
-class OcclusionConfig:
+class OcclusionSettings:
     """The settings of ``occlusion``, which explains them."""
 
     patch: int = setting(32, "Side of the patch, in the network's pixels.", min=1)
