@@ -39,8 +39,8 @@ def result(line: str) -> None:
         print(line, file=_results or sys.stdout, flush=True)
 
 
-def told(line: str) -> None:
-    """Where a result was written, on stdout; where that was closed, nobody wants to know."""
+def result_path(line: str) -> None:
+    """Where a result was written, on stdout; nothing if that was closed."""
     if process.STDOUT not in process.closed:
         result(line)
 
@@ -225,9 +225,9 @@ class ConsoleReporter:
             result_json(hinted)
             return
         for path in paths or ():
-            told(path)
+            result_path(path)
         for line in text:
-            result(line) if paths is None else told(line)
+            result(line) if paths is None else result_path(line)
 
     def result_bytes(self, content: bytes | ByteChunks) -> None:
         result_bytes(content)

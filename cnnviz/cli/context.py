@@ -1,7 +1,4 @@
-"""The command being served: what was typed, what recipes tell of it, and which options have no effect.
-
-A command's function gets it as a parameter of the type ``CommandContext``.
-"""
+"""The command that is being run: its options as typed, its parameters for recipes, and the options without effect."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Numbers as figures, pages and messages show them."""
+"""Texts of figures, pages and messages: numbers, and the title of an explanation."""
 
 from __future__ import annotations
 

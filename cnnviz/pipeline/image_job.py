@@ -25,7 +25,7 @@ from cnnviz.pipeline.image_task import (
 from cnnviz.pipeline.inputs import ImageSource
 from cnnviz.pipeline.outputs import OutputPath
 from cnnviz.pipeline.recipe import COMPANION, MAIN, NetworkInfo, Provenance, recipe_of
-from cnnviz.pipeline.reporter import Reporter, SilentReporter, replay
+from cnnviz.pipeline.reporter import Reporter, SilentReporter, forward_notes
 from cnnviz.pipeline.result import Result
 from cnnviz.runtime.paths import path_exists
 
@@ -294,7 +294,7 @@ class ImageJob:
         return {**recipe_of(self.provenance, network, [source.named], self.run.seed), **result.recipe}
 
     def _report(self, source: ImageSource, encoded: EncodedResult, network: NetworkInfo) -> None:
-        replay(encoded.notes, self.reporter)
+        forward_notes(encoded.notes, self.reporter)
         record = {
             "input": source.display,
             "output": encoded.written[0] if encoded.written else None,

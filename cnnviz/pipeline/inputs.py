@@ -24,7 +24,7 @@ from cnnviz.runtime.paths import (
 )
 
 STDIN = "-"
-_LARGEST_PICTURE = 3 << 29  # bytes, of one that comes through a pipe
+_LARGEST_IMAGE = 3 << 29  # bytes, of one that comes through a pipe
 _LARGEST_LIST = 1 << 28  # bytes
 _LONGEST_NAME = 1 << 15  # bytes
 _NO_NAME = bytes(code for code in range(1, 32) if chr(code) not in "\t\n\r\f\x1b")
@@ -61,15 +61,15 @@ class ImageSource:
         return str(self.path) if self.path else self.label or STDIN
 
     def content(self) -> Path | bytes:
-        """What the imaging room reads: the path, or all of standard input, or of a pipe that the shell opened."""
+        """What ``cnnviz.imaging`` reads: the path, or the bytes of standard input or of an open pipe."""
         try:
             if not self.path:
-                return read_stream(sys.stdin.buffer, _LARGEST_PICTURE)
+                return read_stream(sys.stdin.buffer, _LARGEST_IMAGE)
             if not is_open_pipe(self.path):
                 return self.path
             from cnnviz.imaging.image_reading import NamedBytes
 
-            return NamedBytes(read_file(self.path, _LARGEST_PICTURE), str(self.path))
+            return NamedBytes(read_file(self.path, _LARGEST_IMAGE), str(self.path))
         except UnreadableFileError as error:
             raise ImageError(f"{self.display} {error}: no image is.") from error
 

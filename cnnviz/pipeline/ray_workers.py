@@ -20,7 +20,7 @@ from cnnviz.pipeline.execution import Execution
 from cnnviz.pipeline.image_task import BatchItem, EncodedResult, ImageWorker, ItemError, Task, TaskOutcome
 from cnnviz.pipeline.inputs import ImageSource
 from cnnviz.pipeline.parsing import index
-from cnnviz.pipeline.reporter import Note, RecordingReporter, Reporter, replay
+from cnnviz.pipeline.reporter import Note, RecordingReporter, Reporter, forward_notes
 
 if TYPE_CHECKING:
     from cnnviz.network.spec import WeightsInfo
@@ -148,7 +148,7 @@ class _RayExecutor:
                 continue
             values = outcome.get()
             if isinstance(values[0], ItemError):  # a result's notes are reported with it
-                replay(getattr(values[0], "notes", []), self.reporter)
+                forward_notes(getattr(values[0], "notes", []), self.reporter)
             yield TaskResult(outcome.task, list(zip(outcome.task, values, strict=True)))
 
 
@@ -161,7 +161,7 @@ def ray_execution(job: ImageJob, task: Task, model: str, count: int) -> Iterator
     """Workers of a cluster, for as long as the block lasts, with the network of ``job`` loaded."""
     _refuse_what_stays_here(job)
     with ray_workers(job, model, count, partial(image_work, task), _packed) as (workers, info):
-        replay(info.notes, job.reporter)
+        forward_notes(info.notes, job.reporter)
         job.reporter.detail(
             f"{info.name} ({info.weights.label}), {info.classes} classes, on {info.device} in {info.precision}, "
             f"held by {workers.count} Ray workers"

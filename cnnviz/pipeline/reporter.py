@@ -109,7 +109,7 @@ class RecordingReporter(SilentReporter):
         return taken
 
 
-def replay(notes: Iterable[Note], reporter: Reporter) -> None:
+def forward_notes(notes: Iterable[Note], reporter: Reporter) -> None:
     """Report what a worker noted."""
     for kind, settings, message in notes:
         if kind == "unused":

@@ -152,8 +152,8 @@ class StepMonitor:
         frames = [frame if frame.size == last.size else frame.resize(last.size) for frame in self._frames]
         held = [last] * (_LAST_MS // _FRAME_MS)
         main = self._path.suffix if self._path else ".png"
-        told = {"gif": True, **self._recipe.get("parameters", {})}
-        recipe = {**self._recipe, "parameters": told, COMPANION: FILM, MAIN: main}
+        parameters = {"gif": True, **self._recipe.get("parameters", {})}
+        recipe = {**self._recipe, "parameters": parameters, COMPANION: FILM, MAIN: main}
         return {FILM: encode([*frames, *held], "gif", recipe, duration=_FRAME_MS)}
 
     def part_is_done(self, name: str) -> None:
@@ -171,15 +171,15 @@ class StepMonitor:
         return Result(facts, image, recipe=facts)
 
     def summary(self, written: str) -> Remark:
-        """What an interrupted run has left, and how it is gone on with; empty where that is nothing."""
-        told = []
+        """What an interrupted run has written, and how to continue it; empty if nothing."""
+        sentences = []
         if written:
             what = f"{', '.join(self.done)} finished" if self.done else "the image so far"
-            told.append(f"{written} holds {what}.")
+            sentences.append(f"{written} holds {what}.")
         if self.state is not None:
             size = self.state.stat().st_size / 1e6
-            told.append(f"{self.state} ({size:.3g} MB) holds how to go on.")
-        text = " ".join(told)
+            sentences.append(f"{self.state} ({size:.3g} MB) holds how to go on.")
+        text = " ".join(sentences)
         if self.state is not None:
             return Remark(text, remedy="resume")
         return Remark(text, remedy="finish_sheet") if written and self.sheet else Remark(text)

@@ -119,7 +119,7 @@ def test_pipes_that_the_shell_opens_are_read(cnnviz_command, photo):
 @pytest.mark.parametrize("line", ["saliency - -m squeezenet1_1", "saliency --files-from - -m squeezenet1_1"])
 def test_what_never_ends_is_not_read_to_its_end(run_cnnviz, photo, monkeypatch, line):
     monkeypatch.setattr("cnnviz.pipeline.inputs._LARGEST_LIST", 1 << 20)
-    monkeypatch.setattr("cnnviz.pipeline.inputs._LARGEST_PICTURE", 1 << 20)
+    monkeypatch.setattr("cnnviz.pipeline.inputs._LARGEST_IMAGE", 1 << 20)
     result = run_cnnviz(*line.split(), stdin=b"x" * (2 << 20))
     assert result.exit_code == (2 if "list" in result.stderr else 1)
     assert "is larger than 1 MiB" in result.stderr and len(result.stderr.splitlines()) == 1

@@ -26,8 +26,8 @@ def checked(annotation: Any) -> Any:
     plain = [kind for kind in get_args(annotation.__origin__) or (annotation.__origin__,) if kind is not type(None)]
     if plain not in ([int], [float]):
         return annotation
-    told = [_checked(info, plain[0]) if isinstance(info, ParameterInfo) else info for info in metadata]
-    spelled = (annotation.__origin__, *told)
+    infos = [_checked(info, plain[0]) if isinstance(info, ParameterInfo) else info for info in metadata]
+    spelled = (annotation.__origin__, *infos)
     return Annotated[spelled]  # type: ignore[valid-type]
 
 
