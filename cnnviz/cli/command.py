@@ -16,7 +16,8 @@ from typing import Any
 import typer
 
 from cnnviz.cli import console
-from cnnviz.cli.context import CommandContext, current
+from cnnviz.cli.console import ConsoleReporter
+from cnnviz.cli.context import CommandContext
 from cnnviz.cli.hints import message_with_hint
 from cnnviz.cli.options.declaring import ADVANCED
 from cnnviz.cli.options.known import register as register_options
@@ -73,26 +74,21 @@ def _spread(function: Callable, name: str) -> Callable:
             parameters.append(parameter.replace(kind=inspect.Parameter.KEYWORD_ONLY, annotation=checked(kind)))
     parameters = sorted(map(with_metavar, parameters), key=_panel_order)
 
-    def serve(context: typer.Context, values: dict[str, Any]) -> None:
-        current.command, current.values = name, dict(values)
-        console.reporter.context = current
-        console.configure(
-            quiet=values.get("quiet", False), verbose=values.get("verbose", False), json=values.get("json", False)
-        )
-        for old, new in context.meta.get(NOTES, ()):
-            console.warn(f"{old} is called {new} now; the old name works for one more release.")
-        current.defaults = {p.name: p.default for p in parameters}
-        current.switched_off = {
-            key for key, value in values.items() if value is False and current.defaults[key] is True
-        }
-        current.option_names = {p.name: _option_name(p) for p in parameters}
+    defaults = {parameter.name: parameter.default for parameter in parameters}
+    option_names = {parameter.name: _option_name(parameter) for parameter in parameters}
+
+    def serve(click_context: typer.Context, values: dict[str, Any]) -> None:
+        sources = {key: click_context.get_parameter_source(key) for key in values}
+        typed = {key for key, source in sources.items() if source and source.name == "COMMANDLINE"}
+        reporter = ConsoleReporter(**{key: values.get(key, False) for key in ("quiet", "verbose", "json")})
+        for old, new in click_context.meta.get(NOTES, ()):
+            reporter.warn(f"{old} is called {new} now; the old name works for one more release.")
+        context = CommandContext(name, dict(values), defaults, option_names, typed, reporter)
         filled = {key: build(kind, values) for key, kind in groups.items()}
-        contexts = {CommandContext: current, typer.Context: context}
-        function(**filled, **values, **{name: contexts[kind] for kind, name in context_names.items()})
+        contexts = {CommandContext: context, typer.Context: click_context}
+        function(**filled, **values, **{key: contexts[kind] for kind, key in context_names.items()})
 
     def call(context: typer.Context, **values: Any) -> None:
-        sources = {name: context.get_parameter_source(name) for name in values}
-        current.typed = {name for name, source in sources.items() if source and source.name == "COMMANDLINE"}
         with_exit_codes(lambda: serve(context, values), debug=values.get("debug", False))
 
     register_options(name, (option for p in parameters for option in _option_names(p)))

@@ -1,29 +1,36 @@
-"""The command that is being run: its options as typed, its parameters for recipes, and the options without effect."""
+"""A command as it was called: what was typed, what recipes record of it, and which options have no effect.
+
+A command's function gets it as a parameter of the type ``CommandContext``.
+"""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
-from cnnviz.cli import console
+from cnnviz.cli.console import ConsoleReporter
 from cnnviz.errors import listed
 from cnnviz.pipeline.recipe import NOT_IN_PARAMETERS, Provenance, portable
 
 
 @dataclass
 class CommandContext:
-    """The command as it was called: its name, every option's value, and those that were not left at their default.
+    """A command as it was called: its name, every option's value and default, and the reporter that prints for it.
 
-    ``typed`` are the parameters whose values stand on the command line, not in the environment, ``switched_off`` those
-    of them that turn off what is on by default.
+    Values are by parameter; ``option_names`` has the option of each, with underscores for dashes; ``typed`` are the
+    parameters whose values stand on the command line, not in the environment.
     """
 
-    command: str = ""
-    values: dict[str, Any] = field(default_factory=dict)
-    defaults: dict[str, Any] = field(default_factory=dict)
-    option_names: dict[str, str] = field(default_factory=dict)
-    typed: set[str] = field(default_factory=set)
-    switched_off: set[str] = field(default_factory=set)
+    command: str
+    values: Mapping[str, Any]
+    defaults: Mapping[str, Any]
+    option_names: Mapping[str, str]
+    typed: set[str]
+    reporter: ConsoleReporter
+
+    def __post_init__(self) -> None:
+        self.reporter.on_unused = self.unused
 
     def parameters(self) -> dict[str, Any]:
         """The options that shape the result and differ from their defaults, by the name they are typed by (dashes
@@ -42,19 +49,16 @@ class CommandContext:
         """Warn of options, by their parameters, that were typed and have no effect; ``why`` ends the sentence.
 
         ``unused("samples", "sigma", when=method != "smoothgrad", why="without --method smoothgrad")``. Options that the
-        environment sets for good are not spoken of: nobody means them for one command. Each note is made once.
+        environment sets are left out: they are not meant for one command. Each note is made once.
         """
         typed = [self._spelled(name) for name in names if name in self.typed] if when else []
         self.typed.difference_update(names if typed else ())
         if typed:
             verb = "has" if len(typed) == 1 else "have"
-            console.warn(f"{listed(typed)} {verb} no effect {why}.")
+            self.reporter.warn(f"{listed(typed)} {verb} no effect {why}.")
 
     def _spelled(self, name: str) -> str:
         """The option as it is typed: ``--no-seamless`` where that is what was chosen."""
         option = self.option_names[name].replace("_", "-")
-        return f"--no-{option}" if name in self.switched_off else f"--{option}"
-
-
-current = CommandContext()
-"""The invocation being served; a process serves one."""
+        is_switched_off = self.defaults[name] is True and self.values[name] is False
+        return f"--no-{option}" if is_switched_off else f"--{option}"

@@ -11,8 +11,7 @@ from dataclasses import fields, is_dataclass, replace
 from enum import Enum
 from typing import Any, TypeVar
 
-from cnnviz.cli import console
-from cnnviz.cli.context import current
+from cnnviz.cli.context import CommandContext
 from cnnviz.cli.options.network import NetworksOptions
 from cnnviz.pipeline.collection_job import CollectionJob, ImageCollection, NetworkJob
 from cnnviz.pipeline.comparison_job import ComparisonJob
@@ -35,18 +34,27 @@ def config_of(group: Any) -> Any:
     return plain(**{name: value.value if isinstance(value, Enum) else value for name, value in values.items()})
 
 
-def job_of(kind: type[Job], task: Any, network: Any, input: Any, run: Any, output: Any = None, **more: Any) -> Job:
-    """A job of ``kind`` for ``task``, with the recipe and the reporter of the command being served.
+def job_of(
+    context: CommandContext,
+    kind: type[Job],
+    task: Any,
+    network: Any,
+    input: Any,
+    run: Any,
+    output: Any = None,
+    **more: Any,
+) -> Job:
+    """A job of ``kind`` for ``task``, with the recipe and the reporter of the command.
 
     ``more`` are further fields of the job.
     """
     run = config_of(run)
     if getattr(run, "engine", "local") == "local" and isinstance(run, EngineConfig):
-        current.unused("ray_address", why="without --engine ray")
+        context.unused("ray_address", why="without --engine ray")
     configs = (config_of(network), config_of(input), run, config_of(output))
     fields_of_job = {
-        "provenance": current.provenance(),
-        "reporter": console.reporter,
+        "provenance": context.provenance(),
+        "reporter": context.reporter,
         "sidecars": task.sidecars,
         "suffix": task.suffix,
         "workload": task.workload,
@@ -56,6 +64,7 @@ def job_of(kind: type[Job], task: Any, network: Any, input: Any, run: Any, outpu
 
 
 def run_task(
+    context: CommandContext,
     task: Any,
     network: Any,
     input: Any,
@@ -70,46 +79,58 @@ def run_task(
     recipe is the same as if it had not been interrupted.
     """
     monitor = _monitor(task, long)
-    typed = {**current.parameters(), **(parameters or {})}
+    typed = {**context.parameters(), **(parameters or {})}
     if monitor is not None and monitor.config.resume:
         typed.pop("resume", None)
         output = replace(output, skip_existing=True)
-    provenance = Provenance(current.command, typed)
-    job_of(ImageJob, task, network, input, run, output, monitor=monitor, provenance=provenance)(task.with_files())
+    provenance = Provenance(context.command, typed)
+    job_of(context, ImageJob, task, network, input, run, output, monitor=monitor, provenance=provenance)(
+        task.with_files()
+    )
 
 
-def run_comparison_task(task: Any, networks: NetworksOptions, input: Any, run: Any, output: Any) -> None:
+def run_comparison_task(
+    context: CommandContext, task: Any, networks: NetworksOptions, input: Any, run: Any, output: Any
+) -> None:
     """Run a task that shows each image to several networks: ``task.compare(views)``."""
     first, *others = networks.each()
-    job_of(ComparisonJob, task, first, input, run, output, others=others)(task)
+    job_of(context, ComparisonJob, task, first, input, run, output, others=others)(task)
 
 
-def run_image_and_video_task(task: Any, network: Any, input: Any, run: Any, output: Any) -> None:
+def run_image_and_video_task(
+    context: CommandContext, task: Any, network: Any, input: Any, run: Any, output: Any
+) -> None:
     """Run a task over images and over the frames of videos, distinguished by their names."""
     images, videos = split_videos(config_of(input))
-    on_images = job_of(ImageJob, task, network, images, run, output)
-    on_videos = job_of(VideoJob, task, network, videos, run, output, suffix=VIDEO)
+    on_images = job_of(context, ImageJob, task, network, images, run, output)
+    on_videos = job_of(context, VideoJob, task, network, videos, run, output, suffix=VIDEO)
     run_all([job for job in (on_images, on_videos) if has_any(job.input)] or [on_images], task)
 
 
-def run_collection_task(task: Any, network: Any, input: Any, run: Any, output: Any = None) -> None:
+def run_collection_task(
+    context: CommandContext, task: Any, network: Any, input: Any, run: Any, output: Any = None
+) -> None:
     """Run a task that makes one thing of all images: ``task.run(network, images)``."""
-    job_of(CollectionJob, task, network, input, run, output)(task.run)
+    job_of(context, CollectionJob, task, network, input, run, output)(task.run)
 
 
-def run_query_task(task: Any, network: Any, input: Any, collection: Any, run: Any, output: Any = None) -> None:
+def run_query_task(
+    context: CommandContext, task: Any, network: Any, input: Any, collection: Any, run: Any, output: Any = None
+) -> None:
     """Run a task that compares each image with a collection: ``task.prepare(network, images)``."""
-    images = ImageCollection.of(config_of(collection), console.reporter, current.provenance())
-    job_of(QueryJob, task, network, input, run, output, collection=images)(task)
+    images = ImageCollection.of(config_of(collection), context.reporter, context.provenance())
+    job_of(context, QueryJob, task, network, input, run, output, collection=images)(task)
 
 
-def run_network_task(task: Any, network: Any, run: Any, output: Any = None, long: Any = None, name: str = "") -> None:
+def run_network_task(
+    context: CommandContext, task: Any, network: Any, run: Any, output: Any = None, long: Any = None, name: str = ""
+) -> None:
     """Run a task about the network alone: ``task.run(network)``, or, with ``long``, ``task.run(network, monitor)``.
 
     Its output is named after the network, or after ``name``.
     """
     monitor = _monitor(task, long)
-    job = job_of(NetworkJob, task, network, ImageConfig(), run, output, monitor=monitor)
+    job = job_of(context, NetworkJob, task, network, ImageConfig(), run, output, monitor=monitor)
     job.of_network(task.run if monitor is None else lambda net: task.run(net, monitor), name)
 
 

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from cnnviz.cli.context import current
+from cnnviz.cli.context import CommandContext
 from cnnviz.cli.jobs import run_task
 from cnnviz.cli.options import BatchOptions, CanvasOptions, LongOptions, NetworkOptions, OutputOptions
 from cnnviz.tasks.dream import Dream
 
 
 def dream(
+    context: CommandContext,
     network: NetworkOptions,
     input: CanvasOptions,
     output: OutputOptions,
@@ -26,8 +27,8 @@ def dream(
         cnnviz dream sample_images/coffee.png --guide sample_images/starry.jpg
         cnnviz dream sample_images/rocket.jpg --zoom 12 --size 256 -o fall.gif
     """
-    current.unused("channels", when=task.guide is not None, why="with --guide, whose features are of all channels")
-    current.unused("zoom_factor", "rotate", when=task.zoom < 2, why="without a --zoom of two frames or more")
-    current.unused("octave_scale", when=task.settings.octaves == 1, why="with --octaves 1")
+    context.unused("channels", when=task.guide is not None, why="with --guide, whose features are of all channels")
+    context.unused("zoom_factor", "rotate", when=task.zoom < 2, why="without a --zoom of two frames or more")
+    context.unused("octave_scale", when=task.settings.octaves == 1, why="with --octaves 1")
     settings = replace(task.settings, tile=input.tile)
-    run_task(replace(task, settings=settings, seed=run.seed), network, input, run, output, long)
+    run_task(context, replace(task, settings=settings, seed=run.seed), network, input, run, output, long)

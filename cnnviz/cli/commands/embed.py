@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from cnnviz.cli.context import current
+from cnnviz.cli.context import CommandContext
 from cnnviz.cli.jobs import config_of, run_collection_task
 from cnnviz.cli.options import EngineOptions, InputOptions, NetworkOptions, OutputOptions, StoreOptions
 from cnnviz.tasks.embed import Embed
 
 
 def embed(
+    context: CommandContext,
     network: NetworkOptions,
     input: InputOptions,
     output: OutputOptions,
@@ -30,5 +31,5 @@ def embed(
     check_method(task.method)  # a missing library is an error before any work
     if task.parquet:
         require_pyarrow()
-    current.unused("perplexity", when=task.method != "tsne", why="without --method tsne")
-    run_collection_task(replace(task, store=config_of(store), seed=run.seed), network, input, run, output)
+    context.unused("perplexity", when=task.method != "tsne", why="without --method tsne")
+    run_collection_task(context, replace(task, store=config_of(store), seed=run.seed), network, input, run, output)

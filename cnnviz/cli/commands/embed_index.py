@@ -4,13 +4,19 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from cnnviz.cli.context import CommandContext
 from cnnviz.cli.jobs import config_of, run_collection_task
 from cnnviz.cli.options import EngineOptions, InputOptions, NetworkOptions, StoreOptions
 from cnnviz.tasks.embed_index import EmbedIndex
 
 
 def embed_index(
-    network: NetworkOptions, input: InputOptions, store: StoreOptions, run: EngineOptions, task: EmbedIndex
+    context: CommandContext,
+    network: NetworkOptions,
+    input: InputOptions,
+    store: StoreOptions,
+    run: EngineOptions,
+    task: EmbedIndex,
 ) -> None:
     """Compute and store the features of many images, for neighbors and embed.
 
@@ -18,4 +24,4 @@ def embed_index(
         cnnviz embed-index photos/ -r
         cnnviz embed-index photos/ -m vgg16 --half
     """
-    run_collection_task(replace(task, store=config_of(store), seed=run.seed), network, input, run)
+    run_collection_task(context, replace(task, store=config_of(store), seed=run.seed), network, input, run)

@@ -8,7 +8,6 @@ from typing import Annotated
 
 import typer
 
-from cnnviz.cli import console
 from cnnviz.cli.context import CommandContext
 from cnnviz.cli.jobs import run_network_task
 from cnnviz.cli.options import NetworkOptions, OutputOptions, RunOptions
@@ -53,9 +52,9 @@ def fast_style_train(
     require_files(output, "Training")
     context.unused("widths", "blocks", when=task.extend is not None, why="with --extend, whose network stays")
     require_fabric()
-    photos = photo_files(ImageConfig(images=content, recursive=recursive), console.reporter)
+    photos = photo_files(ImageConfig(images=content, recursive=recursive), context.reporter)
     task = replace(task, styles=tuple(styles), photos=photos, seed=run.seed)
     task.check()
     monitor = MonitorConfig(save_every=save_every, resume=resume)
     name = task.names[0] if len(styles) == 1 else "styles"
-    run_network_task(task, network, run, output, monitor, name)
+    run_network_task(context, task, network, run, output, monitor, name)

@@ -4,14 +4,21 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from cnnviz.cli.context import current
+from cnnviz.cli.context import CommandContext
 from cnnviz.cli.jobs import run_task
 from cnnviz.cli.options import BatchOptions, InputOptions, NetworkOptions, OutputOptions
 from cnnviz.pipeline.outputs import suffix_of
 from cnnviz.tasks.fool import Fool
 
 
-def fool(network: NetworkOptions, input: InputOptions, output: OutputOptions, run: BatchOptions, task: Fool) -> None:
+def fool(
+    context: CommandContext,
+    network: NetworkOptions,
+    input: InputOptions,
+    output: OutputOptions,
+    run: BatchOptions,
+    task: Fool,
+) -> None:
     """Change an image by less than one can see so that the network takes it for something else.
 
     Examples:
@@ -19,7 +26,7 @@ def fool(network: NetworkOptions, input: InputOptions, output: OutputOptions, ru
         cnnviz fool sample_images/chelsea.png --target flamingo --raw -o flamingo.png
         cnnviz fool sample_images/rocket.jpg --min-epsilon --json
     """
-    current.unused("steps", when=task.method == "fgsm", why="with --method fgsm, which takes one step")
-    current.unused("random_start", when=task.method not in (None, "iterative"), why="without --method iterative")
-    current.unused("label", when=task.target is not None, why="with --target")
-    run_task(replace(task, seed=run.seed, raw_format=suffix_of(output)), network, input, run, output)
+    context.unused("steps", when=task.method == "fgsm", why="with --method fgsm, which takes one step")
+    context.unused("random_start", when=task.method not in (None, "iterative"), why="without --method iterative")
+    context.unused("label", when=task.target is not None, why="with --target")
+    run_task(context, replace(task, seed=run.seed, raw_format=suffix_of(output)), network, input, run, output)

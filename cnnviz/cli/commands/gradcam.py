@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from cnnviz.cli.context import CommandContext
 from cnnviz.cli.jobs import run_task
 from cnnviz.cli.options import BatchOptions, InputOptions, NetworkOptions, OutputOptions
 from cnnviz.cli.options.maps import check_map_options
@@ -11,7 +12,12 @@ from cnnviz.tasks.gradcam import GradCam
 
 
 def gradcam(
-    network: NetworkOptions, input: InputOptions, output: OutputOptions, run: BatchOptions, task: GradCam
+    context: CommandContext,
+    network: NetworkOptions,
+    input: InputOptions,
+    output: OutputOptions,
+    run: BatchOptions,
+    task: GradCam,
 ) -> None:
     """Show where the last feature maps speak for the class (Selvaraju et al. 2017).
 
@@ -20,5 +26,5 @@ def gradcam(
         cnnviz gradcam sample_images/chelsea.png --target lynx --layer fire8 --view overlay
         cnnviz gradcam sample_images/coffee.png --guided --grabcut
     """
-    check_map_options(task, output)
-    run_task(replace(task, seed=run.seed), network, input, run, output)
+    check_map_options(context, task, output)
+    run_task(context, replace(task, seed=run.seed), network, input, run, output)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from cnnviz.cli.context import current
+from cnnviz.cli.context import CommandContext
 from cnnviz.cli.jobs import run_task
 from cnnviz.cli.options import BatchOptions, InputOptions, NetworkOptions, OutputOptions
 from cnnviz.errors import UsageError
@@ -13,7 +13,12 @@ from cnnviz.tasks.guided import Guided
 
 
 def guided(
-    network: NetworkOptions, input: InputOptions, output: OutputOptions, run: BatchOptions, task: Guided
+    context: CommandContext,
+    network: NetworkOptions,
+    input: InputOptions,
+    output: OutputOptions,
+    run: BatchOptions,
+    task: Guided,
 ) -> None:
     """Show in color what excites a class or one neuron, by guided backpropagation (Springenberg et al. 2015).
 
@@ -24,7 +29,7 @@ def guided(
     """
     if task.neuron and task.check:
         raise UsageError("--check watches the probability of a class: leave out --layer, --channel and --at.")
-    current.unused("target", when=task.neuron is not None, why="for a neuron")
+    context.unused("target", when=task.neuron is not None, why="for a neuron")
     if task.check:
         require_files(output, "--check")
-    run_task(replace(task, seed=run.seed), network, input, run, output)
+    run_task(context, replace(task, seed=run.seed), network, input, run, output)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from cnnviz.cli.context import current
+from cnnviz.cli.context import CommandContext
 from cnnviz.cli.jobs import run_task
 from cnnviz.cli.options import BatchOptions, InputOptions, LongOptions, NetworkOptions, OutputOptions
 from cnnviz.errors import UsageError
@@ -13,6 +13,7 @@ from cnnviz.tasks.shared.layers import layer_names
 
 
 def invert(
+    context: CommandContext,
     network: NetworkOptions,
     input: InputOptions,
     output: OutputOptions,
@@ -31,5 +32,5 @@ def invert(
     """
     if task.raw and len(layer_names(task.layers)) != 1:
         raise UsageError("--raw writes one image: name one layer with --layer.")
-    current.unused("tv_beta", when=task.settings.tv_weight == 0, why="with --tv-weight 0")
-    run_task(replace(task, seed=run.seed), network, input, run, output, long)
+    context.unused("tv_beta", when=task.settings.tv_weight == 0, why="with --tv-weight 0")
+    run_task(context, replace(task, seed=run.seed), network, input, run, output, long)

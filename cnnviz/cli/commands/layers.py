@@ -51,7 +51,7 @@ def layers(
     parameters = sum(p.numel() for p in net.module.parameters())
     macs = sum(layer.macs or 0 for layer in table)
     more = " and those of the layers where it is unknown" if any(layer.macs is None for layer in table) else ""
-    console.detail(f"{name}: {parameters:,} parameters, {macs / 1e9:.3f} G multiply-adds{more}")
+    context.reporter.detail(f"{name}: {parameters:,} parameters, {macs / 1e9:.3f} G multiply-adds{more}")
 
 
 def _row(layer: Layer) -> tuple[str, ...]:

@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from cnnviz.cli import console
+from cnnviz.cli.context import CommandContext
 from cnnviz.cli.options.tools import DebugOption, ModelArgument, WeightsOption
 from cnnviz.errors import ModelError
 from cnnviz.network import catalogue, download
@@ -14,6 +15,7 @@ from cnnviz.network.weights_list import published_weights
 
 
 def models_fetch(
+    context: CommandContext,
     model: ModelArgument,
     weights: WeightsOption = None,
     force: Annotated[bool, typer.Option("--force", "-f", help="Replace the file in the cache.")] = False,
@@ -33,4 +35,4 @@ def models_fetch(
         return
     if offline:
         raise ModelError("Fetching needs internet access, which is switched off (--offline or CNNVIZ_OFFLINE).")
-    console.result(str(download.fetch(published, force=force, progress=console.shows_progress())))
+    console.result(str(download.fetch(published, force=force, progress=context.reporter.shows_progress)))

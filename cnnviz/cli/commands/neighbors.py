@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from cnnviz.cli.context import CommandContext
 from cnnviz.cli.jobs import config_of, run_query_task
 from cnnviz.cli.options import InputOptions, NetworkOptions, OutputOptions, RunOptions, StoreOptions
 from cnnviz.errors import UsageError
@@ -12,6 +13,7 @@ from cnnviz.tasks.neighbors import Neighbors
 
 
 def neighbors(
+    context: CommandContext,
     network: NetworkOptions,
     input: InputOptions,
     output: OutputOptions,
@@ -30,7 +32,7 @@ def neighbors(
         from cnnviz.features.neighbors import uses_approximate
 
         uses_approximate(task.index, 0)  # a missing library is an error before any work
-    run_query_task(replace(task, store=config_of(store), seed=run.seed), network, queries, folder, run, output)
+    run_query_task(context, replace(task, store=config_of(store), seed=run.seed), network, queries, folder, run, output)
 
 
 def _split(input: InputOptions) -> tuple[InputOptions, InputOptions]:

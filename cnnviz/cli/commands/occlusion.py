@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from cnnviz.cli.context import current
+from cnnviz.cli.context import CommandContext
 from cnnviz.cli.jobs import run_task
 from cnnviz.cli.options import BatchOptions, InputOptions, NetworkOptions, OutputOptions
 from cnnviz.cli.options.maps import check_map_options
@@ -12,7 +12,12 @@ from cnnviz.tasks.occlusion import Occlusion
 
 
 def occlusion(
-    network: NetworkOptions, input: InputOptions, output: OutputOptions, run: BatchOptions, task: Occlusion
+    context: CommandContext,
+    network: NetworkOptions,
+    input: InputOptions,
+    output: OutputOptions,
+    run: BatchOptions,
+    task: Occlusion,
 ) -> None:
     """Show where hiding the image costs the class its score (Zeiler & Fergus 2014).
 
@@ -20,6 +25,6 @@ def occlusion(
         cnnviz occlusion sample_images/coffee.png
         cnnviz occlusion sample_images/chelsea.png --patch 48 --stride 16 --score logit --class-map
     """
-    check_map_options(task, output)
-    current.unused("class_map", when=task.maps.view != "panel", why="without --view panel")
-    run_task(replace(task, seed=run.seed), network, input, run, output)
+    check_map_options(context, task, output)
+    context.unused("class_map", when=task.maps.view != "panel", why="without --view panel")
+    run_task(context, replace(task, seed=run.seed), network, input, run, output)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from cnnviz.cli.context import CommandContext
 from cnnviz.cli.jobs import config_of, run_collection_task
 from cnnviz.cli.options import EngineOptions, InputOptions, NetworkOptions, OutputOptions, StoreOptions
 from cnnviz.tasks.patches import Patches
@@ -11,6 +12,7 @@ from cnnviz.tasks.shared.layers import channel_numbers
 
 
 def patches(
+    context: CommandContext,
     network: NetworkOptions,
     input: InputOptions,
     output: OutputOptions,
@@ -25,4 +27,4 @@ def patches(
         cnnviz patches photos/ -m vgg16 --layer conv5_3 --channel 3,17,200 --guided -o conv5_3.png
     """
     channel_numbers(task.channel)  # refuses what is no channel before any work
-    run_collection_task(replace(task, store=config_of(store), seed=run.seed), network, input, run, output)
+    run_collection_task(context, replace(task, store=config_of(store), seed=run.seed), network, input, run, output)

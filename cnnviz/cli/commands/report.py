@@ -5,13 +5,21 @@ from __future__ import annotations
 from dataclasses import replace
 
 from cnnviz.attribution.registry import select_methods
+from cnnviz.cli.context import CommandContext
 from cnnviz.cli.jobs import run_collection_task
 from cnnviz.cli.options import InputOptions, NetworkOptions, PageOptions, RunOptions
 from cnnviz.cli.options.known import KNOWN_OPTIONS
 from cnnviz.tasks.report import Report
 
 
-def report(network: NetworkOptions, input: InputOptions, output: PageOptions, run: RunOptions, task: Report) -> None:
+def report(
+    context: CommandContext,
+    network: NetworkOptions,
+    input: InputOptions,
+    output: PageOptions,
+    run: RunOptions,
+    task: Report,
+) -> None:
     """Explain some images on one page: predictions, every map, layers, an adversarial example, and all commands.
 
     Examples:
@@ -20,4 +28,4 @@ def report(network: NetworkOptions, input: InputOptions, output: PageOptions, ru
     """
     if task.methods is not None:
         select_methods(task.methods)  # refuses unknown ones before any work
-    run_collection_task(replace(task, seed=run.seed, options=KNOWN_OPTIONS), network, input, run, output)
+    run_collection_task(context, replace(task, seed=run.seed, options=KNOWN_OPTIONS), network, input, run, output)

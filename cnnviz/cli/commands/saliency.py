@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from cnnviz.cli.context import current
+from cnnviz.cli.context import CommandContext
 from cnnviz.cli.jobs import run_task
 from cnnviz.cli.options import BatchOptions, InputOptions, NetworkOptions, OutputOptions
 from cnnviz.cli.options.maps import check_map_options
@@ -12,7 +12,12 @@ from cnnviz.tasks.saliency import METHODS, Saliency
 
 
 def saliency(
-    network: NetworkOptions, input: InputOptions, output: OutputOptions, run: BatchOptions, task: Saliency
+    context: CommandContext,
+    network: NetworkOptions,
+    input: InputOptions,
+    output: OutputOptions,
+    run: BatchOptions,
+    task: Saliency,
 ) -> None:
     """Show which pixels the class score is most sensitive to (Simonyan et al. 2014).
 
@@ -24,6 +29,6 @@ def saliency(
     """
     for other in METHODS.values():
         without_effect = [name for name in other.settings if name not in (*task.chosen.settings, "seed")]
-        current.unused(*without_effect, why=f"without --method {other.name}")
-    check_map_options(task, output)
-    run_task(replace(task, seed=run.seed), network, input, run, output)
+        context.unused(*without_effect, why=f"without --method {other.name}")
+    check_map_options(context, task, output)
+    run_task(context, replace(task, seed=run.seed), network, input, run, output)

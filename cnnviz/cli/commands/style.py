@@ -19,13 +19,13 @@ from cnnviz.tasks.style import DEFAULT_SIDES, Style, default_side
 
 
 def style(
+    context: CommandContext,
     network: NetworkOptions,
     input: PaintingOptions,
     output: OutputOptions,
     long: ResumableOptions,
     run: BatchOptions,
     task: Style,
-    command: CommandContext,
 ) -> None:
     """Paint photos in the style of other images (Gatys et al. 2016): CONTENT STYLE...
 
@@ -43,7 +43,7 @@ def style(
     if task.styles is None:
         contents, styles = _contents_and_styles(input)
         input, task = replace(input, images=contents), replace(task, styles=styles)
-    _note_unused(task, command)
+    _note_unused(task, context)
     if task.sweep and long.resume:
         raise UsageError("A --sweep cannot be resumed; leave out --resume.")
     parameters: dict[str, object] = {"style": [style.typed for style in task.style_files]}
@@ -54,7 +54,7 @@ def style(
             parameters["size"] = input.size
     settings = replace(task.settings, tile=tile_side(input.tile))
     task = replace(task, settings=settings, is_default_size=is_default_size, seed=run.seed)
-    run_task(task.with_files_read(input), network, input, run, output, long, parameters)
+    run_task(context, task.with_files_read(input), network, input, run, output, long, parameters)
 
 
 def _contents_and_styles(input: PaintingOptions) -> tuple[list[str], tuple[str, ...]]:
@@ -68,20 +68,20 @@ def _contents_and_styles(input: PaintingOptions) -> tuple[list[str], tuple[str, 
     return named[:contents], tuple(named[contents:])
 
 
-def _note_unused(task: Style, command: CommandContext) -> None:
+def _note_unused(task: Style, context: CommandContext) -> None:
     """Name the options that have no effect beside the others."""
     settings, swept = task.settings, task.swept.name if task.swept else None
     if swept:
-        command.unused(swept, why="beside a --sweep of it")
+        context.unused(swept, why="beside a --sweep of it")
     if settings.optimizer == "lbfgs":
         if swept == "learning_rate":
             raise UsageError("--sweep learning-rate is of Adam: give --optimizer adam too.")
-        command.unused("learning_rate", why="without --optimizer adam")
+        context.unused("learning_rate", why="without --optimizer adam")
         without_adam = settings.adam_fraction == settings.fixed_fraction == 0
-        command.unused("average", when=without_adam, why="without steps of Adam's")
-        command.unused("keep_adam_state", when=settings.adam_fraction < 1, why="without --optimizer adam")
-    command.unused("keep_adam_state", when=settings.scales == 1, why="with --scales 1")
+        context.unused("average", when=without_adam, why="without steps of Adam's")
+        context.unused("keep_adam_state", when=settings.adam_fraction < 1, why="without --optimizer adam")
+    context.unused("keep_adam_state", when=settings.scales == 1, why="with --scales 1")
     without_content = settings.content_weight == 0 and swept != "content_weight"
-    command.unused("content_target", "content_layers", when=without_content, why="with --content-weight 0")
+    context.unused("content_target", "content_layers", when=without_content, why="with --content-weight 0")
     without_style = settings.style_weight == 0 and swept != "style_weight"
-    command.unused("style_layers", "layer_weights", "style_loss", when=without_style, why="with --style-weight 0")
+    context.unused("style_layers", "layer_weights", "style_loss", when=without_style, why="with --style-weight 0")

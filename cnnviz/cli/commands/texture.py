@@ -12,13 +12,13 @@ from cnnviz.tasks.texture import Texture
 
 
 def texture(
+    context: CommandContext,
     network: NetworkOptions,
     input: SampleOptions,
     output: OutputOptions,
     long: ResumableOptions,
     run: BatchOptions,
     task: Texture,
-    command: CommandContext,
 ) -> None:
     """Make more of a texture, of any size (Gatys et al. 2015; Efros & Leung 1999).
 
@@ -33,8 +33,8 @@ def texture(
     if task.strip and long.resume:
         raise UsageError("A --strip cannot be resumed; leave out --resume.")
     of_features, of_pixels = ([field.name for field in fields(kind)] for kind in (task.settings, task.efros_leung))
-    command.unused(*of_features, when=not task.uses_network, why="with --method efros-leung")
-    command.unused(*of_pixels, when=task.uses_network, why="without --method efros-leung")
+    context.unused(*of_features, when=not task.uses_network, why="with --method efros-leung")
+    context.unused(*of_pixels, when=task.uses_network, why="without --method efros-leung")
     settings = replace(task.settings, tile=tile_side(input.tile))
     task = replace(task, settings=settings, size=input.result_size, seed=run.seed)
-    run_task(task, network, input, run, output, long)
+    run_task(context, task, network, input, run, output, long)

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from cnnviz.cli.context import current
+from cnnviz.cli.context import CommandContext
 from cnnviz.cli.jobs import run_collection_task, run_task
 from cnnviz.cli.options import BatchOptions, EngineName, InputOptions, NetworkOptions, OutputOptions
 from cnnviz.errors import UsageError
@@ -18,6 +18,7 @@ from cnnviz.tasks.universal import ApplyPerturbation, Universal
 
 def universal(
     *,
+    context: CommandContext,
     network: NetworkOptions,
     input: InputOptions,
     output: OutputOptions,
@@ -43,13 +44,13 @@ def universal(
 
     if apply is not None:
         unused = ("epsilon", "norm", "method", "rate", "passes", "crops", "held_out", "resume")
-        current.unused(*unused, why="with --apply, which trains nothing")
+        context.unused(*unused, why="with --apply, which trains nothing")
         task = replace(applying, perturbation=load_perturbation(apply), raw_format=suffix_of(output))
-        run_task(task, network, input, run, output)
+        run_task(context, task, network, input, run, output)
         return
-    current.unused("raw", why="without --apply")
-    current.unused("crop", why="without --apply: squares are trained on in any case")
+    context.unused("raw", why="without --apply")
+    context.unused("crop", why="without --apply: squares are trained on in any case")
     if run.engine is EngineName.ray and training.training.method == "deepfool":
         raise UsageError("Each step of --method deepfool needs the one before: it runs here; leave out --engine ray.")
     start = None if resume is None else load_perturbation(resume)
-    run_collection_task(replace(training, start=start, seed=run.seed), network, input, run, output)
+    run_collection_task(context, replace(training, start=start, seed=run.seed), network, input, run, output)

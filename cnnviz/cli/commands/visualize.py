@@ -4,14 +4,19 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from cnnviz.cli.context import current
+from cnnviz.cli.context import CommandContext
 from cnnviz.cli.jobs import run_network_task
 from cnnviz.cli.options import LongOptions, NetworkOptions, OutputOptions, RunOptions
 from cnnviz.tasks.visualize import Visualize
 
 
 def visualize(
-    network: NetworkOptions, output: OutputOptions, long: LongOptions, run: RunOptions, task: Visualize
+    context: CommandContext,
+    network: NetworkOptions,
+    output: OutputOptions,
+    long: LongOptions,
+    run: RunOptions,
+    task: Visualize,
 ) -> None:
     """Show what a class, a channel or a neuron responds to most (Olah 2017; Simonyan 2014; Yosinski 2015).
 
@@ -22,6 +27,6 @@ def visualize(
         cnnviz visualize --target monarch --facets 4 --method yosinski --gif
     """
     task.check()
-    current.unused("latent", when=task.generator is None, why="without --generator")
-    current.unused("size", "photos", when=task.generator is not None, why="with --generator, whose images are its own")
-    run_network_task(replace(task, seed=run.seed), network, run, output, long, task.name)
+    context.unused("latent", when=task.generator is None, why="without --generator")
+    context.unused("size", "photos", when=task.generator is not None, why="with --generator, whose images are its own")
+    run_network_task(context, replace(task, seed=run.seed), network, run, output, long, task.name)
