@@ -6,8 +6,10 @@ import hashlib
 import json
 import os
 import struct
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence, Set
+from contextlib import closing
 from dataclasses import astuple, dataclass, field
+from functools import partial
 from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -174,34 +176,84 @@ class IndexStats:
     failed: dict[str, Exception] = field(default_factory=dict)
 
 
+@dataclass(frozen=True)
+class FeatureBatch:
+    """What was computed of some images: the entries for the store of each feature, and the errors of those that
+    failed, by key."""
+
+    entries: Sequence[Sequence[Entry]]
+    failed: Mapping[str, Exception]
+
+
+FeatureBatches = Generator[FeatureBatch, None, None]
+
+FeatureExecutor = Callable[[Mapping[str, Any], Sequence[Set[str]]], FeatureBatches]
+"""Computes, of files by key, the features that are missing: for each feature, the keys to compute it of."""
+
+
 def build_index(
-    files: Mapping[str, Path],
+    files: Mapping[str, Any],
     features: Sequence[StoredFeature],
-    read: Callable[[Path], tuple[Image, Tensor]],
+    read: Callable[[Any], tuple[Image, Tensor]],
     on_step: OnStep | None = None,
     *,
     batch: int = 16,
     workers: int = 2,
     device: torch.device | str = "cpu",
+    executor: FeatureExecutor | None = None,
 ) -> IndexStats:
     """Compute and store those features of images that are not stored yet.
 
     Args:
-        files: the paths of the images, by the SHA-256 of their files.
+        files: the images, as ``read`` takes them, by the SHA-256 of their files.
         features: what to compute of each.
-        read: from a path to the image and its pixels (1, 3, H, W); called in threads. An ImageError or
+        read: from a file to the image and its pixels (1, 3, H, W); called in threads. An ImageError or
             MemoryShortError that it raises goes into the result's ``failed``, by key; any other ends the run.
         on_step: called after each batch.
         batch: how many images the network sees at once; each batch is stored as soon as it is computed, so that
             an interrupted run continues where it was.
         workers: the number of threads that read.
         device: of the network; the next batch is copied to it meanwhile.
+        executor: computes the features elsewhere; ``read``, ``batch``, ``workers`` and ``device`` are its own.
     """
     missing = [set(feature.store.missing(files)) for feature in features]
-    rebuilt = _rebuilt(features)
-    todo = [key for key in files if any(key in keys for keys in missing)]
-    stats = IndexStats(kept=len(files) - len(todo))
+    rebuilt, count = _rebuilt(features), len(set().union(*missing))
+    stats = IndexStats(kept=len(files) - count)
+    here = partial(compute_features, features=features, read=read, batch=batch, workers=workers, device=device)
+    with closing((executor or here)(files, missing)) as batches:
+        for found in batches:
+            for feature, entries in zip(features, found.entries, strict=True):
+                if entries:
+                    feature.store.add(entries)
+            stats.failed.update(found.failed)
+            stats.computed += len({entry.key for entries in found.entries for entry in entries})
+            if on_step:
+                on_step(Step(stats.computed + len(stats.failed), count))
+    if _rebuilt(features) > rebuilt:  # what was stored already is lost
+        rest = {key: file for key, file in files.items() if key not in stats.failed}
+        again = build_index(rest, features, read, batch=batch, workers=workers, device=device, executor=executor)
+        stats.failed.update(again.failed)
+        stats.computed = min(len(rest), stats.computed + again.computed)
+        stats.kept = len(rest) - stats.computed
+    return stats
+
+
+def compute_features(
+    files: Mapping[str, Any],
+    missing: Sequence[Set[str]],
+    features: Sequence[StoredFeature],
+    read: Callable[[Any], tuple[Image, Tensor]],
+    *,
+    batch: int = 16,
+    workers: int = 2,
+    device: torch.device | str = "cpu",
+) -> FeatureBatches:
+    """The entries that are missing of each feature, batch after batch; nothing is stored.
+
+    ``missing`` has, for each feature, the keys to compute it of; everything else is as in ``build_index``.
+    """
     ready: dict[tuple[int, str], Entry] = {}
+    errors: dict[str, Exception] = {}
 
     def prepare(key: str) -> Tensor:
         image, pixels = read(files[key])
@@ -213,37 +265,27 @@ def build_index(
     def failed(key: str, error: Exception) -> None:
         if not isinstance(error, ImageError | MemoryShortError):
             raise error
-        stats.failed[key] = error
+        errors[key] = error
 
+    def taken() -> dict[str, Exception]:
+        return {key: errors.pop(key) for key in list(errors)}
+
+    nothing: list[list[Entry]] = [[] for _ in features]
+    todo = [key for key in files if any(key in keys for keys in missing)]
     for keys, pixels in copied_ahead(batches_of(todo, prepare, failed, batch, workers), torch.device(device)):
         try:
             found = [
                 _entries(
-                    feature,
-                    index,
-                    [n for n, key in enumerate(keys) if key in missing[index]],
-                    keys,
-                    pixels,
-                    ready,
+                    feature, index, [n for n, key in enumerate(keys) if key in missing[index]], keys, pixels, ready
                 )
                 for index, feature in enumerate(features)
             ]
         except ImageError as error:  # a size that the network cannot take; all images of a batch have one size
-            stats.failed.update(dict.fromkeys(keys, error))
+            yield FeatureBatch(nothing, {**taken(), **dict.fromkeys(keys, error)})
         else:
-            for feature, entries in zip(features, found, strict=True):
-                if entries:
-                    feature.store.add(entries)
-            stats.computed += len(keys)
-        if on_step:
-            on_step(Step(stats.computed + len(stats.failed), len(todo)))
-    if _rebuilt(features) > rebuilt:  # what was stored already is lost
-        rest = {key: path for key, path in files.items() if key not in stats.failed}
-        again = build_index(rest, features, read, batch=batch, workers=workers, device=device)
-        stats.failed.update(again.failed)
-        stats.computed = min(len(rest), stats.computed + again.computed)
-        stats.kept = len(rest) - stats.computed
-    return stats
+            yield FeatureBatch(found, taken())
+    if errors:
+        yield FeatureBatch(nothing, taken())
 
 
 def _rebuilt(features: Sequence[StoredFeature]) -> int:

@@ -12,14 +12,11 @@ from cnnviz.errors import ImageError, MemoryShortError
 from cnnviz.pipeline.collection_job import ImageCollection
 from cnnviz.pipeline.config import EngineConfig, ImageConfig, StoreConfig
 from cnnviz.pipeline.feature_spec import FeatureSpec, feature_store_root, preprocessing_of
-from cnnviz.pipeline.image_loading import read_image
+from cnnviz.pipeline.image_loading import image_reader, read_image
 from cnnviz.pipeline.inputs import ImageSource
 from cnnviz.pipeline.reporter import Reporter
 
 if TYPE_CHECKING:
-    from PIL.Image import Image
-    from torch import Tensor
-
     from cnnviz.features.feature_index import IndexStats, StoredFeature
     from cnnviz.network.network import Network
     from cnnviz.runtime.progress import Step
@@ -78,27 +75,19 @@ def _filled(
     """What is missing of the files is computed, here or by the workers of a cluster."""
     from cnnviz.features.feature_index import build_index
 
-    job = collection.job
+    job, executor = collection.job, None
     if job is not None and isinstance(job.run, EngineConfig) and job.run.engine == "ray":
-        from cnnviz.pipeline.ray_collection import compute_features_remote
+        from cnnviz.pipeline.ray_collection import feature_executor
 
-        return compute_features_remote(job, network, files, specs, features, on_step, store)
-    paths = {key: _path(source) for key, source in files.items()}
-    reader = _reader(network, collection.config)
-    return build_index(paths, features, reader, on_step, batch=store.batch_size(network.device), device=network.device)
+        executor = feature_executor(job, network, specs, store)
+    batch, device = store.batch_size(network.device), network.device
+    reader = image_reader(network, collection.config)
+    return build_index(files, features, reader, on_step, batch=batch, device=device, executor=executor)
 
 
 def _path(source: ImageSource) -> Path:
     assert source.path is not None
     return source.path
-
-
-def _reader(network: Network, config: ImageConfig) -> Callable[[Path], tuple[Image, Tensor]]:
-    def read(path: Path) -> tuple[Image, Tensor]:
-        image = read_image(ImageSource(path), network, config)
-        return image.photo, image.pixels
-
-    return read
 
 
 def _why_unreadable(source: ImageSource, network: Network, config: ImageConfig) -> Exception | None:

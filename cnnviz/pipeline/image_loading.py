@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from cnnviz.errors import MemoryShortError
@@ -11,6 +12,7 @@ from cnnviz.pipeline.result import LoadedImage
 
 if TYPE_CHECKING:
     from PIL.Image import Image
+    from torch import Tensor
 
     from cnnviz.network.network import Network
 
@@ -26,6 +28,16 @@ def read_image(source: ImageSource, network: Network, options: ImageConfig) -> L
         if isinstance(error, MemoryShortError):
             raise
         raise MemoryShortError(f"{source.display} is too large for this machine's memory.") from error
+
+
+def image_reader(network: Network, options: ImageConfig) -> Callable[[ImageSource], tuple[Image, Tensor]]:
+    """A function that reads an image, as ``build_index`` takes it: the photo, and the pixels that ``network`` sees."""
+
+    def read(source: ImageSource) -> tuple[Image, Tensor]:
+        image = read_image(source, network, options)
+        return image.photo, image.pixels
+
+    return read
 
 
 def prepare_image(source: ImageSource, photo: Image, network: Network, options: ImageConfig) -> LoadedImage:

@@ -9,164 +9,80 @@ from __future__ import annotations
 import os
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager, suppress
-from dataclasses import dataclass, field, replace
+from contextlib import closing, contextmanager, suppress
+from dataclasses import dataclass, replace
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from cnnviz.errors import ImageError, UsageError
+import torch
+
+from cnnviz.errors import UsageError
+from cnnviz.imaging.image_reading import NamedBytes, read_file_bytes
+from cnnviz.network.spec import WeightsInfo
 from cnnviz.pipeline.config import EngineConfig
 from cnnviz.pipeline.execution import Execution
-from cnnviz.pipeline.image_task import BatchItem, EncodedResult, ImageWorker, ItemError, Task, TaskOutcome
+from cnnviz.pipeline.image_task import BatchItem, EncodedResult, ItemError, Task, TaskOutcome, capture_error
 from cnnviz.pipeline.inputs import ImageSource
 from cnnviz.pipeline.parsing import index
 from cnnviz.pipeline.reporter import Note, RecordingReporter, Reporter, forward_notes
+from cnnviz.runtime.executors.cancellable_pool import CancellablePool
+from cnnviz.runtime.executors.ray import RayExecutor, WorkerLostError, ray_cluster
+from cnnviz.runtime.executors.task_result import TaskResult, TaskResults
 
 if TYPE_CHECKING:
-    from cnnviz.network.spec import WeightsInfo
     from cnnviz.pipeline.image_job import ImageJob
-    from cnnviz.runtime.executors.cancellable_pool import CancellablePool
-    from cnnviz.runtime.executors.ray import RayExecutor
-    from cnnviz.runtime.executors.task_result import TaskResults
 
 MakeWork = Callable[["ImageJob", str], tuple[Any, Callable[[Any], Any]]]
 """Run in a worker, with the job and the network's name: what there is to know of it, and what does a task."""
 
+Values = list[EncodedResult | ItemError]
+
 _FORWARDED_ENV = ("CNNVIZ_OFFLINE", "TORCH_HOME", "OMP_NUM_THREADS")
 _GPU_TASKS = 4
-"""Tasks a GPU's worker has in hand at once: one computes, the others are read, drawn or encoded."""
+"""Tasks that the worker of a GPU has at once: one computes, the others are read, drawn or encoded."""
 
 
 @dataclass(frozen=True)
 class WorkerInfo:
-    """What a worker says of the network it holds."""
+    """What a worker says of its network (a ``NetworkInfo``), and what was noted when it was loaded."""
 
     name: str
     weights: WeightsInfo
-    classes: int
-    device: str
     precision: str
+    about: str
     batch_size: int
-    notes: list[Note]
+    notes: Sequence[Note]
 
 
 @dataclass(frozen=True)
 class InlineSource(ImageSource):
-    """An image sent as its bytes, or why it has none."""
+    """An image sent as its bytes, or as the error that reading them raised."""
 
-    data: bytes = b""
-    problem: str = ""
+    data: bytes | ItemError = b""
 
     @staticmethod
     def of(source: ImageSource) -> InlineSource:
-        from cnnviz.imaging.image_reading import read_file_bytes
-
-        data, problem = b"", ""
-        try:
-            data = read_file_bytes(source.path) if source.path else source.content()  # type: ignore[assignment]
-        except ImageError as error:
-            problem = str(error)
-        return InlineSource(source.path, source.folder, source.label, data, problem)
+        data = capture_error(lambda: read_file_bytes(source.path) if source.path else source.content())
+        return InlineSource(source.path, source.folder, source.label, data)
 
     def content(self) -> bytes:
-        from cnnviz.imaging.image_reading import NamedBytes
-
-        if self.problem:
-            raise ImageError(self.problem)
+        if isinstance(self.data, ItemError):
+            raise self.data
         return NamedBytes(self.data, str(self.path)) if self.path else self.data
 
 
-@dataclass(frozen=True)
-class WorkerSpec:
-    """Sent once to each worker: the job, what makes its work, and what both processes have in common."""
-
-    job: ImageJob
-    make_work: MakeWork
-    model: str
-    threads: int
-    folder: str = field(default_factory=os.getcwd)
-    environment: Mapping[str, str] = field(
-        default_factory=lambda: {name: os.environ[name] for name in _FORWARDED_ENV if name in os.environ}
-    )
-
-    def __call__(self) -> tuple[Any, Callable[[Any], Any]]:
-        """Run in the worker, for good: it does nothing else. Makes the work."""
-        import torch
-
-        os.environ.update(self.environment)
-        with suppress(OSError):  # elsewhere there need not be such a folder
-            os.chdir(self.folder)
-        torch.set_num_threads(self.threads)
-        warnings.filterwarnings("ignore", module=r"PIL\b")  # broken metadata: an image is read in spite of it
-        self.job.network.prepare()
-        return self.make_work(self.job, self.model)
-
-
-def image_work(task: Task, job: ImageJob, model: str) -> tuple[WorkerInfo, Callable]:
-    """What a worker says of its network, and the function that processes images."""
-    from cnnviz.runtime.executors.cancellable_pool import CancellablePool
-
-    worker, stack = job.worker(model, task), ExitStack()
-    network = worker.network
-    stack.enter_context(worker.threads())
-    worker.prepare()
-    about = (network.name, network.weights, network.classes, str(network.device), network.precision)
-    info = WorkerInfo(*about, worker.batch_size, _notes(job))
-    return info, partial(_process, worker, CancellablePool(1), stack)
-
-
-def _process(
-    worker: ImageWorker, compute: CancellablePool, stack: ExitStack, items: Sequence[BatchItem]
-) -> list[EncodedResult | ItemError]:
-    """The result of each item; the first carries what was noted meanwhile. ``stack`` is to stay open."""
-    values = [value for _, value in worker(items, compute)]
-    values[0].notes = [*getattr(values[0], "notes", []), *_notes(worker.job)]  # type: ignore[union-attr]
-    return values
-
-
-def _notes(job: ImageJob) -> list[Note]:
-    return job.reporter.take() if isinstance(job.reporter, RecordingReporter) else []
-
-
-@dataclass
-class _RayExecutor:
-    """Workers as an executor of items."""
-
-    workers: RayExecutor[WorkerInfo, Sequence[BatchItem], list[EncodedResult | ItemError]]
-    reporter: Reporter
-
-    def run(
-        self, tasks: Sequence[Sequence[BatchItem]], *, ordered: bool = True
-    ) -> TaskResults[Sequence[BatchItem], list[TaskOutcome]]:
-        from cnnviz.runtime.executors.ray import WorkerLostError
-        from cnnviz.runtime.executors.task_result import TaskResult
-
-        for outcome in self.workers.run(tasks, ordered=ordered):
-            if isinstance(outcome.error, WorkerLostError):
-                lost = ImageError(str(outcome.error))
-                yield TaskResult(outcome.task, [(item, lost) for item in outcome.task])
-                continue
-            values = outcome.get()
-            if isinstance(values[0], ItemError):  # a result's notes are reported with it
-                forward_notes(getattr(values[0], "notes", []), self.reporter)
-            yield TaskResult(outcome.task, list(zip(outcome.task, values, strict=True)))
-
-
-def _packed(items: Sequence[BatchItem]) -> list[BatchItem]:
-    return [BatchItem(InlineSource.of(item.source), item.destination) for item in items]
-
-
-@contextmanager
-def ray_execution(job: ImageJob, task: Task, model: str, count: int) -> Iterator[Execution]:
-    """Workers of a cluster, for as long as the block lasts, with the network of ``job`` loaded."""
-    _refuse_what_stays_here(job)
-    with ray_workers(job, model, count, partial(image_work, task), _packed) as (workers, info):
-        forward_notes(info.notes, job.reporter)
-        job.reporter.detail(
-            f"{info.name} ({info.weights.label}), {info.classes} classes, on {info.device} in {info.precision}, "
-            f"held by {workers.count} Ray workers"
-        )
-        yield Execution(_RayExecutor(workers, job.reporter), info, info.batch_size, is_remote=True)
+def set_up_worker(
+    job: ImageJob, make_work: MakeWork, model: str, threads: int, folder: Path, environment: Mapping[str, str]
+) -> tuple[Any, Callable[[Any], Any]]:
+    """Run in a worker, for good: it does nothing else. Gives the process the driver's settings, and makes the work."""
+    os.environ.update(environment)
+    with suppress(OSError):  # elsewhere there need not be such a folder
+        os.chdir(folder)
+    torch.set_num_threads(threads)
+    warnings.filterwarnings("ignore", module=r"PIL\b")  # broken metadata: an image is read in spite of it
+    job.network.prepare()
+    return make_work(job, model)
 
 
 @contextmanager
@@ -177,26 +93,65 @@ def ray_workers(
 
     ``make_work`` is called in each with the job and ``model``; ``pack`` turns a task into what is sent.
     """
-    from cnnviz.runtime.executors.ray import Cluster, RayExecutor, WorkerResources
-
     assert isinstance(job.run, EngineConfig)
     jobs, threads = job.run.jobs, index(os.environ.get("OMP_NUM_THREADS", "1")) or 1
-    spec = WorkerSpec(replace(job, reporter=RecordingReporter()), make_work, model, threads)
-    with ExitStack() as stack:
-        stack.enter_context(job.reporter.only_results_on_stdout())  # Ray prints there that a worker has died
-        cluster = Cluster.connect(job.run.ray_address, (jobs or os.cpu_count() or 1) * threads)
-        stack.callback(cluster.close)
-        has_gpu = cluster.gpus > 0 and job.network.device.startswith(("auto", "cuda"))
-        resources = WorkerResources(threads, 1, _GPU_TASKS) if has_gpu else WorkerResources(threads)
-        most = jobs or (cluster.gpus if has_gpu else max(1, cluster.cpus // threads))
-        workers: RayExecutor = RayExecutor(spec, min(count, most), resources, pack, job.reporter.warn)
-        stack.callback(workers.stop)
-        yield workers, workers.start()
+    environment = {name: os.environ[name] for name in _FORWARDED_ENV if name in os.environ}
+    recorded = replace(job, reporter=RecordingReporter())
+    setup = partial(set_up_worker, recorded, make_work, model, threads, Path.cwd(), environment)
+    own_cpus = (jobs or os.cpu_count() or 1) * threads
+    # Ray prints to standard output that a worker has died.
+    with job.reporter.only_results_on_stdout(), ray_cluster(job.run.ray_address, own_cpus) as (cpus, gpus):
+        has_gpu = gpus > 0 and job.network.device.startswith(("auto", "cuda"))
+        most = min(count, jobs or (gpus if has_gpu else max(1, cpus // threads)))
+        per_worker = (threads, 1, _GPU_TASKS) if has_gpu else (threads,)
+        with closing(RayExecutor[Any, Any](setup, most, pack, job.reporter.warn, *per_worker)) as executor:
+            yield executor, executor.start()
 
 
-def _refuse_what_stays_here(job: ImageJob) -> None:
-    """Raise UsageError for options whose files lie beside the image while it is in the making."""
-    if job.monitor is not None and job.monitor.config.save_every:
+def _with_bytes(items: Sequence[BatchItem]) -> list[BatchItem]:
+    return [BatchItem(InlineSource.of(item.source), item.destination) for item in items]
+
+
+@contextmanager
+def ray_execution(job: ImageJob, task: Task, model: str, count: int) -> Iterator[Execution]:
+    """Workers of a cluster, for as long as the block lasts, with the network of ``job`` loaded."""
+    monitored = job.monitor.config if job.monitor else None
+    if monitored and monitored.save_every:
         raise UsageError("The workers of a cluster cannot leave snapshots here.", remedy="remote_snapshots")
-    if job.monitor is not None and job.monitor.config.resume:
+    if monitored and monitored.resume:
         raise UsageError("The workers of a cluster cannot resume from a file here.", remedy="remote_resume")
+    with ray_workers(job, model, count, partial(image_work, task), _with_bytes) as (executor, info):
+        forward_notes(info.notes, job.reporter)
+        job.reporter.detail(f"{info.about} in {info.precision}, held by {executor.count} Ray workers")
+        yield Execution(_ImageExecutor(executor, job.reporter), info, info.batch_size, is_remote=True)
+
+
+@dataclass
+class _ImageExecutor:
+    """Workers as an executor of images; the workers' notes are reported with each task's results."""
+
+    executor: RayExecutor[Sequence[BatchItem], tuple[Values, list[Note]]]
+    reporter: Reporter
+
+    def run(self, tasks: Sequence[Any], *, ordered: bool = True) -> TaskResults[Any, list[TaskOutcome]]:
+        for result in self.executor.run(tasks, ordered=ordered):
+            lost = result.error if isinstance(result.error, WorkerLostError) else None
+            values, notes = ([lost] * len(result.task), []) if lost else result.get()
+            forward_notes(notes, self.reporter)
+            yield TaskResult(result.task, list(zip(result.task, values, strict=True)))
+
+
+def image_work(task: Task, job: ImageJob, model: str) -> tuple[WorkerInfo, Callable]:
+    """Run in a worker: what it says of its network, and the function that processes images."""
+    worker, compute, recorder = job.worker(model, task), CancellablePool(1), job.reporter
+    assert isinstance(recorder, RecordingReporter)
+    network = worker.network
+    about = f"{network.name} ({network.weights.label}), {network.classes} classes, on {network.device}"
+
+    def process(items: Sequence[BatchItem]) -> tuple[Values, list[Note]]:
+        with worker.threads():
+            return [value for _, value in worker(items, compute)], recorder.take()
+
+    worker.prepare()
+    info = WorkerInfo(network.name, network.weights, network.precision, about, worker.batch_size, recorder.take())
+    return info, process

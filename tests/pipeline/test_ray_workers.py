@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 import subprocess
 import sys
 from dataclasses import replace
@@ -10,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from cnnviz.errors import ImageError
 from cnnviz.pipeline import ray_workers
 from cnnviz.pipeline.image_task import BatchItem
 from cnnviz.pipeline.inputs import ImageSource
@@ -22,9 +24,20 @@ from functools import partial
 from pathlib import Path
 spec, items = pickle.loads(Path("sent").read_bytes())
 info, work = spec()
-(value,) = work(items)
+(value,), _ = work(items)
 print(info.name, type(value).__name__, *{"typer", "click", "rich", "cnnviz.cli"} & set(sys.modules))
 """
+
+
+def test_an_image_that_cannot_be_read_is_sent_as_its_error_with_the_hint():
+    class Refused(ImageSource):
+        def content(self):
+            raise ImageError("This is a video.", remedy="read_stdin", name="film")
+
+    sent = pickle.loads(pickle.dumps(ray_workers.InlineSource.of(Refused(None))))
+    with pytest.raises(ImageError, match="This is a video") as error:
+        sent.content()
+    assert (error.value.remedy, error.value.values) == ("read_stdin", {"name": "film"})
 
 
 @pytest.mark.ray
@@ -34,7 +47,8 @@ def test_a_worker_imports_nothing_of_the_command_line(run_cnnviz, samples: Path,
 
     def captured(job, task, model, count):
         travelling = replace(job, reporter=RecordingReporter())
-        spec = ray_workers.WorkerSpec(travelling, partial(ray_workers.image_work, task), model, 1)
+        work = partial(ray_workers.image_work, task)
+        spec = partial(ray_workers.set_up_worker, travelling, work, model, 1, Path.cwd(), {})
         items = [BatchItem(ray_workers.InlineSource.of(ImageSource(samples / "coffee.png")), None)]
         Path("sent").write_bytes(cloudpickle.dumps((spec, items)))
         raise KeyboardInterrupt

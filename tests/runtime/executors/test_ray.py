@@ -14,7 +14,8 @@ import torch
 from safetensors.torch import load_file
 
 from cnnviz.errors import UsageError
-from cnnviz.runtime.executors.ray import Cluster, RayExecutor, WorkerLostError, WorkerResources
+from cnnviz.runtime.executors import ray as ray_module
+from cnnviz.runtime.executors.ray import RayExecutor, WorkerLostError, ray_cluster
 
 ray = pytest.importorskip("ray", reason="ray is not installed: pip install '.[test-all]'")
 pytestmark = pytest.mark.ray
@@ -47,10 +48,9 @@ class Squares:
         return number * number, os.getpid()
 
 
-def workers(setup, told=None, count=2):
-    return RayExecutor(
-        setup, count, WorkerResources(), pack=lambda task: task, on_event=(told if told is not None else []).append
-    )
+def workers(setup, told=None, count=2, **resources):
+    on_event = (told if told is not None else []).append
+    return RayExecutor(setup, count, pack=lambda task: task, on_event=on_event, **resources)
 
 
 @pytest.fixture
@@ -65,7 +65,7 @@ def hired():
 
     yield hire
     for each in found:
-        each.stop()
+        each.close()
 
 
 def test_results_are_in_order_and_both_workers_work(hired):
@@ -90,6 +90,13 @@ def test_a_task_that_kills_every_worker_is_given_up_and_the_others_go_on(hired):
         failed[0].get()
 
 
+def test_tasks_that_share_workers_with_several_deadly_ones_are_done(hired):
+    executor = hired(Squares((3, 5)), max_concurrency=3)
+    results = list(executor.run(range(16)))
+    assert [result.task for result in results] == list(range(16))
+    assert [result.task for result in results if result.error] == [3, 5]
+
+
 def test_an_error_in_a_worker_comes_back_as_itself(hired):
     (result,) = hired(Squares(), count=1).run([-1])
     with pytest.raises(UsageError, match="-1 is negative"):
@@ -103,20 +110,20 @@ def test_a_mistake_in_the_setup_is_told_at_the_start():
     lost = workers(broken, count=1)
     with pytest.raises(UsageError, match="no such thing"):
         lost.start()
-    lost.stop()
+    lost.close()
 
 
 def test_without_ray_the_way_to_get_it_is_told(monkeypatch):
-    monkeypatch.setitem(__import__("sys").modules, "ray", None)
-    with pytest.raises(UsageError, match=r"pip install 'cnnviz\[ray\]'"):
-        Cluster.connect(None, 1)
+    monkeypatch.setattr(ray_module, "ray", None)
+    with pytest.raises(UsageError, match=r"pip install 'cnnviz\[ray\]'"), ray_cluster(None, 1):
+        pass
 
 
 @pytest.mark.parametrize("address", ["127.0.0.1:1", "ray://127.0.0.1:1"])
 def test_an_address_where_nobody_listens_is_told_at_once(monkeypatch, address):
     monkeypatch.setattr(ray, "is_initialized", lambda: False)
-    with pytest.raises(UsageError, match=f"No Ray cluster answers at '{address}'"):
-        Cluster.connect(address, None)
+    with pytest.raises(UsageError, match=f"No Ray cluster answers at '{address}'"), ray_cluster(address, None):
+        pass
 
 
 @pytest.fixture
@@ -151,7 +158,7 @@ def test_a_killed_worker_costs_no_picture_and_no_byte(run_cnnviz, album, monkeyp
 
         def packed(items):
             if items[0].source.name == "3.jpg" and not killed:
-                killed.append(ray.get(self.workers[0].actor.__ray_call__.remote(lambda actor: os.getpid())))
+                killed.append(ray.get(self.workers[0].__ray_call__.remote(lambda actor: os.getpid())))
                 os.kill(killed[0], signal.SIGKILL)
             return pack(items)
 
