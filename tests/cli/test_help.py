@@ -102,3 +102,12 @@ def test_rare_options_come_after_the_usual_ones_and_before_the_shared(run_cnnviz
     panels = re.findall(r"╭─ ([A-Z][a-z ]+) ─", run_cnnviz(command, "--help").output)
     own = panels.index("Advanced")
     assert panels[own - 1 : own + 2] == ["Options", "Advanced", "Network"]
+
+
+def test_style_shows_at_most_twelve_options_before_the_panels(run_cnnviz):
+    shown = run_cnnviz("style", "--help").output
+    usual = shown[: shown.index("─ Advanced ─")]
+    assert len(re.findall(r"│ --", usual)) <= 12
+    assert re.findall(r"─ ([A-Z]\w+)[\w ]* ─", shown[len(usual) - 10 :])[:5] == [
+        *("Advanced", "Network", "Input", "Output", "Run"),
+    ]
