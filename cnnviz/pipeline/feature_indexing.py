@@ -109,9 +109,12 @@ class _progress(ExitStack):  # noqa: N801 (used as a function)
     def __enter__(self) -> Callable[[Step], None]:  # type: ignore[override]
         super().__enter__()
         self._advance: Callable[[str], None] | None = None
+        self._done = 0
         return self._step
 
     def _step(self, step: Step) -> None:
         if self._advance is None:
-            self._advance = self.enter_context(self._reporter.progress(step.total, "pictures"))
-        self._advance("")
+            self._advance = self.enter_context(self._reporter.progress(step.total, "images"))
+        for _ in range(self._done, step.step):  # a step is a batch, the bar counts images
+            self._advance("")
+        self._done = step.step

@@ -196,7 +196,7 @@ class ImageJob:
         size = max(1, min(execution.batch_size, len(items) // _TASKS))
         tasks = [items[start : start + size] for start in range(0, len(items), size)]
         outcomes = execution.executor.run(tasks, ordered=not self.batch.unordered)
-        with self.reporter.progress(len(items), "pictures") as advance, closing(outcomes):
+        with self.reporter.progress(len(items), "images") as advance, closing(outcomes):
             for outcome in outcomes:
                 for item, value in outcome.get():
                     saved = self._save(item, value) if execution.is_remote else value
