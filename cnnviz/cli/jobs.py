@@ -60,7 +60,7 @@ def job_of(
         "workload": task.workload,
         **more,
     }
-    return kind(task.technique, *configs, **fields_of_job)  # type: ignore[misc]
+    return kind(task.purpose, *configs, **fields_of_job)  # type: ignore[misc]
 
 
 def run_task(

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Literal
 
 from cnnviz.errors import Remark
 from cnnviz.network import catalogue, download
 
-PREFERRED_MODELS = {
+Purpose = Literal["attribution", "style", "texture", "inversion", "dream", "features"]
+"""What a network is loaded for, which decides what model ``auto`` is."""
+
+PREFERRED_MODELS: Mapping[Purpose, str] = {
     "attribution": "resnet50",
     "style": "vgg19",
     "texture": "vgg19",
@@ -26,7 +31,7 @@ class ModelChoice:
     remark: Remark | None = None
 
 
-def choose_model(purpose: str) -> ModelChoice:
+def choose_model(purpose: Purpose) -> ModelChoice:
     """The preferred network for a purpose if its weights are cached or can be downloaded, else the embedded one."""
     preferred = PREFERRED_MODELS[purpose]
     weights = catalogue.entry(preferred).default

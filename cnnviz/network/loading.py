@@ -24,7 +24,8 @@ from cnnviz.network.weights import class_count, fit_names, load_into, read_state
 from cnnviz.runtime.device import choose_device
 from cnnviz.runtime.memory import available_memory, is_out_of_memory
 from cnnviz.runtime.paths import path_exists
-from cnnviz.runtime.precision import Workload, choose_precision
+from cnnviz.runtime.precision import choose_precision
+from cnnviz.runtime.workload import Workload
 
 _WEIGHTS_SUFFIXES = (".pth", ".pt", ".safetensors", ".ckpt", ".bin", ".tar")
 _USUAL_CLASSES = 25_000

@@ -92,7 +92,7 @@ class NetworkJob(ImageJob):
 
     def of_network(self, make: Callable[[Network], Result], name: str = "") -> None:
         """Write what ``make`` makes of the network, named after it or after ``name``."""
-        model, remark = self.network.choose(self.technique)
+        model, remark = self.network.choose(self.purpose)
         self._of_one(ImageSource(None, label=name or model), model, remark, lambda net: _with_inputs(make(net), []))
 
     def _of_one(
@@ -131,7 +131,7 @@ class CollectionJob(NetworkJob):
         if not collection.sources:
             self.reporter.detail(f"Nothing to do: shard {self.input.shard} of the images is empty.")
             return
-        model, remark = self.network.choose(self.technique)
+        model, remark = self.network.choose(self.purpose)
 
         def of_collection(network: Network) -> Result:
             result = make(network, collection)

@@ -43,11 +43,11 @@ class ComparisonJob(ImageJob):
 
     def worker(self, model: str, task: Any) -> ImageWorker:
         network = self.load(model)
-        others = [self.load(source.choose(self.technique)[0], source) for source in self.others]
+        others = [self.load(source.choose(self.purpose)[0], source) for source in self.others]
         return ImageWorker(self, network, _OfAllNetworks(task, others, self.input))
 
     def _plan_outputs(self, sources: list[ImageSource], model: str) -> Sequence[OutputPath | None]:
-        names = [model, *(source.choose(self.technique)[0] for source in self.others)]
+        names = [model, *(source.choose(self.purpose)[0] for source in self.others)]
         return super()._plan_outputs(sources, "+".join(names))
 
 

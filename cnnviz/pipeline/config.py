@@ -15,8 +15,9 @@ if TYPE_CHECKING:
     import torch
     from PIL.Image import Image
 
+    from cnnviz.network.default_model import Purpose
     from cnnviz.network.network import Network
-    from cnnviz.runtime.precision import Workload
+    from cnnviz.runtime.workload import Workload
 
 LARGEST_SIDE = 1_000_000
 """Pixels of any side that may be asked for; long before, memory is short."""
@@ -79,8 +80,8 @@ class NetworkConfig:
         if self.offline:
             os.environ["CNNVIZ_OFFLINE"] = "1"
 
-    def choose(self, technique: str) -> tuple[str, Remark | None]:
-        """The model's name, and a remark where ``auto`` had to settle for another than the best for ``technique``."""
+    def choose(self, purpose: Purpose) -> tuple[str, Remark | None]:
+        """The model's name, and a remark where ``auto`` had to settle for another than the best for ``purpose``."""
         from cnnviz.network import catalogue
         from cnnviz.network.default_model import choose_model
 
@@ -91,7 +92,7 @@ class NetworkConfig:
             return self.model, None
         if self.weights is not None:
             raise UsageError("Weights belong to a model: name it too.", remedy="model_of_weights")
-        choice = choose_model(technique)
+        choice = choose_model(purpose)
         return choice.name, choice.remark
 
 

@@ -30,10 +30,11 @@ from cnnviz.pipeline.result import Result
 from cnnviz.runtime.paths import path_exists
 
 if TYPE_CHECKING:
+    from cnnviz.network.default_model import Purpose
     from cnnviz.network.network import Network
     from cnnviz.pipeline.step_monitor import StepMonitor
     from cnnviz.runtime.executors.task_result import Compute
-    from cnnviz.runtime.precision import Workload
+    from cnnviz.runtime.workload import Workload
 
 
 class NetworkSource(Protocol):
@@ -44,7 +45,7 @@ class NetworkSource(Protocol):
 
     def prepare(self) -> None: ...
 
-    def choose(self, technique: str) -> tuple[str, Remark | None]: ...
+    def choose(self, purpose: Purpose) -> tuple[str, Remark | None]: ...
 
     def load(self, name: str, seed: int, *, workload: Workload, progress: bool) -> Network: ...
 
@@ -59,7 +60,7 @@ class ImageJob:
     """A task over images.
 
     Attributes:
-        technique: what the network is for: "attribution", "style", ...; decides what the model ``auto`` is.
+        purpose: what the network is loaded for: "attribution", "style", ...; decides what model ``auto`` is.
         network: which network.
         input: which images, and how they are read.
         run: seed, and what works through the images.
@@ -68,11 +69,11 @@ class ImageJob:
         reporter: gets warnings, details and progress.
         sidecars: the suffixes of what results bring besides images.
         monitor: called back by tasks that take many steps.
-        workload: what the network is used for, which decides what precision ``auto`` is.
+        workload: how exact the network's numbers must be; decides what precision ``auto`` is.
         suffix: the format where no name gives it (``.gif`` for animations, ``.html`` for pages).
     """
 
-    technique: str
+    purpose: Purpose
     network: NetworkSource
     input: ImageConfig
     run: RunConfig
@@ -89,7 +90,7 @@ class ImageJob:
         """Run ``task`` over all images; IncompleteError at the end if any failed, each of which was reported."""
         shard = inputs.shard(self.input)
         sources = inputs.expand(self.input, self.reporter)
-        model, remark = self.network.choose(self.technique)
+        model, remark = self.network.choose(self.purpose)
         destinations = self._plan_outputs(sources, model)
         own = shard.of([BatchItem(*pair) for pair in zip(sources, destinations, strict=True)])
         items = [item for item in own if not self._is_done(item.destination)]

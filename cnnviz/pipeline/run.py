@@ -21,7 +21,9 @@ from cnnviz.pipeline.step_monitor import StepMonitor
 from cnnviz.settings import is_option
 
 if TYPE_CHECKING:
+    from cnnviz.network.default_model import Purpose
     from cnnviz.network.network import Network
+    from cnnviz.runtime.workload import Workload
 
 
 @dataclass
@@ -105,7 +107,7 @@ def run_images(
         raise UsageError(f"The task {type(task).__name__} takes one network, not {1 + len(others)}.")
     kind = partial(ComparisonJob, others=others) if compares else ImageJob
     job = kind(
-        task.technique,
+        task.purpose,
         first,
         type(config.input)(**{**values, "images": [str(name) for name in named]}),
         config.run,
@@ -140,10 +142,10 @@ class LoadedNetwork:
     def prepare(self) -> None:
         """Nothing is to be fetched."""
 
-    def choose(self, technique: str) -> tuple[str, None]:
+    def choose(self, purpose: Purpose) -> tuple[str, None]:
         return self.network.name, None
 
-    def load(self, name: str, seed: int, *, workload: str, progress: bool) -> Network:
+    def load(self, name: str, seed: int, *, workload: Workload, progress: bool) -> Network:
         return self.network
 
 

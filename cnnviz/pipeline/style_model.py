@@ -12,7 +12,9 @@ from cnnviz.errors import ModelError
 if TYPE_CHECKING:
     import torch
 
+    from cnnviz.network.default_model import Purpose
     from cnnviz.network.spec import InputSpec, WeightsInfo
+    from cnnviz.runtime.workload import Workload
     from cnnviz.style.fast import FastStyleNetwork
 
 EMBEDDED = "embedded"
@@ -47,14 +49,14 @@ class StyleModelConfig:
     def prepare(self) -> None:
         """Nothing is ever downloaded."""
 
-    def choose(self, technique: str) -> tuple[str, None]:
+    def choose(self, purpose: Purpose) -> tuple[str, None]:
         """The model's name for outputs; ModelError if the file is missing or no style model."""
         from cnnviz.style.model_file import read_metadata
 
         read_metadata(self.file)
         return EMBEDDED if self.style_model == EMBEDDED else self.file.stem, None
 
-    def load(self, name: str, seed: int, *, workload: str, progress: bool) -> Any:
+    def load(self, name: str, seed: int, *, workload: Workload, progress: bool) -> Any:
         """The network, as a job needs it."""
         from cnnviz.network.hashing import sha256
         from cnnviz.network.spec import WeightsInfo

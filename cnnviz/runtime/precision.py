@@ -9,7 +9,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any, Literal
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -17,16 +17,9 @@ from torch import Tensor
 from cnnviz.errors import ModelError, UsageError
 from cnnviz.runtime.cancellation import check_cancelled
 from cnnviz.runtime.private_torch import cpu_computes_bf16
+from cnnviz.runtime.workload import Workload
 
 PRECISIONS = ("auto", "fp32", "tf32", "bf16", "fp16")
-
-Workload = Literal["exact", "forward", "synthesis"]
-"""What a network is used for, which decides what ``auto`` precision is.
-
-``exact``: gradients, scores and attacks, which agree with references to many digits; ``forward``: many forward passes
-and no backward pass, as for occlusion and embeddings, where TF32 changes the fourth digit; ``synthesis``: images are
-optimized, where rounding leads to another image that is as good, like another seed.
-"""
 
 _TENSOR_CORES = (7, 0)
 """The compute capability from which GPUs have fp16 units; for TF32 and bf16 it is (8, 0)."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING
 
 from cnnviz.pipeline.result import LoadedImage, Result
 from cnnviz.settings import setting
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 class Activations(TaskDefaults):
     """Feature maps of each image: the strongest channels in gray, or chosen ones in color over the photo."""
 
-    technique: ClassVar[str] = "features"
+    purpose = "features"
 
     layer: str | None = layer_setting("A layer whose output is a map.", "one half way down")
     channel: tuple[str, ...] | None = channels_setting()

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any
 
 from cnnviz.pipeline.result import LoadedImage, Result
 from cnnviz.settings import setting
@@ -29,8 +29,8 @@ class Dream(TaskDefaults):
     ``guide_pixels`` is the image that ``guide`` names, (1, 3, H, W) in [0, 1], once it is read.
     """
 
-    technique: ClassVar[str] = "dream"
-    workload: ClassVar[str] = "synthesis"
+    purpose = "dream"
+    workload = "synthesis"
 
     layers: tuple[str, ...] | None = layers_setting(
         "Layer to see more of; may be repeated. Shallow: strokes and swirls; deep: eyes and faces.",

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any
 
 from cnnviz.features.settings import PROJECTIONS
 from cnnviz.figures.captions import percent
@@ -50,8 +50,8 @@ class Placement:
 class Embed(TaskDefaults):
     """A map of a collection by the features of a layer: an image, an interactive page, and a table of coordinates."""
 
-    technique: ClassVar[str] = "features"
-    workload: ClassVar[str] = "forward"
+    purpose = "features"
+    workload = "forward"
 
     method: str = setting("tsne", "How the map is made.", choices=PROJECTIONS)
     layout: str = setting("scatter", "scatter keeps the map's shape; grid fills a square.", choices=("scatter", "grid"))

@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 class EmbedIndex(TaskDefaults):
     """Fills the feature store with the features and thumbnails of a collection."""
 
-    technique: ClassVar[str] = "features"
-    workload: ClassVar[str] = "forward"  # as of embed and neighbors, which find features of the same precision only
+    purpose = "features"
+    workload = "forward"  # as of embed and neighbors, which find features of the same precision only
     writes: ClassVar[bool] = False
 
     layer: str | None = feature_layer_setting()

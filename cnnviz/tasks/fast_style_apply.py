@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any
 
 from cnnviz.errors import UsageError, shortened
 from cnnviz.pipeline.parsing import real
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 class FastStyleApply(TaskDefaults):
     """Each image in one style, or in a mixture of styles, of a ``FastStyleAdapter``."""
 
-    technique: ClassVar[str] = "style"
+    purpose = "style"
 
     style: str | None = setting(
         None,

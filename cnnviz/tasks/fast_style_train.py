@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any
 
 from cnnviz.errors import UsageError, shortened
 from cnnviz.pipeline import inputs
@@ -41,7 +41,7 @@ def _text(widths: Sequence[int]) -> str:
 class FastStyleTrain(TaskDefaults):
     """A style network trained on ``photos``, with one style for each of the images ``styles``, named as the files."""
 
-    technique: ClassVar[str] = "style"
+    purpose = "style"
 
     settings: TrainingSettings = field(default=TrainingSettings())
     widths: str = setting(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING
 
 from cnnviz.pipeline.result import Result
 from cnnviz.settings import setting
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 class Filters(TaskDefaults):
     """A sheet of a convolution's kernels: in color where its input is RGB, otherwise in gray, output by input."""
 
-    technique: ClassVar[str] = "features"
+    purpose = "features"
 
     layer: str | None = layer_setting("A convolution.", "the first")
     limit: int = setting(16, "Kernels shown of a deeper layer, across and down.", min=1)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any
 
 from cnnviz.pipeline.result import LoadedImage, Result
 from cnnviz.settings import setting
@@ -22,8 +22,8 @@ if TYPE_CHECKING:
 class Invert(TaskDefaults):
     """Each image reconstructed from some layers, one after another; several make a strip from shallow to deep."""
 
-    technique: ClassVar[str] = "inversion"
-    workload: ClassVar[str] = "synthesis"
+    purpose = "inversion"
+    workload = "synthesis"
 
     layers: tuple[str, ...] | None = layers_setting(
         "Layers to reconstruct from; may be repeated.", show_default="shallow to deep"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any
 
 from cnnviz.errors import ImageError
 from cnnviz.features.settings import INDEXES, METRICS
@@ -34,8 +34,8 @@ _METRIC_NAMES = {"l2": "L2 distance", "cosine": "cosine distance"}
 class Neighbors(TaskDefaults):
     """A sheet for each image: the nearest of a collection by the features of a layer, and by 32×32 pixels."""
 
-    technique: ClassVar[str] = "features"
-    workload: ClassVar[str] = "forward"
+    purpose = "features"
+    workload = "forward"
 
     k: int = setting(10, "How many neighbors.", min=1, names=("--k", "-k"))
     metric: str = setting("l2", "Distance between features.", choices=METRICS)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, replace
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any
 
 from cnnviz.attribution.registry import METHODS
 from cnnviz.attribution.settings import OcclusionSettings
@@ -38,7 +38,7 @@ class OcclusionAnswer:
 class Occlusion(TaskDefaults):
     """A map of each image: how much the score of the class drops where a patch hides the image."""
 
-    workload: ClassVar[str] = "forward"
+    workload = "forward"
 
     target: str | None = target_setting()
     settings: OcclusionSettings = field(default=OcclusionSettings())

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any
 
 from cnnviz.pipeline.config import StoreConfig
 from cnnviz.pipeline.image_loading import read_image
@@ -37,8 +37,8 @@ _PERCENTILE = 99.5
 class Patches(TaskDefaults):
     """A sheet with a row for each channel: its largest activations in a collection, one from each image."""
 
-    technique: ClassVar[str] = "features"
-    workload: ClassVar[str] = "forward"
+    purpose = "features"
+    workload = "forward"
 
     layer: str | None = layer_setting("A layer whose output is a map.", "one half way down")
     channel: tuple[str, ...] | None = channels_setting()

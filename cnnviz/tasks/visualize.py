@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any
 
 from cnnviz.errors import CnnvizError, Remark, UsageError, shortened
 from cnnviz.pipeline.config import LARGEST_SIDE, InputConfig
@@ -40,8 +40,8 @@ _DIVERSITY = 0.5  # of facets, where nothing else tells them apart
 class Visualize(TaskDefaults):
     """Images of classes, or of a layer's channels, each by gradient ascent on its score; several make a sheet."""
 
-    technique: ClassVar[str] = "features"
-    workload: ClassVar[str] = "synthesis"
+    purpose = "features"
+    workload = "synthesis"
 
     targets: tuple[str, ...] | None = setting(
         None,

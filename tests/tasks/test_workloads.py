@@ -10,7 +10,7 @@ from typing import get_args
 import pytest
 
 from cnnviz import tasks
-from cnnviz.runtime.precision import Workload
+from cnnviz.runtime.workload import Workload
 from cnnviz.tasks.shared.base import TaskDefaults
 
 TASKS = {

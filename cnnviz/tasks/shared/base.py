@@ -5,6 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, ClassVar, TypeVar
 
+from cnnviz.network.default_model import Purpose
+from cnnviz.runtime.workload import Workload
+
 if TYPE_CHECKING:
     from cnnviz.pipeline.config import MonitorConfig
     from cnnviz.pipeline.step_monitor import StepMonitor
@@ -16,13 +19,16 @@ class TaskDefaults:
     """Defaults of a task.
 
     Attributes:
-        technique: what the network is for; decides what the model ``auto`` is.
-        workload: what the network is used for, which decides what precision ``auto`` is.
+        purpose: what the network is loaded for, which decides what model ``auto`` is: ``attribution`` and ``features``
+            take ResNet-50, ``style``, ``texture`` and ``inversion`` VGG-19, ``dream`` GoogLeNet.
+        workload: how exact the network's numbers must be, which decides what precision ``auto`` is: ``exact`` fp32;
+            ``forward``, of forward passes only, TF32 where the GPU has it; ``synthesis``, of optimized images, the
+            fastest of the device.
         writes: whether results are files.
     """
 
-    technique: ClassVar[str] = "attribution"
-    workload: ClassVar[str] = "exact"
+    purpose: ClassVar[Purpose] = "attribution"
+    workload: ClassVar[Workload] = "exact"
     writes: ClassVar[bool] = True
 
     @property

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any
 
 from cnnviz.pipeline.result import Result
 from cnnviz.tasks.shared.base import TaskDefaults
@@ -40,8 +40,8 @@ class LastLosses:
 class MultiscaleTask(TaskDefaults):
     """A task that optimizes images from coarse to fine; ``seed`` is a field of it."""
 
-    technique: ClassVar[str] = "style"
-    workload: ClassVar[str] = "synthesis"
+    purpose = "style"
+    workload = "synthesis"
 
     seed: int
 

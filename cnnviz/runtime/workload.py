@@ -1,0 +1,13 @@
+"""What a network is used for, in terms of precision; without torch."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+Workload = Literal["exact", "forward", "synthesis"]
+"""What a network is used for, which decides what ``auto`` precision is.
+
+``exact``: gradients, scores and attacks, which agree with references to many digits; ``forward``: many forward passes
+and no backward pass, as for occlusion and embeddings, where TF32 changes the fourth digit; ``synthesis``: images are
+optimized, where rounding leads to another image that is as good, like another seed.
+"""
