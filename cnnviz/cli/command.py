@@ -23,7 +23,7 @@ from cnnviz.cli.options.declaring import ADVANCED
 from cnnviz.cli.options.known import register as register_options
 from cnnviz.cli.options.metavar import with_metavar
 from cnnviz.cli.options.numeric import checked
-from cnnviz.cli.options.renamed import NOTES, command_class
+from cnnviz.cli.options.renamed import command_class, note_old_spellings
 from cnnviz.cli.options.settings import build, parameters_of
 from cnnviz.cli.process import INTERRUPTED, PIPE_CLOSED, signals, silence_stdout
 from cnnviz.errors import CnnvizError, IncompleteError
@@ -81,8 +81,7 @@ def _spread(function: Callable, name: str) -> Callable:
         sources = {key: click_context.get_parameter_source(key) for key in values}
         typed = {key for key, source in sources.items() if source and source.name == "COMMANDLINE"}
         reporter = ConsoleReporter(**{key: values.get(key, False) for key in ("quiet", "verbose", "json")})
-        for old, new in click_context.meta.get(NOTES, ()):
-            reporter.warn(f"{old} is called {new} now; the old name works for one more release.")
+        note_old_spellings(click_context, reporter)
         context = CommandContext(name, dict(values), defaults, option_names, typed, reporter)
         filled = {key: build(kind, values) for key, kind in groups.items()}
         contexts = {CommandContext: context, typer.Context: click_context}

@@ -211,8 +211,8 @@ def _refuse_inputs(sources: Sequence[ImageSource], settled: Sequence[tuple[Image
 def _refuse_existing(paths: Sequence[Path]) -> None:
     existing = [path for path in paths if os.path.lexists(path)]
     if existing:
-        more = f" and {len(existing) - 1} more" if len(existing) > 1 else ""
-        raise UsageError(f"'{existing[0]}'{more} exists already.", remedy="existing_output")
+        exist = f"and {len(existing) - 1} more exist" if len(existing) > 1 else "exists"
+        raise UsageError(f"'{existing[0]}' {exist} already.", remedy="existing_output")
 
 
 def is_done(path: Path) -> bool:

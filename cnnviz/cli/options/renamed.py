@@ -5,6 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import typer
+
+from cnnviz.cli.console import ConsoleReporter
 from cnnviz.cli.options.metavar import PlainCommand
 
 RENAMED: dict[str, dict[str, str]] = {
@@ -37,25 +40,25 @@ NOTES = "cnnviz.renamed"
 
 
 def modern(command: str, words: Sequence[str]) -> tuple[list[str], list[tuple[str, str]]]:
-    """A command's words with new spellings for old, and the pairs of (old, new) options found."""
+    """A command's words with new spellings for old, and the pairs of (old, new) options found, each once."""
     renamed = RENAMED.get(command, {})
-    found: list[tuple[str, str]] = []
+    found: dict[str, str] = {}
     result: list[str] = []
     option = ""
     for place, word in enumerate(words):
         if word == "--":
-            return [*result, *words[place:]], found
+            return [*result, *words[place:]], list(found.items())
         name, equals, value = word.partition("=")
         if name.startswith("--"):
             if name in renamed:
-                found.append((name, renamed[name]))
+                found[name] = renamed[name]
                 name = renamed[name]
             value = RENAMED_VALUES.get(name, {}).get(value, value)
             result.append(name + equals + value)
         else:
             result.append(RENAMED_VALUES.get(option, {}).get(word, word))
         option = name
-    return result, found
+    return result, list(found.items())
 
 
 def modern_option(command: str, name: str) -> str:
@@ -70,12 +73,26 @@ def modern_value(name: str, value: object) -> object:
     return known.get(value, value) if isinstance(value, str) else value
 
 
+_UsageError: Any = typer.BadParameter.__bases__[0]  # Click's, of which newer releases of Typer have a copy
+
+
+def note_old_spellings(context: Any, reporter: ConsoleReporter) -> None:
+    """A note on stderr for each old spelling that was typed."""
+    for old, new in context.meta.get(NOTES, ()):
+        reporter.warn(f"{old} is called {new} now; the old name works for one more release.")
+
+
 def command_class(command: str) -> type[PlainCommand]:
     """The class of Click command that takes a command's old spellings too."""
 
     class Command(PlainCommand):
         def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
             words, ctx.meta[NOTES] = modern(command, args)
-            return super().parse_args(ctx, words)
+            try:
+                return super().parse_args(ctx, words)
+            except _UsageError:  # its message names the new spellings
+                quiet = bool({"-q", "--quiet"} & set(args))
+                note_old_spellings(ctx, ConsoleReporter(quiet=quiet, verbose=False, json=False))
+                raise
 
     return Command

@@ -21,7 +21,7 @@ def sleep(monkeypatch) -> None:
 def test_words_get_their_new_spelling(sleep):
     words, found = modern("sleep", ["a.png", "--length", "3", "--blanket", "grey", "--length=4", "--blanket=grey"])
     assert words == ["a.png", "--hours", "3", "--blanket", "gray", "--hours=4", "--blanket=gray"]
-    assert found == [("--length", "--hours")] * 2
+    assert found == [("--length", "--hours")], "each is noted once"
 
 
 def test_what_is_no_option_stays(sleep):
@@ -52,3 +52,8 @@ def test_a_command_takes_them_with_a_note(sleep):
     assert "note: --length is called --hours now" in run.output
     assert CliRunner().invoke(app, ["sleep", "--hours", "4"]).output == ""
     assert taken == [3, 4]
+
+    for wrong in (["--length", "long"], ["--length"]):  # the errors name --hours
+        run = CliRunner().invoke(app, ["sleep", *wrong])
+        assert run.exit_code == 2 and run.stderr.count("note: --length is called --hours now") == 1, run.stderr
+        assert "note" not in CliRunner().invoke(app, ["sleep", "-q", *wrong]).stderr
