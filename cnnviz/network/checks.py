@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -41,7 +42,7 @@ def require_logits(output: object, count: int, name: str, labels: Sequence[str] 
 def label_count_message(labels: int, classes: int) -> str:
     """The message for too many or too few labels."""
     ending = " (one logit, whose sigmoid is the probability of one class: name that)" if classes == 1 else ""
-    return f"The labels name {_counted(labels, 'class')}, but the network has {classes}{ending}."
+    return f"The labels name {labels} {'class' if labels == 1 else 'classes'}, but the network has {classes}{ending}."
 
 
 def describe_output(output: object) -> str:
@@ -76,10 +77,6 @@ def _remedy(output: object) -> str:
     if isinstance(output, Tensor) and output.ndim > 2:
         return "Wrap it in a module that flattens its output."
     return "Wrap it in a module that returns the logits alone."
-
-
-def _counted(count: int, thing: str) -> str:
-    return f"{count} {thing}" if count == 1 else f"{count} {thing}es"
 
 
 def is_finite(value: Tensor) -> bool:
@@ -147,17 +144,18 @@ def not_finite_error(what: str, holds: str, network: Network, pixels: Tensor) ->
     layer = _first_bad_layer(network, pixels)
     if layer is None:
         return ModelError(f"The {what} of {network.name} holds {holds}, though its weights and layers are finite.")
-    return _overflowing(network, layer)
+    return _layer_error(network, layer)
 
 
-def _overflowing(network: Network, layer: tuple[str, str]) -> ModelError:
+def _layer_error(network: Network, layer: _NonFiniteLayer) -> ModelError:
     return ModelError(
-        f"The output of layer '{layer[0]}' of {network.name} holds {layer[1]}, though its weights are finite: "
-        f"{_overflow(network)}"
+        f"The output of layer '{layer.name}' of {network.name} holds {layer.holds}, though its weights are finite: "
+        f"{_overflow_hint(network)}"
     )
 
 
-def _overflow(network: Network) -> str:
+def _overflow_hint(network: Network) -> str:
+    """Where the numbers of the network's precision end, and what to try."""
     if network.precision == "fp16":
         return f"numbers end at {_LARGEST[torch.float16]} in fp16; try the precision fp32."
     if network.dtype == torch.float16:
@@ -179,11 +177,19 @@ def explain_divergence(network: Network, pixels: Tensor) -> Iterator[None]:
         layer = _first_bad_layer(network, pixels)
         if layer is None:
             raise
-        raise _overflowing(network, layer) from error
+        raise _layer_error(network, layer) from error
 
 
-def _first_bad_layer(network: Network, pixels: Tensor) -> tuple[str, str] | None:
-    """The first layer whose output is not finite, and what it holds; None if there is none, or no graph."""
+@dataclass(frozen=True)
+class _NonFiniteLayer:
+    """A layer whose output is not finite; ``holds`` is ``NaN`` or ``infinite values``."""
+
+    name: str
+    holds: str
+
+
+def _first_bad_layer(network: Network, pixels: Tensor) -> _NonFiniteLayer | None:
+    """The first layer whose output is not finite; None if there is none, or no graph."""
     try:
         finder = _Finder(network.graph)
     except ModelError:
@@ -201,15 +207,16 @@ class _Finder(fx.Interpreter):
 
     def __init__(self, graph_module: fx.GraphModule) -> None:
         super().__init__(graph_module)
-        self.first: tuple[str, str] | None = None
-        self.worst: tuple[str, str] | None = None
+        self.first: _NonFiniteLayer | None = None
+        self.worst: _NonFiniteLayer | None = None
 
     def run_node(self, n: fx.Node) -> Any:
         value = super().run_node(n)
         if self.worst is None and LAYER in n.meta and isinstance(value, Tensor):
             holds = nonfinite_kind(value)
             if holds:
-                self.first = self.first or (n.meta[LAYER], holds)
+                layer = _NonFiniteLayer(n.meta[LAYER], holds)
+                self.first = self.first or layer
                 if holds == "NaN" or bool(value.isposinf().any()):
-                    self.worst = n.meta[LAYER], holds
+                    self.worst = layer
         return value
