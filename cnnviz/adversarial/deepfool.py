@@ -6,10 +6,11 @@ import torch
 from torch import Tensor
 
 from cnnviz.adversarial import norms
-from cnnviz.adversarial.objective import Label, Through, identity, labels_of, scores_of
+from cnnviz.adversarial.objective import Through, identity, labels_of, scores_of
 from cnnviz.adversarial.settings import check_norm
 from cnnviz.imaging.checks import differentiable, gradients, require_in_range
 from cnnviz.network.network import Network
+from cnnviz.network.targets import Target
 from cnnviz.runtime.precision import gradients_of
 
 
@@ -18,7 +19,7 @@ def deepfool(
     network: Network,
     pixels: Tensor,
     *,
-    label: Label = None,
+    label: Target = None,
     norm: str = "l2",
     candidates: int = 10,
     overshoot: float = 0.02,

@@ -6,10 +6,11 @@ import torch
 from torch import Tensor
 
 from cnnviz.adversarial import norms
-from cnnviz.adversarial.objective import Label, Through, identity, labels_of, loss_gradient
+from cnnviz.adversarial.objective import Through, identity, labels_of, loss_gradient
 from cnnviz.adversarial.settings import Attack, check_norm
 from cnnviz.imaging.checks import require_in_range
 from cnnviz.network.network import Network
+from cnnviz.network.targets import Target
 from cnnviz.runtime.progress import OnStep, Step
 
 
@@ -19,8 +20,8 @@ def fgsm(
     pixels: Tensor,
     epsilon: float = Attack.epsilon,
     *,
-    target: Label = None,
-    label: Label = None,
+    target: Target = None,
+    label: Target = None,
     through: Through = identity,
 ) -> Tensor:
     """One step of size ``epsilon`` along the sign of the loss's gradient: x + ε · sign(∇ₓ loss(x, label)).
@@ -62,8 +63,8 @@ def iterative_fgsm(
     pixels: Tensor,
     epsilon: float = 8 / 255,
     *,
-    target: Label = None,
-    label: Label = None,
+    target: Target = None,
+    label: Target = None,
     steps: int = Attack.steps,
     step_size: float | None = None,
     norm: str = Attack.norm,

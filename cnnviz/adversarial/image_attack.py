@@ -14,7 +14,7 @@ from cnnviz.adversarial import norms
 from cnnviz.adversarial.deepfool import deepfool
 from cnnviz.adversarial.fgsm import fgsm, iterative_fgsm
 from cnnviz.adversarial.image_loading import ImagePipeline
-from cnnviz.adversarial.objective import answers, verdicts
+from cnnviz.adversarial.objective import class_names, predictions_of
 from cnnviz.adversarial.settings import NORMS, Attack
 from cnnviz.adversarial.target_ascent import fooling_image
 from cnnviz.errors import ImageError
@@ -71,7 +71,7 @@ def fool(
         ImageError: nothing to do, as ``target`` is predicted already, or ``label`` is not.
     """
     attack.validate()
-    before = _verdict(network, pipeline.preprocess(image))
+    before = _predict(network, pipeline.preprocess(image))
     attack = _with_label(network, attack, before)
     found = _attacked(network, image, attack, pipeline, before, on_step)
     return _surer(network, found, attack.confidence, pipeline, on_step)
@@ -102,7 +102,7 @@ def _judged(network: Network, written: Image.Image, attack: Attack, pipeline: Im
     """
     found = []
     for seen in pipeline.load_each(written):
-        after = _verdict(network, seen)
+        after = _predict(network, seen)
         success = after[0] == attack.target if attack.target is not None else after[0] != attack.label
         found.append((after, success))
         if not success:
@@ -238,8 +238,8 @@ def _enlarged(
     return adversarial
 
 
-def _verdict(network: Network, seen: Tensor) -> Prediction:
-    return verdicts(network, seen)[0]
+def _predict(network: Network, seen: Tensor) -> Prediction:
+    return predictions_of(network, seen)[0]
 
 
 def _with_label(network: Network, attack: Attack, before: Prediction) -> Attack:
@@ -247,7 +247,7 @@ def _with_label(network: Network, attack: Attack, before: Prediction) -> Attack:
     if attack.target == before[0]:
         raise ImageError(f"The network takes it for {before[1]} already, which is the target; name another.")
     if attack.target is None and attack.label not in (None, before[0]):
-        wanted = answers(network)[attack.label]  # type: ignore[index]
+        wanted = class_names(network)[attack.label]  # type: ignore[index]
         raise ImageError(f"The network does not take it for {wanted} but for {before[1]}: it is fooled already.")
     return replace(attack, label=before[0])
 

@@ -17,45 +17,42 @@ from cnnviz.runtime.precision import gradients_of
 Through = Callable[[Tensor], Tensor]
 """A differentiable function from the pixels that are changed to those the network sees: a resize, a crop, JPEG."""
 
-Label = Target
-"""One class for all images, one class per image, or None for each image's predicted class.
-
-For a network of one logit, 0 is its class and 1 its negation.
-"""
-
 
 def identity(pixels: Tensor) -> Tensor:
     """The pixels unchanged."""
     return pixels
 
 
-def answers(network: Network) -> tuple[str, ...]:
-    """The names of the possible predictions: the classes, or for one logit the class and ``not CLASS``."""
+def class_names(network: Network) -> tuple[str, ...]:
+    """The names of the classes that an image can be predicted as; for one logit, its class and ``not CLASS``."""
     assert network.labels is not None
     return network.labels if network.classes > 1 else (network.labels[0], f"not {network.labels[0]}")
 
 
 def scores_of(network: Network, seen: Tensor) -> Tensor:
-    """The score of each answer, (N, answers): the logits, or for one logit two scores whose softmax is its sigmoid."""
+    """The score of each of ``class_names``, (N, classes): the logits, or two whose softmax is one logit's sigmoid."""
     logits = network(seen)
     return logits if logits.shape[1] > 1 else torch.cat([logits / 2, -logits / 2], dim=1)
 
 
 @torch.no_grad()
-def verdicts(network: Network, seen: Tensor) -> list[Prediction]:
-    """Each image's predicted answer: its index among the ``answers``, its name, and its probability in [0, 1]."""
+def predictions_of(network: Network, seen: Tensor) -> list[Prediction]:
+    """Each image's predicted class: its index among ``class_names``, its name, and its probability in [0, 1]."""
     probabilities, indices = scores_of(network, seen).softmax(1).max(1)
-    names = answers(network)
+    names = class_names(network)
     return [(i, names[i], p) for i, p in zip(indices.tolist(), probabilities.tolist(), strict=True)]
 
 
-def labels_of(network: Network, pixels: Tensor, label: Label, through: Through = identity) -> Tensor:
+def labels_of(network: Network, pixels: Tensor, label: Target, through: Through = identity) -> Tensor:
     """The class index of each image, (N,) int64: ``label``, or the predicted class where it is None.
+
+    ``label`` is one class for all images, or one per image; for a network of one logit, 0 is its class and 1 the
+    negation.
 
     Raises:
         UsageError: an unknown class, or not one per image.
     """
-    found = find_classes(answers(network), label, len(pixels))
+    found = find_classes(class_names(network), label, len(pixels))
     if found is not None:
         return torch.tensor(found, device=network.device)
     with torch.no_grad():

@@ -6,10 +6,11 @@ import torch
 from torch import Tensor
 
 from cnnviz.adversarial import norms
-from cnnviz.adversarial.objective import Label, Through, identity, labels_of, score_gradient, succeeded
+from cnnviz.adversarial.objective import Through, identity, labels_of, score_gradient, succeeded
 from cnnviz.adversarial.settings import check_norm
 from cnnviz.imaging.checks import require_in_range
 from cnnviz.network.network import Network
+from cnnviz.network.targets import Target
 from cnnviz.runtime.progress import OnStep, Step
 
 
@@ -17,7 +18,7 @@ from cnnviz.runtime.progress import OnStep, Step
 def fooling_image(
     network: Network,
     pixels: Tensor,
-    target: Label,
+    target: Target,
     *,
     step_size: float = 0.5,
     steps: int = 200,

@@ -83,7 +83,7 @@ class FastStyleTrain(TaskDefaults):
     def monitor(self, config: MonitorConfig) -> StepMonitor:
         return PreviewMonitor(config)
 
-    def check(self) -> None:
+    def validate(self) -> None:
         """Find mistakes in the names of styles and in the settings before any work.
 
         Raises:

@@ -106,10 +106,10 @@ class Fool(TaskDefaults):
 
     def run(self, network: Network, image: LoadedImage, monitor: StepMonitor) -> Result:
         from cnnviz.adversarial.image_attack import fool, minimal_attack
-        from cnnviz.adversarial.objective import answers
+        from cnnviz.adversarial.objective import class_names
         from cnnviz.network.targets import find_class
 
-        names = answers(network)
+        names = class_names(network)
         target, label = (None if name is None else find_class(names, name) for name in (self.target, self.label))
         start, pipeline = self._start(image)
         find = minimal_attack if self.min_epsilon else fool
@@ -182,7 +182,7 @@ def _panel(network: Network, found: AttackResult) -> Image:
     from cnnviz.imaging.pixels import to_pixels
 
     before, after = (f"{label} {percent(probability)}" for _, label, probability in (found.before, found.after))
-    verdict, attack = "fooled" if found.success else "not fooled", found.attack
+    outcome, attack = "fooled" if found.success else "not fooled", found.attack
     return fooling_panel(
         found.original,
         to_pixels(found.adversarial) - to_pixels(found.original),
@@ -190,5 +190,5 @@ def _panel(network: Network, found: AttackResult) -> Image:
         found.linf,
         before,
         after,
-        f"{network.name} {verdict} by {attack.method}, ε = {epsilon_text(attack.epsilon, attack.norm)}",
+        f"{network.name} {outcome} by {attack.method}, ε = {epsilon_text(attack.epsilon, attack.norm)}",
     )

@@ -137,13 +137,14 @@ def weakness(found: TrainedPerturbation, settings: UniversalSettings) -> Remark:
 
 def _training_figure(network: Network, found: TrainedPerturbation) -> Image:
     """The perturbation magnified, and what it does to a few images."""
-    from cnnviz.adversarial.objective import verdicts
+    from cnnviz.adversarial.objective import predictions_of
     from cnnviz.figures.fooling import universal_panel
 
     images = found.examples(_EXAMPLES)
     perturbed = [(image + found.perturbation).clamp(0, 1) for image in images]
     captions = [
-        " → ".join(verdicts(network, pixels)[0][1] for pixels in pair) for pair in zip(images, perturbed, strict=True)
+        " → ".join(predictions_of(network, pixels)[0][1] for pixels in pair)
+        for pair in zip(images, perturbed, strict=True)
     ]
     rates = f"{found.training.rate:.0%} of the images"
     rates += "" if found.held_out is None else f", {found.held_out.rate:.0%} of unseen ones"
@@ -163,7 +164,7 @@ class ApplyPerturbation(TaskDefaults):
 
     def run(self, network: Network, image: LoadedImage, monitor: StepMonitor) -> Result:
         from cnnviz.adversarial.image_loading import ImagePipeline
-        from cnnviz.adversarial.objective import verdicts
+        from cnnviz.adversarial.objective import predictions_of
         from cnnviz.adversarial.universal import apply_perturbation
         from cnnviz.figures.fooling import perturbed_panel
         from cnnviz.imaging.pixels import to_pil_image, to_pixels
@@ -174,7 +175,7 @@ class ApplyPerturbation(TaskDefaults):
         changed = to_pil_image(apply_perturbation(self.perturbation, image.pixels))
         height, width = image.pixels.shape[2:]
         written = to_pixels(ImagePipeline((height, width), format=file_format).roundtrip(changed))
-        before, after = (verdicts(network, pixels)[0] for pixels in (image.pixels, written))
+        before, after = (predictions_of(network, pixels)[0] for pixels in (image.pixels, written))
         metadata = {
             "success": before[0] != after[0],
             "before": prediction_json(before),

@@ -96,7 +96,7 @@ class Visualize(TaskDefaults):
             return "+".join(self.targets or ())
         return f"{self.layer}-{','.join(self.channels)}" if self.channels else self.layer
 
-    def check(self) -> None:
+    def validate(self) -> None:
         """Raise UsageError where settings contradict each other or have no such values."""
         if not self.targets and self.layer is None:
             raise UsageError("Name what to show: a class or a layer.", remedy="visualize_what")
@@ -113,11 +113,15 @@ class Visualize(TaskDefaults):
             raise UsageError(f"There is no folder '{self.photos}'.")
         if self.generator is not None and self.method != VisualizationSettings.method:
             raise UsageError(f"A generator has a recipe of its own; '{self.method}' is for images without one.")
-        _ = self.position, self.latent_shape
+        self.parse_position()
+        self.parse_latent_shape()
 
-    @property
-    def position(self) -> tuple[int, int] | str | None:
-        """The neuron's row and column in the layer's map, or ``"center"``; None for the channel's mean."""
+    def parse_position(self) -> tuple[int, int] | str | None:
+        """The neuron's row and column in the layer's map, or ``"center"``; None for the channel's mean.
+
+        Raises:
+            UsageError: ``at`` is no position.
+        """
         if self.at is None or self.at == "center":
             return self.at
         found = position(self.at)
@@ -127,9 +131,8 @@ class Visualize(TaskDefaults):
             )
         return found
 
-    @property
-    def latent_shape(self) -> tuple[int, ...]:
-        """The shape of one latent code."""
+    def parse_latent_shape(self) -> tuple[int, ...]:
+        """The shape of one latent code; UsageError where ``latent`` is no shape."""
         sides = [index(part) or 0 for part in self.latent.split(",")]
         if min(sides) < 1 or math.prod(sides) > _LARGEST_LATENT:
             raise UsageError(
@@ -144,7 +147,7 @@ class Visualize(TaskDefaults):
 
         from cnnviz.runtime.memory import require_memory
 
-        self.check()
+        self.validate()
         subjects = list(self._subjects(network))
         count = sum(len(subject) for subject in subjects)
         settings, side = self.settings_for(count), self._side(network, count)
@@ -175,7 +178,7 @@ class Visualize(TaskDefaults):
             return
         channels = channel_numbers(self.channels) or list(range(channel_count(network, self.layer)))
         for batch in _batches(channels * self.facets):
-            yield Channels(self.layer, tuple(batch), self.position)
+            yield Channels(self.layer, tuple(batch), self.parse_position())
 
     def settings_for(self, count: int) -> VisualizationSettings:
         """The settings for ``count`` images, but for their size."""
@@ -184,7 +187,7 @@ class Visualize(TaskDefaults):
             method=self.method,
             steps=self.steps or (_SHEET_STEPS if count > _SHEET else VisualizationSettings.steps),
             diversity=(_DIVERSITY if starts_alike else 0.0) if self.diversity is None else self.diversity,
-            latent=self.latent_shape,
+            latent=self.parse_latent_shape(),
         )
 
     def _side(self, network: Network, count: int) -> int:

@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 import cnnviz
-from cnnviz.adversarial.objective import answers, verdicts
+from cnnviz.adversarial.objective import class_names, predictions_of
 from cnnviz.network.lenet import LeNet5
 from cnnviz.network.network import Network
 from cnnviz.network.spec import InputSpec
@@ -34,11 +34,14 @@ def chance(network, pixels) -> list[float]:
     return network(pixels).sigmoid()[:, 0].tolist()
 
 
-def test_its_answers_are_the_class_and_that_it_is_not(network, pixels):
+def test_its_classes_are_the_class_and_its_negation(network, pixels):
     yes, no = chance(network, pixels)
     assert yes > 0.5 > no
-    assert answers(network) == ("tumor", "not tumor")
-    assert verdicts(network, pixels) == [(0, "tumor", pytest.approx(yes)), (1, "not tumor", pytest.approx(1 - no))]
+    assert class_names(network) == ("tumor", "not tumor")
+    assert predictions_of(network, pixels) == [
+        (0, "tumor", pytest.approx(yes)),
+        (1, "not tumor", pytest.approx(1 - no)),
+    ]
 
 
 @pytest.mark.parametrize(

@@ -50,10 +50,10 @@ def test_previews_are_images_beside_the_model_and_those_of_a_resumed_run_are_ove
 
 
 def test_mistakes_are_found_before_any_work(task: FastStyleTrain):
-    task.check()
+    task.validate()
     for wrong in (replace(task, widths="4,4"), replace(task, styles=2 * task.styles), replace(task, widths="0,1,1")):
         with pytest.raises(UsageError):
-            wrong.check()
+            wrong.validate()
 
 
 def test_widths_are_three_whole_numbers():

@@ -42,19 +42,19 @@ def test_outputs_are_named_after_what_is_shown(settings, name):
 )
 def test_contradictions_are_refused(settings, message):
     with pytest.raises(UsageError, match=message):
-        Visualize(**settings).check()
+        Visualize(**settings).validate()
 
 
 @pytest.mark.parametrize("text", ["99999,99999,99999", "1_0", "0", "", "4096,", "-1"])
 def test_shapes_of_a_code_that_make_no_sense(text):
     with pytest.raises(UsageError, match="latent code's shape"):
-        Visualize(targets=("1",), latent=text).check()
+        Visualize(targets=("1",), latent=text).validate()
 
 
 def test_positions_and_shapes_are_read():
     task = Visualize(layer="fire5", at="6,9", latent="128,1,1")
-    assert (task.position, task.latent_shape) == ((6, 9), (128, 1, 1))
-    assert Visualize(layer="fire5", at="center").position == "center"
+    assert (task.parse_position(), task.parse_latent_shape()) == ((6, 9), (128, 1, 1))
+    assert Visualize(layer="fire5", at="center").parse_position() == "center"
 
 
 def test_sheets_of_many_channels_take_fewer_steps(squeezenet):

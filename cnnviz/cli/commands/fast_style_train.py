@@ -54,7 +54,7 @@ def fast_style_train(
     require_fabric()
     photos = photo_files(ImageConfig(images=content, recursive=recursive), context.reporter)
     task = replace(task, styles=tuple(styles), photos=photos, seed=run.seed)
-    task.check()
+    task.validate()
     monitor = MonitorConfig(save_every=save_every, resume=resume)
     name = task.names[0] if len(styles) == 1 else "styles"
     run_network_task(context, task, network, run, output, monitor, name)

@@ -26,7 +26,7 @@ def visualize(
         cnnviz visualize --layer fire5 --channel 0-15 -o fire5.png
         cnnviz visualize --target monarch --facets 4 --method yosinski --gif
     """
-    task.check()
+    task.validate()
     context.unused("latent", when=task.generator is None, why="without --generator")
     context.unused("size", "photos", when=task.generator is not None, why="with --generator, whose images are its own")
     run_network_task(context, replace(task, seed=run.seed), network, run, output, long, task.name)
