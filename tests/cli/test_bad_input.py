@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import struct
 import zlib
 from pathlib import Path
@@ -11,7 +12,7 @@ import pytest
 from PIL import Image
 
 from cnnviz.cli.app import app
-from cnnviz.cli.reference import commands
+from cnnviz.cli.reference import Command, commands
 from cnnviz.network import catalogue
 from cnnviz.pipeline.parsing import real, whole
 
@@ -219,17 +220,22 @@ def test_a_picture_for_which_memory_ends_is_one_of_several(run_cnnviz, samples, 
     assert "starry.jpg" in result.stdout
 
 
-COMMANDS = [c for c in commands(app) if any(p.value in ("N", "X") for p in c.parameters)]
+def numbers(command: Command) -> list[str]:
+    """The command's options that are numbers: shown as ``N``, ``X`` or a range."""
+    return [p.names[0] for p in command.parameters if re.fullmatch(r"N|X|[\d.-]*\d\.\.[\d.]*|\.\.\d[\d.]*", p.value)]
+
+
+COMMANDS = [command for command in commands(app) if numbers(command)]
 
 
 @pytest.mark.parametrize("command", COMMANDS, ids=lambda command: command.name)
 def test_every_number_is_plain_digits(run_cnnviz, command):
     """Python's own int and float take 1_000, and digits of every script."""
-    for option in {p.names[0]: p for p in command.parameters if p.value in ("N", "X")}.values():
-        result = run_cnnviz(*command.name.split(), f"{option.names[0]}=1_000")
+    for option in numbers(command):
+        result = run_cnnviz(*command.name.split(), f"{option}=1_000")
         said = " ".join(result.stderr.replace("│", " ").split())
-        assert result.exit_code == 2, option.names
-        assert "'1_000' is not a" in said and option.names[0] in said
+        assert result.exit_code == 2, option
+        assert "'1_000' is not a" in said and option in said
 
 
 @pytest.mark.parametrize(
