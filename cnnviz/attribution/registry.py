@@ -1,13 +1,14 @@
 """Every attribution method, once: commands, reports, docs and tests read it from here.
 
-To add a method, write its function in a file of this package and add an entry to ``METHODS``. Importing this module
-imports no torch: functions are named by their path and loaded when they are called.
+To add a method, write its function in a file of this package and an entry at the end of ``_ALL``, from which
+``METHODS`` is made. Importing this module imports no torch: functions are named by their path and loaded when they are
+called.
 """
 
 from __future__ import annotations
 
 import difflib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
@@ -63,6 +64,13 @@ class AttributionMethod:
         """The options of ``command`` that choose this method."""
         return {"method": self.name} if self.options is None else self.options
 
+    def overlay_command(self) -> tuple[str, dict[str, Any]]:
+        """The command that lays the map over the image as ``compare`` and ``report`` do, and its options."""
+        if not self.has_overlay:
+            return "compare", {"methods": self.name}
+        blur = {"blur": self.blur} if self.blur else {}
+        return self.command, {"view": "overlay", **self.command_options, **blur}
+
     def accepted(self, **values: Any) -> dict[str, Any]:
         """Those of ``values`` that are settings of this method."""
         return {name: value for name, value in values.items() if name in self.settings}
@@ -82,6 +90,16 @@ class AttributionMethod:
     def __call__(self, network: Network, pixels: Tensor, target: Target = None, **settings: Any) -> Tensor:
         """The map (N, 1, H, W) of pixels (N, 3, H, W)."""
         return self.map_of(self.attribute(network, pixels, target, **settings))
+
+
+def by_key(pairs: Iterable[tuple[str, AttributionMethod]]) -> dict[str, AttributionMethod]:
+    """The methods by their keys; ValueError for two with one key."""
+    found: dict[str, AttributionMethod] = {}
+    for key, method in pairs:
+        other = found.setdefault(key, method)
+        if other is not method:
+            raise ValueError(f"The attribution methods {other.name!r} and {method.name!r} are both chosen by {key!r}.")
+    return found
 
 
 _ALL = (
@@ -185,14 +203,18 @@ _ALL = (
     ),
 )
 
-METHODS: Mapping[str, AttributionMethod] = {method.name: method for method in _ALL}
+METHODS: Mapping[str, AttributionMethod] = by_key((method.name, method) for method in _ALL)
 """The methods by name."""
 
 
 def methods_of(command: str, default: str) -> dict[str, AttributionMethod]:
-    """The methods that ``command`` offers, by the value of its ``method`` option; ``default`` is the first one's."""
+    """The methods that ``command`` offers, by the value of its ``method`` option; ``default`` is the first one's.
+
+    Raises:
+        ValueError: two entries of the command that its ``method`` option does not tell apart.
+    """
     offered = (method for method in METHODS.values() if method.command == command)
-    return {method.command_options.get("method", default): method for method in offered}
+    return by_key((method.command_options.get("method", default), method) for method in offered)
 
 
 def select_methods(names: str) -> dict[str, AttributionMethod]:

@@ -56,10 +56,8 @@ def map_figures(report_input: ReportInput, target: int, methods: Mapping[str, At
 
 def _recipe(report_input: ReportInput, target: int, method: AttributionMethod) -> dict[str, Any]:
     """The recipe of a method's overlay: its own command's, or that of ``compare`` where that draws none."""
-    if not method.has_overlay:
-        return report_input.recipe_of("compare", target, methods=method.name)
-    blur = {"blur": method.blur} if method.blur else {}
-    return report_input.recipe_of(method.command, target, view="overlay", **method.command_options, **blur)
+    command, options = method.overlay_command()
+    return report_input.recipe_of(command, target, **options)
 
 
 def grad_cam_figures(report_input: ReportInput, predictions: Sequence[Prediction]) -> list[PageFigure]:

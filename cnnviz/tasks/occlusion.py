@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
-from cnnviz.attribution.registry import METHODS
+from cnnviz.attribution.registry import METHODS, AttributionMethod
 from cnnviz.attribution.settings import OcclusionSettings
 from cnnviz.pipeline.result import LoadedImage, Result
 from cnnviz.settings import setting
@@ -48,6 +48,10 @@ class Occlusion(TaskDefaults):
     check: bool = check_setting()
     maps: MapSettings = field(default=MapSettings())
     seed: int = 0
+
+    @property
+    def chosen(self) -> AttributionMethod:
+        return METHODS["occlusion"]
 
     @property
     def parallel(self) -> bool:
@@ -102,7 +106,7 @@ class Occlusion(TaskDefaults):
             grid,
             image.photo,
             (image.pixels.shape[2], image.pixels.shape[3]),
-            self.maps.style(METHODS["occlusion"]),
+            self.maps.style_of(self.chosen),
             title,
             self.settings.score,
             {index: network.label(index) for index in grid.classes.unique().tolist()},

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import inspect
+import shlex
 import subprocess
 import sys
 
 import pytest
+import typer
 
-from cnnviz.attribution.registry import METHODS, methods_of, select_methods
+from cnnviz.attribution.registry import METHODS, by_key, methods_of, select_methods
 from cnnviz.errors import UsageError
+from cnnviz.pipeline.command_line import command_line
 
 QUICK = {"samples": 2, "steps": 2, "patch": 16, "stride": 16}
 
@@ -40,8 +44,41 @@ def test_every_entry_says_how_to_read_the_map_and_names_its_command():
         assert method.command in offered
 
 
+@pytest.mark.parametrize("name", METHODS)
+def test_the_command_of_an_entry_takes_its_options_and_chooses_its_method(name):
+    from cnnviz.cli.app import app
+    from cnnviz.cli.commands import command_function
+    from cnnviz.cli.options.settings import build
+
+    method = METHODS[name]
+    line = command_line({"command": method.command, "inputs": ["a.png"], "parameters": method.command_options})
+    command = typer.main.get_command(app).commands[method.command]
+    values = command.make_context(method.command, shlex.split(line)[2:]).params  # fails for an unknown option or value
+    kind = inspect.signature(command_function(method.command), eval_str=True).parameters["task"].annotation
+    assert build(kind, values).chosen is method
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_the_recipe_of_a_map_in_a_report_is_a_command_that_takes_all_its_parameters(name):
+    import cnnviz.cli.app  # noqa: F401 - registers the options of the commands
+    from cnnviz.cli.options.known import KNOWN_OPTIONS
+
+    command, parameters = METHODS[name].overlay_command()
+    assert [option for option in parameters if not KNOWN_OPTIONS.takes(command, option)] == []
+
+
+def test_two_methods_with_one_key_are_refused():
+    pairs = [("gradcam", METHODS["gradcam"]), ("gradcam", METHODS["guided-gradcam"])]
+    with pytest.raises(ValueError, match="'gradcam' and 'guided-gradcam' are both chosen by 'gradcam'"):
+        by_key(pairs)
+    with pytest.raises(ValueError, match="guided-gradcam"):
+        methods_of("gradcam", "gradcam")
+
+
 def test_methods_are_found_by_command_and_by_name():
-    assert list(methods_of("saliency", "gradient")) == ["gradient", "smoothgrad", "integrated", "input-x-gradient"]
+    offered = methods_of("saliency", "gradient")
+    assert next(iter(offered)) == "gradient" and offered["gradient"] is METHODS["saliency"]
+    assert {"smoothgrad", "integrated", "input-x-gradient"} <= set(offered)
     assert methods_of("guided", "guided")["deconvnet"] is METHODS["deconvnet"]
     assert list(select_methods("occlusion, saliency,occlusion")) == ["occlusion", "saliency"]
     with pytest.raises(UsageError, match="did you mean gradcam"):

@@ -493,7 +493,7 @@ def option_name(parameter: Parameter) -> str:
 
 
 def trial_of(command: str, option: str) -> Trial | None:
-    own, shared = TRIALS[command].get(option), SHARED.get(option)
+    own, shared = TRIALS.get(command, {}).get(option), SHARED.get(option)
     return own or shared or NATURE.get(option)
 
 
@@ -501,10 +501,11 @@ CASES = [(command, parameter) for command in every for parameter in options_of(c
 
 
 def test_every_option_has_a_trial_and_every_trial_an_option():
-    missing = [(c.name, option_name(p)) for c, p in CASES if trial_of(c.name, option_name(p)) is None]
-    assert not missing
     names = {c.name: {option_name(p) for p in c.parameters if p.is_option} for c in every}
-    assert set(TRIALS) == set(names) == set(BASES)
+    for table, entries in {"TRIALS": TRIALS, "BASES": BASES}.items():
+        assert set(entries) == set(names), f"each command, and nothing else, has an entry in {table} of this file"
+    missing = [(c.name, option_name(p)) for c, p in CASES if trial_of(c.name, option_name(p)) is None]
+    assert not missing, "options without a trial in TRIALS of this file"
     assert not [(c, option) for c, trials in TRIALS.items() for option in trials if option not in names[c]]
     known = set().union(*names.values())
     assert set(SHARED) | set(NATURE) <= known
@@ -514,6 +515,7 @@ def test_every_option_has_a_trial_and_every_trial_an_option():
 def test_an_option_has_an_effect(bench, command, parameter):
     option = option_name(parameter)
     trial = trial_of(command.name, option)
+    assert trial is not None and command.name in BASES, f"add {command.name} {option} to TRIALS and BASES of this file"
     if isinstance(trial, Same):
         assert len(trial) > 20
     elif isinstance(trial, Values):

@@ -35,7 +35,7 @@ def test_every_public_name_is_there_with_its_signature_and_example(tool):
         section = page.partition(f"\n### {name}\n")[2].partition("\n### ")[0]
         assert section.startswith(f"\n```python\n{name}("), name
         assert getattr(cnnviz, name).__doc__.split("\n")[0].replace("``", "`") in section
-        assert ">>> " in section, name
+        assert ">>> " in section, f"{name}: its docstring has no example (a line with >>>)"
 
 
 def test_the_types_in_signatures_and_the_fields_of_settings_are_explained(tool):

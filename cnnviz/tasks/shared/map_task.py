@@ -101,7 +101,9 @@ class MapTask(TaskDefaults):
         blank, warnings = blank_map(heat, image.source.display, caption, label)
         cut = cut_out(network, image, index if self.target is not None else None, self.seed) if self.grabcut else None
         tiles = [cut.tile] if cut else []
-        drawn = self.maps.style(self.chosen).draw(heat, image.photo, title, caption, tiles, self.colored(image, answer))
+        drawn = self.maps.style_of(self.chosen).draw(
+            heat, image.photo, title, caption, tiles, self.colored(image, answer)
+        )
         result = explanation_result(drawn, explanation, **answer.metadata, **blank, **(cut.metadata if cut else {}))
         result.warnings = [*warnings, *(cut.warnings if cut else [])]
         result.sidecars = cut.sidecars if cut else {}

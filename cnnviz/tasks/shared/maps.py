@@ -19,7 +19,7 @@ def colormap_setting() -> Any:
 
 @dataclass(frozen=True)
 class MapSettings:
-    """How maps are drawn; what is None is the method's own."""
+    """How maps are drawn; what is None is as suits the map."""
 
     view: str = setting(
         "panel",
@@ -32,7 +32,7 @@ class MapSettings:
         "Clip the map at this percentile; few pixels hold the peak.",
         min=1,
         max=100,
-        show_default="99; of Grad-CAM and occlusion 100",
+        show_default="99; 100 for coarse maps",
     )
     blur: float | None = setting(
         None,
@@ -42,10 +42,14 @@ class MapSettings:
         show_default="0; gradients laid over the photo 2",
     )
 
-    def style(self, method: AttributionMethod) -> MapStyle:
-        """The style of the maps of ``method``."""
+    def style(self, percentile: float = 99.0, blur: float = 0.0, *, signed: bool = False) -> MapStyle:
+        """The style of maps; ``percentile``, and ``blur`` over the photo, hold where none was set."""
         from cnnviz.figures.maps import MapStyle
 
-        clip = method.percentile if self.percentile is None else self.percentile
+        clip = percentile if self.percentile is None else self.percentile
         view: Any = self.view
-        return MapStyle(view, self.colormap, clip, self.blur, method.signed, method.blur)
+        return MapStyle(view, self.colormap, clip, self.blur, signed, blur)
+
+    def style_of(self, method: AttributionMethod) -> MapStyle:
+        """The style of the maps of ``method``."""
+        return self.style(method.percentile, method.blur, signed=method.signed)
