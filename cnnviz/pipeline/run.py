@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, fields, replace
 from functools import partial
+from inspect import signature
 from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -82,7 +83,8 @@ def run_images(
         reporter: gets warnings and progress as they come.
 
     Raises:
-        UsageError: no image is there, an output exists already or would be written twice, or a setting is wrong.
+        UsageError: no image is there, an output exists already or would be written twice, a setting is wrong, the
+            task does not take one image at a time, or the network is none.
         ModelError: the network or its weights are not available.
 
     Example:
@@ -95,6 +97,8 @@ def run_images(
         ['chelsea.saliency.png']
     """
     config = config or PipelineConfig()
+    _require_image_task(task)
+    _require_choices(task)
     known = {"seed": config.run.seed, "raw_format": suffix_of(config.output)}
     task = replace(task, **{name: value for name, value in known.items() if hasattr(task, name)})
     task = task.with_files()
@@ -124,8 +128,29 @@ def run_images(
     return collector.results
 
 
+def _require_image_task(task: Any) -> None:
+    """UsageError for what is no task with its settings, or a task that does not take one image at a time."""
+    if isinstance(task, type) or not hasattr(task, "with_files"):
+        name = task.__name__ if isinstance(task, type) else repr(task)
+        raise UsageError(f"A task of cnnviz.tasks is wanted with its settings, such as Saliency(), not {name}.")
+    run = getattr(task, "run", None)
+    takes_image = "image" in signature(run).parameters if run else hasattr(task, "compute") or hasattr(task, "compare")
+    if not (takes_image or callable(task)):
+        raise UsageError(f"The task {type(task).__name__} does not take one image at a time.")
+
+
+def _require_choices(task: Any) -> None:
+    """UsageError for a setting of the task that is none of its choices."""
+    for each in fields(task):
+        value, choices = getattr(task, each.name), each.metadata.get("choices")
+        if choices and value is not None and value not in choices:
+            raise UsageError(f"There is no {each.name} '{value}' of {type(task).__name__}; use {', '.join(choices)}.")
+
+
 def _network_sources(config: PipelineConfig) -> list[NetworkSource]:
     named = config.network if isinstance(config.network, Sequence) else [config.network]
+    if not named or any(isinstance(each, str) for each in named):
+        raise UsageError(f"A network is a NetworkConfig or a loaded Network, not {config.network!r}.")
     return [each if isinstance(each, NetworkConfig) else LoadedNetwork(each) for each in named]
 
 

@@ -17,8 +17,10 @@ from cnnviz.pipeline.run import PipelineConfig
 from cnnviz.synthesis.settings import InversionSettings
 from cnnviz.tasks.classify import Classify
 from cnnviz.tasks.compare import Compare
+from cnnviz.tasks.embed import Embed
 from cnnviz.tasks.invert import Invert
 from cnnviz.tasks.saliency import Saliency
+from cnnviz.tasks.visualize import Visualize
 
 
 @pytest.fixture
@@ -62,6 +64,35 @@ def test_a_task_that_compares_takes_several_networks(squeezenet, config, samples
     assert read_recipe(result.paths[0])["model"] == ["squeezenet1_1", "squeezenet1_0"]
     with pytest.raises(UsageError, match="Saliency takes one network, not 2"):
         cnnviz.run_images(Saliency(), samples / "coffee.png", config)
+
+
+@pytest.mark.parametrize(
+    ("task", "message"),
+    [
+        (Saliency, "such as Saliency\\(\\), not Saliency"),
+        ("saliency", "not 'saliency'"),
+        (Embed(), "Embed does not take one image"),
+        (Visualize(), "Visualize does not take one image"),
+        (Saliency(method="sharp"), "no method 'sharp' of Saliency; use gradient, "),
+    ],
+)
+def test_what_is_no_task_of_images_is_refused(config, samples, task, message):
+    with pytest.raises(UsageError, match=message):
+        cnnviz.run_images(task, samples / "coffee.png", config)
+
+
+@pytest.mark.parametrize("network", ["squeezenet1_1", [], ["squeezenet1_1"]])
+def test_what_is_no_network_is_refused(config, samples, network):
+    config.network = network
+    with pytest.raises(UsageError, match="A network is a NetworkConfig or a loaded Network, not "):
+        cnnviz.run_images(Saliency(), samples / "coffee.png", config)
+
+
+def test_files_that_exist_are_counted(config, samples):
+    both = [samples / "coffee.png", samples / "brick.png"]
+    cnnviz.run_images(Saliency(), both, config)
+    with pytest.raises(UsageError, match=r"coffee\.saliency\.png' and 1 more exist already"):
+        cnnviz.run_images(Saliency(), both, config)
 
 
 def test_what_exists_is_refused(config, samples):
