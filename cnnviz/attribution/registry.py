@@ -40,7 +40,7 @@ class AttributionMethod:
         signed: whether both signs of the map mean something; drawn on a diverging scale.
         percentile: magnitudes above this percentile of the map are clipped.
         blur: standard deviation, in pixels, of the Gaussian that smooths the map where it lies over the image.
-        shares_a_pass: whether several images can go through the network together.
+        batchable: whether several images may be computed at once (see ``TaskDefaults``).
         has_overlay: whether the command can lay the map over the image.
     """
 
@@ -56,7 +56,7 @@ class AttributionMethod:
     signed: bool = False
     percentile: float = 99.0
     blur: float = 2.0
-    shares_a_pass: bool = True
+    batchable: bool = True
     has_overlay: bool = True
 
     @property
@@ -120,7 +120,7 @@ _ALL = (
         "Smoother is not truer: the noise chooses what is averaged away.",
         "max over RGB of |mean ∂S/∂(x + noise)|",
         settings=("samples", "sigma", "seed"),
-        shares_a_pass=False,
+        batchable=False,
     ),
     AttributionMethod(
         "integrated",
@@ -131,7 +131,7 @@ _ALL = (
         "(x − x₀) · ∫ ∂S/∂x from x₀ to x",
         settings=("steps", "baseline"),
         signed=True,
-        shares_a_pass=False,
+        batchable=False,
     ),
     AttributionMethod(
         "input-x-gradient",
@@ -199,7 +199,7 @@ _ALL = (
         settings=("patch", "stride", "fill", "score", "batch", "algorithm", "seed", "approximate"),
         percentile=100.0,
         blur=0.0,
-        shares_a_pass=False,
+        batchable=False,
     ),
 )
 

@@ -183,7 +183,9 @@ class ImageJob:
             return [(item, self._save(item, value)) for item, value in worker(items, compute)]
 
         jobs, network = self.batch.jobs, worker.network
-        if jobs == 1 or count == 1 or self.monitor is not None:  # a monitored task has one image, one bar, one film
+        if (
+            jobs == 1 or count == 1 or self.monitor is not None
+        ):  # a monitored task has one image, one bar, one animation
             return Execution(SerialExecutor(work), network)
         worker.prepare()
         threads = jobs or thread_count(compute_threads)
@@ -267,8 +269,12 @@ class ImageJob:
             encoded.metadata = {**encoded.metadata, "measured": f"before encoding as {suffix}"}
         main = path.suffix if path else self.suffix
         encoded.sidecars = {
-            suffix: encode_output(sidecar, Path(suffix).suffix or suffix, {**recipe, COMPANION: suffix, MAIN: main})
-            for suffix, sidecar in result.sidecars.items()
+            sidecar_suffix: encode_output(
+                sidecar,
+                Path(sidecar_suffix).suffix or sidecar_suffix,
+                {**recipe, COMPANION: sidecar_suffix, MAIN: main},
+            )
+            for sidecar_suffix, sidecar in result.sidecars.items()
         }
         return encoded
 

@@ -11,8 +11,8 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from functools import cached_property
-from typing import TYPE_CHECKING, Any, Protocol, TypeVar
+from functools import cached_property, partial
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar, runtime_checkable
 
 from cnnviz.errors import ImageError, MemoryShortError
 from cnnviz.pipeline.config import MonitorConfig
@@ -65,21 +65,14 @@ TaskOutcome = tuple[BatchItem, EncodedResult | ItemError]
 Answer = TypeVar("Answer")
 
 
+@runtime_checkable
 class ImageTask(Protocol[Answer]):
     """What is done with each image, in two halves: what asks the network, and what is drawn of its answer.
 
     Tasks of many steps have ``run(network, image, monitor)`` instead, and others may be plain functions
-    ``(network, image) -> Result``; those have the network to themselves.
-
-    Attributes:
-        parallel: whether several threads may compute at once: for tasks that take a pass or two through the network.
-            On the CPU each pass has one processor to itself, on whatever machine, since the last bits of a result
-            depend on how many share the work. Many images come in batches, small ones on a CPU; the last bits of a
-            result may then follow the batch.
+    ``(network, image) -> Result``; those have the network to themselves. So does an ``ImageTask``, unless its attribute
+    ``batchable`` is true: see ``TaskDefaults``.
     """
-
-    @property
-    def parallel(self) -> bool: ...
 
     def compute(self, network: Network, pixels: Tensor) -> Sequence[Answer]:
         """The answer for each of some images of one size, (N, C, H, W)."""
@@ -90,13 +83,17 @@ class ImageTask(Protocol[Answer]):
         ...
 
 
+@runtime_checkable
 class LongTask(Protocol):
     """What is done with each image in many steps; ``monitor`` is to be called after each."""
 
     def run(self, network: Network, image: LoadedImage, monitor: StepMonitor) -> Result: ...
 
 
-Task = ImageTask[Any] | LongTask | Callable[["Network", LoadedImage], Result]
+PlainTask = Callable[["Network", LoadedImage], Result]
+"""What is done with each image, as a function."""
+
+Task = ImageTask[Any] | LongTask | PlainTask
 
 
 @dataclass
@@ -108,16 +105,16 @@ class ImageWorker:
     task: Task
 
     @property
-    def is_parallel(self) -> bool:
-        """Whether several images may be at the network at once."""
-        return bool(getattr(self.task, "parallel", False))
+    def batchable(self) -> bool:
+        """Whether several images may be computed at once, in a batch and in several threads."""
+        return isinstance(self.task, ImageTask) and bool(getattr(self.task, "batchable", False))
 
     @contextmanager
     def threads(self) -> Iterator[int]:
         """Share torch's threads out for as long as the block lasts; gives how many images may compute at once."""
         from cnnviz.runtime.executors.threads import torch_threads
 
-        if not self.is_parallel or self.network.device.type != "cpu":
+        if not self.batchable or self.network.device.type != "cpu":
             yield 1
             return
         with torch_threads(1) as all_threads:
@@ -138,7 +135,7 @@ class ImageWorker:
         """
         from cnnviz.runtime.memory import max_batch_size, small_batch_size
 
-        if not self.is_parallel:
+        if not self.batchable:
             return 1
         side = self.network.spec.size
         if self.network.device.type == "cpu":
@@ -157,7 +154,7 @@ class ImageWorker:
         return max(1, min(most, most * 2 * area // math.prod(size)))
 
     def __call__(self, items: Sequence[BatchItem], compute: Compute) -> list[TaskOutcome]:
-        """Do ``items``, those of one size together where the technique can."""
+        """Do ``items``, those of one size together where the task is batchable."""
         started = time.perf_counter()
         done: dict[int, TaskOutcome] = {}
         images: dict[int, LoadedImage] = {}
@@ -181,39 +178,39 @@ class ImageWorker:
         self, images: Sequence[LoadedImage], items: Sequence[BatchItem], compute: Compute
     ) -> Iterator[Result | ItemError]:
         task = self.task
-        if not hasattr(task, "compute"):
+        if not isinstance(task, ImageTask):
             for image, item in zip(images, items, strict=True):
-                yield capture_error(lambda p=image, i=item: compute(lambda: self._explained(p, i)))  # type: ignore[misc]
+                yield capture_error(partial(compute, partial(self._run_monitored, task, image, item)))
             return
-        answers = capture_error(lambda: compute(lambda: self._found(images)))
+        answers = capture_error(partial(compute, partial(self._compute_answers, task, images)))
         for place, image in enumerate(images):
             if isinstance(answers, ItemError):
                 yield answers
             else:
-                yield capture_error(lambda p=image, a=answers[place]: task.render(self.network, p, a))  # type: ignore
+                yield capture_error(partial(task.render, self.network, image, answers[place]))
 
-    def _explained(self, image: LoadedImage, item: BatchItem) -> Result:
+    def _run_monitored(self, task: LongTask | PlainTask, image: LoadedImage, item: BatchItem) -> Result:
+        """The result of a task that has the network to itself; the job's monitor follows its steps."""
         from cnnviz.runtime.memory import translate_memory_errors
 
+        def run() -> Result:
+            if isinstance(task, LongTask):
+                return task.run(self.network, image, self.job.monitor or StepMonitor(MonitorConfig()))
+            return task(self.network, image)
+
         with translate_memory_errors(min(image.pixels.shape[2:])):
-            return self.job.run_monitored(lambda: self._call(image), item, self.network)
+            return self.job.run_monitored(run, item, self.network)
 
-    def _call(self, image: LoadedImage) -> Result:
-        if hasattr(self.task, "run"):
-            return self.task.run(self.network, image, self.job.monitor or StepMonitor(MonitorConfig()))
-        return self.task(self.network, image)  # type: ignore[operator]
-
-    def _found(self, images: Sequence[LoadedImage]) -> Sequence[Any]:
+    def _compute_answers(self, task: ImageTask[Any], images: Sequence[LoadedImage]) -> Sequence[Any]:
         """The network's answer for each image; fewer at a time where all together do not fit in memory."""
         import torch
 
         from cnnviz.runtime.memory import in_batches_that_fit, translate_memory_errors
 
-        assert hasattr(self.task, "compute")
-        compute, pixels = self.task.compute, torch.cat([image.pixels for image in images])
+        pixels = torch.cat([image.pixels for image in images])
         with translate_memory_errors(min(pixels.shape[2:])):
             most = self._batch_size_at(pixels.shape[2:]) if len(pixels) > 1 else 1
-            parts = in_batches_that_fit(lambda part: compute(self.network, pixels[part]), len(pixels), most)
+            parts = in_batches_that_fit(lambda part: task.compute(self.network, pixels[part]), len(pixels), most)
             return [answer for part in parts for answer in part]
 
     def _encoded(self, item: BatchItem, result: Result | ItemError) -> EncodedResult | ItemError:

@@ -18,7 +18,7 @@ from cnnviz.runtime.paths import is_folder, path_exists
 STDOUT = "-"
 PNG = ".png"
 DEFAULT_TEMPLATE = "{stem}.{command}"
-FILMS = (".gif", ".webp", ".mp4")
+VIDEOS = (".gif", ".webp", ".mp4")
 PAGES = (".html",)
 MODELS = (".safetensors",)
 
@@ -176,7 +176,7 @@ def _as_file_name(text: str) -> str:
 def _refuse_unknown_formats(destinations: Sequence[OutputPath], usual: str) -> None:
     from cnnviz.imaging.encoding import FORMATS
 
-    kinds = (("film", FILMS), ("page", PAGES), ("model", MODELS), ("", FORMATS))
+    kinds = (("video", VIDEOS), ("page", PAGES), ("model", MODELS), ("", FORMATS))
     thing, known = next((t, f) for t, f in kinds if usual in f)
     formats = sorted(known)
     for destination in destinations:

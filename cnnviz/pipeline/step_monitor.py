@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from cnnviz.runtime.progress import Step
 
-FILM = ".gif"
+ANIMATION_SUFFIX = ".gif"
 _FRAMES, _FRAME_SIDE, _FRAME_MS, _LAST_MS = 40, 256, 80, 1500
 
 
@@ -58,7 +58,7 @@ class StepMonitor:
     @property
     def suffixes(self) -> list[str]:
         """The suffixes of what is written beside the image."""
-        return [FILM] if self.config.gif else []
+        return [ANIMATION_SUFFIX] if self.config.gif else []
 
     @property
     def path(self) -> Path | None:
@@ -99,7 +99,7 @@ class StepMonitor:
                 raise ImageError(f"'{place}' is a snapshot of an earlier run.", remedy="overwrite")
 
     def __call__(self, step: Step) -> None:
-        """Called by the technique after every step."""
+        """Called by the task after every step."""
         check_cancelled()
         self._last = step
         self._report_workers(step)
@@ -153,8 +153,8 @@ class StepMonitor:
         held = [last] * (_LAST_MS // _FRAME_MS)
         main = self._path.suffix if self._path else ".png"
         parameters = {"gif": True, **self._recipe.get("parameters", {})}
-        recipe = {**self._recipe, "parameters": parameters, COMPANION: FILM, MAIN: main}
-        return {FILM: encode([*frames, *held], "gif", recipe, duration=_FRAME_MS)}
+        recipe = {**self._recipe, "parameters": parameters, COMPANION: ANIMATION_SUFFIX, MAIN: main}
+        return {ANIMATION_SUFFIX: encode([*frames, *held], "gif", recipe, duration=_FRAME_MS)}
 
     def part_is_done(self, name: str) -> None:
         """Of a sheet's images one is finished."""

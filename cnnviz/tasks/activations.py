@@ -38,7 +38,7 @@ class Activations(TaskDefaults):
         return channel_numbers(self.channel)
 
     @property
-    def parallel(self) -> bool:
+    def batchable(self) -> bool:
         return False
 
     def compute(self, network: Network, pixels: Tensor) -> Sequence[ActivationGrid]:

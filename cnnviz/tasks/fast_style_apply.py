@@ -38,7 +38,7 @@ class FastStyleApply(TaskDefaults):
     seed: int = 0
 
     @property
-    def parallel(self) -> bool:
+    def batchable(self) -> bool:
         return False
 
     def weights_of(self, known: Sequence[str]) -> dict[str, float]:

@@ -81,7 +81,7 @@ class Guided(TaskDefaults):
         return Neuron(self.layer, self.channel, found)
 
     @property
-    def parallel(self) -> bool:
+    def batchable(self) -> bool:
         return not self.check and self.neuron is None
 
     @property

@@ -54,7 +54,7 @@ class Occlusion(TaskDefaults):
         return METHODS["occlusion"]
 
     @property
-    def parallel(self) -> bool:
+    def batchable(self) -> bool:
         return False
 
     @property
@@ -66,11 +66,11 @@ class Occlusion(TaskDefaults):
 
         explanations = predict_targets(network, pixels, self.target)
         return [
-            self._explained(network, image, explanation)
+            self._explain_one(network, image, explanation)
             for image, explanation in zip(pixels.split(1), explanations, strict=True)
         ]
 
-    def _explained(self, network: Network, pixels: Tensor, explanation: Explanation) -> OcclusionAnswer:
+    def _explain_one(self, network: Network, pixels: Tensor, explanation: Explanation) -> OcclusionAnswer:
         target = explanation.target[0]
         grid = self._grid(network, pixels, target)
         if not self.check:

@@ -28,7 +28,7 @@ def test_every_method_makes_a_map_for_each_image(squeezenet, chelsea, name):
     assert maps.shape == (2, 1, 64, 96)
     assert all(bool(found.min() < found.max()) for found in maps)
     assert method.signed or name == "occlusion" or maps.min() >= 0
-    if method.shares_a_pass:
+    if method.batchable:
         alone = method(squeezenet, pixels[1:], 281, **settings)
         torch.testing.assert_close(maps[1:], alone, rtol=1e-3, atol=1e-3 * float(alone.abs().max()))
 

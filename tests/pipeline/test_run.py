@@ -49,7 +49,7 @@ def test_a_bad_image_is_a_result_with_an_error(config, samples, tmp_path):
     assert isinstance(bad.error, ImageError)
 
 
-def test_tasks_of_many_steps_leave_their_film(config, samples):
+def test_tasks_of_many_steps_leave_their_animation(config, samples):
     config.monitor.gif = True
     task = Invert(("fire2",), InversionSettings(steps=2), raw=True)
     (result,) = cnnviz.run_images(task, [samples / "coffee.png"], config)

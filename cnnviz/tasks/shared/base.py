@@ -32,8 +32,13 @@ class TaskDefaults:
     writes: ClassVar[bool] = True
 
     @property
-    def parallel(self) -> bool:
-        """Whether several threads may compute at once: for tasks that take a pass or two through the network."""
+    def batchable(self) -> bool:
+        """Whether several images may be computed at once, in a batch and in several threads.
+
+        For tasks that take a pass or two through the network. Many images come in batches, small ones on a CPU; the
+        last bits of a result may then follow the batch. On the CPU each pass has one processor to itself, on whatever
+        machine, since the last bits depend on how many share the work.
+        """
         return True
 
     @property

@@ -72,8 +72,8 @@ class MapTask(TaskDefaults):
         return None
 
     @property
-    def parallel(self) -> bool:
-        return self.chosen.shares_a_pass and not self.check
+    def batchable(self) -> bool:
+        return self.chosen.batchable and not self.check
 
     @property
     def sidecars(self) -> Sequence[str]:
