@@ -1,7 +1,7 @@
 """Runs the tasks of ``cnnviz.tasks`` with a command's options: one function for each kind of task.
 
 Each makes a job of ``cnnviz.pipeline``, which gets plain configurations, the recipe's command and parameters, and the
-reporter that prints.
+reporter that prints. A task with a field ``seed`` gets the run's.
 """
 
 from __future__ import annotations
@@ -78,7 +78,7 @@ def run_task(
     ``parameters`` replace, in the recipe, those that were typed. A resumed run leaves out what is finished, and its
     recipe is the same as if it had not been interrupted.
     """
-    monitor = _monitor(task, long)
+    task, monitor = _seeded(task, run), _monitor(task, long)
     typed = {**context.parameters(), **(parameters or {})}
     if monitor is not None and monitor.config.resume:
         typed.pop("resume", None)
@@ -93,6 +93,7 @@ def run_comparison_task(
     context: CommandContext, task: Any, networks: NetworksOptions, input: Any, run: Any, output: Any
 ) -> None:
     """Run a task that shows each image to several networks: ``task.compare(views)``."""
+    task = _seeded(task, run)
     first, *others = networks.each()
     job_of(context, ComparisonJob, task, first, input, run, output, others=others)(task)
 
@@ -101,6 +102,7 @@ def run_image_and_video_task(
     context: CommandContext, task: Any, network: Any, input: Any, run: Any, output: Any
 ) -> None:
     """Run a task over images and over the frames of videos, distinguished by their names."""
+    task = _seeded(task, run)
     images, videos = split_videos(config_of(input))
     on_images = job_of(context, ImageJob, task, network, images, run, output)
     on_videos = job_of(context, VideoJob, task, network, videos, run, output, suffix=VIDEO)
@@ -111,6 +113,7 @@ def run_collection_task(
     context: CommandContext, task: Any, network: Any, input: Any, run: Any, output: Any = None
 ) -> None:
     """Run a task that makes one thing of all images: ``task.run(network, images)``."""
+    task = _seeded(task, run)
     job_of(context, CollectionJob, task, network, input, run, output)(task.run)
 
 
@@ -118,6 +121,7 @@ def run_query_task(
     context: CommandContext, task: Any, network: Any, input: Any, collection: Any, run: Any, output: Any = None
 ) -> None:
     """Run a task that compares each image with a collection: ``task.prepare(network, images)``."""
+    task = _seeded(task, run)
     images = ImageCollection.of(config_of(collection), context.reporter, context.provenance())
     job_of(context, QueryJob, task, network, input, run, output, collection=images)(task)
 
@@ -129,9 +133,14 @@ def run_network_task(
 
     Its output is named after the network, or after ``name``.
     """
-    monitor = _monitor(task, long)
+    task, monitor = _seeded(task, run), _monitor(task, long)
     job = job_of(context, NetworkJob, task, network, ImageConfig(), run, output, monitor=monitor)
     job.of_network(task.run if monitor is None else lambda net: task.run(net, monitor), name)
+
+
+def _seeded(task: Any, run: Any) -> Any:
+    """The task with the seed of the run, if it has a field for one."""
+    return replace(task, seed=run.seed) if any(field.name == "seed" for field in fields(task)) else task
 
 
 def _monitor(task: Any, long: Any) -> StepMonitor | None:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 from cnnviz.cli.context import CommandContext
 from cnnviz.cli.jobs import run_comparison_task
 from cnnviz.cli.options import BatchOptions, InputOptions, NetworksOptions, OutputOptions
@@ -24,4 +22,4 @@ def compare(
         cnnviz compare sample_images/chelsea.png
         cnnviz compare photo.jpg --methods gradcam,guided-gradcam,occlusion -m resnet50 -m vgg16 --target tabby
     """
-    run_comparison_task(context, replace(task, seed=run.seed), network, input, run, output)
+    run_comparison_task(context, task, network, input, run, output)

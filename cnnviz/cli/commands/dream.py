@@ -31,4 +31,4 @@ def dream(
     context.unused("zoom_factor", "rotate", when=task.zoom < 2, why="without a --zoom of two frames or more")
     context.unused("octave_scale", when=task.settings.octaves == 1, why="with --octaves 1")
     settings = replace(task.settings, tile=input.tile)
-    run_task(context, replace(task, settings=settings, seed=run.seed), network, input, run, output, long)
+    run_task(context, replace(task, settings=settings), network, input, run, output, long)

@@ -32,4 +32,4 @@ def embed(
     if task.parquet:
         require_pyarrow()
     context.unused("perplexity", when=task.method != "tsne", why="without --method tsne")
-    run_collection_task(context, replace(task, store=config_of(store), seed=run.seed), network, input, run, output)
+    run_collection_task(context, replace(task, store=config_of(store)), network, input, run, output)

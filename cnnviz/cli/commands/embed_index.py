@@ -24,4 +24,4 @@ def embed_index(
         cnnviz embed-index photos/ -r
         cnnviz embed-index photos/ -m vgg16 --half
     """
-    run_collection_task(context, replace(task, store=config_of(store), seed=run.seed), network, input, run)
+    run_collection_task(context, replace(task, store=config_of(store)), network, input, run)

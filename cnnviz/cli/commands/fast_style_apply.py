@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 from cnnviz.cli.context import CommandContext
 from cnnviz.cli.jobs import run_image_and_video_task
 from cnnviz.cli.options import BatchOptions, OutputOptions
@@ -29,4 +27,4 @@ def fast_style_apply(
     from cnnviz.style.model_file import read_metadata
 
     task.weights_of(read_metadata(model.file)["styles"])  # refuses unknown styles before any work
-    run_image_and_video_task(context, replace(task, seed=run.seed), model, input, run, output)
+    run_image_and_video_task(context, task, model, input, run, output)

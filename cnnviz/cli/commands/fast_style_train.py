@@ -53,7 +53,7 @@ def fast_style_train(
     context.unused("widths", "blocks", when=task.extend is not None, why="with --extend, whose network stays")
     require_fabric()
     photos = photo_files(ImageConfig(images=content, recursive=recursive), context.reporter)
-    task = replace(task, styles=tuple(styles), photos=photos, seed=run.seed)
+    task = replace(task, styles=tuple(styles), photos=photos)
     task.validate()
     monitor = MonitorConfig(save_every=save_every, resume=resume)
     name = task.names[0] if len(styles) == 1 else "styles"

@@ -29,4 +29,4 @@ def fool(
     context.unused("steps", when=task.method == "fgsm", why="with --method fgsm, which takes one step")
     context.unused("random_start", when=task.method not in (None, "iterative"), why="without --method iterative")
     context.unused("label", when=task.target is not None, why="with --target")
-    run_task(context, replace(task, seed=run.seed, raw_format=suffix_of(output)), network, input, run, output)
+    run_task(context, replace(task, raw_format=suffix_of(output)), network, input, run, output)

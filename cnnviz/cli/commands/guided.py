@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 from cnnviz.cli.context import CommandContext
 from cnnviz.cli.jobs import run_task
 from cnnviz.cli.options import BatchOptions, InputOptions, NetworkOptions, OutputOptions
@@ -32,4 +30,4 @@ def guided(
     context.unused("target", when=task.neuron is not None, why="for a neuron")
     if task.check:
         require_files(output, "--check")
-    run_task(context, replace(task, seed=run.seed), network, input, run, output)
+    run_task(context, task, network, input, run, output)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 from cnnviz.cli.context import CommandContext
 from cnnviz.cli.jobs import run_task
 from cnnviz.cli.options import BatchOptions, InputOptions, LongOptions, NetworkOptions, OutputOptions
@@ -33,4 +31,4 @@ def invert(
     if task.raw and len(layer_names(task.layers)) != 1:
         raise UsageError("--raw writes one image: name one layer with --layer.")
     context.unused("tv_beta", when=task.settings.tv_weight == 0, why="with --tv-weight 0")
-    run_task(context, replace(task, seed=run.seed), network, input, run, output, long)
+    run_task(context, task, network, input, run, output, long)

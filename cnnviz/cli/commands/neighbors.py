@@ -32,7 +32,7 @@ def neighbors(
         from cnnviz.features.neighbors import uses_approximate
 
         uses_approximate(task.index, 0)  # a missing library is an error before any work
-    run_query_task(context, replace(task, store=config_of(store), seed=run.seed), network, queries, folder, run, output)
+    run_query_task(context, replace(task, store=config_of(store)), network, queries, folder, run, output)
 
 
 def _split(input: InputOptions) -> tuple[InputOptions, InputOptions]:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 from cnnviz.cli.context import CommandContext
 from cnnviz.cli.jobs import run_task
 from cnnviz.cli.options import BatchOptions, InputOptions, NetworkOptions, OutputOptions
@@ -27,4 +25,4 @@ def occlusion(
     """
     check_map_options(context, task, output)
     context.unused("class_map", when=task.maps.view != "panel", why="without --view panel")
-    run_task(context, replace(task, seed=run.seed), network, input, run, output)
+    run_task(context, task, network, input, run, output)

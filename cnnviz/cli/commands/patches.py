@@ -27,4 +27,4 @@ def patches(
         cnnviz patches photos/ -m vgg16 --layer conv5_3 --channel 3,17,200 --guided -o conv5_3.png
     """
     channel_numbers(task.channel)  # refuses what is no channel before any work
-    run_collection_task(context, replace(task, store=config_of(store), seed=run.seed), network, input, run, output)
+    run_collection_task(context, replace(task, store=config_of(store)), network, input, run, output)

@@ -28,4 +28,4 @@ def report(
     """
     if task.methods is not None:
         select_methods(task.methods)  # refuses unknown ones before any work
-    run_collection_task(context, replace(task, seed=run.seed, options=KNOWN_OPTIONS), network, input, run, output)
+    run_collection_task(context, replace(task, options=KNOWN_OPTIONS), network, input, run, output)

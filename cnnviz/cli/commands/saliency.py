@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 from cnnviz.cli.context import CommandContext
 from cnnviz.cli.jobs import run_task
 from cnnviz.cli.options import BatchOptions, InputOptions, NetworkOptions, OutputOptions
@@ -31,4 +29,4 @@ def saliency(
         without_effect = [name for name in other.settings if name not in (*task.chosen.settings, "seed")]
         context.unused(*without_effect, why=f"without --method {other.name}")
     check_map_options(context, task, output)
-    run_task(context, replace(task, seed=run.seed), network, input, run, output)
+    run_task(context, task, network, input, run, output)

@@ -53,7 +53,7 @@ def style(
         if input.size != DEFAULT_SIDES["cpu"]:  # a recipe means the same everywhere
             parameters["size"] = input.size
     settings = replace(task.settings, tile=tile_side(input.tile))
-    task = replace(task, settings=settings, is_default_size=is_default_size, seed=run.seed)
+    task = replace(task, settings=settings, is_default_size=is_default_size)
     run_task(context, task.with_files_read(input), network, input, run, output, long, parameters)
 
 

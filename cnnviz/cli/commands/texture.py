@@ -36,5 +36,5 @@ def texture(
     context.unused(*of_features, when=not task.uses_network, why="with --method efros-leung")
     context.unused(*of_pixels, when=task.uses_network, why="without --method efros-leung")
     settings = replace(task.settings, tile=tile_side(input.tile))
-    task = replace(task, settings=settings, size=input.result_size, seed=run.seed)
+    task = replace(task, settings=settings, size=input.result_size)
     run_task(context, task, network, input, run, output, long)

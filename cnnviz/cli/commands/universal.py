@@ -53,4 +53,4 @@ def universal(
     if run.engine is EngineName.ray and training.training.method == "deepfool":
         raise UsageError("Each step of --method deepfool needs the one before: it runs here; leave out --engine ray.")
     start = None if resume is None else load_perturbation(resume)
-    run_collection_task(context, replace(training, start=start, seed=run.seed), network, input, run, output)
+    run_collection_task(context, replace(training, start=start), network, input, run, output)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 from cnnviz.cli.context import CommandContext
 from cnnviz.cli.jobs import run_network_task
 from cnnviz.cli.options import LongOptions, NetworkOptions, OutputOptions, RunOptions
@@ -29,4 +27,4 @@ def visualize(
     task.validate()
     context.unused("latent", when=task.generator is None, why="without --generator")
     context.unused("size", "photos", when=task.generator is not None, why="with --generator, whose images are its own")
-    run_network_task(context, replace(task, seed=run.seed), network, run, output, long, task.name)
+    run_network_task(context, task, network, run, output, long, task.name)
