@@ -8,13 +8,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from cnnviz.errors import CnnvizError, Remark, UsageError
-from cnnviz.pipeline.step_monitor import StepMonitor
+from cnnviz.pipeline.step_monitor import STATE, StepMonitor
 from cnnviz.runtime.paths import is_file, path_exists
 
 if TYPE_CHECKING:
     from cnnviz.runtime.progress import OnStep, Step
-
-SUFFIX = ".state"
 
 Made_co = TypeVar("Made_co", covariant=True)
 """What an optimization makes: pixels, or a trained network."""
@@ -48,7 +46,7 @@ class Checkpointer:
 
     def run(self, job: Resumable[Made_co], on_step: OnStep | None = None) -> Made_co:
         """What ``job`` makes, resumed from where an earlier run stopped if the monitor's config says so."""
-        place = self.monitor.path.with_suffix(SUFFIX) if self.monitor.path else None
+        place = self.monitor.path.with_suffix(STATE) if self.monitor.path else None
         if self.monitor.config.resume and place and path_exists(place):
             self._load(place, job)
         every = self.monitor.config.save_every

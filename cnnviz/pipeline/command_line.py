@@ -9,8 +9,8 @@ from itertools import count
 from pathlib import Path
 from typing import Any, Protocol
 
-from cnnviz.pipeline.checkpoint import SUFFIX as STATE
 from cnnviz.pipeline.recipe import COMPANION, MAIN, SNAPSHOT, UNFINISHED
+from cnnviz.pipeline.step_monitor import STATE
 
 
 class Options(Protocol):

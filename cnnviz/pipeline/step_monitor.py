@@ -15,7 +15,7 @@ from cnnviz.pipeline.recipe import COMPANION, MAIN, SNAPSHOT, UNFINISHED
 from cnnviz.pipeline.reporter import Reporter, SilentReporter
 from cnnviz.pipeline.result import Result
 from cnnviz.runtime.cancellation import check_cancelled
-from cnnviz.runtime.paths import is_folder
+from cnnviz.runtime.paths import is_file, is_folder
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from cnnviz.runtime.progress import Step
 
 ANIMATION_SUFFIX = ".gif"
+STATE = ".state"
+"""The suffix of the file from which an interrupted run can be resumed."""
 _FRAMES, _FRAME_SIDE, _FRAME_MS, _LAST_MS = 40, 256, 80, 1500
 
 
@@ -91,6 +93,9 @@ class StepMonitor:
     def _refuse_old_snapshots(self) -> None:
         """Find out before the work, not in its middle, that a snapshot would overwrite one of an earlier run."""
         if not self.config.save_every or self._path is None or self._force:
+            return
+        if self.config.resume and is_file(self._path.with_suffix(STATE)):
+            self._force = True  # the snapshots are of the run that is resumed, which may make the last ones again
             return
         pattern = re.compile(re.escape(self._path.stem) + r"-\d{4,}" + re.escape(self._path.suffix))
         folder = self._path.parent
