@@ -6,19 +6,18 @@ import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from cnnviz.errors import CnnvizError, Remark, UsageError, shortened
-from cnnviz.pipeline.config import LARGEST_SIDE, InputConfig
-from cnnviz.pipeline.inputs import expand
+from cnnviz.errors import UsageError, shortened
+from cnnviz.pipeline.config import LARGEST_SIDE
 from cnnviz.pipeline.parsing import index, position
 from cnnviz.pipeline.result import Result
 from cnnviz.runtime.paths import is_folder
 from cnnviz.settings import setting
 from cnnviz.synthesis.settings import VISUALIZATION_METHODS, VisualizationSettings
 from cnnviz.tasks.shared.base import TaskDefaults
-from cnnviz.tasks.shared.explanations import prediction_json
 from cnnviz.tasks.shared.layers import channel_numbers, channels_setting, layer_setting
+from cnnviz.tasks.shared.visualization import rate_images, starts_from_photos
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -157,9 +156,12 @@ class Visualize(TaskDefaults):
             result.unused = {"diversity": "on one image"}
         start = None
         if self.photos is not None:
-            start, result.warnings = self._facet_starts(network, monitor)
+            target = network.find_class((self.targets or ())[0])
+            start, result.warnings = starts_from_photos(
+                network, self.photos, target, self.facets, self.seed, monitor.reporter
+            )
         pixels = torch.cat(list(self._optimized(network, subjects, replace(settings, size=side), start, monitor)))
-        rated = list(_rated(network, subjects, pixels))
+        rated = list(rate_images(network, subjects, pixels))
         result.image = self._figure(network, pixels, [caption for caption, _ in rated])
         result.metadata = {
             "method": self.method if self.generator is None else "generator",
@@ -224,36 +226,6 @@ class Visualize(TaskDefaults):
                 on_step=offset_steps(monitor, number * settings.steps, total),
             ).cpu()
 
-    def _facet_starts(self, network: Network, monitor: StepMonitor) -> tuple[Tensor, list[Remark]]:
-        """Where the facets start: the mean photos of clusters; and warnings of photos that cannot be read."""
-        import torch
-
-        from cnnviz.features.embeddings import embed_images
-        from cnnviz.imaging.pixels import to_pixels
-        from cnnviz.pipeline.image_loading import read_image
-        from cnnviz.synthesis.facet_init import facet_starts
-
-        options = InputConfig(images=[str(self.photos)], recursive=True)
-        target = network.find_class((self.targets or ())[0])
-        warnings, photos, scores, features = [], [], [], []
-        for source in expand(options, monitor.reporter):
-            try:
-                image = read_image(source, network, options)
-            except CnnvizError as error:
-                warnings.append(_left_out(source.display, error))
-                continue
-            square = to_pixels(image.photo, crop=network.spec.crop)
-            with torch.no_grad():
-                scores.append(network(square)[0, target].cpu())
-            features.append(embed_images(network, square))
-            photos.append(square)
-        if len(photos) < self.facets:
-            raise UsageError(
-                f"{self.facets} facets need at least {self.facets} photos; '{self.photos}' has {len(photos)}."
-            )
-        clusters = torch.cat(photos), torch.stack(scores), torch.cat(features)
-        return facet_starts(*clusters, self.facets, seed=self.seed), warnings
-
     def _figure(self, network: Network, pixels: Tensor, captions: list[str]) -> Image:
         from cnnviz.figures.visualization import image_or_grid, visualization_sheet
 
@@ -268,35 +240,3 @@ class Visualize(TaskDefaults):
 
 def _batches(items: Sequence[int]) -> Iterator[Sequence[int]]:
     return (items[first : first + _BATCH_SIZE] for first in range(0, len(items), _BATCH_SIZE))
-
-
-def _left_out(name: str, error: CnnvizError) -> Remark:
-    message = str(error)
-    return Remark(message if name in message else f"{name}: {message}", remedy=error.remedy, **error.values)
-
-
-def _rated(network: Network, subjects: Sequence[Subject], pixels: Tensor) -> Iterator[tuple[str, dict[str, Any]]]:
-    """Each image's caption and metadata, by the network in full precision, of the eight-bit image."""
-    import torch
-
-    from cnnviz.figures.captions import percent, three_digits
-    from cnnviz.imaging.pixels import to_pil_image, to_pixels
-    from cnnviz.network.network_transforms import in_full_precision
-    from cnnviz.synthesis.objectives import Classes, make_activation
-
-    network = in_full_precision(network)
-    images = iter(pixels.split(1))
-    for subject in subjects:
-        written = torch.cat([to_pixels(to_pil_image(next(images), clamp=True)) for _ in range(len(subject))])
-        if isinstance(subject, Classes):
-            with torch.no_grad():
-                probabilities = network.probabilities(network(written)).cpu()
-            for row, target in zip(probabilities, subject.indices, strict=True):
-                prediction = (target, network.label(target), float(row[target]))
-                yield f"{prediction[1]} {percent(prediction[2])}", prediction_json(prediction)
-            continue
-        with torch.no_grad():
-            values = make_activation(network, subject)(written).tolist()
-        for channel, value in zip(subject.channels, values, strict=True):
-            metadata = {"layer": subject.layer, "channel": channel, "activation": round(value, 4)}
-            yield f"{channel}: {three_digits(value)}", metadata

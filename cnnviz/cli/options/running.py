@@ -41,7 +41,7 @@ class StoreOptions(StoreConfig):
 
 @dataclass
 class RunOptions(RunConfig):
-    """How the run is reported."""
+    """The seed, and what is printed of the run."""
 
     json: Annotated[
         bool,
@@ -56,7 +56,7 @@ class RunOptions(RunConfig):
 
 
 class EngineName(str, Enum):
-    """How many images are processed: jobs, shards, engine."""
+    """What processes the images: the threads of this process, or the workers of a Ray cluster."""
 
     local = "local"
     ray = "ray"
@@ -64,7 +64,7 @@ class EngineName(str, Enum):
 
 @dataclass
 class EngineOptions(RunOptions, EngineConfig):
-    """How the run is reported, and how images are processed."""
+    """The seed, what is printed, and what processes the images."""
 
     engine: Annotated[
         EngineName,
