@@ -18,7 +18,7 @@ from torch import Tensor
 import cnnviz
 from benchmarks.row import Row
 from benchmarks.running import Setting, parser, setting, show
-from cnnviz.style.model_file import BUNDLED_FILE, load_fast_style, read_metadata
+from cnnviz.style.model_file import BUILT_IN_STYLES, load_fast_style, read_metadata
 from cnnviz.style.perceptual_loss import PerceptualLoss
 from cnnviz.style.settings import TrainingSettings
 
@@ -43,7 +43,7 @@ def optimised(network: cnnviz.Network, photo: Tensor, style: Tensor, settings: T
     )
 
 
-def rows(setting: Setting, model: Path = BUNDLED_FILE, side: int = 256, steps: int = 100) -> list[Row]:
+def rows(setting: Setting, model: Path = BUILT_IN_STYLES, side: int = 256, steps: int = 100) -> list[Row]:
     """A row for each photo and style; ours is one pass, the peer our own optimisation."""
     network = cnnviz.load_network("squeezenet1_1", device=str(setting.device))
     fast = load_fast_style(model).to(setting.device)
@@ -77,7 +77,7 @@ def _parts(loss: PerceptualLoss, painted: Tensor, photo: Tensor) -> tuple[float,
 
 def main() -> None:
     options = parser(__doc__)
-    options.add_argument("--model", type=Path, default=BUNDLED_FILE)
+    options.add_argument("--model", type=Path, default=BUILT_IN_STYLES)
     options.add_argument("--side", type=int, default=256)
     options.add_argument("--steps", type=int, default=100)
     given = options.parse_args()

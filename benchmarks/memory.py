@@ -23,7 +23,7 @@ from benchmarks.photos import photo
 from benchmarks.row import Row
 from benchmarks.running import Setting, parser, setting, show
 from cnnviz.network.network import Network
-from cnnviz.style.model_file import BUNDLED_FILE, load_fast_style
+from cnnviz.style.model_file import BUILT_IN_STYLES, load_fast_style
 
 SIZES = (512, 1024, 2048)
 WARM = 128
@@ -43,7 +43,7 @@ def _painted(network: Network, pixels: Tensor) -> Tensor:
 
 
 def _fast(network: Network, pixels: Tensor) -> Tensor:
-    model = load_fast_style(BUNDLED_FILE).to(network.device)
+    model = load_fast_style(BUILT_IN_STYLES).to(network.device)
     return cnnviz.apply_fast_style(model, pixels, model.styles[0])
 
 

@@ -20,8 +20,8 @@ LENET = "lenet5"
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
 
-BUNDLED = Path(__file__).parent / "bundled"
-EMBEDDED_FILE = BUNDLED / "squeezenet1_1.safetensors"
+EMBEDDED_FOLDER = Path(__file__).parent / "bundled"
+EMBEDDED_FILE = EMBEDDED_FOLDER / "squeezenet1_1.safetensors"
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,7 @@ from typing import Any, SupportsIndex
 from torch import Tensor
 
 from cnnviz.errors import UsageError
-from cnnviz.network.catalogue import BUNDLED
+from cnnviz.network.catalogue import EMBEDDED_FOLDER
 from cnnviz.runtime.paths import UnreadableFileError, detect_encoding, read_file
 
 _LARGEST = 16 << 20
@@ -29,7 +29,7 @@ _MAX_MATCHED = 50_000  # labels; with more, similar names are not searched
 @cache
 def imagenet_labels() -> tuple[str, ...]:
     """The 1000 class names of ILSVRC 2012, in the order every ImageNet network uses."""
-    return tuple((BUNDLED / "imagenet_classes.txt").read_text(encoding="utf-8").splitlines())
+    return tuple((EMBEDDED_FOLDER / "imagenet_classes.txt").read_text(encoding="utf-8").splitlines())
 
 
 def numbered_labels(classes: int) -> tuple[str, ...]:

@@ -17,28 +17,28 @@ if TYPE_CHECKING:
     from cnnviz.runtime.workload import Workload
     from cnnviz.style.fast import FastStyleNetwork
 
-EMBEDDED = "embedded"
+BUILT_IN = "embedded"
 _BYTES_PER_PIXEL = 400
-"""Memory that painting takes for each pixel seen at once, with the widths of the embedded network: measured, rounded
+"""Memory that painting takes for each pixel seen at once, with the widths of the built-in styles: measured, rounded
 up."""
 
 
 def style_model_file(name: str) -> Path:
-    """The path of a model's file, by its name or ``embedded``; ModelError if there is no embedded one."""
-    from cnnviz.style.model_file import BUNDLED_FILE
+    """The path of a model's file by its name, ``embedded`` for the built-in styles; ModelError if there are none."""
+    from cnnviz.style.model_file import BUILT_IN_STYLES
 
-    if name != EMBEDDED:
+    if name != BUILT_IN:
         return Path(name)
-    if not BUNDLED_FILE.exists():
-        raise ModelError("No fast style model is embedded in this build.", remedy="name_style_model")
-    return BUNDLED_FILE
+    if not BUILT_IN_STYLES.exists():
+        raise ModelError("This build has no built-in styles.", remedy="name_style_model")
+    return BUILT_IN_STYLES
 
 
 @dataclass
 class StyleModelConfig:
-    """Which trained style network (a file, or ``embedded``), and where it computes."""
+    """Which trained style network (a file, or ``embedded``: the built-in styles), and where it computes."""
 
-    style_model: str = EMBEDDED
+    style_model: str = BUILT_IN
     device: str = "auto"
 
     @property
@@ -54,7 +54,7 @@ class StyleModelConfig:
         from cnnviz.style.model_file import read_metadata
 
         read_metadata(self.file)
-        return EMBEDDED if self.style_model == EMBEDDED else self.file.stem, None
+        return BUILT_IN if self.style_model == BUILT_IN else self.file.stem, None
 
     def load(self, name: str, seed: int, *, workload: Workload, progress: bool) -> Any:
         """The network, as a job needs it."""
@@ -63,9 +63,9 @@ class StyleModelConfig:
         from cnnviz.runtime.device import choose_device
         from cnnviz.style.model_file import load_fast_style
 
-        device, file, is_embedded = choose_device(self.device), self.file, self.style_model == EMBEDDED
-        weights = WeightsInfo(EMBEDDED if is_embedded else file.name, sha256(file))
-        return FastStyleAdapter(load_fast_style(file, device), EMBEDDED if is_embedded else str(file), weights)
+        device, file, is_built_in = choose_device(self.device), self.file, self.style_model == BUILT_IN
+        weights = WeightsInfo(BUILT_IN if is_built_in else file.name, sha256(file))
+        return FastStyleAdapter(load_fast_style(file, device), BUILT_IN if is_built_in else str(file), weights)
 
 
 @dataclass

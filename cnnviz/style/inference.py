@@ -17,7 +17,7 @@ from cnnviz.runtime.progress import OnStep, Step
 from cnnviz.style.fast import FastStyleNetwork, NormStatistics, noise_map
 
 LARGEST_WHOLE = 2072 * 2072
-"""Pixels up to which an image, with its margin, is rendered whole: some 1.2 GB in the embedded network."""
+"""Pixels up to which an image, with its margin, is rendered whole: some 1.2 GB with the built-in styles."""
 
 TILE = 1024
 """Side of the tiles of larger images, in pixels."""

@@ -15,8 +15,8 @@ if TYPE_CHECKING:
 
     from cnnviz.style.fast import FastStyleNetwork
 
-BUNDLED_FILE = Path(__file__).parent / "bundled" / "styles.safetensors"
-"""The network that comes with cnnviz."""
+BUILT_IN_STYLES = Path(__file__).parent / "bundled" / "styles.safetensors"
+"""The file of the built-in styles: the fast style network that comes with cnnviz."""
 
 _KEY, _FORMAT = "cnnviz", "fast-style-1"
 _LARGEST_HEADER = 1 << 20
@@ -40,7 +40,7 @@ def to_bytes(network: FastStyleNetwork, training: dict[str, Any] | None = None, 
 
 
 def load_fast_style(path: str | Path | None = None, device: torch.device | str = "cpu") -> FastStyleNetwork:
-    """The network in a model file, or the embedded one; float32, in evaluation mode, without gradients.
+    """The network in a model file, or the built-in styles; float32, in evaluation mode, without gradients.
 
     Raises:
         ModelError: there is no such file, it is damaged, or it is no fast style model.
@@ -56,7 +56,7 @@ def load_fast_style(path: str | Path | None = None, device: torch.device | str =
     from cnnviz.style.fast import FastStyleNetwork
     from cnnviz.style.settings import FastStyleConfig
 
-    file = Path(path) if path is not None else BUNDLED_FILE
+    file = Path(path) if path is not None else BUILT_IN_STYLES
     metadata = read_metadata(file)
     tensors = read_safetensors(file, "The fast style model")
     try:

@@ -16,7 +16,7 @@ from typer.testing import CliRunner
 from cnnviz.cli.app import app
 from cnnviz.cli.commands.help import topics
 from cnnviz.cli.reference import Command, commands
-from cnnviz.style.model_file import BUNDLED_FILE
+from cnnviz.style.model_file import BUILT_IN_STYLES
 
 SMALL = {
     "--steps": "2",
@@ -59,7 +59,7 @@ def command_of(line: str) -> Command | None:
 def expected(line: str) -> int:
     """The exit code: 3 for what cannot be had offline, or is no part of a checkout."""
     painter = line.startswith("cnnviz fast-style") and "safetensors" not in line
-    return 3 if line.startswith("cnnviz models fetch") or (painter and not BUNDLED_FILE.exists()) else 0
+    return 3 if line.startswith("cnnviz models fetch") or (painter and not BUILT_IN_STYLES.exists()) else 0
 
 
 def is_plain(line: str) -> bool:

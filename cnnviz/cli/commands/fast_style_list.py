@@ -5,12 +5,12 @@ from __future__ import annotations
 from cnnviz.cli import console
 from cnnviz.cli.options.fast_style import StyleModelOption
 from cnnviz.cli.options.tools import DebugOption, JsonOption
-from cnnviz.pipeline.style_model import EMBEDDED, style_model_file
+from cnnviz.pipeline.style_model import BUILT_IN, style_model_file
 from cnnviz.runtime.paths import path_exists
 
 
 def fast_style_list(
-    style_model: StyleModelOption = EMBEDDED, json: JsonOption = False, debug: DebugOption = False
+    style_model: StyleModelOption = BUILT_IN, json: JsonOption = False, debug: DebugOption = False
 ) -> None:
     """List the styles of a model, with the paths of their thumbnails.
 

@@ -1,4 +1,4 @@
-"""The fast style model that comes with cnnviz, on photos it was not trained on."""
+"""The built-in styles, on photos they were not trained on."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import torch
 
 import cnnviz
 from cnnviz.imaging.image_io import read_image
-from cnnviz.style.model_file import BUNDLED_FILE, load_fast_style, read_metadata, thumbnail
+from cnnviz.style.model_file import BUILT_IN_STYLES, load_fast_style, read_metadata, thumbnail
 from cnnviz.style.perceptual_loss import PerceptualLoss
 from cnnviz.style.settings import TrainingSettings
 
@@ -23,10 +23,10 @@ def model():
 
 
 def test_it_is_small_and_tells_how_it_was_made(model):
-    assert BUNDLED_FILE.stat().st_size < 4_000_000
+    assert BUILT_IN_STYLES.stat().st_size < 4_000_000
     assert model.styles == STYLES
-    assert all(thumbnail(BUNDLED_FILE, style).exists() for style in STYLES)
-    training = read_metadata(BUNDLED_FILE)["training"]
+    assert all(thumbnail(BUILT_IN_STYLES, style).exists() for style in STYLES)
+    training = read_metadata(BUILT_IN_STYLES)["training"]
     assert training["perceived_by"] == "squeezenet1_1"
     assert training["settings"]["steps"] >= 1000
 
