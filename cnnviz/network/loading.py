@@ -85,7 +85,7 @@ def load_network(
         transform_input: whether GoogLeNet or Inception v3 rescales its input from ImageNet's normalization to
             Inception's, as torchvision's published weights need it. If None: yes, except for a file of weights that
             is loaded with ``mean`` or ``std``.
-        workload: what the network is for, which decides what precision ``auto`` is: ``exact`` (fp32), ``forward``
+        workload: how exact its numbers must be, which decides what precision ``auto`` is: ``exact`` (fp32), ``forward``
             (many forward passes and no backward pass: tf32 where there is such) or ``synthesis`` (the fastest).
         technique: the old name of ``workload``, with other values; deprecated.
         seed: for random weights.

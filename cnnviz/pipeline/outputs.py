@@ -18,7 +18,7 @@ from cnnviz.runtime.paths import is_folder, path_exists
 STDOUT = "-"
 PNG = ".png"
 DEFAULT_TEMPLATE = "{stem}.{command}"
-VIDEOS = (".gif", ".webp", ".mp4")
+ANIMATIONS = (".gif", ".webp", ".mp4")
 PAGES = (".html",)
 MODELS = (".safetensors",)
 
@@ -176,14 +176,14 @@ def _as_file_name(text: str) -> str:
 def _refuse_unknown_formats(destinations: Sequence[OutputPath], usual: str) -> None:
     from cnnviz.imaging.encoding import FORMATS
 
-    kinds = (("video", VIDEOS), ("page", PAGES), ("model", MODELS), ("", FORMATS))
+    kinds = (("an animation", ANIMATIONS), ("a page", PAGES), ("a model", MODELS), ("", FORMATS))
     thing, known = next((t, f) for t, f in kinds if usual in f)
     formats = sorted(known)
     for destination in destinations:
         suffix = Path(destination.template).suffix.lower()
         if not destination.is_stdout and suffix not in formats:
             given = f"the extension '{suffix}'" if suffix else "no extension"
-            what = f"a {thing} is written as" if thing else "use"
+            what = f"{thing} is written as" if thing else "use"
             raise UsageError(
                 f"The output '{destination.template}' has {given}; {what} one of {', '.join(formats)}, or a FOLDER/."
             )

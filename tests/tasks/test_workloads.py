@@ -1,4 +1,4 @@
-"""What each task uses a network for, which decides its precision."""
+"""What each task needs of a network: the purpose decides the default model, the workload the precision."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from typing import get_args
 import pytest
 
 from cnnviz import tasks
+from cnnviz.network.default_model import PREFERRED_MODELS, Purpose
 from cnnviz.runtime.workload import Workload
 from cnnviz.tasks.shared.base import TaskDefaults
 
@@ -22,8 +23,12 @@ TASKS = {
 
 
 @pytest.mark.parametrize("task", TASKS.values(), ids=TASKS)
-def test_every_workload_is_a_known_one(task):
-    assert task.workload in get_args(Workload)
+def test_every_purpose_and_workload_is_a_known_one(task):
+    assert task.purpose in PREFERRED_MODELS and task.workload in get_args(Workload)
+
+
+def test_every_purpose_has_its_model():
+    assert set(PREFERRED_MODELS) == set(get_args(Purpose))
 
 
 def test_features_that_are_kept_are_computed_in_one_precision():

@@ -39,7 +39,7 @@ def test_a_zoom_is_an_animation(run_cnnviz, samples):
     assert video.get(cv2.CAP_PROP_FRAME_COUNT) == 3
     still = run_cnnviz(*common, "-o", "fall.png")
     assert still.exit_code == 2
-    assert "a film is written as" in still.stderr
+    assert "an animation is written as" in still.stderr
 
 
 def test_a_dream_in_tiles_and_one_with_a_guide(run_cnnviz, samples):
