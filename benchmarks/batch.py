@@ -117,7 +117,7 @@ def ours(options: list[str], folder: Path, view: str, threads: int) -> Cost:
 
     results: list[tuple[float, float]] = []
     plain = console.result
-    console.result = lambda line: results.append((time.perf_counter(), time.process_time()))
+    console.result = lambda *_: results.append((time.perf_counter(), time.process_time()))
     before = torch.get_num_threads()
     torch.set_num_threads(threads)
     try:

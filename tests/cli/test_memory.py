@@ -178,7 +178,7 @@ def test_a_page_holds_only_the_report_it_works_on(run_cnnviz, tmp_path, monkeypa
         tracemalloc.stop()
     assert made.exit_code == 0, made.stderr
     assert len(alive) == 6 and max(alive) <= 1  # the last one, until the next is there
-    assert held[5] - held[1] < 4 * A_PHOTO
+    assert held[5] - held[2] < 3 * A_PHOTO  # the second image still fills caches that the first left empty
     size = (tmp_path / "page.html").stat().st_size
     assert len(writing) == 1 and writing[0] < size / 2
 
