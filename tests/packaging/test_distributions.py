@@ -15,7 +15,7 @@ import cnnviz
 
 pytestmark = pytest.mark.packaging
 ROOT = Path(__file__).parents[2]
-KINDS = {".py", ".typed", ".html", ".css", ".js", ".json", ".txt", ".safetensors", ".jpg"}
+KINDS = {".py", ".pyi", ".typed", ".html", ".css", ".js", ".json", ".txt", ".safetensors", ".jpg"}
 """Of files a package is made of; a new kind is added here on purpose."""
 SOURCES = {"cnnviz", "tests", "docs", "tools", "benchmarks", "sample_images"}
 FILES = {"README.md", "CHANGELOG.md", "CONTRIBUTING.md", "LICENSE", "NOTICE", "pyproject.toml", "mkdocs.yml"}
