@@ -40,4 +40,4 @@ def test_sizes_are_shown_in_gray_levels_or_as_lengths():
 
 def test_the_defaults_are_those_of_the_library():
     assert Fool().largest_epsilon == Attack.epsilon
-    assert Universal().config == UniversalSettings()
+    assert Universal().settings == UniversalSettings()
