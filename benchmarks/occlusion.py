@@ -56,7 +56,7 @@ def contender(name: str, network: nn.Module, image: Tensor) -> tuple[Run, int]:
 
     if not name.startswith("captum, batch"):
         network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    window, strides, grey = (3, PATCH, PATCH), (3, PATCH, PATCH), torch.zeros(1, 1, 1, 1, device=image.device)
+    window, strides, gray = (3, PATCH, PATCH), (3, PATCH, PATCH), torch.zeros(1, 1, 1, 1, device=image.device)
 
     if name.startswith("captum"):
         occlusion, batch = Occlusion(network), int(name.rsplit(maxsplit=1)[-1])
@@ -67,14 +67,14 @@ def contender(name: str, network: nn.Module, image: Tensor) -> tuple[Run, int]:
 
         return captum, len(SPARSE) + 1  # one more for the picture itself
     graph, positions = trace(copy_module(network)), GRID if name == "incremental" else SPARSE
-    return lambda: score_positions(graph, image, positions, PATCH, grey, algorithm=name), len(positions)  # type: ignore[arg-type]
+    return lambda: score_positions(graph, image, positions, PATCH, gray, algorithm=name), len(positions)  # type: ignore[arg-type]
 
 
 def largest_difference(network: nn.Module, image: Tensor) -> float:
     """Between the incremental pass and the untouched network, relative to the largest score."""
-    graph, grey = trace(copy_module(network)), torch.zeros(1, 1, 1, 1, device=image.device)
+    graph, gray = trace(copy_module(network)), torch.zeros(1, 1, 1, 1, device=image.device)
     positions = GRID[:: len(GRID) // 25]
-    scores = score_positions(graph, image, positions, PATCH, grey, algorithm="incremental")
+    scores = score_positions(graph, image, positions, PATCH, gray, algorithm="incremental")
     pictures = image.repeat(len(positions), 1, 1, 1)
     for picture, (top, left) in zip(pictures, positions, strict=True):
         picture[:, top : top + PATCH, left : left + PATCH] = 0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
@@ -39,7 +40,7 @@ class MapAnswer:
     check: MapCheck | None = None
 
 
-class MapTask(TaskDefaults):
+class MapTask(TaskDefaults, ABC):
     """A map of each image; a task says which method is ``chosen``, how to ``explain``, and how the map is called.
 
     Its fields are at least these, in the order of the command's options.
@@ -52,16 +53,17 @@ class MapTask(TaskDefaults):
     seed: int
 
     @property
+    @abstractmethod
     def chosen(self) -> AttributionMethod:
-        raise NotImplementedError
+        """The method that makes the map."""
 
+    @abstractmethod
     def explain(self, network: Network, pixels: Tensor) -> list[MapAnswer]:
         """The explanation of each of some images."""
-        raise NotImplementedError
 
+    @abstractmethod
     def map_for_check(self, network: Network, pixels: Tensor, answer: MapAnswer) -> Tensor:
         """The map (1, 1, H, W) of another network for the same image and class."""
-        raise NotImplementedError
 
     def title(self, network: Network, answer: MapAnswer) -> str:
         """What stands under the map in the panel."""
