@@ -157,6 +157,24 @@ def run_cnnviz(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable:
     return run
 
 
+@pytest.fixture(scope="session")
+def file_content() -> Callable[[str | Path], object]:
+    """What a file holds: of an image the pixels of its frames and its texts, of anything else its bytes.
+
+    Two PNG files of the same pixels need not be the same bytes: how ISA-L deflates is its own affair.
+    """
+    from PIL import Image, ImageSequence
+
+    def content(path: str | Path) -> object:
+        if Path(path).suffix not in (".png", ".gif", ".jpg", ".webp"):
+            return Path(path).read_bytes()
+        with Image.open(path) as image:
+            frames = [(frame.mode, frame.size, frame.tobytes()) for frame in ImageSequence.Iterator(image)]
+            return frames, getattr(image, "text", {}), image.info.get("comment"), image.info.get("exif")
+
+    return content
+
+
 @pytest.fixture
 def playground(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A folder with all that examples speak of, tiny: ``sample_images/``, ``photos/``, ``photo.jpg``, style pictures.

@@ -55,7 +55,7 @@ def encode(
     *,
     duration: int = 80,
 ) -> bytes:
-    """An image or animation as the bytes of a file; the same image and recipe give the same bytes.
+    """An image or animation as the bytes of a file; the same image and recipe give the same pixels and texts.
 
     Args:
         image: A PIL image; pixels as ``to_pil_image`` takes them; or a list of either, the frames of an animation.

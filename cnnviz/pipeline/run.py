@@ -73,8 +73,8 @@ def run_images(
 ) -> list[ImageResult]:
     """Run a task of ``cnnviz.tasks`` over images; what became of each, in the order of ``config.run``.
 
-    Results are the files that the command of the same name writes, byte for byte. A bad image does not stop the
-    others: its result has an ``error``.
+    Results are the files that the command of the same name writes: the same pixels and recipes. A bad
+    image does not stop the others: its result has an ``error``.
 
     Args:
         task: what is done with each image, as ``cnnviz.tasks.saliency.Saliency(method="smoothgrad")``.

@@ -8,6 +8,7 @@ import shutil
 import signal
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -42,8 +43,9 @@ def two_processors():
     torch.set_num_threads(before)
 
 
-def contents(folder: str | Path) -> dict[str, bytes]:
-    return {path.name: path.read_bytes() for path in sorted(Path(folder).iterdir())}
+@pytest.fixture
+def contents(file_content) -> Callable[[str], dict[str, object]]:
+    return lambda folder: {path.name: file_content(path) for path in sorted(Path(folder).iterdir())}
 
 
 @pytest.mark.parametrize(
@@ -57,7 +59,7 @@ def contents(folder: str | Path) -> dict[str, bytes]:
     ],
     ids=" ".join,
 )
-def test_one_after_another_and_several_at_once_are_the_same_bytes(run_cnnviz, album, two_processors, command):
+def test_one_after_another_and_several_at_once_are_the_same(run_cnnviz, album, two_processors, command, contents):
     for jobs in (1, 4):
         run = run_cnnviz(*command, "album/0[0-5].jpg", *NETWORK, "-o", f"by{jobs}/", "--jobs", jobs)
         assert run.exit_code == 0, run.stderr
@@ -75,7 +77,7 @@ def test_one_after_another_and_several_at_once_are_the_same_bytes(run_cnnviz, al
     ],
     ids=" ".join,
 )
-def test_a_picture_alone_is_what_it_is_among_others_in_any_order(run_cnnviz, album, two_processors, command):
+def test_a_picture_alone_is_what_it_is_among_others_in_any_order(run_cnnviz, album, two_processors, command, contents):
     common = (*command, *NETWORK)
     run_cnnviz(*common, "album/00.jpg", "album/05.jpg", "album/07.jpg", "-o", "there/")
     run_cnnviz(*common, "album/07.jpg", "album/05.jpg", "-o", "back/")
@@ -109,7 +111,7 @@ def test_unordered_reports_everything_once(run_cnnviz, album):
     ]
 
 
-def test_many_pictures_of_one_size_share_passes_and_are_what_they_are_alone(run_cnnviz, samples, monkeypatch):
+def test_many_pictures_of_one_size_share_passes_and_are_what_they_are_alone(run_cnnviz, samples, monkeypatch, contents):
     from PIL import Image
 
     from cnnviz.attribution import gradients
@@ -139,7 +141,7 @@ def test_many_pictures_of_one_size_share_passes_and_are_what_they_are_alone(run_
         assert abs(one - other).max() <= 1
 
 
-def test_a_bad_picture_among_several_at_once(run_cnnviz, album):
+def test_a_bad_picture_among_several_at_once(run_cnnviz, album, contents):
     (album / "03.jpg").write_bytes(b"not a picture")
     (album / "08.jpg").write_bytes(b"")
     run = run_cnnviz("saliency", "album", "nowhere.png", *NETWORK, "-o", "maps/", "--jobs", 4)
@@ -172,7 +174,7 @@ def test_shards_split_a_list_without_overlap_or_gap(run_cnnviz, album, count):
     assert told == names
 
 
-def test_shards_write_the_recipes_of_the_whole(run_cnnviz, album):
+def test_shards_write_the_recipes_of_the_whole(run_cnnviz, album, contents):
     run_cnnviz("saliency", "album", *NETWORK, "-o", "whole/")
     for index in (1, 2, 3):
         run = run_cnnviz("saliency", "album", *NETWORK, "-o", "parts/", "--shard", f"{index}/3")
@@ -215,7 +217,7 @@ Path.open = lambda path, mode="r", *a, **k: (mode == "xb" and time.sleep(0.5)) o
 
 
 @pytest.mark.needs("posix")
-def test_what_an_interrupted_batch_left_undone_is_completed_to_the_same_bytes(run_cnnviz, album, tmp_path):
+def test_what_an_interrupted_batch_left_undone_is_completed_to_the_same_images(run_cnnviz, album, tmp_path, contents):
     for number in range(12, 50):
         shutil.copy(album / f"{number % 12:02}.jpg", album / f"{number}.jpg")
     command = ["saliency", "album", *NETWORK, "-o", "maps/", "--jobs", "4"]
@@ -260,10 +262,10 @@ Path.open = lambda path, mode="r", *a, **k: Disk(plain(path, mode)) if mode == "
 """
 
 
-def test_a_disk_that_fills_up_in_the_middle(run_cnnviz, album, tmp_path):
+def test_a_disk_that_fills_up_in_the_middle(run_cnnviz, album, tmp_path, contents):
     """A stand-in for the disk takes half of all the bytes, a part of the next file, and no more."""
     assert run_cnnviz("saliency", "album", *NETWORK, "-o", "whole/").exit_code == 0
-    room = sum(map(len, contents("whole").values())) // 2
+    room = sum(path.stat().st_size for path in Path("whole").iterdir()) // 2
     command = ["saliency", "album", *NETWORK, "-o", "maps/", "--jobs", "4"]
     process = started(command, tmp_path, FULL_DISK.format(room=room))
     out, complaint = process.communicate(timeout=240)

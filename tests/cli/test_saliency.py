@@ -146,10 +146,10 @@ def test_inputs_are_never_written_to(run_cnnviz, samples, tmp_path):
     assert (tmp_path / "cat.png").read_bytes() == (tmp_path / "tabby.png").read_bytes() == before
 
 
-def test_same_seed_same_bytes_and_the_recipe_makes_it_again(run_cnnviz, samples, tmp_path):
+def test_same_seed_same_image_and_the_recipe_makes_it_again(run_cnnviz, samples, tmp_path, file_content):
     shutil.copy(samples / "coffee.png", tmp_path)
     run_cnnviz("saliency", "coffee.png", *NET, "--view", "overlay", "--blur", 1, "-t", "espresso")
-    first = (tmp_path / "coffee.saliency.png").read_bytes()
+    first = file_content("coffee.saliency.png")
     recipe = json.loads(run_cnnviz("info", "coffee.saliency.png").stdout)
     assert recipe["parameters"] == {"view": "overlay", "blur": 1.0}
     assert recipe["target"]["label"] == "espresso"
@@ -158,7 +158,7 @@ def test_same_seed_same_bytes_and_the_recipe_makes_it_again(run_cnnviz, samples,
     assert line.strip() == recipe["command_line"]
     again = run_cnnviz(*shlex.split(line)[1:])
     assert again.exit_code == 0
-    assert (tmp_path / "coffee.saliency.again.png").read_bytes() == first
+    assert file_content("coffee.saliency.again.png") == first
 
 
 def test_own_checkpoint_with_prefixes_and_labels(run_cnnviz, samples, tmp_path):

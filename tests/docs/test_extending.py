@@ -138,11 +138,11 @@ def test_a_command_is_a_task_a_function_and_one_line(with_command: Path) -> None
     assert info["out"].startswith("cnnviz decolor ") and "--strength 0.5" in info["out"]
 
 
-def test_the_command_is_in_the_reference_and_its_task_in_the_library(with_command: Path) -> None:
+def test_the_command_is_in_the_reference_and_its_task_in_the_library(with_command: Path, file_content) -> None:
     assert "\n## decolor\n" in reference(with_command, "command_page")
     run_commands(with_command, ["decolor", PHOTO, "--strength", "0.5", *SMALL, "command.png"])
     run(with_command, sys.executable, "-c", LIBRARY.format(photo=PHOTO))
-    assert (with_command / "library.png").read_bytes() == (with_command / "command.png").read_bytes()
+    assert file_content(with_command / "library.png") == file_content(with_command / "command.png")
 
 
 def test_the_command_keeps_the_import_contracts(with_command: Path) -> None:

@@ -28,7 +28,7 @@ def config(squeezenet, tmp_path: Path) -> PipelineConfig:
     return PipelineConfig(squeezenet, InputConfig(size=64), OutputConfig(f"{tmp_path}/"))
 
 
-def test_the_files_are_those_of_the_command(run_cnnviz, samples, tmp_path):
+def test_the_files_are_those_of_the_command(run_cnnviz, samples, tmp_path, file_content):
     typed = ("saliency", samples / "chelsea.png", "-s", "64", "-m", "squeezenet1_1", "--method", "smoothgrad")
     assert run_cnnviz(*typed, "--samples", "2", "--seed", "3", "-o", "typed.png").exit_code == 0
     config = PipelineConfig(input=InputConfig(size=64), output=OutputConfig("called.png"))
@@ -39,7 +39,7 @@ def test_the_files_are_those_of_the_command(run_cnnviz, samples, tmp_path):
     recipe = read_recipe(Path("called.png"))
     assert recipe["command"] == "saliency"
     assert recipe["parameters"] == {"size": 64, "method": "smoothgrad", "samples": 2}
-    assert Path("typed.png").read_bytes() == Path("called.png").read_bytes()
+    assert file_content("typed.png") == file_content("called.png")
 
 
 def test_a_bad_image_is_a_result_with_an_error(config, samples, tmp_path):

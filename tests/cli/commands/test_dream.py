@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
 
 from PIL import Image
 
@@ -60,11 +59,11 @@ def test_a_strip_keeps_its_shape(run_cnnviz, samples):
     assert Image.open("strip.dream.png").size == (500, 37)
 
 
-def test_old_spellings_work_with_a_note(run_cnnviz, samples):
+def test_old_spellings_work_with_a_note(run_cnnviz, samples, file_content):
     common = ("dream", samples / "rocket.jpg", *NET, "--size", 48, "--steps", 1, "--octaves", 1)
     old = run_cnnviz(*common, "--strength", 2, "--keep-color", 0.5, "--channels", "3", "-l", "fire5", "-o", "a.png")
     new = run_cnnviz(*common, "--step-size", 2, "--color-share", 0.5, "-c", "3", "-l", "fire5", "-o", "b.png")
     assert old.exit_code == new.exit_code == 0
-    assert Path("a.png").read_bytes() == Path("b.png").read_bytes()
+    assert file_content("a.png") == file_content("b.png")
     notes = old.stderr.splitlines()
     assert [note.split()[1] for note in notes] == ["--strength", "--keep-color", "--channels"]

@@ -34,14 +34,14 @@ def test_paints_a_content_in_a_style_and_tells_what_it_did(run_cnnviz, samples):
     }
 
 
-def test_the_recipe_makes_the_same_picture_again(run_cnnviz, samples, tmp_path):
+def test_the_recipe_makes_the_same_picture_again(run_cnnviz, samples, tmp_path, file_content):
     styles = (f"{samples / 'starry.jpg'}:2", samples / "mosaic.jpg")
     common = ("--size", 48, "--steps", 4, "--seed", 7)
     assert run_cnnviz("style", samples / "chelsea.png", *styles, *NET, *common, "-o", "a.png").exit_code == 0
     line = shlex.split(json.loads(run_cnnviz("info", "a.png").stdout)["command_line"])
     assert line[:3] == ["cnnviz", "style", str(samples / "chelsea.png")]
     assert run_cnnviz(*line[1:], "-o", "b.png").exit_code == 0
-    assert (tmp_path / "a.png").read_bytes() == (tmp_path / "b.png").read_bytes()
+    assert file_content("a.png") == file_content("b.png")
 
 
 def test_many_contents_in_one_style(run_cnnviz, samples):
@@ -79,7 +79,7 @@ def test_a_mask_leaves_the_rest_of_the_photo(run_cnnviz, samples, tmp_path):
 
 
 @pytest.mark.parametrize("command", ["style", "texture"])
-def test_an_interrupted_run_is_gone_on_with(run_cnnviz, samples, tmp_path, monkeypatch, command):
+def test_an_interrupted_run_is_gone_on_with(run_cnnviz, samples, tmp_path, monkeypatch, command, file_content):
     from cnnviz.pipeline.step_monitor import StepMonitor
 
     pictures = [samples / "chelsea.png", samples / "starry.jpg"] if command == "style" else [samples / "gravel.png"]
@@ -106,7 +106,7 @@ def test_an_interrupted_run_is_gone_on_with(run_cnnviz, samples, tmp_path, monke
 
     assert run_cnnviz(*arguments, "-o", "part.png", "--resume").exit_code == 0
     assert not (tmp_path / "part.state").exists()
-    assert (tmp_path / "part.png").read_bytes() == (tmp_path / "whole.png").read_bytes()
+    assert file_content("part.png") == file_content("whole.png")
 
 
 def test_a_broken_state_is_named(run_cnnviz, samples, tmp_path):
@@ -189,14 +189,14 @@ def test_the_help_shows_a_dozen_options_before_the_rare_ones(run_cnnviz, monkeyp
     assert "--palette-weight" in shown[shown.index("─ Advanced ─") :]
 
 
-def test_old_spellings_work_with_a_note_and_in_recipes(run_cnnviz, samples, tmp_path):
+def test_old_spellings_work_with_a_note_and_in_recipes(run_cnnviz, samples, tmp_path, file_content):
     common = ("style", samples / "chelsea.png", samples / "ink.jpg", *NET, "--size", 40, "--steps", 2)
     new = ("--adam-fraction", 0, "--fixed-fraction", 0.5, "--optimizer", "adam", "--no-keep-adam-state")
     old = ("--polish", 0, "--in-place", 0.5, "--optimizer", "adam", "--no-carry")
     assert run_cnnviz(*common, *new, "-o", "new.png").exit_code == 0
     said = run_cnnviz(*common, *old, "-o", "old.png").stderr
     assert "--polish is called --adam-fraction now" in said and "--no-carry is called --no-keep-adam-state now" in said
-    assert (tmp_path / "new.png").read_bytes() == (tmp_path / "old.png").read_bytes()
+    assert file_content("new.png") == file_content("old.png")
     recipe = {"command": "style", "inputs": ["a.png"], "parameters": {"polish": 0.0, "carry": False}}
     assert command_line(recipe, options=KNOWN_OPTIONS) == "cnnviz style a.png --adam-fraction 0.0 --no-keep-adam-state"
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import shlex
-from pathlib import Path
 
 import pytest
 import torch
@@ -56,12 +55,12 @@ def test_several_classes_and_channels_make_sheets(run_cnnviz):
     assert [picture["channel"] for picture in fact["pictures"]] == list(range(18))
 
 
-def test_a_visualization_is_made_again_by_its_recipe(run_cnnviz):
+def test_a_visualization_is_made_again_by_its_recipe(run_cnnviz, file_content):
     made = ("visualize", "--layer", "fire5", "--channel", "3,4", "--at", "center", *NET)
     assert run_cnnviz(*made, "--size", 48, "--steps", 3, "--seed", 5, "-o", "a.png").exit_code == 0
     line = json.loads(run_cnnviz("info", "a.png").stdout)["command_line"].split()
     assert run_cnnviz(*line[1:], "-o", "b.png").exit_code == 0
-    assert Path("a.png").read_bytes() == Path("b.png").read_bytes()
+    assert file_content("a.png") == file_content("b.png")
 
 
 def test_facets_start_from_photos(run_cnnviz, samples):
@@ -122,9 +121,9 @@ def test_a_recipe_of_the_version_before_is_a_command_of_today(run_cnnviz):
     assert run_cnnviz(*shlex.split(line)[1:]).exit_code == 0
 
 
-def test_old_spellings_work_with_a_note(run_cnnviz):
+def test_old_spellings_work_with_a_note(run_cnnviz, file_content):
     common = ("visualize", "--layer", "fire5", *NET, "--size", 32, "--steps", 1)
     old = run_cnnviz(*common, "--channels", 3, "--neuron", "centre", "-o", "a.png")
     assert run_cnnviz(*common, "--channel", 3, "--at", "center", "-o", "b.png").stderr == ""
     assert "--channels is called --channel now" in old.stderr and "--neuron is called --at now" in old.stderr
-    assert Path("a.png").read_bytes() == Path("b.png").read_bytes()
+    assert file_content("a.png") == file_content("b.png")
