@@ -55,7 +55,7 @@ def deepfool(
         torch.Size([1, 3, 64, 96])
     """
     check_norm(norm, 0)
-    pixels = require_in_range(pixels).to(network.device)
+    pixels = require_in_range(pixels, network.spec.channels).to(network.device)
     labels = labels_of(network, pixels, label, through).tolist()
     moved = [
         _one(network, image[None], own, norm, candidates, overshoot, steps, through)
@@ -79,7 +79,7 @@ def _one(
     others: list[int] = []
     for _ in range(steps):
         with gradients():
-            current = differentiable(current, network.device)
+            current = differentiable(current, network.device, network.spec.channels)
             logits = scores_of(network, through(current))[0]
         if int(logits.argmax()) != label:
             break

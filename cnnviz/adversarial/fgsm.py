@@ -51,7 +51,7 @@ def fgsm(
         True
     """
     check_norm("linf", epsilon)
-    pixels = require_in_range(pixels).to(network.device)
+    pixels = require_in_range(pixels, network.spec.channels).to(network.device)
     labels = labels_of(network, pixels, label if target is None else target, through)
     sign = 1 if target is None else -1
     return (pixels + sign * epsilon * loss_gradient(network, pixels, labels, through).sign()).clamp(0, 1)
@@ -106,7 +106,7 @@ def iterative_fgsm(
         torch.Size([1, 3, 64, 96])
     """
     check_norm(norm, epsilon)
-    pixels = require_in_range(pixels).to(network.device)
+    pixels = require_in_range(pixels, network.spec.channels).to(network.device)
     labels = labels_of(network, pixels, label if target is None else target, through)
     step_size = (2.5 * epsilon / steps if step_size is None else step_size) * (1 if target is None else -1)
     adversarial = pixels

@@ -62,7 +62,7 @@ def labels_of(network: Network, pixels: Tensor, label: Target, through: Through 
 def loss_gradient(network: Network, pixels: Tensor, labels: Tensor, through: Through = identity) -> Tensor:
     """The gradient of each image's cross-entropy loss for its label with respect to ``pixels``, (N, C, H, W)."""
     with gradients():
-        pixels = differentiable(pixels, network.device)
+        pixels = differentiable(pixels, network.device, network.spec.channels)
         seen = through(pixels)
         loss = F.cross_entropy(scores_of(network, seen), labels, reduction="sum")
         return checks.require_finite(gradients_of(loss, pixels)[0], "gradient", network, seen)
@@ -71,7 +71,7 @@ def loss_gradient(network: Network, pixels: Tensor, labels: Tensor, through: Thr
 def score_gradient(network: Network, pixels: Tensor, labels: Tensor, through: Through = identity) -> Tensor:
     """The gradient of each image's logit for its label with respect to ``pixels``, (N, C, H, W)."""
     with gradients():
-        pixels = differentiable(pixels, network.device)
+        pixels = differentiable(pixels, network.device, network.spec.channels)
         seen = through(pixels)
         score = scores_of(network, seen).gather(1, labels[:, None]).sum()
         return checks.require_finite(gradients_of(score, pixels)[0], "gradient", network, seen)

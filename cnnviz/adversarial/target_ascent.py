@@ -57,7 +57,7 @@ def fooling_image(
         torch.Size([1, 3, 64, 96])
     """
     check_norm("l2", epsilon or 0)
-    pixels = require_in_range(pixels).to(network.device)
+    pixels = require_in_range(pixels, network.spec.channels).to(network.device)
     labels = labels_of(network, pixels, target, through)
     current, since = pixels, torch.zeros(len(pixels), dtype=torch.int64, device=pixels.device)
     for step in range(1, steps + 1):

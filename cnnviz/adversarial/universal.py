@@ -41,7 +41,7 @@ class GradientPart:
 
     def __call__(self, network: Network) -> Tensor:
         with gradients():
-            perturbation = differentiable(self.perturbation, network.device)
+            perturbation = differentiable(self.perturbation, network.device, network.spec.channels)
             scores = scores_of(network, (self.pixels.to(network.device) + perturbation).clamp(0, 1))
             losses = F.cross_entropy(scores, self.clean.to(network.device), reduction="none")
             loss = losses.clamp(max=_MAX_LOSS).sum()
@@ -131,9 +131,11 @@ def universal_perturbation(
         raise UsageError("A universal perturbation needs at least one image to train on.")
     if method == "deepfool" and executor:
         raise UsageError("Each step of 'deepfool' needs the one before: it cannot be distributed.")
-    pixels = _checked(pixels)
+    pixels = _checked(network, pixels)
     device = network.device
-    perturbation = torch.zeros(1, *pixels.shape[1:]) if start is None else require_pixels(start)
+    perturbation = torch.zeros(1, *pixels.shape[1:])
+    if start is not None:
+        perturbation = require_pixels(start, network.spec.channels)
     perturbation = perturbation.to(device)
     if perturbation.shape[1:] != pixels.shape[1:]:
         shapes = f"{tuple(perturbation.shape[2:])}, but the images are {tuple(pixels.shape[2:])}"
@@ -221,10 +223,10 @@ def _improve(network: Network, image: Tensor, label: int, perturbation: Tensor, 
     return norms.project(perturbation + (fooled - perturbed), epsilon, norm)
 
 
-def _checked(pixels: Tensor | Images) -> Tensor | Images:
+def _checked(network: Network, pixels: Tensor | Images) -> Tensor | Images:
     """``pixels``; those in memory are checked to be in [0, 1]."""
     is_lazy = hasattr(pixels, "shape") and not isinstance(pixels, Tensor | np.ndarray)
-    return pixels if is_lazy else require_in_range(pixels)
+    return pixels if is_lazy else require_in_range(pixels, network.spec.channels)
 
 
 def _at(pixels: Images, chosen: Tensor) -> Tensor:
@@ -247,7 +249,7 @@ def predictions(network: Network, pixels: Tensor) -> Tensor:
 
 def fooled_by(network: Network, pixels: Tensor | Images, perturbation: Tensor) -> Tensor:
     """Whether the perturbation (1, 3, H, W) changes the predicted class of each image (N, 3, H, W): (N,) boolean."""
-    pixels = _checked(pixels)
+    pixels = _checked(network, pixels)
     changed = [
         predictions(network, (some + perturbation.to(some)).clamp(0, 1)) != predictions(network, some)
         for some in _blocks(pixels, network.device)
@@ -272,6 +274,6 @@ def apply_perturbation(perturbation: Tensor, pixels: Tensor) -> Tensor:
 
     Apply it at the size the network sees: the resize of a larger image would average it away.
     """
-    height, width = require_in_range(pixels).shape[2:]
+    height, width = require_in_range(pixels, perturbation.shape[1]).shape[2:]
     repeats = -(-height // perturbation.shape[2]), -(-width // perturbation.shape[3])
     return (pixels + perturbation.to(pixels).repeat(1, 1, *repeats)[:, :, :height, :width]).clamp(0, 1)

@@ -41,9 +41,9 @@ def grad_cam(network: Network, pixels: Tensor, target: Target = None, *, layer: 
     name = layer or last_spatial_layer(network)
     network.layers.require_map(name)
     graph = network.truncated({"maps": name, "logits": None})
-    warn_if_out_of_range(require_pixels(pixels))
+    warn_if_out_of_range(require_pixels(pixels, network.spec.channels))
     with gradients(), network.autocast():
-        pixels = differentiable(pixels, network.device)
+        pixels = differentiable(pixels, network.device, network.spec.channels)
         found = graph(network.normalize(pixels))
         maps, logits = at_least_float32(found["maps"]), network.check_logits(found["logits"], pixels)
         score = logits.gather(1, target_indices(network, logits, target)[:, None]).sum()

@@ -116,7 +116,7 @@ def _curve(
     """Probabilities while pixels change from the first to the second image of ``ends``, in the map's order."""
     if steps < 1 or batch < 1:
         raise UsageError("A curve needs at least one step, and batches of at least one image.")
-    pixels = require_pixels(pixels)
+    pixels = require_pixels(pixels, network.spec.channels)
     if saliency_map.shape != (pixels.shape[0], 1, *pixels.shape[2:]):
         raise UsageError(
             f"Pixels {tuple(pixels.shape)} need maps of the same height and width, not {tuple(saliency_map.shape)}."

@@ -25,14 +25,14 @@ def pixel_gradient(network: Network, pixels: Tensor, target: Target = None) -> T
     Returns:
         (N, 3, H, W), score per unit of pixel value.
     """
-    warn_if_out_of_range(require_pixels(pixels))
+    warn_if_out_of_range(require_pixels(pixels, network.spec.channels))
     return gradient_and_logits(network, pixels, target)[0]
 
 
 def gradient_and_logits(network: Network, pixels: Tensor, target: Target = None) -> tuple[Tensor, Tensor]:
     """The same, and the logits (N, classes) of the forward pass."""
     with gradients():
-        pixels = differentiable(pixels, network.device)
+        pixels = differentiable(pixels, network.device, network.spec.channels)
         logits = network.logits(pixels)
         score = target_scores(network, logits, target).sum()
         gradient = gradients_of(score, pixels)[0]
@@ -87,7 +87,7 @@ def input_x_gradient(network: Network, pixels: Tensor, target: Target = None) ->
         >>> cnnviz.input_x_gradient(network, pixels, "tabby").shape
         torch.Size([1, 3, 64, 96])
     """
-    return require_pixels(pixels).to(network.device) * pixel_gradient(network, pixels, target)
+    return require_pixels(pixels, network.spec.channels).to(network.device) * pixel_gradient(network, pixels, target)
 
 
 def in_batches(network: Network, image: Tensor, count: int, run: Callable[[slice], Tensor]) -> Iterator[Tensor]:

@@ -88,10 +88,10 @@ def rectified_gradient(
     Raises:
         UsageError: no ReLU, or other nonlinearities, between the pixels and the layer.
     """
-    warn_if_out_of_range(require_pixels(pixels))
+    warn_if_out_of_range(require_pixels(pixels, network.spec.channels))
     graph = network.graph if layer is None else network.truncated({"layer": layer})
     with gradients():
-        pixels = differentiable(pixels, network.device)
+        pixels = differentiable(pixels, network.device, network.spec.channels)
         with network.autocast():
             run = _RuleInterpreter(graph, rule)
             output = run.run(network.normalize(pixels))

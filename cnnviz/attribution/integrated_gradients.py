@@ -51,7 +51,7 @@ def integrated_gradients(
     """
     if steps < 1:
         raise UsageError("Integrated gradients need at least one step.")
-    pixels = require_pixels(pixels).to(network.device)
+    pixels = require_pixels(pixels, network.spec.channels).to(network.device)
     baselines = baseline_pixels(pixels, baseline)
     fractions, weights = _quadrature(steps, pixels)
     indices = predicted_indices(network, pixels, target)
@@ -94,7 +94,7 @@ def completeness_error(
         target: the class explained; the class predicted for each image if None.
         baseline: of the integrated gradients.
     """
-    pixels = require_pixels(pixels).to(network.device)
+    pixels = require_pixels(pixels, network.spec.channels).to(network.device)
     logits = network(pixels)
     index = target_indices(network, logits, target)[:, None]
     difference = (logits - network(baseline_pixels(pixels, baseline))).gather(1, index)[:, 0]

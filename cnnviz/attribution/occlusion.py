@@ -130,7 +130,7 @@ def occlusion(
         report = on_progress
         on_step = on_step or (lambda step: report(step.step, step.total))
     settings = OcclusionSettings(patch, stride, fill, score, batch, algorithm, seed, approximate)
-    pixels = require_pixels(pixels)
+    pixels = require_pixels(pixels, network.spec.channels)
     grids = occlusion_grids(network, pixels, target, settings, on_step=on_step)
     height, width = pixels.shape[2:]
     return torch.stack([grid.to_pixels(height, width).to(grid.score_drops.dtype) for grid in grids])[:, None]
@@ -147,7 +147,7 @@ def occlusion_grids(
 ) -> list[OcclusionGrid]:
     """The score drop of each patch position, one grid for each image; arguments and errors as for ``occlusion``."""
     settings = settings or OcclusionSettings()
-    pixels = require_pixels(pixels)
+    pixels = require_pixels(pixels, network.spec.channels)
     settings.validate(pixels.shape[2], pixels.shape[3])
     pixels = pixels.to(network.device, torch.promote_types(pixels.dtype, network.pixel_dtype))
     indices = predicted_indices(network, pixels, target)

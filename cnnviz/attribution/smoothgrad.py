@@ -50,7 +50,7 @@ def smoothgrad(
     """
     if samples < 1 or sigma < 0:
         raise UsageError("SmoothGrad needs at least one sample and a sigma of at least 0.")
-    pixels = require_pixels(pixels).to(network.device)
+    pixels = require_pixels(pixels, network.spec.channels).to(network.device)
     generator = torch.Generator().manual_seed(seed)
     maps = []
     for image, index in zip(pixels.split(1), predicted_indices(network, pixels, target), strict=True):

@@ -160,7 +160,7 @@ def thumbnail_feature(root: FeatureStoreRoot, background: str) -> StoredFeature:
 def _width(network: Network, layer: str) -> int:
     """The length of a layer's pooled vector, found by one pass over an image of zeros."""
     side = network.spec.size
-    return embed_images(network, torch.zeros(1, 3, side, side), layer).shape[1]
+    return embed_images(network, network.blank_pixels((side, side)), layer).shape[1]
 
 
 @dataclass

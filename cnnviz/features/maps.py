@@ -5,8 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-import torch
-
 from cnnviz.network.geometry import ReceptiveField
 from cnnviz.network.network import Network
 from cnnviz.network.receptive_fields import receptive_fields
@@ -36,7 +34,7 @@ def map_layer(network: Network, layer: str) -> MapLayer:
     """
     network.layers.require_map(layer)
     part = network.truncated({layer: layer})
-    empty = torch.zeros(1, 3, network.spec.size, network.spec.size)
+    empty = network.blank_pixels()
     shapes = shapes_by_forward(part, network.normalize(empty))
     copy: Any = part.graph.output_node().args[0]
     field = receptive_fields(part, shapes)[copy[layer]]

@@ -1,4 +1,4 @@
-"""Checks of pixels given by the caller: a float tensor (N, 3, H, W) in [0, 1], or an error that says what to do."""
+"""Checks of pixels given by the caller: a float tensor (N, C, H, W) in [0, 1], or an error that says what to do."""
 
 from __future__ import annotations
 
@@ -19,41 +19,42 @@ if TYPE_CHECKING:
     import torch
     from torch import Tensor
 
-_WANTED = "Pixels are a float tensor (N, 3, H, W) in [0, 1]"
+_RGB = 3
 _HALF_A_LEVEL = 0.5 / 255
 """A value this far outside [0, 1] is still rounded to black or white in eight bits."""
 
 _PACKAGE = str(Path(__file__).parents[1]) + os.sep
 
 
-def require_pixels(pixels: object) -> Tensor:
-    """``pixels`` as float32 or float64, checked to be floats of the shape (N, 3, H, W).
+def require_pixels(pixels: object, channels: int = _RGB) -> Tensor:
+    """``pixels`` as float32 or float64, checked to be floats of the shape (N, ``channels``, H, W).
 
-    A tensor made in inference mode is copied, since autograd refuses it.
+    Where one channel is wanted, RGB will do, too: a network makes it gray. A tensor made in inference mode is copied,
+    since autograd refuses it.
 
     Raises UsageError that says what to do with PIL images, NumPy arrays, integers, paths, and other shapes.
     """
     import torch
 
     if not isinstance(pixels, torch.Tensor):
-        raise UsageError(f"{_WANTED}, not {_named(pixels)}: {_remedy(pixels)}.")
+        raise UsageError(f"{_wanted(channels)}, not {_named(pixels)}: {_remedy(pixels, channels)}.")
     if not pixels.is_floating_point():
         kind = str(pixels.dtype).removeprefix("torch.")
-        last = " of the channels last" if _ends_in_channels(pixels.shape) else ""
+        last = " of the channels last" if _ends_in_channels(pixels.shape, channels) else ""
         axes = "pixels.permute(2, 0, 1)[None] / 255" if last and pixels.ndim == 3 else "pixels / 255"
-        raise UsageError(f"{_WANTED}, not of the type {kind}{last}: {axes} converts bytes.")
-    if pixels.ndim != 4 or pixels.shape[1] != 3 or 0 in pixels.shape[2:]:
-        raise UsageError(f"{_WANTED}, not of the shape {tuple(pixels.shape)}{_advice(pixels.shape)}.")
+        raise UsageError(f"{_wanted(channels)}, not of the type {kind}{last}: {axes} converts bytes.")
+    if pixels.ndim != 4 or pixels.shape[1] not in _accepted(channels) or 0 in pixels.shape[2:]:
+        raise UsageError(f"{_wanted(channels)}, not of the shape {tuple(pixels.shape)}{_advice(pixels, channels)}.")
     found = pixels if pixels.dtype in (torch.float32, torch.float64) else pixels.float()
     return found.clone() if found.is_inference() else found
 
 
-def differentiable(pixels: object, device: torch.device | str) -> Tensor:
+def differentiable(pixels: object, device: torch.device | str, channels: int = _RGB) -> Tensor:
     """``pixels`` checked by ``require_pixels``, on ``device``, as a leaf tensor that requires a gradient.
 
     To be called within ``gradients()``.
     """
-    return require_pixels(pixels).detach().to(device).requires_grad_()
+    return require_pixels(pixels, channels).detach().to(device).requires_grad_()
 
 
 @contextmanager
@@ -65,12 +66,12 @@ def gradients() -> Iterator[None]:
         yield
 
 
-def require_in_range(pixels: object) -> Tensor:
+def require_in_range(pixels: object, channels: int = _RGB) -> Tensor:
     """``pixels`` checked by ``require_pixels`` and to be in [0, 1], to half a level of eight bits.
 
     For functions that change pixels, where values outside would be cut off. Raises UsageError.
     """
-    found = require_pixels(pixels)
+    found = require_pixels(pixels, channels)
     outside = _outside(found)
     if outside:
         raise UsageError(outside)
@@ -109,20 +110,30 @@ def is_functorch_active() -> bool:
     return functorch is not None and functorch.peek_interpreter_stack() is not None
 
 
+def _accepted(channels: int) -> tuple[int, ...]:
+    """The numbers of channels that do where ``channels`` are wanted."""
+    return (1, _RGB) if channels == 1 else (channels,)
+
+
+def _wanted(channels: int) -> str:
+    shapes = " or ".join(f"(N, {count}, H, W)" for count in _accepted(channels))
+    return f"Pixels are a float tensor {shapes} in [0, 1]"
+
+
 def _named(value: object) -> str:
     if isinstance(value, np.ndarray):
         return f"a NumPy array of the type {value.dtype} and the shape {value.shape}"
     return "a PIL image" if isinstance(value, Image.Image) else f"a {type(value).__name__}"
 
 
-def _remedy(value: Any) -> str:
+def _remedy(value: Any, channels: int) -> str:
     if isinstance(value, Image.Image):
         return "cnnviz.imaging.pixels.to_pixels(image) converts it"
     if isinstance(value, np.ndarray):
         if value.ndim == 4:
-            axes = ".permute(0, 3, 1, 2)" if _ends_in_channels(value.shape) else ""
+            axes = ".permute(0, 3, 1, 2)" if _ends_in_channels(value.shape, channels) else ""
         else:
-            axes = ".permute(2, 0, 1)[None]" if _ends_in_channels(value.shape) else "[None]"
+            axes = ".permute(2, 0, 1)[None]" if _ends_in_channels(value.shape, channels) else "[None]"
         scale = "" if value.dtype.kind == "f" else " / 255"
         return f"torch.from_numpy(a){axes}{scale} converts it, and cnnviz.read_image(path) reads a file"
     if isinstance(value, str | os.PathLike):
@@ -130,20 +141,27 @@ def _remedy(value: Any) -> str:
     return "cnnviz.read_image(path) reads a file; torch.cat joins several images"
 
 
-def _advice(shape: Any) -> str:
-    if len(shape) == 3 and shape[0] == 3:
+def _advice(pixels: Tensor, channels: int) -> str:
+    shape, accepted = pixels.shape, _accepted(channels)
+    if len(shape) == 3 and shape[0] in accepted:
         return ": pixels[None] adds the first axis"
-    if len(shape) == 3 and shape[2] == 3:
+    if len(shape) == 3 and shape[2] in accepted:
         return ": pixels.permute(2, 0, 1)[None] puts the channels first"
-    if len(shape) == 4 and shape[3] == 3:
+    if len(shape) == 4 and shape[3] in accepted:
         return ": pixels.permute(0, 3, 1, 2) puts the channels second"
-    if len(shape) == 4 and shape[1] == 1:
+    if len(shape) == 4 and shape[1] == 1 and channels == _RGB:
         return ": pixels.expand(-1, 3, -1, -1) makes gray images RGB"
+    if len(shape) == 4 and shape[1] not in accepted:
+        return f": they have {_count(shape[1])}, and {_count(channels)} {'is' if channels == 1 else 'are'} wanted"
     return ""
 
 
-def _ends_in_channels(shape: Any) -> bool:
-    return len(shape) >= 3 and shape[-1] == 3
+def _count(channels: int) -> str:
+    return f"{channels} channel{'' if channels == 1 else 's'}"
+
+
+def _ends_in_channels(shape: Any, channels: int) -> bool:
+    return len(shape) >= 3 and shape[-1] in _accepted(channels)
 
 
 def _levels_to_caller() -> int:

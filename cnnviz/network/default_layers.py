@@ -5,8 +5,6 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-import torch
-
 from cnnviz.errors import UsageError
 from cnnviz.network.families import LayerNames, family_named
 from cnnviz.network.layers import Layer
@@ -100,7 +98,7 @@ def last_spatial_layer(network: Network) -> str:
 
     Raises UsageError where there is none.
     """
-    zeros = torch.zeros(1, 3, network.spec.size, network.spec.size)
+    zeros = network.blank_pixels()
     shapes = shapes_by_forward(network.graph, network.normalize(zeros))
     for name in reversed(list(network.layers)):
         if not network.layers.in_head(name) and math.prod(network.layers.map_size(name, shapes) or (0,)) > 1:

@@ -45,6 +45,8 @@ _AUTOCAST = {"fp32": None, "tf32": None, "bf16": torch.bfloat16, "fp16": torch.f
 class Network:
     """A classification CNN that takes pixels: RGB (N, 3, H, W) in [0, 1], never normalized.
 
+    A network of C other channels (``spec``) takes (N, C, H, W); one of gray images takes RGB, too, and sees its luma.
+
     It normalizes inside, so that gradients, step sizes and bounds are in pixel units for every network.
 
     Your module stays as it was. What runs is ``body``, a copy in evaluation mode that shares the module's weights,
@@ -201,7 +203,7 @@ class Network:
         if self.labels is not None:
             return len(self.labels)
         with torch.no_grad():
-            return int(self(torch.zeros(1, 3, self.spec.size, self.spec.size)).shape[1])
+            return int(self(self.blank_pixels()).shape[1])
 
     @property
     def graph(self) -> fx.GraphModule:
@@ -225,6 +227,10 @@ class Network:
         """Shape, parameters, multiply-adds and receptive field of every layer for images of ``size`` (H, W)."""
         return self.layers.table(self.spec.channels, size or (self.spec.size, self.spec.size))
 
+    def blank_pixels(self, size: tuple[int, int] | None = None) -> Tensor:
+        """Black pixels (1, C, H, W) of ``size`` (height, width), by default the network's own."""
+        return torch.zeros(1, self.spec.channels, *(size or (self.spec.size, self.spec.size)))
+
     def activation_count(self, size: tuple[int, int]) -> int:
         """The number of values in all feature maps together, for one image of ``size`` (height, width).
 
@@ -232,22 +238,22 @@ class Network:
         """
         if math.prod(size) > self.spec.size**2:
             return sum(math.prod(layer.shape) for layer in self.layer_table(size))
-        shapes = shapes_by_forward(self.graph, self.normalize(torch.zeros(1, 3, *size)))
+        shapes = shapes_by_forward(self.graph, self.normalize(self.blank_pixels(size)))
         outputs = (shapes[node] for node in layer_nodes(self.graph).values())
         return sum(shape[1:].numel() for shape in outputs if isinstance(shape, torch.Size))
 
     def normalize(self, pixels: Tensor) -> Tensor:
-        """Pixels (N, 3, H, W) in [0, 1] -> the module's input (N, C, H, W), on its device and in its type.
+        """Pixels (N, C, H, W) in [0, 1] -> the module's input, of the same shape, on its device and in its type.
 
-        Raises UsageError where they are no such tensor, and ImageError where the image is too small for the network,
-        or not of the only size it takes.
+        A network of one channel takes RGB, too, and sees its luma. Raises UsageError where they are no such tensor, and
+        ImageError where the image is too small for the network, or not of the only size it takes.
         """
-        pixels = require_pixels(pixels)
+        pixels = require_pixels(pixels, self.spec.channels)
         self.require_size((pixels.shape[2], pixels.shape[3]))
         self._refresh()
         x = pixels.to(self.device, self.dtype)
         luma, mean, std = self._constants(x)
-        if self.spec.channels == 1:
+        if self.spec.channels == 1 and x.shape[1] == len(LUMA):
             x = (x * luma).sum(1, keepdim=True)
         x = (x - mean).div_(std)
         if self._shared_copy is not None:

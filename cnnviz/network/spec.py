@@ -37,7 +37,7 @@ class InputSpec:
         resize: length of the shorter side before the crop; ``size * 256 / 224`` if None.
         min_size: the smallest side that it takes.
         fixed: whether it takes images of ``size`` × ``size`` only.
-        channels: 3, or 1 for gray images.
+        channels: 3 for RGB, 1 for gray images, or any other number, as of a satellite's bands.
         mean, std: of the normalization it was trained with, one number for each channel.
         interpolation: how images are resized before the crop: ``bilinear`` or ``bicubic``.
 
@@ -60,8 +60,8 @@ class InputSpec:
         return Crop(self.size, self.resize or Crop().at(self.size).resize, self.interpolation)
 
     def __post_init__(self) -> None:
-        if self.channels not in (1, 3):
-            raise UsageError(f"A network takes 3 channels, or 1 for gray images, not {self.channels}.")
+        if isinstance(self.channels, bool) or not isinstance(self.channels, int) or self.channels < 1:
+            raise UsageError(f"A network takes a whole number of channels, 3 for RGB, not {self.channels!r}.")
         for name in ("mean", "std"):
             object.__setattr__(self, name, _numbers(name, getattr(self, name), self.channels))
         if min(self.std) <= 0:

@@ -161,7 +161,8 @@ def test_curves_of_one_logit_are_of_its_sigmoid():
         ({"mean": (0.5, 0.5, float("nan"))}, "finite"),
         ({"mean": 0.5}, "must be numbers, one for each channel"),
         ({"std": (1.0, 0.0, 1.0)}, "must be positive"),
-        ({"channels": 4}, "not 4"),
+        ({"channels": 0}, "not 0"),
+        ({"channels": 4}, "4 finite numbers"),
     ],
 )
 def test_a_normalization_that_does_not_fit_the_channels_is_refused(fields, message):
