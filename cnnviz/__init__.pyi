@@ -22,6 +22,12 @@ from .attribution.occlusion import occlusion as occlusion
 from .attribution.segmentation import object_map as object_map
 from .attribution.segmentation import segment_foreground as segment_foreground
 from .attribution.smoothgrad import smoothgrad as smoothgrad
+from .errors import CnnvizError as CnnvizError
+from .errors import DivergedError as DivergedError
+from .errors import ImageError as ImageError
+from .errors import MemoryShortError as MemoryShortError
+from .errors import ModelError as ModelError
+from .errors import UsageError as UsageError
 from .features.activations import activation_grid as activation_grid
 from .features.embeddings import embed_images as embed_images
 from .features.filters import filter_grid as filter_grid
@@ -32,6 +38,8 @@ from .imaging.image_io import read_image as read_image
 from .imaging.image_io import write_image as write_image
 from .network.loading import load_network as load_network
 from .network.network import Network as Network
+from .network.network import Prediction as Prediction
+from .network.spec import InputSpec as InputSpec
 from .pipeline.run import run_images as run_images
 from .style.fast import FastStyleNetwork as FastStyleNetwork
 from .style.inference import apply_fast_style as apply_fast_style

@@ -16,6 +16,14 @@ class CnnvizError(Exception):
 
     ``remedy`` names what would help, in a word that ``cnnviz.cli.hints`` knows the option for, as ``"overwrite"``;
     ``values`` are the numbers and names in that hint.
+
+    Example:
+        >>> import cnnviz
+        >>> try:
+        ...     cnnviz.read_image("nowhere.png")
+        ... except cnnviz.CnnvizError as error:
+        ...     print(type(error).__name__, error.exit_code)
+        ImageError 1
     """
 
     exit_code = 1
@@ -27,23 +35,53 @@ class CnnvizError(Exception):
 
 
 class ImageError(CnnvizError):
-    """An image cannot be read or written, or does not fit the network."""
+    """An image cannot be read or written, or does not fit the network.
+
+    Example:
+        >>> cnnviz.read_image("nowhere.png")
+        Traceback (most recent call last):
+        ...
+        cnnviz.errors.ImageError: 'nowhere.png' does not exist.
+    """
 
 
 class UsageError(CnnvizError, ValueError):
-    """An argument is wrong: an unknown class, layer, device, or options that contradict each other."""
+    """An argument is wrong: an unknown class, layer, device, or options that contradict each other.
+
+    It is a ``ValueError`` too.
+
+    Example:
+        >>> cnnviz.load_network("squeezenet1_1").find_class(1000)
+        Traceback (most recent call last):
+        ...
+        cnnviz.errors.UsageError: Class index 1000 is out of range: this network has classes 0 to 999.
+    """
 
     exit_code = 2
 
 
 class ModelError(CnnvizError):
-    """A model or its weights are unavailable, corrupt, or do not fit each other."""
+    """A model or its weights are unavailable, corrupt, or do not fit each other.
+
+    Example:
+        >>> cnnviz.load_network("lenet5")
+        Traceback (most recent call last):
+        ...
+        cnnviz.errors.ModelError: lenet5 has no published weights: give a file of your own, or 'random'.
+    """
 
     exit_code = 3
 
 
 class MemoryShortError(CnnvizError, MemoryError):
-    """The job does not fit in memory; the message says which size would."""
+    """The job does not fit in memory; the message says which size would.
+
+    It is a ``MemoryError`` too.
+
+    Example:
+        >>> issubclass(cnnviz.MemoryShortError, (cnnviz.CnnvizError, MemoryError))
+        True
+    """
 
     exit_code = 4
 
@@ -57,7 +95,12 @@ class IncompleteError(CnnvizError):
 
 
 class DivergedError(ImageError):
-    """An optimization diverged: its loss is not finite."""
+    """An optimization diverged: its loss is not finite.
+
+    Example:
+        >>> issubclass(cnnviz.DivergedError, cnnviz.ImageError)
+        True
+    """
 
 
 class Remark(str):

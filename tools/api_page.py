@@ -23,11 +23,12 @@ PACKAGES = {
     "synthesis": "Images made by optimization",
     "style": "Style transfer",
     "pipeline": "Many images",
+    "errors": "Errors",
 }
 _WIDTH = 110
 _INTRODUCTION = """
 All names are importable from `cnnviz` itself: `from cnnviz import saliency`. Images are tensors of pixels (N, 3, H, W),
-RGB in [0, 1], float32. Errors are in `cnnviz.errors`. Examples run in a checkout, with the built-in network.
+RGB in [0, 1], float32. Examples run in a checkout, with the built-in network.
 """
 
 

@@ -40,7 +40,7 @@ def predictions_of(network: Network, seen: Tensor) -> list[Prediction]:
     """Each image's predicted class: its index among ``class_names``, its name, and its probability in [0, 1]."""
     probabilities, indices = scores_of(network, seen).softmax(1).max(1)
     names = class_names(network)
-    return [(i, names[i], p) for i, p in zip(indices.tolist(), probabilities.tolist(), strict=True)]
+    return [Prediction(i, names[i], p) for i, p in zip(indices.tolist(), probabilities.tolist(), strict=True)]
 
 
 def labels_of(network: Network, pixels: Tensor, label: Target, through: Through = identity) -> Tensor:

@@ -146,7 +146,7 @@ def _order(found: Tensor) -> Tensor:
 
 def _mean_color(network: Network, image: Tensor) -> Tensor:
     """An image of the mean color of the network's normalization."""
-    return image.new_tensor(network.spec.mean).view(1, -1, 1, 1).expand_as(image)
+    return image.new_tensor(network.spec.pixel_mean).view(1, -1, 1, 1).expand_as(image)
 
 
 @dataclass(frozen=True)

@@ -68,6 +68,6 @@ def explanations_of(network: Network, logits: Tensor, target: str | int | None =
     def explanation(probabilities: Tensor) -> Explanation:
         predicted = int(probabilities.argmax())
         both = predicted, predicted if index is None else index
-        return Explanation(*((which, network.label(which), float(probabilities[which])) for which in both))
+        return Explanation(*(Prediction(which, network.label(which), float(probabilities[which])) for which in both))
 
     return [explanation(row) for row in network.probabilities(logits).cpu()]

@@ -26,6 +26,7 @@ HINTS: dict[str, str | Callable[..., str]] = {
     ),
     "fetch_again": lambda model, weights: f"'{fetch_command(model, weights)} --force' replaces it.",
     "gray_normalization": "For example: --mean 0.5 --std 0.5.",
+    "choose_output": "For example: --logits NAME, or --logits 0 for the first.",
     "list_layers": "'cnnviz layers' lists all.",
     "list_maps": "'cnnviz layers' lists all of shape C×H×W.",
     "list_models": "'cnnviz models' lists them all.",

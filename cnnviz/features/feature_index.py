@@ -89,8 +89,8 @@ class Preprocessing:
         return {
             "model": network.name,
             "weights": weights.sha256 or f"{weights.label} {seed}",
-            "mean": network.spec.mean,
-            "std": network.spec.std,
+            "mean": network.spec.pixel_mean,
+            "std": network.spec.pixel_std,
             "precision": network.precision,
             **({} if weights.transform_input is None else {"transform_input": weights.transform_input}),
             "layer": network.layers.name_of(network.layers.node(layer)),

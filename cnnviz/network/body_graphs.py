@@ -2,26 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
+from typing import Any
 
 from torch import Tensor, fx, nn
 
-from cnnviz.errors import ModelError
-from cnnviz.network import checks
 from cnnviz.network.architecture_detection import find_architecture
 from cnnviz.network.graph import trace
 from cnnviz.network.graph_check import GraphCheck
 from cnnviz.network.graph_rewrites import fuse_inplace_relu, stream_to_callback, truncate
 from cnnviz.network.layers import LayerTable
 from cnnviz.network.module_copy import copy_module
+from cnnviz.network.outputs import why_no_logits
 
 
 class BodyGraphs:
     """The graphs of ``body``, kept until the body changes.
 
     Args:
-        body: normalized input -> logits.
+        body: normalized input -> outputs.
+        choose: from what the body returns to its logits, see ``outputs.OutputChoice``.
         name: the architecture's name.
         input_shape: channels, height and width of the input that shapes are computed for.
         check: compares the graph with the body; None where they are known to agree. Tracing then changes ``body``
@@ -29,9 +30,15 @@ class BodyGraphs:
     """
 
     def __init__(
-        self, body: nn.Module, name: str, input_shape: tuple[int, int, int], check: GraphCheck | None = None
+        self,
+        body: nn.Module,
+        choose: Callable[[Any], Any],
+        name: str,
+        input_shape: tuple[int, int, int],
+        check: GraphCheck | None = None,
     ) -> None:
-        self._body, self._name, self._input_shape, self._check = body, name, input_shape, check
+        self._body, self._choose, self._name = body, choose, name
+        self._input_shape, self._check = input_shape, check
         self._whole: fx.GraphModule | None = None
         self._truncated: dict[tuple[tuple[tuple[str, str | None], ...], bool], fx.GraphModule] = {}
         self._streaming: dict[tuple[str, ...], fx.GraphModule] = {}
@@ -48,7 +55,7 @@ class BodyGraphs:
         Raises ModelError where the body cannot be traced, or the graph computes something else.
         """
         if self._whole is None:
-            self._whole = trace(self._body if self._check is None else copy_module(self._body))
+            self._whole = trace(self._body if self._check is None else copy_module(self._body), self._choose)
             if self._check is not None:
                 self._check.check_pending(self._whole)
         return self._whole
@@ -65,12 +72,10 @@ class BodyGraphs:
 
     @property
     def output_node(self) -> fx.Node:
-        """The node that gives the logits; ModelError where the body returns a tuple or dict."""
+        """The node that gives the logits; ModelError where the body has several outputs and none was chosen."""
         found = self.whole.graph.output_node().args[0]
         if not isinstance(found, fx.Node):
-            raise ModelError(
-                f"{self._name} gives {checks.describe_output(found)}, not logits of the shape (N, classes)."
-            )
+            raise why_no_logits(found, self._name)
         return found
 
     def truncated(self, layers: Mapping[str, str | None], *, fused: bool) -> fx.GraphModule:

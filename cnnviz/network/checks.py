@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor, fx, nn
 
-from cnnviz.errors import DivergedError, ModelError, UsageError, listed
+from cnnviz.errors import DivergedError, ModelError, UsageError
 from cnnviz.imaging.checks import is_functorch_active
 from cnnviz.network.graph import LAYER
+from cnnviz.network.outputs import why_no_logits
 
 if TYPE_CHECKING:
     from cnnviz.network.network import Network
@@ -29,9 +30,7 @@ def require_logits(output: object, count: int, name: str, labels: Sequence[str] 
     Raises ModelError that describes any other output, and UsageError where ``labels`` name another number of classes.
     """
     if not isinstance(output, Tensor) or output.ndim != 2 or output.shape[1] == 0 or not output.is_floating_point():
-        raise ModelError(
-            f"{name} gives {describe_output(output)}, not logits of the shape (N, classes). {_remedy(output)}"
-        )
+        raise why_no_logits(output, name)
     if len(output) != count:
         raise ModelError(f"{name} gives logits for {len(output)} images where {count} were given.")
     if labels is not None and len(labels) != output.shape[1]:
@@ -43,40 +42,6 @@ def label_count_message(labels: int, classes: int) -> str:
     """The message for too many or too few labels."""
     ending = " (one logit, whose sigmoid is the probability of one class: name that)" if classes == 1 else ""
     return f"The labels name {labels} {'class' if labels == 1 else 'classes'}, but the network has {classes}{ending}."
-
-
-def describe_output(output: object) -> str:
-    """A module's output in words: ``a dict with the keys 'out' and 'aux'``."""
-    if isinstance(output, Tensor):
-        shape = f"of the shape {tuple(output.shape)}"
-        if output.ndim == 4 and output.is_floating_point():
-            return f"a map {shape}"
-        return f"a tensor {shape}" if output.is_floating_point() else f"a tensor {shape} of the type {output.dtype}"
-    if isinstance(output, Mapping):
-        keys = [repr(key) for key in output]
-        return f"{_named(output)} with the keys {listed([*keys[:6], '…'] if len(keys) > 6 else keys)}"
-    if isinstance(output, list | tuple):
-        kinds = [str(tuple(part.shape)) if isinstance(part, Tensor) else type(part).__name__ for part in output]
-        shapes = "" if any(isinstance(part, fx.Node) for part in output) else f" ({', '.join(kinds)})"
-        return f"{_named(output)} of {len(output)} value{'' if len(output) == 1 else 's'}{shapes}"
-    return "nothing" if output is None else f"an object of the type {type(output).__name__}"
-
-
-def _named(output: object) -> str:
-    kind = type(output).__name__
-    return f"{'an' if kind[0] in 'AEIOUaeiou' else 'a'} {kind}"
-
-
-def _remedy(output: object) -> str:
-    if isinstance(output, Tensor) and not output.is_floating_point():
-        return "Wrap it in a module that returns the logits, floats that a gradient can be taken of."
-    if isinstance(output, Tensor) and output.ndim == 1:
-        return "Keep the first axis: one logit for each image has the shape (N, 1), as output.unsqueeze(1) makes it."
-    if isinstance(output, Tensor) and output.ndim == 4 and output[0, 0].numel() > 1:
-        return "Networks that segment or detect are not classifiers; wrap it in a module that pools the map."
-    if isinstance(output, Tensor) and output.ndim > 2:
-        return "Wrap it in a module that flattens its output."
-    return "Wrap it in a module that returns the logits alone."
 
 
 def is_finite(value: Tensor) -> bool:

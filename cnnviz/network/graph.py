@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import re
 import threading
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from torch import fx, nn
 
-from cnnviz.errors import ModelError
+from cnnviz.errors import ModelError, UsageError
 from cnnviz.network import custom_gradients
 from cnnviz.network.fast import conv, pooling
 from cnnviz.network.functionalize import Proxy, asks_for_shape, functionalize, operation_name
@@ -29,8 +29,9 @@ class _PathTracer(fx.Tracer):
     A module or function used again in the same place gets ``_1``, ``_2`` … after its name.
     """
 
-    def __init__(self, are_buffers_read: bool) -> None:
+    def __init__(self, are_buffers_read: bool, choose: Callable[[Any], Any]) -> None:
         super().__init__()
+        self._choose = choose
         self._uses: dict[str, int] = {}
         self._thread = threading.get_ident()
         self.proxy_buffer_attributes = are_buffers_read
@@ -42,10 +43,10 @@ class _PathTracer(fx.Tracer):
         return has_hooks(m) and not any(True for _ in m.children())
 
     def create_args_for_root(self, root_fn: object, is_module: bool, concrete_args: object = None) -> Any:
-        """The module with its input as the only argument; others keep their defaults."""
+        """The module's chosen output with its input as the only argument; others keep their defaults."""
 
         def forward(root: nn.Module, x: Proxy) -> Any:
-            return root.forward(x)
+            return self._choose(root.forward(x))
 
         return forward, [self.root, self.create_proxy("placeholder", "x", (), {})]
 
@@ -86,8 +87,14 @@ _tracing = threading.RLock()
 """Held while torch.fx replaces PyTorch's functions by its own."""
 
 
-def trace(module: nn.Module) -> fx.GraphModule:
+def _all_of_it(output: Any) -> Any:
+    return output
+
+
+def trace(module: nn.Module, choose: Callable[[Any], Any] = _all_of_it) -> fx.GraphModule:
     """The graph of ``module``, in its current mode, without in-place operations; it shares the parameters.
+
+    ``choose`` is applied to what the module returns, as a part of the graph.
 
     In-place operations would overwrite the output of the layer before, which may be one that is read. So activation
     modules of ``module`` are set to work out of place. Hooks on modules with children are removed.
@@ -97,18 +104,20 @@ def trace(module: nn.Module) -> fx.GraphModule:
     if any("quantized" in (path := type(child).__module__) and "dynamic" not in path for child in module.modules()):
         raise ModelError("The layers of a quantized module hold integers; give the float module that it was made from.")
     try:
-        tracer, graph = _traced(module, are_buffers_read=True)
+        tracer, graph = _traced(module, choose, are_buffers_read=True)
     except Exception:  # user code may raise anything on traced values
         try:
-            tracer, graph = _traced(module, are_buffers_read=False)
+            tracer, graph = _traced(module, choose, are_buffers_read=False)
+        except UsageError:  # of an output that is not there
+            raise
         except Exception as error:
             raise ModelError(f"The layers of {type(module).__name__} cannot be listed: {error}") from error
     functionalize(graph, tracer.root)
     return fx.GraphModule(tracer.root, graph)
 
 
-def _traced(module: nn.Module, are_buffers_read: bool) -> tuple[fx.Tracer, fx.Graph]:
-    tracer = _PathTracer(are_buffers_read)
+def _traced(module: nn.Module, choose: Callable[[Any], Any], *, are_buffers_read: bool) -> tuple[fx.Tracer, fx.Graph]:
+    tracer = _PathTracer(are_buffers_read, choose)
     for name, child in module.named_modules():
         if has_hooks(child) and any(True for _ in child.children()) and not tracer.is_leaf_module(child, name):
             remove_hooks(child)

@@ -5,9 +5,10 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, SupportsIndex
+from pathlib import Path
+from typing import Any, NamedTuple, SupportsIndex
 
 import torch
 from torch import Tensor, fx, nn
@@ -16,6 +17,7 @@ from cnnviz.errors import ImageError, ModelError, UsageError
 from cnnviz.imaging.checks import require_pixels, warn_if_out_of_range
 from cnnviz.imaging.pixel_ops import LUMA
 from cnnviz.network import checks
+from cnnviz.network.activations import activate, chosen_activation, require_activation
 from cnnviz.network.body_graphs import BodyGraphs
 from cnnviz.network.fast.conv import use_fast_convs
 from cnnviz.network.fast.pooling import use_fast_pooling
@@ -25,15 +27,35 @@ from cnnviz.network.graph_check import GraphCheck
 from cnnviz.network.graph_rewrites import FeatureCallback
 from cnnviz.network.layers import Layer, LayerTable
 from cnnviz.network.module_copy import copy_module
+from cnnviz.network.outputs import Output, OutputChoice
 from cnnviz.network.shapes import shapes_by_forward
 from cnnviz.network.shared_copy import SharedCopy
-from cnnviz.network.spec import InputSpec, WeightsInfo
-from cnnviz.network.targets import Target, find_class, find_classes, numbered_labels
+from cnnviz.network.spec import InputSpec, WeightsInfo, given_spec
+from cnnviz.network.targets import Target, find_class, find_classes, numbered_labels, read_labels
 from cnnviz.runtime.cancellation import check_cancelled
 from cnnviz.runtime.precision import conv_precision
 
-Prediction = tuple[int, str, float]
-"""Class index, class name, probability."""
+
+class Prediction(NamedTuple):
+    """A class that a network predicts, as a tuple (index, label, score).
+
+    Args:
+        index: of the class.
+        label: its name.
+        score: its probability in [0, 1]; for a network with the activation ``none`` the plain value.
+
+    Example:
+        >>> import torch, cnnviz
+        >>> network = cnnviz.load_network("squeezenet1_1")
+        >>> best, *others = network.predict(torch.rand(1, 3, 224, 224))[0]
+        >>> best.label == network.label(best.index), best.score > others[0].score
+        (True, True)
+    """
+
+    index: int
+    label: str
+    score: float
+
 
 Alteration = Callable[[nn.Module], None]
 """Changes a module tree in place, but not its tensors, which are shared."""
@@ -41,9 +63,9 @@ Alteration = Callable[[nn.Module], None]
 _AUTOCAST = {"fp32": None, "tf32": None, "bf16": torch.bfloat16, "fp16": torch.float16}
 
 
-@dataclass(eq=False)
+@dataclass(eq=False, init=False)
 class Network:
-    """A classification CNN that takes pixels: RGB (N, 3, H, W) in [0, 1], never normalized.
+    """A network with a score for each class that takes pixels: RGB (N, 3, H, W) in [0, 1], never normalized.
 
     A network of C other channels (``spec``) takes (N, C, H, W); one of gray images takes RGB, too, and sees its luma.
 
@@ -54,27 +76,41 @@ class Network:
     uses it as it is then.
 
     Args:
-        module: normalized input -> logits (N, classes).
+        module: normalized input -> logits (N, classes), or several outputs, of which ``output`` is one.
+        mean, std: of the normalization that the module was trained with, one number for each channel; ImageNet's if
+            None. They are in units of ``input_range``.
+        size: side in pixels of the square images it was trained with; 224 if None.
+        channels: of the images it takes; 3 (RGB) if None.
+        input_range: what black and white are before the mean is subtracted, as (0, 255) or (-1, 1); (0, 1) if None.
+            Given without a mean and std, it is the whole normalization.
+        labels: class names, or a file of them; ``class 0``, ``class 1`` … if None.
+        output: which of the module's outputs are the logits: a key of the dict or an attribute of the object that it
+            returns, an index of its tuple, or a function from all that it returns to the logits. None for a module
+            with one output.
+        activation: what makes probabilities of logits: ``softmax`` (one class of several), ``sigmoid`` (each label
+            for itself), ``none`` for a regression, whose values are shown as they are, or ``auto``: the sigmoid for one
+            logit, the softmax for several.
+        optimize: change ``module`` itself for speed, for good: only for modules that nobody else trains, saves or
+            changes. Layers derived from its weights are then kept between calls. ``load_network`` sets it.
         name: the architecture's name, which decides the papers' layer names.
-        labels: class names; ``class 0``, ``class 1`` … if None.
-        spec: input size and normalization that the module expects.
+        spec: the whole of the input that the module expects, in place of ``mean`` to ``input_range``, which go before.
         weights: where the weights came from.
         precision: ``fp32``, ``tf32``, ``bf16`` or ``fp16``: the type that convolutions are computed in (the last two
             by autocast). Logits and features are float32 in any case.
-        optimize: change ``module`` itself for speed, for good: only for modules that nobody else trains, saves or
-            changes. Layers derived from its weights are then kept between calls. ``load_network`` sets it.
         alterations: functions that change the copy of the module before it runs, see
             ``cnnviz.network.network_transforms``.
 
     Raises:
-        UsageError: ``module`` is no module.
-        ModelError: a TorchScript module, or one whose lazy layers have no weights yet.
+        UsageError: ``module`` is no module, there is no such ``output`` or ``activation``, or numbers that do not fit.
+        ModelError: a TorchScript module, one whose lazy layers have no weights yet, one with several outputs of which
+            none was chosen, or an output that is no logits, as of networks that segment or detect. Where ``labels``
+            are given, the last two are raised by the first call.
 
     Example:
         >>> import torch, cnnviz
         >>> from torch import nn
         >>> model = nn.Sequential(nn.Conv2d(3, 8, 3), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(8, 2))
-        >>> network = cnnviz.Network(model, labels=("cat", "dog"))
+        >>> network = cnnviz.Network(model, mean=(0.5, 0.5, 0.5), std=(0.5, 0.5, 0.5), size=64, labels=("cat", "dog"))
         >>> network(torch.rand(1, 3, 64, 64)).shape
         torch.Size([1, 2])
         >>> list(network.layers)
@@ -82,17 +118,45 @@ class Network:
     """
 
     module: nn.Module
-    name: str = "custom"
-    labels: tuple[str, ...] | None = None
-    spec: InputSpec = field(default_factory=InputSpec)
-    weights: WeightsInfo = field(default_factory=lambda: WeightsInfo("custom"))
-    precision: str = "fp32"
-    optimize: bool = False
-    alterations: tuple[Alteration, ...] = ()
+    name: str
+    labels: tuple[str, ...] | None
+    spec: InputSpec
+    weights: WeightsInfo
+    precision: str
+    optimize: bool
+    alterations: tuple[Alteration, ...]
+    output: Output
+    activation: str
 
-    def __post_init__(self) -> None:
-        if not isinstance(self.module, nn.Module):
-            raise UsageError(f"A network is made of a torch.nn.Module, not of a {type(self.module).__name__}.")
+    def __init__(
+        self,
+        module: nn.Module,
+        name: str = "custom",
+        labels: str | Path | Sequence[str] | None = None,
+        spec: InputSpec | None = None,
+        weights: WeightsInfo | None = None,
+        precision: str = "fp32",
+        optimize: bool = False,
+        alterations: Sequence[Alteration] = (),
+        *,
+        mean: Sequence[float] | None = None,
+        std: Sequence[float] | None = None,
+        size: int | None = None,
+        channels: int | None = None,
+        input_range: tuple[float, float] | None = None,
+        output: Output = None,
+        activation: str = "auto",
+    ) -> None:
+        if not isinstance(module, nn.Module):
+            raise UsageError(f"A network is made of a torch.nn.Module, not of a {type(module).__name__}.")
+        require_activation(activation)
+        self.module, self.name, self.precision = module, name, precision
+        self.labels = read_labels(labels) if isinstance(labels, str | Path) else labels and tuple(labels)
+        self.spec = given_spec(spec, mean=mean, std=std, size=size, channels=channels, input_range=input_range)
+        self.weights = weights or WeightsInfo("custom")
+        self.optimize, self.alterations = optimize, tuple(alterations)
+        self.output, self.activation = output, activation
+        self._choose = OutputChoice(output, name)
         self._has_numbered_labels = self.labels is None
         self._moves: tuple[torch.device | torch.dtype | str, ...] = ()
         self._normalization: dict[tuple[torch.device, torch.dtype], tuple[Tensor, ...]] = {}
@@ -120,10 +184,10 @@ class Network:
     def _new_graphs(self) -> BodyGraphs:
         shape = (self.spec.channels, self.spec.size, self.spec.size)
         if self._shared_copy is None:
-            return BodyGraphs(self._body, self.name, shape)
+            return BodyGraphs(self._body, self._choose, self.name, shape)
         shortened = torch.bfloat16 if _AUTOCAST[self.precision] else None
-        check = GraphCheck(self._body, type(self.module).__name__, self.autocast, shortened)
-        return BodyGraphs(self._body, self.name, shape, check)
+        check = GraphCheck(self._body, self._choose, type(self.module).__name__, self.autocast, shortened)
+        return BodyGraphs(self._body, self._choose, self.name, shape, check)
 
     def __getstate__(self) -> dict[str, Any]:
         """The attributes to pickle or copy, without what is made again from the module."""
@@ -160,7 +224,7 @@ class Network:
 
     @property
     def body(self) -> nn.Module:
-        """The module that runs: normalized input -> logits, in evaluation mode, its parameters without gradients."""
+        """The module that runs: normalized input -> its outputs, in evaluation mode, no gradients of parameters."""
         self._refresh()
         return self._body
 
@@ -207,7 +271,7 @@ class Network:
 
     @property
     def graph(self) -> fx.GraphModule:
-        """The body as a torch.fx graph: normalized input -> logits. It shares the parameters.
+        """The body as a torch.fx graph: normalized input -> the chosen output. It shares the parameters.
 
         Raises ModelError where it cannot be traced, or computes something else than your module does.
         """
@@ -273,7 +337,7 @@ class Network:
             torch.Size([2, 1000])
         """
         with self.autocast():
-            output = self.body(self.normalize(pixels))
+            output = self._choose(self.body(self.normalize(pixels)))
         if not pixels.requires_grad:  # an optimization may leave [0, 1] on purpose
             warn_if_out_of_range(pixels)
         return self.check_logits(output, pixels)
@@ -285,6 +349,7 @@ class Network:
         run = self._graphs.fused if is_fused else self._body
         with self.autocast():
             output = run(self.normalize(pixels))
+            output = output if is_fused else self._choose(output)
         return self.check_logits(output, pixels)
 
     def check_logits(self, output: object, pixels: Tensor) -> Tensor:
@@ -301,8 +366,18 @@ class Network:
         return checks.require_finite(logits, "logits", self, pixels)
 
     def probabilities(self, logits: Tensor) -> Tensor:
-        """Probabilities (N, classes) of logits (N, classes): their softmax, or the sigmoid of a single logit."""
-        return logits.sigmoid() if logits.shape[1] == 1 else logits.softmax(dim=1)
+        """Probabilities (N, classes) of logits (N, classes), by the network's activation; of ``none`` the logits."""
+        return activate(logits, self.activation)
+
+    @property
+    def chosen_activation(self) -> str:
+        """``softmax``, ``sigmoid`` or ``none``: what ``activation`` means for this network's number of classes."""
+        return chosen_activation(self.activation, self.classes)
+
+    @property
+    def has_probabilities(self) -> bool:
+        """Whether scores are probabilities in [0, 1]; False for values that are shown as they are."""
+        return self.activation != "none"
 
     def features(self, pixels: Tensor, layers: Sequence[str], *, raw: bool = False) -> dict[str, Tensor]:
         """The outputs of ``layers`` by the names given, (N, C, H, W) for maps; differentiable.
@@ -361,7 +436,7 @@ class Network:
 
     @property
     def output_node(self) -> fx.Node:
-        """The graph's node that gives the logits; ModelError where the module returns a tuple or dict."""
+        """The graph's node that gives the logits; ModelError where there are several outputs and none was chosen."""
         self._refresh()
         return self._graphs.output_node
 
@@ -380,7 +455,7 @@ class Network:
         with torch.no_grad():
             top = self.probabilities(self(pixels)).topk(min(k, self.classes), dim=1)
         return [
-            [(i, self.label(i), p) for i, p in zip(indices, values, strict=True)]
+            [Prediction(i, self.label(i), p) for i, p in zip(indices, values, strict=True)]
             for indices, values in zip(top.indices.tolist(), top.values.tolist(), strict=True)
         ]
 
@@ -414,7 +489,7 @@ class Network:
         """Luma weights, mean and standard deviation (1, C, 1, 1), of the type and on the device of ``like``."""
         key = like.device, like.dtype
         if key not in self._normalization:
-            numbers = LUMA, self.spec.mean, self.spec.std
+            numbers = LUMA, self.spec.pixel_mean, self.spec.pixel_std
             with torch.inference_mode(False):
                 self._normalization[key] = tuple(like.new_tensor(values).view(1, -1, 1, 1) for values in numbers)
         return self._normalization[key]

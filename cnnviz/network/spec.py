@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
 
 from cnnviz.errors import UsageError
 from cnnviz.imaging.pixels import Crop
@@ -40,9 +42,17 @@ class InputSpec:
         channels: 3 for RGB, 1 for gray images, or any other number, as of a satellite's bands.
         mean, std: of the normalization it was trained with, one number for each channel.
         interpolation: how images are resized before the crop: ``bilinear`` or ``bicubic``.
+        input_range: what black and white are before the mean is subtracted: (0, 1), (0, 255), (-1, 1) …
+        assumed: the names of what nobody gave and was assumed: ``size``, ``mean``, ``std``, ``input_range``.
 
     Raises:
         UsageError: values that do not fit each other.
+
+    Example:
+        >>> import cnnviz
+        >>> spec = cnnviz.InputSpec(size=64, mean=(0.0,) * 3, std=(1.0,) * 3, input_range=(-1, 1))
+        >>> spec.pixel_mean, spec.pixel_std
+        ((0.5, 0.5, 0.5), (0.5, 0.5, 0.5))
     """
 
     size: int = 224
@@ -53,6 +63,20 @@ class InputSpec:
     mean: tuple[float, ...] = IMAGENET_MEAN
     std: tuple[float, ...] = IMAGENET_STD
     interpolation: str = "bilinear"
+    input_range: tuple[float, float] = (0.0, 1.0)
+    assumed: tuple[str, ...] = ()
+
+    @property
+    def pixel_mean(self) -> tuple[float, ...]:
+        """The mean in units of pixels, where black is 0 and white is 1."""
+        low, high = self.input_range
+        return self.mean if (low, high) == (0, 1) else tuple((value - low) / (high - low) for value in self.mean)
+
+    @property
+    def pixel_std(self) -> tuple[float, ...]:
+        """The standard deviation in units of pixels, where black is 0 and white is 1."""
+        low, high = self.input_range
+        return self.std if (low, high) == (0, 1) else tuple(value / (high - low) for value in self.std)
 
     @property
     def crop(self) -> Crop:
@@ -66,6 +90,39 @@ class InputSpec:
             object.__setattr__(self, name, _numbers(name, getattr(self, name), self.channels))
         if min(self.std) <= 0:
             raise UsageError(f"The std of a normalization must be positive, not {min(self.std):g}.")
+        if isinstance(self.size, bool) or not isinstance(self.size, int) or self.size < 1:
+            raise UsageError(f"The size of a network's images is a whole number of pixels, not {self.size!r}.")
+        object.__setattr__(self, "input_range", _range(self.input_range))
+
+
+def given_spec(
+    spec: InputSpec | None = None,
+    *,
+    mean: Sequence[float] | None = None,
+    std: Sequence[float] | None = None,
+    size: int | None = None,
+    channels: int | None = None,
+    input_range: tuple[float, float] | None = None,
+) -> InputSpec:
+    """The input that a network expects by what is given: ``spec``, and over it whatever else is not None.
+
+    Without ``spec``, what is not given is assumed: 224 pixels, values from 0 to 1, and ImageNet's mean and std for RGB,
+    no normalization for other channels. An input range that is given alone is the whole normalization.
+    """
+    given: dict[str, Any] = {"mean": mean, "std": std, "size": size, "input_range": input_range}
+    given = {name: value for name, value in given.items() if value is not None}
+    named = tuple(given)
+    count = channels or (spec.channels if spec else 3)
+    if "input_range" in given or (count != 3 if spec is None else count != spec.channels):
+        given = {"mean": (0.0,) * count, "std": (1.0,) * count, **given}
+    if size is not None and spec is not None and spec.resize is not None:
+        given["resize"] = round(spec.resize * size / spec.size) if isinstance(size, int) and size > 0 else None
+    known = named if "input_range" not in named else (*named, "mean", "std")
+    before = ("size", "mean", "std", "input_range") if spec is None else spec.assumed
+    assumed = tuple(name for name in before if name not in known)
+    if spec is None:
+        return InputSpec(channels=count, **given, assumed=assumed)
+    return replace(spec, channels=count, **given, assumed=assumed)
 
 
 def _numbers(name: str, given: object, channels: int) -> tuple[float, ...]:
@@ -78,3 +135,14 @@ def _numbers(name: str, given: object, channels: int) -> tuple[float, ...]:
         needed = "one finite number, as (0.5,)" if channels == 1 else f"{channels} finite numbers"
         raise UsageError(f"With channels={channels} the {name} needs {needed}, not {found}.")
     return found
+
+
+def _range(given: object) -> tuple[float, float]:
+    """Two finite numbers, the second larger than the first; UsageError for anything else."""
+    try:
+        low, high = (float(value) for value in given)  # type: ignore[attr-defined]
+    except (TypeError, ValueError):
+        raise UsageError(f"An input range is two numbers, as (0, 255), not {given!r}.") from None
+    if not (math.isfinite(low) and math.isfinite(high) and low < high):
+        raise UsageError(f"An input range goes from a number to a larger one, as (0, 255), not {given!r}.")
+    return low, high

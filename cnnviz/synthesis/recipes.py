@@ -64,8 +64,8 @@ class VisualizationObjective:
         """Pixels (N, 3, H, W) to start from: those given, or the network's mean color with very faint noise."""
         if self.start is not None:
             return self.start.expand(self.count, -1, -1, -1).to(self.network.device)
-        mean = torch.tensor(self.network.spec.mean).mean() if self.network.spec.channels == 1 else None
-        color = mean.expand(3) if mean is not None else torch.tensor(self.network.spec.mean)
+        mean = torch.tensor(self.network.spec.pixel_mean).mean() if self.network.spec.channels == 1 else None
+        color = mean.expand(3) if mean is not None else torch.tensor(self.network.spec.pixel_mean)
         noise = 1e-3 * torch.randn(self.count, 3, *self.size, generator=self.generator)
         return (color.view(1, 3, 1, 1) + noise).to(self.network.device)
 

@@ -42,7 +42,7 @@ def test_the_types_in_signatures_and_the_fields_of_settings_are_explained(tool):
     page = tool.api_page("")
     assert "| `Target` | `cnnviz.network.targets` |" in page
     assert "| `octaves` | `4` | Number of sizes" in page
-    assert "spec: InputSpec = InputSpec()," in page  # not the factory of the dataclass field
+    assert "input_range: tuple[float, float] | None = None," in page
 
 
 def test_every_command_and_option_is_listed(tool):

@@ -1,0 +1,188 @@
+"""Which of a module's outputs are the logits: chosen by name, index or a function, and described where none is."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+from torch import Tensor, fx
+
+from cnnviz.errors import CnnvizError, ModelError, UsageError, listed, shortened
+
+Output = str | int | Callable[[Any], Any] | None
+"""Which output of a module are the logits: a key of its dict, an attribute, an index of its tuple, a function of all
+that it returns, or None for the only one."""
+
+_BOX_KEYS = {"boxes", "scores", "keypoints", "masks"}
+
+
+@dataclasses.dataclass(frozen=True)
+class OutputChoice:
+    """A function from what a module returns to its logits, for tensors and for traced values alike.
+
+    Without ``which``, a single tensor in a tuple, list, dict or dataclass is taken, and several are left as they are.
+
+    Args:
+        which: the output that was chosen.
+        name: what messages call the network.
+
+    Raises:
+        UsageError: there is no such output; the message lists those there are.
+        ModelError: the function raises an exception.
+    """
+
+    which: Output
+    name: str
+
+    def __call__(self, output: Any) -> Any:
+        if self.which is None:
+            return _only(output)
+        if callable(self.which):
+            return self._computed(output)
+        if isinstance(output, fx.Proxy):
+            return output[self.which]
+        found = dict(_named_parts(output))
+        key = _key(found, self.which)
+        if key is None:
+            raise self._unknown(output)
+        return _only(found[key])
+
+    def _computed(self, output: Any) -> Any:
+        assert callable(self.which)
+        try:
+            return self.which(output)
+        except CnnvizError:
+            raise
+        except Exception as error:  # whatever a user's function raises
+            what = f"{type(error).__name__}: {shortened(str(error), 200)}"
+            raise ModelError(
+                f"The function that chooses among the outputs of {self.name} raises {what}; "
+                f"it is given {describe_output(output)}."
+            ) from error
+
+    def _unknown(self, output: Any) -> UsageError:
+        there = f"it gives {describe_output(output)}" if parts_in_words(output) else "it gives a single tensor"
+        return UsageError(f"There is no output {self.which!r} of {self.name}: {there}.")
+
+
+def _only(output: Any) -> Any:
+    """The single value of a tuple, list, dict or dataclass, however deep; anything else as it is."""
+    if isinstance(output, Tensor | fx.Node | fx.Proxy):
+        return output
+    parts = [value for _, value in _named_parts(output) if value is not None]
+    return _only(parts[0]) if len(parts) == 1 and not isinstance(parts[0], Mapping) else output
+
+
+def _named_parts(output: Any) -> Iterator[tuple[str | int, Any]]:
+    """The values of a dict, tuple, list or dataclass, by key, attribute or index; nothing for anything else."""
+    if isinstance(output, Mapping):
+        yield from output.items()
+    elif isinstance(output, list | tuple):
+        yield from zip(getattr(output, "_fields", range(len(output))), output, strict=False)
+    elif dataclasses.is_dataclass(output) and not isinstance(output, type):
+        yield from ((each.name, getattr(output, each.name)) for each in dataclasses.fields(output))
+    elif not isinstance(output, Tensor | fx.Proxy | fx.Node):
+        values = getattr(output, "__dict__", {})
+        yield from ((name, value) for name, value in values.items() if isinstance(value, Tensor | fx.Proxy))
+
+
+def _key(parts: Mapping[Any, Any], wanted: Any) -> Any:
+    """The key that ``wanted`` means: itself, or its place in order, where it is a whole number or a text of one."""
+    if wanted in parts:
+        return wanted
+    try:
+        place = int(wanted)
+    except (TypeError, ValueError):
+        return None
+    if place in parts:
+        return place
+    return list(parts)[place] if -len(parts) <= place < len(parts) else None
+
+
+def parts_in_words(output: Any) -> str:
+    """The outputs with their shapes, as ``'logits' (1, 10) and 'features' (1, 64)``; empty for a single tensor."""
+    parts = [
+        (f"{key!r} " if isinstance(key, str) else f"[{key}] ") + _shape(value) for key, value in _named_parts(output)
+    ]
+    return listed([*parts[:8], f"{len(parts) - 8} more"] if len(parts) > 9 else parts)
+
+
+def _shape(value: Any) -> str:
+    if isinstance(value, Tensor):
+        return str(tuple(value.shape))
+    if isinstance(value, fx.Node | fx.Proxy):
+        return "(a tensor)"
+    return f"({describe_output(value)})"
+
+
+def describe_output(output: object) -> str:
+    """A module's output in words: ``a dict of 'out' (1, 21, 8, 8) and 'aux' (1, 21, 8, 8)``."""
+    if isinstance(output, Tensor):
+        shape = f"of the shape {tuple(output.shape)}"
+        if output.ndim == 4 and output.is_floating_point():
+            return f"a map {shape}"
+        return f"a tensor {shape}" if output.is_floating_point() else f"a tensor {shape} of the type {output.dtype}"
+    parts = parts_in_words(output)
+    if isinstance(output, Mapping | list | tuple) and not parts:
+        return f"an empty {type(output).__name__}"
+    if parts:
+        return f"{_with_article(output)} of {parts}"
+    if isinstance(output, str | int | float | bool):
+        return shortened(repr(output))
+    return "nothing" if output is None else f"an object of the type {type(output).__name__}"
+
+
+def _with_article(output: object) -> str:
+    kind = type(output).__name__
+    return f"{'an' if kind[0] in 'AEIOUaeiou' else 'a'} {kind}"
+
+
+def why_no_logits(output: object, name: str) -> ModelError:
+    """The error for an output that is no logits (N, classes): what it is, and what can be done about it."""
+    given = f"{name} gives {describe_output(output)}"
+    if _is_detection(output):
+        return ModelError(
+            f"{given}: it detects objects, and there is no score for each class of the whole image to explain."
+        )
+    if _are_losses(output):
+        return ModelError(f"{given}, which are training losses, and not scores of classes to explain.")
+    if isinstance(output, Tensor):
+        return ModelError(f"{given}, not logits of the shape (N, classes). {_tensor_remedy(output)}")
+    parts = list(_named_parts(output))
+    if any(isinstance(part, Tensor | fx.Node | fx.Proxy) for _, part in parts):
+        return ModelError(
+            f"{name} has {len(parts)} outputs, {parts_in_words(output)}: say which of them are the logits of the shape "
+            "(N, classes).",
+            remedy="choose_output",
+        )
+    return ModelError(f"{given}, not logits of the shape (N, classes). Wrap it in a module that returns the logits.")
+
+
+def _is_detection(output: object) -> bool:
+    """Whether the output is boxes: a list of a dict for each image, as torchvision's detection networks give."""
+    if isinstance(output, list | tuple) and output and all(isinstance(each, Mapping) for each in output):
+        return any(_BOX_KEYS & set(each) for each in output)
+    return isinstance(output, Mapping) and "boxes" in output
+
+
+def _are_losses(output: object) -> bool:
+    if not isinstance(output, Mapping) or not output:
+        return False
+    numbers = all(isinstance(value, Tensor) and value.ndim == 0 for value in output.values())
+    return numbers and all("loss" in str(key).lower() for key in output)
+
+
+def _tensor_remedy(output: Tensor) -> str:
+    if not output.is_floating_point():
+        return "Wrap it in a module that returns the logits, floats that a gradient can be taken of."
+    if output.ndim == 1:
+        return "Keep the first axis: one logit for each image has the shape (N, 1), as output.unsqueeze(1) makes it."
+    if output.ndim == 4 and output[0, 0].numel() > 1:
+        return (
+            "A network that segments has scores for each pixel, not for the whole image; choose a function of its "
+            "output that pools them."
+        )
+    if output.ndim > 2:
+        return "Wrap it in a module that flattens its output."
+    return "Wrap it in a module that returns the logits alone."
