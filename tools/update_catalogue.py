@@ -17,7 +17,11 @@ import torchvision
 from torchvision import models
 
 DESTINATION = Path(__file__).parents[1] / "cnnviz" / "network" / "catalogue.json"
-NOT_CONVOLUTIONAL = ("vit_", "swin_", "maxvit_")
+ONE_SIZE = ("vit_", "maxvit_")
+"""Networks that take images of one size only."""
+ANY_SIZE = ("swin_",)
+"""Networks of which torchvision publishes the size of their weights' crops as the smallest, but that take others."""
+SMALLEST = 32
 
 
 def weights_facts(weights: Any) -> dict[str, Any]:
@@ -36,14 +40,14 @@ def weights_facts(weights: Any) -> dict[str, Any]:
 
 
 def catalogue() -> dict[str, Any]:
-    """All convolutional classification networks of the installed torchvision, by name."""
-    names = [n for n in models.list_models(module=models) if not n.startswith(NOT_CONVOLUTIONAL)]
+    """All classification networks of the installed torchvision, by name."""
     entries = {}
-    for name in names:
+    for name in models.list_models(module=models):
         enumeration = models.get_model_weights(name)
         members = list(enumeration)
         entries[name] = {
-            "min_size": members[0].meta["min_size"][0],
+            "min_size": SMALLEST if name.startswith(ANY_SIZE) else members[0].meta["min_size"][0],
+            "fixed": name.startswith(ONE_SIZE),
             "best": enumeration["DEFAULT"].name,
             "weights": {weights.name: weights_facts(weights) for weights in members},
         }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import warnings
 from collections.abc import Mapping
 from typing import Any
@@ -78,6 +79,29 @@ def fit_stem(module: nn.Module, state: Mapping[str, Tensor]) -> None:
         warnings.simplefilter("ignore")  # torchvision warns that such weights should be trained again
         module._load_from_state_dict({}, "", {"version": 1}, False, [], [], [])
     module.to("meta")
+
+
+def image_size(module: nn.Module) -> int | None:
+    """The side of the only images that torchvision's ViT takes; None for other networks."""
+    side = getattr(module, "image_size", None)
+    return side if isinstance(side, int) and hasattr(module, "seq_length") else None
+
+
+def fit_image_size(module: nn.Module, side: int) -> None:
+    """Let a ViT on the meta device take images of ``side`` × ``side``; other networks stay as they are."""
+    if image_size(module) in (None, side):
+        return
+    tokens = (side // module.patch_size) ** 2 + 1  # type: ignore[operator]
+    module.image_size, module.seq_length = side, tokens  # type: ignore[assignment]
+    shape = (1, tokens, module.hidden_dim)
+    module.encoder.pos_embedding = nn.Parameter(torch.empty(shape, device="meta"))  # type: ignore[union-attr]
+
+
+def fit_positions(module: nn.Module, state: Mapping[str, Tensor]) -> None:
+    """Give a ViT on the meta device the image size whose positions ``state`` holds."""
+    positions = state.get("encoder.pos_embedding")
+    if image_size(module) is not None and positions is not None and positions.ndim == 3:
+        fit_image_size(module, math.isqrt(positions.shape[1] - 1) * module.patch_size)  # type: ignore[operator]
 
 
 def build_random(name: str, classes: int, seed: int) -> nn.Module:

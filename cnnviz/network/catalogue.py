@@ -79,12 +79,14 @@ class CatalogueEntry:
     Args:
         name: torchvision's name.
         min_size: the smallest side of an image that it takes, in pixels.
+        fixed: whether it takes images of one size only: that of the crop of its weights.
         best: the name of the weights that torchvision calls ``DEFAULT``.
         weights: its published weights, in order of publication.
     """
 
     name: str
     min_size: int
+    fixed: bool
     best: str
     weights: tuple[PublishedWeights, ...]
 
@@ -131,7 +133,7 @@ def _entry(name: str, facts: dict) -> CatalogueEntry:
         )
         for label, values in facts["weights"].items()
     )
-    return CatalogueEntry(name, facts["min_size"], facts["best"], weights)
+    return CatalogueEntry(name, facts["min_size"], facts["fixed"], facts["best"], weights)
 
 
 def names() -> list[str]:

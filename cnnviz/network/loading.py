@@ -137,7 +137,10 @@ def load_meta_network(name: str, weights: str | None = None) -> Network:
     """
     classes = 10 if name == catalogue.LENET else 1000
     published = None if name == catalogue.LENET and weights is None else _published(name, weights)
-    loaded = _Loaded(architecture.build_on_meta(name, classes), classes, 3, WeightsInfo("none"), published)
+    module = architecture.build_on_meta(name, classes)
+    if published is not None:
+        architecture.fit_image_size(module, published.crop)
+    loaded = _Loaded(module, classes, 3, WeightsInfo("none"), published)
     return Network(
         loaded.module,
         name=name,
@@ -254,10 +257,11 @@ def _fill(name: str, path: Path, source: str, *, own: bool = False, part: str = 
     classes = class_count(state, classifier)
     if classes is None:
         raise ModelError(f"{source} does not fit {name}: it has no classifier '{classifier}'.")
-    first = next(iter(shapes))
+    first = next(key for key, tensor in shapes.items() if tensor.ndim == 4)
     channels = next((c for c in (1, 3) if first in state and state[first].shape[1:2] == (c,)), 3)
     module = architecture.build_on_meta(name, classes, channels)
     architecture.fit_stem(module, state)
+    architecture.fit_positions(module, state)
     load_into(module, state, source, part)
     return module, classes
 
@@ -303,14 +307,27 @@ def _resolve_labels(labels: str | Path | Sequence[str] | None, classes: int) -> 
 
 def input_spec_of(weights: PublishedWeights) -> InputSpec:
     """The input size, crop and normalization that published weights were evaluated with."""
+    entry = catalogue.entry(weights.model)
     return InputSpec(
         weights.crop,
         weights.resize,
-        catalogue.entry(weights.model).min_size,
+        weights.crop if entry.fixed else entry.min_size,
+        entry.fixed,
         mean=weights.mean,
         std=weights.std,
         interpolation=weights.interpolation,
     )
+
+
+def _published_spec(name: str, loaded: _Loaded) -> InputSpec:
+    """The input of the published weights; where the module takes another size only, that of those of its size."""
+    entry = catalogue.entry(name)
+    spec = input_spec_of(loaded.published or entry.default)
+    side = architecture.image_size(loaded.module)
+    if not entry.fixed or side in (None, spec.size):
+        return spec
+    same = next((input_spec_of(weights) for weights in entry.weights if weights.crop == side), spec)
+    return replace(same, size=side, resize=same.resize if same.size == side else None, min_size=side)
 
 
 def _input_spec(name: str, loaded: _Loaded, mean: Sequence[float] | None, std: Sequence[float] | None) -> InputSpec:
@@ -318,7 +335,7 @@ def _input_spec(name: str, loaded: _Loaded, mean: Sequence[float] | None, std: S
         channels = loaded.channels
         spec = InputSpec(32, 32, 32, fixed=True, channels=channels, mean=(0.0,) * channels, std=(1.0,) * channels)
     else:
-        spec = input_spec_of(loaded.published or catalogue.entry(name).default)
+        spec = _published_spec(name, loaded)
         if loaded.channels == 1 and (mean is None or std is None):
             raise UsageError(
                 f"These weights of {name} take gray images: say how those were normalized, with one number for the "
