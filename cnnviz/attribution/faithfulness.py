@@ -23,6 +23,8 @@ Attribute = Callable[[Network, Tensor], Tensor]
 """An attribution method: network and pixels (N, 3, H, W) -> maps (N, 1, H, W)."""
 
 _MAX_DRAWS = 10
+_BATCH = 8
+_GRAY = 0.5
 
 
 @dataclass(frozen=True)
@@ -44,7 +46,13 @@ class FaithfulnessCurve:
 
 
 def deletion_curve(
-    network: Network, pixels: Tensor, saliency_map: Tensor, target: Target = None, *, steps: int = 32, batch: int = 8
+    network: Network,
+    pixels: Tensor,
+    saliency_map: Tensor,
+    target: Target = None,
+    *,
+    steps: int = 32,
+    batch: int | None = None,
 ) -> FaithfulnessCurve:
     """Probability of the class as pixels are replaced by gray, the most important first; a small area is good.
 
@@ -58,7 +66,7 @@ def deletion_curve(
         saliency_map: (N, 1, H, W), larger where more important; of equal pixels the upper, then the left one is first.
         target: the class explained; the class predicted for each image if None.
         steps: number of equal steps.
-        batch: changed images in a forward pass.
+        batch: changed images in a forward pass; 8, or what suits a program best, if None.
 
     Raises:
         UsageError: no such class, maps of another size than the images, or no steps.
@@ -82,7 +90,7 @@ def insertion_curve(
     target: Target = None,
     *,
     steps: int = 32,
-    batch: int = 8,
+    batch: int | None = None,
     blur: float = 5.0,
 ) -> FaithfulnessCurve:
     """Probability of the class as a blurred image is restored, the most important pixels first; a large area is good.
@@ -110,11 +118,11 @@ def _curve(
     saliency_map: Tensor,
     target: Target,
     steps: int,
-    batch: int,
+    batch: int | None,
     ends: Callable[[Tensor], tuple[Tensor, Tensor]],
 ) -> FaithfulnessCurve:
     """Probabilities while pixels change from the first to the second image of ``ends``, in the map's order."""
-    if steps < 1 or batch < 1:
+    if steps < 1 or (batch is not None and batch < 1):
         raise UsageError("A curve needs at least one step, and batches of at least one image.")
     pixels = require_pixels(pixels, network.spec.channels)
     if saliency_map.shape != (pixels.shape[0], 1, *pixels.shape[2:]):
@@ -122,6 +130,8 @@ def _curve(
             f"Pixels {tuple(pixels.shape)} need maps of the same height and width, not {tuple(saliency_map.shape)}."
         )
     pixels = pixels.to(network.device)
+    if batch is None:
+        batch = network.black_box.batch_size((pixels.shape[2], pixels.shape[3])) if network.black_box else _BATCH
     indices = target_indices(network, network(pixels), target).tolist()
     shares = torch.arange(steps + 1, dtype=torch.float64) / steps
     counts = (shares * pixels[0, 0].numel()).round().long().to(pixels.device)
@@ -145,7 +155,9 @@ def _order(found: Tensor) -> Tensor:
 
 
 def _mean_color(network: Network, image: Tensor) -> Tensor:
-    """An image of the mean color of the network's normalization."""
+    """An image of the mean color of the network's normalization; of a program, which has none, in gray."""
+    if network.black_box and not network.black_box.is_normalized:
+        return torch.full_like(image, _GRAY)
     return image.new_tensor(network.spec.pixel_mean).view(1, -1, 1, 1).expand_as(image)
 
 
@@ -195,6 +207,8 @@ def randomization_check(
         >>> [step.maps.shape for step in steps]
         [torch.Size([1, 1, 64, 96])]
     """
+    if network.black_box:
+        raise UsageError(f"{network.name} only gives scores: it has no weights to randomize.")
     own = attribute(network, pixels)
     copied = _copy(network)
     owners = _modules_with_parameters(copied)

@@ -11,6 +11,7 @@ from torch import Tensor, fx
 from cnnviz.attribution.incremental.batches import batch_of_maps
 from cnnviz.attribution.incremental.convolution import prepare_convolutions
 from cnnviz.attribution.incremental.windows import Position
+from cnnviz.network.black_box import BlackBox
 from cnnviz.runtime.memory import in_batches_that_fit
 
 
@@ -18,12 +19,12 @@ class FullPass:
     """Scores of one image with patches of it replaced, each by a pass through the whole network.
 
     Args:
-        graph_module: a graph in evaluation mode, (N, C, H, W) -> logits (N, classes).
-        image: the clean image (1, C, H, W), normalized as the graph expects it.
+        module: a graph in evaluation mode, or a black box: (N, C, H, W) -> logits (N, classes).
+        image: the clean image (1, C, H, W), normalized as the module expects it.
     """
 
-    def __init__(self, graph_module: fx.GraphModule, image: Tensor) -> None:
-        self._graph_module = prepare_convolutions(graph_module)
+    def __init__(self, module: fx.GraphModule | BlackBox, image: Tensor) -> None:
+        self._module = prepare_convolutions(module) if isinstance(module, fx.GraphModule) else module
         self._image = image.contiguous(memory_format=torch.channels_last)
 
     def order(self, positions: Sequence[Position]) -> range:
@@ -35,14 +36,16 @@ class FullPass:
         """Logits (P, classes) with each of ``patches`` (P, C, h, w) at its position, ``batch`` at a time."""
 
         def scores(part: slice) -> Tensor:
-            return self._graph_module(occlude(self._image, positions[part], patches[part]))
+            return self._module(occlude(self._image, positions[part], patches[part]))
 
         return torch.cat(list(in_batches_that_fit(scores, len(positions), batch)))
 
     @torch.no_grad()
     def batch_size(self) -> int:
         """Number of positions at a time that keeps the working set small."""
-        meter = _MemoryMeter(self._graph_module)
+        if isinstance(self._module, BlackBox):
+            return self._module.batch_size((self._image.shape[2], self._image.shape[3]), self._image.shape[1])
+        meter = _MemoryMeter(self._module)
         meter.run(self._image)
         return batch_of_maps(meter.largest, self._image.device)
 

@@ -12,6 +12,8 @@ from cnnviz.attribution.incremental.engine import IncrementalEngine
 from cnnviz.attribution.incremental.errors import NotIncremental
 from cnnviz.attribution.incremental.windows import Position
 from cnnviz.attribution.settings import Algorithm
+from cnnviz.errors import UsageError
+from cnnviz.network.black_box import BlackBox
 from cnnviz.runtime.progress import OnStep, Step
 
 _BATCHES_PER_STEP = 4
@@ -20,7 +22,7 @@ _BATCHES_PER_STEP = 4
 
 @torch.no_grad()
 def score_positions(
-    graph_module: fx.GraphModule,
+    module: fx.GraphModule | BlackBox,
     image: Tensor,
     positions: Sequence[Position],
     patch: int | tuple[int, int],
@@ -34,8 +36,9 @@ def score_positions(
     """Logits (P, classes) of ``image`` with one patch replaced, for each of P positions.
 
     Args:
-        graph_module: a torch.fx graph in evaluation mode, without gradients and in-place operations, as
-            ``cnnviz.network.graph.trace`` returns it: (N, C, H, W) -> logits (N, classes).
+        module: a torch.fx graph in evaluation mode, without gradients and in-place operations, as
+            ``cnnviz.network.graph.trace`` returns it, or a black box, always run
+            in full: (N, C, H, W) -> logits (N, classes).
         image: (1, C, H, W), normalized as the graph expects it.
         positions: (top, left) of each patch in pixels, at least one. A patch may extend past the border; what lies
             outside the image is ignored.
@@ -54,7 +57,7 @@ def score_positions(
         Logits (P, classes), in the order of ``positions``.
     """
     size = (patch, patch) if isinstance(patch, int) else patch
-    scorer = _scorer(graph_module, image, size, positions, algorithm, window_cap)
+    scorer = _scorer(module, image, size, positions, algorithm, window_cap)
     batch = batch or scorer.batch_size()
     fill = fill_pixels.expand_as(image)[0]
     order = list(scorer.order(positions))
@@ -72,21 +75,25 @@ def score_positions(
 
 
 def _scorer(
-    graph_module: fx.GraphModule,
+    module: fx.GraphModule | BlackBox,
     image: Tensor,
     size: tuple[int, int],
     positions: Sequence[Position],
     algorithm: Algorithm,
     window_cap: float,
 ) -> IncrementalEngine | FullPass:
+    if isinstance(module, BlackBox):
+        if algorithm == "incremental":
+            raise UsageError("Incremental occlusion needs the network's layers; this network only gives scores.")
+        return FullPass(module, image)
     if algorithm == "full":
-        return FullPass(graph_module, image)
+        return FullPass(module, image)
     try:
-        return IncrementalEngine(graph_module, image, size, positions, window_cap)
+        return IncrementalEngine(module, image, size, positions, window_cap)
     except NotIncremental:
         if algorithm == "incremental":
             raise
-        return FullPass(graph_module, image)
+        return FullPass(module, image)
 
 
 def patches_of(fill: Tensor, positions: Sequence[Position], size: tuple[int, int]) -> Tensor:

@@ -42,6 +42,7 @@ class AttributionMethod:
         blur: standard deviation, in pixels, of the Gaussian that smooths the map where it lies over the image.
         batchable: whether several images may be computed at once (see ``TaskDefaults``).
         has_overlay: whether the command can lay the map over the image.
+        needs_gradients: whether the network must have gradients; without, scores alone are compared.
     """
 
     name: str
@@ -58,6 +59,7 @@ class AttributionMethod:
     blur: float = 2.0
     batchable: bool = True
     has_overlay: bool = True
+    needs_gradients: bool = True
 
     @property
     def command_options(self) -> Mapping[str, Any]:
@@ -200,6 +202,7 @@ _ALL = (
         percentile=100.0,
         blur=0.0,
         batchable=False,
+        needs_gradients=False,
     ),
 )
 

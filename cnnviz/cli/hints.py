@@ -15,7 +15,19 @@ def fetch_command(model: str, weights: str) -> str:
     return f"cnnviz models fetch {model}" + ("" if is_default else f" --weights {weights}")
 
 
+def commands_for_scores() -> str:
+    """The commands that work on a network that gives scores, and has no gradients."""
+    from cnnviz.attribution.registry import METHODS
+
+    able = [method for method in METHODS.values() if not method.needs_gradients]
+    commands = dict.fromkeys(["classify", *(method.command for method in able)])
+    compare = f"compare --methods {','.join(method.name for method in able)}"
+    return f"These commands work on it: {', '.join([*commands, compare])}."
+
+
 HINTS: dict[str, str | Callable[..., str]] = {
+    "without_gradients": commands_for_scores,
+    "scores_only": commands_for_scores,
     "methods_without_relu": "Try gradcam, or saliency --method smoothgrad.",
     "train_style_model": "'cnnviz fast-style train' makes one.",
     "device_auto": "'--device auto' takes what there is.",

@@ -58,6 +58,7 @@ def job_of(
         "sidecars": task.sidecars,
         "suffix": task.suffix,
         "workload": task.workload,
+        "needs_gradients": task.needs_gradients,
         **more,
     }
     return kind(task.purpose, *configs, **fields_of_job)  # type: ignore[misc]

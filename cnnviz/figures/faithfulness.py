@@ -30,41 +30,50 @@ class FaithfulnessCurves:
     insertion: FaithfulnessCurve
 
 
+@dataclass(frozen=True)
+class Randomized:
+    """The map of a randomized network: how similar it is, and its curves."""
+
+    curves: FaithfulnessCurves
+    step: RandomizationStep
+
+    @property
+    def caption(self) -> str:
+        """What stands under the map."""
+        ssim, ranks = float(self.step.ssim), float(self.step.rank_correlation)
+        return f"with random weights: SSIM {ssim:.2f}, ranks {ranks:.2f}"
+
+
 def faithfulness_figure(
-    curves: FaithfulnessCurves,
-    randomized: FaithfulnessCurves,
-    attribution: Tensor,
-    step: RandomizationStep,
-    title: str,
+    curves: FaithfulnessCurves, attribution: Tensor, title: str, randomized: Randomized | None = None
 ) -> Image.Image:
     """The curves, the map, and the map of the randomized network, side by side; wide maps below the curves.
 
     Args:
         curves: of the map, for one image.
-        randomized: of the randomized network's map.
         attribution: the map, (1, 1, H, W).
-        step: the randomized network's map and how similar it is.
         title: one line above.
+        randomized: the randomized network's map, if there is one.
     """
     signed = bool((attribution < 0).any())
     aspect = attribution.shape[3] / attribution.shape[2]
     height = _PLOT[1] if aspect <= _WIDE else round(2 * _PLOT[0] / aspect)
     size = height, max(1, round(height * aspect))
-    maps = [Image.fromarray(colorize(upsample(m, size), signed=signed)) for m in (attribution, step.maps)]
-    captions = [
-        "the map",
-        f"with random weights: SSIM {float(step.ssim):.2f}, ranks {float(step.rank_correlation):.2f}",
-    ]
-    plot = _plot(curves, randomized)
+    shown = {"the map": attribution, **({randomized.caption: randomized.step.maps} if randomized else {})}
+    maps = [Image.fromarray(colorize(upsample(found, size), signed=signed)) for found in shown.values()]
+    captions = list(shown)
+    plot = _plot(curves, randomized.curves if randomized else None)
     if aspect > _WIDE:
         return stack([panel([plot], title=title, tile_height=_PLOT[1]), panel(maps, captions)])
     return panel([plot, *maps], ["", *captions], title, tile_height=height)
 
 
-def _plot(curves: FaithfulnessCurves, randomized: FaithfulnessCurves) -> Image.Image:
+def _plot(curves: FaithfulnessCurves, randomized: FaithfulnessCurves | None) -> Image.Image:
     series = []
     for name, color in (("insertion", _BLUE), ("deletion", _RED)):
         for owner, whose in ((curves, ""), (randomized, ", randomized")):
+            if owner is None:
+                continue
             curve: FaithfulnessCurve = getattr(owner, name)
             label = f"{name}{whose}: area {float(curve.area):.3f}"
             points = curve.shares.tolist(), curve.probabilities[0].tolist()

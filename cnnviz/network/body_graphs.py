@@ -8,7 +8,9 @@ from typing import Any
 
 from torch import Tensor, fx, nn
 
+from cnnviz.errors import ModelError
 from cnnviz.network.architecture_detection import find_architecture
+from cnnviz.network.black_box import BlackBox
 from cnnviz.network.graph import trace
 from cnnviz.network.graph_check import GraphCheck
 from cnnviz.network.graph_rewrites import fuse_inplace_relu, stream_to_callback, truncate
@@ -54,6 +56,8 @@ class BodyGraphs:
 
         Raises ModelError where the body cannot be traced, or the graph computes something else.
         """
+        if isinstance(self._body, BlackBox):
+            raise ModelError(f"{self._name} only gives scores: it has no layers to look into.", remedy="scores_only")
         if self._whole is None:
             self._whole = trace(self._body if self._check is None else copy_module(self._body), self._choose)
             if self._check is not None:

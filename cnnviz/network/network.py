@@ -14,10 +14,11 @@ import torch
 from torch import Tensor, fx, nn
 
 from cnnviz.errors import ImageError, ModelError, UsageError
-from cnnviz.imaging.checks import require_pixels, warn_if_out_of_range
+from cnnviz.imaging.checks import gradients, require_pixels, warn_if_out_of_range
 from cnnviz.imaging.pixel_ops import LUMA
 from cnnviz.network import checks
 from cnnviz.network.activations import activate, chosen_activation, require_activation
+from cnnviz.network.black_box import BlackBox
 from cnnviz.network.body_graphs import BodyGraphs
 from cnnviz.network.fast.conv import use_fast_convs
 from cnnviz.network.fast.pooling import use_fast_pooling
@@ -177,6 +178,7 @@ class Network:
         if self.weights.sha256 is None:  # weights from files were checked when they were read
             checks.require_finite_weights(self._body, self.name)
         self.__dict__.pop("classes", None)
+        self.__dict__.pop("_reaches_pixels", None)
         if self._has_numbered_labels:
             self.labels = None
             self.labels = numbered_labels(self.classes)
@@ -203,6 +205,8 @@ class Network:
 
     def _optimized_body(self) -> nn.Module:
         """The module itself, or an altered copy of it, changed for speed."""
+        if isinstance(self.module, BlackBox):
+            return self.module.eval()
         body = copy_module(self.module) if self.alterations else self.module
         for alter in self.alterations:
             alter(body)
@@ -270,6 +274,36 @@ class Network:
             return int(self(self.blank_pixels()).shape[1])
 
     @property
+    def black_box(self) -> BlackBox | None:
+        """The module, if it only gives scores, without layers and gradients; None for any other."""
+        return self.module if isinstance(self.module, BlackBox) else None
+
+    @property
+    def has_gradients(self) -> bool:
+        """Whether the scores have gradients with respect to the pixels.
+
+        False for programs, ONNX and TFLite files, and for modules that leave the gradient out on its way (``no_grad``,
+        ``detach``, quantized layers), which takes a pass to find out.
+        """
+        if self.black_box is not None:
+            return False
+        self._refresh()
+        return self.optimize or self._reaches_pixels
+
+    @cached_property
+    def _reaches_pixels(self) -> bool:
+        with gradients():
+            return self(self.blank_pixels().requires_grad_()).requires_grad
+
+    def require_gradients(self) -> None:
+        """Raise ModelError where the network has no gradients, which most methods follow."""
+        if not self.has_gradients:
+            raise ModelError(
+                f"{self.name} has no gradients, so that only methods that compare scores work on it.",
+                remedy="without_gradients",
+            )
+
+    @property
     def graph(self) -> fx.GraphModule:
         """The body as a torch.fx graph: normalized input -> the chosen output. It shares the parameters.
 
@@ -300,6 +334,8 @@ class Network:
 
         Up to the network's own size they are counted in one real pass, which takes less time.
         """
+        if self.black_box is not None:
+            return self.spec.channels * math.prod(size)
         if math.prod(size) > self.spec.size**2:
             return sum(math.prod(layer.shape) for layer in self.layer_table(size))
         shapes = shapes_by_forward(self.graph, self.normalize(self.blank_pixels(size)))
@@ -350,7 +386,10 @@ class Network:
         with self.autocast():
             output = run(self.normalize(pixels))
             output = output if is_fused else self._choose(output)
-        return self.check_logits(output, pixels)
+        logits = self.check_logits(output, pixels)
+        if pixels.requires_grad and torch.is_grad_enabled() and not logits.requires_grad:
+            self.require_gradients()
+        return logits
 
     def check_logits(self, output: object, pixels: Tensor) -> Tensor:
         """The output of the module or its graph for ``pixels``, checked, as logits (N, classes).

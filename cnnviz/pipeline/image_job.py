@@ -70,6 +70,7 @@ class ImageJob:
         sidecars: the suffixes of what results bring besides images.
         monitor: called back by tasks that take many steps.
         workload: how exact the network's numbers must be; decides what precision ``auto`` is.
+        needs_gradients: whether the task follows the network's gradients.
         suffix: the format where no name gives it (``.gif`` for animations, ``.html`` for pages).
     """
 
@@ -84,6 +85,7 @@ class ImageJob:
     monitor: StepMonitor | None = None
     suffix: str = ".png"
     workload: Workload = "exact"
+    needs_gradients: bool = False
     remark: Remark | None = field(default=None, init=False)
 
     def __call__(self, task: Task) -> None:
@@ -149,6 +151,8 @@ class ImageJob:
 
         source = source or self.network
         network = source.load(model, self.run.seed, workload=self.workload, progress=self.reporter.shows_progress)
+        if self.needs_gradients:
+            network.require_gradients()
         if network.weights.remark:
             self.reporter.warn(network.weights.remark)
         if network.spec.fixed:

@@ -125,7 +125,8 @@ class ImageWorker:
 
         Tracing the network changes how modules are called in all threads while it lasts.
         """
-        getattr(self.network, "graph", None)
+        if not self.network.black_box:
+            getattr(self.network, "graph", None)
 
     @cached_property
     def batch_size(self) -> int:
@@ -138,6 +139,8 @@ class ImageWorker:
         if not self.batchable:
             return 1
         side = self.network.spec.size
+        if self.network.black_box:
+            return self._batch_size_at((side, side))
         if self.network.device.type == "cpu":
             return small_batch_size(self.network, side)
         return max_batch_size((side, side), side, self.network.device)
@@ -148,6 +151,8 @@ class ImageWorker:
         On a CPU small ones stay alone: PyTorch computes a few small maps by another library than one, and where a
         sum is all but zero the other rounding switches a ReLU.
         """
+        if self.network.black_box:
+            return self.network.black_box.batch_size((size[0], size[1]), self.network.spec.channels)
         area, most = self.network.spec.size**2, self.batch_size
         if self.network.device.type == "cpu" and math.prod(size) < area:
             return 1
@@ -183,6 +188,10 @@ class ImageWorker:
                 yield capture_error(partial(compute, partial(self._run_monitored, task, image, item)))
             return
         answers = capture_error(partial(compute, partial(self._compute_answers, task, images)))
+        if isinstance(answers, ImageError) and len(images) > 1:  # one of them is at fault: which?
+            for image, item in zip(images, items, strict=True):
+                yield from self._results([image], [item], compute)
+            return
         for place, image in enumerate(images):
             if isinstance(answers, ItemError):
                 yield answers

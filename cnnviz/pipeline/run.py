@@ -122,6 +122,7 @@ def run_images(
         monitor=StepMonitor(config.monitor) if hasattr(task, "run") else None,
         suffix=task.suffix,
         workload=task.workload,
+        needs_gradients=task.needs_gradients,
     )
     with suppress(IncompleteError):  # the errors are in the results
         job(task)

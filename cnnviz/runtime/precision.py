@@ -95,7 +95,8 @@ def gradients_of(*arguments: Any, **options: Any) -> tuple[Tensor, ...]:
             raise
         raise ModelError(
             "There is no gradient to follow: on its way the module leaves it out (torch.no_grad, detach, integers, "
-            f"quantized layers) or stands in its way. PyTorch says: {str(error).splitlines()[0]}"
+            f"quantized layers) or stands in its way. PyTorch says: {str(error).splitlines()[0]}",
+            remedy="without_gradients",
         ) from error
 
 

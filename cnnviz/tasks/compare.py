@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from cnnviz.attribution.registry import METHODS, AttributionMethod, select_methods
+from cnnviz.errors import listed
 from cnnviz.pipeline.comparison_job import NetworkView
 from cnnviz.pipeline.result import Result
 from cnnviz.settings import setting
@@ -19,6 +20,10 @@ if TYPE_CHECKING:
     from cnnviz.attribution.targets import Explanation
     from cnnviz.figures.comparison import NetworkMaps
     from cnnviz.figures.maps import MapStyle
+
+
+DEFAULT_METHODS = "saliency,smoothgrad,guided,gradcam,occlusion"
+"""Of a network without gradients, those of them that need none."""
 
 
 @dataclass(frozen=True)
@@ -43,9 +48,7 @@ class Compare(TaskDefaults):
     """A sheet of each image: a row for each network, with a map by each method; UsageError for an unknown method."""
 
     target: str | None = target_setting()
-    methods: str = setting(
-        "saliency,smoothgrad,guided,gradcam,occlusion", f"Which maps, of {', '.join(METHODS)}.", metavar="A,B,..."
-    )
+    methods: str = setting(DEFAULT_METHODS, f"Which maps, of {', '.join(METHODS)}.", metavar="A,B,...")
     view: str = setting(
         "overlay",
         "overlay: on the photo. heat: the map in color. raw: in gray, unclipped.",
@@ -61,7 +64,22 @@ class Compare(TaskDefaults):
         """The methods that are named."""
         return list(select_methods(self.methods).values())
 
+    @property
+    def needs_gradients(self) -> bool:  # type: ignore[override]
+        return self.methods != DEFAULT_METHODS and any(method.needs_gradients for method in self.chosen)
+
     def compare(self, views: Sequence[NetworkView]) -> Result:
+        lacking = [view.network.name for view in views if not view.network.has_gradients]
+        usable = [method for method in self.chosen if not (lacking and method.needs_gradients)]
+        left_out = [method.name for method in self.chosen if method not in usable]
+        task = replace(self, methods=",".join(method.name for method in usable))
+        result = task._sheet(views)
+        if left_out:
+            without = f"{listed(lacking)} {'has' if len(lacking) == 1 else 'have'} no gradients"
+            result.warnings = [f"{without}: left out {listed(left_out)}.", *result.warnings]
+        return result
+
+    def _sheet(self, views: Sequence[NetworkView]) -> Result:
         from cnnviz.figures.comparison import comparison_sheet
 
         answers = [self._answer(view) for view in views]

@@ -31,6 +31,7 @@ class Dream(TaskDefaults):
 
     purpose = "dream"
     workload = "synthesis"
+    needs_gradients = True
 
     layers: tuple[str, ...] | None = layers_setting(
         "Layer to see more of; may be repeated. Shallow: strokes and swirls; deep: eyes and faces.",

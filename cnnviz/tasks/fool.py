@@ -39,6 +39,8 @@ class Fool(TaskDefaults):
     fooled.
     """
 
+    needs_gradients = True
+
     method: str | None = setting(
         None,
         "How the perturbation is found.",

@@ -50,6 +50,8 @@ class GuidedAnswer:
 class Guided(TaskDefaults):
     """The gradient image of a class, or of a layer's neuron, with negative gradients dropped at ReLUs."""
 
+    needs_gradients = True
+
     target: str | None = target_setting()
     method: str = setting("guided", "The rule for gradients at ReLUs.", choices=tuple(METHODS))
     layer: str | None = layer_setting("Explain a neuron of this layer instead of a class.")

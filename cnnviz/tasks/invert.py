@@ -24,6 +24,7 @@ class Invert(TaskDefaults):
 
     purpose = "inversion"
     workload = "synthesis"
+    needs_gradients = True
 
     layers: tuple[str, ...] | None = layers_setting(
         "Layers to reconstruct from; may be repeated.", show_default="shallow to deep"

@@ -36,6 +36,7 @@ class Report(TaskDefaults):
     ``options`` are those that commands take; with them each recipe is written as a command.
     """
 
+    needs_gradients = True
     suffix: ClassVar[str] = ".html"  # type: ignore[misc]
 
     target: str | None = target_setting()

@@ -40,6 +40,10 @@ class Texture(MultiscaleTask):
     def uses_network(self) -> bool:
         return self.method == GATYS
 
+    @property
+    def needs_gradients(self) -> bool:  # type: ignore[override]
+        return self.uses_network
+
     def run(self, network: Network, image: LoadedImage, monitor: StepMonitor) -> Result:
         from cnnviz.network.network_transforms import has_max_pooling
 

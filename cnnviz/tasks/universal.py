@@ -38,6 +38,8 @@ class Universal(TaskDefaults):
     ``start`` is a perturbation to continue from, a tensor (1, 3, H, W).
     """
 
+    needs_gradients = True
+
     epsilon: str = epsilon_setting("10/255")
     training: UniversalSettings = field(default=UniversalSettings())
     crops: int = setting(0, "Random squares taken of each image; 0: its center.", min=0, max=10_000)

@@ -41,6 +41,7 @@ class Visualize(TaskDefaults):
 
     purpose = "features"
     workload = "synthesis"
+    needs_gradients = True
 
     targets: tuple[str, ...] | None = setting(
         None,

@@ -25,11 +25,13 @@ class TaskDefaults:
             ``forward``, of forward passes only, TF32 where the GPU has it; ``synthesis``, of optimized images, the
             fastest of the device.
         writes: whether results are files.
+        needs_gradients: whether the network must have gradients, which programs and ONNX files have not.
     """
 
     purpose: ClassVar[Purpose] = "attribution"
     workload: ClassVar[Workload] = "exact"
     writes: ClassVar[bool] = True
+    needs_gradients: ClassVar[bool] = False
 
     @property
     def batchable(self) -> bool:

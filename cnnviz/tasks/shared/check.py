@@ -13,8 +13,7 @@ from cnnviz.settings import setting
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from cnnviz.attribution.faithfulness import RandomizationStep
-    from cnnviz.figures.faithfulness import FaithfulnessCurves
+    from cnnviz.figures.faithfulness import FaithfulnessCurves, Randomized
     from cnnviz.network.network import Network
 
 CHECK_SIDECAR = ".check.png"
@@ -30,18 +29,17 @@ def check_setting() -> Any:
 
 @dataclass(frozen=True)
 class MapCheck:
-    """The curves of a map (1, 1, H, W) and of the map of a randomized network."""
+    """The curves of a map (1, 1, H, W), and of the map of a randomized network where there are weights to randomize."""
 
     attribution: Tensor
     own: FaithfulnessCurves
-    other: FaithfulnessCurves
-    step: RandomizationStep
+    randomized: Randomized | None
 
     def added_to(self, result: Result, title: str) -> Result:
         """``result`` with the check's metadata, text and figure."""
         from cnnviz.figures.faithfulness import faithfulness_figure
 
-        figure = faithfulness_figure(self.own, self.other, self.attribution, self.step, f"{title}, checked")
+        figure = faithfulness_figure(self.own, self.attribution, f"{title}, checked", self.randomized)
         return replace(
             result,
             metadata={**result.metadata, "check": self._metadata()},
@@ -52,22 +50,35 @@ class MapCheck:
     def _metadata(self) -> dict[str, Any]:
         """The areas, for comparison those of the randomized network's map, and the curves."""
         curves = {"deletion": self.own.deletion, "insertion": self.own.insertion}
-        step = self.step
         return {
             "areas": _areas(self.own),
-            "areas_of_randomized_map": _areas(self.other),
-            "randomized": {"ssim": _rounded(step.ssim), "rank_correlation": _rounded(step.rank_correlation)},
+            **self._of_randomized(),
             "shares": [round(share, 4) for share in self.own.deletion.shares.tolist()],
             **{name: [round(p, 5) for p in curve.probabilities[0].tolist()] for name, curve in curves.items()},
         }
 
+    def _of_randomized(self) -> dict[str, Any]:
+        if self.randomized is None:
+            return {}
+        step = self.randomized.step
+        return {
+            "areas_of_randomized_map": _areas(self.randomized.curves),
+            "randomized": {"ssim": _rounded(step.ssim), "rank_correlation": _rounded(step.rank_correlation)},
+        }
+
     def _text(self) -> list[str]:
-        own, other, whose = _areas(self.own), _areas(self.other), "the randomized network's map"
+        own = _areas(self.own)
+        if self.randomized is None:
+            return [
+                f"  deletion area {own['deletion']:.3f} (low is good)",
+                f"  insertion area {own['insertion']:.3f} (high is good)",
+            ]
+        step, other, whose = self.randomized.step, _areas(self.randomized.curves), "the randomized network's map"
         return [
             f"  deletion area {own['deletion']:.3f}, of {whose} {other['deletion']:.3f} (low is good)",
             f"  insertion area {own['insertion']:.3f}, of {whose} {other['insertion']:.3f} (high is good)",
-            f"  similarity to {whose}: SSIM {float(self.step.ssim):.2f}, "
-            f"rank correlation {float(self.step.rank_correlation):.2f} (near 0 is good)",
+            f"  similarity to {whose}: SSIM {float(step.ssim):.2f}, "
+            f"rank correlation {float(step.rank_correlation):.2f} (near 0 is good)",
         ]
 
 
@@ -76,19 +87,19 @@ def check_map(
 ) -> MapCheck:
     """The check of the map (1, 1, H, W) that ``attribute`` makes of a network for one image and class."""
     from cnnviz.attribution.faithfulness import deletion_curve, insertion_curve, randomization_check
-    from cnnviz.figures.faithfulness import FaithfulnessCurves
+    from cnnviz.figures.faithfulness import FaithfulnessCurves, Randomized
+
+    def curves_of(maps: Tensor) -> FaithfulnessCurves:
+        deletion = deletion_curve(network, pixels, maps, target)
+        return FaithfulnessCurves(deletion, insertion_curve(network, pixels, maps, target))
 
     found = attribute(network)
+    if network.black_box:
+        return MapCheck(found, curves_of(found), None)
     (step,) = randomization_check(
         network, pixels, lambda other, _: found if other is network else attribute(other), seed=seed
     )
-    own, other = (
-        FaithfulnessCurves(
-            deletion_curve(network, pixels, maps, target), insertion_curve(network, pixels, maps, target)
-        )
-        for maps in (found, step.maps)
-    )
-    return MapCheck(found, own, other, step)
+    return MapCheck(found, curves_of(found), Randomized(curves_of(step.maps), step))
 
 
 def _areas(curves: FaithfulnessCurves) -> dict[str, float | None]:

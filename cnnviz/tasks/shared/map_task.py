@@ -78,6 +78,10 @@ class MapTask(TaskDefaults, ABC):
         return self.chosen.batchable and not self.check
 
     @property
+    def needs_gradients(self) -> bool:  # type: ignore[override]
+        return self.chosen.needs_gradients
+
+    @property
     def sidecars(self) -> Sequence[str]:
         return (*(CUTOUT_SIDECARS if self.grabcut else ()), *((CHECK_SIDECAR,) if self.check else ()))
 

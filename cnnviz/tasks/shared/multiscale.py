@@ -42,6 +42,7 @@ class MultiscaleTask(TaskDefaults):
 
     purpose = "style"
     workload = "synthesis"
+    needs_gradients = True
 
     seed: int
 
