@@ -9,6 +9,7 @@ from __future__ import annotations
 import difflib
 import json
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -149,9 +150,10 @@ def entry(name: str) -> CatalogueEntry:
         raise unknown_model(name) from None
 
 
-def unknown_model(name: str) -> UsageError:
-    """The error for an unknown name, with the nearest ones."""
-    near = difflib.get_close_matches(name.lower().replace("-", "").replace("_", ""), names(), n=3, cutoff=0.5)
+def unknown_model(name: str, others: Sequence[str] = ()) -> UsageError:
+    """The error for an unknown name, with the nearest ones of the catalogue and of ``others``."""
+    known = [*names(), *others]
+    near = difflib.get_close_matches(name.lower().replace("-", "").replace("_", ""), known, n=3, cutoff=0.5)
     guess = f" Did you mean {' or '.join(near)}?" if near else ""
     return UsageError(f"There is no model called '{name}'.{guess}", remedy="list_models")
 

@@ -1,4 +1,4 @@
-"""``load_network``: a network of the catalogue, by name, with published weights, a file of weights, or random ones."""
+"""``load_network``: a network by name, with its published weights, a file of weights, or random ones."""
 
 from __future__ import annotations
 
@@ -18,6 +18,10 @@ from cnnviz.network.checks import label_count_message
 from cnnviz.network.default_model import choose_model
 from cnnviz.network.hashing import sha256
 from cnnviz.network.network import Network
+from cnnviz.network.sources.assembling import assemble
+from cnnviz.network.sources.files import WEIGHTS_SUFFIXES
+from cnnviz.network.sources.request import Request
+from cnnviz.network.sources.table import find_source
 from cnnviz.network.spec import InputSpec, WeightsInfo
 from cnnviz.network.targets import imagenet_labels, numbered_labels, read_labels
 from cnnviz.network.weights import class_count, fit_names, load_into, read_state_dict
@@ -27,7 +31,6 @@ from cnnviz.runtime.paths import path_exists
 from cnnviz.runtime.precision import choose_precision
 from cnnviz.runtime.workload import Workload
 
-_WEIGHTS_SUFFIXES = (".pth", ".pt", ".safetensors", ".ckpt", ".bin", ".tar")
 _USUAL_CLASSES = 25_000
 """The whole of ImageNet has 21,841."""
 
@@ -61,17 +64,25 @@ def load_network(
     *,
     mean: Sequence[float] | None = None,
     std: Sequence[float] | None = None,
+    size: int | None = None,
     transform_input: bool | None = None,
     workload: Workload = "exact",
     technique: str | None = None,
     seed: int = 0,
     progress: bool = False,
+    trust: bool = False,
 ) -> Network:
-    """A classification CNN of the catalogue, ready to use.
+    """A classification network, ready to use: of the catalogue, of timm, of a file, or of an installed package.
 
     Args:
         name: a torchvision name (``resnet50``, ``vgg19``, …), ``lenet5``, or ``auto``: ResNet-50 where its weights
-            are on this machine or can be downloaded, otherwise the embedded SqueezeNet 1.1.
+            are on this machine or can be downloaded, otherwise the embedded SqueezeNet 1.1. With the extra ``timm``
+            also ``timm/NAME`` or ``timm/NAME.WEIGHTS``, ``hf-hub:ORG/NAME`` and ``local-dir:FOLDER``, whose size,
+            normalization and labels come with them. With ``trust`` also ``net.pt2``, a program of ``torch.export``,
+            and ``my_net.py:build(width=2)``, a function or class of a Python file; or the name of an entry point
+            ``cnnviz.models`` of an installed package. These build a module, a pair of a module and a dict of arguments
+            of ``Network``, or a ``Network``; what neither they nor the arguments below say of the input is assumed to
+            be ImageNet's (``network.spec.assumed``).
         weights: None for the network's best known published weights; the name of published weights
             (``IMAGENET1K_V2``, ``DEFAULT``); a file (.pth, .pt, .safetensors: a state dict or a training
             checkpoint; the class count is read from it); or ``random``. Image size, crop and normalization are
@@ -82,6 +93,7 @@ def load_network(
         precision: ``auto``, ``fp32``, ``tf32``, ``bf16`` or ``fp16``; on CUDA this network's convolutions in float32
             use TF32 with ``tf32`` only, whatever the process's own setting.
         mean, std: per-channel normalization, if other than the one the weights were published with.
+        size: side of the square images that it was trained with, if other than what is known of it or assumed.
         transform_input: whether GoogLeNet or Inception v3 rescales its input from ImageNet's normalization to
             Inception's, as torchvision's published weights need it. If None: yes, except for a file of weights that
             is loaded with ``mean`` or ``std``.
@@ -90,10 +102,11 @@ def load_network(
         technique: the old name of ``workload``, with other values; deprecated.
         seed: for random weights.
         progress: show a bar on stderr while downloading.
+        trust: whether code that comes with the network may run: that of a Python file, or what a ``.pt2`` file holds.
 
     Raises:
-        UsageError: an unknown name, device, or labels or options that do not fit.
-        ModelError: weights that are not available, corrupt, unsafe, or of another network.
+        UsageError: an unknown name, device, or labels or options that do not fit; a file that is not trusted.
+        ModelError: weights that are not available, corrupt, unsafe, or of another network; code that fails.
 
     Example:
         >>> import cnnviz
@@ -107,8 +120,9 @@ def load_network(
         if weights is not None and str(weights).lower() != "random":
             raise UsageError("Weights belong to a model: name it too.", remedy="model_of_weights")
         name = choose_model("attribution").name
-    if name not in catalogue.names():
-        raise catalogue.unknown_model(name)
+    source = find_source(name)
+    if source is not None:
+        source.require_ready(name, trust=trust)
     if transform_input is not None and name not in architecture.RESCALING:
         raise UsageError(f"transform_input is for {' and '.join(architecture.RESCALING)}, not for {name}.")
     if technique is not None:
@@ -116,6 +130,11 @@ def load_network(
         workload = _WORKLOADS.get(technique, "exact")
     target_device = choose_device(device)
     chosen_precision = choose_precision(precision, target_device, workload)
+    if source is not None:
+        given = {"mean": mean, "std": std, "size": size, "labels": labels if labels is None else _as_labels(labels)}
+        with _memory_errors_of(name):
+            loaded_model = source.load(Request(name, weights, _label_count(labels), seed, progress))
+            return assemble(name, loaded_model, given, target_device, chosen_precision)
     with _memory_errors_of(name):
         loaded = _load(name, weights, _label_count(labels), seed, progress)
     _set_input_rescaling(name, loaded, transform_input, normalized=mean is not None or std is not None)
@@ -127,6 +146,7 @@ def load_network(
         weights=loaded.info,
         precision=chosen_precision,
         optimize=True,
+        size=size,
     )
 
 
@@ -208,7 +228,7 @@ def looks_like_file(weights: str | Path) -> bool:
     return (
         isinstance(weights, Path)
         or path_exists(path)
-        or path.suffix.lower() in _WEIGHTS_SUFFIXES
+        or path.suffix.lower() in WEIGHTS_SUFFIXES
         or path.name != weights
     )
 

@@ -158,7 +158,7 @@ class Network:
         self.optimize, self.alterations = optimize, tuple(alterations)
         self.output, self.activation = output, activation
         self._choose = OutputChoice(output, name)
-        self._has_numbered_labels = self.labels is None
+        self.has_numbered_labels = self.labels is None
         self._moves: tuple[torch.device | torch.dtype | str, ...] = ()
         self._normalization: dict[tuple[torch.device, torch.dtype], tuple[Tensor, ...]] = {}
         self._build()
@@ -179,7 +179,7 @@ class Network:
             checks.require_finite_weights(self._body, self.name)
         self.__dict__.pop("classes", None)
         self.__dict__.pop("_reaches_pixels", None)
-        if self._has_numbered_labels:
+        if self.has_numbered_labels:
             self.labels = None
             self.labels = numbered_labels(self.classes)
 

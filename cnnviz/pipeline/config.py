@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -44,10 +44,15 @@ class NetworkConfig:
     device: str = "auto"
     precision: str = "auto"
     offline: bool = False
+    trust: bool = False
 
-    def load(self, name: str, seed: int, *, workload: Workload, progress: bool) -> Network:
-        """The network, under the name that ``auto`` came down to; ``workload`` decides what precision ``auto`` is."""
+    def load(self, name: str, seed: int, *, workload: Workload, progress: bool, side: int | None = None) -> Network:
+        """The network, under the name that ``auto`` came down to; ``workload`` decides what precision ``auto`` is.
+
+        ``side`` is what images are brought to, which a network of unknown size is taken to have been trained on.
+        """
         from cnnviz.network.loading import load_network
+        from cnnviz.network.sources.table import is_described
 
         return load_network(
             name,
@@ -58,18 +63,25 @@ class NetworkConfig:
             mean=numbers(self.mean, "The mean"),
             std=numbers(self.std, "The standard deviation"),
             transform_input=self.transform_input,
+            size=None if is_described(name) else side,
             workload=workload,
             seed=seed,
             progress=progress,
+            trust=self.trust,
         )
 
     def load_structure(self, name: str, seed: int) -> Network:
         """The network with its layers, shapes and costs, and, unless ``weights`` is a file, without weights.
 
-        Nothing is downloaded. A file is loaded because it decides how many classes there are.
+        Nothing is downloaded. A file is loaded because it decides how many classes there are, and a network of the
+        user's own as it is.
         """
         from cnnviz.network.loading import load_meta_network, looks_like_file
+        from cnnviz.network.sources.table import find_source, is_described
 
+        if find_source(name) is not None:
+            weights = self.weights or ("random" if is_described(name) else None)
+            return replace(self, weights=weights).load(name, seed, workload="exact", progress=False)
         named = self.weights if self.weights and self.weights.lower() not in ("random", "embedded") else None
         if named and looks_like_file(named):
             return self.load(name, seed, workload="exact", progress=False)
@@ -82,13 +94,12 @@ class NetworkConfig:
 
     def choose(self, purpose: Purpose) -> tuple[str, Remark | None]:
         """The model's name, and a remark where ``auto`` had to settle for another than the best for ``purpose``."""
-        from cnnviz.network import catalogue
         from cnnviz.network.default_model import choose_model
+        from cnnviz.network.sources.table import require_ready
 
         self.prepare()
         if self.model != "auto":
-            if self.model not in catalogue.names():
-                raise catalogue.unknown_model(self.model)
+            require_ready(self.model, trust=self.trust)
             return self.model, None
         if self.weights is not None:
             raise UsageError("Weights belong to a model: name it too.", remedy="model_of_weights")

@@ -47,7 +47,7 @@ class NetworkSource(Protocol):
 
     def choose(self, purpose: Purpose) -> tuple[str, Remark | None]: ...
 
-    def load(self, name: str, seed: int, *, workload: Workload, progress: bool) -> Network: ...
+    def load(self, name: str, seed: int, *, workload: Workload, progress: bool, side: int | None = None) -> Network: ...
 
 
 _BESIDE = 8  # characters that the names of snapshots and checkpoints have more than the image's
@@ -150,7 +150,13 @@ class ImageJob:
         from cnnviz.runtime.seed import seed_everything
 
         source = source or self.network
-        network = source.load(model, self.run.seed, workload=self.workload, progress=self.reporter.shows_progress)
+        network = source.load(
+            model,
+            self.run.seed,
+            workload=self.workload,
+            progress=self.reporter.shows_progress,
+            side=self.input.side,
+        )
         if self.needs_gradients:
             network.require_gradients()
         if network.weights.remark:

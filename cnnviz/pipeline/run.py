@@ -171,7 +171,7 @@ class LoadedNetwork:
     def choose(self, purpose: Purpose) -> tuple[str, None]:
         return self.network.name, None
 
-    def load(self, name: str, seed: int, *, workload: Workload, progress: bool) -> Network:
+    def load(self, name: str, seed: int, *, workload: Workload, progress: bool, side: int | None = None) -> Network:
         return self.network
 
 

@@ -28,8 +28,9 @@ class NetworkOptions(NetworkConfig):
             "-m",
             env="MODEL",
             panel=NETWORK,
-            help="Network, by its torchvision name, or 'auto'.",
-            metavar="NAME",
+            help="Network: a torchvision name, 'auto', timm/NAME, hf-hub:ORG/NAME, local-dir:FOLDER, FILE.pt2, "
+            "FILE.py:BUILD.",
+            metavar="NAME|FILE",
             autocompletion=_networks,
         ),
     ] = NetworkConfig.model
@@ -88,6 +89,10 @@ class NetworkOptions(NetworkConfig):
     offline: Annotated[bool, option("--offline", env="OFFLINE", panel=NETWORK, help="Use no internet access.")] = (
         NetworkConfig.offline
     )
+    trust: Annotated[
+        bool,
+        option("--trust", panel=NETWORK, help="Open FILE.py or FILE.pt2, whose code can do anything that you can."),
+    ] = NetworkConfig.trust
 
 
 @dataclass
@@ -101,8 +106,9 @@ class NetworksOptions(NetworkOptions, NetworksConfig):  # type: ignore[misc]
             "-m",
             env="MODEL",
             panel=NETWORK,
-            help="Network, by its torchvision name, or 'auto'; may be given several times.",
-            metavar="NAME",
+            help="Network: a torchvision name, 'auto', timm/NAME, hf-hub:ORG/NAME, local-dir:FOLDER, FILE.pt2, "
+            "FILE.py:BUILD; may be given several times.",
+            metavar="NAME|FILE",
             autocompletion=_networks,
             show_default="auto",
         ),

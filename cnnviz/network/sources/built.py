@@ -1,0 +1,94 @@
+"""What a function of the user's own builds: a module, a module with arguments of ``Network``, or a ``Network``."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from torch import nn
+
+from cnnviz.errors import ModelError, UsageError, listed
+from cnnviz.network import checks
+from cnnviz.network.hashing import module_sha256, sha256
+from cnnviz.network.network import Network
+from cnnviz.network.sources.call import Call
+from cnnviz.network.sources.known_input import input_of_config
+from cnnviz.network.sources.request import LoadedModel, Request
+from cnnviz.network.sources.running import own_code
+from cnnviz.network.spec import WeightsInfo
+from cnnviz.network.weights import fit_names, load_into, read_state_dict
+
+DESCRIBED = ("mean", "std", "size", "channels", "input_range", "labels", "output", "activation", "spec")
+"""Arguments of ``Network`` that may come with a module."""
+
+
+def load_built(request: Request, find: Callable[[], Any], call: Call, file: Path | None = None) -> LoadedModel:
+    """What the function that ``find`` returns builds with the arguments of ``call``.
+
+    ``file`` is the Python file that it stands in. Modules are taken as they are. Random weights depend on the seed.
+    Raises ModelError where the code fails, or builds something else, and UsageError for arguments it does not take.
+    """
+    with own_code(request.model, request.seed, file):
+        found = find()
+        if not isinstance(found, nn.Module | Network):
+            if not callable(found):
+                raise ModelError(f"'{request.model}' is no function or module, but a {type(found).__name__}.")
+            call.require_fitting(found, request.model)
+            found = found(*call.arguments, **call.keywords)
+        elif call.has_arguments:
+            raise UsageError(f"'{request.model}' is a module already, which takes no arguments.")
+    module, arguments = _parts(found, request.model)
+    return with_weights(module, request, arguments)
+
+
+def _parts(built: Any, model: str) -> tuple[nn.Module, dict[str, Any]]:
+    """The module, and what was said of it, in arguments of ``Network``."""
+    if isinstance(built, Network):
+        return built.module, _said_of(built)
+    said: Any = {}
+    if isinstance(built, tuple) and len(built) == 2:
+        built, said = built
+    if not isinstance(built, nn.Module) or not isinstance(said, Mapping):
+        raise ModelError(
+            f"'{model}' gives {_described(built, said)}, not a torch.nn.Module, a pair of a module and a dict of "
+            "arguments of cnnviz.Network, or a cnnviz.Network."
+        )
+    unknown = [str(name) for name in said if name not in DESCRIBED]
+    if unknown:
+        raise ModelError(f"'{model}' gives {listed(unknown)} with its module; there are {listed(DESCRIBED)}.")
+    return built, {str(name): value for name, value in said.items() if value is not None}
+
+
+def _described(built: Any, said: Any) -> str:
+    if built is None:
+        return "nothing"
+    kind = type(built).__name__
+    return f"a {kind}" if not said else f"a pair of a {kind} and a {type(said).__name__}"
+
+
+def _said_of(network: Network) -> dict[str, Any]:
+    """The arguments that describe a network."""
+    said = {"spec": network.spec, "output": network.output, "activation": network.activation}
+    return said if network.has_numbered_labels else {**said, "labels": network.labels}
+
+
+def with_weights(
+    module: nn.Module, request: Request, arguments: dict[str, Any], file: Path | None = None
+) -> LoadedModel:
+    """A module with the weights of the request's file, if it names one, or those it has.
+
+    ``file`` is the file that has the module's own weights, if there is one. What ``arguments`` leave out is taken from
+    the module's own configuration.
+    """
+    if request.weights is None:
+        checks.require_finite_weights(module, request.model)
+        info = WeightsInfo(file.name, sha256(file)) if file else WeightsInfo("custom", module_sha256(module))
+    elif str(request.weights).lower() == "random":
+        raise UsageError(f"'{request.model}' brings its own weights; give a file with others, or none.")
+    else:
+        path = Path(request.weights)
+        state = fit_names(read_state_dict(path, own=True), module.state_dict())
+        load_into(module, state, f"The weights file '{path}'")
+        info = WeightsInfo(path.name, sha256(path))
+    return LoadedModel(module, info, {**input_of_config(module), **arguments})

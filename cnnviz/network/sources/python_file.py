@@ -1,0 +1,102 @@
+"""``my_net.py:build``: what a function or class of a Python file builds.
+
+``my_net.py`` alone means its function ``build``, else the only module class that is defined in it.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import sys
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from torch import nn
+
+from cnnviz.errors import ModelError, UsageError, listed
+from cnnviz.network.network import Network
+from cnnviz.network.sources.built import load_built
+from cnnviz.network.sources.call import Call, parse_call
+from cnnviz.network.sources.files import python_parts
+from cnnviz.network.sources.request import LoadedModel, Request
+
+_DEFAULT = "build"
+_MOST_LISTED = 12
+
+
+def load(request: Request) -> LoadedModel:
+    """The network that a Python file builds; the file is run. ModelError where it fails, or has no such thing."""
+    file, text = python_parts(request.model)
+    call = parse_call(text, request.model) if text else Call("")
+    return load_built(request, lambda: _found(_run(file), call.name, file), call, file)
+
+
+def _run(file: Path) -> ModuleType:
+    """The module of a file, run afresh, so that changes in it count."""
+    spec = importlib.util.spec_from_file_location(_module_name(file), file)
+    if spec is None or spec.loader is None:
+        raise ModelError(f"'{file}' cannot be read as Python.")
+    module = importlib.util.module_from_spec(spec)
+    before = sys.modules.get(spec.name)
+    sys.modules[spec.name] = module  # dataclasses and pickle look their module up
+    try:
+        spec.loader.exec_module(module)
+    except BaseException:
+        if before is None:
+            del sys.modules[spec.name]
+        else:
+            sys.modules[spec.name] = before
+        raise
+    return module
+
+
+def _module_name(file: Path) -> str:
+    """The file's own name, by which its neighbors import it, unless another module has that."""
+    name = file.stem
+    known = sys.modules.get(name)
+    is_free = known is None and importlib.util.find_spec(name) is None if name.isidentifier() else False
+    is_same = known is not None and Path(getattr(known, "__file__", None) or "").resolve() == file.resolve()
+    return name if is_free or is_same else f"_cnnviz_file_{name}"
+
+
+def _found(module: ModuleType, name: str, file: Path) -> Any:
+    """What is called ``name`` in a module, or, without a name, what there is to build; an error that lists it."""
+    if name:
+        if not hasattr(module, name):
+            raise UsageError(f"'{file}' has nothing called '{name}'{_offer(module)}.")
+        return getattr(module, name)
+    if callable(getattr(module, _DEFAULT, None)):
+        return getattr(module, _DEFAULT)
+    classes = _classes(module)
+    if len(classes) != 1:
+        raise UsageError(f"'{file}' has no function 'build' and not one module class alone{_offer(module)}.")
+    return getattr(module, classes[0])
+
+
+def _offer(module: ModuleType) -> str:
+    """``; it has Net and make_net``: what could be named instead."""
+    functions = [name for name, value in vars(module).items() if _is_own_function(module, name, value)]
+    modules = [name for name, value in vars(module).items() if isinstance(value, nn.Module | Network)]
+    found = [*_classes(module), *functions, *modules]
+    if not found:
+        return "; it has none to name"
+    more = " and more" if len(found) > _MOST_LISTED else ""
+    return f"; it has {listed(found[:_MOST_LISTED])}{more}: name one, as {Path(module.__file__ or '').name}:{found[0]}"
+
+
+def _classes(module: ModuleType) -> list[str]:
+    return [
+        name
+        for name, value in vars(module).items()
+        if isinstance(value, type) and issubclass(value, nn.Module) and value.__module__ == module.__name__
+    ]
+
+
+def _is_own_function(module: ModuleType, name: str, value: Any) -> bool:
+    is_class = isinstance(value, type)
+    return (
+        callable(value)
+        and not is_class
+        and not name.startswith("_")
+        and getattr(value, "__module__", "") == module.__name__
+    )

@@ -1,0 +1,62 @@
+"""Runs code of the user's own: its failures become one sentence with file and line."""
+
+from __future__ import annotations
+
+import sys
+import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager, redirect_stdout
+from pathlib import Path
+
+import torch
+
+from cnnviz.errors import CnnvizError, ModelError, shortened
+from cnnviz.runtime.memory import is_out_of_memory
+
+_OURS = str(Path(__file__).parents[2])
+
+
+@contextmanager
+def own_code(model: str, seed: int, file: Path | None = None) -> Iterator[None]:
+    """The block runs code of ``model``: with ``seed``, and, for a Python file, with its neighbors importable.
+
+    What it prints goes to stderr. Random numbers of the process, its default type and its path are as they were
+    afterwards. Any error, and an exit, becomes a ModelError that names the file and line.
+    """
+    path, dtype, grad = list(sys.path), torch.get_default_dtype(), torch.is_grad_enabled()
+    if file is not None:
+        sys.path.insert(0, str(file.resolve().parent))
+    try:
+        with torch.random.fork_rng(devices=[]), redirect_stdout(sys.stderr):
+            torch.manual_seed(seed)
+            yield
+    except CnnvizError:
+        raise
+    except (Exception, SystemExit) as error:
+        if is_out_of_memory(error):
+            raise
+        raise ModelError(failure(model, error, file)) from error
+    finally:
+        sys.path[:] = path
+        torch.set_default_dtype(dtype)
+        torch.set_grad_enabled(grad)
+
+
+def failure(model: str, error: BaseException, file: Path | None) -> str:
+    """``'my_net.py:build' failed at line 12 of 'my_net.py': ValueError: no such width.``"""
+    where, line = _place(error, file)
+    text = " ".join(str(error).split())
+    said = f"{type(error).__name__}: {shortened(text, 200)}" if text else type(error).__name__
+    place = f" at line {line} of '{where}'" if where else ""
+    return f"'{model}' failed{place}: {said}" + ("" if said.endswith((".", "!", "?")) else ".")
+
+
+def _place(error: BaseException, file: Path | None) -> tuple[str, int]:
+    """The file and line that an error is from: the deepest line of the user's folder, else of any code but ours."""
+    if isinstance(error, SyntaxError) and error.filename:
+        return Path(error.filename).name, error.lineno or 1
+    frames = [each for each in traceback.extract_tb(error.__traceback__) if not each.filename.startswith((_OURS, "<"))]
+    if file is not None:
+        folder = file.resolve().parent
+        frames = [each for each in frames if folder in Path(each.filename).resolve().parents] or frames
+    return (Path(frames[-1].filename).name, frames[-1].lineno or 1) if frames else ("", 0)

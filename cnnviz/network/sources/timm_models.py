@@ -1,0 +1,215 @@
+"""``timm/NAME``, ``hf-hub:ORG/NAME`` and ``local-dir:FOLDER``: networks of timm, whose configuration travels with them.
+
+timm finds, downloads and converts the weights; here it may neither unpickle code nor use the internet where the user
+forbids that.
+"""
+
+from __future__ import annotations
+
+import difflib
+import importlib
+import json
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from cnnviz.errors import CnnvizError, ModelError, Remark, UsageError, listed, shortened
+from cnnviz.network import checks, download
+from cnnviz.network.hashing import module_sha256, sha256
+from cnnviz.network.sources import timm_labels
+from cnnviz.network.sources.known_input import spec_of_config
+from cnnviz.network.sources.request import LoadedModel, Request
+from cnnviz.network.spec import WeightsInfo
+from cnnviz.network.weights import StateDict, fit_names, load_into, read_state_dict
+from cnnviz.runtime.memory import is_out_of_memory
+
+PREFIX = "timm/"
+
+
+def load(request: Request) -> LoadedModel:
+    """The network with its pretrained weights, those of a file, or random ones.
+
+    Raises UsageError for a name that timm does not have, and ModelError for weights that are not here and cannot be
+    fetched, damaged, or of another network.
+    """
+    name = _timm_name(request.model)
+    weights = "" if request.weights is None else str(request.weights)
+    with _guarded(request):
+        if not weights:
+            module, info = _pretrained(request, name)
+        elif weights.lower() == "random":
+            with torch.random.fork_rng(devices=[]):
+                torch.manual_seed(request.seed)
+                module = _create(name, **({"num_classes": request.classes} if request.classes else {}))
+            info = WeightsInfo("random")
+        else:
+            module, info = _with_file(request, name, Path(weights))
+    config: Mapping[str, Any] = module.pretrained_cfg  # type: ignore[assignment]
+    if not _classes(module):
+        no_head = f"{request.model} has no classifier: it serves for features only."
+        info = WeightsInfo(info.label, info.sha256, Remark(no_head))
+    labels = timm_labels.labels_of(config, _classes(module))
+    described = {"spec": spec_of_config({**config, "input_size": _input_size(module, config)})}
+    return LoadedModel(module, info, {**described, **({"labels": labels} if labels else {})}, is_described=True)
+
+
+def names() -> list[str]:
+    """The architectures of timm."""
+    found: list[str] = importlib.import_module("timm").list_models()
+    return found
+
+
+def _timm_name(model: str) -> str:
+    """The name as timm takes it; UsageError that lists the nearest if timm has no such architecture or weights."""
+    if not model.lower().startswith(PREFIX):
+        source, _, rest = model.partition(":")
+        return f"{source.lower().replace('_', '-')}:{rest}"
+    name = model[len(PREFIX) :]
+    architecture, _, tag = name.partition(".")
+    timm = importlib.import_module("timm")
+    if not timm.is_model(architecture):
+        near = difflib.get_close_matches(architecture.lower(), names(), n=3, cutoff=0.5)
+        guess = f" Did you mean {' or '.join(PREFIX + each for each in near)}?" if near else ""
+        raise UsageError(f"timm has no model called '{shortened(architecture)}'.{guess}", remedy="list_timm")
+    tags = _tags(architecture)
+    if tag and tag not in tags:
+        known = f"there are {listed(tags)}" if tags else "there are none"
+        raise UsageError(f"timm has no weights '{shortened(tag)}' of {architecture}; {known}.")
+    return name
+
+
+def _tags(architecture: str) -> list[str]:
+    """The weights that timm has of an architecture, in its order."""
+    registry = importlib.import_module("timm.models")
+    return [full.partition(".")[2] for full in registry.list_pretrained(f"{architecture}.*")]
+
+
+def _create(name: str, **options: Any) -> nn.Module:
+    """timm's module, without weights from anywhere."""
+    made: nn.Module = importlib.import_module("timm").create_model(name, pretrained=False, **options)
+    return made
+
+
+def _pretrained(request: Request, name: str) -> tuple[nn.Module, WeightsInfo]:
+    """The module with the weights that it was published or saved with."""
+    timm = importlib.import_module("timm")
+    if request.model.lower().startswith(PREFIX):
+        config = timm.models.get_pretrained_cfg(name)
+        if config is None or not config.has_weights:
+            raise ModelError(
+                f"timm has no weights of {name}: give a file of your own, or 'random'.", remedy="own_weights"
+            )
+        _require_reachable(request.model, config)
+    module = timm.create_model(name, pretrained=True)
+    checks.require_finite_weights(module, request.model)
+    label = str(module.pretrained_cfg.get("tag") or "pretrained")
+    return module, WeightsInfo(label, module_sha256(module))
+
+
+def _require_reachable(model: str, config: Any) -> None:
+    """Raise ModelError where weights are on a web server only, not here, and internet access is forbidden."""
+    if config.hf_hub_id or not config.url or not _is_offline():
+        return
+    file = Path(torch.hub.get_dir()) / "checkpoints" / Path(str(config.url)).name
+    if not file.is_file():
+        raise _unavailable(model, "internet access is switched off")
+
+
+def _with_file(request: Request, name: str, path: Path) -> tuple[nn.Module, WeightsInfo]:
+    """The architecture with the weights of a file, which decides how many classes and channels there are."""
+    module = _create(name)
+    state = fit_names(read_state_dict(path, own=True), module.state_dict())
+    options = {
+        **_shape_of(state, module, "classifier", 0, "num_classes"),
+        **_shape_of(state, module, "first_conv", 1, "in_chans"),
+    }
+    if options:
+        module = _create(name, **options)
+    load_into(module, state, f"The weights file '{path}'")
+    return module, WeightsInfo(path.name, sha256(path))
+
+
+def _shape_of(state: StateDict, module: nn.Module, part: str, axis: int, option: str) -> dict[str, int]:
+    """``option`` with the length of an axis of a layer's weight, if that is another in ``state`` than in ``module``."""
+    names = module.pretrained_cfg.get(part)  # type: ignore[union-attr, operator]
+    key = f"{names if isinstance(names, str) else next(iter(names or ()), '')}.weight"
+    own, found = module.state_dict().get(key), state.get(key)
+    if own is None or found is None or own.ndim != found.ndim or own.shape[axis] == found.shape[axis]:
+        return {}
+    return {option: int(found.shape[axis])}
+
+
+def _classes(module: nn.Module) -> int:
+    return int(getattr(module, "num_classes", 0) or 0)
+
+
+def _input_size(module: nn.Module, config: Mapping[str, Any]) -> tuple[int, int, int]:
+    """Channels, height and width, the channels as the first layer has them."""
+    channels, height, width = config["input_size"]
+    return int(getattr(module, "in_chans", None) or channels), height, width
+
+
+def _is_offline() -> bool:
+    constants = importlib.import_module("huggingface_hub.constants")
+    return download.offline() or bool(constants.HF_HUB_OFFLINE)
+
+
+@contextmanager
+def _guarded(request: Request) -> Iterator[None]:
+    """timm and the hub, without unpickling, without bars if none are wanted, without the internet if it is forbidden.
+
+    Their errors become one sentence.
+    """
+    constants = importlib.import_module("huggingface_hub.constants")
+    bars = importlib.import_module("huggingface_hub.utils")
+    before, forced = constants.HF_HUB_OFFLINE, os.environ.get(_FORCE_SAFE)
+    hides_bars = not request.progress and not bars.are_progress_bars_disabled()
+    constants.HF_HUB_OFFLINE = before or download.offline()
+    os.environ[_FORCE_SAFE] = "1"
+    if hides_bars:
+        bars.disable_progress_bars()
+    try:
+        yield
+    except CnnvizError:
+        raise
+    except Exception as error:  # timm, the hub and HTTP raise many kinds
+        if is_out_of_memory(error):
+            raise
+        raise _explained(request.model, error) from error
+    finally:
+        constants.HF_HUB_OFFLINE = before
+        if hides_bars:
+            bars.enable_progress_bars()
+        if forced is None:
+            del os.environ[_FORCE_SAFE]
+        else:
+            os.environ[_FORCE_SAFE] = forced
+
+
+_FORCE_SAFE = "TORCH_FORCE_WEIGHTS_ONLY_LOAD"
+"""Makes torch.load refuse everything but tensors, whoever calls it."""
+
+
+def _explained(model: str, error: Exception) -> ModelError:
+    if isinstance(error, KeyError | json.JSONDecodeError | TypeError | AttributeError):
+        return ModelError(f"The config.json of '{model}' does not describe a network of timm: {_first_line(error)}.")
+    if isinstance(error, OSError):
+        reason = (
+            "internet access is switched off" if _is_offline() else f"downloading them failed: {_first_line(error)}"
+        )
+        return _unavailable(model, reason)
+    return ModelError(f"'{model}' could not be loaded: {_first_line(error)}.")
+
+
+def _unavailable(model: str, reason: str) -> ModelError:
+    return ModelError(f"The files of '{model}' are not on this machine, and {reason}.", remedy="fetch_hub")
+
+
+def _first_line(error: Exception) -> str:
+    line = next(iter(str(error).strip().splitlines()), "")
+    return f"{type(error).__name__}{': ' if line else ''}{shortened(line, 160)}".rstrip(".:")
