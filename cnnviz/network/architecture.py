@@ -105,10 +105,17 @@ def fit_positions(module: nn.Module, state: Mapping[str, Tensor]) -> None:
 
 
 def build_random(name: str, classes: int, seed: int) -> nn.Module:
-    """The architecture with its authors' random initial weights, which depend on ``seed`` alone."""
+    """The architecture with its authors' random initial weights, which depend on ``seed`` alone.
+
+    A classifier that they begin at zero, as ViT's, gets small random weights: its scores would all be equal.
+    """
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        return build(name, classes, channels=1 if name == catalogue.LENET else 3)
+        module = build(name, classes, channels=1 if name == catalogue.LENET else 3)
+        for part in module.modules():
+            if isinstance(part, nn.Linear) and part.out_features == classes and not part.weight.any():
+                nn.init.normal_(part.weight, std=0.02)
+        return module
 
 
 _SENTINEL_CLASSES = 10_007

@@ -46,6 +46,9 @@ def shaken(module: nn.Module) -> nn.Module:
             part.running_var.uniform_(0.5, 1.5)
             part.weight.uniform_(0.5, 1.5)
             part.bias.normal_(0, 0.1)
+    for parameter in module.parameters():
+        if not parameter.any():  # the head and the class token of a ViT
+            parameter.normal_(0, 0.1)
     return module.eval()
 
 
