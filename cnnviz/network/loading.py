@@ -17,13 +17,15 @@ from cnnviz.network.catalogue import PublishedWeights
 from cnnviz.network.checks import label_count_message
 from cnnviz.network.default_model import choose_model
 from cnnviz.network.hashing import sha256
+from cnnviz.network.imagenet import imagenet_labels
+from cnnviz.network.label_files import read_labels
 from cnnviz.network.network import Network
 from cnnviz.network.sources.assembling import assemble
 from cnnviz.network.sources.files import WEIGHTS_SUFFIXES
 from cnnviz.network.sources.request import Request
 from cnnviz.network.sources.table import find_source
 from cnnviz.network.spec import InputSpec, WeightsInfo
-from cnnviz.network.targets import imagenet_labels, numbered_labels, read_labels
+from cnnviz.network.targets import numbered_labels
 from cnnviz.network.weights import class_count, fit_names, load_into, read_state_dict
 from cnnviz.runtime.device import choose_device
 from cnnviz.runtime.memory import available_memory, is_out_of_memory
@@ -87,8 +89,8 @@ def load_network(
             (``IMAGENET1K_V2``, ``DEFAULT``); a file (.pth, .pt, .safetensors: a state dict or a training
             checkpoint; the class count is read from it); or ``random``. Image size, crop and normalization are
             those of the published weights, and of the best known ones for a file and random weights.
-        labels: class names, or a file of them (one per line, or JSON); ImageNet's for networks of 1000 classes
-            if None.
+        labels: class names, or a file of them (lines, CSV, JSON or YAML, see ``read_labels``); ImageNet's for networks
+            of 1000 classes if None.
         device: ``auto``, ``cpu``, ``cuda`` or ``cuda:N``.
         precision: ``auto``, ``fp32``, ``tf32``, ``bf16`` or ``fp16``; on CUDA this network's convolutions in float32
             use TF32 with ``tf32`` only, whatever the process's own setting.

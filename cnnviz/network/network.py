@@ -26,13 +26,14 @@ from cnnviz.network.functionalize import remove_inplace
 from cnnviz.network.graph import layer_nodes
 from cnnviz.network.graph_check import GraphCheck
 from cnnviz.network.graph_rewrites import FeatureCallback
+from cnnviz.network.label_files import read_labels
 from cnnviz.network.layers import Layer, LayerTable
 from cnnviz.network.module_copy import copy_module
 from cnnviz.network.outputs import Output, OutputChoice
 from cnnviz.network.shapes import shapes_by_forward
 from cnnviz.network.shared_copy import SharedCopy
 from cnnviz.network.spec import InputSpec, WeightsInfo, given_spec
-from cnnviz.network.targets import Target, find_class, find_classes, numbered_labels, read_labels
+from cnnviz.network.targets import Target, find_class, find_classes, numbered_labels
 from cnnviz.runtime.cancellation import check_cancelled
 from cnnviz.runtime.precision import conv_precision
 

@@ -1,8 +1,6 @@
-"""Classes by index, name and part of a name, and labels from files."""
+"""Classes by index, name and part of a name."""
 
 from __future__ import annotations
-
-import json
 
 import numpy as np
 import pytest
@@ -11,7 +9,9 @@ import torch
 from cnnviz.adversarial.fgsm import fgsm
 from cnnviz.attribution.gradients import saliency
 from cnnviz.errors import UsageError
-from cnnviz.network.targets import find_class, imagenet_labels, read_labels
+from cnnviz.network.class_names import classes_of_folders
+from cnnviz.network.imagenet import has_imagenet_order, imagenet_labels, imagenet_synsets
+from cnnviz.network.targets import find_class
 
 
 @pytest.mark.parametrize(
@@ -38,8 +38,8 @@ def test_a_whole_name_wins_over_a_part_and_a_word_over_a_syllable():
 @pytest.mark.parametrize(
     ("wanted", "message"),
     [
-        ("cat", r"fits 5 classes: tiger cat \(282\), Persian cat"),
-        ("terrier", r"fits 18 classes: .* and 10 more"),
+        ("cat", r"fits 7 classes: tiger cat \(282\), Persian cat .*, tabby \(281: tabby cat\), lesser panda"),
+        ("terrier", r"fits \d\d classes: .* and \d\d more"),
         ("espreso", "Did you mean espresso"),
         ("1000", "classes 0 to 999"),
         ("-1", "classes 0 to 999"),
@@ -51,66 +51,81 @@ def test_not_finding_a_class(wanted, message):
         find_class(imagenet_labels(), wanted)
 
 
-def test_labels_files(tmp_path):
-    lines, plain, keras = tmp_path / "a.txt", tmp_path / "b.json", tmp_path / "c.json"
-    lines.write_text("\ufeffcat\n dog \r\nbird\n\n", encoding="utf-8")
-    plain.write_text(json.dumps(["cat", "dog", "bird"]))
-    keras.write_text(json.dumps({"1": ["n02", "dog"], "0": ["n01", "cat"], "2": ["n03", "bird"]}))
-    assert read_labels(lines) == read_labels(plain) == read_labels(keras) == ("cat", "dog", "bird")
+@pytest.mark.parametrize(
+    ("wanted", "index"),
+    [
+        ("kangaroo", 104),
+        ("brush kangaroo", 104),
+        ("Tinca_tinca", 0),
+        ("n02123045", 281),
+        ("N02123045", 281),
+        ("tabby cat", 281),
+        ("crane", 517),
+        ("Cardigan", 264),
+        ("cardigan", 474),
+        ("crane bird", 134),
+        ("killer_whale", 148),
+        ("orca", 148),
+        ("jack o lantern", 607),
+        ("yellow ladys slipper", 986),
+    ],
+)
+def test_imagenets_synonyms(wanted, index):
+    assert find_class(imagenet_labels(), wanted) == index
 
 
 @pytest.mark.parametrize(
-    ("name", "content"),
+    ("wanted", "message"),
     [
-        ("empty.txt", b"\n"),
-        ("binary.txt", b"\xff\xfe\x00"),
-        ("bad.json", b"{"),
-        ("gap.json", b'{"0": "a", "2": "b"}'),
-        ("number.json", b"3"),
-        ("word.json", b'"cat"'),
-        ("nothing.json", b"[null]"),
-        ("truth.json", b'{"0": true}'),
-        ("objects.json", b'[{"name": "cat"}]'),
-        ("lists.json", b'[["n01", ["cat"]]]'),
-        ("deep.json", b"[" * 100_000 + b"]" * 100_000),
-        ("deep_object.json", b'{"0":' * 100_000 + b"1" + b"}" * 100_000),
-        ("digits.json", b"[" + b"1" * 10_000 + b"]"),
-        ("half_a_character.json", b'["\\ud800"]'),
-        ("escape.json", b'["\\u001b[31mred"]'),
-        ("two_lines.json", b'["cat\\ndog"]'),
-        ("escape.txt", b"\x1b[31mred\n"),
-        ("nul.txt", b"cat\0\ndog"),
-        ("form_feed.txt", b"cat\x0cdog"),
-        ("next_line.txt", "cat\x85dog".encode()),
-        ("latin.txt", b"caf\xe9"),
-        ("cut16.txt", "cat".encode("utf-16")[:-1]),
-        ("long.txt", b"x" * 501),
-        ("large.txt", b"cat\n" * (5 << 20)),
+        ("kangaro", r"fits 2 classes: wallaby \(104: brush kangaroo\), koala \(105: kangaroo bear\)"),
+        ("tinka tinca", r"no class called 'tinka tinca'\. Did you mean tench \(Tinca tinca\)"),
+        ("bear", r"fits \d classes: brown bear \(294\), .*koala \(105: koala bear\)"),
+        ("n00000000", "no class called 'n00000000'"),
+        ("n0212", "no class called 'n0212'"),
     ],
 )
-def test_labels_files_that_are_none(tmp_path, name, content):
-    path = tmp_path / name
-    path.write_bytes(content)
-    with pytest.raises(UsageError, match=name) as caught:
-        read_labels(path)
-    assert str(caught.value).isprintable() and len(str(caught.value)) < 300 + len(str(path))
+def test_what_no_synonym_or_several_fit(wanted, message):
+    with pytest.raises(UsageError, match=message):
+        find_class(imagenet_labels(), wanted)
 
 
-def test_tabs_and_ends_of_lines_of_any_kind(tmp_path):
-    path = tmp_path / "a.txt"
-    path.write_bytes("n01\tcat\rn02\tdog\r\nn03\tchien\u00a0noir\n".encode())
-    assert read_labels(path) == ("n01 cat", "n02 dog", "n03 chien\u00a0noir")
+def test_synonyms_are_those_of_imagenets_classes_only():
+    known = imagenet_labels()
+    for labels in (known[1:], (*known, "one more"), ("wallaby", "tabby", "tench"), known[::-1]):
+        with pytest.raises(UsageError, match="no class called 'brush kangaroo'"):
+            find_class(labels, "brush kangaroo")
+    lemmas = tuple(", ".join(synset.names) for synset in imagenet_synsets())
+    ids = tuple(synset.id for synset in imagenet_synsets())
+    for labels in (lemmas, ids, tuple(synset.names[0] for synset in imagenet_synsets()), ("house", *known[1:])):
+        assert find_class(labels, "brush kangaroo") == find_class(labels, "n01877812") == 104
+    some = (lemmas[5], ids[104], "house")
+    assert find_class(some, "kangaroo") == find_class(some, "n01877812") == 1
+    assert find_class(some, ids[5]) == find_class(some, "numbfish") == 0
+
+
+def test_every_synset_is_found_by_its_id_and_its_label():
+    known, synsets = imagenet_labels(), imagenet_synsets()
+    assert [synset.id for synset in synsets] == sorted({synset.id for synset in synsets})
+    assert len(synsets) == 1000 and has_imagenet_order(known)
+    folders = classes_of_folders(known, [synset.id for synset in synsets])
+    assert list(folders.values()) == list(range(1000))
+    assert list(classes_of_folders(known, known).values()) == list(range(1000))
+
+
+def test_folders_of_classes():
+    labels = ("tabby cat", "dog", "5", "tench, Tinca tinca", "bird", "bird, fowl")
+    found = classes_of_folders(labels, ["Tabby_Cat", "DOG", "5", "0", "05", "n01440764", "tinca-tinca", "fowl", "bird"])
+    assert list(found.values()) == [0, 1, 2, 0, 2, 3, 3, 5, 4]
+    assert classes_of_folders(labels, ["tabby", "cat", "9", ""]) == dict.fromkeys(("tabby", "cat", "9", ""))
+    assert classes_of_folders(labels, ["hund", "dog"], {"hund": 1, "dog": 4}) == {"hund": 1, "dog": 1}
+    with pytest.raises(UsageError, match=r"'x' fits 2 classes: a, x \(0\) and b, x \(1\)"):
+        classes_of_folders(("a, x", "b, x"), ["x"])
 
 
 def test_the_nearest_of_very_many_names_is_not_looked_for(monkeypatch):
     monkeypatch.setattr("difflib.get_close_matches", None)
     with pytest.raises(UsageError, match=r"no class called 'cta'\.$"):
         find_class(("cat",) * 60_000, "cta")
-
-
-def test_labels_file_missing(tmp_path):
-    with pytest.raises(UsageError, match="cannot be read: No such file"):
-        read_labels(tmp_path / "none.txt")
 
 
 @pytest.mark.parametrize(

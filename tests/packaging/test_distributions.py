@@ -55,7 +55,7 @@ def test_the_wheel_is_the_package_and_nothing_else(wheel):
 
 def test_what_must_work_offline_is_in_the_wheel(wheel):
     figures = ("network/bundled/squeezenet1_1.safetensors", "style/bundled/styles.safetensors")
-    for name in (*figures, "network/bundled/imagenet_classes.txt", "py.typed"):
+    for name in (*figures, *(f"network/bundled/imagenet_{name}.txt" for name in ("classes", "synsets")), "py.typed"):
         assert wheel.read(f"cnnviz/{name}") == (ROOT / "cnnviz" / name).read_bytes()
     assert sum(file.compress_size for file in wheel.infolist()) < 20_000_000
 

@@ -47,7 +47,7 @@ class NetworkOptions(NetworkConfig):
     ] = NetworkConfig.weights
     labels: Annotated[
         Path | None,
-        option("--labels", panel=NETWORK, help="File of class names, one per line, or JSON.", metavar="FILE"),
+        option("--labels", panel=NETWORK, help="File of class names: lines, CSV, JSON or YAML.", metavar="FILE"),
     ] = NetworkConfig.labels
     mean: Annotated[
         str | None,

@@ -9,12 +9,12 @@ from typing import Any
 import torch
 
 from cnnviz.errors import CnnvizError, ModelError
+from cnnviz.network.imagenet import imagenet_labels
 from cnnviz.network.network import Network
 from cnnviz.network.sources.files import is_python, python_parts
 from cnnviz.network.sources.request import LoadedModel
 from cnnviz.network.sources.running import failure
 from cnnviz.network.spec import given_spec
-from cnnviz.network.targets import imagenet_labels
 from cnnviz.runtime.memory import is_out_of_memory
 
 _IMAGENET_CLASSES = 1000
