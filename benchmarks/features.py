@@ -37,7 +37,7 @@ from cnnviz.features.feature_index import (
     thumbnail_feature,
 )
 from cnnviz.features.file_hashes import FileHashes
-from cnnviz.imaging.image_io import read_pil_image
+from cnnviz.imaging.decoding import read_pil_image
 from cnnviz.imaging.pixels import to_pixels
 from cnnviz.network.network import Network
 

@@ -14,8 +14,8 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+from cnnviz.imaging.decoding import read_pil_image
 from cnnviz.imaging.encoding import QUALITY, encode, format_of, is_lossless
-from cnnviz.imaging.image_io import read_pil_image
 from cnnviz.imaging.pixel_ops import resize
 from cnnviz.imaging.pixels import Crop, crop_box, resized_shape, resolve_crop, to_pil_image, to_pixels
 

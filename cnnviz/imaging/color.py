@@ -33,15 +33,26 @@ def to_srgb(image: Image.Image, background: RGB) -> Image.Image:
         image: A loaded image of any of Pillow's modes.
         background: The color of transparent pixels, (red, green, blue) in 0..255.
     """
-    profile = image.info.get("icc_profile")
-    plain = _to_plain_mode(image)
-    opaque = plain.convert(plain.mode.removesuffix("A")) if plain.mode in {"LA", "RGBA"} else plain
-    converted = _apply_profile(opaque, profile)
-    if opaque is plain:
+    converted, alpha = split_alpha(image)
+    if alpha is None:
         return converted
     filled = Image.new("RGB", image.size, background)
-    filled.paste(converted, mask=plain.getchannel("A"))
+    filled.paste(converted, mask=alpha)
     return filled
+
+
+def split_alpha(image: Image.Image) -> tuple[Image.Image, Image.Image | None]:
+    """A new ``RGB`` image in sRGB, and how opaque it is, mode ``L``; None where it is so everywhere."""
+    profile = image.info.get("icc_profile")
+    plain = _to_plain_mode(image)
+    has_alpha = plain.mode in {"LA", "RGBA"}
+    opaque = plain.convert(plain.mode.removesuffix("A")) if has_alpha else plain
+    return _apply_profile(opaque, profile), plain.getchannel("A") if has_alpha else None
+
+
+def is_gray(image: Image.Image) -> bool:
+    """Whether an image has a gray channel only, beside its transparency."""
+    return image.mode in {"1", "L", "LA", "La"} or image.mode.startswith(("I", "F"))
 
 
 def _to_plain_mode(image: Image.Image) -> Image.Image:

@@ -9,13 +9,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from PIL import Image
-
 from cnnviz.errors import ImageError
 from cnnviz.imaging.atomic_file import atomic_path, temporary_path
-from cnnviz.imaging.color import parse_color, to_srgb
+from cnnviz.imaging.bands import Bands, fit_channels
+from cnnviz.imaging.decoding import read_decoded, read_pil_image
 from cnnviz.imaging.encoding import FORMATS, encode, format_of
-from cnnviz.imaging.image_reading import MAX_PIXELS, FileSource, display_name, open_image, os_error_text
+from cnnviz.imaging.image_reading import MAX_PIXELS, FileSource, display_name, os_error_text
 from cnnviz.imaging.pixels import Crop, to_pil_image, to_pixels
 from cnnviz.imaging.video_io import MP4, encode_video
 
@@ -42,59 +41,21 @@ SUFFIXES = frozenset(
 )
 """The extensions, in lower case, of images that are found in folders. A file given by name may have any."""
 
-_ORIENTATION = 0x0112
-_UPRIGHT = {
-    2: Image.Transpose.FLIP_LEFT_RIGHT,
-    3: Image.Transpose.ROTATE_180,
-    4: Image.Transpose.FLIP_TOP_BOTTOM,
-    5: Image.Transpose.TRANSPOSE,
-    6: Image.Transpose.ROTATE_270,
-    7: Image.Transpose.TRANSVERSE,
-    8: Image.Transpose.ROTATE_90,
-}
-
-
-def read_pil_image(source: FileSource, *, background: str = "white", max_pixels: int = MAX_PIXELS) -> Image.Image:
-    """An image file as an upright PIL image of eight bits, mode ``RGB``, in sRGB.
-
-    The EXIF orientation and the ICC profile are applied, transparent pixels filled, sixteen bits scaled to eight; of
-    an animation the first frame is read. Broken metadata is ignored, broken images are not.
-
-    Args:
-        source: A path, or the bytes of a file.
-        background: The color of transparent pixels: a name like ``white`` or a code like ``#ffcc00``.
-        max_pixels: Larger images are refused by their header, before they are decoded.
-
-    Raises ImageError, naming the path and the cause, if there is no such file, or it is empty, not an image,
-    damaged, or too large; UsageError if there is no such color.
-    """
-    fill = parse_color(background)
-    with open_image(source, max_pixels) as image:
-        image.load()
-        return _upright(to_srgb(image, fill), _orientation(image))
-
-
-def _orientation(image: Image.Image) -> int:
-    """The EXIF orientation, 1 to 8, of a loaded image; 1 (upright) where it is missing or unreadable."""
-    try:
-        return int(image.getexif().get(_ORIENTATION, 1))
-    except Exception:  # Pillow's EXIF reader fails in many ways on broken data, none of which harms the image
-        return 1
-
-
-def _upright(image: Image.Image, orientation: int) -> Image.Image:
-    return image.transpose(_UPRIGHT[orientation]) if orientation in _UPRIGHT else image
-
 
 def read_image(
     source: FileSource,
     size: int | tuple[int, int] | None = None,
     crop: bool | Crop = False,
     *,
+    channels: int | None = None,
     background: str = "white",
     max_pixels: int = MAX_PIXELS,
 ) -> Tensor:
-    """An image file as pixels (1, 3, H, W), float32 in [0, 1], RGB.
+    """An image file as pixels (1, C, H, W), float32 in [0, 1]: RGB, or the channels of a file that has others.
+
+    Photos of any format are RGB, gray ones too. A TIFF of several bands (in one page, or in pages of one size) and a
+    NumPy array (.npy; (H, W), (H, W, C) or (C, H, W)) have the channels that they have. Their integers are divided by
+    the largest of their type, so that a uint16 of 65535 is 1; floats must be in [0, 1].
 
     Args:
         source: A path, or the bytes of a file.
@@ -102,20 +63,35 @@ def read_image(
             size of the result.
         crop: True resizes the shorter side to ``size * 256 / 224`` and cuts the central square of ``size`` out, as
             most ImageNet networks are evaluated; ``network.spec.crop`` does it as for that network.
+        channels: The number of channels that is wanted, such as ``network.spec.channels``. 1 is gray (luma); 4 keeps
+            the transparency of a PNG as the fourth channel, and all four bands of a TIFF, of which a photo has three.
         background: The color of transparent pixels: a name like ``white`` or a code like ``#ffcc00``.
         max_pixels: Larger images are refused before they are decoded.
 
     Raises:
-        ImageError: no such file, or one that is no image, damaged or too large.
+        ImageError: no such file, or one that is no image, damaged or too large, or has other channels than wanted; a
+            .npy with Python objects, or values outside [0, 1].
         UsageError: no such size or color.
 
     Example:
-        >>> import cnnviz
+        >>> import cnnviz, numpy, tempfile
         >>> pixels = cnnviz.read_image("sample_images/chelsea.png", size=64)
         >>> tuple(pixels.shape), pixels.dtype
         ((1, 3, 64, 96), torch.float32)
+        >>> path = f"{tempfile.mkdtemp()}/scene.npy"
+        >>> numpy.save(path, numpy.full((100, 120, 4), 128, numpy.uint8))
+        >>> cnnviz.read_image(path, size=50).shape
+        torch.Size([1, 4, 50, 60])
     """
-    return to_pixels(read_pil_image(source, background=background, max_pixels=max_pixels), size, crop)
+    from cnnviz.imaging.pixel_ops import luminance
+
+    decoded = read_decoded(source, channels, background=background, max_pixels=max_pixels)
+    if isinstance(decoded, Bands) and channels is None and decoded.count == 1:
+        channels = 3
+    if channels is not None:
+        decoded = fit_channels(decoded, channels, display_name(source))
+    pixels = to_pixels(decoded, size, crop)
+    return luminance(pixels) if channels == 1 and pixels.shape[1] == 3 else pixels
 
 
 def write_image(

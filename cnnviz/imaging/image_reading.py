@@ -78,7 +78,8 @@ class PillowLimits:
                 Image.MAX_IMAGE_PIXELS, PngImagePlugin.MAX_TEXT_CHUNK, PngImagePlugin.MAX_TEXT_MEMORY = self._saved
 
 
-_pillow_limits = PillowLimits()
+pillow_limits = PillowLimits()
+"""The limits of this process."""
 
 
 class NamedBytes(bytes):
@@ -131,7 +132,7 @@ def open_image(source: FileSource, max_pixels: int = MAX_PIXELS) -> Iterator[Ima
         raise UsageError(f"The largest number of pixels must be positive, not {max_pixels}.")
     name = display_name(source)
     _check_file(source, name)
-    with _pillow_limits(max_pixels):
+    with pillow_limits(max_pixels):
         try:
             with _open(source, name) as image:
                 _check_header(image, name, max_pixels)
@@ -190,6 +191,16 @@ _tried_plugins: set[str] = set()
 """The formats whose plugin has been looked for: once it is loaded, Pillow knows them."""
 
 
+def first_bytes(source: FileSource) -> bytes:
+    """The bytes by which a file is known; ImageError where there is no such file, or it is empty or cannot be read."""
+    name = display_name(source)
+    _check_file(source, name)
+    try:
+        return _first_bytes(source)
+    except OSError as error:
+        raise ImageError(f"{name} cannot be read: {os_error_text(error)}.") from error
+
+
 def _first_bytes(source: FileSource) -> bytes:
     with _stream(source) as file:
         return file.read(_HEAD)
@@ -233,10 +244,11 @@ def _check_header(image: Image.Image, name: str, max_pixels: int) -> None:
     if width < 1 or height < 1:
         raise ImageError(f"{name} has no pixels: it is {width} × {height}.")
     if width * height > max_pixels:
-        raise _too_large(f"{name} is {width} × {height} = {width * height:,} pixels", max_pixels)
+        raise too_large(f"{name} is {width} × {height} = {width * height:,} pixels", max_pixels)
 
 
-def _too_large(found: str, max_pixels: int) -> ImageError:
+def too_large(found: str, max_pixels: int) -> ImageError:
+    """The error for an image of which ``found`` tells the size."""
     return ImageError(f"{found}, more than the limit of {max_pixels:,}.", remedy="max_pixels")
 
 
@@ -249,7 +261,7 @@ def _verify(source: FileSource) -> None:
 def _bomb(error: Exception, name: str, max_pixels: int) -> ImageError:
     """Pillow refused the image before its size was known; its message holds the number of pixels."""
     found = re.search(r"\((\d+) pixels\)", str(error))
-    return _too_large(
+    return too_large(
         f"{name} claims {int(found[1]):,} pixels" if found else f"{name} claims too many pixels", max_pixels
     )
 

@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
 from cnnviz.errors import UsageError
+from cnnviz.imaging.bands import Bands, Decoded
 from cnnviz.imaging.checks import range_problem
 
 if TYPE_CHECKING:
     from torch import Tensor
+
+AnyImage = TypeVar("AnyImage", Image.Image, Bands)
 
 _MAX_ASPECT = 4  # a longer side is at most this many times the size asked for
 _MOST_PIXELS = 2**24  # up to this size an image is resized whole before its center is cut out
@@ -46,11 +49,11 @@ class Crop:
         return replace(self, size=size, resize=max(size, round(size * self.resize / self.size)))
 
 
-def to_pixels(image: Image.Image, size: int | tuple[int, int] | None = None, crop: bool | Crop = False) -> Tensor:
-    """An image as pixels (1, 3, H, W), float32 in [0, 1], resized with an antialiased bilinear filter.
+def to_pixels(image: Decoded, size: int | tuple[int, int] | None = None, crop: bool | Crop = False) -> Tensor:
+    """An image as pixels (1, C, H, W), float32 in [0, 1], resized with an antialiased bilinear filter; photos are RGB.
 
     Args:
-        image: The image, of any mode that converts to RGB.
+        image: A photo, of any mode that converts to RGB, or an image of any channels.
         size: In pixels. None keeps the size. A number becomes the shorter side; the aspect ratio is kept, but the
             longer side is at most four times the number. A pair (H, W) is the size of the result.
         crop: True resizes the shorter side to ``size * 256 / 224`` and cuts the central square of ``size`` out, as
@@ -61,12 +64,14 @@ def to_pixels(image: Image.Image, size: int | tuple[int, int] | None = None, cro
     """
     import torch
 
+    if isinstance(image, Bands):
+        return torch.from_numpy(_resize(image, size, crop).values.copy())[None]
     resized = _resize(image.convert("RGB"), size, crop)
     samples = torch.from_numpy(np.array(resized)).permute(2, 0, 1)
     return samples[None].contiguous().float() / 255
 
 
-def resized_shape(image: Image.Image, size: int | tuple[int, int], crop: bool | Crop = False) -> tuple[int, int]:
+def resized_shape(image: Decoded, size: int | tuple[int, int], crop: bool | Crop = False) -> tuple[int, int]:
     """Height and width of what ``to_pixels`` returns for an image."""
     if isinstance(size, tuple):
         return size
@@ -83,7 +88,7 @@ def resolve_crop(size: int | tuple[int, int] | None, crop: bool | Crop) -> Crop:
     return plan.at(_positive(size))
 
 
-def _resize(image: Image.Image, size: int | tuple[int, int] | None, crop: bool | Crop) -> Image.Image:
+def _resize(image: AnyImage, size: int | tuple[int, int] | None, crop: bool | Crop) -> AnyImage:
     if crop:
         return _center_crop(image, resolve_crop(size, crop))
     if size is None:
@@ -92,7 +97,7 @@ def _resize(image: Image.Image, size: int | tuple[int, int] | None, crop: bool |
     return _resampled(image, (_positive(width), _positive(height)))
 
 
-def _resampled(image: Image.Image, size: tuple[int, int]) -> Image.Image:
+def _resampled(image: AnyImage, size: tuple[int, int]) -> AnyImage:
     """An image at (width, height); strips of millions of pixels, too long for Pillow's filter, in two steps."""
     try:
         return image.resize(size, Image.Resampling.BILINEAR)
@@ -100,7 +105,7 @@ def _resampled(image: Image.Image, size: tuple[int, int]) -> Image.Image:
         return image.resize(size, Image.Resampling.BILINEAR, reducing_gap=1.0)
 
 
-def _fit(image: Image.Image, size: int) -> tuple[int, int]:
+def _fit(image: Decoded, size: int) -> tuple[int, int]:
     """Height and width with ``size`` as the shorter side, rounded as torchvision does, narrow strips bounded."""
     short, long = sorted(image.size)
     near, far = size, size * long // short
@@ -120,7 +125,7 @@ def crop_box(width: int, height: int, crop: Crop) -> tuple[int, int, int, int]:
     return wide, high, round((wide - crop.size) / 2.0), round((high - crop.size) / 2.0)
 
 
-def _center_crop(image: Image.Image, crop: Crop) -> Image.Image:
+def _center_crop(image: AnyImage, crop: Crop) -> AnyImage:
     """Resized, then cropped, bit for bit as by torchvision; of huge images only the square is computed."""
     width, height, left, top = crop_box(*image.size, crop)
     size, kind = crop.size, _FILTERS[crop.interpolation]
@@ -177,6 +182,13 @@ def to_pil_image(pixels: Any, *, clamp: bool = False) -> Image.Image:
     if layout.ndim not in {2, 3} or (layout.ndim == 3 and layout.shape[2] not in {3, 4}) or 0 in layout.shape:
         raise UsageError(f"Pixels of the shape {tuple(array.shape)} are not an image; (1, 3, H, W) is.")
     return Image.fromarray(np.ascontiguousarray(layout))
+
+
+def from_pixels(pixels: Tensor) -> Decoded:
+    """Pixels (1, C, H, W) in [0, 1] as an image: a photo, mode ``RGB``, for 1 and 3 channels."""
+    if pixels.shape[1] in (1, 3):
+        return to_pil_image(pixels, clamp=True).convert("RGB")
+    return Bands(pixels[0].detach().cpu().float().clamp(0, 1).numpy())
 
 
 def _require_range(values: NDArray[Any]) -> None:

@@ -62,7 +62,7 @@ class _OfAllNetworks:
     def __call__(self, network: Network, image: LoadedImage) -> Result:
         views = [NetworkView(network, image)]
         for other in self.others:
-            views.append(NetworkView(other, prepare_image(image.source, image.original, other, self.input)))
+            views.append(NetworkView(other, prepare_image(image.source, image.decoded, other, self.input)))
         result = self.task.compare(views)
         networks = [view.network for view in views]
         names = {"model": [net.name for net in networks], "weights": [net.weights.label for net in networks]}

@@ -135,7 +135,10 @@ def numbers(value: str | Sequence[float] | None, option: str) -> list[float] | N
 
 @dataclass
 class ImageConfig:
-    """Which images (files, folders, patterns, ``-``, or a list of them in a file), and how they are read."""
+    """Which images (files, folders, patterns, ``-``, or a list of them in a file), and how they are read.
+
+    ``show_channels`` are those that figures show of images that are no photos, see ``imaging.bands.shown_channels``.
+    """
 
     images: list[str] | None = None
     files_from: str | None = None
@@ -143,6 +146,7 @@ class ImageConfig:
     recursive: bool = False
     background: str = "white"
     max_pixels: int = DEFAULT_MAX_PIXELS
+    show_channels: str | None = None
 
     @property
     def side(self) -> int | None:

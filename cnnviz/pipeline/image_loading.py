@@ -14,16 +14,17 @@ if TYPE_CHECKING:
     from PIL.Image import Image
     from torch import Tensor
 
+    from cnnviz.imaging.bands import Decoded
     from cnnviz.network.network import Network
 
 
 def read_image(source: ImageSource, network: Network, options: ImageConfig) -> LoadedImage:
     """One image, read and brought to the size that ``network`` sees; ImageError or MemoryShortError if it cannot."""
-    from cnnviz.imaging.image_io import read_pil_image
+    from cnnviz.imaging.decoding import read_decoded
 
+    limits = {"background": options.background, "max_pixels": options.max_pixels}
     try:
-        photo = read_pil_image(source.content(), background=options.background, max_pixels=options.max_pixels)
-        return prepare_image(source, photo, network, options)
+        return prepare_image(source, read_decoded(source.content(), network.spec.channels, **limits), network, options)
     except MemoryError as error:
         if isinstance(error, MemoryShortError):
             raise
@@ -40,17 +41,25 @@ def image_reader(network: Network, options: ImageConfig) -> Callable[[ImageSourc
     return read
 
 
-def prepare_image(source: ImageSource, photo: Image, network: Network, options: ImageConfig) -> LoadedImage:
-    """A photo at the size that ``network`` sees; MemoryShortError if that cannot be."""
+def prepare_image(source: ImageSource, decoded: Decoded, network: Network, options: ImageConfig) -> LoadedImage:
+    """An image at the size that ``network`` sees.
+
+    ImageError if it has other channels than the network takes; MemoryShortError if it does not fit in memory.
+    """
+    from cnnviz.imaging.bands import Bands, fit_channels, show, shown_channels
     from cnnviz.imaging.pixels import center_square, resized_shape, to_pixels
     from cnnviz.runtime.memory import require_memory, require_memory_for_pixels
 
     spec, crop = network.spec, network.spec.crop if options.square else None
-    size: int | tuple[int, int] = spec.size if spec.fixed else (options.size_of(photo) or spec.size)
+    fitted = fit_channels(decoded, spec.channels, f"'{source.display}'", network.name)
+    shown = show(fitted, shown_channels(options.show_channels))
+    size: int | tuple[int, int] = spec.size if spec.fixed else (options.size_of(shown.image) or spec.size)
     if spec.fixed and not crop:
         size = (spec.size, spec.size)
-    height, width = resized_shape(photo, size, crop or False)
+    height, width = resized_shape(fitted, size, crop or False)
     require_memory_for_pixels((height, width), network.device)
     require_memory(network, (min(height, options.piece or height), min(width, options.piece or width)))
-    pixels = to_pixels(photo, size, crop=crop or False)
-    return LoadedImage(source, photo, center_square(photo, crop) if crop else photo, pixels, size, crop or False)
+    pixels = to_pixels(fitted, size, crop=crop or False)
+    bands = decoded if isinstance(decoded, Bands) else None
+    photo = center_square(shown.image, crop) if crop else shown.image
+    return LoadedImage(source, shown.image, photo, pixels, size, crop or False, bands, shown.caption)

@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from PIL.Image import Image
     from torch import Tensor
 
+    from cnnviz.imaging.bands import Bands, Decoded
     from cnnviz.imaging.image_io import ByteChunks
     from cnnviz.imaging.pixels import Crop
     from cnnviz.pipeline.inputs import ImageSource
@@ -20,7 +21,9 @@ class LoadedImage:
     """An image: as it was read, as the network frames it, and the pixels that the network sees.
 
     ``original`` is upright sRGB at its own resolution, ``photo`` the same or, cropped, its central square; ``pixels``
-    is (1, C, H, W) in [0, 1] at the network's size: ``to_pixels(original, size, crop)``.
+    is (1, C, H, W) in [0, 1] at the network's size: ``to_pixels(original, size, crop)``. An image that is no photo has
+    ``bands``, of which the pixels are made; ``original`` and ``photo`` then show three of them or their mean, as
+    ``caption`` says.
     """
 
     source: ImageSource
@@ -29,6 +32,13 @@ class LoadedImage:
     pixels: Tensor
     size: int | tuple[int, int]
     crop: Crop | bool
+    bands: Bands | None = None
+    caption: str = "photo"
+
+    @property
+    def decoded(self) -> Decoded:
+        """The image with all its channels."""
+        return self.bands or self.original
 
 
 class WrittenElsewhereError(Exception):

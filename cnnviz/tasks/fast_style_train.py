@@ -97,7 +97,7 @@ class FastStyleTrain(TaskDefaults):
         FastStyleConfig(settings.widths, settings.blocks)
 
     def run(self, network: Network, monitor: StepMonitor) -> Result:
-        from cnnviz.imaging.image_io import read_pil_image
+        from cnnviz.imaging.decoding import read_pil_image
         from cnnviz.imaging.pixels import to_pixels
         from cnnviz.runtime.distributed import launch_fabric
         from cnnviz.style.model_file import load_fast_style, to_bytes

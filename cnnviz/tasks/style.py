@@ -109,7 +109,7 @@ class Style(MultiscaleTask):
 
     def with_files_read(self, config: ImageConfig) -> Style:
         """The task with the files that its settings name, read as images are by ``config``."""
-        from cnnviz.imaging.image_io import read_pil_image
+        from cnnviz.imaging.decoding import read_pil_image
 
         def read(path: Path) -> Image:
             return read_pil_image(path, background=config.background, max_pixels=config.max_pixels)

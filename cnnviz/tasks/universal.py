@@ -101,8 +101,8 @@ class Universal(TaskDefaults):
     def _squares(self, network: Network, images: ImageCollection) -> DiskImages:
         """The squares (N, 3, S, S) to train on; an image that cannot be read is left out."""
         from cnnviz.adversarial.universal_training import square_crops
+        from cnnviz.imaging.decoding import read_pil_image
         from cnnviz.imaging.disk_images import DiskImages
-        from cnnviz.imaging.image_io import read_pil_image
 
         rng, options, spec = random.Random(self.seed), images.config, network.spec
         side = spec.size if spec.fixed else options.side or spec.size
