@@ -38,13 +38,13 @@ def grad_cam(network: Network, pixels: Tensor, target: Target = None, *, layer: 
         >>> cnnviz.grad_cam(network, pixels, "tabby").shape
         torch.Size([1, 1, 64, 96])
     """
-    name = layer or last_spatial_layer(network)
+    name = layer or last_spatial_layer(network, pixels)
     network.layers.require_map(name)
-    graph = network.truncated({"maps": name, "logits": None})
     warn_if_out_of_range(require_pixels(pixels, network.spec.channels))
     with gradients(), network.autocast():
         pixels = differentiable(pixels, network.device, network.spec.channels)
-        found = graph(network.normalize(pixels))
+        x = network.normalize(pixels)
+        found = network.truncated({"maps": name, "logits": None})(x)
         maps, logits = at_least_float32(found["maps"]), network.check_logits(found["logits"], pixels)
         score = logits.gather(1, target_indices(network, logits, target)[:, None]).sum()
         gradient = gradients_of(score, found["maps"])[0].to(maps)

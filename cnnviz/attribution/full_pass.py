@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
@@ -12,20 +12,26 @@ from cnnviz.attribution.incremental.batches import batch_of_maps
 from cnnviz.attribution.incremental.convolution import prepare_convolutions
 from cnnviz.attribution.incremental.windows import Position
 from cnnviz.network.black_box import BlackBox
+from cnnviz.network.measuring import measured
 from cnnviz.runtime.memory import in_batches_that_fit
+
+Run = fx.GraphModule | Callable[[Tensor], Any]
+"""A graph in evaluation mode, a black box, or any function: (N, C, H, W) -> logits (N, classes)."""
 
 
 class FullPass:
     """Scores of one image with patches of it replaced, each by a pass through the whole network.
 
     Args:
-        module: a graph in evaluation mode, or a black box: (N, C, H, W) -> logits (N, classes).
-        image: the clean image (1, C, H, W), normalized as the module expects it.
+        run: what computes the logits.
+        image: the clean image (1, C, H, W), normalized as ``run`` expects it.
     """
 
-    def __init__(self, module: fx.GraphModule | BlackBox, image: Tensor) -> None:
-        self._module = prepare_convolutions(module) if isinstance(module, fx.GraphModule) else module
-        self._image = image.contiguous(memory_format=torch.channels_last)
+    def __init__(self, run: Run, image: Tensor) -> None:
+        self._run = prepare_convolutions(run) if isinstance(run, fx.GraphModule) else run
+        # A graph takes any memory format; ``x.view(x.size(0), -1)`` in a module takes rows in order only.
+        self._format = torch.channels_last if isinstance(run, fx.GraphModule) else torch.contiguous_format
+        self._image = image.contiguous(memory_format=self._format)
 
     def order(self, positions: Sequence[Position]) -> range:
         """Indices of ``positions`` in the order in which they are computed."""
@@ -36,16 +42,19 @@ class FullPass:
         """Logits (P, classes) with each of ``patches`` (P, C, h, w) at its position, ``batch`` at a time."""
 
         def scores(part: slice) -> Tensor:
-            return self._module(occlude(self._image, positions[part], patches[part]))
+            copies = occlude(self._image, positions[part], patches[part])
+            return self._run(copies.contiguous(memory_format=self._format))
 
         return torch.cat(list(in_batches_that_fit(scores, len(positions), batch)))
 
     @torch.no_grad()
     def batch_size(self) -> int:
         """Number of positions at a time that keeps the working set small."""
-        if isinstance(self._module, BlackBox):
-            return self._module.batch_size((self._image.shape[2], self._image.shape[3]), self._image.shape[1])
-        meter = _MemoryMeter(self._module)
+        if isinstance(self._run, BlackBox):
+            return self._run.batch_size((self._image.shape[2], self._image.shape[3]), self._image.shape[1])
+        if not isinstance(self._run, fx.GraphModule):
+            return batch_of_maps(measured(self._run, self._image).largest, self._image.device)
+        meter = _MemoryMeter(self._run)
         meter.run(self._image)
         return batch_of_maps(meter.largest, self._image.device)
 

@@ -13,11 +13,13 @@ import torch
 from torch import Tensor, fx
 
 from cnnviz.attribution.nonlinearities import depends_on_input, rectifier, unsupported_operation
+from cnnviz.attribution.rules_by_hooks import RulesByHooks
 from cnnviz.attribution.targets import Target, target_scores
 from cnnviz.errors import UsageError
 from cnnviz.imaging.checks import differentiable, gradients, require_pixels, warn_if_out_of_range
 from cnnviz.network import checks
 from cnnviz.network.graph import LAYER, ancestors
+from cnnviz.network.hooked import hooked_module
 from cnnviz.network.module_copy import has_hooks
 from cnnviz.network.network import Network, at_least_float32
 from cnnviz.network.operations import operation_label
@@ -89,14 +91,16 @@ def rectified_gradient(
         UsageError: no ReLU, or other nonlinearities, between the pixels and the layer.
     """
     warn_if_out_of_range(require_pixels(pixels, network.spec.channels))
-    graph = network.graph if layer is None else network.truncated({"layer": layer})
     with gradients():
         pixels = differentiable(pixels, network.device, network.spec.channels)
         with network.autocast():
-            run = _RuleInterpreter(graph, rule)
-            output = run.run(network.normalize(pixels))
+            x = network.normalize(pixels)
+            graph = network.graph if layer is None else network.truncated({"layer": layer})
+            by_hooks = hooked_module(graph) is not None
+            run = RulesByHooks(network, graph, _RULES[rule]) if by_hooks else _RuleInterpreter(graph, _RULES[rule])
+            output = run.run(x)
         found = network.check_logits(output, pixels) if layer is None else at_least_float32(output["layer"])
-        run.check(network.name, layer)
+        _require_rectifiers(run, network.name, layer)
         score = objective(found)
         gradient = gradients_of(score, pixels)[0]
     return checks.require_finite(gradient, f"{rule} gradient", network, pixels)
@@ -132,9 +136,9 @@ def neuron_activation(
 class _RuleInterpreter(fx.Interpreter):
     """Runs a graph with the rule applied at its rectifiers, and records the operations that no rule is for."""
 
-    def __init__(self, graph_module: fx.GraphModule, rule: str) -> None:
+    def __init__(self, graph_module: fx.GraphModule, rectify: Any) -> None:
         super().__init__(graph_module)
-        self.rectify = {"guided": _Guided, "deconvnet": _Deconvnet}[rule]
+        self.rectify = rectify
         self.rectifiers = 0
         self.unsupported: dict[str, list[str]] = {}
         self._needed = ancestors([graph_module.graph.output_node()])
@@ -173,21 +177,22 @@ class _RuleInterpreter(fx.Interpreter):
     def _record(self, operation: str, n: fx.Node) -> None:
         self.unsupported.setdefault(operation, []).append(str(n.meta.get(LAYER, n.name)))
 
-    def check(self, name: str, layer: str | None) -> None:
-        """Raise UsageError unless the graph consists of rectifiers and linear operations."""
-        if self.unsupported:
-            named = ", ".join(f"{what} ({_listed(layers)})" for what, layers in self.unsupported.items())
-            raise UsageError(
-                f"Guided backprop and deconvnet are rules for ReLU, but {name} uses {named}.",
-                remedy="methods_without_relu",
-            )
-        if not self.rectifiers:
-            end = "its output" if layer is None else f"layer '{layer}'"
-            raise UsageError(
-                "Guided backprop and deconvnet are rules for ReLU, and there is none between the pixels and "
-                f"{end} of {name}.",
-                remedy="methods_without_relu",
-            )
+
+def _require_rectifiers(run: _RuleInterpreter | RulesByHooks, name: str, layer: str | None) -> None:
+    """Raise UsageError unless what ran consists of rectifiers and linear operations."""
+    if run.unsupported:
+        named = ", ".join(f"{what} ({_listed(layers)})" for what, layers in run.unsupported.items())
+        raise UsageError(
+            f"Guided backprop and deconvnet are rules for ReLU, but {name} uses {named}.",
+            remedy="methods_without_relu",
+        )
+    if not run.rectifiers:
+        end = "its output" if layer is None else f"layer '{layer}'"
+        raise UsageError(
+            "Guided backprop and deconvnet are rules for ReLU, and there is none between the pixels and "
+            f"{end} of {name}.",
+            remedy="methods_without_relu",
+        )
 
 
 def _listed(layers: Sequence[str]) -> str:
@@ -220,3 +225,6 @@ class _Deconvnet(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> Any:
         return gradients[0].clamp_min(0), None, None
+
+
+_RULES: dict[str, Any] = {"guided": _Guided, "deconvnet": _Deconvnet}

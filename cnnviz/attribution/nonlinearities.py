@@ -75,6 +75,11 @@ _COMPARISONS: dict[str, Callable[[Any, Any], Any]] = {
 }
 
 
+def is_linear(name: str | None) -> bool:
+    """Whether an operation of that name is linear, reorders values, takes a maximum, or normalizes."""
+    return name in _LINEAR
+
+
 def depends_on_input(root: nn.Module, node: fx.Node, value: Any, known: Collection[fx.Node]) -> bool:
     """Whether a node's value depends on the values of the input (not only on its shape).
 
@@ -145,7 +150,7 @@ def rectifier(
     source: Any
     found: Bounds | None
     if node.op == "call_module":
-        source, found = node.all_input_nodes[0], _bounds_of_module(root.get_submodule(str(node.target)), name)
+        source, found = node.all_input_nodes[0], bounds_of_module(root.get_submodule(str(node.target)), name)
     elif name in {"maximum", "fmax", "max"}:
         source, found = _larger_of_two(node, values, dependent), _UNBOUNDED
     elif name in {"where", "masked_fill"}:
@@ -159,7 +164,8 @@ def rectifier(
 _UNBOUNDED: Bounds = (0.0, None)
 
 
-def _bounds_of_module(module: nn.Module, name: str | None) -> Bounds | None:
+def bounds_of_module(module: nn.Module, name: str | None) -> Bounds | None:
+    """The bounds of a module that is a rectifier; None for any other. ``name`` is the class whose forward it runs."""
     if name in {"ReLU6", "Hardtanh"}:
         return _from_zero(module.min_val, module.max_val)
     if name == "Threshold":

@@ -191,7 +191,7 @@ class _Occlusion:
         fill_pixels = network.normalize(make_fill(self.image, settings.fill, settings.patch, settings.seed))
         with network.autocast():
             output = score_positions(
-                network.black_box or network.graph,
+                network.black_box or network.forward_pass,
                 network.normalize(self.image),
                 [self.positions[index] for index in chosen],
                 settings.patch,

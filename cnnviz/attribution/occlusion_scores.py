@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, fx
 
-from cnnviz.attribution.full_pass import FullPass
+from cnnviz.attribution.full_pass import FullPass, Run
 from cnnviz.attribution.incremental.engine import IncrementalEngine
 from cnnviz.attribution.incremental.errors import NotIncremental
 from cnnviz.attribution.incremental.windows import Position
@@ -22,7 +22,7 @@ _BATCHES_PER_STEP = 4
 
 @torch.no_grad()
 def score_positions(
-    module: fx.GraphModule | BlackBox,
+    run: Run,
     image: Tensor,
     positions: Sequence[Position],
     patch: int | tuple[int, int],
@@ -36,10 +36,9 @@ def score_positions(
     """Logits (P, classes) of ``image`` with one patch replaced, for each of P positions.
 
     Args:
-        module: a torch.fx graph in evaluation mode, without gradients and in-place operations, as
-            ``cnnviz.network.graph.trace`` returns it, or a black box, always run
-            in full: (N, C, H, W) -> logits (N, classes).
-        image: (1, C, H, W), normalized as the graph expects it.
+        run: (N, C, H, W) -> logits (N, classes): a torch.fx graph in evaluation mode, without gradients and in-place
+            operations, as ``cnnviz.network.graph.trace`` returns it; or any function, always run in full.
+        image: (1, C, H, W), normalized as ``run`` expects it.
         positions: (top, left) of each patch in pixels, at least one. A patch may extend past the border; what lies
             outside the image is ignored.
         patch: side, or height and width, of the patches in pixels.
@@ -57,7 +56,7 @@ def score_positions(
         Logits (P, classes), in the order of ``positions``.
     """
     size = (patch, patch) if isinstance(patch, int) else patch
-    scorer = _scorer(module, image, size, positions, algorithm, window_cap)
+    scorer = _scorer(run, image, size, positions, algorithm, window_cap)
     batch = batch or scorer.batch_size()
     fill = fill_pixels.expand_as(image)[0]
     order = list(scorer.order(positions))
@@ -75,25 +74,27 @@ def score_positions(
 
 
 def _scorer(
-    module: fx.GraphModule | BlackBox,
+    run: Run,
     image: Tensor,
     size: tuple[int, int],
     positions: Sequence[Position],
     algorithm: Algorithm,
     window_cap: float,
 ) -> IncrementalEngine | FullPass:
-    if isinstance(module, BlackBox):
+    if isinstance(run, BlackBox):
         if algorithm == "incremental":
             raise UsageError("Incremental occlusion needs the network's layers; this network only gives scores.")
-        return FullPass(module, image)
+        return FullPass(run, image)
     if algorithm == "full":
-        return FullPass(module, image)
+        return FullPass(run, image)
     try:
-        return IncrementalEngine(module, image, size, positions, window_cap)
+        if not isinstance(run, fx.GraphModule):
+            raise NotIncremental("there is no graph of the forward pass")
+        return IncrementalEngine(run, image, size, positions, window_cap)
     except NotIncremental:
         if algorithm == "incremental":
             raise
-        return FullPass(module, image)
+        return FullPass(run, image)
 
 
 def patches_of(fill: Tensor, positions: Sequence[Position], size: tuple[int, int]) -> Tensor:

@@ -9,6 +9,7 @@ from torch import Tensor, fx, nn
 
 from cnnviz.errors import UsageError
 from cnnviz.network.graph import LAYER, depends_on_input
+from cnnviz.network.hooked import module_read
 from cnnviz.network.network import Network
 from cnnviz.network.operations import name_set, operation
 from cnnviz.runtime.memory import in_batches_that_fit
@@ -26,6 +27,8 @@ def feature_layer(network: Network) -> str:
     Raises:
         UsageError: the network has no classifier, or no layer before it.
     """
+    if network.traced_by == "hooks":
+        return _layer_before_the_last_classifier(network)
     graph_module = network.graph
     made = depends_on_input(graph_module.graph)
     read = [found for node in graph_module.graph.nodes if (found := _classified(graph_module, node, made)) is not None]
@@ -37,6 +40,21 @@ def feature_layer(network: Network) -> str:
     if LAYER not in node.meta:
         raise UsageError(f"{network.name} has no layer before its classifier.", remedy="layer")
     return network.layers.name_of(node)
+
+
+def _layer_before_the_last_classifier(network: Network) -> str:
+    """The same where only the order of the layers is known."""
+    graph_module, read = network.graph, ""
+    before = ""
+    for name in network.layers:
+        node = network.layers.node(name)
+        if operation(graph_module, node) in _CLASSIFIERS:
+            read = before
+        if not isinstance(module_read(graph_module, node), _PASSED_OVER):
+            before = name
+    if not read:
+        raise UsageError(f"{network.name} has no layer before its classifier.", remedy="layer")
+    return read
 
 
 def _classified(graph_module: fx.GraphModule, node: fx.Node, made: Collection[fx.Node]) -> fx.Node | None:

@@ -9,7 +9,9 @@ import torch
 from torch import Tensor, nn
 
 from cnnviz.errors import UsageError
+from cnnviz.network.hooked import MODULE, module_read
 from cnnviz.network.network import Network
+from cnnviz.network.operations import module_of
 
 
 @dataclass(frozen=True)
@@ -57,7 +59,7 @@ def filter_grid(network: Network, layer: str | None = None, *, shared_scale: boo
         torch.Size([64, 3, 3, 3])
     """
     name = first_convolution(network) if layer is None else _convolution(network, layer)
-    convolution = network.graph.get_submodule(name)
+    convolution = _convolutions(network)[name]
     assert isinstance(convolution, nn.Conv2d)
     weights = convolution.weight.detach().float().cpu()
     color = weights.shape[1] == 3
@@ -76,18 +78,20 @@ def first_convolution(network: Network) -> str:
     return found
 
 
-def _convolutions(network: Network) -> list[str]:
-    return [
-        str(node.target)
-        for node in network.graph.graph.nodes
-        if node.op == "call_module" and isinstance(network.graph.get_submodule(str(node.target)), nn.Conv2d)
-    ]
+def _convolutions(network: Network) -> dict[str, nn.Conv2d]:
+    """The convolutions that are modules, by path, in order of computation."""
+    found = {}
+    for node in network.graph.graph.nodes:
+        module = module_of(network.graph, node) or module_read(network.graph, node)
+        if isinstance(module, nn.Conv2d):
+            found[str(node.meta.get(MODULE, node.target))] = module
+    return found
 
 
 def _convolution(network: Network, layer: str) -> str:
     node = network.layers.node(layer)
-    known = _convolutions(network)
-    if node.op == "call_module" and str(node.target) in known:
-        return str(node.target)
+    known, path = list(_convolutions(network)), str(node.meta.get(MODULE, node.target))
+    if path in known:
+        return path
     inside = [name for name in known if name.startswith(f"{node.meta['cnnviz_layer'].rsplit('.', 1)[0]}.")] or known
     raise UsageError(f"The layer '{layer}' is no convolution and has no kernels; try {', '.join(inside[:4])}.")

@@ -1,34 +1,41 @@
-"""The graphs of the module that a network runs, each made when it is first needed: whole, cut at layers, streaming."""
+"""The graphs of the module that a network runs, traced by the first way that computes what the module does."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+import threading
+import weakref
+from collections.abc import Callable
 from functools import cached_property
 from typing import Any
 
-from torch import Tensor, fx, nn
+from torch import Size, Tensor, fx, nn
 
 from cnnviz.errors import ModelError
-from cnnviz.network.architecture_detection import find_architecture
+from cnnviz.network.architecture_detection import Architecture, find_architecture
 from cnnviz.network.black_box import BlackBox
+from cnnviz.network.cut_graphs import CutGraphs
 from cnnviz.network.graph import trace
-from cnnviz.network.graph_check import GraphCheck
-from cnnviz.network.graph_rewrites import fuse_inplace_relu, stream_to_callback, truncate
-from cnnviz.network.layers import LayerTable
+from cnnviz.network.graph_check import GraphCheck, InputNotTakenError, proves_little
+from cnnviz.network.hooked import trace_by_hooks
 from cnnviz.network.module_copy import copy_module
-from cnnviz.network.outputs import why_no_logits
+
+WAYS = ("fx", "hooks")
+"""torch.fx; the module's own calls of submodules, recorded by hooks."""
 
 
 class BodyGraphs:
     """The graphs of ``body``, kept until the body changes.
+
+    A graph is compared with the body on the first input of each size; where they differ, the next of ``WAYS`` is taken
+    for all inputs.
 
     Args:
         body: normalized input -> outputs.
         choose: from what the body returns to its logits, see ``outputs.OutputChoice``.
         name: the architecture's name.
         input_shape: channels, height and width of the input that shapes are computed for.
-        check: compares the graph with the body; None where they are known to agree. Tracing then changes ``body``
-            itself, otherwise a copy of it.
+        check: compares graphs with the body.
+        is_ours: whether torch.fx is known to be right, and may change ``body`` itself, otherwise a copy of it.
     """
 
     def __init__(
@@ -37,69 +44,138 @@ class BodyGraphs:
         choose: Callable[[Any], Any],
         name: str,
         input_shape: tuple[int, int, int],
-        check: GraphCheck | None = None,
+        check: GraphCheck,
+        is_ours: bool = False,
     ) -> None:
         self._body, self._choose, self._name = body, choose, name
-        self._input_shape, self._check = input_shape, check
-        self._whole: fx.GraphModule | None = None
-        self._truncated: dict[tuple[tuple[tuple[str, str | None], ...], bool], fx.GraphModule] = {}
-        self._streaming: dict[tuple[str, ...], fx.GraphModule] = {}
+        self._input_shape, self._check, self._is_ours = input_shape, check, is_ours
+        self._made: list[CutGraphs] = []
+        self._reasons: list[str] = []
+        """Why ways could not be taken."""
+        self._failure: ModelError | None = None
+        self._seen: tuple[Size, weakref.ref[Tensor]] | None = None
+        self._lock = threading.RLock()
+        self._here = threading.local()
 
     @property
     def is_traced(self) -> bool:
-        """Whether the whole graph has been made."""
-        return self._whole is not None
+        """Whether there is a graph of operations."""
+        return bool(self._made) and self._way != "hooks"
 
     @property
-    def whole(self) -> fx.GraphModule:
-        """Normalized input -> logits.
+    def traced_by(self) -> str:
+        """The way by which the graph was made, one of ``WAYS``; ModelError where there is none."""
+        assert self.current
+        return self._way
 
-        Raises ModelError where the body cannot be traced, or the graph computes something else.
+    @property
+    def why_not_traced(self) -> str:
+        """Why the ways before the one that was taken were not."""
+        return "; ".join(self._reasons)
+
+    @property
+    def current(self) -> CutGraphs:
+        """The graph for images of the size that this thread last gave to ``check``.
+
+        Raises ModelError where none computes what the body does.
         """
         if isinstance(self._body, BlackBox):
             raise ModelError(f"{self._name} only gives scores: it has no layers to look into.", remedy="scores_only")
-        if self._whole is None:
-            self._whole = trace(self._body if self._check is None else copy_module(self._body), self._choose)
-            if self._check is not None:
-                self._check.check_pending(self._whole)
-        return self._whole
-
-    @cached_property
-    def fused(self) -> fx.GraphModule:
-        """The whole graph for passes that need the logits alone."""
-        return fuse_inplace_relu(self.whole)
-
-    @cached_property
-    def layers(self) -> LayerTable:
-        """The table of layers."""
-        return LayerTable(self.whole, find_architecture(self._name, self._body), self._input_shape)
-
-    @property
-    def output_node(self) -> fx.Node:
-        """The node that gives the logits; ModelError where the body has several outputs and none was chosen."""
-        found = self.whole.graph.output_node().args[0]
-        if not isinstance(found, fx.Node):
-            raise why_no_logits(found, self._name)
-        return found
-
-    def truncated(self, layers: Mapping[str, str | None], *, fused: bool) -> fx.GraphModule:
-        """The graph that computes ``layers`` alone; see ``Network.truncated``."""
-        key = tuple(layers.items()), fused
-        if key not in self._truncated:
-            nodes = {name: self.layers.node(layer) if layer else self.output_node for name, layer in layers.items()}
-            cut = truncate(self.whole, nodes, self.layers.nchw_orders(nodes.values()))
-            self._truncated[key] = fuse_inplace_relu(cut) if fused else cut
-        return self._truncated[key]
-
-    def streaming(self, layers: Sequence[str]) -> fx.GraphModule:
-        """The graph of an input and a callback, which gets the output of each of ``layers`` once it is computed."""
-        key = tuple(layers)
-        if key not in self._streaming:
-            nodes = {name: self.layers.node(name) for name in layers}
-            self._streaming[key] = stream_to_callback(self.whole, nodes, self.layers.nchw_orders(nodes.values()))
-        return self._streaming[key]
+        shape = getattr(self._here, "shape", None)
+        found = self._for(shape or Size((1, *self._input_shape)))
+        return found or self._settled(*self._example(shape))
 
     def check(self, x: Tensor) -> None:
         """Compare graph and body on a normalized input of a new size, now or once there is a graph."""
-        if self._check is not None:
-            self._check.check(x, self._whole)
+        self._here.shape = x.shape
+        if not self._made:
+            self._seen = x.shape, weakref.ref(x)
+            return
+        found = self._for(x.shape)
+        if (found is None or not self._is_known(found, x)) and self._failure is None:
+            try:
+                self._settled(x)
+            except InputNotTakenError:
+                raise
+            except ModelError:  # predictions and gradients need no graph; what does will say so
+                return
+
+    @property
+    def _way(self) -> str:
+        return WAYS[min(len(self._reasons), len(WAYS) - 1)]
+
+    def _for(self, shape: Size) -> CutGraphs | None:
+        return next((made for made in self._made if made.is_for(shape)), None)
+
+    def _example(self, shape: Size | None) -> tuple[Tensor, bool]:
+        """The last input given before there was a graph or, if it is gone, noise of its size; and whether it is noise.
+
+        Once there are graphs, noise of ``shape``.
+        """
+        default = Size((1, *self._input_shape))
+        if self._made or self._seen is None:
+            return self._check.noise(shape or default), True
+        seen, reference = self._seen
+        x = reference()
+        return (self._check.noise(seen), True) if x is None or x.is_meta else (x, False)
+
+    def _settled(self, x: Tensor, is_noise: bool = False) -> CutGraphs:
+        """The graph that computes what the body does for ``x``; ModelError where no way gives one."""
+        with self._lock:
+            found = self._for(x.shape)
+            reason = self._difference(found, x) if found else None
+            if found and reason is None:
+                return found
+            while self._failure is None:
+                for attempt in self._attempts():
+                    try:
+                        made = attempt(x)
+                    except ModelError as error:
+                        reason = str(error)
+                        continue
+                    try:
+                        reason = self._difference(made, x)
+                    except InputNotTakenError:
+                        if not is_noise or self._way != "fx":  # noise of a size that nobody gave proves nothing
+                            raise
+                    if reason is None:
+                        self._made.insert(0, made)
+                        return made
+                self._next_way(reason or "")
+            raise self._failure
+
+    def _next_way(self, reason: str) -> None:
+        self._made = []
+        self._reasons.append(reason)
+        if len(self._reasons) == len(WAYS):
+            self._failure = ModelError(f"The layers of {self._check.name} cannot be read: {self.why_not_traced}.")
+
+    def _attempts(self) -> list[Callable[[Tensor], CutGraphs]]:
+        """How graphs can be made by the present way, besides those that are made."""
+        return [] if self._made else [{"fx": self._by_fx, "hooks": self._by_hooks}[self._way]]
+
+    def _by_fx(self, x: Tensor) -> CutGraphs:
+        return self._cut(trace(self._body if self._is_ours else copy_module(self._body), self._choose))
+
+    def _by_hooks(self, x: Tensor) -> CutGraphs:
+        with self._check.autocast():
+            return self._cut(trace_by_hooks(copy_module(self._body), self._choose, x[:1].detach()))
+
+    def _cut(self, graph: fx.GraphModule, size: tuple[int, int] | None = None) -> CutGraphs:
+        return CutGraphs(graph, self._name, self._architecture, self._input_shape, size)
+
+    @cached_property
+    def _architecture(self) -> Architecture:
+        return find_architecture(self._name, self._body)
+
+    def _is_known(self, made: CutGraphs, x: Tensor) -> bool:
+        return x.is_meta or x.shape[1:] in made.agreed or (self._is_ours and self._way == "fx")
+
+    def _difference(self, made: CutGraphs, x: Tensor) -> str | None:
+        """Why a graph is not the body's on ``x``; None if it is."""
+        if self._is_known(made, x):
+            return None
+        reason = self._check.difference(made.whole, x)
+        if reason is None and not proves_little(x):
+            made.agreed.add(x.shape[1:])
+        return reason

@@ -15,6 +15,7 @@ from torch import Tensor, fx, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from cnnviz.network.graph import depends_on_input
+from cnnviz.network.hooked import hooked_module, module_read
 from cnnviz.network.operations import name_set
 from cnnviz.network.shapes import MetaInterpreter, meta_input, shapes_by_forward
 
@@ -48,6 +49,8 @@ def shapes_and_macs(
             graph_module, torch.zeros(input_shape, dtype=parameter.dtype, device=parameter.device)
         )
         return shapes, dict.fromkeys(graph_module.graph.nodes)
+    if hooked_module(graph_module) is not None:  # one node computes everything
+        return interpreter.shapes, dict.fromkeys(graph_module.graph.nodes)
     return interpreter.shapes, interpreter.macs
 
 
@@ -133,7 +136,10 @@ def _owner(node: fx.Node, rows: Collection[fx.Node]) -> fx.Node | None:
 
 
 def _parameters(root: nn.Module, node: fx.Node) -> list[Tensor]:
-    if node.op == "call_module":
+    read = module_read(root, node)
+    if read is not None:
+        return list(read.parameters())
+    if node.op == "call_module" and hooked_module(root) is None:
         return list(root.get_submodule(str(node.target)).parameters())
     if node.op == "get_attr":
         value = functools.reduce(getattr, str(node.target).split("."), root)

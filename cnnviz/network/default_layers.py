@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
+from torch import Tensor
+
 from cnnviz.errors import UsageError
 from cnnviz.network.families import LayerNames, family_named
 from cnnviz.network.layers import Layer
@@ -93,13 +95,14 @@ def middle_layer(network: Network) -> str:
     return layers[(len(layers) - 1) // 2]
 
 
-def last_spatial_layer(network: Network) -> str:
+def last_spatial_layer(network: Network, pixels: Tensor | None = None) -> str:
     """The last layer before the classifier whose output is a map of several positions, as Grad-CAM uses it.
 
-    Raises UsageError where there is none.
+    A module whose layers are read by hooks may compute others for other images: then it is one that it computes for
+    ``pixels``. Raises UsageError where there is none.
     """
-    zeros = network.blank_pixels()
-    shapes = shapes_by_forward(network.graph, network.normalize(zeros))
+    shown = network.blank_pixels() if pixels is None or network.traced_by != "hooks" else pixels.detach()
+    shapes = shapes_by_forward(network.graph, network.normalize(shown))
     for name in reversed(list(network.layers)):
         if not network.layers.in_head(name) and math.prod(network.layers.map_size(name, shapes) or (0,)) > 1:
             return name

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import weakref
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager
 from functools import partial
@@ -13,22 +12,31 @@ from typing import Any
 import torch
 from torch import Size, Tensor, fx, nn
 
-from cnnviz.errors import ModelError
+from cnnviz.errors import ModelError, shortened
 from cnnviz.runtime.memory import is_out_of_memory
 
 _TOLERANCE = {torch.float64: 1e-9, torch.float32: 1e-4, torch.float16: 2e-2, torch.bfloat16: 5e-2}
 """Largest difference, relative to the largest value, of the same operations computed twice."""
 
+_DIFFERS = (
+    "their graph computes other values than the module does: it misses a forward hook that changes values, or a tensor "
+    "that is changed in place under two names; take the hook off, or write the statement out of place"
+)
+
+
+class InputNotTakenError(ModelError):
+    """The module itself fails on an input, as one of a size that it does not take."""
+
 
 class GraphCheck:
-    """Compares a graph with its module on the first input of each size, before anything is read from the graph.
+    """Compares graphs with their module, before anything is read from them.
 
-    They differ where the graph misses a change of values: by a forward hook on a block of layers, or by an in-place
-    operation on a tensor that has a second name.
+    They differ where a graph misses a change of values: by a forward hook on a block of layers, or by an in-place
+    operation on a tensor that has a second name; or where it is that of another branch of the forward pass.
 
     Args:
-        module: the module that the graph was traced from.
-        choose: from what the module returns to what the graph does.
+        module: the module that the graphs were traced from.
+        choose: from what the module returns to what the graphs do.
         name: what messages call the module.
         autocast: the context that passes run in.
         dtype: the type that convolutions are computed in, which decides how closely results must agree; that of the
@@ -43,62 +51,72 @@ class GraphCheck:
         autocast: Callable[[], AbstractContextManager[Any]],
         dtype: torch.dtype | None = None,
     ) -> None:
-        self._module, self._choose, self._name = module, choose, name
-        self._autocast, self._dtype = autocast, dtype
-        self._agreed: set[Size] = set()
-        self._pending: tuple[Size, weakref.ref[Tensor]] | None = None
+        self.name, self.autocast = name, autocast
+        self._module, self._choose, self._dtype = module, choose, dtype
 
-    def check(self, x: Tensor, graph: fx.GraphModule | None) -> None:
-        """Compare on a normalized input (N, C, H, W), or remember it until there is a graph.
+    def difference(self, graph: fx.GraphModule, x: Tensor, *, with_gradients: bool = False) -> str | None:
+        """Why a graph is not the module's, on a normalized input (N, C, H, W); None where they agree.
 
-        Raises ModelError where they differ.
+        ``with_gradients``: whether the gradients with respect to the input must agree too. Raises InputNotTakenError
+        where the module itself fails.
         """
-        if graph is None:
-            self._pending = x.shape, weakref.ref(x)
-        elif x.shape[1:] not in self._agreed and not x.is_meta:
-            self._compare(x, graph)
-
-    def check_pending(self, graph: fx.GraphModule) -> None:
-        """Compare on the last input given before there was a graph or, if it is gone, on noise of its size."""
-        if self._pending is not None:
-            shape, reference = self._pending
-            x = reference()
-            self._pending = None
-            x = self._noise(shape) if x is None else x
-            if not x.is_meta:
-                self._compare(x, graph)
-
-    @torch.no_grad()
-    def _compare(self, x: Tensor, graph: fx.GraphModule) -> None:
         x = x[:1].detach()
-        with self._autocast():
-            # The graph first: a pass of the module may change its weights, which the graph shares.
-            found = list(_tensors(_seeded(partial(self._run, _without_unused_nodes(graph)), x.clone())))
-            expected = list(_tensors(self._choose(_seeded(self._module, x.clone()))))
-        for one, other in zip(expected, found, strict=False):
-            scale = float(one.abs().nan_to_num(0).max().clamp_min(1e-30)) if one.numel() else 1.0
-            atol = scale * _TOLERANCE.get(self._dtype or one.dtype, 1e-4)
-            if one.shape != other.shape or not torch.allclose(one, other, rtol=0, atol=atol, equal_nan=True):
-                raise ModelError(
-                    f"The layers of {self._name} cannot be read: their graph computes other values than the module "
-                    "does. The graph misses a forward hook that changes values, or a tensor that is changed in place "
-                    "under two names: take the hook off, or write the statement out of place."
-                )
-        if bool((x != x.mean((2, 3), keepdim=True)).any()):  # an image of one color proves little
-            self._agreed.add(x.shape[1:])
-
-    def _run(self, graph: fx.GraphModule, x: Tensor) -> Any:
         try:
-            return graph(x)
+            # The graph first: a pass of the module may change its weights, which the graph shares.
+            found: Any = self._results(_without_unused_nodes(graph), x, with_gradients)
         except Exception as error:  # whatever the module's own operations raise where they are called in another way
             if is_out_of_memory(error):
                 raise
-            raise ModelError(f"The layers of {self._name} cannot be read: their graph does not run: {error}") from error
+            found = error
+        try:
+            expected = self._results(lambda x: self._choose(self._module(x)), x, with_gradients)
+        except Exception as error:  # user code may raise anything
+            if is_out_of_memory(error):
+                raise
+            if isinstance(found, Exception):
+                raise InputNotTakenError(
+                    f"{self.name} does not take images of {x.shape[3]}×{x.shape[2]} pixels: {_first_line(error)}"
+                ) from error
+            return f"the graph runs where the module does not: {_first_line(error)}"
+        if isinstance(found, Exception):
+            return f"their graph does not run: {_first_line(found)}"
+        return None if self._agree(expected, found) else _DIFFERS
 
-    def _noise(self, shape: Size) -> Tensor:
+    def noise(self, shape: Size | tuple[int, ...]) -> Tensor:
         """A normalized input of one image of noise, of the module's type and on its device."""
         like = next(chain(self._module.parameters(), self._module.buffers()), torch.empty(0))
-        return torch.randn((1, *shape[1:]), generator=torch.Generator().manual_seed(0)).to(like)
+        like = like if like.is_floating_point() else torch.empty(0, device=like.device)
+        return torch.randn((1, *shape[-3:]), generator=torch.Generator().manual_seed(0)).to(like)
+
+    def _results(self, run: Callable[[Tensor], Any], x: Tensor, with_gradients: bool) -> list[Tensor]:
+        """The tensors in the output of a pass, and the gradient of their sum if there is one."""
+        with torch.set_grad_enabled(with_gradients), self.autocast():
+            x = x.clone().requires_grad_(with_gradients)
+            found = list(_tensors(_seeded(partial(run), x)))
+            weighted = [value.float() * torch.linspace(-1, 1, value.numel()).to(value.device).view_as(value)
+                        for value in found if value.requires_grad]  # fmt: skip
+            if not weighted:
+                return found
+            (gradient,) = torch.autograd.grad(sum(each.sum() for each in weighted), x, allow_unused=True)
+        return [value.detach() for value in found] + ([] if gradient is None else [gradient])
+
+    def _agree(self, expected: list[Tensor], found: list[Tensor]) -> bool:
+        return len(expected) == len(found) and all(map(self._is_close, expected, found))
+
+    def _is_close(self, one: Tensor, other: Tensor) -> bool:
+        scale = float(one.abs().nan_to_num(0).max().clamp_min(1e-30)) if one.numel() else 1.0
+        atol = scale * _TOLERANCE.get(self._dtype or one.dtype, 1e-4)
+        return one.shape == other.shape and torch.allclose(one, other, rtol=0, atol=atol, equal_nan=True)
+
+
+def proves_little(x: Tensor) -> bool:
+    """Whether an input is of one color, so that an agreement on it may be chance."""
+    return not bool((x != x.mean((2, 3), keepdim=True)).any())
+
+
+def _first_line(error: Exception) -> str:
+    """The first line of an exception's message, or its type."""
+    return shortened(next(iter(str(error).strip().splitlines()), "") or type(error).__name__, 200)
 
 
 def _without_unused_nodes(graph: fx.GraphModule) -> fx.GraphModule:

@@ -11,6 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor, fx, nn
 
 from cnnviz.network.graph import ancestors
+from cnnviz.network.hooked import record_only_what_is_read
 from cnnviz.network.module_copy import has_hooks
 from cnnviz.network.operations import is_max_pool, is_relu, module_of
 
@@ -47,6 +48,7 @@ def truncate(
                 inverse = [order.index(axis) for axis in range(len(order))]
                 copies[node] = graph.call_method("permute", (permuted[node], *inverse))
     graph.output({key: permuted.get(node, copies[node]) for key, node in nodes.items()})
+    record_only_what_is_read(graph)
     return fx.GraphModule(graph_module, graph)
 
 
@@ -89,6 +91,7 @@ def stream_to_callback(
                     value = graph.call_method("permute", (copies[node], *permutations[node]))
                 graph.call_function(_call, (callback, key, value))
     graph.output(None)
+    record_only_what_is_read(graph)
     return fx.GraphModule(graph_module, graph)
 
 

@@ -15,7 +15,9 @@ from cnnviz.network.costs import costs_by_layer, shapes_and_macs
 from cnnviz.network.families import layer_aliases
 from cnnviz.network.geometry import Coverage, ReceptiveField, Region
 from cnnviz.network.graph import block_nodes, layer_nodes, natural_order
+from cnnviz.network.hooked import module_read
 from cnnviz.network.layout import MAP, Layouts
+from cnnviz.network.operations import module_of
 from cnnviz.network.receptive_fields import visible_regions
 
 
@@ -175,7 +177,7 @@ class LayerTable:
         shapes, macs = shapes_and_macs(self._graph_module, (1, channels, *size))
         seen = visible_regions(self._graph_module, shapes, self._layouts)
         # A node of several tensors is no row: its costs count for the next one.
-        rows = {name: node for name, node in self._layers.items() if isinstance(shapes[node], Size)}
+        rows = {name: node for name, node in self._layers.items() if isinstance(shapes.get(node), Size)}
         parameters, macs = costs_by_layer(self._graph_module, set(rows.values()), macs)
         return [
             self._row(name, node, shapes[node], parameters[node], macs[node], seen.get(node, Coverage.UNKNOWN))
@@ -183,7 +185,7 @@ class LayerTable:
         ]
 
     def _row(self, name: str, node: fx.Node, shape: Size, parameters: int, macs: int | None, seen: Region) -> Layer:
-        module = self._graph_module.get_submodule(str(node.target)) if node.op == "call_module" else None
+        module = module_of(self._graph_module, node) or module_read(self._graph_module, node)
         order = self._layouts.nchw_order(node) or range(len(shape))
         return Layer(
             name=name,

@@ -28,6 +28,7 @@ from cnnviz.network.graph_check import GraphCheck
 from cnnviz.network.graph_rewrites import FeatureCallback
 from cnnviz.network.label_files import read_labels
 from cnnviz.network.layers import Layer, LayerTable
+from cnnviz.network.measuring import measured
 from cnnviz.network.module_copy import copy_module
 from cnnviz.network.outputs import Output, OutputChoice
 from cnnviz.network.shapes import shapes_by_forward
@@ -186,11 +187,9 @@ class Network:
 
     def _new_graphs(self) -> BodyGraphs:
         shape = (self.spec.channels, self.spec.size, self.spec.size)
-        if self._shared_copy is None:
-            return BodyGraphs(self._body, self._choose, self.name, shape)
         shortened = torch.bfloat16 if _AUTOCAST[self.precision] else None
         check = GraphCheck(self._body, self._choose, type(self.module).__name__, self.autocast, shortened)
-        return BodyGraphs(self._body, self._choose, self.name, shape, check)
+        return BodyGraphs(self._body, self._choose, self.name, shape, check, is_ours=self._shared_copy is None)
 
     def __getstate__(self) -> dict[str, Any]:
         """The attributes to pickle or copy, without what is made again from the module."""
@@ -311,7 +310,29 @@ class Network:
         Raises ModelError where it cannot be traced, or computes something else than your module does.
         """
         self._refresh()
-        return self._graphs.whole
+        return self._graphs.current.whole
+
+    @property
+    def forward_pass(self) -> Callable[[Tensor], Any]:
+        """Normalized input -> the chosen output: the graph of operations, or where there is none the module itself."""
+        self._refresh()
+        try:
+            if self._graphs.traced_by != "hooks":
+                return self._graphs.current.whole
+        except ModelError:
+            pass
+        body, choose = self._body, self._choose
+        return lambda x: choose(body(x))
+
+    @property
+    def traced_by(self) -> str:
+        """How the graph was made: ``fx``, or ``hooks`` where torch.fx cannot follow the module's forward pass.
+
+        By hooks the layers are the calls of submodules; functional operations are missing. Raises ModelError where
+        neither computes what your module does.
+        """
+        self._refresh()
+        return self._graphs.traced_by
 
     @property
     def layers(self) -> LayerTable:
@@ -320,7 +341,7 @@ class Network:
         Raises ModelError as ``graph`` does.
         """
         self._refresh()
-        return self._graphs.layers
+        return self._graphs.current.layers
 
     def layer_table(self, size: tuple[int, int] | None = None) -> list[Layer]:
         """Shape, parameters, multiply-adds and receptive field of every layer for images of ``size`` (H, W)."""
@@ -337,9 +358,12 @@ class Network:
         """
         if self.black_box is not None:
             return self.spec.channels * math.prod(size)
-        if math.prod(size) > self.spec.size**2:
+        if math.prod(size) > self.spec.size**2 and isinstance(self.forward_pass, fx.GraphModule):
             return sum(math.prod(layer.shape) for layer in self.layer_table(size))
-        shapes = shapes_by_forward(self.graph, self.normalize(self.blank_pixels(size)))
+        x, run = self.normalize(self.blank_pixels(size)), self.forward_pass
+        if not isinstance(run, fx.GraphModule):
+            return measured(run, x).values
+        shapes = shapes_by_forward(self.graph, x)
         outputs = (shapes[node] for node in layer_nodes(self.graph).values())
         return sum(shape[1:].numel() for shape in outputs if isinstance(shape, torch.Size))
 
@@ -359,7 +383,7 @@ class Network:
         x = (x - mean).div_(std)
         if self._shared_copy is not None:
             x = x.contiguous()  # which ``x.view(x.size(0), -1)`` in the module needs
-            self._graphs.check(x)
+        self._graphs.check(x)
         return x
 
     def __call__(self, pixels: Tensor) -> Tensor:
@@ -383,7 +407,7 @@ class Network:
         """The same, faster: not every module is called, so that hooks on them may not run."""
         self._refresh()
         is_fused = self._shared_copy is None and self._graphs.is_traced
-        run = self._graphs.fused if is_fused else self._body
+        run = self._graphs.current.fused if is_fused else self._body
         with self.autocast():
             output = run(self.normalize(pixels))
             output = output if is_fused else self._choose(output)
@@ -461,7 +485,7 @@ class Network:
         backward pass the gradient of what was made of a layer comes just before that of the layer.
         """
         x = self.normalize(pixels)
-        graph_module = self._graphs.streaming(layers)
+        graph_module = self._graphs.current.streaming(layers)
         with self.autocast():
             graph_module(x, callback)
 
@@ -472,13 +496,13 @@ class Network:
         A ``fused`` graph returns the same values faster, but does not hold the outputs of layers in between.
         """
         self._refresh()
-        return self._graphs.truncated(layers, fused=fused)
+        return self._graphs.current.truncated(layers, fused=fused)
 
     @property
     def output_node(self) -> fx.Node:
         """The graph's node that gives the logits; ModelError where there are several outputs and none was chosen."""
         self._refresh()
-        return self._graphs.output_node
+        return self._graphs.current.output_node
 
     def predict(self, pixels: Tensor, k: int = 5) -> list[list[Prediction]]:
         """For each image the ``k`` likeliest classes: (index, name, probability), likeliest first.

@@ -10,6 +10,7 @@ import torch.nn.functional as F
 from torch import fx, nn
 
 from cnnviz.network.fast.conv import Conv2d
+from cnnviz.network.hooked import module_read
 from cnnviz.network.module_copy import has_hooks
 
 
@@ -76,19 +77,20 @@ def operation(root: nn.Module, node: fx.Node) -> str | None:
     For a module the class of ``torch.nn`` whose ``forward`` it runs; for a function or method its name in one spelling
     (``add`` for ``iadd``, ``add_`` and ``torch.add``).
     """
-    if node.op == "call_module":
-        return _class_name(root.get_submodule(str(node.target)))
+    module = module_of(root, node) or module_read(root, node)
+    if module is not None:
+        return class_name(module)
     if node.op == "call_method":
-        return _plain(str(node.target))
+        return plain_name(str(node.target))
     if node.op == "call_function":
         if node.target is getattr:
             return str(node.args[1]) if node.args[1] in _PERMUTING else "getattr"
         home = str(getattr(node.target, "__module__", None) or "").partition(".")[0]
-        return _plain(getattr(node.target, "__name__", "")) if home in _LIBRARIES else None
+        return plain_name(getattr(node.target, "__name__", "")) if home in _LIBRARIES else None
     return None
 
 
-def _class_name(module: nn.Module) -> str | None:
+def class_name(module: nn.Module) -> str | None:
     """The class of ``torch.nn`` whose forward pass ``module`` runs, also where it is one of ``network.fast``."""
     if "forward" in module.__dict__:
         return None
@@ -100,7 +102,8 @@ def _class_name(module: nn.Module) -> str | None:
     return None
 
 
-def _plain(name: str) -> str:
+def plain_name(name: str) -> str:
+    """An operation's name in one spelling: ``add`` for ``iadd`` and ``add_``."""
     name = name.strip("_")
     return _SPELLINGS.get(name, name)
 

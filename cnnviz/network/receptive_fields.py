@@ -41,6 +41,8 @@ def visible_regions(
 
 def _holds_tensors(shape: Any) -> bool:
     """Whether a node's value is a tensor or several (rather than, say, the shape of one)."""
+    if isinstance(shape, dict):  # what hooks recorded
+        return True
     return isinstance(shape, Size) or (isinstance(shape, tuple | list) and any(isinstance(x, Tensor) for x in shape))
 
 

@@ -8,6 +8,8 @@ import torch
 from torch import Tensor, fx
 from torch.func import functional_call
 
+from cnnviz.network.hooked import hooked_module, read_output, run_node
+
 
 class _ShapeInterpreter(fx.Interpreter):
     """Runs a graph and keeps every node's output shape (for nodes that give no tensor: their value)."""
@@ -60,7 +62,15 @@ def output_shapes(graph_module: fx.GraphModule, input_shape: tuple[int, ...]) ->
 
 
 def partial_output_shapes(graph_module: fx.GraphModule, input_shape: tuple[int, ...]) -> dict[fx.Node, Any]:
-    """As ``output_shapes``, up to the first node that fails on this shape."""
+    """As ``output_shapes``, up to the first node that fails on this shape; by a real pass if hooks make the graph."""
+    hooked = hooked_module(graph_module)
+    if hooked is not None:
+        like = next(hooked.parameters(), torch.empty(0))
+        noise = torch.randn(input_shape, generator=torch.Generator().manual_seed(0)).to(like)
+        found = hooked.shapes(noise)
+        run = run_node(graph_module.graph)
+        nodes = [node for node in graph_module.graph.nodes if node.target is read_output and node.args[0] is run]
+        return {node: found[str(node.args[1])] for node in nodes if node.args[1] in found}
     interpreter = MetaInterpreter(graph_module)
     with torch.no_grad():
         try:

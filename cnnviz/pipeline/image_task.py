@@ -126,7 +126,7 @@ class ImageWorker:
         Tracing the network changes how modules are called in all threads while it lasts.
         """
         if not self.network.black_box:
-            getattr(self.network, "graph", None)
+            getattr(self.network, "forward_pass", None)
 
     @cached_property
     def batch_size(self) -> int:

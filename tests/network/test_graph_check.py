@@ -1,4 +1,4 @@
-"""Where graph and module compute different values, nothing is read from the graph."""
+"""Where graph and module compute different values, the layers are read by the next way that agrees."""
 
 from __future__ import annotations
 
@@ -45,14 +45,41 @@ def hook_on_a_block() -> nn.Module:
 
 
 @pytest.mark.parametrize("kind", [hook_on_a_block, Part, Branches])
-def test_where_graph_and_module_differ_there_is_no_map(kind):
+def test_where_the_graph_of_fx_differs_from_the_module_the_next_way_is_taken(kind):
     torch.manual_seed(0)
     module, pixels = kind(), torch.rand(1, 3, 20, 20)
     network = Network(module, spec=PLAIN)
-    cnnviz.saliency(network, pixels)  # needs no graph
-    for method in (cnnviz.grad_cam, cnnviz.guided_backprop, lambda n, p: cnnviz.occlusion(n, p, patch=8)):
-        with pytest.raises(ModelError, match="layers"):
-            method(network, pixels)
+    network.features(pixels, ["block.0"])
+    assert network.traced_by != "fx"
+    expected = module(pixels)
+    torch.testing.assert_close(network.features(pixels, ["fc"])["fc"], expected, rtol=0, atol=1e-6)
+    torch.testing.assert_close(network(pixels), expected, rtol=0, atol=1e-6)
+    gray = pixels.clone()
+    gray[..., :8, :8] = pixels.mean((2, 3), keepdim=True)
+    drop = (expected - module(gray))[0, 0]
+    (grid,) = occlusion_grids(network, pixels, 0, OcclusionSettings(patch=8, stride=6, fill="mean", score="logit"))
+    assert grid.score_drops[0, 0].item() == pytest.approx(drop.item(), abs=1e-5)
+
+
+class Restless(Blocks):
+    """Computes other values each time, so that no graph can be compared with it."""
+
+    calls = 0
+
+    def forward(self, x):
+        Restless.calls += 1
+        return super().forward(x) * Restless.calls
+
+
+def test_where_no_way_agrees_there_are_no_layers_but_predictions_and_gradients():
+    torch.manual_seed(0)
+    network, pixels = Network(Restless(), spec=PLAIN), torch.rand(1, 3, 20, 20)
+    for _ in range(2):
+        for method in (cnnviz.grad_cam, cnnviz.guided_backprop):
+            with pytest.raises(ModelError, match="layers of Restless cannot be read"):
+                method(network, pixels)
+        assert cnnviz.saliency(network, pixels).abs().max() > 0
+        assert len(network.predict(pixels)[0]) == 3
 
 
 def test_a_hook_that_changes_the_values_of_a_layer_counts():

@@ -304,13 +304,22 @@ class Dirty(Plain):
         return y
 
 
-@pytest.mark.parametrize("kind", [Rewriting, Clamping, Gradient, Dirty])
-def test_what_a_graph_cannot_do_is_said(kind):
-    module, pixels = made(kind), torch.rand(1, 3, 20, 20)
+def test_weights_that_each_pass_changes_are_said():
+    module, pixels = made(Rewriting), torch.rand(1, 3, 20, 20)
     network = Network(module, spec=PLAIN)
     assert network(pixels).shape == (1, 4)
     with pytest.raises(ModelError, match="layers"):
         network.features(pixels, ["conv"])
+
+
+@pytest.mark.parametrize("kind", [Clamping, Gradient, Dirty])
+def test_what_a_graph_of_operations_cannot_do_is_read_by_hooks(kind):
+    module, pixels = made(kind).eval(), torch.rand(1, 3, 20, 20)
+    network = Network(module, spec=PLAIN)
+    found = network.features(pixels, ["conv", "fc"])
+    assert network.traced_by == "hooks"
+    torch.testing.assert_close(found["conv"], module.conv(pixels), rtol=0, atol=1e-6)
+    torch.testing.assert_close(found["fc"], copy.deepcopy(module)(pixels), rtol=0, atol=1e-6)
 
 
 class Undifferentiable(Plain):

@@ -1,0 +1,58 @@
+"""Guided backpropagation and the deconvnet on modules that run as they are, since they could not be traced."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from torch import Tensor, fx, nn
+
+from cnnviz.attribution.nonlinearities import bounds_of_module, is_linear
+from cnnviz.errors import UsageError, listed
+from cnnviz.network.hooked import functions_of, hooked_module
+from cnnviz.network.network import Network
+from cnnviz.network.operations import class_name, plain_name
+
+
+class RulesByHooks:
+    """Runs a module with a rule applied at those of its submodules that are rectifiers.
+
+    Every nonlinearity must be a module, since hooks see nothing else: an operation between modules must be linear.
+
+    Args:
+        network: the network, traced by hooks.
+        graph: of what is to be computed.
+        rectify: the ``torch.autograd.Function`` that takes a value and the bounds of a rectifier.
+
+    Raises:
+        UsageError: an operation outside of modules is not linear.
+    """
+
+    def __init__(self, network: Network, graph: fx.GraphModule, rectify: Any) -> None:
+        self._graph, self._rectify = graph, rectify
+        self.rectifiers = 0
+        self.unsupported: dict[str, list[str]] = {}
+        unseen = [name for name in functions_of(network.graph) if not is_linear(plain_name(name))]
+        if unseen:
+            raise UsageError(
+                f"Guided backprop and deconvnet must see every nonlinearity, but {network.name} can be read by hooks "
+                f"on its modules only, and {listed(unseen)} {'is none' if len(unseen) == 1 else 'are none'}.",
+                remedy="methods_without_relu",
+            )
+
+    def run(self, x: Tensor) -> Any:
+        """What the graph returns for a normalized input."""
+        hooked = hooked_module(self._graph)
+        assert hooked is not None
+        with hooked.replacing(self._rectified):
+            return self._graph(x)
+
+    def _rectified(self, path: str, module: nn.Module, value: Tensor) -> Tensor | None:
+        """The output of a rectifier under the rule; None for any other module."""
+        name = class_name(module)
+        bounds = bounds_of_module(module, name)
+        if bounds is not None:
+            self.rectifiers += 1
+            return self._rectify.apply(value, *bounds)  # type: ignore[no-any-return]
+        if not is_linear(name):
+            self.unsupported.setdefault(type(module).__name__, []).append(path)
+        return None
