@@ -70,6 +70,7 @@ HINTS: dict[str, str | Callable[..., str]] = {
     "resume": "The same command with --resume does.",
     "shorter_output": "Give a shorter one with -o.",
     "disk_full": "Make room, and go on with --skip-existing.",
+    "class_names": "--labels FILE names the classes, and --classes FILE.csv says which image is of which.",
     "overwrite": "--force replaces it.",
     "max_pixels": "Raise --max-pixels if you trust it.",
     "mp4_commands": "'cnnviz fast-style apply' and 'cnnviz info' take videos.",

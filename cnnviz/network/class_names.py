@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 
 from cnnviz.errors import UsageError, listed, shortened
 from cnnviz.network.imagenet import fold, other_names, synsets_of
@@ -103,10 +104,18 @@ def nearest_names(labels: Labels, text: str, cutoff: float) -> list[str]:
     return [names[near] for near in difflib.get_close_matches(fold(text), names, n=3, cutoff=cutoff)]
 
 
+@dataclass(frozen=True)
+class FolderClass:
+    """The class that a folder's name means, and whether the name is its index and nothing else."""
+
+    index: int
+    by_number: bool = False
+
+
 def classes_of_folders(
-    labels: Labels, folders: Iterable[str], known: Mapping[str, int] | None = None
-) -> dict[str, int | None]:
-    """The class index that each folder's name means; None for a name that means none.
+    labels: Labels, folders: Iterable[str], known: Mapping[str, int] | None = None, *, has_indices: bool = True
+) -> dict[str, FolderClass | None]:
+    """The class that each folder's name means; None for a name that means none.
 
     Case, underscores and dashes make no difference. A class's label goes before the names in ``known``, those before
     WordNet's id and other names, and a number is an index only if it is none of these.
@@ -115,6 +124,7 @@ def classes_of_folders(
         labels: of the network.
         folders: names of folders, or of classes in a table.
         known: the folders that the network was trained on, and the class of each.
+        has_indices: whether a number may be an index.
 
     Raises UsageError for a name that fits several classes.
     """
@@ -123,9 +133,9 @@ def classes_of_folders(
         _table((known or {}).items()),
         _table((synset.id, n) for n, (_, synset) in enumerate(synsets_of(labels)) if synset),
         _table((other, n) for n, others in enumerate(other_names(labels)) for other in others),
-        _table((str(n), n) for n in range(len(labels))),
     ]
-    return {folder: _class_of_folder(labels, folder, lookups) for folder in folders}
+    count = len(labels) if has_indices else 0
+    return {folder: _class_of_folder(labels, folder, lookups, count) for folder in folders}
 
 
 def _table(pairs: Iterable[tuple[str, int]]) -> dict[str, list[int]]:
@@ -136,13 +146,16 @@ def _table(pairs: Iterable[tuple[str, int]]) -> dict[str, list[int]]:
     return found
 
 
-def _class_of_folder(labels: Labels, folder: str, lookups: Sequence[Mapping[str, Sequence[int]]]) -> int | None:
+def _class_of_folder(
+    labels: Labels, folder: str, lookups: Sequence[Mapping[str, Sequence[int]]], count: int
+) -> FolderClass | None:
     if labels.count(folder) == 1:
-        return labels.index(folder)
-    key = fold(folder)
-    key = str(int(key)) if re.fullmatch(r"\d{1,9}", key) and not any(key in lookup for lookup in lookups) else key
-    fits = next((lookup[key] for lookup in lookups if key in lookup), [])
+        return FolderClass(labels.index(folder))
+    fits = next((lookup[fold(folder)] for lookup in lookups if fold(folder) in lookup), [])
     if len(fits) > 1:
         classes = listed([f"{labels[index]} ({index})" for index in fits[:_SHOWN]])
         raise UsageError(f"'{shortened(folder)}' fits {len(fits)} classes: {classes}; name it by the index.")
-    return fits[0] if fits else None
+    if fits:
+        return FolderClass(fits[0])
+    is_index = re.fullmatch(r"\d{1,9}", folder.strip()) is not None and int(folder) < count
+    return FolderClass(int(folder), by_number=True) if is_index else None

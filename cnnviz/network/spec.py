@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -22,12 +22,15 @@ class WeightsInfo:
         remark: what the user should know about them, if anything.
         transform_input: whether the module rescales its input (torchvision's ``transform_input``); None for networks
             that cannot.
+        class_to_idx: the folders of the classes it was trained on, with the index of each, where the file tells; as
+            torchvision's ``ImageFolder.class_to_idx``.
     """
 
     label: str
     sha256: str | None = None
     remark: str | None = None
     transform_input: bool | None = None
+    class_to_idx: Mapping[str, int] | None = None
 
 
 @dataclass(frozen=True)
