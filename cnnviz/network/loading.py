@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import nn
@@ -20,11 +21,12 @@ from cnnviz.network.hashing import sha256
 from cnnviz.network.imagenet import imagenet_labels
 from cnnviz.network.label_files import read_labels
 from cnnviz.network.network import Network
+from cnnviz.network.outputs import Output
 from cnnviz.network.sources.assembling import assemble
 from cnnviz.network.sources.files import WEIGHTS_SUFFIXES
 from cnnviz.network.sources.request import Request
 from cnnviz.network.sources.table import find_source
-from cnnviz.network.spec import InputSpec, WeightsInfo
+from cnnviz.network.spec import InputSpec, WeightsInfo, given_spec
 from cnnviz.network.targets import numbered_labels
 from cnnviz.network.weights import class_count, fit_names, load_into, read_state_dict
 from cnnviz.runtime.device import choose_device
@@ -67,6 +69,9 @@ def load_network(
     mean: Sequence[float] | None = None,
     std: Sequence[float] | None = None,
     size: int | None = None,
+    input_range: tuple[float, float] | None = None,
+    output: Output = None,
+    activation: str = "auto",
     transform_input: bool | None = None,
     workload: Workload = "exact",
     technique: str | None = None,
@@ -96,9 +101,14 @@ def load_network(
             use TF32 with ``tf32`` only, whatever the process's own setting.
         mean, std: per-channel normalization, if other than the one the weights were published with.
         size: side of the square images that it was trained with, if other than what is known of it or assumed.
+        input_range: what black and white are before the mean is subtracted, as (0, 255) or (-1, 1), if not (0, 1);
+            without a mean and std it is the whole normalization.
+        output: which of the network's outputs are the logits, as for ``Network``.
+        activation: what makes probabilities of logits: ``auto``, ``softmax``, ``sigmoid`` or ``none``, as for
+            ``Network``.
         transform_input: whether GoogLeNet or Inception v3 rescales its input from ImageNet's normalization to
             Inception's, as torchvision's published weights need it. If None: yes, except for a file of weights that
-            is loaded with ``mean`` or ``std``.
+            is loaded with ``mean``, ``std`` or ``input_range``.
         workload: how exact its numbers must be, which decides what precision ``auto`` is: ``exact`` (fp32), ``forward``
             (many forward passes and no backward pass: tf32 where there is such) or ``synthesis`` (the fastest).
         technique: the old name of ``workload``, with other values; deprecated.
@@ -133,20 +143,32 @@ def load_network(
     target_device = choose_device(device)
     chosen_precision = choose_precision(precision, target_device, workload)
     if source is not None:
-        given = {"mean": mean, "std": std, "size": size, "labels": labels if labels is None else _as_labels(labels)}
+        given = {
+            "mean": mean,
+            "std": std,
+            "size": size,
+            "input_range": input_range,
+            "output": output,
+            "activation": None if activation == "auto" else activation,
+            "labels": labels if labels is None else _as_labels(labels),
+        }
         with _memory_errors_of(name):
             loaded_model = source.load(Request(name, weights, _label_count(labels), seed, progress))
             return assemble(name, loaded_model, given, target_device, chosen_precision)
     with _memory_errors_of(name):
         loaded = _load(name, weights, _label_count(labels), seed, progress)
-    _set_input_rescaling(name, loaded, transform_input, normalized=mean is not None or std is not None)
+    normalization = {"mean": mean, "std": std, "input_range": input_range}
+    is_normalized = any(value is not None for value in normalization.values())
+    _set_input_rescaling(name, loaded, transform_input, normalized=is_normalized)
     return Network(
         loaded.module.to(target_device),
         name=name,
         labels=_resolve_labels(labels, loaded.classes),
-        spec=_input_spec(name, loaded, mean, std),
+        spec=_input_spec(name, loaded, **normalization),
         weights=loaded.info,
         precision=chosen_precision,
+        output=output,
+        activation=activation,
         optimize=True,
         size=size,
     )
@@ -167,7 +189,7 @@ def load_meta_network(name: str, weights: str | None = None) -> Network:
         loaded.module,
         name=name,
         labels=_resolve_labels(None, classes),
-        spec=_input_spec(name, loaded, None, None),
+        spec=_input_spec(name, loaded),
         weights=loaded.info,
         optimize=True,
     )
@@ -352,17 +374,24 @@ def _published_spec(name: str, loaded: _Loaded) -> InputSpec:
     return replace(same, size=side, resize=same.resize if same.size == side else None, min_size=side)
 
 
-def _input_spec(name: str, loaded: _Loaded, mean: Sequence[float] | None, std: Sequence[float] | None) -> InputSpec:
+def _input_spec(name: str, loaded: _Loaded, **normalization: Any) -> InputSpec:
+    """The input of a network of the catalogue; ``normalization`` is what was given, as for ``given_spec``."""
     if name == catalogue.LENET:
         channels = loaded.channels
         spec = InputSpec(32, 32, 32, fixed=True, channels=channels, mean=(0.0,) * channels, std=(1.0,) * channels)
     else:
         spec = _published_spec(name, loaded)
-        if loaded.channels == 1 and (mean is None or std is None):
+        if loaded.channels == 1 and not _is_normalized(**normalization):
             raise UsageError(
                 f"These weights of {name} take gray images: say how those were normalized, with one number for the "
                 "mean and one for the std.",
                 remedy="gray_normalization",
             )
-    mean, std = (tuple(known if own is None else own) for own, known in ((mean, spec.mean), (std, spec.std)))
-    return replace(spec, channels=loaded.channels, mean=mean, std=std)
+    return given_spec(spec, channels=loaded.channels, **normalization)
+
+
+def _is_normalized(
+    mean: Sequence[float] | None = None, std: Sequence[float] | None = None, input_range: object = None
+) -> bool:
+    """Whether the whole normalization was given."""
+    return input_range is not None or (mean is not None and std is not None)

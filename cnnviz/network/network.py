@@ -164,6 +164,8 @@ class Network:
         self._moves: tuple[torch.device | torch.dtype | str, ...] = ()
         self._normalization: dict[tuple[torch.device, torch.dtype], tuple[Tensor, ...]] = {}
         self._build()
+        if output is not None and not self.has_numbered_labels and self.device.type != "meta":
+            self._logits_of_black()  # a wrong choice is an error now, not at the first image
 
     def _build(self) -> None:
         """Make the body, and forget what was made from an earlier one."""
@@ -268,10 +270,12 @@ class Network:
     @cached_property
     def classes(self) -> int:
         """The number of classes."""
-        if self.labels is not None:
-            return len(self.labels)
-        with torch.no_grad():
-            return int(self(self.blank_pixels()).shape[1])
+        return self._logits_of_black().shape[1] if self.labels is None else len(self.labels)
+
+    @torch.no_grad()
+    def _logits_of_black(self) -> Tensor:
+        """The logits (1, classes) of a black image."""
+        return self(self.blank_pixels())
 
     @property
     def black_box(self) -> BlackBox | None:

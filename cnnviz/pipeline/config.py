@@ -40,6 +40,9 @@ class NetworkConfig:
     labels: Path | None = None
     mean: str | Sequence[float] | None = None
     std: str | Sequence[float] | None = None
+    input_range: str | tuple[float, float] | None = None
+    logits: str | None = None
+    activation: str = "auto"
     transform_input: bool | None = None
     device: str = "auto"
     precision: str = "auto"
@@ -62,6 +65,9 @@ class NetworkConfig:
             precision=self.precision,
             mean=numbers(self.mean, "The mean"),
             std=numbers(self.std, "The standard deviation"),
+            input_range=value_range(self.input_range, "The input range"),
+            output=self.logits,
+            activation=self.activation,
             transform_input=self.transform_input,
             size=None if is_described(name) else side,
             workload=workload,
@@ -131,6 +137,17 @@ def numbers(value: str | Sequence[float] | None, option: str) -> list[float] | N
             f"{option} takes numbers separated by commas, as in 0.485,0.456,0.406, not '{shortened(value)}'."
         )
     return [number for number in found if number is not None]
+
+
+def value_range(value: str | tuple[float, float] | None, option: str) -> tuple[float, float] | None:
+    """Two numbers, or a text such as ``0..255``; UsageError that begins with ``option`` for anything else."""
+    if not isinstance(value, str):
+        return value
+    low, dots, high = value.partition("..")
+    numbers = real(low), real(high)
+    if not dots or numbers[0] is None or numbers[1] is None:
+        raise UsageError(f"{option} is two numbers, as in 0..255 or -1..1, not '{shortened(value)}'.")
+    return numbers[0], numbers[1]
 
 
 @dataclass

@@ -84,6 +84,8 @@ NATURE: dict[str, Same] = {
     "--half": Same("features in 16 bits: only their rounding differs"),
     "--transform-input": Same("what GoogLeNet and Inception do before all else; classify tries it"),
     "--labels": Same("names classes in words; classify tries it"),
+    "--logits": Same("chooses among the outputs of a network of one's own; networks of the catalogue have one"),
+    "--activation": Same("what makes probabilities of logits, which most results do not hold; classify tries it"),
     "--tile": Same("shows the network pieces of the same picture; what comes out is to be the same"),
 }
 """Options that by nature change no output; a command's own trial goes before."""
@@ -93,6 +95,7 @@ SHARED: dict[str, Trial] = {
     "--weights": Try("-w random"),
     "--mean": Try("--mean 0.9,0.1,0.5"),
     "--std": Try("--std 0.5,0.5,0.5"),
+    "--input-range": Try("--input-range 0..255"),
     "--seed": Try("--seed 5", within="-w random"),
     "--max-pixels": Try("--max-pixels 100", fails=True),
     "--output": Try("-o else.png"),
@@ -160,6 +163,7 @@ TRIALS: dict[str, dict[str, Trial]] = {
         "--recursive": Try("-r", base="in/photos -s 64 --json"),
         "--background": Try("--background black", base="in/clear.png -s 64 --json"),
         "--labels": Try("--labels in/labels.txt"),
+        "--activation": Values("-k 3"),
         "--transform-input": Try(
             "--transform-input", within="-m googlenet -w random -k 1000", off="--no-transform-input"
         ),

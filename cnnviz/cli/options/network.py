@@ -57,13 +57,38 @@ class NetworkOptions(NetworkConfig):
         str | None,
         option("--std", panel=NETWORK, help="Normalization your weights were trained with.", metavar="R,G,B"),
     ] = NetworkConfig.std  # type: ignore[assignment]
+    input_range: Annotated[
+        str | None,
+        option(
+            "--input-range",
+            panel=NETWORK,
+            help="Black and white as your network takes them, before --mean and --std.",
+            metavar="LOW..HIGH",
+            show_default="0..1",
+        ),
+    ] = NetworkConfig.input_range  # type: ignore[assignment]
+    logits: Annotated[
+        str | None,
+        option(
+            "--logits", panel=NETWORK, help="Which of several outputs of your network to explain.", metavar="NAME|INDEX"
+        ),
+    ] = NetworkConfig.logits
+    activation: Annotated[
+        str,
+        option(
+            "--activation",
+            panel=NETWORK,
+            help="What makes probabilities of logits; sigmoid: many labels at once, none: values as they are.",
+            metavar="auto|softmax|sigmoid|none",
+        ),
+    ] = NetworkConfig.activation
     transform_input: Annotated[
         bool | None,
         option(
             "--transform-input/--no-transform-input",
             panel=NETWORK,
             help="Whether your googlenet or inception_v3 rescales its input, as torchvision's do.",
-            show_default="yes; no with --mean or --std",
+            show_default="yes; no with --mean, --std or --input-range",
         ),
     ] = NetworkConfig.transform_input
     device: Annotated[
