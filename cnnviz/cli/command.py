@@ -10,6 +10,7 @@ from __future__ import annotations
 import inspect
 import traceback
 from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import is_dataclass
 from typing import Any
 
@@ -85,7 +86,8 @@ def _spread(function: Callable, name: str) -> Callable:
         context = CommandContext(name, dict(values), defaults, option_names, typed, reporter)
         filled = {key: build(kind, values) for key, kind in groups.items()}
         contexts = {CommandContext: context, typer.Context: click_context}
-        function(**filled, **values, **{key: contexts[kind] for kind, key in context_names.items()})
+        with console.prints_on_stderr() if context.values.get("trust") else nullcontext():
+            function(**filled, **values, **{key: contexts[kind] for kind, key in context_names.items()})
 
     def call(context: typer.Context, **values: Any) -> None:
         with_exit_codes(lambda: serve(context, values), debug=values.get("debug", False))

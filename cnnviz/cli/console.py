@@ -23,13 +23,32 @@ class OutputError(CnnvizError):
     """Standard output takes nothing."""
 
 
+_diverted: list[Any] = []
+"""Standard output, while what others print goes to stderr."""
+
+
+@contextmanager
+def prints_on_stderr() -> Iterator[None]:
+    """Send to stderr what code of the user's prints to stdout inside the block, where results alone belong."""
+    _diverted.append(sys.stdout)
+    try:
+        with redirect_stdout(sys.stderr):
+            yield
+    finally:
+        _diverted.pop()
+
+
+def _stdout() -> Any:
+    return _diverted[-1] if _diverted else sys.stdout
+
+
 def result(line: str, stdout: Any = None) -> None:
     """One line of results on stdout, at once, so that the next program in the pipe can begin.
 
     ``stdout`` is the stream where it is not ``sys.stdout``. Raises OutputError where there is nowhere to print to.
     """
     with _writing():
-        print(line, file=stdout or sys.stdout, flush=True)
+        print(line, file=stdout or _stdout(), flush=True)
 
 
 def require_stdout() -> None:
@@ -54,7 +73,7 @@ def result_json(record: dict[str, Any], stdout: Any = None) -> None:
     """One JSON object on a line of stdout; file names that are not text are escaped, so that it is always JSON."""
     line = json.dumps(record, ensure_ascii=False, allow_nan=False, default=str)
     try:
-        line.encode(getattr(stdout or sys.stdout, "encoding", None) or "utf-8")
+        line.encode(getattr(stdout or _stdout(), "encoding", None) or "utf-8")
     except UnicodeEncodeError:
         line = json.dumps(record, allow_nan=False, default=str)
     result(line, stdout)
@@ -142,7 +161,7 @@ class ConsoleReporter:
                 result(line, self._stdout)
 
     def result_bytes(self, content: bytes | ByteChunks) -> None:
-        stream = (self._stdout or sys.stdout).buffer
+        stream = (self._stdout or _stdout()).buffer
         with _writing():
             for chunk in [content] if isinstance(content, bytes) else content:
                 stream.write(chunk)
@@ -193,7 +212,7 @@ class ConsoleReporter:
     @contextmanager
     def only_results_on_stdout(self) -> Iterator[None]:
         """Discard what libraries print to stdout inside the block."""
-        self._stdout = sys.stdout
+        self._stdout = _stdout()
         try:
             with Path(os.devnull).open("w", encoding="utf-8") as nowhere, redirect_stdout(nowhere):
                 yield

@@ -43,6 +43,8 @@ HINTS: dict[str, str | Callable[..., str]] = {
     "list_maps": "'cnnviz layers' lists all of shape C×H×W.",
     "list_models": "'cnnviz models' lists them all.",
     "list_timm": "\"python -c 'import timm; print(*timm.list_models())'\" lists them all.",
+    "assumed_input": lambda names: f"Give what is not so: {' '.join('--' + name.replace('_', '-') for name in names)}.",
+    "own_size": "Give the size that it takes with --size.",
     "trust": "--trust opens it, if you know where it is from.",
     "fetch_hub": "Copy them here, as the hub's cache or as local-dir:FOLDER has them, or use -m squeezenet1_1.",
     "model_of_weights": "For example: --model resnet18 --weights my.pth.",

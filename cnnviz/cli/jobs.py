@@ -6,7 +6,7 @@ reporter that prints. A task with a field ``seed`` gets the run's.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import fields, is_dataclass, replace
 from enum import Enum
 from typing import Any, TypeVar
@@ -51,6 +51,7 @@ def job_of(
     run = config_of(run)
     if getattr(run, "engine", "local") == "local" and isinstance(run, EngineConfig):
         context.unused("ray_address", why="without --engine ray")
+    note_idle_trust(context, [network, *more.get("others", ())])
     configs = (config_of(network), config_of(input), run, config_of(output))
     fields_of_job = {
         "provenance": context.provenance(),
@@ -62,6 +63,15 @@ def job_of(
         **more,
     }
     return kind(task.purpose, *configs, **fields_of_job)  # type: ignore[misc]
+
+
+def note_idle_trust(context: CommandContext, networks: Sequence[Any]) -> None:
+    """Warn where ``--trust`` was typed and none of the networks runs code of its own."""
+    if "trust" in context.typed:
+        from cnnviz.network.sources.table import needs_trust
+
+        is_idle = not any(needs_trust(network.model) for network in networks)
+        context.unused("trust", when=is_idle, why="on a network that is no file with code")
 
 
 def run_task(

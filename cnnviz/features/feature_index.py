@@ -28,6 +28,7 @@ from cnnviz.features.thumbnails import PIXEL_WIDTH, pixel_vector, thumbnail
 from cnnviz.features.top_activations import channel_maxima
 from cnnviz.network.network import Network
 from cnnviz.runtime.memory import in_batches_that_fit
+from cnnviz.runtime.paths import as_file_name
 from cnnviz.runtime.prefetch import copied_ahead
 from cnnviz.runtime.progress import OnStep, Step
 
@@ -93,6 +94,7 @@ class Preprocessing:
             "std": network.spec.pixel_std,
             "precision": network.precision,
             **({} if weights.transform_input is None else {"transform_input": weights.transform_input}),
+            **({} if weights.code_sha256 is None else {"code": weights.code_sha256}),
             "layer": network.layers.name_of(network.layers.node(layer)),
             "size": self.size,
             "crop": astuple(network.spec.crop.at(self.size)) if self.crop else False,
@@ -116,7 +118,7 @@ def pooled_feature(
     layer = layer or feature_layer(network)
     facts = preprocessing.facts(network, layer, seed) | {"half": half}
     dtype = np.float16 if half else np.float32
-    store = root.store(f"features-{network.name}", facts, _width(network, layer), dtype)
+    store = root.store(f"features-{as_file_name(network.name)}", facts, _width(network, layer), dtype)
     output = network.layers.name_of(network.output_node)
 
     def describe(pixels: Tensor) -> VectorsAndPayloads:
@@ -143,7 +145,7 @@ def channel_maxima_feature(
 ) -> StoredFeature:
     """The largest activation of every channel of a layer in each image (see ``ChannelMaxima.packed``)."""
     facts = preprocessing.facts(network, layer.name, seed)
-    store = root.store(f"peaks-{network.name}", facts, 3 * layer.channels, np.float32)
+    store = root.store(f"peaks-{as_file_name(network.name)}", facts, 3 * layer.channels, np.float32)
 
     def describe(pixels: Tensor) -> VectorsAndPayloads:
         return [(row, b"") for row in channel_maxima(network, pixels, layer.name).packed()]

@@ -24,6 +24,7 @@ class WeightsInfo:
             that cannot.
         class_to_idx: the folders of the classes it was trained on, with the index of each, where the file tells; as
             torchvision's ``ImageFolder.class_to_idx``.
+        code_sha256: of the Python file that built the module, if one did.
     """
 
     label: str
@@ -31,6 +32,7 @@ class WeightsInfo:
     remark: str | None = None
     transform_input: bool | None = None
     class_to_idx: Mapping[str, int] | None = None
+    code_sha256: str | None = None
 
 
 @dataclass(frozen=True)
@@ -46,7 +48,8 @@ class InputSpec:
         mean, std: of the normalization it was trained with, one number for each channel.
         interpolation: how images are resized before the crop: ``bilinear`` or ``bicubic``.
         input_range: what black and white are before the mean is subtracted: (0, 1), (0, 255), (-1, 1) …
-        assumed: the names of what nobody gave and was assumed: ``size``, ``mean``, ``std``, ``input_range``.
+        assumed: the names of what nobody gave and was assumed: ``size``, ``mean``, ``std``, ``input_range``; of
+            networks that ``load_network`` loads also ``labels``.
 
     Raises:
         UsageError: values that do not fit each other.

@@ -22,7 +22,7 @@ from cnnviz.pipeline.inputs import STDIN, ImageSource
 from cnnviz.pipeline.recipe import NetworkInfo, Provenance, recipe_of
 from cnnviz.pipeline.reporter import Reporter
 from cnnviz.pipeline.result import Result, WrittenElsewhereError
-from cnnviz.runtime.paths import is_folder, path_exists
+from cnnviz.runtime.paths import as_file_name, is_folder, path_exists
 
 if TYPE_CHECKING:
     from cnnviz.network.network import Network
@@ -93,7 +93,9 @@ class NetworkJob(ImageJob):
     def of_network(self, make: Callable[[Network], Result], name: str = "") -> None:
         """Write what ``make`` makes of the network, named after it or after ``name``."""
         model, remark = self.network.choose(self.purpose)
-        self._of_one(ImageSource(None, label=name or model), model, remark, lambda net: _with_inputs(make(net), []))
+        self._of_one(
+            ImageSource(None, label=name or as_file_name(model)), model, remark, lambda net: _with_inputs(make(net), [])
+        )
 
     def _of_one(
         self, subject: ImageSource, model: str, remark: Remark | None, make: Callable[[Network], Result]

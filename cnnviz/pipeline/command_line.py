@@ -81,6 +81,15 @@ def _quoted(part: str) -> str:
     return f"$'{''.join(signs)}'"
 
 
+RUN_CODE = ("--trust", "--exec")
+"""Options by which a command runs code that is not of cnnviz."""
+
+
+def runs_code(line: str) -> bool:
+    """Whether a command line runs code that is not of cnnviz."""
+    return any(word.partition("=")[0] in RUN_CODE for word in shlex.split(line))
+
+
 def repeating_command(recipe: Mapping[str, Any], image: Path, options: Options = ANY_OPTIONS) -> str:
     """The command that makes ``image`` again, beside it, or, where it was interrupted, finishes it."""
     if UNFINISHED in recipe and not recipe.get(SNAPSHOT) and COMPANION not in recipe:

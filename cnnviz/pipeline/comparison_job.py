@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Protocol
 
+from cnnviz.network.assumptions import assumed_values
 from cnnviz.pipeline.config import ImageConfig
 from cnnviz.pipeline.image_job import ImageJob, NetworkSource
 from cnnviz.pipeline.image_loading import prepare_image
@@ -67,4 +68,8 @@ class _OfAllNetworks:
         networks = [view.network for view in views]
         names = {"model": [net.name for net in networks], "weights": [net.weights.label for net in networks]}
         sums = {"weights_sha256": [net.weights.sha256 for net in networks]}
-        return replace(result, metadata={**names, **result.metadata}, recipe={**names, **result.recipe, **sums})
+        assumed = {net.name: assumed_values(net.spec) for net in networks if net.spec.assumed}
+        more = {"assumed": assumed} if assumed else {}
+        return replace(
+            result, metadata={**names, **more, **result.metadata}, recipe={**names, **result.recipe, **sums, **more}
+        )

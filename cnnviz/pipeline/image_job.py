@@ -147,6 +147,7 @@ class ImageJob:
 
     def load(self, model: str, source: NetworkSource | None = None) -> Network:
         """The network under study, or that of ``source``; reports it, and seeds everything random."""
+        from cnnviz.network.assumptions import assumption_remark
         from cnnviz.runtime.seed import seed_everything
 
         source = source or self.network
@@ -161,6 +162,8 @@ class ImageJob:
             network.require_gradients()
         if network.weights.remark:
             self.reporter.warn(network.weights.remark)
+        if assumed := assumption_remark(network.name, network.spec):
+            self.reporter.warn(assumed)
         if network.spec.fixed:
             self.reporter.unused("size", why=f"on {network.name}, which takes images of one size")
         self.reporter.detail(
@@ -318,7 +321,7 @@ class ImageJob:
             **({"companions": encoded.written[1:]} if encoded.written[1:] else {}),
             "model": network.name,
             "weights": network.weights.label,
-            **_about_weights(network),
+            **_about_network(network),
             **({"note": self.remark} if self.remark else {}),
             **encoded.metadata,
             "seconds": round(encoded.seconds, 3),
@@ -330,9 +333,15 @@ class ImageJob:
         self.reporter.result(None if is_stdout_taken else record, paths, encoded.text)
 
 
-def _about_weights(network: NetworkInfo) -> dict[str, Any]:
-    """What else is to be known of the weights, if anything."""
-    facts = {"transform_input": network.weights.transform_input, "note": network.weights.remark}
+def _about_network(network: NetworkInfo) -> dict[str, Any]:
+    """What else is to be known of the weights and the input, if anything."""
+    from cnnviz.network.assumptions import assumed_values
+
+    facts = {
+        "transform_input": network.weights.transform_input,
+        "note": network.weights.remark,
+        "assumed": assumed_values(network.spec) or None,
+    }
     return {name: value for name, value in facts.items() if value is not None}
 
 

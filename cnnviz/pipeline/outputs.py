@@ -13,7 +13,7 @@ from cnnviz.pipeline.config import OutputConfig
 from cnnviz.pipeline.inputs import ImageSource
 from cnnviz.pipeline.recipe import UNFINISHED
 from cnnviz.runtime.executors.shard import WHOLE, Shard
-from cnnviz.runtime.paths import is_folder, path_exists
+from cnnviz.runtime.paths import as_file_name, is_folder, path_exists
 
 STDOUT = "-"
 PNG = ".png"
@@ -45,7 +45,7 @@ class OutputPath:
         return "target" not in _fields_in(self.template)
 
     def path(self, target: str = "") -> Path:
-        name = _as_file_name(target)
+        name = as_file_name(target)
         path = self._path(name)
         excess = max(len(os.fsencode(part)) for part in path.parts) - _LONGEST_NAME if path.parts else 0
         # A class's name may be longer than any file's.
@@ -137,7 +137,7 @@ def _destination(source: ImageSource, options: OutputConfig, command: str, model
         "name": source.name,
         "parent": str(source.path.parent) if source.path else ".",
         "command": command,
-        "model": model,
+        "model": as_file_name(model),
     }
     return OutputPath(template, fields)
 
@@ -166,11 +166,6 @@ def _check_template(template: str) -> None:
     if unknown:
         known = " ".join(f"{{{name}}}" for name in _FIELDS)
         raise UsageError(f"The output template knows no field '{{{unknown[0]}}}'; there are {known}.")
-
-
-def _as_file_name(text: str) -> str:
-    """A class name as part of a file name: ``tabby, tabby cat`` -> ``tabby_tabby_cat``."""
-    return "_".join("".join(c if c.isalnum() or c in "-." else " " for c in text).split())
 
 
 def _refuse_unknown_formats(destinations: Sequence[OutputPath], usual: str) -> None:

@@ -19,7 +19,7 @@ import torch
 
 from cnnviz.errors import UsageError
 from cnnviz.imaging.image_reading import NamedBytes, read_file_bytes
-from cnnviz.network.spec import WeightsInfo
+from cnnviz.network.spec import InputSpec, WeightsInfo
 from cnnviz.pipeline.config import EngineConfig
 from cnnviz.pipeline.execution import Execution
 from cnnviz.pipeline.image_task import BatchItem, EncodedResult, ItemError, Task, TaskOutcome, capture_error
@@ -49,6 +49,7 @@ class WorkerInfo:
 
     name: str
     weights: WeightsInfo
+    spec: InputSpec
     precision: str
     about: str
     batch_size: int
@@ -153,5 +154,7 @@ def image_work(task: Task, job: ImageJob, model: str) -> tuple[WorkerInfo, Calla
             return [value for _, value in worker(items, compute)], recorder.take()
 
     worker.prepare()
-    info = WorkerInfo(network.name, network.weights, network.precision, about, worker.batch_size, recorder.take())
+    info = WorkerInfo(
+        network.name, network.weights, network.spec, network.precision, about, worker.batch_size, recorder.take()
+    )
     return info, process

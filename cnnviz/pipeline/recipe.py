@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from cnnviz import __version__
 
 if TYPE_CHECKING:
-    from cnnviz.network.spec import WeightsInfo
+    from cnnviz.network.spec import InputSpec, WeightsInfo
 
 UNFINISHED = "unfinished_at_step"
 """Key in the recipe of an image that an interrupted job left as it was."""
@@ -43,6 +43,9 @@ class NetworkInfo(Protocol):
     def weights(self) -> WeightsInfo: ...
 
     @property
+    def spec(self) -> InputSpec: ...
+
+    @property
     def precision(self) -> str: ...
 
 
@@ -65,6 +68,8 @@ def portable(value: Any) -> Any:
 
 def recipe_of(provenance: Provenance, network: NetworkInfo, names: Sequence[str], seed: int) -> dict[str, Any]:
     """What made a result: a command with its parameters, the network, and the images as they were named."""
+    from cnnviz.network.assumptions import assumed_values
+
     return {
         "command": provenance.command,
         "version": __version__,
@@ -72,6 +77,8 @@ def recipe_of(provenance: Provenance, network: NetworkInfo, names: Sequence[str]
         "model": network.name,
         "weights": network.weights.label,
         "weights_sha256": network.weights.sha256,
+        **({"code_sha256": network.weights.code_sha256} if network.weights.code_sha256 else {}),
+        **({"assumed": assumed_values(network.spec)} if network.spec.assumed else {}),
         **({"precision": network.precision} if network.precision != "fp32" else {}),
         "seed": seed,
         "parameters": dict(provenance.parameters),

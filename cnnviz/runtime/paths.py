@@ -36,6 +36,11 @@ def path_exists(path: str | Path) -> bool:
     return os.path.exists(path)  # noqa: PTH110
 
 
+def as_file_name(text: str) -> str:
+    """A text as part of a file's name: ``tabby, tabby cat`` -> ``tabby_tabby_cat``."""
+    return "_".join("".join(c if c.isalnum() or c in "-.+" else " " for c in text).split()).lstrip(".")
+
+
 def is_open_pipe(path: str | Path) -> bool:
     """Whether ``path`` is a pipe that the shell has opened for this process: ``<(...)``, or /dev/stdin after ``|``."""
     try:

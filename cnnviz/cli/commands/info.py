@@ -11,7 +11,9 @@ import typer
 from cnnviz.cli import console
 from cnnviz.cli.options.known import KNOWN_OPTIONS
 from cnnviz.cli.options.tools import DebugOption
-from cnnviz.pipeline.command_line import repeating_command
+from cnnviz.pipeline.command_line import repeating_command, runs_code
+
+_DANGER = "This command runs code or a program that the image names: give it only if you know where both are from."
 
 
 def info(
@@ -31,4 +33,6 @@ def info(
     if command or "command" in recipe:
         require_command(recipe, image)
         recipe["command_line"] = repeating_command(recipe, image, KNOWN_OPTIONS)
+        if runs_code(recipe["command_line"]):
+            console.ConsoleReporter().warn(_DANGER)
     console.result(recipe["command_line"] if command else json.dumps(recipe, indent=2))

@@ -8,6 +8,7 @@ import typer
 
 from cnnviz.cli import console
 from cnnviz.cli.context import CommandContext
+from cnnviz.cli.jobs import note_idle_trust
 from cnnviz.cli.options import LARGEST_SIDE, NetworkOptions, RunOptions
 
 if TYPE_CHECKING:
@@ -38,6 +39,7 @@ def layers(
         cnnviz layers --find fire --json
     """
     context.unused("mean", "std", "precision", why="on a list of layers")
+    note_idle_trust(context, [network])
     name, _ = network.choose("features")
     net = network.load_structure(name, run.seed)
     table = net.layer_table((size, size) if size else None)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping
+from contextlib import redirect_stdout
 from dataclasses import replace
 from typing import Any
 
@@ -14,10 +16,11 @@ from cnnviz.network.network import Network
 from cnnviz.network.sources.files import is_python, python_parts
 from cnnviz.network.sources.request import LoadedModel
 from cnnviz.network.sources.running import failure
-from cnnviz.network.spec import given_spec
+from cnnviz.network.spec import InputSpec, given_spec
 from cnnviz.runtime.memory import is_out_of_memory
 
 _IMAGENET_CLASSES = 1000
+_OF_INPUT = ("mean", "std", "size", "channels", "input_range")
 
 
 def assemble(
@@ -29,27 +32,29 @@ def assemble(
     1000 classes without names are assumed to be ImageNet's. Raises ModelError where the module fails on an image.
     """
     described = {**loaded.arguments, **{name: value for name, value in given.items() if value is not None}}
+    spec = given_spec(described.pop("spec", None), **{name: described.pop(name, None) for name in _OF_INPUT})
+    spec = replace(spec, assumed=_without_certain(spec))
     described |= {"name": model, "weights": loaded.weights, "precision": precision, "optimize": loaded.optimize}
     module = loaded.module.to(device)
     try:
-        network = Network(module, **described)
-        if described.get("labels") is None and network.classes == _IMAGENET_CLASSES:
-            spec = replace(network.spec, assumed=(*network.spec.assumed, *_assumed_labels(loaded)))
-            network = Network(module, **{**described, "spec": spec, "labels": imagenet_labels(), **_IN_SPEC})
-    except (CnnvizError, KeyboardInterrupt):
+        with redirect_stdout(sys.stderr):  # what it prints is no result
+            network = Network(module, spec=spec, **described)
+    except CnnvizError:
         raise
     except Exception as error:  # a module of the user's may raise anything
         if is_out_of_memory(error):
             raise
-        side = given_spec(**{name: described.get(name) for name in ("spec", *_IN_SPEC)}).size
         text = failure(model, error, python_parts(model)[0] if is_python(model) else None)
-        raise ModelError(f"{text} It was given an image of {side}×{side} pixels.", remedy="own_size") from error
-    return network
+        raise ModelError(
+            f"{text} It was given an image of {spec.size}×{spec.size} pixels.", remedy="own_size"
+        ) from error
+    if described.get("labels") is not None or network.classes != _IMAGENET_CLASSES:
+        return network
+    spec = spec if loaded.is_described else replace(spec, assumed=(*spec.assumed, "labels"))
+    return Network(module, spec=spec, **{**described, "labels": imagenet_labels()})
 
 
-_IN_SPEC = dict.fromkeys(("mean", "std", "size", "channels", "input_range"))
-"""Arguments of ``Network`` that are in its spec, too."""
-
-
-def _assumed_labels(loaded: LoadedModel) -> tuple[str, ...]:
-    return () if loaded.is_described else ("labels",)
+def _without_certain(spec: InputSpec) -> tuple[str, ...]:
+    """What was assumed, without the input range where a mean and std were given that can only be of 0 to 1."""
+    is_of_unit_range = not {"mean", "std"} & set(spec.assumed) and all(0 <= mean <= 1 for mean in spec.mean)
+    return tuple(name for name in spec.assumed if not (name == "input_range" and is_of_unit_range))

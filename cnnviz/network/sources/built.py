@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -39,7 +40,10 @@ def load_built(request: Request, find: Callable[[], Any], call: Call, file: Path
         elif call.has_arguments:
             raise UsageError(f"'{request.model}' is a module already, which takes no arguments.")
     module, arguments = _parts(found, request.model)
-    return with_weights(module, request, arguments)
+    loaded = with_weights(module, request, arguments)
+    if file is not None:
+        loaded.weights = replace(loaded.weights, code_sha256=sha256(file))
+    return loaded
 
 
 def _parts(built: Any, model: str) -> tuple[nn.Module, dict[str, Any]]:

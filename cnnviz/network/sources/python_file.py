@@ -80,8 +80,9 @@ def _offer(module: ModuleType) -> str:
     found = [*_classes(module), *functions, *modules]
     if not found:
         return "; it has none to name"
+    name, example = Path(module.__file__ or "").name, [*functions, *_classes(module), *modules][-1]
     more = " and more" if len(found) > _MOST_LISTED else ""
-    return f"; it has {listed(found[:_MOST_LISTED])}{more}: name one, as {Path(module.__file__ or '').name}:{found[0]}"
+    return f"; it has {listed(found[:_MOST_LISTED])}{more}: name one, as {name}:{example}"
 
 
 def _classes(module: ModuleType) -> list[str]:
