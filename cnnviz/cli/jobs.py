@@ -60,6 +60,7 @@ def job_of(
         "suffix": task.suffix,
         "workload": task.workload,
         "needs_gradients": task.needs_gradients,
+        "photos_only": task.photos_only,
         **more,
     }
     return kind(task.purpose, *configs, **fields_of_job)  # type: ignore[misc]

@@ -79,11 +79,15 @@ class FeatureStoreRoot:
 
 @dataclass(frozen=True)
 class Preprocessing:
-    """The settings that decide which pixels the network sees of a file."""
+    """The settings that decide which pixels the network sees of a file, and people.
+
+    ``shown`` are the channels that people see of images that are no photos; empty for photos.
+    """
 
     size: int
     crop: bool = False
     background: str = "white"
+    shown: str = ""
 
     def facts(self, network: Network, layer: str, seed: int) -> dict[str, Any]:
         weights = network.weights
@@ -153,9 +157,10 @@ def channel_maxima_feature(
     return StoredFeature(store, of_batch=describe)
 
 
-def thumbnail_feature(root: FeatureStoreRoot, background: str) -> StoredFeature:
+def thumbnail_feature(root: FeatureStoreRoot, background: str, shown: str = "") -> StoredFeature:
     """Each image's 32×32 pixels, with its thumbnail; computed without a network."""
-    store = root.store("looks", {"background": background}, PIXEL_WIDTH, np.uint8)
+    facts = {"background": background, **({"shown": shown} if shown else {})}
+    store = root.store("looks", facts, PIXEL_WIDTH, np.uint8)
     return StoredFeature(store, of_image=lambda image: (pixel_vector(image), thumbnail(image)))
 
 

@@ -41,6 +41,7 @@ def activation_tiles(
     *,
     shared_scale: bool = False,
     colormap: str | None = None,
+    photo_caption: str = "photo",
 ) -> Image.Image:
     """Photo and mean strength, and below them the channels in gray.
 
@@ -52,13 +53,14 @@ def activation_tiles(
         shared_scale: whether all channels are scaled by the largest magnitude among them, so that weak ones look
             weak; otherwise each is scaled by its own.
         colormap: of the mean strength, one of matplotlib's.
+        photo_caption: under the photo.
     """
     maximum = activations.maps[list(channels)].float().abs().amax() if shared_scale else None
     signed = activations.signed
     tiles = [activation_image(activations.maps[c], signed=signed, maximum=maximum) for c in channels]
     captions = [f"{c}: {three_digits(float(activations.strengths[c]))}" for c in channels]
     sheet = grid(tiles, columns=min(8, len(tiles)), captions=captions, tile=128)
-    return stack([_head(activations, photo, title, colormap), sheet])
+    return stack([_head(activations, photo, title, colormap, photo_caption), sheet])
 
 
 def activation_overlays(
@@ -68,6 +70,7 @@ def activation_overlays(
     title: str,
     *,
     colormap: str | None = None,
+    photo_caption: str = "photo",
 ) -> Image.Image:
     """Photo and mean strength, and below them the channels in color over the photo; see ``activation_tiles``."""
     tiles = [
@@ -75,12 +78,14 @@ def activation_overlays(
     ]
     captions = [f"channel {c}: mean {three_digits(float(activations.strengths[c]))}" for c in channels]
     sheet = grid(tiles, columns=min(3, len(tiles)), captions=captions, tile=320)
-    return stack([_head(activations, photo, title, colormap), sheet])
+    return stack([_head(activations, photo, title, colormap, photo_caption), sheet])
 
 
-def _head(activations: ActivationGrid, photo: Image.Image, title: str, colormap: str | None) -> Image.Image:
+def _head(
+    activations: ActivationGrid, photo: Image.Image, title: str, colormap: str | None, photo_caption: str
+) -> Image.Image:
     """Photo and mean strength side by side, under the title."""
     shape = "×".join(map(str, activations.maps.shape))
     heat = overlay(photo, activations.mean_strength.numpy(), colormap=colormap)
-    captions = ["photo", "mean strength of all channels"]
+    captions = [photo_caption, "mean strength of all channels"]
     return panel([photo, heat], captions, title=f"{title}: {shape}", tile_height=320)

@@ -27,11 +27,13 @@ class NetworkMaps:
         photo: as it is framed for the network.
         title: what the network says.
         maps: of each method its caption, its map (1, 1, H, W) and how that is drawn.
+        photo_caption: under the photo.
     """
 
     photo: Image.Image
     title: str
     maps: Sequence[tuple[str, Tensor, MapStyle]]
+    photo_caption: str = "photo"
 
 
 def comparison_sheet(networks: Sequence[NetworkMaps]) -> Image.Image:
@@ -45,7 +47,7 @@ def _columns(count: int) -> int | None:
 
 
 def _row(network: NetworkMaps, columns: int | None) -> Image.Image:
-    tiles, captions = [network.photo], ["photo"]
+    tiles, captions = [network.photo], [network.photo_caption]
     for caption, attribution, style in network.maps:
         tiles.append(style.draw(attribution, network.photo))
         captions.append(caption + (" (smoothed)" if style.blur else ""))

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from PIL import Image, ImageDraw
 
 from cnnviz.figures.grid import panel
+from cnnviz.imaging.bands import Channels, select_channels
 from cnnviz.imaging.map_ops import scale_maximum
 from cnnviz.imaging.pixels import to_pil_image
 
@@ -16,37 +17,45 @@ if TYPE_CHECKING:
 _FRAME = "#ffcc00"
 
 
-def gradient_image(gradient: Tensor, percentile: float, size: tuple[int, int]) -> Image.Image:
+def gradient_image(
+    gradient: Tensor, percentile: float, size: tuple[int, int], channels: Channels | None = None
+) -> Image.Image:
     """A gradient in color about mid-gray.
 
     Args:
-        gradient: (3, H, W), of any range.
+        gradient: (C, H, W), of any range.
         percentile: magnitudes above this percentile, in (0, 100], are clipped.
         size: width and height of the image.
+        channels: the channels to show of a gradient of other than three.
     """
-    values = gradient.detach().cpu().float().numpy()
+    values = select_channels(gradient.detach().cpu().float().numpy(), channels)
     top = scale_maximum(abs(values), percentile) or 1.0
     return to_pil_image(0.5 + 0.5 * values / top, clamp=True).resize(size, Image.Resampling.BICUBIC)
 
 
-def gradient_in_window(gradient: Tensor, window: tuple[int, int, int, int], percentile: float) -> Image.Image:
+def gradient_in_window(
+    gradient: Tensor, window: tuple[int, int, int, int], percentile: float, channels: Channels | None = None
+) -> Image.Image:
     """A gradient within a window and mid-gray around it; its colors are full within the window.
 
     Args:
-        gradient: (3, H, W), of any range.
+        gradient: (C, H, W), of any range.
         window: top, left, bottom, right in pixels; it may extend beyond the border.
         percentile: magnitudes above this percentile of those in the window are clipped.
+        channels: the channels to show of a gradient of other than three.
     """
     top, left, bottom, right = (max(side, 0) for side in window)
     part = gradient[:, top:bottom, left:right]
     canvas = Image.new("RGB", (gradient.shape[2], gradient.shape[1]), (128, 128, 128))
-    canvas.paste(gradient_image(part, percentile, (part.shape[2], part.shape[1])), (left, top))
+    canvas.paste(gradient_image(part, percentile, (part.shape[2], part.shape[1]), channels), (left, top))
     return canvas
 
 
-def guided_panel(photo: Image.Image, gradient: Image.Image, caption: str, title: str) -> Image.Image:
+def guided_panel(
+    photo: Image.Image, gradient: Image.Image, caption: str, title: str, photo_caption: str = "photo"
+) -> Image.Image:
     """The photo beside its gradient image, the method's name under the latter."""
-    return panel([photo, gradient], captions=["photo", caption], title=title)
+    return panel([photo, gradient], captions=[photo_caption, caption], title=title)
 
 
 def outline_window(photo: Image.Image, window: tuple[int, int, int, int], size: tuple[int, int]) -> Image.Image:

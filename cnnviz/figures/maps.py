@@ -51,6 +51,7 @@ class MapStyle:
         caption: str = "",
         extra: Sequence[tuple[Image.Image, str]] = (),
         colored: Image.Image | None = None,
+        photo_caption: str = "photo",
     ) -> Image.Image:
         """A map in the chosen view.
 
@@ -61,6 +62,7 @@ class MapStyle:
             caption: under the map in the panel.
             extra: further tiles at the panel's end, each with its caption.
             colored: shown instead of the colored map: a gradient image in colors of its own.
+            photo_caption: under the photo in the panel: which channels it shows, where it is none.
         """
         if self.view == "raw":
             return grayscale(self._smoothed(attribution, self.blur or 0.0), signed=self.signed)
@@ -71,7 +73,7 @@ class MapStyle:
             return heat
         is_smoothed = self.blur is None and self.overlay_blur
         note = f"overlay (map smoothed, σ = {self.overlay_blur:g} px)" if is_smoothed else "overlay"
-        tiles = [(photo, "photo"), (heat, caption), (self._overlay(attribution, photo), note), *extra]
+        tiles = [(photo, photo_caption), (heat, caption), (self._overlay(attribution, photo), note), *extra]
         return panel([tile for tile, _ in tiles], captions=[text for _, text in tiles], title=title)
 
     def _overlay(self, attribution: Tensor, photo: Image.Image) -> Image.Image:

@@ -37,6 +37,7 @@ def occlusion_figure(
     labels: Mapping[int, str],
     *,
     class_map: bool = False,
+    photo_caption: str = "photo",
 ) -> Image.Image:
     """The map of the score's drop in the view of ``style``; ``raw`` has a pixel for each position of the patch.
 
@@ -49,6 +50,7 @@ def occlusion_figure(
         title: one line above a panel.
         score: what drops, ``probability`` or ``logit``.
         labels: the name of each class of ``grid.classes``.
+        photo_caption: under the photo in a panel.
     """
     if style.view == "raw":
         return style.draw(grid.score_drops[None, None], photo)
@@ -56,7 +58,7 @@ def occlusion_figure(
     shows_classes = class_map or (style.view == "panel" and len(grid.classes.unique()) > 1)
     extra = [winning_classes(grid.classes, photo, labels)] if shows_classes else []
     caption = f"drop of the {score}" + (f" (± {grid.error.largest:.0%})".replace("%", " %") if grid.error else "")
-    return style.draw(attribution, photo, title, caption, extra)
+    return style.draw(attribution, photo, title, caption, extra, photo_caption=photo_caption)
 
 
 def winning_classes(classes: Tensor, photo: Image.Image, labels: Mapping[int, str]) -> tuple[Image.Image, str]:

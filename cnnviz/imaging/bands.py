@@ -70,15 +70,26 @@ Decoded = Image.Image | Bands
 """An image as it is read: a photo, mode ``RGB``, or an image of any number of channels."""
 
 
+Channels = tuple[int, ...] | str
+"""Channels to show, counted from 1: three as red, green and blue, or one in gray; or ``mean``, that of all."""
+
+
 @dataclass(frozen=True)
 class Shown:
-    """An image as people see it, mode ``RGB``, and what it is: ``photo``, or which channels."""
+    """An image as people see it.
+
+    Attributes:
+        image: mode ``RGB``.
+        caption: what it is: ``photo``, or which channels.
+        channels: those it shows, None for a photo.
+    """
 
     image: Image.Image
     caption: str = "photo"
+    channels: Channels | None = None
 
 
-def shown_channels(text: str | Sequence[int] | None) -> tuple[int, ...] | str | None:
+def shown_channels(text: str | Sequence[int] | None) -> Channels | None:
     """The channels to show, counted from 1, of ``3,2,1``, ``4`` or ``mean``; None for None.
 
     Raises UsageError for anything else, or for other than one or three channels.
@@ -95,39 +106,44 @@ def shown_channels(text: str | Sequence[int] | None) -> tuple[int, ...] | str | 
     return numbers
 
 
-def show(image: Decoded, channels: tuple[int, ...] | str | None = None) -> Shown:
+def show(image: Decoded, channels: Channels | None = None) -> Shown:
     """A photo as it is; of other images ``channels`` (see ``shown_channels``).
 
     None takes the first three, of two their mean. Dark channels are brightened, which the caption says: what fills a
-    tenth of the range of its type would be black.
+    tenth of the range of its type would be black. Raises UsageError where there is no such channel.
     """
     if isinstance(image, Image.Image):
         return Shown(image)
-    values, caption = _selected(image, channels)
-    white = float(np.percentile(values, _BRIGHT)) if values.size else 1.0
-    factor = 1 / white if 0 < white < _DARK else 1.0
-    if factor > 1:
-        caption += f", brightened × {factor:.3g}"
-    levels = np.rint(np.clip(values * factor, 0, 1) * 255).astype(np.uint8)
-    return Shown(Image.fromarray(np.ascontiguousarray(levels.transpose(1, 2, 0))), caption)
-
-
-def _selected(image: Bands, channels: tuple[int, ...] | str | None) -> tuple[NDArray[np.float32], str]:
-    """Three channels (3, H, W) to show, and what they are."""
     if channels is None and image.count in (1, RGB):
-        return image.values.repeat(RGB // image.count, axis=0), "photo"
+        chosen, caption, values = None, "photo", image.values
+    else:
+        chosen = channels or ((1, 2, 3) if image.count > RGB else MEAN)
+        values = select_channels(image.values, chosen)
+        caption = _caption(chosen, image.count)
+    white = float(np.percentile(values, _BRIGHT))
+    factor = 1 / white if chosen and 0 < white < _DARK else 1.0
+    caption += f", brightened × {factor:.3g}" if factor > 1 else ""
+    levels = np.rint(np.clip(values * factor, 0, 1) * 255).astype(np.uint8)
+    colors = np.broadcast_to(levels, (RGB, *levels.shape[1:])).transpose(1, 2, 0)
+    return Shown(Image.fromarray(np.ascontiguousarray(colors)), caption, chosen)
+
+
+def select_channels(values: Any, channels: Channels | None) -> Any:
+    """The chosen channels of an array or tensor (C, H, W), (3, H, W) or (1, H, W); all for None."""
     if channels is None:
-        channels = (1, 2, 3) if image.count > RGB else MEAN
+        return values
     if isinstance(channels, str):
-        return image.values.mean(axis=0, keepdims=True).repeat(RGB, axis=0), f"mean of {_count(image.count)}"
-    missing = [number for number in channels if number > image.count]
+        return values.mean(0)[None]
+    missing = [number for number in channels if number > len(values)]
     if missing:
-        raise UsageError(f"There is no channel {missing[0]} to show: the images have {_count(image.count)}.")
-    selected = image.values[[number - 1 for number in channels]]
-    names = ", ".join(map(str, channels))
-    return (
-        (selected, f"channels {names}") if len(selected) == RGB else (selected.repeat(RGB, axis=0), f"channel {names}")
-    )
+        raise UsageError(f"There is no channel {missing[0]} to show: the images have {_count(len(values))}.")
+    return values[[number - 1 for number in channels]]
+
+
+def _caption(channels: Channels, count: int) -> str:
+    if isinstance(channels, str):
+        return f"mean of {_count(count)}"
+    return f"channel{'s' if len(channels) > 1 else ''} {', '.join(map(str, channels))}"
 
 
 def fit_channels(image: Decoded, channels: int, name: str, whose: str = "") -> Decoded:

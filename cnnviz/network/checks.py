@@ -44,6 +44,15 @@ def label_count_message(labels: int, classes: int) -> str:
     return f"The labels name {labels} {'class' if labels == 1 else 'classes'}, but the network has {classes}{ending}."
 
 
+def require_photos(network: Network, what: str) -> None:
+    """Raise UsageError unless the network takes photos, in color or gray; ``what`` is made, as ``A dream``."""
+    if not network.spec.is_photo:
+        raise UsageError(
+            f"{what} is made with networks that take photos, in color or gray; {network.name} takes images of "
+            f"{network.spec.channels} channels."
+        )
+
+
 def is_finite(value: Tensor) -> bool:
     """Whether no number in ``value`` is infinite or NaN; True for tensors without values, or while traced."""
     has_values = value.numel() > 0 and (value.is_floating_point() or value.is_complex())

@@ -85,6 +85,11 @@ class InputSpec:
         return self.std if (low, high) == (0, 1) else tuple(value / (high - low) for value in self.std)
 
     @property
+    def is_photo(self) -> bool:
+        """Whether it is a photo, in color or gray."""
+        return self.channels in (1, 3)
+
+    @property
     def crop(self) -> Crop:
         """The resizing and cropping of images to ``size`` × ``size``."""
         return Crop(self.size, self.resize or Crop().at(self.size).resize, self.interpolation)

@@ -33,7 +33,7 @@ class FeatureSpec:
             return feature_index.pooled_feature(network, self.layer, place, frame, half=self.half, seed=seed)
         if self.kind == "peaks":
             return feature_index.channel_maxima_feature(network, map_layer(network, self.layer), place, frame, seed)
-        return feature_index.thumbnail_feature(place, frame.background)
+        return feature_index.thumbnail_feature(place, frame.background, frame.shown)
 
 
 def feature_store_root(store: StoreConfig, reporter: Reporter | None = None) -> FeatureStoreRoot:
@@ -53,4 +53,6 @@ def preprocessing_of(config: ImageConfig, network: Network) -> Preprocessing:
     from cnnviz.features.feature_index import Preprocessing
 
     size = network.spec.size if network.spec.fixed else (config.side or network.spec.size)
-    return Preprocessing(size, config.square, config.background)
+    spec = network.spec
+    shown = "" if spec.is_photo else f"{config.show_channels or 'first'} of {spec.channels}"
+    return Preprocessing(size, config.square, config.background, shown)

@@ -71,6 +71,7 @@ class ImageJob:
         monitor: called back by tasks that take many steps.
         workload: how exact the network's numbers must be; decides what precision ``auto`` is.
         needs_gradients: whether the task follows the network's gradients.
+        photos_only: what the task makes, if it makes it with networks that take photos only.
         suffix: the format where no name gives it (``.gif`` for animations, ``.html`` for pages).
     """
 
@@ -86,6 +87,7 @@ class ImageJob:
     suffix: str = ".png"
     workload: Workload = "exact"
     needs_gradients: bool = False
+    photos_only: str = ""
     remark: Remark | None = field(default=None, init=False)
 
     def __call__(self, task: Task) -> None:
@@ -148,6 +150,7 @@ class ImageJob:
     def load(self, model: str, source: NetworkSource | None = None) -> Network:
         """The network under study, or that of ``source``; reports it, and seeds everything random."""
         from cnnviz.network.assumptions import assumption_remark
+        from cnnviz.network.checks import require_photos
         from cnnviz.runtime.seed import seed_everything
 
         source = source or self.network
@@ -160,6 +163,10 @@ class ImageJob:
         )
         if self.needs_gradients:
             network.require_gradients()
+        if self.photos_only:
+            require_photos(network, self.photos_only)
+        if network.spec.is_photo:
+            self.reporter.unused("show_channels", why=f"on {network.name}, which takes photos")
         if network.weights.remark:
             self.reporter.warn(network.weights.remark)
         if assumed := assumption_remark(network.name, network.spec):

@@ -52,7 +52,7 @@ def prepare_image(source: ImageSource, decoded: Decoded, network: Network, optio
 
     spec, crop = network.spec, network.spec.crop if options.square else None
     fitted = fit_channels(decoded, spec.channels, f"'{source.display}'", network.name)
-    shown = show(fitted, shown_channels(options.show_channels))
+    shown = show(fitted, shown_channels(options.show_channels) if not spec.is_photo else None)
     size: int | tuple[int, int] = spec.size if spec.fixed else (options.size_of(shown.image) or spec.size)
     if spec.fixed and not crop:
         size = (spec.size, spec.size)
@@ -62,4 +62,4 @@ def prepare_image(source: ImageSource, decoded: Decoded, network: Network, optio
     pixels = to_pixels(fitted, size, crop=crop or False)
     bands = decoded if isinstance(decoded, Bands) else None
     photo = center_square(shown.image, crop) if crop else shown.image
-    return LoadedImage(source, shown.image, photo, pixels, size, crop or False, bands, shown.caption)
+    return LoadedImage(source, shown.image, photo, pixels, size, crop or False, bands, shown.caption, shown.channels)

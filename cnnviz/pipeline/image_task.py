@@ -169,8 +169,11 @@ class ImageWorker:
             except (ImageError, MemoryShortError) as error:
                 done[place] = item, error
         for group in _of_one_size(images):
-            results = self._results([images.pop(place) for place in group], [items[p] for p in group], compute)
-            for place, result in zip(group, results, strict=True):
+            some = [images.pop(place) for place in group]
+            results = self._results(some, [items[p] for p in group], compute)
+            for place, image, result in zip(group, some, results, strict=True):
+                if image.bands is not None and isinstance(result, Result):
+                    result.metadata = {"shown": image.caption, **result.metadata}
                 done[place] = items[place], self._encoded(items[place], result)
         each = (time.perf_counter() - started) / len(items)
         made = [done[place] for place in range(len(items))]

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from PIL.Image import Image
     from torch import Tensor
 
-    from cnnviz.imaging.bands import Bands, Decoded
+    from cnnviz.imaging.bands import Bands, Channels, Decoded
     from cnnviz.imaging.image_io import ByteChunks
     from cnnviz.imaging.pixels import Crop
     from cnnviz.pipeline.inputs import ImageSource
@@ -22,8 +22,8 @@ class LoadedImage:
 
     ``original`` is upright sRGB at its own resolution, ``photo`` the same or, cropped, its central square; ``pixels``
     is (1, C, H, W) in [0, 1] at the network's size: ``to_pixels(original, size, crop)``. An image that is no photo has
-    ``bands``, of which the pixels are made; ``original`` and ``photo`` then show three of them or their mean, as
-    ``caption`` says.
+    ``bands``, of which the pixels are made; ``original`` and ``photo`` then show those in ``channels``, as ``caption``
+    says.
     """
 
     source: ImageSource
@@ -34,6 +34,7 @@ class LoadedImage:
     crop: Crop | bool
     bands: Bands | None = None
     caption: str = "photo"
+    channels: Channels | None = None
 
     @property
     def decoded(self) -> Decoded:

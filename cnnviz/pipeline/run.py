@@ -123,6 +123,7 @@ def run_images(
         suffix=task.suffix,
         workload=task.workload,
         needs_gradients=task.needs_gradients,
+        photos_only=task.photos_only,
     )
     with suppress(IncompleteError):  # the errors are in the results
         job(task)

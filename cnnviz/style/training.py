@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from cnnviz.errors import DivergedError, UsageError
+from cnnviz.network.checks import require_photos
 from cnnviz.network.network import Network
 from cnnviz.runtime.precision import backward_precision, conv_precision
 from cnnviz.runtime.progress import OnStep, Step
@@ -101,6 +102,7 @@ class FastStyleTraining:
         fabric: Fabric | None = None,
         start: FastStyleNetwork | None = None,
     ) -> None:
+        require_photos(loss_network, "A style network")
         self.settings = settings = settings or TrainingSettings()
         self.fabric = fabric
         self.rank, self.processes = (fabric.global_rank, fabric.world_size) if fabric else (0, 1)

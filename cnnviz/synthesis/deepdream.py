@@ -12,6 +12,7 @@ from torch import Tensor
 from cnnviz.errors import UsageError
 from cnnviz.imaging.checks import require_in_range
 from cnnviz.imaging.pixel_ops import resize, transfer_color
+from cnnviz.network.checks import require_photos
 from cnnviz.network.default_layers import dream_layers
 from cnnviz.network.network import Network
 from cnnviz.runtime.progress import OnStep
@@ -84,6 +85,7 @@ def dream(
         >>> cnnviz.dream(network, pixels, ["fire5"], octaves=1, steps=2).shape
         torch.Size([1, 3, 64, 96])
     """
+    require_photos(network, "A dream")
     chosen = build_settings(DreamSettings, settings, options, _RENAMED)
     targets = [DreamTarget(name) if isinstance(name, str) else name for name in layers or dream_layers(network)]
     generator = torch.Generator().manual_seed(seed)

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from cnnviz.imaging.checks import require_pixels
+from cnnviz.network.checks import require_photos
 from cnnviz.network.network import Network
 from cnnviz.runtime.progress import OnStep
 from cnnviz.synthesis.feature_statistics import relative_error
@@ -63,6 +64,7 @@ def invert(
         >>> cnnviz.invert(network, pixels, "fire4", steps=2).shape
         torch.Size([1, 3, 64, 96])
     """
+    require_photos(network, "An inversion")
     chosen = build_settings(InversionSettings, settings, options)
     pixels = require_pixels(pixels)
     with torch.no_grad():

@@ -110,6 +110,7 @@ def visualize_subject(
     Raises:
         UsageError: no such method, layer or channel, a layer that is no map, or a size the network cannot take.
     """
+    checks.require_photos(network, "A visualization")
     given = {name: value for name, value in options.items() if value is not None}  # None is the default, as before
     chosen = build_settings(VisualizationSettings, settings, given)
     size = _size(network, chosen.size)

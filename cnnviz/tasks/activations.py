@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from cnnviz.pipeline.result import LoadedImage, Result
 from cnnviz.settings import setting
@@ -55,12 +55,13 @@ class Activations(TaskDefaults):
         channels = self.channels or answer.order[: self.top].tolist()
         strengths = [{"channel": c, "mean": round(float(answer.strengths[c]), 6)} for c in channels]
         metadata = {"layer": answer.layer, "shape": tuple(answer.maps.shape), "channels": strengths}
-        return Result(metadata, self._figure(network, image.photo, answer, channels), target=answer.layer)
+        return Result(metadata, self._figure(network, image, answer, channels), target=answer.layer)
 
-    def _figure(self, network: Network, photo: Image, answer: ActivationGrid, channels: list[int]) -> Image:
+    def _figure(self, network: Network, image: LoadedImage, answer: ActivationGrid, channels: list[int]) -> Image:
         from cnnviz.figures.activations import activation_overlays, activation_tiles
 
         title = f"{network.name} {answer.layer}"
+        shown: dict[str, Any] = {"colormap": self.colormap, "photo_caption": image.caption}
         if self.channels:
-            return activation_overlays(answer, channels, photo, title, colormap=self.colormap)
-        return activation_tiles(answer, channels, photo, title, shared_scale=self.shared_scale, colormap=self.colormap)
+            return activation_overlays(answer, channels, image.photo, title, **shown)
+        return activation_tiles(answer, channels, image.photo, title, shared_scale=self.shared_scale, **shown)

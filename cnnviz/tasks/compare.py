@@ -118,7 +118,7 @@ class Compare(TaskDefaults):
         maps = [
             (method.title, found, self._style(method)) for method, found in zip(self.chosen, answer.maps, strict=True)
         ]
-        return NetworkMaps(view.image.photo, title, maps)
+        return NetworkMaps(view.image.photo, title, maps, view.image.caption)
 
     def _style(self, method: AttributionMethod) -> MapStyle:
         from cnnviz.figures.maps import MapStyle

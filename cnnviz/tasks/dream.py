@@ -30,6 +30,7 @@ class Dream(TaskDefaults):
     """
 
     purpose = "dream"
+    photos_only = "A dream"
     workload = "synthesis"
     needs_gradients = True
 

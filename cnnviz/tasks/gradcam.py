@@ -62,4 +62,6 @@ class GradCam(MapTask):
         from cnnviz.figures.guided import gradient_image
 
         clip = self.chosen.percentile if self.maps.percentile is None else self.maps.percentile
-        return gradient_image(answer.attribution[0], clip, image.photo.size) if self.guided else None
+        if not self.guided:
+            return None
+        return gradient_image(answer.attribution[0], clip, image.photo.size, image.channels)

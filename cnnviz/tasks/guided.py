@@ -140,8 +140,8 @@ class Guided(TaskDefaults):
     def _figure(self, photo: Image, image: LoadedImage, answer: GuidedAnswer, title: str) -> Image:
         from cnnviz.figures.guided import gradient_image, guided_panel
 
-        shown = gradient_image(answer.gradient[0], self.percentile, image.photo.size)
-        return shown if self.raw else guided_panel(photo, shown, self.chosen.title, title)
+        shown = gradient_image(answer.gradient[0], self.percentile, image.photo.size, image.channels)
+        return shown if self.raw else guided_panel(photo, shown, self.chosen.title, title, image.caption)
 
 
 def _outlined(network: Network, image: LoadedImage, neuron: Neuron, at: tuple[int, int]) -> Image:

@@ -23,6 +23,7 @@ class Invert(TaskDefaults):
     """Each image reconstructed from some layers, one after another; several make a strip from shallow to deep."""
 
     purpose = "inversion"
+    photos_only = "An inversion"
     workload = "synthesis"
     needs_gradients = True
 

@@ -111,6 +111,7 @@ class Occlusion(TaskDefaults):
             self.settings.score,
             {index: network.label(index) for index in grid.classes.unique().tolist()},
             class_map=self.class_map,
+            photo_caption=image.caption,
         )
 
 

@@ -138,7 +138,7 @@ class PatchExtractor:
             "guided",
             self.layer.name,
         )
-        return gradient_in_window(found[0], window, _PERCENTILE)
+        return gradient_in_window(found[0], window, _PERCENTILE, image.channels)
 
 
 def _sheet(rows: Mapping[int, Sequence[Patch]], title: str) -> Image:

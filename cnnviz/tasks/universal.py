@@ -39,6 +39,7 @@ class Universal(TaskDefaults):
     """
 
     needs_gradients = True
+    photos_only = "A universal perturbation"
 
     epsilon: str = epsilon_setting("10/255")
     training: UniversalSettings = field(default=UniversalSettings())
@@ -159,6 +160,8 @@ class ApplyPerturbation(TaskDefaults):
 
     ``raw_format`` is the extension of the file that ``raw`` writes, by which the result is judged.
     """
+
+    photos_only = "A perturbed image"
 
     raw: bool = setting(False, "With --apply: write the image alone, no panel.")
     perturbation: Any = field(default=None, compare=False)

@@ -40,6 +40,7 @@ class Visualize(TaskDefaults):
     """Images of classes, or of a layer's channels, each by gradient ascent on its score; several make a sheet."""
 
     purpose = "features"
+    photos_only = "A visualization"
     workload = "synthesis"
     needs_gradients = True
 

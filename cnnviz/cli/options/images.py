@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from cnnviz.cli.options.declaring import INPUT, option
+from cnnviz.cli.options.declaring import ADVANCED, INPUT, option
 from cnnviz.errors import UsageError, shortened
 from cnnviz.pipeline.config import (
     CANVAS_SIDE,
@@ -86,6 +86,16 @@ class InputOptions(ImageOptions, InputConfig):
             help="Show the network the central square only, as its accuracy is measured.",
         ),
     ] = InputConfig.crop
+    show_channels: Annotated[
+        str | None,
+        option(
+            "--show-channels",
+            panel=ADVANCED,
+            help="Channels, from 1, that figures show of images that are no photos: 3,2,1, or 4, or mean.",
+            metavar="R,G,B|C|mean",
+            show_default="the first three; of two the mean",
+        ),
+    ] = InputConfig.show_channels
 
 
 _Tile = Annotated[

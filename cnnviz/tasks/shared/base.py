@@ -26,12 +26,15 @@ class TaskDefaults:
             fastest of the device.
         writes: whether results are files.
         needs_gradients: whether the network must have gradients, which programs and ONNX files have not.
+        photos_only: for tasks of networks that take photos, in color or gray, what they make, as ``A dream``; empty for
+            tasks that take images of any channels.
     """
 
     purpose: ClassVar[Purpose] = "attribution"
     workload: ClassVar[Workload] = "exact"
     writes: ClassVar[bool] = True
     needs_gradients: ClassVar[bool] = False
+    photos_only: ClassVar[str] = ""
 
     @property
     def batchable(self) -> bool:

@@ -108,7 +108,7 @@ class MapTask(TaskDefaults, ABC):
         cut = cut_out(network, image, index if self.target is not None else None, self.seed) if self.grabcut else None
         tiles = [cut.tile] if cut else []
         drawn = self.maps.style_of(self.chosen).draw(
-            heat, image.photo, title, caption, tiles, self.colored(image, answer)
+            heat, image.photo, title, caption, tiles, self.colored(image, answer), image.caption
         )
         result = explanation_result(drawn, explanation, **answer.metadata, **blank, **(cut.metadata if cut else {}))
         result.warnings = [*warnings, *(cut.warnings if cut else [])]

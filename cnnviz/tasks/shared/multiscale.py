@@ -43,6 +43,7 @@ class MultiscaleTask(TaskDefaults):
     purpose = "style"
     workload = "synthesis"
     needs_gradients = True
+    photos_only = "A painting or texture"
 
     seed: int
 
