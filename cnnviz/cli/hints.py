@@ -28,6 +28,11 @@ def commands_for_scores() -> str:
 HINTS: dict[str, str | Callable[..., str]] = {
     "without_gradients": commands_for_scores,
     "scores_only": commands_for_scores,
+    "all_classes": "Ask the program for all classes, as -k 1000 does of cnnviz classify.",
+    "longer_calls": "--exec-timeout sets the limit.",
+    "model_or_program": "Leave out --model or --exec.",
+    "only_of_models": "Leave it out, or --exec.",
+    "program_here": "Leave out --engine ray.",
     "methods_without_relu": "Try gradcam, or saliency --method smoothgrad.",
     "train_style_model": "'cnnviz fast-style train' makes one.",
     "device_auto": "'--device auto' takes what there is.",

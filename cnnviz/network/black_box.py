@@ -17,12 +17,14 @@ class BlackBox(nn.Module):
     Attributes:
         most_per_call: images that one call of what computes the scores takes.
         calls_at_once: calls that may run at the same time.
+        remedy_of_unknown_class: of the error where it has no such class, see ``CnnvizError``.
         is_normalized: whether its input is normalized, by the mean color of what it was trained on.
     """
 
     most_per_call: int = 1
     calls_at_once: int = 1
     is_normalized: bool = True
+    remedy_of_unknown_class: str = ""
 
     def forward(self, x: Tensor) -> Tensor:
         """Scores (N, classes) of normalized images (N, C, H, W)."""
