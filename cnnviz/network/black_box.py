@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from torch import Tensor, nn
 
 _BYTES_AT_ONCE = 64 << 20
@@ -29,6 +31,13 @@ class BlackBox(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Scores (N, classes) of normalized images (N, C, H, W)."""
         raise NotImplementedError
+
+    unused_settings: Sequence[str] = ("device", "precision", "transform_input")
+    """Settings of how networks are loaded that have no effect on it."""
+
+    def allow(self, calls: int) -> None:
+        """Let so many calls run at the same time."""
+        self.calls_at_once = calls
 
     def batch_size(self, size: tuple[int, int], channels: int = 3) -> int:
         """How many images of ``size`` (height, width) are best given to it together."""

@@ -538,7 +538,12 @@ class Network:
         The index may be NumPy's or a tensor's. Raises UsageError where there is no such class, or several are meant.
         """
         assert self.labels is not None
-        return find_class(self.labels, wanted)
+        try:
+            return find_class(self.labels, wanted)
+        except UsageError as error:
+            if self.black_box is None:
+                raise
+            raise UsageError(str(error), remedy=self.black_box.remedy_of_unknown_class) from error
 
     def find_classes(self, wanted: Target, count: int) -> list[int] | None:
         """The class index for each of ``count`` images, by one class for all or one for each; None for None."""

@@ -45,7 +45,7 @@ def command_line(
     """
     name = str(recipe["command"])
     parts = ["cnnviz", *name.split(), *map(_no_option, recipe.get("inputs", []))]
-    settings = {"model": recipe.get("model"), "seed": recipe.get("seed"), **recipe.get("parameters", {})}
+    settings = {"model": _model(recipe), "seed": recipe.get("seed"), **recipe.get("parameters", {})}
     if "target" in recipe:
         settings["target"] = recipe["target"]["index"]
     for old, old_value in settings.items():
@@ -55,6 +55,14 @@ def command_line(
     if output is not None and options.takes(name, "output"):
         parts += _typed("-o", str(output))
     return " ".join(map(_quoted, [*parts, *more]))
+
+
+def _model(recipe: Mapping[str, Any]) -> Any:
+    """The models named: all but the last, which is the program, where there is one."""
+    model = recipe.get("model")
+    if "exec" not in recipe.get("parameters", {}):
+        return model
+    return model[:-1] if isinstance(model, list) else None
 
 
 def _typed(option: str, value: Any) -> list[str]:

@@ -42,6 +42,10 @@ class ComparisonJob(ImageJob):
 
     others: Sequence[NetworkSource] = ()
 
+    @property
+    def networks(self) -> list[NetworkSource]:
+        return [self.network, *self.others]
+
     def worker(self, model: str, task: Any) -> ImageWorker:
         network = self.load(model)
         others = [self.load(source.choose(self.purpose)[0], source) for source in self.others]

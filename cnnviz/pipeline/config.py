@@ -8,7 +8,7 @@ from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from cnnviz.errors import Remark, UsageError, shortened
+from cnnviz.errors import ModelError, Remark, UsageError, shortened
 from cnnviz.pipeline.parsing import index, real
 
 if TYPE_CHECKING:
@@ -32,7 +32,8 @@ CANVAS_SIDE = 512
 class NetworkConfig:
     """Which network, with which weights, and where it computes; the arguments of ``cnnviz.load_network``.
 
-    ``model`` ``auto`` is the network that suits the task best of those that are here or can be fetched.
+    ``model`` ``auto`` is the network that suits the task best of those that are here or can be fetched. ``exec`` is the
+    command line of a program that is the network instead, as ``cnnviz.load_program`` takes it.
     """
 
     model: str = "auto"
@@ -48,6 +49,8 @@ class NetworkConfig:
     precision: str = "auto"
     offline: bool = False
     trust: bool = False
+    exec: str | None = None
+    exec_timeout: float = 600.0
 
     def load(self, name: str, seed: int, *, workload: Workload, progress: bool, side: int | None = None) -> Network:
         """The network, under the name that ``auto`` came down to; ``workload`` decides what precision ``auto`` is.
@@ -57,6 +60,10 @@ class NetworkConfig:
         from cnnviz.network.loading import load_network
         from cnnviz.network.sources.table import is_described
 
+        if self.exec is not None:
+            from cnnviz.network.programs.program import load_program
+
+            return load_program(self.exec, self.labels, size=side, timeout=self.exec_timeout)
         return load_network(
             name,
             weights=self.weights,
@@ -85,6 +92,8 @@ class NetworkConfig:
         from cnnviz.network.loading import load_meta_network, looks_like_file
         from cnnviz.network.sources.table import find_source, is_described
 
+        if self.exec is not None:
+            raise ModelError(f"{name} only gives scores: it has no layers to look into.", remedy="scores_only")
         if find_source(name) is not None:
             weights = self.weights or ("random" if is_described(name) else None)
             return replace(self, weights=weights).load(name, seed, workload="exact", progress=False)
@@ -104,6 +113,8 @@ class NetworkConfig:
         from cnnviz.network.sources.table import require_ready
 
         self.prepare()
+        if self.exec is not None:
+            return self._program_name(self.exec), None
         if self.model != "auto":
             require_ready(self.model, trust=self.trust)
             return self.model, None
@@ -111,6 +122,13 @@ class NetworkConfig:
             raise UsageError("Weights belong to a model: name it too.", remedy="model_of_weights")
         choice = choose_model(purpose)
         return choice.name, choice.remark
+
+    def _program_name(self, command: str) -> str:
+        from cnnviz.network.programs.template import CommandTemplate
+
+        if self.model != "auto" or self.weights is not None:
+            raise UsageError("A program is a network of its own, without a model and weights.", remedy="only_program")
+        return CommandTemplate.parse(command).name
 
 
 @dataclass
@@ -121,8 +139,13 @@ class NetworksConfig(NetworkConfig):
 
     def each(self) -> list[NetworkConfig]:
         """The configuration of each network named, once each, in their order."""
-        common = {f.name: getattr(self, f.name) for f in fields(NetworkConfig) if f.name != "model"}
-        return [NetworkConfig(model=name, **common) for name in dict.fromkeys(self.model or ["auto"])]
+        common = {f.name: getattr(self, f.name) for f in fields(NetworkConfig) if f.name not in ("model", "exec")}
+        names = self.model or ([] if self.exec else ["auto"])
+        networks = [NetworkConfig(model=name, **common) for name in dict.fromkeys(names)]
+        if self.exec is not None:
+            common |= {"weights": self.weights if not names else None}
+            networks.append(NetworkConfig(exec=self.exec, **common))
+        return networks
 
 
 def numbers(value: str | Sequence[float] | None, option: str) -> list[float] | None:

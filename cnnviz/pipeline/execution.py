@@ -21,3 +21,4 @@ class Execution:
     network: NetworkInfo
     batch_size: int = 1
     is_remote: bool = False
+    has_quick_calls: bool = True

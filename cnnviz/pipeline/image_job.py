@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from cnnviz.errors import ImageError, IncompleteError, Remark
 from cnnviz.pipeline import inputs, outputs
-from cnnviz.pipeline.config import BatchConfig, ImageConfig, OutputConfig, RunConfig
+from cnnviz.pipeline.config import BatchConfig, EngineConfig, ImageConfig, OutputConfig, RunConfig
 from cnnviz.pipeline.execution import Execution
 from cnnviz.pipeline.image_task import (
     BatchItem,
@@ -30,6 +30,7 @@ from cnnviz.pipeline.result import Result
 from cnnviz.runtime.paths import path_exists
 
 if TYPE_CHECKING:
+    from cnnviz.network.black_box import BlackBox
     from cnnviz.network.default_model import Purpose
     from cnnviz.network.network import Network
     from cnnviz.pipeline.step_monitor import StepMonitor
@@ -53,6 +54,9 @@ class NetworkSource(Protocol):
 _BESIDE = 8  # characters that the names of snapshots and checkpoints have more than the image's
 _TASKS = 16
 """Smallest number of parts, so that some images are read and some written while others are computed."""
+
+_SLOW_TASKS = 4
+"""The same where a call takes long for one image already, as a program must start each time."""
 
 
 @dataclass
@@ -167,6 +171,8 @@ class ImageJob:
             require_photos(network, self.photos_only)
         if network.spec.is_photo:
             self.reporter.unused("show_channels", why=f"on {network.name}, which takes photos")
+        if network.black_box is not None:
+            self._use_black_box(network, network.black_box)
         if network.weights.remark:
             self.reporter.warn(network.weights.remark)
         if assumed := assumption_remark(network.name, network.spec):
@@ -180,6 +186,18 @@ class ImageJob:
         seed_everything(self.run.seed)
         self.reporter.work_started()
         return network
+
+    def _use_black_box(self, network: Network, module: BlackBox) -> None:
+        """Let it make as many calls at once as wanted; note the settings that have no effect if it is alone."""
+        if isinstance(self.run, EngineConfig) and self.run.jobs:
+            module.allow(self.run.jobs)
+        if self.networks == [self.network]:
+            self.reporter.unused(*module.unused_settings, why=f"on {network.name}")
+
+    @property
+    def networks(self) -> list[NetworkSource]:
+        """Where the networks come from."""
+        return [self.network]
 
     @contextmanager
     def _execution(self, model: str, task: Task, items: Sequence[BatchItem]) -> Iterator[Execution]:
@@ -203,20 +221,23 @@ class ImageJob:
             return [(item, self._save(item, value)) for item, value in worker(items, compute)]
 
         jobs, network = self.batch.jobs, worker.network
+        slow = network.black_box is not None
         if (
             jobs == 1 or count == 1 or self.monitor is not None
         ):  # a monitored task has one image, one bar, one animation
-            return Execution(SerialExecutor(work), network)
+            return Execution(SerialExecutor(work), network, worker.batch_size if slow else 1, has_quick_calls=not slow)
         worker.prepare()
-        threads = jobs or thread_count(compute_threads)
+        threads = thread_count(compute_threads) if slow or not jobs else jobs
         # To know takes a pass, in this thread; of few images none share one anyway.
-        batch_size = worker.batch_size if count >= 2 * _TASKS else 1
-        return Execution(ThreadExecutor(work, threads, compute_threads), network, batch_size)
+        batch_size = worker.batch_size if slow or count >= 2 * _TASKS else 1
+        executor = ThreadExecutor(work, threads, compute_threads)
+        return Execution(executor, network, batch_size, has_quick_calls=not slow)
 
     def _run_all(self, execution: Execution, items: Sequence[BatchItem]) -> list[int]:
         """Exit codes of the images that failed; each failure is reported as it happens, and the rest goes on."""
         failures: list[int] = []
-        size = max(1, min(execution.batch_size, len(items) // _TASKS))
+        parts = _TASKS if execution.has_quick_calls else _SLOW_TASKS
+        size = max(1, min(execution.batch_size, len(items) // parts))
         tasks = [items[start : start + size] for start in range(0, len(items), size)]
         outcomes = execution.executor.run(tasks, ordered=not self.batch.unordered)
         with self.reporter.progress(len(items), "images") as advance, closing(outcomes):

@@ -114,7 +114,7 @@ class ImageWorker:
         """Share torch's threads out for as long as the block lasts; gives how many images may compute at once."""
         from cnnviz.runtime.executors.threads import torch_threads
 
-        if not self.batchable or self.network.device.type != "cpu":
+        if not self.batchable or self.network.device.type != "cpu" or self.network.black_box:
             yield 1
             return
         with torch_threads(1) as all_threads:

@@ -95,6 +95,10 @@ def ray_workers(
     ``make_work`` is called in each with the job and ``model``; ``pack`` turns a task into what is sent.
     """
     assert isinstance(job.run, EngineConfig)
+    if any(getattr(network, "exec", None) for network in job.networks):
+        raise UsageError(
+            "A program is started on this machine, not by the workers of a cluster.", remedy="program_here"
+        )
     jobs, threads = job.run.jobs, index(os.environ.get("OMP_NUM_THREADS", "1")) or 1
     environment = {name: os.environ[name] for name in _FORWARDED_ENV if name in os.environ}
     recorded = replace(job, reporter=RecordingReporter())

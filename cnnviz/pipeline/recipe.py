@@ -24,7 +24,7 @@ SNAPSHOT = "snapshot"
 NOT_IN_PARAMETERS = frozenset(
     {
         *("images", "files_from", "recursive", "output", "force", "skip_existing", "offline", "max_pixels"),
-        *("json", "quiet", "verbose", "debug", "device", "store", "batch"),
+        *("exec_timeout", "json", "quiet", "verbose", "debug", "device", "store", "batch"),
         *("model", "style_model", "seed", "target", "save_every", "gif"),
         *("engine", "jobs", "ray_address", "unordered", "shard"),
     }

@@ -1,7 +1,8 @@
 """Runs a program with a time limit, and leaves nothing of it behind: it has a process group of its own.
 
 What it prints goes into files, so that a child that outlives its parent cannot keep a pipe open. To be called in a
-thread that no signal interrupts (``cnnviz.runtime.calls_together``): the caller's flag of cancellation ends the program.
+thread that no signal interrupts (``cnnviz.runtime.calls_together``): the caller's flag of cancellation
+ends the program.
 """
 
 from __future__ import annotations

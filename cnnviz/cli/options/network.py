@@ -111,6 +111,27 @@ class NetworkOptions(NetworkConfig):
             metavar="auto|fp32|tf32|bf16|fp16",
         ),
     ] = NetworkConfig.precision
+    exec: Annotated[
+        str | None,
+        option(
+            "--exec",
+            panel=NETWORK,
+            help="Instead of -m: a program that prints JSON of labels and scores. {frames}: a folder of PNG files; {}: "
+            "one PNG file; -: PNG files on its standard input.",
+            metavar="COMMAND",
+        ),
+    ] = NetworkConfig.exec
+    exec_timeout: Annotated[
+        float,
+        option(
+            "--exec-timeout",
+            env="EXEC_TIMEOUT",
+            panel=NETWORK,
+            min=0,
+            help="Seconds that a call of the program may take; 0: no limit.",
+            metavar="SECONDS",
+        ),
+    ] = NetworkConfig.exec_timeout
     offline: Annotated[bool, option("--offline", env="OFFLINE", panel=NETWORK, help="Use no internet access.")] = (
         NetworkConfig.offline
     )

@@ -19,11 +19,11 @@ from torch import Tensor
 from cnnviz.errors import ImageError, ModelError, UsageError, shortened
 from cnnviz.imaging.png import encode_png
 from cnnviz.network.black_box import BlackBox
+from cnnviz.network.label_files import read_labels
 from cnnviz.network.network import Network
 from cnnviz.network.programs.replies import Classes, ReplyError, Row, rows_of
 from cnnviz.network.programs.template import CommandTemplate
 from cnnviz.network.spec import InputSpec, WeightsInfo
-from cnnviz.network.targets import read_labels
 from cnnviz.runtime.calls_together import call_together
 from cnnviz.runtime.child_process import Finished, run_child
 
@@ -96,22 +96,26 @@ class Program(BlackBox):
 
     is_normalized = False
     remedy_of_unknown_class = "all_classes"
+    unused_settings = (*BlackBox.unused_settings, "mean", "std", "input_range", "logits", "activation")
 
     def __init__(self, template: CommandTemplate, labels: Sequence[str] | None, timeout: float, jobs: int) -> None:
         super().__init__()
         self.template, self.timeout, self.name = template, timeout, template.name
         self.most_per_call = 1 if template.passing == "file" else _MOST_PER_CALL
-        self.calls_at_once = jobs
         self._labels = labels
         self._classes: Classes | None = None
-        self._slots = threading.BoundedSemaphore(jobs)
+        self.allow(jobs)
 
     def __getstate__(self) -> dict[str, Any]:
         return {name: value for name, value in self.__dict__.items() if name != "_slots"}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         super().__setstate__(state)
-        self._slots = threading.BoundedSemaphore(self.calls_at_once)
+        self.allow(self.calls_at_once)
+
+    def allow(self, calls: int) -> None:
+        self.calls_at_once = calls
+        self._slots = threading.BoundedSemaphore(calls)
 
     def first_reply(self, frame: NDArray[np.uint8]) -> Classes:
         """Its classes, by its reply to one image (H, W, C); ModelError if that fails."""
