@@ -71,9 +71,11 @@ def load_program(
             ImageError.
 
     Example:
-        >>> network = cnnviz.load_program("cnnviz classify {frames} -m squeezenet1_1 -k 1000 --json", size=64)
-        >>> network.classes, network.label(281), network.has_gradients
-        (1000, 'tabby', False)
+        >>> import shlex, sys, cnnviz
+        >>> script = 'import json; print(json.dumps({"scores": {"cat": 0.9, "dog": 0.1}}))'
+        >>> network = cnnviz.load_program(shlex.join([sys.executable, "-c", script, "{}"]))
+        >>> network.labels, network.has_gradients
+        (('cat', 'dog'), False)
     """
     if channels not in _CHANNELS:
         raise UsageError(f"A program gets PNG files, which have 1, 3 or 4 channels, not {channels}.")

@@ -17,7 +17,7 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import PurePath
-from typing import Any, NamedTuple
+from typing import Any
 
 from cnnviz.errors import shortened
 
@@ -33,7 +33,8 @@ class ReplyError(Exception):
         self.is_incomplete = is_incomplete
 
 
-class Entry(NamedTuple):
+@dataclass(frozen=True)
+class Entry:
     """The score of one class, by whatever tells the class; None for what is not said."""
 
     index: int | None
