@@ -27,6 +27,8 @@ def feature_layer(network: Network) -> str:
     Raises:
         UsageError: the network has no classifier, or no layer before it.
     """
+    if network.weights.lacks_classifier:
+        return _last_features(network, network.output_node)
     if network.traced_by == "hooks":
         return _layer_before_the_last_classifier(network)
     graph_module = network.graph
@@ -34,7 +36,11 @@ def feature_layer(network: Network) -> str:
     read = [found for node in graph_module.graph.nodes if (found := _classified(graph_module, node, made)) is not None]
     if not read:
         raise UsageError(f"{network.name} has no classifier to take the features before.", remedy="layer")
-    node = read[-1]
+    return _last_features(network, read[-1])
+
+
+def _last_features(network: Network, node: fx.Node) -> str:
+    """The name of the layer at ``node``, or before it where that only gives its values another shape."""
     while node.all_input_nodes and _is_passed_over(network, node):
         node = node.all_input_nodes[0]
     if LAYER not in node.meta:

@@ -35,6 +35,9 @@ from cnnviz.runtime.progress import OnStep, Step
 if TYPE_CHECKING:
     from PIL.Image import Image
 
+NO_CLASS = -1
+"""The class index that a network without a classifier predicts."""
+
 _FORMAT = 1
 """Part of every store's name; increased when stored values change their meaning."""
 
@@ -97,6 +100,7 @@ class Preprocessing:
             "mean": network.spec.pixel_mean,
             "std": network.spec.pixel_std,
             "precision": network.precision,
+            **weights.checkpoint_facts,
             **({} if weights.transform_input is None else {"transform_input": weights.transform_input}),
             **({} if weights.code_sha256 is None else {"code": weights.code_sha256}),
             "layer": network.layers.name_of(network.layers.node(layer)),
@@ -128,6 +132,8 @@ def pooled_feature(
     def describe(pixels: Tensor) -> VectorsAndPayloads:
         with torch.no_grad():
             found = network.features(pixels, list(dict.fromkeys([layer, output])))
+        if network.weights.lacks_classifier:
+            return [(vector, struct.pack("<if", NO_CLASS, 0.0)) for vector in pooled(found[layer]).numpy()]
         probabilities, classes = network.probabilities(network.check_logits(found[output], pixels)).max(dim=1)
         vectors = pooled(found[layer]).numpy()
         payloads = [struct.pack("<if", *pair) for pair in zip(classes.tolist(), probabilities.tolist(), strict=True)]
@@ -137,7 +143,10 @@ def pooled_feature(
 
 
 def predictions(feature: StoredFeature, keys: Sequence[str]) -> list[tuple[int, float]]:
-    """Each image's predicted class index and its probability, as ``pooled_feature`` stores them."""
+    """Each image's predicted class index and its probability, as ``pooled_feature`` stores them.
+
+    The index is ``NO_CLASS`` for a network without a classifier.
+    """
     try:
         return [struct.unpack("<if", payload) for payload in feature.store.payloads(keys)]
     except struct.error as error:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import warnings
 from collections.abc import Mapping
+from functools import cache
 from typing import Any
 
 import torch
@@ -24,8 +25,8 @@ their published weights need: torchvision's ``transform_input``."""
 def build(name: str, classes: int, channels: int = 3) -> nn.Module:
     """The architecture ``name`` with ``classes`` outputs.
 
-    ``channels`` of the input: 3, or 1 for gray images. GoogLeNet and Inception are built without their auxiliary
-    classifiers, which only training uses.
+    ``channels`` of the input: 3, 1 for gray images, or any other number. GoogLeNet and Inception are built without
+    their auxiliary classifiers, which only training uses.
     """
     if name == catalogue.LENET:
         return LeNet5(classes, channels)
@@ -33,7 +34,8 @@ def build(name: str, classes: int, channels: int = 3) -> nn.Module:
     if channels != 3:
         first = next(part for part in module.modules() if isinstance(part, nn.Conv2d))
         first.in_channels = channels
-        first.weight = nn.Parameter(first.weight.detach()[:, :channels])
+        weight = first.weight.detach()
+        first.weight = nn.Parameter(weight.repeat(1, -(-channels // weight.shape[1]), 1, 1)[:, :channels])
     return module
 
 
@@ -122,6 +124,7 @@ _SENTINEL_CLASSES = 10_007
 """A class count that no other dimension of any network equals, by which the classifier is found."""
 
 
+@cache
 def parameter_shapes(name: str) -> tuple[dict[str, Tensor], str]:
     """The state dict on the meta device, and the name of the classifier's weight (one row for each class)."""
     shapes = build_on_meta(name, _SENTINEL_CLASSES).state_dict()

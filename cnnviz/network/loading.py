@@ -17,18 +17,21 @@ from cnnviz.network import architecture, catalogue, download
 from cnnviz.network.catalogue import PublishedWeights
 from cnnviz.network.checks import label_count_message
 from cnnviz.network.default_model import choose_model
+from cnnviz.network.fingerprints import identify
 from cnnviz.network.hashing import sha256
+from cnnviz.network.heads import require_head_activation
 from cnnviz.network.imagenet import imagenet_labels
 from cnnviz.network.label_files import read_labels
 from cnnviz.network.network import Network
 from cnnviz.network.outputs import Output
+from cnnviz.network.own_weights import FileOptions, fill
 from cnnviz.network.sources.assembling import assemble
 from cnnviz.network.sources.files import WEIGHTS_SUFFIXES
 from cnnviz.network.sources.request import Request
 from cnnviz.network.sources.table import find_source
 from cnnviz.network.spec import InputSpec, WeightsInfo, given_spec
 from cnnviz.network.targets import numbered_labels
-from cnnviz.network.weights import class_count, fit_names, load_into, read_state_dict
+from cnnviz.network.weights import read_checkpoint
 from cnnviz.runtime.device import choose_device
 from cnnviz.runtime.memory import available_memory, is_out_of_memory
 from cnnviz.runtime.paths import path_exists
@@ -56,6 +59,7 @@ class _Loaded:
     info: WeightsInfo
     published: PublishedWeights | None = None
     is_own: bool = False
+    labels: tuple[str, ...] | None = None
 
 
 @torch.inference_mode(False)
@@ -73,6 +77,8 @@ def load_network(
     output: Output = None,
     activation: str = "auto",
     transform_input: bool | None = None,
+    weights_key: str | None = None,
+    head_activation: str | None = None,
     workload: Workload = "exact",
     technique: str | None = None,
     seed: int = 0,
@@ -92,10 +98,12 @@ def load_network(
             be ImageNet's (``network.spec.assumed``).
         weights: None for the network's best known published weights; the name of published weights
             (``IMAGENET1K_V2``, ``DEFAULT``); a file (.pth, .pt, .safetensors: a state dict or a training
-            checkpoint; the class count is read from it); or ``random``. Image size, crop and normalization are
-            those of the published weights, and of the best known ones for a file and random weights.
-        labels: class names, or a file of them (lines, CSV, JSON or YAML, see ``read_labels``); ImageNet's for networks
-            of 1000 classes if None.
+            checkpoint; the class count, the channels of the input and a classifier of other layers are read from
+            it, and with the name ``auto`` the architecture, by the names and shapes of its tensors); or ``random``.
+            Image size, crop and normalization are those of the published weights, and of the best known ones for a
+            file and random weights. A file without a classifier serves for features.
+        labels: class names, or a file of them (lines, CSV, JSON or YAML, see ``read_labels``); if None those in the
+            file of weights, or ImageNet's for networks of 1000 classes.
         device: ``auto``, ``cpu``, ``cuda`` or ``cuda:N``.
         precision: ``auto``, ``fp32``, ``tf32``, ``bf16`` or ``fp16``; on CUDA this network's convolutions in float32
             use TF32 with ``tf32`` only, whatever the process's own setting.
@@ -109,6 +117,10 @@ def load_network(
         transform_input: whether GoogLeNet or Inception v3 rescales its input from ImageNet's normalization to
             Inception's, as torchvision's published weights need it. If None: yes, except for a file of weights that
             is loaded with ``mean``, ``std`` or ``input_range``.
+        weights_key: which network in a file of weights that holds several: its key, as ``model_ema``, or what the names
+            of its tensors begin with. None takes the plain weights before an average of them.
+        head_activation: the activation between the layers of a classifier that is rebuilt from a file's tensors:
+            ``relu`` (as None assumes), ``gelu``, ``silu``, ``tanh``, ``leaky_relu``, ``none`` …
         workload: how exact its numbers must be, which decides what precision ``auto`` is: ``exact`` (fp32), ``forward``
             (many forward passes and no backward pass: tf32 where there is such) or ``synthesis`` (the fastest).
         technique: the old name of ``workload``, with other values; deprecated.
@@ -129,14 +141,13 @@ def load_network(
         ('embedded', 224)
     """
     if name == "auto":
-        if weights is not None and str(weights).lower() != "random":
-            raise UsageError("Weights belong to a model: name it too.", remedy="model_of_weights")
-        name = choose_model("attribution").name
+        name, _ = model_of(weights, weights_key) or (choose_model("attribution").name, None)
     source = find_source(name)
     if source is not None:
         source.require_ready(name, trust=trust)
     if transform_input is not None and name not in architecture.RESCALING:
         raise UsageError(f"transform_input is for {' and '.join(architecture.RESCALING)}, not for {name}.")
+    options = _file_options(weights, weights_key, head_activation)
     if technique is not None:
         warnings.warn("load_network takes workload= in place of technique=.", DeprecationWarning, stacklevel=3)
         workload = _WORKLOADS.get(technique, "exact")
@@ -153,17 +164,17 @@ def load_network(
             "labels": labels if labels is None else _as_labels(labels),
         }
         with _memory_errors_of(name):
-            loaded_model = source.load(Request(name, weights, _label_count(labels), seed, progress))
+            loaded_model = source.load(Request(name, weights, _label_count(labels), seed, progress, weights_key))
             return assemble(name, loaded_model, given, target_device, chosen_precision)
     with _memory_errors_of(name):
-        loaded = _load(name, weights, _label_count(labels), seed, progress)
+        loaded = _load(name, weights, _label_count(labels), seed, progress, options)
     normalization = {"mean": mean, "std": std, "input_range": input_range}
     is_normalized = any(value is not None for value in normalization.values())
     _set_input_rescaling(name, loaded, transform_input, normalized=is_normalized)
     return Network(
         loaded.module.to(target_device),
         name=name,
-        labels=_resolve_labels(labels, loaded.classes),
+        labels=_resolve_labels(loaded.labels if labels is None else labels, loaded.classes),
         spec=_input_spec(name, loaded, **normalization),
         weights=loaded.info,
         precision=chosen_precision,
@@ -172,6 +183,14 @@ def load_network(
         optimize=True,
         size=size,
     )
+
+
+def _file_options(weights: str | Path | None, key: str | None, head_activation: str | None) -> FileOptions:
+    """What is said of a file of weights; UsageError where there is no such file, or no such activation."""
+    for name, value in (("weights_key", key), ("head_activation", head_activation)):
+        if value is not None and (weights is None or not looks_like_file(weights)):
+            raise UsageError(f"{name} is for a file of weights, and none was given.")
+    return FileOptions(key, None if head_activation is None else require_head_activation(head_activation))
 
 
 def load_meta_network(name: str, weights: str | None = None) -> Network:
@@ -195,7 +214,24 @@ def load_meta_network(name: str, weights: str | None = None) -> Network:
     )
 
 
-def _load(name: str, weights: str | Path | None, labelled: int | None, seed: int, progress: bool) -> _Loaded:
+def model_of(weights: str | Path | None, key: str | None = None) -> tuple[str, Remark | None] | None:
+    """The network that a file of weights is of, by its tensors, and the sentence that says so; None without a file.
+
+    ``key`` is as ``weights_key`` in ``load_network``. Raises UsageError for the name of published weights, which does
+    not say whose they are; ModelError where the file cannot be read, or no network of the catalogue fits.
+    """
+    if weights is None or str(weights).lower() == "random":
+        return None
+    if not looks_like_file(weights):
+        raise UsageError("Weights belong to a model: name it too.", remedy="model_of_weights")
+    path = Path(weights)
+    with _memory_errors_of(f"the file '{path}'"):
+        return identify(read_checkpoint(path, key=key), path, key)
+
+
+def _load(
+    name: str, weights: str | Path | None, labelled: int | None, seed: int, progress: bool, options: FileOptions
+) -> _Loaded:
     if weights is None:
         return _load_default(name, progress)
     if str(weights).lower() == "random":
@@ -204,7 +240,7 @@ def _load(name: str, weights: str | Path | None, labelled: int | None, seed: int
         module = architecture.build_random(name, classes, seed)
         return _Loaded(module, classes, _first_channels(module), WeightsInfo("random"))
     if looks_like_file(weights):
-        return _load_file(name, Path(weights))
+        return _load_file(name, Path(weights), options)
     if name == catalogue.EMBEDDED and str(weights).lower() == "embedded":
         return _load_embedded()
     return _load_published(_published(name, str(weights)), progress)
@@ -258,16 +294,16 @@ def looks_like_file(weights: str | Path) -> bool:
 
 
 def _load_embedded() -> _Loaded:
-    module, classes = _fill(catalogue.EMBEDDED, catalogue.EMBEDDED_FILE, "The embedded weights file")
+    filled = fill(catalogue.EMBEDDED, catalogue.EMBEDDED_FILE, "The embedded weights file")
     info = WeightsInfo("embedded", sha256(catalogue.EMBEDDED_FILE))
-    return _Loaded(module, classes, 3, info, catalogue.entry(catalogue.EMBEDDED).default)
+    return _Loaded(filled.module, filled.classes, 3, info, catalogue.entry(catalogue.EMBEDDED).default)
 
 
 def _load_published(published: PublishedWeights, progress: bool) -> _Loaded:
     path = download.fetch(published, progress=progress)
     digest = download.verify(published)
     try:
-        module, classes = _fill(published.model, path, f"The cached weights file {path}", part=published.part)
+        filled = fill(published.model, path, f"The cached weights file {path}", part=published.part)
     except ModelError as error:
         if download.is_genuine(published, digest):
             raise
@@ -279,53 +315,37 @@ def _load_published(published: PublishedWeights, progress: bool) -> _Loaded:
         differs = f"{path} is not the file that torchvision publishes under this name: its SHA-256 differs."
         names = {"model": published.model, "weights": published.name}
         remark = Remark(f"{remark} {differs}".strip(), remedy="fetch_again", **names)
-    return _Loaded(module, classes, 3, WeightsInfo(published.name, digest, remark or None), published)
+    info = WeightsInfo(published.name, digest, remark or None)
+    return _Loaded(filled.module, filled.classes, 3, info, published)
 
 
-def _load_file(name: str, path: Path) -> _Loaded:
-    module, classes = _fill(name, path, f"The weights file '{path}'", own=True)
+def _load_file(name: str, path: Path, options: FileOptions) -> _Loaded:
+    filled = fill(name, path, f"The weights file '{path}'", own=True, options=options)
     published = None if name == catalogue.LENET else catalogue.entry(name).default
-    info = WeightsInfo(path.name, sha256(path))
-    return _Loaded(module, classes, _first_channels(module), info, published, is_own=True)
-
-
-def _fill(name: str, path: Path, source: str, *, own: bool = False, part: str = "") -> tuple[nn.Module, int]:
-    """The architecture with the weights of a file, and its number of classes.
-
-    ``source`` is what messages call the file. Weights are mapped from the file, or copied if it is the user's ``own``.
-    ``part`` is the submodule that must have weights; the whole module if empty.
-    """
-    raw = read_state_dict(path, own=own)
-    shapes, classifier = architecture.parameter_shapes(name)
-    state = fit_names(raw, shapes)
-    classes = class_count(state, classifier)
-    if classes is None:
-        raise ModelError(f"{source} does not fit {name}: it has no classifier '{classifier}'.")
-    first = next(key for key, tensor in shapes.items() if tensor.ndim == 4)
-    channels = next((c for c in (1, 3) if first in state and state[first].shape[1:2] == (c,)), 3)
-    module = architecture.build_on_meta(name, classes, channels)
-    architecture.fit_stem(module, state)
-    architecture.fit_positions(module, state)
-    load_into(module, state, source, part)
-    return module, classes
+    info = WeightsInfo(path.name, sha256(path), class_to_idx=filled.class_to_idx, checkpoint=filled.info)
+    return _Loaded(filled.module, filled.classes, filled.channels, info, published, True, filled.labels)
 
 
 def _set_input_rescaling(name: str, loaded: _Loaded, wanted: bool | None, *, normalized: bool) -> None:
     """Set ``transform_input`` where the network has it; a remark says what is assumed for a file of weights."""
     if name not in architecture.RESCALING:
         return
-    if wanted and loaded.channels == 1:
-        raise UsageError(f"These weights of {name} take gray images, which transform_input cannot rescale.")
-    chosen = not (loaded.is_own and normalized) if wanted is None else wanted
+    if wanted and loaded.channels != 3:
+        raise UsageError(f"These weights of {name} take {_images(loaded)}, which transform_input cannot rescale.")
+    chosen = not (loaded.is_own and normalized) and loaded.channels == 3 if wanted is None else wanted
     loaded.module.transform_input = chosen  # type: ignore[assignment]
     remark = loaded.info.remark
-    if loaded.is_own and wanted is None and not normalized:
+    if loaded.is_own and chosen and wanted is None and not normalized:
         remark = Remark(
             f"{loaded.info.label}: assumed to be trained with torchvision's transform_input, as the published weights "
             f"of {name}.",
             remedy="transform_input",
         )
     loaded.info = replace(loaded.info, remark=remark, transform_input=chosen)
+
+
+def _images(loaded: _Loaded) -> str:
+    return "gray images" if loaded.channels == 1 else f"images of {loaded.channels} channels"
 
 
 def _first_channels(module: nn.Module) -> int:
@@ -381,11 +401,13 @@ def _input_spec(name: str, loaded: _Loaded, **normalization: Any) -> InputSpec:
         spec = InputSpec(32, 32, 32, fixed=True, channels=channels, mean=(0.0,) * channels, std=(1.0,) * channels)
     else:
         spec = _published_spec(name, loaded)
-        if loaded.channels == 1 and not _is_normalized(**normalization):
+        if loaded.channels != 3 and not _is_normalized(**normalization):
+            count = "one" if loaded.channels == 1 else loaded.channels
             raise UsageError(
-                f"These weights of {name} take gray images: say how those were normalized, with one number for the "
-                "mean and one for the std.",
-                remedy="gray_normalization",
+                f"These weights of {name} take {_images(loaded)}: say how those were normalized, with {count} "
+                f"number{'' if count == 'one' else 's'} for the mean and {count} for the std.",
+                remedy="normalization",
+                channels=loaded.channels,
             )
     return given_spec(spec, channels=loaded.channels, **normalization)
 

@@ -424,14 +424,26 @@ class Network:
         """The output of the module or its graph for ``pixels``, checked, as logits (N, classes).
 
         In float32, or float64 if the network is in that. Raises ModelError that describes an output that is no logits,
-        or names the first tensor that is not finite; UsageError where the labels name another number of classes.
+        or names the first tensor that is not finite, or of weights without a classifier; UsageError where the labels
+        name another number of classes.
         """
+        self.require_classifier()
         logits = at_least_float32(checks.require_logits(output, len(pixels), self.name, self.labels))
         if logits.is_meta:
             raise ModelError(
                 f"{self.name} is on the meta device, where tensors have shapes and no values; load weights."
             )
         return checks.require_finite(logits, "logits", self, pixels)
+
+    def require_classifier(self) -> None:
+        """Raise ModelError where the weights are from a file without a classifier, which serves for features only."""
+        lacking = self.weights.lacks_classifier
+        if lacking:
+            raise ModelError(
+                f"{self.weights.label} holds no classifier ('{lacking}') for {self.name}: it gives features, but no "
+                "classes.",
+                remedy="feature_commands",
+            )
 
     def probabilities(self, logits: Tensor) -> Tensor:
         """Probabilities (N, classes) of logits (N, classes), by the network's activation; of ``none`` the logits."""

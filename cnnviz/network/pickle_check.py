@@ -10,15 +10,18 @@ from __future__ import annotations
 import io
 import pickle
 import zipfile
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from cnnviz.errors import ModelError
+from cnnviz.errors import ModelError, listed, shortened
 
 LARGEST_PICKLE = 16 << 20
 """Bytes of a pickle or header beside the numbers themselves; a thousand tensors take some 0.2 MiB. One byte of it may
 cost 64 of memory."""
+
+_MAGIC = 0x1950A86A20F9469CFC6C
+"""The number with which files of torch.save begin that are no archives."""
 
 _DEEPEST_TUPLE = 100  # shapes are one deep; Python hashes tuples in tuples on the stack, without a limit
 
@@ -40,17 +43,15 @@ class _RefusedError(Exception):
     """Why a file is refused: the end of a sentence that begins with its name."""
 
 
-def check_pickle(path: Path) -> None:
-    """Raise ModelError, with what to do, where a file claims more than it holds, or holds unusable tensors.
+def check_pickle(path: Path) -> frozenset[str]:
+    """The classes and functions that a file names, as ``argparse.Namespace``.
 
-    Unusable are quantized, sparse and nested tensors, and those without values. Nothing is unpickled, and memory is
-    bounded by the size of the file.
+    Raises ModelError, with what to do, where a file claims more than it holds, or holds unusable tensors: quantized,
+    sparse and nested ones, and those without values. Nothing is unpickled, and memory is bounded by the size of the
+    file.
     """
     try:
-        if zipfile.is_zipfile(path):
-            _check_archive(path)
-        else:
-            _check_legacy(path)
+        return _check_archive(path) if zipfile.is_zipfile(path) else _check_legacy(path)
     except _RefusedError as error:
         raise ModelError(f"The weights file '{path}' {error}.") from error
     except Exception as error:  # an unpickler may raise anything on damaged files
@@ -62,11 +63,9 @@ def damaged(path: Path) -> ModelError:
     return ModelError(f"The weights file '{path}' is truncated, corrupt, or not a weights file.")
 
 
-def _check_archive(path: Path) -> None:
+def _check_archive(path: Path) -> frozenset[str]:
     with zipfile.ZipFile(path) as archive:
         records = {info.filename: info for info in archive.infolist()}
-        if any(name.endswith("/constants.pkl") for name in records):
-            raise _RefusedError("is a TorchScript program; save its state_dict() instead")
         if any(info.compress_type != zipfile.ZIP_STORED for info in records.values()):
             raise _RefusedError("is a compressed archive, which PyTorch never writes; save the weights again")
         if len(records) < len(archive.infolist()):
@@ -79,20 +78,33 @@ def _check_archive(path: Path) -> None:
     for key, claimed in claims.storages.items():
         if claimed > records[f"{folder}data/{key}"].file_size:
             raise _too_much(claimed, records[f"{folder}data/{key}"].file_size)
+    return frozenset(claims.names)
 
 
-def _check_legacy(path: Path) -> None:
+def _check_legacy(path: Path) -> frozenset[str]:
     """Check a file from before PyTorch 1.6: three pickles of metadata, the content, the storages' keys and bytes."""
     size = path.stat().st_size
     with path.open("rb") as file:
         bounded = _BoundedFile(file)
-        for _ in range(3):
+        first = _CheckingUnpickler(bounded)
+        if first.load() != _MAGIC:
+            raise _RefusedError(
+                f"was refused: it is a pickle{_of(first.names)} that torch.save did not write, and loading it could "
+                "run code; save the tensors with torch.save(model.state_dict(), FILE), or use safetensors"
+            )
+        for _ in range(2):
             _CheckingUnpickler(bounded).load()
         claims = _CheckingUnpickler(bounded)
         claims.load()
     claimed = sum(claims.storages.values())
     if claimed > size:
         raise _too_much(claimed, size)
+    return frozenset(claims.names)
+
+
+def _of(names: Set[str]) -> str:
+    shown = [f"'{shortened(name)}'" for name in sorted(names)[:2]]
+    return f" of {listed(shown)}" if shown else ""
 
 
 def _check_length(length: int) -> None:
@@ -130,15 +142,17 @@ class _Tuple(tuple):
 
 
 class _CheckingUnpickler(pickle._Unpickler):  # the unpickler in C would allocate as many objects as a file claims
-    """Unpickles with dummy objects, and collects the claimed bytes of each storage."""
+    """Unpickles with dummy objects; collects the claimed bytes of each storage, and the names of what would be made."""
 
     dispatch = dict(pickle._Unpickler.dispatch)  # noqa: RUF012 (as the base class has it)
 
     def __init__(self, file: Any) -> None:
         super().__init__(file)
         self.storages: dict[str, int] = {}
+        self.names: set[str] = set()
 
     def find_class(self, module: str, name: str) -> Any:
+        self.names.add(f"{module}.{name}")
         return type(f"{module}.{name}", (_Dummy,), {})
 
     def persistent_load(self, identity: Sequence[Any]) -> int:

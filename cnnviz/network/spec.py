@@ -7,9 +7,42 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from cnnviz.errors import UsageError
+from cnnviz.errors import Remark, UsageError
 from cnnviz.imaging.pixels import Crop
 from cnnviz.network.catalogue import IMAGENET_MEAN, IMAGENET_STD
+
+
+@dataclass(frozen=True)
+class CheckpointInfo:
+    """What was found in a file of weights, and what was assumed of it.
+
+    Args:
+        key: the keys and the prefix of names under which the network was; empty for a bare state dict.
+        head: the layers of a classifier that was rebuilt from its tensors, in words; empty for the architecture's own.
+        head_activation: the activation assumed between them; None where there is nothing to assume.
+        labels_key: the key under which the file holds the class names that are used; None if it has none.
+        lacks_classifier: the classifier's name, where the file holds none; empty where it does.
+        remarks: what the user should know.
+    """
+
+    key: str = ""
+    head: str = ""
+    head_activation: str | None = None
+    labels_key: str | None = None
+    lacks_classifier: str = ""
+    remarks: tuple[Remark, ...] = ()
+
+    @property
+    def facts(self) -> dict[str, str]:
+        """What is to be said of it in results and recipes, by name."""
+        found = {
+            "key": self.key,
+            "head": self.head,
+            "head_activation": self.head_activation,
+            "labels_from": self.labels_key,
+            "lacks_classifier": self.lacks_classifier,
+        }
+        return {name: value for name, value in found.items() if value}
 
 
 @dataclass(frozen=True)
@@ -25,6 +58,7 @@ class WeightsInfo:
         class_to_idx: the folders of the classes it was trained on, with the index of each, where the file tells; as
             torchvision's ``ImageFolder.class_to_idx``.
         code_sha256: of the Python file that built the module, if one did.
+        checkpoint: what was found in a file of the user's; None for other weights.
     """
 
     label: str
@@ -33,6 +67,23 @@ class WeightsInfo:
     transform_input: bool | None = None
     class_to_idx: Mapping[str, int] | None = None
     code_sha256: str | None = None
+    checkpoint: CheckpointInfo | None = None
+
+    @property
+    def remarks(self) -> tuple[str, ...]:
+        """All that the user should know about them."""
+        return (*((self.remark,) if self.remark else ()), *(self.checkpoint.remarks if self.checkpoint else ()))
+
+    @property
+    def lacks_classifier(self) -> str:
+        """The classifier's name, where a file of weights holds none; empty where there is one."""
+        return self.checkpoint.lacks_classifier if self.checkpoint else ""
+
+    @property
+    def checkpoint_facts(self) -> dict[str, dict[str, str]]:
+        """What results and recipes say of a file of weights, as their ``checkpoint``; empty if there is nothing."""
+        facts = self.checkpoint.facts if self.checkpoint else {}
+        return {"checkpoint": facts} if facts else {}
 
 
 @dataclass(frozen=True)

@@ -45,6 +45,8 @@ class NetworkConfig:
     logits: str | None = None
     activation: str = "auto"
     transform_input: bool | None = None
+    weights_key: str | None = None
+    head_activation: str | None = None
     device: str = "auto"
     precision: str = "auto"
     offline: bool = False
@@ -76,6 +78,8 @@ class NetworkConfig:
             output=self.logits,
             activation=self.activation,
             transform_input=self.transform_input,
+            weights_key=self.weights_key,
+            head_activation=self.head_activation,
             size=None if is_described(name) else side,
             workload=workload,
             seed=seed,
@@ -118,8 +122,12 @@ class NetworkConfig:
         if self.model != "auto":
             require_ready(self.model, trust=self.trust)
             return self.model, None
-        if self.weights is not None:
-            raise UsageError("Weights belong to a model: name it too.", remedy="model_of_weights")
+        if self.weights is not None and self.weights.lower() != "random":
+            from cnnviz.network.loading import model_of
+
+            found = model_of(self.weights, self.weights_key)
+            assert found is not None
+            return found
         choice = choose_model(purpose)
         return choice.name, choice.remark
 

@@ -173,8 +173,8 @@ class ImageJob:
             self.reporter.unused("show_channels", why=f"on {network.name}, which takes photos")
         if network.black_box is not None:
             self._use_black_box(network, network.black_box)
-        if network.weights.remark:
-            self.reporter.warn(network.weights.remark)
+        for remark in network.weights.remarks:
+            self.reporter.warn(remark)
         if assumed := assumption_remark(network.name, network.spec):
             self.reporter.warn(assumed)
         if network.spec.fixed:
@@ -370,7 +370,7 @@ def _about_network(network: NetworkInfo) -> dict[str, Any]:
         "note": network.weights.remark,
         "assumed": assumed_values(network.spec) or None,
     }
-    return {name: value for name, value in facts.items() if value is not None}
+    return {**{name: value for name, value in facts.items() if value is not None}, **network.weights.checkpoint_facts}
 
 
 def _is_disk_full(error: Exception) -> bool:

@@ -79,6 +79,7 @@ def recipe_of(provenance: Provenance, network: NetworkInfo, names: Sequence[str]
         "weights_sha256": network.weights.sha256,
         **({"code_sha256": network.weights.code_sha256} if network.weights.code_sha256 else {}),
         **({"assumed": assumed_values(network.spec)} if network.spec.assumed else {}),
+        **network.weights.checkpoint_facts,
         **({"precision": network.precision} if network.precision != "fp32" else {}),
         "seed": seed,
         "parameters": dict(provenance.parameters),

@@ -73,7 +73,7 @@ class Embed(TaskDefaults):
 
     def run(self, network: Network, images: ImageCollection) -> Result:
         from cnnviz.features.embeddings import feature_layer
-        from cnnviz.features.feature_index import predictions
+        from cnnviz.features.feature_index import NO_CLASS, predictions
         from cnnviz.features.table import csv_bytes, parquet_bytes
         from cnnviz.features.thumbnails import Thumbnails
         from cnnviz.figures.class_colors import limited_classes
@@ -81,12 +81,16 @@ class Embed(TaskDefaults):
         from cnnviz.pipeline.feature_indexing import index_features
         from cnnviz.pipeline.feature_spec import FeatureSpec, feature_store_root
 
+        if self.classes == "predicted":
+            network.require_classifier()
         layer = self.layer or feature_layer(network)
         specs = [FeatureSpec("features", layer, self.half), FeatureSpec("thumbnails")]
         found = index_features(images, network, specs, self.store, self.seed)
         features, thumbnails = found.features
         placement = self._placement(features, found.keys, feature_store_root(self.store, images.reporter))
-        predicted = [(network.label(index), p) for index, p in predictions(features, found.keys)]
+        predicted = [
+            ("" if index == NO_CLASS else network.label(index), p) for index, p in predictions(features, found.keys)
+        ]
         classes = self._classes(found.sources, [label for label, _ in predicted])
         names, colors = limited_classes(classes)
         shown = placement.shown
@@ -96,7 +100,7 @@ class Embed(TaskDefaults):
             placement.projection.points[shown],
             [found.sources[n].display for n in shown],
             [names[n] for n in shown] if names else [],
-            [f"network says {predicted[n][0]}, {percent(predicted[n][1])}" for n in shown],
+            [f"network says {name}, {percent(p)}" if name else "" for name, p in (predicted[n] for n in shown)],
             colors,
             _title(network, layer, found, placement),
         )

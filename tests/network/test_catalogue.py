@@ -11,9 +11,10 @@ from torch import nn
 
 import cnnviz
 from cnnviz.errors import UsageError
-from cnnviz.network import architecture, catalogue, loading
+from cnnviz.network import architecture, catalogue, own_weights
+from cnnviz.network.checkpoint import Checkpoint
+from cnnviz.network.fitting import load_into
 from cnnviz.network.loading import load_meta_network
-from cnnviz.network.weights import load_into
 
 pytest.importorskip("torchvision")
 
@@ -140,7 +141,7 @@ def test_weights_that_have_features_only_serve_for_those(tmp_path: Path, monkeyp
         for key, tensor in state.items()
     }
     torch.save({}, published.path)  # half a gigabyte, were it whole
-    monkeypatch.setattr(loading, "read_state_dict", lambda path, own=False: state)
+    monkeypatch.setattr(own_weights, "read_checkpoint", lambda path, own=False, key=None: Checkpoint(state))
     options = ("-m", "vgg16", "-w", "IMAGENET1K_FEATURES", "--size", 64)
     run = run_cnnviz("activations", samples / "coffee.png", *options, "--layer", "relu3_3", "--json")
     assert run.exit_code == 0, run.stderr

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
-from cnnviz.cli.options.declaring import NETWORK, option
+from cnnviz.cli.options.declaring import ADVANCED, NETWORK, option
 from cnnviz.pipeline.config import NetworkConfig, NetworksConfig
 
 
@@ -41,7 +41,7 @@ class NetworkOptions(NetworkConfig):
             "-w",
             env="WEIGHTS",
             panel=NETWORK,
-            help="A torchvision weights name, a file (.pth, .pt, .safetensors), or 'random'.",
+            help="A torchvision weights name, 'random', or a file (.pth, .pt, .safetensors), which tells its model.",
             metavar="NAME|FILE|random",
         ),
     ] = NetworkConfig.weights
@@ -91,6 +91,25 @@ class NetworkOptions(NetworkConfig):
             show_default="yes; no with --mean, --std or --input-range",
         ),
     ] = NetworkConfig.transform_input
+    weights_key: Annotated[
+        str | None,
+        option(
+            "--weights-key",
+            panel=ADVANCED,
+            help="Which network in a weights file of several, by its key or prefix, as model_ema.",
+            metavar="KEY",
+        ),
+    ] = NetworkConfig.weights_key
+    head_activation: Annotated[
+        str | None,
+        option(
+            "--head-activation",
+            panel=ADVANCED,
+            help="Activation in a weights file's own classifier: relu, gelu, silu, tanh, leaky_relu, none, …",
+            metavar="NAME",
+            show_default="relu",
+        ),
+    ] = NetworkConfig.head_activation
     device: Annotated[
         str,
         option(

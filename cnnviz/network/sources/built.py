@@ -13,12 +13,12 @@ from cnnviz.errors import ModelError, UsageError, listed
 from cnnviz.network import checks
 from cnnviz.network.hashing import module_sha256, sha256
 from cnnviz.network.network import Network
+from cnnviz.network.own_weights import load_whole
 from cnnviz.network.sources.call import Call
 from cnnviz.network.sources.known_input import input_of_config
 from cnnviz.network.sources.request import LoadedModel, Request
 from cnnviz.network.sources.running import own_code
 from cnnviz.network.spec import WeightsInfo
-from cnnviz.network.weights import fit_names, load_into, read_state_dict
 
 DESCRIBED = ("mean", "std", "size", "channels", "input_range", "labels", "output", "activation", "spec")
 """Arguments of ``Network`` that may come with a module."""
@@ -91,8 +91,5 @@ def with_weights(
     elif str(request.weights).lower() == "random":
         raise UsageError(f"'{request.model}' brings its own weights; give a file with others, or none.")
     else:
-        path = Path(request.weights)
-        state = fit_names(read_state_dict(path, own=True), module.state_dict())
-        load_into(module, state, f"The weights file '{path}'")
-        info = WeightsInfo(path.name, sha256(path))
+        info = load_whole(module, Path(request.weights), request.model, request.weights_key)
     return LoadedModel(module, info, {**input_of_config(module), **arguments})

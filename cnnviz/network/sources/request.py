@@ -21,6 +21,7 @@ class Request:
         classes: the number of labels that were given, if any.
         seed: of random weights.
         progress: whether downloads show a bar on stderr.
+        weights_key: as in ``load_network``.
     """
 
     model: str
@@ -28,6 +29,7 @@ class Request:
     classes: int | None = None
     seed: int = 0
     progress: bool = False
+    weights_key: str | None = None
 
 
 @dataclass

@@ -101,7 +101,7 @@ def find_source(model: str) -> Source | None:
         if source.recognizes(model):
             return source
     if files.is_weights(model):
-        raise UsageError(f"'{model}' holds weights, not a network: name its model too.", remedy="model_of_weights")
+        raise UsageError(f"'{model}' holds weights, not a network: give it as the weights.", remedy="weights_alone")
     raise catalogue.unknown_model(model, entry_points.names())
 
 

@@ -20,12 +20,14 @@ from torch import nn
 
 from cnnviz.errors import CnnvizError, ModelError, Remark, UsageError, listed, shortened
 from cnnviz.network import checks, download
+from cnnviz.network.checkpoint import StateDict
+from cnnviz.network.fitting import fit_names, load_into
 from cnnviz.network.hashing import module_sha256, sha256
 from cnnviz.network.sources import timm_labels
 from cnnviz.network.sources.known_input import spec_of_config
 from cnnviz.network.sources.request import LoadedModel, Request
 from cnnviz.network.spec import WeightsInfo
-from cnnviz.network.weights import StateDict, fit_names, load_into, read_state_dict
+from cnnviz.network.weights import read_checkpoint
 from cnnviz.runtime.memory import is_out_of_memory
 
 PREFIX = "timm/"
@@ -123,25 +125,31 @@ def _require_reachable(model: str, config: Any) -> None:
 def _with_file(request: Request, name: str, path: Path) -> tuple[nn.Module, WeightsInfo]:
     """The architecture with the weights of a file, which decides how many classes and channels there are."""
     module = _create(name)
-    state = fit_names(read_state_dict(path, own=True), module.state_dict())
+    classifier, checkpoint = _part_weight(module, "classifier"), read_checkpoint(path, True, request.weights_key)
+    state = fit_names(checkpoint, module.state_dict(), classifier, request.weights_key).state
     options = {
         **_shape_of(state, module, "classifier", 0, "num_classes"),
         **_shape_of(state, module, "first_conv", 1, "in_chans"),
     }
     if options:
         module = _create(name, **options)
-    load_into(module, state, f"The weights file '{path}'")
+    load_into(module, state, f"The weights file '{path}'", name=request.model)
     return module, WeightsInfo(path.name, sha256(path))
 
 
 def _shape_of(state: StateDict, module: nn.Module, part: str, axis: int, option: str) -> dict[str, int]:
     """``option`` with the length of an axis of a layer's weight, if that is another in ``state`` than in ``module``."""
-    names = module.pretrained_cfg.get(part)  # type: ignore[union-attr, operator]
-    key = f"{names if isinstance(names, str) else next(iter(names or ()), '')}.weight"
+    key = _part_weight(module, part)
     own, found = module.state_dict().get(key), state.get(key)
     if own is None or found is None or own.ndim != found.ndim or own.shape[axis] == found.shape[axis]:
         return {}
     return {option: int(found.shape[axis])}
+
+
+def _part_weight(module: nn.Module, part: str) -> str:
+    """The name of the weight of a part that timm names: ``classifier`` or ``first_conv``."""
+    names = module.pretrained_cfg.get(part)  # type: ignore[union-attr, operator]
+    return f"{names if isinstance(names, str) else next(iter(names or ()), '')}.weight"
 
 
 def _classes(module: nn.Module) -> int:
