@@ -177,7 +177,8 @@ def file_content() -> Callable[[str | Path], object]:
 
 @pytest.fixture
 def playground(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A folder with all that examples speak of, tiny: ``sample_images/``, ``photos/``, ``photo.jpg``, style pictures.
+    """A folder with all that examples speak of, tiny: ``sample_images/``, ``photos/``, ``photo.jpg``, style pictures,
+    and ``val/`` with a folder for each class.
 
     It is the working folder, and the environment makes every command small, offline and free to overwrite.
     """
@@ -195,7 +196,12 @@ def playground(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     photos = {"chelsea.png": "photo.jpg", "coffee.png": "a.jpg", "rocket.jpg": "b.jpg", "mosaic.jpg": "monet.jpg"}
     styles = {name: name for name in ("starry.jpg", "mosaic.jpg", "ink.jpg")}
     album = {"chelsea.png": "photos/cat.jpg", "coffee.png": "photos/cup.jpg", "rocket.jpg": "photos/trip/rocket.jpg"}
-    for names in (photos, styles, album):
+    val = {
+        "chelsea.png": "val/Egyptian cat/cat.jpg",
+        "coffee.png": "val/espresso/cup.jpg",
+        "rocket.jpg": "val/657/a.jpg",
+    }
+    for names in (photos, styles, album, val):
         for name, place in names.items():
             shrunk(name, tmp_path / place)
     settings = {"MODEL": "squeezenet1_1", "SIZE": "64", "FORCE": "1", "STORE": str(tmp_path / "store")}

@@ -16,6 +16,7 @@ from cnnviz.cli.options.network import NetworksOptions
 from cnnviz.pipeline.collection_job import CollectionJob, ImageCollection, NetworkJob
 from cnnviz.pipeline.comparison_job import ComparisonJob
 from cnnviz.pipeline.config import EngineConfig, ImageConfig
+from cnnviz.pipeline.evaluation_job import EvaluationJob
 from cnnviz.pipeline.image_job import ImageJob
 from cnnviz.pipeline.query_job import QueryJob
 from cnnviz.pipeline.recipe import Provenance
@@ -99,6 +100,11 @@ def run_task(
     job_of(context, ImageJob, task, network, input, run, output, monitor=monitor, provenance=provenance)(
         task.with_files()
     )
+
+
+def run_evaluation_task(context: CommandContext, task: Any, network: Any, input: Any, run: Any, summary: Any) -> None:
+    """Run a task over images whose classes are known, and sum up: ``task.summarize(name, classes, records)``."""
+    job_of(context, EvaluationJob, task, network, input, run, summary=config_of(summary))(task.with_files())
 
 
 def run_comparison_task(

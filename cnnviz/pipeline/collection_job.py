@@ -49,7 +49,7 @@ class ImageCollection:
         sources = list(inputs.shard(config).of(inputs.expand(config, reporter)))
         if any(source.path is None for source in sources):
             raise UsageError(f"'{provenance.command}' reads its images more than once: give files, not '-'.")
-        return ImageCollection(_collection_name(config), sources, config, reporter, provenance)
+        return ImageCollection(collection_name(config), sources, config, reporter, provenance)
 
     def fail(self, source: ImageSource, error: CnnvizError) -> None:
         """Report an image that is left out."""
@@ -73,7 +73,7 @@ class ImageCollection:
             raise IncompleteError(max(self.failures))
 
 
-def _collection_name(config: ImageConfig) -> str:
+def collection_name(config: ImageConfig) -> str:
     """What outputs are named after: the first folder or file, or the list."""
     first = (config.images or [config.files_from or STDIN])[0]
     path = Path(first)

@@ -15,6 +15,7 @@ from cnnviz.pipeline.config import BatchConfig, EngineConfig, ImageConfig, Outpu
 from cnnviz.pipeline.execution import Execution
 from cnnviz.pipeline.image_task import (
     BatchItem,
+    ClassTask,
     EncodedResult,
     ImageWorker,
     ItemError,
@@ -109,6 +110,8 @@ class ImageJob:
         self.remark = remark
         if remark:
             self.reporter.warn(remark)
+        if isinstance(task, ClassTask):
+            task = task.for_images([item.source for item in items], self.reporter)
         with self._execution(model, task, items) as execution:
             failures = self._run_all(execution, items)
         if failures:
@@ -149,7 +152,8 @@ class ImageJob:
 
     def worker(self, model: str, task: Task) -> ImageWorker:
         """What runs ``task``, with the network loaded."""
-        return ImageWorker(self, self.load(model), task)
+        network = self.load(model)
+        return ImageWorker(self, network, task.for_network(network) if isinstance(task, ClassTask) else task)
 
     def load(self, model: str, source: NetworkSource | None = None) -> Network:
         """The network under study, or that of ``source``; reports it, and seeds everything random."""

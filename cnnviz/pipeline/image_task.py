@@ -19,7 +19,7 @@ from cnnviz.pipeline.config import MonitorConfig
 from cnnviz.pipeline.image_loading import read_image
 from cnnviz.pipeline.inputs import ImageSource
 from cnnviz.pipeline.outputs import OutputPath
-from cnnviz.pipeline.reporter import Note
+from cnnviz.pipeline.reporter import Note, Reporter
 from cnnviz.pipeline.result import LoadedImage, Result
 from cnnviz.pipeline.step_monitor import StepMonitor
 
@@ -88,6 +88,15 @@ class LongTask(Protocol):
     """What is done with each image in many steps; ``monitor`` is to be called after each."""
 
     def run(self, network: Network, image: LoadedImage, monitor: StepMonitor) -> Result: ...
+
+
+@runtime_checkable
+class ClassTask(Protocol):
+    """A task that is told, before any work, which images there are and which network; see ``TrueClassTask``."""
+
+    def for_images(self, sources: Sequence[ImageSource], reporter: Reporter) -> Any: ...
+
+    def for_network(self, network: Network) -> Any: ...
 
 
 PlainTask = Callable[["Network", LoadedImage], Result]

@@ -51,6 +51,7 @@ class WorkerInfo:
     weights: WeightsInfo
     spec: InputSpec
     precision: str
+    classes: int
     about: str
     batch_size: int
     notes: Sequence[Note]
@@ -159,6 +160,13 @@ def image_work(task: Task, job: ImageJob, model: str) -> tuple[WorkerInfo, Calla
 
     worker.prepare()
     info = WorkerInfo(
-        network.name, network.weights, network.spec, network.precision, about, worker.batch_size, recorder.take()
+        network.name,
+        network.weights,
+        network.spec,
+        network.precision,
+        network.classes,
+        about,
+        worker.batch_size,
+        recorder.take(),
     )
     return info, process

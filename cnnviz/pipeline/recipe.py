@@ -48,6 +48,9 @@ class NetworkInfo(Protocol):
     @property
     def precision(self) -> str: ...
 
+    @property
+    def classes(self) -> int: ...
+
 
 @dataclass(frozen=True)
 class Provenance:

@@ -168,6 +168,9 @@ TRIALS: dict[str, dict[str, Trial]] = {
             "--transform-input", within="-m googlenet -w random -k 1000", off="--no-transform-input"
         ),
         "--top": Try("-k 2"),
+        "--classes": Try("--classes in/true.csv", off="--classes folder", base="in/val -r -s 64 --json"),
+        "--output": Try("-o else.png", base="in/val -r -s 64 --classes folder"),
+        "--force": Try("-f", there="out.png", base="in/val -r -s 64 --classes folder -o out.png", fails=True),
     },
     "saliency": {
         "--files-from": Try("--files-from in/list.txt", within="-o out/"),
@@ -680,6 +683,9 @@ def _make_inputs(place: Path, samples: Path) -> None:
     half.save(place / "half.png")
     (place / "list.txt").write_text("in/cup.png\n")
     (place / "one.txt").write_text("in/cat.png\n")
+    for folder, name in {"Egyptian cat": "cat", "espresso": "cup"}.items():
+        small("chelsea.png" if name == "cat" else "coffee.png", f"val/{folder}/{name}.png")
+    (place / "true.csv").write_text("file,class\ncat.png,tabby\ncup.png,n07930864\n")
     (place / "labels.txt").write_text("".join(f"kind {number}\n" for number in range(1000)))
     for seed, (name, styles) in enumerate(
         {"fast": ("plain", "wild"), "wild": ("wild",), "mosaic": ("mosaic",)}.items()

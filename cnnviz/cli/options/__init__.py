@@ -16,7 +16,7 @@ from cnnviz.cli.options.images import (
     SampleOptions,
 )
 from cnnviz.cli.options.network import NetworkOptions, NetworksOptions
-from cnnviz.cli.options.outputs import LongOptions, OutputOptions, PageOptions, ResumableOptions
+from cnnviz.cli.options.outputs import LongOptions, OutputOptions, PageOptions, ResumableOptions, SummaryOptions
 from cnnviz.cli.options.running import (
     BatchOptions,
     EngineName,
@@ -45,6 +45,7 @@ __all__ = [
     "RunOptions",
     "SampleOptions",
     "StoreOptions",
+    "SummaryOptions",
     "index",
     "numbers",
     "option",

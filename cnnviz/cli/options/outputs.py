@@ -35,6 +35,26 @@ class OutputOptions(OutputConfig):
 
 
 @dataclass
+class SummaryOptions(OutputConfig):
+    """Where what is said about all images together is written."""
+
+    output: Annotated[
+        str | None,
+        option(
+            "--output",
+            "-o",
+            panel=OUTPUT,
+            help="With --classes: image of the confusion matrix; tables of it and of all mistakes beside it (.csv).",
+            metavar="FILE",
+            show_default="none",
+        ),
+    ] = OutputConfig.output
+    force: Annotated[bool, option("--force", "-f", env="FORCE", panel=OUTPUT, help="Overwrite outputs.")] = (
+        OutputConfig.force
+    )
+
+
+@dataclass
 class PageOptions(OutputOptions):
     """Where a page is written."""
 
