@@ -67,7 +67,7 @@ class CutGraphs:
         key = tuple(layers.items()), fused
         if key not in self._truncated:
             nodes = {name: self.layers.node(layer) if layer else self.output_node for name, layer in layers.items()}
-            cut = truncate(self.whole, nodes, self.layers.nchw_orders(nodes.values()))
+            cut = truncate(self.whole, nodes, self.layers.views(nodes.values()))
             self._truncated[key] = fuse_inplace_relu(cut) if fused else cut
         return self._truncated[key]
 
@@ -76,5 +76,5 @@ class CutGraphs:
         key = tuple(layers)
         if key not in self._streaming:
             nodes = {name: self.layers.node(name) for name in layers}
-            self._streaming[key] = stream_to_callback(self.whole, nodes, self.layers.nchw_orders(nodes.values()))
+            self._streaming[key] = stream_to_callback(self.whole, nodes, self.layers.views(nodes.values()))
         return self._streaming[key]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from torch import Tensor
@@ -78,15 +79,29 @@ def evenly_spaced_layers(network: Network, count: int = 4) -> list[str]:
     Chosen from layers whose output is a map of several positions, through which everything passes (no side branch),
     and that end a block (``fire5``, ``res3b``); convolutions before an activation and the classifier are left out.
     """
-    table, layers = _maps(network), network.layers
+    table = _maps(network)
     features = [row for row in table if _is_feature(network, row)]
     trunk = _trunk(network)
     rows = [row for row in features if row.name in trunk] or features or table
-    kept = [row for row in rows if not row.kind.startswith(_INTERMEDIATE)] or rows
-    ends = list({".".join(layers.unwrapped_name(row.name).split(".")[:2]): row for row in kept}.values())
+    kept = [row for row in rows if _may_end_block(row)] or rows
+    by_depth = [_block_ends(network, kept, depth) for depth in (2, 3, 4)]
+    ends = next((ends for ends in by_depth if len(ends) >= count), by_depth[0])
     if len(ends) > count:
         ends = [ends[round((n + 1) * len(ends) / count) - 1] for n in range(count)]
     return [_shortest_name(row) for row in ends]
+
+
+def _may_end_block(row: Layer) -> bool:
+    """Whether a layer's output is more than a step on the way; a transformer's blocks end in sums."""
+    if "T" in (row.layout or ""):
+        return row.kind.startswith("add") and "." in row.name
+    return not row.kind.startswith(_INTERMEDIATE)
+
+
+def _block_ends(network: Network, rows: Iterable[Layer], depth: int) -> list[Layer]:
+    """The last of ``rows`` in each block, whose paths have ``depth`` parts."""
+    ends = {".".join(network.layers.unwrapped_name(row.name).split(".")[:depth]): row for row in rows}
+    return list(ends.values())
 
 
 def middle_layer(network: Network) -> str:
@@ -98,13 +113,17 @@ def middle_layer(network: Network) -> str:
 def last_spatial_layer(network: Network, pixels: Tensor | None = None) -> str:
     """The last layer before the classifier whose output is a map of several positions, as Grad-CAM uses it.
 
-    A module whose layers are read by hooks may compute others for other images: then it is one that it computes for
-    ``pixels``. Raises UsageError where there is none.
+    In a transformer, the last on whose positions the scores depend: where the classifier takes the class token, the
+    input of the last attention. A module whose layers are read by hooks may compute others for other images: then it
+    is one that it computes for ``pixels``. Raises UsageError where there is none.
     """
     shown = network.blank_pixels() if pixels is None or network.traced_by != "hooks" else pixels.detach()
     shapes = shapes_by_forward(network.graph, network.normalize(shown))
-    for name in reversed(list(network.layers)):
-        if not network.layers.in_head(name) and math.prod(network.layers.map_size(name, shapes) or (0,)) > 1:
+    layers = network.layers
+    for name in reversed(list(layers)):
+        if layers.in_head(name) or math.prod(layers.map_size(name, shapes) or (0,)) <= 1:
+            continue
+        if layers.is_read(name):
             return name
     raise UsageError(f"{network.name} has no layer whose output is a map.")
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import operator
-from collections.abc import Callable, Collection, Container, Mapping, Sequence
+from collections.abc import Callable, Collection, Container, Mapping
 from enum import Enum, auto
 
 import torch
@@ -12,14 +12,12 @@ from torch import Tensor, fx, nn
 
 from cnnviz.network.graph import ancestors
 from cnnviz.network.hooked import record_only_what_is_read
+from cnnviz.network.map_views import Views
 from cnnviz.network.module_copy import has_hooks
 from cnnviz.network.operations import is_max_pool, is_relu, module_of
 
 FeatureCallback = Callable[[str, Tensor], object]
 """Called with a layer's name and its output."""
-
-Permutations = Mapping[fx.Node, Sequence[int]]
-"""The order of axes in which the values of some nodes are returned."""
 
 _NO_OUTPUT_GRAD = (nn.Conv2d, nn.BatchNorm2d)
 """Modules whose gradient does not need their output, which is a new tensor."""
@@ -27,27 +25,23 @@ _NO_OUTPUT_GRAD = (nn.Conv2d, nn.BatchNorm2d)
 _SUMS = {("call_function", operator.add), ("call_function", torch.add)}
 
 
-def truncate(
-    graph_module: fx.GraphModule, nodes: Mapping[str, fx.Node], permutations: Permutations | None = None
-) -> fx.GraphModule:
+def truncate(graph_module: fx.GraphModule, nodes: Mapping[str, fx.Node], views: Views | None = None) -> fx.GraphModule:
     """A graph that computes only what ``nodes`` need, and returns ``{key: value of the node}``.
 
-    Nodes in ``permutations`` are returned with their axes in that order; deeper nodes are computed from the permuted
-    value, so that their gradient with respect to it exists.
+    Nodes in ``views`` are returned as those show them; deeper nodes are computed from what is returned, so that their
+    gradient with respect to it exists.
     """
     needed = ancestors(nodes.values())
     graph = fx.Graph()
     copies: dict[fx.Node, fx.Node] = {}
-    permuted: dict[fx.Node, fx.Node] = {}
+    viewed: dict[fx.Node, fx.Node] = {}
     for node in graph_module.graph.nodes:
         if node in needed:
             copies[node] = graph.node_copy(node, copies.__getitem__)
-            if node in nodes.values() and permutations and node in permutations:
-                order = list(permutations[node])
-                permuted[node] = graph.call_method("permute", (copies[node], *order))
-                inverse = [order.index(axis) for axis in range(len(order))]
-                copies[node] = graph.call_method("permute", (permuted[node], *inverse))
-    graph.output({key: permuted.get(node, copies[node]) for key, node in nodes.items()})
+            if node in nodes.values() and views and node in views:
+                viewed[node] = views[node].of(graph, copies[node], copies)
+                copies[node] = views[node].back(graph, viewed[node], copies[node])
+    graph.output({key: viewed.get(node, copies[node]) for key, node in nodes.items()})
     record_only_what_is_read(graph)
     return fx.GraphModule(graph_module, graph)
 
@@ -67,12 +61,12 @@ def fuse_inplace_relu(graph_module: fx.GraphModule) -> fx.GraphModule:
 
 
 def stream_to_callback(
-    graph_module: fx.GraphModule, nodes: Mapping[str, fx.Node], permutations: Permutations | None = None
+    graph_module: fx.GraphModule, nodes: Mapping[str, fx.Node], views: Views | None = None
 ) -> fx.GraphModule:
     """A graph of the input and a ``FeatureCallback`` that computes what ``nodes`` need and returns nothing.
 
-    The callback gets each node's value as soon as it is computed, its axes in the order of ``permutations``. A value
-    that nothing deeper needs is freed then, and ReLUs write as in ``fuse_inplace_relu``.
+    The callback gets each node's value as soon as it is computed, as ``views`` show it. A value that nothing deeper
+    needs is freed then, and ReLUs write as in ``fuse_inplace_relu``.
     """
     needed = ancestors(nodes.values())
     graph = fx.Graph()
@@ -87,8 +81,8 @@ def stream_to_callback(
             if node.op == "placeholder":
                 callback = graph.placeholder("callback")
             for key in keys.get(node, []):
-                if permutations and node in permutations:
-                    value = graph.call_method("permute", (copies[node], *permutations[node]))
+                if views and node in views:
+                    value = views[node].of(graph, copies[node], copies)
                 graph.call_function(_call, (callback, key, value))
     graph.output(None)
     record_only_what_is_read(graph)

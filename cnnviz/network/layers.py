@@ -16,7 +16,8 @@ from cnnviz.network.families import layer_aliases
 from cnnviz.network.geometry import Coverage, ReceptiveField, Region
 from cnnviz.network.graph import block_nodes, layer_nodes, natural_order
 from cnnviz.network.hooked import module_read
-from cnnviz.network.layout import MAP, Layouts
+from cnnviz.network.layout import Layouts
+from cnnviz.network.map_views import MapView
 from cnnviz.network.operations import module_of
 from cnnviz.network.receptive_fields import visible_regions
 
@@ -34,7 +35,8 @@ class Layer:
         macs: multiply-adds for one image; None where they cannot be counted.
         receptive_field: the window of pixels that a position depends on; None where there is no such window.
         sees: ``window`` if there is one, otherwise ``all`` (of the image) or ``unknown``.
-        layout: the order of a map's axes while it is computed (``NCHW``, ``NHWC``); None for any other output.
+        layout: the order of a map's axes while it is computed (``NCHW``, ``NHWC``; ``NTC`` for tokens, of which those
+            at positions are the map); None for any other output.
     """
 
     name: str
@@ -131,23 +133,24 @@ class LayerTable:
         """The name that papers have for a layer, else the layer's own: ``fire9`` for ``features.12.cat``."""
         return next(iter(self.aliases_of(self.node(name))), name)
 
-    def nchw_orders(self, nodes: Iterable[fx.Node]) -> dict[fx.Node, tuple[int, ...]]:
-        """The permutation to (N, C, H, W) of those ``nodes`` that are maps with another order of axes."""
-        found = {node: self._layouts.nchw_order(node) for node in nodes}
-        return {node: turn for node, turn in found.items() if turn is not None}
+    def views(self, nodes: Iterable[fx.Node]) -> dict[fx.Node, MapView]:
+        """How those ``nodes`` are seen as maps (N, C, H, W) that are maps of another layout."""
+        found = {node: self._layouts.view(node) for node in nodes}
+        return {node: view for node, view in found.items() if view is not None and not view.is_plain}
 
     def is_map(self, name: str) -> bool:
-        """Whether a layer's output is a map (N, C, H, W), in whatever order of axes."""
+        """Whether a layer's output is a map (N, C, H, W), in any order of axes, or has a token for each position."""
         return self._layouts.is_map(self.node(name))
+
+    def is_read(self, name: str) -> bool:
+        """Whether the scores depend on a layer's positions; False where a classifier reads its class tokens alone."""
+        return self._layouts.is_read(self.node(name))
 
     def map_size(self, name: str, shapes: Mapping[fx.Node, Any]) -> tuple[int, int] | None:
         """Height and width of a layer's map, given the nodes' ``shapes``; None where its output is no map."""
         node = self.node(name)
-        shape = shapes[node]
-        if not isinstance(shape, Size) or len(shape) != len(MAP) or not self._layouts.is_map(node):
-            return None
-        order = self._layouts.nchw_order(node) or range(len(MAP))
-        return shape[order[2]], shape[order[3]]
+        view = self._layouts.view(node) if isinstance(shapes[node], Size) else None
+        return None if view is None else view.shape(shapes[node], shapes)[2:]
 
     def require_map(self, name: str) -> None:
         """Raise UsageError that names the nearest map, unless the layer's output is one."""
@@ -180,21 +183,30 @@ class LayerTable:
         rows = {name: node for name, node in self._layers.items() if isinstance(shapes.get(node), Size)}
         parameters, macs = costs_by_layer(self._graph_module, set(rows.values()), macs)
         return [
-            self._row(name, node, shapes[node], parameters[node], macs[node], seen.get(node, Coverage.UNKNOWN))
+            self._row(name, node, shapes, parameters[node], macs[node], seen.get(node, Coverage.UNKNOWN))
             for name, node in rows.items()
         ]
 
-    def _row(self, name: str, node: fx.Node, shape: Size, parameters: int, macs: int | None, seen: Region) -> Layer:
+    def _row(
+        self,
+        name: str,
+        node: fx.Node,
+        shapes: Mapping[fx.Node, Any],
+        parameters: int,
+        macs: int | None,
+        seen: Region,
+    ) -> Layer:
+        shape = shapes[node]
         module = module_of(self._graph_module, node) or module_read(self._graph_module, node)
-        order = self._layouts.nchw_order(node) or range(len(shape))
+        view = self._layouts.view(node)
         return Layer(
             name=name,
             aliases=self.aliases_of(node),
             kind=type(module).__name__ if module else name.rsplit(".", 1)[-1].rstrip("_0123456789"),
-            shape=tuple(shape[axis] for axis in order)[1:],
+            shape=(view.shape(shape, shapes) if view else tuple(shape))[1:],
             parameters=parameters,
             macs=macs,
             receptive_field=seen if isinstance(seen, ReceptiveField) else None,
             sees="window" if isinstance(seen, ReceptiveField) else seen.value,
-            layout=self._layouts.of(node) if self._layouts.is_map(node) else None,
+            layout=self._layouts.of(node) if view else None,
         )
