@@ -15,7 +15,6 @@ from pathlib import Path
 from api_page import api_page
 
 from cnnviz.attribution.registry import METHODS
-from cnnviz.cli.app import app
 from cnnviz.cli.reference import Command, Parameter, commands
 
 DOCS = Path(__file__).parents[1] / "docs"
@@ -29,7 +28,7 @@ _TABLE_END = "<!-- End of the table. -->"
 
 def command_page() -> str:
     """Every command with its options; those that many share are listed once, at the end."""
-    found = list(commands(app))
+    found = list(commands())
     counts = Counter(parameter for command in found for parameter in command.parameters)
     shared = [p for p, count in counts.items() if p.is_option and p.panel and count >= _SHARED_BY]
     lines = [_HINT, "# Commands", "", "`cnnviz COMMAND --help` shows the same in the terminal.", ""]

@@ -3,23 +3,21 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Annotated
 
 import typer
 
 from cnnviz import __version__
 from cnnviz.cli import console
-from cnnviz.cli.command import add_command
-from cnnviz.cli.commands import ALONE, COMMANDS, GROUPS, command_function
+from cnnviz.cli.groups import CommandGroup, print_help_if_alone
 from cnnviz.cli.hints import message_with_hint
-from cnnviz.cli.options.metavar import PlainGroup
 from cnnviz.cli.process import INTERRUPTED, PIPE_CLOSED, ignore_pillow_warnings, silence_stdout
 from cnnviz.errors import CnnvizError, UsageError
 
 app = typer.Typer(
     name="cnnviz",
-    cls=PlainGroup,
+    cls=CommandGroup,
     help="See what a convolutional network has learned, which pixels matter to it, how it is fooled, "
     "and what its features can paint.",
     pretty_exceptions_enable=False,
@@ -43,42 +41,7 @@ def root(
 ) -> None:
     """Options before the command."""
     ignore_pillow_warnings()
-    _print_help_if_alone(context)
-
-
-def _print_help_if_alone(context: typer.Context) -> None:
-    if context.invoked_subcommand is None:
-        typer.echo(context.get_help())
-
-
-def _add_commands() -> None:
-    """Register every command; those of two words in the group that the first names."""
-    groups: dict[str, typer.Typer] = {}
-    for name, panel in COMMANDS.items():
-        group, _, inner = name.rpartition(" ")
-        if group and group not in groups:
-            groups[group] = typer.Typer(cls=PlainGroup, help=GROUPS[group])
-            groups[group].callback(invoke_without_command=True)(_alone(ALONE.get(group)))
-            app.add_typer(groups[group], name=group, rich_help_panel=panel)
-        function = command_function(name)
-        add_command(groups.get(group, app), inner, function, panel="" if group else panel, group=group)
-
-
-def _alone(command: str | None) -> Callable[[typer.Context], None]:
-    """What a group called without a command of it does: runs ``command``, or prints its help."""
-
-    def call(context: typer.Context) -> None:
-        if command is None:
-            _print_help_if_alone(context)
-        elif context.invoked_subcommand is None:
-            chosen = context.command.get_command(context, command)  # type: ignore[attr-defined]
-            with chosen.make_context(command, [], parent=context) as inner:
-                chosen.invoke(inner)
-
-    return call
-
-
-_add_commands()
+    print_help_if_alone(context)
 
 
 def run() -> int:

@@ -36,25 +36,29 @@ def add_command(app: typer.Typer, name: str, function: Callable, *, panel: str =
     Its docstring is the help; the lines after ``Examples:`` in it are command lines, shown at the end. ``group`` is the
     name ``app`` itself has on the command line, for recipes.
     """
-    about, _, examples = inspect.cleandoc(function.__doc__ or "").partition("Examples:\n")
+    docstring = inspect.cleandoc(function.__doc__ or "")
     full_name = f"{group} {name}".strip()
     register = app.command(
         name,
         cls=command_class(full_name),
-        help=_joined(about),
-        epilog=_epilog(examples),
+        help=help_of(docstring),
+        epilog=_epilog(docstring),
         rich_help_panel=panel or None,
     )
     register(_spread(function, full_name))
 
 
-def _joined(text: str) -> str:
-    """``text`` with each paragraph on one line, for help to break where it ends."""
-    return "\n\n".join(" ".join(paragraph.split()) for paragraph in text.strip().split("\n\n"))
+_EXAMPLES = "Examples:\n"
 
 
-def _epilog(examples: str) -> str | None:
-    lines = [line.strip() for line in examples.strip().splitlines()]
+def help_of(docstring: str) -> str:
+    """A command's help from its docstring, each paragraph on one line, for help to break where it ends."""
+    about = docstring.partition(_EXAMPLES)[0]
+    return "\n\n".join(" ".join(paragraph.split()) for paragraph in about.strip().split("\n\n"))
+
+
+def _epilog(docstring: str) -> str | None:
+    lines = [line.strip() for line in docstring.partition(_EXAMPLES)[2].strip().splitlines()]
     return "Examples:\n\n" + "\n\n".join(lines) if lines else None
 
 

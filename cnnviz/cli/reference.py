@@ -1,4 +1,4 @@
-"""The commands as data: names, arguments, options, examples, read from the Typer application.
+"""The commands as data: names, arguments, options, examples, read from their declarations.
 
 The reference in the docs, ``cnnviz help environment``, and the tests that run every example are made from this, so that
 they agree with the program.
@@ -12,9 +12,10 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Any, get_origin
 
-import typer
 from typer.models import ArgumentInfo, OptionInfo, ParameterInfo
 
+from cnnviz.cli.commands import COMMANDS
+from cnnviz.cli.groups import registered
 from cnnviz.cli.options.metavar import usage_of
 
 
@@ -51,22 +52,18 @@ class Command:
         return " ".join(["cnnviz", self.name, *options, *arguments])
 
 
-def commands(app: typer.Typer, prefix: str = "") -> Iterator[Command]:
-    """Every command of the application and its groups, in the order of the help."""
-    for info in app.registered_commands:
-        function = info.callback
-        if function is None or info.hidden:
-            continue
+def commands() -> Iterator[Command]:
+    """Every command, in the order of the help."""
+    for name in sorted(COMMANDS, key=lambda name: " " in name):
+        (info,) = registered(name).registered_commands
+        assert info.callback is not None
         examples = (info.epilog or "").removeprefix("Examples:").split("\n\n")
         yield Command(
-            f"{prefix}{info.name}",
-            inspect.cleandoc(info.help or function.__doc__ or ""),
+            name,
+            inspect.cleandoc(info.help or ""),
             tuple(line.strip() for line in examples if line.strip()),
-            tuple(_parameters(function)),
+            tuple(_parameters(info.callback)),
         )
-    for group in app.registered_groups:
-        if group.typer_instance is not None:
-            yield from commands(group.typer_instance, f"{prefix}{group.name} ")
 
 
 def _parameters(function: Any) -> Iterator[Parameter]:

@@ -34,10 +34,9 @@ def test_every_method_makes_a_map_for_each_image(squeezenet, chelsea, name):
 
 
 def test_every_entry_says_how_to_read_the_map_and_names_its_command():
-    from cnnviz.cli.app import app
     from cnnviz.cli.reference import commands
 
-    offered = {command.name.removeprefix("cnnviz ") for command in commands(app)}
+    offered = {command.name.removeprefix("cnnviz ") for command in commands()}
     for name, method in METHODS.items():
         assert name == method.name
         assert method.question.endswith("?") and method.caveat.endswith(".") and method.formula

@@ -11,7 +11,6 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from cnnviz.cli.app import app
 from cnnviz.cli.reference import Command, commands
 from cnnviz.network import catalogue
 from cnnviz.pipeline.parsing import real, whole
@@ -229,7 +228,7 @@ def numbers(command: Command) -> list[str]:
     return [p.names[0] for p in command.parameters if re.fullmatch(r"N|X|[\d.-]*\d\.\.[\d.]*|\.\.\d[\d.]*", p.value)]
 
 
-COMMANDS = [command for command in commands(app) if numbers(command)]
+COMMANDS = [command for command in commands() if numbers(command)]
 
 
 @pytest.mark.parametrize("command", COMMANDS, ids=lambda command: command.name)

@@ -30,7 +30,7 @@ SMALL = {
     "--crops": "2",
 }
 """Options that make commands quick, set where a command has them and an example leaves them or asks for more."""
-COMMANDS = {command.name: command for command in commands(app)}
+COMMANDS = {command.name: command for command in commands()}
 
 
 def lines_of_topic(name: str) -> list[str]:

@@ -8,11 +8,10 @@ import subprocess
 
 import pytest
 
-from cnnviz.cli.app import app
 from cnnviz.cli.commands.help import topics
 from cnnviz.cli.reference import commands
 
-COMMANDS = list(commands(app))
+COMMANDS = list(commands())
 
 
 def test_every_topic_is_listed_and_printed(run_cnnviz):

@@ -481,7 +481,7 @@ def is_shared(parameter: Parameter) -> bool:
     return owners[parameter] > 1 and bool(parameter.panel)
 
 
-every = list(commands(app))
+every = list(commands())
 owners: dict[Parameter, int] = {}
 for _command in every:
     for _parameter in _command.parameters:

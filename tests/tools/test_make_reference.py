@@ -11,7 +11,6 @@ from types import ModuleType
 import pytest
 
 import cnnviz
-from cnnviz.cli.app import app
 from cnnviz.cli.reference import commands
 
 ROOT = Path(__file__).parents[2]
@@ -47,7 +46,7 @@ def test_the_types_in_signatures_and_the_fields_of_settings_are_explained(tool):
 
 def test_every_command_and_option_is_listed(tool):
     page = tool.command_page()
-    for command in commands(app):
+    for command in commands():
         section = page.partition(f"\n## {command.name}\n")[2].partition("\n## ")[0]
         assert section, command.name
         for parameter in command.parameters:

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from cnnviz.cli.options.renamed import modern_option, modern_value
 
 _names: dict[str, frozenset[str]] = {}
+_loaders: list[Callable[[str], object]] = []
+
+
+def load_with(load: Callable[[str], object]) -> None:
+    """Call ``load`` with the name of a command whose options are not known yet: it is to register them."""
+    _loaders.append(load)
 
 
 def register(command: str, options: Iterable[str]) -> None:
@@ -20,6 +26,9 @@ class KnownOptions:
 
     def takes(self, command: str, option: str) -> bool:
         """Whether the command has the option; unknown commands, of other versions, have every option but ``output``."""
+        if command not in _names:
+            for load in _loaders:
+                load(command)
         return option in _names[command] if command in _names else option not in ("output", "resume")
 
     def modern(self, command: str, option: str, value: Any) -> tuple[str, Any]:

@@ -11,7 +11,6 @@ from typing import Annotated
 import pytest
 import typer
 
-from cnnviz.cli.app import app
 from cnnviz.cli.options.metavar import range_metavar, with_metavar
 from cnnviz.cli.reference import commands
 
@@ -59,7 +58,7 @@ def test_metavar_of_a_range(kind, least, most, metavar):
     assert range_metavar(kind, least, most) == metavar
 
 
-@pytest.mark.parametrize("command", list(commands(app)), ids=lambda command: command.name)
+@pytest.mark.parametrize("command", list(commands()), ids=lambda command: command.name)
 def test_help_shows_no_types(run_cnnviz, command):
     shown = run_cnnviz(*command.name.split(), "--help").output
     assert re.findall(r"<[^<>\n]*>|<=|\[x|range\]", shown) == []
