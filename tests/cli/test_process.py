@@ -187,7 +187,7 @@ def test_a_signal_while_modules_are_loaded_is_no_traceback(samples, tmp_path, mo
     script = IMPORT_STOPPED.format(module=module, signal=how)
     signal.signal(signal.SIGINT, signal.default_int_handler)
     run = subprocess.run(
-        [sys.executable, "-c", script], cwd=tmp_path, capture_output=True, text=True, timeout=60, check=False
+        [sys.executable, "-c", script], cwd=tmp_path, capture_output=True, text=True, timeout=240, check=False
     )
     assert run.returncode == code, run.stderr
     assert run.stdout == ""
@@ -205,7 +205,7 @@ def test_signals_that_are_ignored_stay_ignored():
         "assert all(signal.getsignal(one) == signal.SIG_IGN for one in (signal.SIGINT, signal.SIGHUP))\n"
         "os.kill(os.getpid(), signal.SIGTERM)\n"
     )
-    run = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=60, check=False)
+    run = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=240, check=False)
     assert (run.returncode, run.stderr) == (143, "error: Terminated.\n")
 
 
@@ -230,7 +230,7 @@ process.exit_process(3)
 )
 def test_the_process_ends_at_once_unless_something_is_left_to_do_at_exit(before, printed):
     script = EXIT.format(before=before)
-    run = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=60, check=False)
+    run = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=240, check=False)
     assert (run.returncode, run.stdout.strip(), run.stderr) == (3, printed, "")
 
 
@@ -267,7 +267,7 @@ def test_standard_streams_that_are_closed_or_full(cnnviz_command, samples, tmp_p
     shutil.copy(samples / "rocket.jpg", tmp_path / "photo.jpg")
     run = subprocess.run(
         ["sh", "-c", f"{cnnviz_command[0]} {line}"],
-        cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=60, check=False,
+        cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=240, check=False,
     )  # fmt: skip
     assert (run.returncode, run.stdout) == (code, printed)
     made = {path.name for path in tmp_path.iterdir()} - {"photo.jpg"}
