@@ -6,7 +6,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from cnnviz.attribution.guided_backprop import guided_backprop
-from cnnviz.attribution.targets import Target, target_indices
+from cnnviz.attribution.targets import Target, target_scores
 from cnnviz.imaging.checks import differentiable, gradients, require_pixels, warn_if_out_of_range
 from cnnviz.network import checks
 from cnnviz.network.default_layers import last_spatial_layer
@@ -46,7 +46,7 @@ def grad_cam(network: Network, pixels: Tensor, target: Target = None, *, layer: 
         x = network.normalize(pixels)
         found = network.truncated({"maps": name, "logits": None})(x)
         maps, logits = at_least_float32(found["maps"]), network.check_logits(found["logits"], pixels)
-        score = logits.gather(1, target_indices(network, logits, target)[:, None]).sum()
+        score = target_scores(network, logits, target).sum()
         gradient = gradients_of(score, found["maps"])[0].to(maps)
     checks.require_finite(gradient, f"gradient at layer '{name}'", network, pixels)
     weights = gradient.mean((2, 3), keepdim=True)

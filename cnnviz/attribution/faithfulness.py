@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from cnnviz.attribution.occlusion import replicate_blur
-from cnnviz.attribution.targets import Target, target_indices
+from cnnviz.attribution.targets import Target, measures, targets_of
 from cnnviz.errors import UsageError
 from cnnviz.imaging.checks import require_pixels
 from cnnviz.imaging.image_metrics import ssim
@@ -132,17 +132,17 @@ def _curve(
     pixels = pixels.to(network.device)
     if batch is None:
         batch = network.black_box.batch_size((pixels.shape[2], pixels.shape[3])) if network.black_box else _BATCH
-    indices = target_indices(network, network(pixels), target).tolist()
+    targets = targets_of(network, network(pixels), target)
     shares = torch.arange(steps + 1, dtype=torch.float64) / steps
     counts = (shares * pixels[0, 0].numel()).round().long().to(pixels.device)
     rows = []
-    for image, found, index in zip(pixels.split(1), saliency_map, indices, strict=True):
+    for image, found, one in zip(pixels.split(1), saliency_map, targets, strict=True):
         before, after = ends(image)
         ranks = _order(found).to(pixels.device)
         parts = []
         for some in counts.split(batch):
             changed = torch.where(ranks < some.view(-1, 1, 1, 1), after, before)
-            parts.append(network.probabilities(network(changed))[:, index].cpu())
+            parts.append(measures(network, network(changed), one).cpu())
         rows.append(torch.cat(parts))
     return FaithfulnessCurve(shares, torch.stack(rows))
 

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from cnnviz.attribution.gradients import gradient_and_logits, in_batches
 from cnnviz.attribution.settings import BASELINES, IntegratedGradientsSettings
-from cnnviz.attribution.targets import Target, predicted_indices, target_indices
+from cnnviz.attribution.targets import Target, TargetFunction, resolved_targets, target_scores, targets_of
 from cnnviz.errors import UsageError
 from cnnviz.imaging.checks import require_pixels
 from cnnviz.network.network import Network
@@ -54,20 +54,20 @@ def integrated_gradients(
     pixels = require_pixels(pixels, network.spec.channels).to(network.device)
     baselines = baseline_pixels(pixels, baseline)
     fractions, weights = _quadrature(steps, pixels)
-    indices = predicted_indices(network, pixels, target)
+    targets = resolved_targets(network, pixels, target)
     attributions = []
-    for image, start, index in zip(pixels.split(1), baselines.split(1), indices, strict=True):
-        attributions.append((image - start) * _mean_gradient(network, start, image, index, fractions, weights))
+    for image, start, one in zip(pixels.split(1), baselines.split(1), targets, strict=True):
+        attributions.append((image - start) * _mean_gradient(network, start, image, one, fractions, weights))
     return torch.cat(attributions)
 
 
 def _mean_gradient(
-    network: Network, start: Tensor, image: Tensor, index: int, fractions: Tensor, weights: Tensor
+    network: Network, start: Tensor, image: Tensor, target: int | TargetFunction, fractions: Tensor, weights: Tensor
 ) -> Tensor:
     """The weighted sum of the gradients at ``fractions`` of the path from ``start`` to ``image``, (1, 3, H, W)."""
 
     def weighted(part: slice) -> Tensor:
-        gradients, _ = gradient_and_logits(network, start + fractions[part] * (image - start), index)
+        gradients, _ = gradient_and_logits(network, start + fractions[part] * (image - start), target)
         return (weights[part] * gradients).sum(0, keepdim=True)
 
     return sum(in_batches(network, image, len(fractions), weighted), torch.zeros_like(image))
@@ -96,8 +96,9 @@ def completeness_error(
     """
     pixels = require_pixels(pixels, network.spec.channels).to(network.device)
     logits = network(pixels)
-    index = target_indices(network, logits, target)[:, None]
-    difference = (logits - network(baseline_pixels(pixels, baseline))).gather(1, index)[:, 0]
+    targets = targets_of(network, logits, target)
+    at_baseline = target_scores(network, network(baseline_pixels(pixels, baseline)), targets)
+    difference = target_scores(network, logits, targets) - at_baseline
     return (attribution.sum((1, 2, 3)) - difference).abs() / difference.abs().clamp_min(1e-12)
 
 

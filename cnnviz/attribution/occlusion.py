@@ -12,7 +12,7 @@ from torch import Tensor
 from cnnviz.attribution.approximate_occlusion import WINDOW_CAP, ApproximationError, drill_down, num_evaluations
 from cnnviz.attribution.occlusion_scores import score_positions
 from cnnviz.attribution.settings import FILLS, Algorithm, OcclusionSettings
-from cnnviz.attribution.targets import Target, predicted_indices
+from cnnviz.attribution.targets import Target, TargetFunction, measures, resolved_targets, target_scores
 from cnnviz.errors import UsageError
 from cnnviz.imaging.checks import require_pixels
 from cnnviz.imaging.pixel_ops import gaussian_blur
@@ -32,7 +32,7 @@ class OcclusionGrid:
         score_drops: (rows, columns), the clean score minus the occluded score; negative where the score rose.
         classes: (rows, columns), the class predicted for the occluded image.
         score: the target's score on the clean image.
-        target: index of the class.
+        target: index of the class, or the function that is explained.
         error: of an approximate grid, how far it is from the exact one.
     """
 
@@ -42,7 +42,7 @@ class OcclusionGrid:
     score_drops: Tensor
     classes: Tensor
     score: float
-    target: int
+    target: int | TargetFunction
     error: ApproximationError | None = None
 
     def to_pixels(self, height: int, width: int) -> Tensor:
@@ -97,8 +97,8 @@ def occlusion(
             moved to end at the border.
         fill: what replaces the hidden pixels: ``mean`` (the image's mean color), ``gray``, ``black``, ``blur`` (the
             image blurred by half a patch) or ``noise``.
-        score: ``probability`` (after the softmax, or the sigmoid of a single logit) or ``logit``, which varies more
-            smoothly where the network is certain.
+        score: ``probability`` (after the network's activation) or ``logit``, which varies more smoothly where the
+            network is certain. A target that is a function has its own score.
         batch: number of patch positions computed at a time; chosen by memory if None.
         algorithm: ``incremental`` recomputes only what a patch changes, ``full`` the whole network; ``auto`` is
             ``incremental`` where the network allows it.
@@ -150,10 +150,10 @@ def occlusion_grids(
     pixels = require_pixels(pixels, network.spec.channels)
     settings.validate(pixels.shape[2], pixels.shape[3])
     pixels = pixels.to(network.device, torch.promote_types(pixels.dtype, network.pixel_dtype))
-    indices = predicted_indices(network, pixels, target)
+    targets = resolved_targets(network, pixels, target)
     return [
-        _Occlusion(network, image, index, settings, on_step).grid()
-        for image, index in zip(pixels.split(1), indices, strict=True)
+        _Occlusion(network, image, one, settings, on_step).grid()
+        for image, one in zip(pixels.split(1), targets, strict=True)
     ]
 
 
@@ -161,7 +161,12 @@ class _Occlusion:
     """The occlusion of one image (1, 3, H, W)."""
 
     def __init__(
-        self, network: Network, image: Tensor, target: int, settings: OcclusionSettings, on_step: OnStep | None
+        self,
+        network: Network,
+        image: Tensor,
+        target: int | TargetFunction,
+        settings: OcclusionSettings,
+        on_step: OnStep | None,
     ) -> None:
         self.network, self.image, self.target, self.settings = network, image, target, settings
         self.tops, self.lefts = (_starts(extent, settings.patch, settings.stride) for extent in image.shape[2:])
@@ -237,5 +242,7 @@ def replicate_blur(pixels: Tensor, sigma: float) -> Tensor:
     return gaussian_blur(pixels, sigma, radius=int(3 * sigma) + 1, padding="replicate")
 
 
-def _score(network: Network, logits: Tensor, index: int, score: str) -> Tensor:
-    return (network.probabilities(logits) if score == "probability" else logits)[:, index]
+def _score(network: Network, logits: Tensor, target: int | TargetFunction, score: str) -> Tensor:
+    if score == "probability":
+        return measures(network, logits, target)
+    return target_scores(network, logits, [target] * len(logits))

@@ -7,7 +7,7 @@ from torch import Tensor
 
 from cnnviz.attribution.gradients import gradient_and_logits, in_batches
 from cnnviz.attribution.settings import SmoothGradSettings
-from cnnviz.attribution.targets import Target, predicted_indices
+from cnnviz.attribution.targets import Target, TargetFunction, resolved_targets
 from cnnviz.errors import UsageError
 from cnnviz.imaging.checks import require_pixels
 from cnnviz.network.network import Network
@@ -53,16 +53,16 @@ def smoothgrad(
     pixels = require_pixels(pixels, network.spec.channels).to(network.device)
     generator = torch.Generator().manual_seed(seed)
     maps = []
-    for image, index in zip(pixels.split(1), predicted_indices(network, pixels, target), strict=True):
+    for image, one in zip(pixels.split(1), resolved_targets(network, pixels, target), strict=True):
         noisy = _NoisyCopies(image, sigma, generator)
-        total = _summed_gradient(network, noisy, index, samples)
+        total = _summed_gradient(network, noisy, one, samples)
         maps.append((total / samples).abs().amax(1, keepdim=True))
     return torch.cat(maps)
 
 
-def _summed_gradient(network: Network, noisy: _NoisyCopies, index: int, samples: int) -> Tensor:
+def _summed_gradient(network: Network, noisy: _NoisyCopies, target: int | TargetFunction, samples: int) -> Tensor:
     def summed(part: slice) -> Tensor:
-        return gradient_and_logits(network, noisy[part], index)[0].sum(0, keepdim=True)
+        return gradient_and_logits(network, noisy[part], target)[0].sum(0, keepdim=True)
 
     return sum(in_batches(network, noisy.image, samples, summed), torch.zeros_like(noisy.image))
 

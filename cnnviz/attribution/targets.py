@@ -1,4 +1,4 @@
-"""The class that an attribution explains: indices and scores of targets, and what the network predicts."""
+"""What an attribution explains of each image: a class's logit, that logit negated, or any function of the logits."""
 
 from __future__ import annotations
 
@@ -7,67 +7,155 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from cnnviz.errors import UsageError
 from cnnviz.network.network import Network, Prediction
-from cnnviz.network.targets import Target
+from cnnviz.network.targets import Target, TargetFunction, negated, plain
 
 __all__ = [
+    "Against",
     "Explanation",
     "Target",
+    "TargetFunction",
     "explanations_of",
+    "measures",
     "predict_target",
     "predict_targets",
-    "predicted_indices",
-    "target_indices",
+    "resolved_targets",
     "target_scores",
+    "targets_of",
 ]
 
 
 @dataclass(frozen=True)
+class Against:
+    """What speaks against a class: its logit, negated, as a function of logits (N, classes)."""
+
+    index: int
+
+    def __call__(self, logits: Tensor) -> Tensor:
+        return -logits[:, self.index]
+
+
+@dataclass(frozen=True)
 class Explanation:
-    """The class that the network predicts for an image, and the class that is explained."""
+    """The class that the network predicts for an image, and the class that is explained.
+
+    Attributes:
+        predicted, target: the two classes.
+        against: whether what speaks against ``target`` is explained.
+        is_probability: whether scores are probabilities, not plain values.
+    """
 
     predicted: Prediction
     target: Prediction
+    against: bool = False
+    is_probability: bool = True
+
+    @property
+    def explained(self) -> int | TargetFunction:
+        """What is explained, as the attribution methods take it."""
+        return Against(self.target.index) if self.against else self.target.index
+
+    @property
+    def name(self) -> str:
+        """The name of what is explained: ``tabby``, or ``against tabby``."""
+        return f"against {self.target.label}" if self.against else self.target.label
 
 
-def target_indices(network: Network, logits: Tensor, target: Target) -> Tensor:
-    """The class index of each image, (N,) int64 on the device of ``logits`` (N, classes).
+def targets_of(network: Network, logits: Tensor, target: Target) -> list[int | TargetFunction]:
+    """What is explained of each image by its ``logits`` (N, classes): a class index, or a function of logits.
 
     Raises UsageError for an unknown class, or another number of classes than of images.
     """
-    found = network.find_classes(target, logits.shape[0])
-    return logits.detach().argmax(dim=1) if found is None else torch.tensor(found, device=logits.device)
+    if target is None:
+        return logits.detach().argmax(dim=1).tolist()
+    found = plain(target)
+    if not isinstance(found, list):
+        return [_one_target(network, found)] * len(logits)
+    each = [_one_target(network, one) for one in found]
+    if len(each) != len(logits):
+        raise UsageError(f"{len(each)} classes were given for {len(logits)} images.")
+    return each
+
+
+def _one_target(network: Network, wanted: Target) -> int | TargetFunction:
+    if callable(wanted) and not isinstance(wanted, type):
+        return wanted
+    opposed = negated(network.labels or (), wanted) if isinstance(wanted, str) else None
+    return network.find_class(wanted) if opposed is None else Against(network.find_class(opposed))  # type: ignore[arg-type]
 
 
 def target_scores(network: Network, logits: Tensor, target: Target) -> Tensor:
-    """The logit of each image's target class, (N,)."""
-    return logits.gather(1, target_indices(network, logits, target)[:, None])[:, 0]
+    """The score that is explained of each image, (N,): its target's logit, or what a function makes of its logits.
+
+    Raises UsageError where a function gives anything else than a score for each image.
+    """
+    found = targets_of(network, logits, target)
+    if all(isinstance(each, int) for each in found):
+        return logits.gather(1, torch.tensor(found, device=logits.device)[:, None])[:, 0]
+    if all(each == found[0] for each in found):
+        return _computed(found[0], logits)
+    return torch.cat([target_scores(network, *pair) for pair in zip(logits.split(1), found, strict=True)])
+
+
+def _computed(function: int | TargetFunction, logits: Tensor) -> Tensor:
+    """The scores (N,) that a function makes of logits, checked."""
+    assert callable(function)
+    scores = function(logits)
+    if not isinstance(scores, Tensor) or scores.shape != logits.shape[:1] or not scores.is_floating_point():
+        given = (
+            f"the shape {tuple(scores.shape)}" if isinstance(scores, Tensor) else f"the type {type(scores).__name__}"
+        )
+        raise UsageError(
+            f"A target's function makes a score for each image, floats of the shape ({len(logits)},), of logits of the "
+            f"shape {tuple(logits.shape)}; this one gives {given}."
+        )
+    if logits.requires_grad and torch.is_grad_enabled() and not scores.requires_grad:
+        raise UsageError("The score of a target's function has no gradient with respect to the logits it is given.")
+    return scores
+
+
+def measures(network: Network, logits: Tensor, target: int | TargetFunction) -> Tensor:
+    """The target's probability, (N,), by logits (N, classes); of what speaks against a class, that it is another.
+
+    Of a network without probabilities its value, or that negated; of other functions their score.
+    """
+    if isinstance(target, int):
+        return network.probabilities(logits)[:, target]
+    if not isinstance(target, Against):
+        return _computed(target, logits)
+    found = network.probabilities(logits)[:, target.index]
+    return 1 - found if network.has_probabilities else -found
 
 
 @torch.no_grad()
-def predicted_indices(network: Network, pixels: Tensor, target: Target) -> list[int]:
-    """The class index of each image of ``pixels`` (N, 3, H, W): of ``target``, or of the predicted class if None."""
-    return target_indices(network, network(pixels), target).tolist()
+def resolved_targets(network: Network, pixels: Tensor, target: Target) -> list[int | TargetFunction]:
+    """What is explained of each image of ``pixels`` (N, C, H, W); of the predicted class its index if None."""
+    return targets_of(network, network(pixels), target)
 
 
 def predict_target(network: Network, pixels: Tensor, target: str | int | None = None) -> Explanation:
-    """The predicted class and the class to explain for one image (1, 3, H, W); the predicted class if None."""
+    """The predicted class and the class to explain for one image (1, C, H, W); the predicted class if None."""
     return predict_targets(network, pixels, target)[0]
 
 
 @torch.no_grad()
 def predict_targets(network: Network, pixels: Tensor, target: str | int | None = None) -> list[Explanation]:
-    """The predicted class and the class to explain for each image of ``pixels`` (N, 3, H, W)."""
+    """The predicted class and the class to explain for each image of ``pixels`` (N, C, H, W)."""
     return explanations_of(network, network(pixels), target)
 
 
 def explanations_of(network: Network, logits: Tensor, target: str | int | None = None) -> list[Explanation]:
     """The same from ``logits`` (N, classes)."""
-    index = None if target is None else network.find_class(target)
+    opposed = negated(network.labels or (), target) if isinstance(target, str) else None
+    wanted = target if opposed is None else opposed
+    index = None if wanted is None else network.find_class(wanted)
 
-    def explanation(probabilities: Tensor) -> Explanation:
-        predicted = int(probabilities.argmax())
-        both = predicted, predicted if index is None else index
-        return Explanation(*(Prediction(which, network.label(which), float(probabilities[which])) for which in both))
+    def explanation(scores: Tensor, best: int) -> Explanation:
+        predicted, explained = (
+            Prediction(each, network.label(each), float(scores[each]))
+            for each in (best, best if index is None else index)
+        )
+        return Explanation(predicted, explained, opposed is not None, network.has_probabilities)
 
-    return [explanation(row) for row in network.probabilities(logits).cpu()]
+    return list(map(explanation, network.probabilities(logits).cpu(), logits.argmax(1).tolist()))

@@ -22,8 +22,16 @@ def three_digits(value: float) -> str:
     return f"{value:.0f}" if abs(value) >= 100 else f"{value:.3g}"
 
 
+def score_text(score: float, is_probability: bool = True) -> str:
+    """A class's score as text: a probability in percent, any other value as a number."""
+    return percent(score) if is_probability else three_digits(score)
+
+
 def explanation_title(model: str, explanation: Explanation) -> str:
     """One line above a figure: the network's name, the class explained, and the class predicted if it is another."""
-    target, predicted = explanation.target, explanation.predicted
-    title = f"{model}: {target[1]} {percent(target[2])}"
-    return title if target[0] == predicted[0] else f"{title} (it says {predicted[1]} {percent(predicted[2])})"
+    target, predicted, is_probability = explanation.target, explanation.predicted, explanation.is_probability
+    title = f"{model}: {explanation.name} {score_text(target.score, is_probability)}"
+    if target.index == predicted.index:
+        return title
+    says = "it says" if is_probability else "the largest is"
+    return f"{title} ({says} {predicted.label} {score_text(predicted.score, is_probability)})"

@@ -48,7 +48,7 @@ def occlusion_figure(
         photo: what was occluded, of any size.
         size: height and width of the network's input.
         title: one line above a panel.
-        score: what drops, ``probability`` or ``logit``.
+        score: what drops, in words, as ``probability``.
         labels: the name of each class of ``grid.classes``.
         photo_caption: under the photo in a panel.
     """

@@ -55,7 +55,7 @@ class Prediction(NamedTuple):
         (True, True)
     """
 
-    index: int
+    index: int  # type: ignore[assignment]
     label: str
     score: float
 
@@ -154,7 +154,8 @@ class Network:
             raise UsageError(f"A network is made of a torch.nn.Module, not of a {type(module).__name__}.")
         require_activation(activation)
         self.module, self.name, self.precision = module, name, precision
-        self.labels = read_labels(labels) if isinstance(labels, str | Path) else labels and tuple(labels)
+        named = read_labels(labels) if isinstance(labels, str | Path) else labels
+        self.labels = None if named is None else tuple(named)
         self.spec = given_spec(spec, mean=mean, std=std, size=size, channels=channels, input_range=input_range)
         self.weights = weights or WeightsInfo("custom")
         self.optimize, self.alterations = optimize, tuple(alterations)

@@ -41,7 +41,7 @@ class OutputChoice:
         if callable(self.which):
             return self._computed(output)
         if isinstance(output, fx.Proxy):
-            return output[self.which]
+            return output[self.which]  # type: ignore[index]
         found = dict(_named_parts(output))
         key = _key(found, self.which)
         if key is None:

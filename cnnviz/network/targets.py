@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import operator
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, SupportsIndex
 
 from torch import Tensor
@@ -18,10 +18,15 @@ def numbered_labels(classes: int) -> tuple[str, ...]:
     return tuple(f"class {index}" for index in range(classes))
 
 
-Target = int | str | Sequence[int | str] | SupportsIndex | Tensor | None
+TargetFunction = Callable[[Tensor], Tensor]
+"""From logits (N, classes) to the score of each image, (N,)."""
+
+Target = int | str | SupportsIndex | Tensor | TargetFunction | Sequence[int | str | TargetFunction] | None
 """A class for all images (index, name or part of a name), one for each, or None for the likeliest of each.
 
-Indices may be NumPy's or a tensor's, as ``network(pixels).argmax(1)`` gives them.
+Indices may be NumPy's or a tensor's, as ``network(pixels).argmax(1)`` gives them. The methods that explain a score also
+take ``-NAME`` for what speaks against a class (its logit, negated), and any function from the logits (N, classes) to a
+score for each image, (N,).
 """
 
 
@@ -39,9 +44,25 @@ def find_class(labels: tuple[str, ...], wanted: str | SupportsIndex | Tensor) ->
     if isinstance(found, bool) or not isinstance(found, int | str):
         raise UsageError(f"A class is named by its index or its name, not by {_shown(found)}.")
     text = str(found).strip()
+    opposed = negated(labels, text) if isinstance(found, str) else None
+    if opposed is not None and not _is_integer(text):
+        raise UsageError(
+            f"'{text}' is what speaks against '{opposed}', which only maps of an image can show: name a class itself."
+        )
+    if text.startswith("-") and opposed is None and text in labels:
+        return labels.index(text)
     if _is_integer(text):
         return _checked_index(labels, int(text))
     return find_by_name(labels, text)
+
+
+def negated(labels: tuple[str, ...], text: str) -> str | None:
+    """The class in ``-NAME`` or ``-INDEX``; None for anything else, and where a label is called just that."""
+    text = text.strip()
+    name = text[1:].strip()
+    if not text.startswith("-") or not name or name.startswith("-"):
+        return None
+    return None if any(label.casefold() == text.casefold() for label in labels) else name
 
 
 def find_classes(labels: tuple[str, ...], wanted: Target, count: int) -> list[int] | None:

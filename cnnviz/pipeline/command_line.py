@@ -47,7 +47,7 @@ def command_line(
     parts = ["cnnviz", *name.split(), *map(_no_option, recipe.get("inputs", []))]
     settings = {"model": _model(recipe), "seed": recipe.get("seed"), **recipe.get("parameters", {})}
     if "target" in recipe:
-        settings["target"] = recipe["target"]["index"]
+        settings["target"] = ("-" if recipe["target"].get("against") else "") + str(recipe["target"]["index"])
     for old, old_value in settings.items():
         option, value = options.modern(name, old, old_value)
         if options.takes(name, option):

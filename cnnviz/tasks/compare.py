@@ -12,7 +12,7 @@ from cnnviz.pipeline.comparison_job import NetworkView
 from cnnviz.pipeline.result import Result
 from cnnviz.settings import setting
 from cnnviz.tasks.shared.base import TaskDefaults
-from cnnviz.tasks.shared.explanations import blank_map, prediction_json, target_setting
+from cnnviz.tasks.shared.explanations import blank_map, explanation_json, target_setting
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -84,12 +84,12 @@ class Compare(TaskDefaults):
 
         answers = [self._answer(view) for view in views]
         pairs = list(zip(views, answers, strict=True))
-        first = answers[0].explanation.target
+        first = answers[0].explanation
         return Result(
             {"networks": [_metadata(view, answer) for view, answer in pairs]},
             comparison_sheet([self._row(view, answer) for view, answer in pairs]),
-            target=first[1],
-            recipe={} if self.target is None else {"target": prediction_json(first)},
+            target=first.name,
+            recipe={} if self.target is None else {"target": explanation_json(first)["target"]},
             warnings=[warning for answer in answers for warning in answer.warnings],
         )
 
@@ -98,11 +98,10 @@ class Compare(TaskDefaults):
 
         network, pixels = view.network, view.image.pixels
         explanation = predict_target(network, pixels, self.target)
-        index, label, _ = explanation.target
-        whose, name = f"{label} by {network.name}", view.image.source.display
+        whose, name = f"{explanation.name} by {network.name}", view.image.source.display
         answer = NetworkAnswer(explanation)
         for method in self.chosen:
-            found = method(network, pixels, index, **method.accepted(seed=self.seed))
+            found = method(network, pixels, explanation.explained, **method.accepted(seed=self.seed))
             blank, warnings = blank_map(found, name, method.title, whose)
             answer.maps.append(found)
             if blank:
@@ -131,7 +130,6 @@ class Compare(TaskDefaults):
 def _metadata(view: NetworkView, answer: NetworkAnswer) -> dict[str, Any]:
     return {
         "model": view.network.name,
-        "target": prediction_json(answer.explanation.target),
-        "predicted": prediction_json(answer.explanation.predicted),
+        **explanation_json(answer.explanation),
         **({"blank": answer.blank} if answer.blank else {}),
     }

@@ -44,14 +44,14 @@ class GradCam(MapTask):
 
         explanations = predict_targets(network, pixels, self.target)
         layer = self.layer or last_spatial_layer(network)
-        indices = [explanation.target[0] for explanation in explanations]
-        maps = self.chosen.attribute(network, pixels, indices, layer=layer)
+        targets = [explanation.explained for explanation in explanations]
+        maps = self.chosen.attribute(network, pixels, targets, layer=layer)
         return [
             MapAnswer(each, found, {"layer": layer}) for each, found in zip(explanations, maps.split(1), strict=True)
         ]
 
     def map_for_check(self, network: Network, pixels: Tensor, answer: MapAnswer) -> Tensor:
-        return self.chosen(network, pixels, answer.explanation.target[0], layer=answer.metadata["layer"])
+        return self.chosen(network, pixels, answer.explanation.explained, layer=answer.metadata["layer"])
 
     def title(self, network: Network, answer: MapAnswer) -> str:
         layer = answer.metadata["layer"]

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
     from cnnviz.attribution.targets import Explanation
     from cnnviz.network.network import Network
+    from cnnviz.network.targets import TargetFunction
 
 METHODS = methods_of("guided", default="guided")
 
@@ -98,16 +99,16 @@ class Guided(TaskDefaults):
         if neuron is not None:
             parts = zip(explanations, pixels.split(1), strict=True)
             return [self._of_neuron(network, image, neuron, explanation) for explanation, image in parts]
-        found = self.chosen.attribute(network, pixels, [explanation.target[0] for explanation in explanations])
+        found = self.chosen.attribute(network, pixels, [explanation.explained for explanation in explanations])
         answers = list(map(GuidedAnswer, explanations, found.split(1)))
         if not self.check:
             return answers
         return [
-            replace(answer, check=self._checked(network, image, answer.explanation.target[0]))
+            replace(answer, check=self._checked(network, image, answer.explanation.explained))
             for answer, image in zip(answers, pixels.split(1), strict=True)
         ]
 
-    def _checked(self, network: Network, pixels: Tensor, target: int) -> MapCheck:
+    def _checked(self, network: Network, pixels: Tensor, target: int | TargetFunction) -> MapCheck:
         return check_map(network, pixels, target, lambda net: self.chosen(net, pixels, target), self.seed)
 
     def _of_neuron(self, network: Network, pixels: Tensor, neuron: Neuron, explanation: Explanation) -> GuidedAnswer:
@@ -123,7 +124,7 @@ class Guided(TaskDefaults):
 
         explanation, neuron = answer.explanation, self.neuron
         photo, title = image.photo, explanation_title(network.name, explanation)
-        whose = explanation.target[1]
+        whose = explanation.name
         metadata: dict[str, Any] = {}
         if neuron is not None and answer.at is not None:
             y, x = answer.at

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from cnnviz.attribution.occlusion import OcclusionGrid
     from cnnviz.attribution.targets import Explanation
     from cnnviz.network.network import Network
+    from cnnviz.network.targets import TargetFunction
 
 
 @dataclass(frozen=True)
@@ -71,7 +72,7 @@ class Occlusion(TaskDefaults):
         ]
 
     def _explain_one(self, network: Network, pixels: Tensor, explanation: Explanation) -> OcclusionAnswer:
-        target = explanation.target[0]
+        target = explanation.explained
         grid = self._grid(network, pixels, target)
         if not self.check:
             return OcclusionAnswer(explanation, grid)
@@ -82,7 +83,7 @@ class Occlusion(TaskDefaults):
 
         return OcclusionAnswer(explanation, grid, check_map(network, pixels, target, map_of, self.seed))
 
-    def _grid(self, network: Network, pixels: Tensor, target: int) -> OcclusionGrid:
+    def _grid(self, network: Network, pixels: Tensor, target: int | TargetFunction) -> OcclusionGrid:
         from cnnviz.attribution.occlusion import occlusion_grids
 
         (grid,) = occlusion_grids(network, pixels, target, replace(self.settings, seed=self.seed))
@@ -93,26 +94,35 @@ class Occlusion(TaskDefaults):
 
         explanation, grid = answer.explanation, answer.grid
         title = explanation_title(network.name, explanation)
-        blank, warnings = blank_map(grid.score_drops, image.source.display, "occlusion", explanation.target[1])
-        figure = self._figure(network, image, grid, title)
+        blank, warnings = blank_map(grid.score_drops, image.source.display, "occlusion", explanation.name)
+        figure = self._figure(network, image, answer, title)
         result = explanation_result(figure, explanation, **_metadata(grid), **blank)
         result.warnings = [*([_error_text(grid.error)] if grid.error else []), *warnings]
         return answer.check.added_to(result, title) if answer.check else result
 
-    def _figure(self, network: Network, image: LoadedImage, grid: OcclusionGrid, title: str) -> Image:
+    def _figure(self, network: Network, image: LoadedImage, answer: OcclusionAnswer, title: str) -> Image:
         from cnnviz.figures.occlusion import occlusion_figure
 
+        explanation, grid = answer.explanation, answer.grid
         return occlusion_figure(
             grid,
             image.photo,
             (image.pixels.shape[2], image.pixels.shape[3]),
             self.maps.style_of(self.chosen),
             title,
-            self.settings.score,
+            _score_name(self.settings.score, explanation),
             {index: network.label(index) for index in grid.classes.unique().tolist()},
             class_map=self.class_map,
             photo_caption=image.caption,
         )
+
+
+def _score_name(score: str, explanation: Explanation) -> str:
+    """What drops, in words."""
+    if score == "probability" and explanation.is_probability:
+        return "probability of other classes" if explanation.against else score
+    name = "logit" if explanation.is_probability else "value"
+    return f"negative {name}" if explanation.against else name
 
 
 def _error_text(error: ApproximationError) -> str:

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from cnnviz.network.network import Network
+    from cnnviz.network.targets import TargetFunction
 
 METHODS = methods_of("saliency", default="gradient")
 
@@ -50,23 +51,23 @@ class Saliency(MapTask):
         if self.chosen.name == "saliency":
             return _one_pass(network, pixels, self.target)
         explanations = predict_targets(network, pixels, self.target)
-        indices = [explanation.target[0] for explanation in explanations]
-        found = self.chosen.attribute(network, pixels, indices, **self.settings)
-        metadata: list[dict[str, Any]] = [{} for _ in indices]
+        targets = [explanation.explained for explanation in explanations]
+        found = self.chosen.attribute(network, pixels, targets, **self.settings)
+        metadata: list[dict[str, Any]] = [{} for _ in targets]
         if self.chosen.name == "integrated":
-            metadata = self._completeness(network, pixels, found, indices)
+            metadata = self._completeness(network, pixels, found, targets)
         return list(map(MapAnswer, explanations, found.split(1), metadata))
 
     def map_for_check(self, network: Network, pixels: Tensor, answer: MapAnswer) -> Tensor:
-        return self.chosen(network, pixels, answer.explanation.target[0], **self.settings)
+        return self.chosen(network, pixels, answer.explanation.explained, **self.settings)
 
     def _completeness(
-        self, network: Network, pixels: Tensor, attribution: Tensor, indices: list[int]
+        self, network: Network, pixels: Tensor, attribution: Tensor, targets: list[int | TargetFunction]
     ) -> list[dict[str, Any]]:
         """How far the integrated gradients of each image are from summing up to the score."""
         from cnnviz.attribution.integrated_gradients import completeness_error
 
-        errors = completeness_error(network, pixels, attribution, indices, self.integrated.baseline).tolist()
+        errors = completeness_error(network, pixels, attribution, targets, self.integrated.baseline).tolist()
         return [{"completeness_error": round(error, 6)} for error in errors]
 
 
@@ -75,6 +76,5 @@ def _one_pass(network: Network, pixels: Tensor, target: str | None) -> list[MapA
     from cnnviz.attribution.gradients import gradient_and_logits, strongest_channel
     from cnnviz.attribution.targets import explanations_of
 
-    index = None if target is None else network.find_class(target)
-    gradient, logits = gradient_and_logits(network, pixels, index)
+    gradient, logits = gradient_and_logits(network, pixels, target)
     return list(map(MapAnswer, explanations_of(network, logits, target), strongest_channel(gradient).split(1)))

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
     from cnnviz.figures.faithfulness import FaithfulnessCurves, Randomized
     from cnnviz.network.network import Network
+    from cnnviz.network.targets import TargetFunction
 
 CHECK_SIDECAR = ".check.png"
 
@@ -83,7 +84,7 @@ class MapCheck:
 
 
 def check_map(
-    network: Network, pixels: Tensor, target: int, attribute: Callable[[Network], Tensor], seed: int
+    network: Network, pixels: Tensor, target: int | TargetFunction, attribute: Callable[[Network], Tensor], seed: int
 ) -> MapCheck:
     """The check of the map (1, 1, H, W) that ``attribute`` makes of a network for one image and class."""
     from cnnviz.attribution.faithfulness import deletion_curve, insertion_curve, randomization_check

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from PIL.Image import Image
 
     from cnnviz.network.network import Network
+    from cnnviz.network.targets import TargetFunction
 
 MASK, CUTOUT, OVERLAY = CUTOUT_SIDECARS = (".mask.png", ".cutout.png", ".overlay.png")
 
@@ -32,7 +33,7 @@ class CutOut:
     warnings: list[str]
 
 
-def cut_out(network: Network, image: LoadedImage, target: int | None, seed: int) -> CutOut:
+def cut_out(network: Network, image: LoadedImage, target: int | TargetFunction | None, seed: int) -> CutOut:
     """The object on the photo, as the network sees it: of the likeliest classes, or of ``target`` alone."""
     from cnnviz.attribution.segmentation import mask_warning, object_map, segment_foreground
     from cnnviz.figures.cutout import cutout_images

@@ -16,26 +16,29 @@ if TYPE_CHECKING:
 
 
 def target_setting() -> Any:
-    """The class that is explained: an index, a name, or part of a name; None for the likeliest."""
-    help = "Class to explain: index, name, or part of a name (default: the likeliest)."
+    """What is explained: a class by index, name, or part of a name, or what speaks against it; None: the likeliest."""
+    help = "Class to explain: index, name, or part of a name; -NAME: what speaks against it (default: the likeliest)."
     return setting(None, help, names=("--target", "-t"), metavar="CLASS")
 
 
-def prediction_json(prediction: Prediction) -> dict[str, Any]:
-    """A class as metadata have it."""
-    index, label, probability = prediction
-    return {"index": index, "label": label, "probability": round(probability, 6)}
+def prediction_json(prediction: Prediction, is_probability: bool = True) -> dict[str, Any]:
+    """A class as metadata have it, with its ``probability``, or its ``value`` where there are none."""
+    index, label, score = prediction
+    return {"index": index, "label": label, "probability" if is_probability else "value": round(score, 6)}
+
+
+def explanation_json(explanation: Explanation) -> dict[str, Any]:
+    """The class explained, under ``target``, and the class predicted, under ``predicted``, as metadata have them."""
+    target, predicted = (
+        prediction_json(each, explanation.is_probability) for each in (explanation.target, explanation.predicted)
+    )
+    return {"target": {**target, "against": True} if explanation.against else target, "predicted": predicted}
 
 
 def explanation_result(image: Image, explanation: Explanation, **metadata: Any) -> Result:
     """The result of an explanation by ``image``."""
-    target = prediction_json(explanation.target)
-    return Result(
-        {"target": target, "predicted": prediction_json(explanation.predicted), **metadata},
-        image,
-        target=explanation.target[1],
-        recipe={"target": target},
-    )
+    classes = explanation_json(explanation)
+    return Result({**classes, **metadata}, image, target=explanation.name, recipe={"target": classes["target"]})
 
 
 def blank_map(attribution: Tensor, name: str, title: str, whose: str) -> tuple[dict[str, Any], list[str]]:

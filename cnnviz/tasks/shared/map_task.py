@@ -95,17 +95,17 @@ class MapTask(TaskDefaults, ABC):
         ]
 
     def _checked(self, network: Network, pixels: Tensor, answer: MapAnswer) -> MapCheck:
-        index = answer.explanation.target[0]
-        return check_map(network, pixels, index, lambda net: self.map_for_check(net, pixels, answer), self.seed)
+        target = answer.explanation.explained
+        return check_map(network, pixels, target, lambda net: self.map_for_check(net, pixels, answer), self.seed)
 
     def render(self, network: Network, image: LoadedImage, answer: MapAnswer) -> Result:
         from cnnviz.figures.captions import explanation_title
 
         explanation, heat = answer.explanation, self.chosen.map_of(answer.attribution)
         title, caption = explanation_title(network.name, explanation), self.title(network, answer)
-        index, label, _ = explanation.target
-        blank, warnings = blank_map(heat, image.source.display, caption, label)
-        cut = cut_out(network, image, index if self.target is not None else None, self.seed) if self.grabcut else None
+        blank, warnings = blank_map(heat, image.source.display, caption, explanation.name)
+        wanted = explanation.explained if self.target is not None else None
+        cut = cut_out(network, image, wanted, self.seed) if self.grabcut else None
         tiles = [cut.tile] if cut else []
         drawn = self.maps.style_of(self.chosen).draw(
             heat, image.photo, title, caption, tiles, self.colored(image, answer), image.caption
