@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import importlib.util
 import sys
+from importlib.machinery import PathFinder
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -37,26 +38,21 @@ def _run(file: Path) -> ModuleType:
     if spec is None or spec.loader is None:
         raise ModelError(f"'{file}' cannot be read as Python.")
     module = importlib.util.module_from_spec(spec)
-    before = sys.modules.get(spec.name)
     sys.modules[spec.name] = module  # dataclasses and pickle look their module up
     try:
         spec.loader.exec_module(module)
     except BaseException:
-        if before is None:
-            del sys.modules[spec.name]
-        else:
-            sys.modules[spec.name] = before
+        del sys.modules[spec.name]
         raise
     return module
 
 
 def _module_name(file: Path) -> str:
-    """The file's own name, by which its neighbors import it, unless another module has that."""
-    name = file.stem
-    known = sys.modules.get(name)
-    is_free = known is None and importlib.util.find_spec(name) is None if name.isidentifier() else False
-    is_same = known is not None and Path(getattr(known, "__file__", None) or "").resolve() == file.resolve()
-    return name if is_free or is_same else f"_cnnviz_file_{name}"
+    """The file's own name, by which its neighbors import it, unless a module of the process or a package has that."""
+    name, folder = file.stem, file.resolve().parent
+    elsewhere = [each for each in sys.path if Path(each).resolve() != folder]
+    is_taken = name in sys.modules or name in sys.stdlib_module_names or PathFinder.find_spec(name, elsewhere)
+    return f"_cnnviz_file_{name}" if is_taken else name
 
 
 def _found(module: ModuleType, name: str, file: Path) -> Any:

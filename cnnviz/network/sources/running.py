@@ -15,17 +15,26 @@ from cnnviz.runtime.memory import is_out_of_memory
 
 _OURS = str(Path(__file__).parents[2])
 
+_imported: set[str] = set()
+"""The modules that code of files brought from its own folder: the next file has neighbors of its own."""
+
 
 @contextmanager
 def own_code(model: str, seed: int, file: Path | None = None) -> Iterator[None]:
     """The block runs code of ``model``: with ``seed``, and, for a Python file, with its neighbors importable.
 
     What it prints goes to stderr. Random numbers of the process, its default type and its path are as they were
-    afterwards. Any error, and an exit, becomes a ModelError that names the file and line.
+    afterwards, and each file is run afresh, with its neighbors. Any error, and an exit, becomes a ModelError that names
+    the file and line.
     """
     path, dtype, grad = list(sys.path), torch.get_default_dtype(), torch.is_grad_enabled()
+    skips_bytecode, sys.dont_write_bytecode = sys.dont_write_bytecode, True  # in the user's folder
+    known = set(sys.modules)
     if file is not None:
         sys.path.insert(0, str(file.resolve().parent))
+        while _imported:
+            known.discard(name := _imported.pop())
+            sys.modules.pop(name, None)
     try:
         with torch.random.fork_rng(devices=[]), redirect_stdout(sys.stderr):
             torch.manual_seed(seed)
@@ -38,8 +47,22 @@ def own_code(model: str, seed: int, file: Path | None = None) -> Iterator[None]:
         raise ModelError(failure(model, error, file)) from error
     finally:
         sys.path[:] = path
+        sys.dont_write_bytecode = skips_bytecode
+        if file is not None:
+            _imported.update(_neighbors(file, set(sys.modules) - known))
         torch.set_default_dtype(dtype)
         torch.set_grad_enabled(grad)
+
+
+def _neighbors(file: Path, names: set[str]) -> list[str]:
+    """Those of the modules ``names`` that are files of the folder of ``file``."""
+    folder = file.resolve().parent
+    places = {name: Path(getattr(sys.modules[name], "__file__", None) or "/") for name in names}
+    return [
+        name
+        for name, place in places.items()
+        if folder in place.resolve().parents and "site-packages" not in place.parts[len(folder.parts) :]
+    ]
 
 
 def failure(model: str, error: BaseException, file: Path | None) -> str:

@@ -1,34 +1,30 @@
 """``timm/NAME``, ``hf-hub:ORG/NAME`` and ``local-dir:FOLDER``: networks of timm, whose configuration travels with them.
 
-timm finds, downloads and converts the weights; here it may neither unpickle code nor use the internet where the user
-forbids that.
+timm finds, downloads and converts the weights, as far as ``hub`` lets it.
 """
 
 from __future__ import annotations
 
 import difflib
 import importlib
-import json
-import os
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import nn
 
-from cnnviz.errors import CnnvizError, ModelError, Remark, UsageError, listed, shortened
-from cnnviz.network import checks, download
+from cnnviz.errors import ModelError, Remark, UsageError, listed, shortened
+from cnnviz.network import checks
 from cnnviz.network.checkpoint import StateDict
 from cnnviz.network.fitting import fit_names, load_into
 from cnnviz.network.hashing import module_sha256, sha256
 from cnnviz.network.sources import timm_labels
+from cnnviz.network.sources.hub import hub_access, require_cached
 from cnnviz.network.sources.known_input import spec_of_config
 from cnnviz.network.sources.request import LoadedModel, Request
 from cnnviz.network.spec import WeightsInfo
 from cnnviz.network.weights import read_checkpoint
-from cnnviz.runtime.memory import is_out_of_memory
 
 PREFIX = "timm/"
 
@@ -41,9 +37,9 @@ def load(request: Request) -> LoadedModel:
     """
     name = _timm_name(request.model)
     weights = "" if request.weights is None else str(request.weights)
-    with _guarded(request):
+    with hub_access(request.model, progress=request.progress) as obstacle:
         if not weights:
-            module, info = _pretrained(request, name)
+            module, info = _pretrained(request, name, obstacle)
         elif weights.lower() == "random":
             with torch.random.fork_rng(devices=[]):
                 torch.manual_seed(request.seed)
@@ -97,7 +93,7 @@ def _create(name: str, **options: Any) -> nn.Module:
     return made
 
 
-def _pretrained(request: Request, name: str) -> tuple[nn.Module, WeightsInfo]:
+def _pretrained(request: Request, name: str, obstacle: str) -> tuple[nn.Module, WeightsInfo]:
     """The module with the weights that it was published or saved with."""
     timm = importlib.import_module("timm")
     if request.model.lower().startswith(PREFIX):
@@ -106,20 +102,12 @@ def _pretrained(request: Request, name: str) -> tuple[nn.Module, WeightsInfo]:
             raise ModelError(
                 f"timm has no weights of {name}: give a file of your own, or 'random'.", remedy="own_weights"
             )
-        _require_reachable(request.model, config)
+        if obstacle and not config.hf_hub_id and config.url:  # on a web server of another kind
+            require_cached(request.model, config.url, obstacle)
     module = timm.create_model(name, pretrained=True)
     checks.require_finite_weights(module, request.model)
     label = str(module.pretrained_cfg.get("tag") or "pretrained")
     return module, WeightsInfo(label, module_sha256(module))
-
-
-def _require_reachable(model: str, config: Any) -> None:
-    """Raise ModelError where weights are on a web server only, not here, and internet access is forbidden."""
-    if config.hf_hub_id or not config.url or not _is_offline():
-        return
-    file = Path(torch.hub.get_dir()) / "checkpoints" / Path(str(config.url)).name
-    if not file.is_file():
-        raise _unavailable(model, "internet access is switched off")
 
 
 def _with_file(request: Request, name: str, path: Path) -> tuple[nn.Module, WeightsInfo]:
@@ -160,64 +148,3 @@ def _input_size(module: nn.Module, config: Mapping[str, Any]) -> tuple[int, int,
     """Channels, height and width, the channels as the first layer has them."""
     channels, height, width = config["input_size"]
     return int(getattr(module, "in_chans", None) or channels), height, width
-
-
-def _is_offline() -> bool:
-    constants = importlib.import_module("huggingface_hub.constants")
-    return download.offline() or bool(constants.HF_HUB_OFFLINE)
-
-
-@contextmanager
-def _guarded(request: Request) -> Iterator[None]:
-    """timm and the hub, without unpickling, without bars if none are wanted, without the internet if it is forbidden.
-
-    Their errors become one sentence.
-    """
-    constants = importlib.import_module("huggingface_hub.constants")
-    bars = importlib.import_module("huggingface_hub.utils")
-    before, forced = constants.HF_HUB_OFFLINE, os.environ.get(_FORCE_SAFE)
-    hides_bars = not request.progress and not bars.are_progress_bars_disabled()
-    constants.HF_HUB_OFFLINE = before or download.offline()
-    os.environ[_FORCE_SAFE] = "1"
-    if hides_bars:
-        bars.disable_progress_bars()
-    try:
-        yield
-    except CnnvizError:
-        raise
-    except Exception as error:  # timm, the hub and HTTP raise many kinds
-        if is_out_of_memory(error):
-            raise
-        raise _explained(request.model, error) from error
-    finally:
-        constants.HF_HUB_OFFLINE = before
-        if hides_bars:
-            bars.enable_progress_bars()
-        if forced is None:
-            del os.environ[_FORCE_SAFE]
-        else:
-            os.environ[_FORCE_SAFE] = forced
-
-
-_FORCE_SAFE = "TORCH_FORCE_WEIGHTS_ONLY_LOAD"
-"""Makes torch.load refuse everything but tensors, whoever calls it."""
-
-
-def _explained(model: str, error: Exception) -> ModelError:
-    if isinstance(error, KeyError | json.JSONDecodeError | TypeError | AttributeError):
-        return ModelError(f"The config.json of '{model}' does not describe a network of timm: {_first_line(error)}.")
-    if isinstance(error, OSError):
-        reason = (
-            "internet access is switched off" if _is_offline() else f"downloading them failed: {_first_line(error)}"
-        )
-        return _unavailable(model, reason)
-    return ModelError(f"'{model}' could not be loaded: {_first_line(error)}.")
-
-
-def _unavailable(model: str, reason: str) -> ModelError:
-    return ModelError(f"The files of '{model}' are not on this machine, and {reason}.", remedy="fetch_hub")
-
-
-def _first_line(error: Exception) -> str:
-    line = next(iter(str(error).strip().splitlines()), "")
-    return f"{type(error).__name__}{': ' if line else ''}{shortened(line, 160)}".rstrip(".:")
