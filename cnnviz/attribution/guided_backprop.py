@@ -7,6 +7,7 @@ in-place ones and modules called twice are all nodes. Networks with other nonlin
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, ExitStack, nullcontext
 from typing import Any
 
 import torch
@@ -91,13 +92,14 @@ def rectified_gradient(
         UsageError: no ReLU, or other nonlinearities, between the pixels and the layer.
     """
     warn_if_out_of_range(require_pixels(pixels, network.spec.channels))
-    with gradients():
+    with gradients(), ExitStack() as stack:
         pixels = differentiable(pixels, network.device, network.spec.channels)
         with network.autocast():
             x = network.normalize(pixels)
             graph = network.graph if layer is None else network.truncated({"layer": layer})
             by_hooks = hooked_module(graph) is not None
             run = RulesByHooks(network, graph, _RULES[rule]) if by_hooks else _RuleInterpreter(graph, _RULES[rule])
+            stack.enter_context(run.applied())
             output = run.run(x)
         found = network.check_logits(output, pixels) if layer is None else at_least_float32(output["layer"])
         _require_rectifiers(run, network.name, layer)
@@ -143,6 +145,10 @@ class _RuleInterpreter(fx.Interpreter):
         self.unsupported: dict[str, list[str]] = {}
         self._needed = ancestors([graph_module.graph.output_node()])
         self._dependent: set[fx.Node] = set()
+
+    def applied(self) -> AbstractContextManager[None]:
+        """The context in which the rule holds: any."""
+        return nullcontext()
 
     def run_node(self, n: fx.Node) -> Any:
         found = rectifier(self.module, n, self.env, self._dependent) if n in self._needed else None

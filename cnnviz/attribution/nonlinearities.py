@@ -44,6 +44,7 @@ _LINEAR = name_set(
     to type type_as float double half bfloat16 cpu cuda expand expand_as broadcast_to repeat tile repeat_interleave
     squeeze unsqueeze unbind chunk split tensor_split hsplit vsplit narrow select index_select gather take getitem
     roll flip fliplr flipud rot90 getattr T mT H mH
+    fill select_scatter slice_scatter lift_fresh_copy
     """
 )
 """Operations that are linear, reorder values, take a maximum, or normalize, with one or more feature maps as input."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager
 from typing import Any
 
 from torch import Tensor, fx, nn
@@ -39,12 +40,15 @@ class RulesByHooks:
                 remedy="methods_without_relu",
             )
 
-    def run(self, x: Tensor) -> Any:
-        """What the graph returns for a normalized input."""
+    def applied(self) -> AbstractContextManager[None]:
+        """The context in which the rule holds, in passes forward and backward."""
         hooked = hooked_module(self._graph)
         assert hooked is not None
-        with hooked.replacing(self._rectified):
-            return self._graph(x)
+        return hooked.replacing(self._rectified)
+
+    def run(self, x: Tensor) -> Any:
+        """What the graph returns for a normalized input."""
+        return self._graph(x)
 
     def _rectified(self, path: str, module: nn.Module, value: Tensor) -> Tensor | None:
         """The output of a rectifier under the rule; None for any other module."""

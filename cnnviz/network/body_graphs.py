@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 import weakref
 from collections.abc import Callable
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any
 
 from torch import Size, Tensor, fx, nn
@@ -14,13 +14,14 @@ from cnnviz.errors import ModelError
 from cnnviz.network.architecture_detection import Architecture, find_architecture
 from cnnviz.network.black_box import BlackBox
 from cnnviz.network.cut_graphs import CutGraphs
+from cnnviz.network.export_trace import FollowsValuesError, trace_by_export
 from cnnviz.network.graph import trace
 from cnnviz.network.graph_check import GraphCheck, InputNotTakenError, proves_little
 from cnnviz.network.hooked import trace_by_hooks
 from cnnviz.network.module_copy import copy_module
 
-WAYS = ("fx", "hooks")
-"""torch.fx; the module's own calls of submodules, recorded by hooks."""
+WAYS = ("fx", "export", "hooks")
+"""torch.fx; torch.export; the module's own calls of submodules, recorded by hooks."""
 
 
 class BodyGraphs:
@@ -130,6 +131,9 @@ class BodyGraphs:
                 for attempt in self._attempts():
                     try:
                         made = attempt(x)
+                    except FollowsValuesError as error:
+                        reason = str(error)
+                        break
                     except ModelError as error:
                         reason = str(error)
                         continue
@@ -152,10 +156,19 @@ class BodyGraphs:
 
     def _attempts(self) -> list[Callable[[Tensor], CutGraphs]]:
         """How graphs can be made by the present way, besides those that are made."""
+        if self._way == "export":
+            ways = [(True, False), (False, False), (True, True), (False, True)]  # any size, strict
+            return [partial(self._by_export, *way) for way in ways if not (self._made and way[0])]
         return [] if self._made else [{"fx": self._by_fx, "hooks": self._by_hooks}[self._way]]
 
     def _by_fx(self, x: Tensor) -> CutGraphs:
         return self._cut(trace(self._body if self._is_ours else copy_module(self._body), self._choose))
+
+    def _by_export(self, any_size: bool, strict: bool, x: Tensor) -> CutGraphs:
+        if self._check.writes_to_weights(x):
+            raise FollowsValuesError("each pass changes its weights")
+        graph = trace_by_export(copy_module(self._body), self._choose, x, any_size=any_size, strict=strict)
+        return self._cut(graph, None if any_size else (x.shape[2], x.shape[3]))
 
     def _by_hooks(self, x: Tensor) -> CutGraphs:
         with self._check.autocast():
@@ -175,7 +188,7 @@ class BodyGraphs:
         """Why a graph is not the body's on ``x``; None if it is."""
         if self._is_known(made, x):
             return None
-        reason = self._check.difference(made.whole, x)
+        reason = self._check.difference(made.whole, x, with_gradients=self._way == "export")
         if reason is None and not proves_little(x):
             made.agreed.add(x.shape[1:])
         return reason

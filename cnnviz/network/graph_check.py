@@ -82,6 +82,17 @@ class GraphCheck:
             return f"their graph does not run: {_first_line(found)}"
         return None if self._agree(expected, found) else _DIFFERS
 
+    def writes_to_weights(self, x: Tensor) -> bool:
+        """Whether a pass over ``x`` changes parameters of the module, which torch.export does not survive."""
+
+        def state() -> list[tuple[int, int]]:
+            return [(each.data_ptr(), each._version) for each in self._module.parameters() if not each.is_inference()]
+
+        before = state()
+        with torch.no_grad(), self.autocast():
+            _seeded(self._module, x[:1].clone())
+        return state() != before
+
     def noise(self, shape: Size | tuple[int, ...]) -> Tensor:
         """A normalized input of one image of noise, of the module's type and on its device."""
         like = next(chain(self._module.parameters(), self._module.buffers()), torch.empty(0))

@@ -48,8 +48,8 @@ class _Record:
     uses: Counter[str] = field(default_factory=Counter)
     paths: dict[str, str] = field(default_factory=dict)
     depth: int = 0
-    last: Any = None
-    inputs: list[Any] = field(default_factory=list)
+    last: tuple[Tensor | None, int] = (None, 0)
+    """The tensor that went on after the last recorded one, and its version."""
 
     def name(self, path: str) -> str:
         """The name of the next call of a module: its path, with ``_1``, ``_2`` … from the second call on."""
@@ -119,8 +119,11 @@ class HookedModule(nn.Module):
 
     @contextmanager
     def replacing(self, rule: Rule) -> Iterator[None]:
-        """A context in which the modules without children for which ``rule`` gives an output get that one."""
-        self._runs.rule = rule
+        """A context in which the modules without children for which ``rule`` gives an output get that one.
+
+        A pass backward that computes parts of the module again (torch.utils.checkpoint) belongs in it.
+        """
+        self._runs.rule, self._runs.inputs = rule, []
         try:
             yield
         finally:
@@ -140,39 +143,38 @@ class HookedModule(nn.Module):
 
     def _enter(self, is_leaf: bool, module: nn.Module, inputs: tuple[Any, ...]) -> Any:
         record: _Record | None = getattr(self._runs, "record", None)
-        if record is None or not is_leaf:
+        if record is not None:
+            record.depth += is_leaf
+        if not (is_leaf and inputs and getattr(self._runs, "rule", None)):
             return None
-        record.depth += 1
-        if getattr(self._runs, "rule", None) is None or not inputs:
-            return None
-        record.inputs.append(inputs[0])
+        self._runs.inputs.append(inputs[0])
         is_in_place = getattr(module, "inplace", False) is True  # then the rule needs the input as it was
         return (inputs[0].clone(), *inputs[1:]) if is_in_place else None
 
     def _leave(self, path: str, is_leaf: bool, module: nn.Module, inputs: tuple[Any, ...], output: Any) -> Any:
         record: _Record | None = getattr(self._runs, "record", None)
-        if record is None:
-            return None
-        record.depth -= is_leaf
-        replaced = None
-        if is_leaf and inputs and getattr(self._runs, "rule", None) is not None:
-            replaced = self._runs.rule(path, module, record.inputs.pop())
-        output = output if replaced is None else replaced
-        kept = self._recorded(record, path, output)
+        replaced = kept = None
+        if is_leaf and inputs and getattr(self._runs, "rule", None):
+            replaced = self._runs.rule(path, module, self._runs.inputs.pop())
+        if record is not None:
+            record.depth -= is_leaf
+            kept = self._recorded(record, path, output if replaced is None else replaced, is_leaf)
         return replaced if kept is None else kept
 
-    def _recorded(self, record: _Record, path: str, output: Any) -> Any:
+    def _recorded(self, record: _Record, path: str, output: Any, is_leaf: bool) -> Any:
         """What takes the place of a recorded output; None for one that is not recorded."""
         name = record.name(path)
         value = _tensor_in(output)
-        is_unwanted = name not in record.wanted if record.wanted is not None else value is record.last
-        if value is None or is_unwanted:  # a block that returns the output of its last part is no layer of its own
+        if value is None or (record.wanted is not None and name not in record.wanted):
             return None
+        if record.wanted is None and not is_leaf and value is record.last[0] and _version(value) == record.last[1]:
+            return None  # a block that returns the output of its last part is no layer of its own
         record.found[name], record.paths[name] = value, path
         if record.is_done:
             raise _Done
-        record.last = value.clone()
-        return _with_tensor(output, record.last)
+        copy = value.clone()
+        record.last = copy, _version(copy)
+        return _with_tensor(output, copy)
 
 
 def _called_from_python(module: nn.Module) -> Iterator[tuple[str, nn.Module]]:
@@ -184,6 +186,11 @@ def _called_from_python(module: nn.Module) -> Iterator[tuple[str, nn.Module]]:
         if isinstance(child, torch.jit.ScriptModule):
             inside.append(path)
         yield path, child
+
+
+def _version(tensor: Tensor) -> int:
+    """A number that grows with each change of the tensor in place."""
+    return 0 if tensor.is_inference() else tensor._version
 
 
 def _tensor_in(output: Any) -> Tensor | None:
@@ -217,7 +224,8 @@ class _Functions(TorchFunctionMode):
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         result = func(*args, **(kwargs or {}))
         name = getattr(func, "__name__", "")
-        if self._record.depth == 0 and isinstance(result, Tensor) and name not in _NOT_OPERATIONS:
+        is_value = isinstance(result, Tensor) and result.is_floating_point()
+        if self._record.depth == 0 and is_value and name not in _NOT_OPERATIONS:
             self.names[name.strip("_")] = None
         return result
 

@@ -331,10 +331,10 @@ class Network:
 
     @property
     def traced_by(self) -> str:
-        """How the graph was made: ``fx``, or ``hooks`` where torch.fx cannot follow the module's forward pass.
+        """How the graph was made: ``fx`` (torch.fx), ``export`` (torch.export) or ``hooks``.
 
-        By hooks the layers are the calls of submodules; functional operations are missing. Raises ModelError where
-        neither computes what your module does.
+        The first is taken that computes what your module does. By hooks the layers are the calls of submodules, and
+        functional operations are missing. Raises ModelError where there is none.
         """
         self._refresh()
         return self._graphs.traced_by

@@ -9,6 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import fx, nn
 
+from cnnviz.network.aten import function_name
 from cnnviz.network.fast.conv import Conv2d
 from cnnviz.network.hooked import module_read
 from cnnviz.network.module_copy import has_hooks
@@ -86,7 +87,7 @@ def operation(root: nn.Module, node: fx.Node) -> str | None:
         if node.target is getattr:
             return str(node.args[1]) if node.args[1] in _PERMUTING else "getattr"
         home = str(getattr(node.target, "__module__", None) or "").partition(".")[0]
-        return plain_name(getattr(node.target, "__name__", "")) if home in _LIBRARIES else None
+        return plain_name(function_name(node.target)) if home in _LIBRARIES else None
     return None
 
 
@@ -145,7 +146,7 @@ def operation_label(root: nn.Module, node: fx.Node) -> str:
     """A node's operation for messages: its module's class, or its function's name."""
     if node.op == "call_module":
         return type(root.get_submodule(str(node.target))).__name__
-    name = node.target if isinstance(node.target, str) else getattr(node.target, "__name__", str(node.target))
+    name = node.target if isinstance(node.target, str) else function_name(node.target) or str(node.target)
     return name.strip("_")
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 import pytest
 import torch
 from torch import nn
@@ -64,11 +66,8 @@ def test_where_the_graph_of_fx_differs_from_the_module_the_next_way_is_taken(kin
 class Restless(Blocks):
     """Computes other values each time, so that no graph can be compared with it."""
 
-    calls = 0
-
     def forward(self, x):
-        Restless.calls += 1
-        return super().forward(x) * Restless.calls
+        return super().forward(x) * (1 + int.from_bytes(os.urandom(4), "big"))
 
 
 def test_where_no_way_agrees_there_are_no_layers_but_predictions_and_gradients():

@@ -1,0 +1,147 @@
+"""Layers of modules that torch.fx cannot follow: by torch.export, then by hooks on the module's parts."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import nn
+from torch.utils.checkpoint import checkpoint
+
+import cnnviz
+from cnnviz.errors import UsageError
+from cnnviz.network.network import Network
+from cnnviz.network.spec import InputSpec
+
+PLAIN = InputSpec(size=20, mean=(0.0, 0.0, 0.0), std=(1.0, 1.0, 1.0))
+
+
+class Plain(nn.Module):
+    """What the modules below compute, as torch.fx can follow it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.stem = nn.Sequential(nn.Conv2d(3, 6, 3, padding=1), nn.BatchNorm2d(6), nn.ReLU(inplace=True))
+        self.conv, self.act, self.pool = nn.Conv2d(6, 6, 3), nn.ReLU(), nn.MaxPool2d(2)
+        self.fc = nn.Linear(6, 4)
+
+    def middle(self, y):
+        return self.act(self.conv(y)) + 0.5
+
+    def forward(self, x):
+        y = self.pool(self.middle(self.stem(x)))
+        return self.fc(y.mean((2, 3)))
+
+
+class Asserting(Plain):
+    def forward(self, x):
+        assert x.ndim == 4 and x.shape[1] == 3, "images, please"
+        if x.shape[2] < 8:
+            raise ValueError("too small")
+        return super().forward(x)
+
+
+class Arguments(Plain):
+    """Arguments of every kind, a branch on the shape, and a part of a tensor that is set."""
+
+    def forward(self, *args, scale=1.0, **more):
+        (x,) = args
+        y = self.stem(x) * scale if x.shape[0] > 0 else x
+        y = self.middle(y)
+        z = y.clone()
+        z[:, 0] = y[:, 0]
+        return self.fc(self.pool(z).mean((2, 3)))
+
+
+class Sized(Plain):
+    """Takes another way for each size, as a pooling by hand does."""
+
+    def forward(self, x):
+        y = self.middle(self.stem(x))
+        y = self.pool(y) if x.shape[2] == 20 else self.pool(y) * 2
+        return self.fc(y.mean((2, 3)))
+
+
+class Branching(Plain):
+    def forward(self, x):
+        y = self.stem(x)
+        y = self.middle(y) if y.detach().mean() > -1 else y
+        return self.fc(self.pool(y).mean((2, 3)))
+
+
+class Checkpointing(Plain):
+    def forward(self, x):
+        y = checkpoint(self.stem, x, use_reentrant=False) if x.shape[2] > 0 and x.sum() > -1e9 else x
+        y = checkpoint(self.middle, y, use_reentrant=False)
+        return self.fc(self.pool(y).mean((2, 3)))
+
+
+class Converting(Plain):
+    """NumPy in the middle, which nothing follows, and no gradient passes."""
+
+    def forward(self, x):
+        factor = float(x.detach().cpu().numpy().shape[0] > 0)
+        return super().forward(x) * factor
+
+
+KINDS = {Asserting: "export", Arguments: "export", Sized: "export", Branching: "hooks", Checkpointing: "hooks"}
+LAYERS = ["stem.0", "stem", "conv", "act", "pool", "fc"]
+
+
+def made(kind) -> nn.Module:
+    torch.manual_seed(0)
+    return kind().eval()
+
+
+def plain_twin() -> Network:
+    return Network(made(Plain), spec=PLAIN)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_layers_and_maps_are_those_of_a_module_that_fx_follows(kind):
+    network, twin, pixels = Network(made(kind), spec=PLAIN), plain_twin(), torch.rand(2, 3, 20, 20)
+    close = {"rtol": 0, "atol": 1e-6}
+    found, expected = network.features(pixels, LAYERS), twin.features(pixels, LAYERS)
+    assert (network.traced_by, twin.traced_by) == (KINDS[kind], "fx")
+    for name in LAYERS:
+        torch.testing.assert_close(found[name], expected[name], **close)
+    for layer in (None, "conv"):
+        maps, others = (cnnviz.grad_cam(each, pixels, 1, layer=layer or "act") for each in (network, twin))
+        torch.testing.assert_close(maps, others, **close)
+    torch.testing.assert_close(cnnviz.saliency(network, pixels, 1), cnnviz.saliency(twin, pixels, 1), **close)
+    torch.testing.assert_close(
+        cnnviz.occlusion(network, pixels, 1, patch=8, stride=6), cnnviz.occlusion(twin, pixels, 1, patch=8, stride=6),
+        **close,
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", [Asserting, Branching])
+def test_the_table_lists_modules_with_their_shapes_and_parameters(kind):
+    def rows(network):
+        return {row.name: (row.kind, row.shape, row.parameters) for row in network.layer_table()}
+
+    found, expected = rows(Network(made(kind), spec=PLAIN)), rows(plain_twin())
+    assert set(found) <= set(expected)
+    assert {"stem.0", "stem.1", "stem.2", "conv", "act", "pool", "fc"} <= set(found)
+    assert all(expected[name] == row for name, row in found.items())
+
+
+def test_guided_backprop_sees_the_modules_alone():
+    pixels = torch.rand(1, 3, 20, 20)
+    for method in (cnnviz.guided_backprop, cnnviz.deconvnet):
+        expected = method(plain_twin(), pixels, 1)
+        for kind in KINDS:  # whose operations outside of modules are linear
+            if kind is not Arguments:
+                found = method(Network(made(kind), spec=PLAIN), pixels, 1)
+                torch.testing.assert_close(found, expected, rtol=0, atol=1e-6)
+
+
+def test_guided_backprop_is_refused_where_a_nonlinearity_is_no_module():
+    class Functional(Branching):
+        def middle(self, y):
+            return F.gelu(self.conv(y))
+
+    network = Network(made(Functional), spec=PLAIN)
+    with pytest.raises(UsageError, match="hooks on its modules only, and gelu is none"):
+        cnnviz.guided_backprop(network, torch.rand(1, 3, 20, 20))
+    assert cnnviz.grad_cam(network, torch.rand(1, 3, 20, 20), layer="conv").shape == (1, 1, 20, 20)
