@@ -21,6 +21,6 @@ def test_published_weights_are_found_by_name():
     assert published is not None and published.name == "IMAGENET1K_V1"
     best = published_weights("resnet50", "default")
     assert best is not None and best.name == "IMAGENET1K_V2"
-    for model, error in (("lenet5", ModelError), ("resnet5", UsageError)):
+    for model, error in (("lenet5", ModelError), ("resnet5", UsageError), ("timm/resnet18", UsageError)):
         with pytest.raises(error):
             published_weights(model)

@@ -10,12 +10,14 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from importlib.util import find_spec
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from cnnviz.errors import ModelError, UsageError
 from cnnviz.network import catalogue
-from cnnviz.network.sources import entry_points, files
-from cnnviz.network.sources.request import LoadedModel, Request
+from cnnviz.network.sources import files, installed
+
+if TYPE_CHECKING:
+    from cnnviz.network.sources.request import LoadedModel, Request
 
 
 @dataclass(frozen=True)
@@ -67,6 +69,8 @@ _TIMM: dict[str, Any] = {
     "is_described": True,
 }
 
+_INSTALLED = "NAME of an installed package"
+
 SOURCES = (
     Source("timm/NAME", _matches("timm/."), **_TIMM),
     Source("hf-hub:ORG/NAME", _matches("hf[-_]hub:."), **_TIMM),
@@ -88,7 +92,7 @@ SOURCES = (
             "it, and unpickles what it does not know"
         ),
     ),
-    Source("NAME of an installed package", entry_points.is_known, "cnnviz.network.sources.entry_points.load"),
+    Source(_INSTALLED, installed.is_offered, "cnnviz.network.sources.entry_points.load"),
 )
 """Every source of networks besides the catalogue; the first that recognizes a name loads it."""
 
@@ -102,7 +106,12 @@ def find_source(model: str) -> Source | None:
             return source
     if files.is_weights(model):
         raise UsageError(f"'{model}' holds weights, not a network: give it as the weights.", remedy="weights_alone")
-    raise catalogue.unknown_model(model, entry_points.names())
+    raise catalogue.unknown_model(model, installed.names())
+
+
+def other_forms() -> list[str]:
+    """How networks are named that are not of the catalogue."""
+    return [source.form for source in SOURCES if source.form != _INSTALLED]
 
 
 def require_ready(model: str, *, trust: bool) -> None:

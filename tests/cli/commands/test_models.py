@@ -23,8 +23,21 @@ def test_models_list_states(run_cnnviz, tmp_path, monkeypatch):
     assert run_cnnviz("models", "fetch", "resnet18").exit_code == 3  # offline, even though it is there
 
 
-def test_models_alone_lists_all(run_cnnviz):
-    assert len(run_cnnviz("models").stdout.splitlines()) > 70
+def test_models_alone_lists_all_and_says_what_else_there_is(run_cnnviz):
+    done = run_cnnviz("models")
+    assert len(done.stdout.splitlines()) > 70
+    assert "--model also takes timm/NAME, hf-hub:ORG/NAME, local-dir:FOLDER" in done.stderr
+
+
+def test_networks_of_installed_packages_are_listed(run_cnnviz, tmp_path, monkeypatch):
+    info = tmp_path / "zoo_c-1.0.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: zoo-c\nVersion: 1.0\n")
+    (info / "entry_points.txt").write_text("[cnnviz.models]\nmy_net = zoo_c:build\n")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    assert run_cnnviz("models", "--here").stdout.splitlines()[-1].split() == ["my_net", "zoo-c", "installed"]
+    row = json.loads(run_cnnviz("models", "list", "--json").stdout.splitlines()[-1])
+    assert row == {"model": "my_net", "weights": "zoo-c", "parameters": None, "mebibytes": None, "state": "installed"}
 
 
 def test_a_group_runs_its_command_with_the_environment(run_cnnviz, monkeypatch):

@@ -9,7 +9,7 @@ import pytest
 
 import cnnviz
 from cnnviz.errors import ModelError, UsageError
-from cnnviz.network.sources import entry_points
+from cnnviz.network.sources import installed
 
 CODE = """
 from torch import nn
@@ -71,4 +71,4 @@ def test_the_catalogues_names_go_first(install):
     install("zoo_a", squeezenet1_1="zoo_a:build")
     assert cnnviz.load_network("squeezenet1_1", device="cpu").classes == 1000
     assert cnnviz.load_network("squeezenet1_1@zoo-a", device="cpu").classes == 2
-    assert [point.name for point in entry_points.offered()] == ["squeezenet1_1"]
+    assert [point.name for point in installed.offered()] == ["squeezenet1_1"]
