@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import hashlib
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-import torch
-from torch import nn
+if TYPE_CHECKING:
+    from torch import nn
 
 _BLOCK = 1 << 20
 
@@ -22,6 +23,8 @@ def sha256(path: Path) -> str:
 
 def module_sha256(module: nn.Module) -> str:
     """The SHA-256 of a module's state: names, types, shapes and values of its tensors; 64 hexadecimal digits."""
+    import torch
+
     digest = hashlib.sha256()
     for name, tensor in sorted(module.state_dict().items()):
         if isinstance(tensor, torch.Tensor):

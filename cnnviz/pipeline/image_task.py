@@ -92,7 +92,7 @@ class LongTask(Protocol):
 
 @runtime_checkable
 class ClassTask(Protocol):
-    """A task that is told, before any work, which images there are and which network; see ``TrueClassTask``."""
+    """A task that is given, before any work, the list of images and the network; see ``TrueClassTask``."""
 
     def for_images(self, sources: Sequence[ImageSource], reporter: Reporter) -> Any: ...
 

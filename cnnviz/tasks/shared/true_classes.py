@@ -1,4 +1,4 @@
-"""What tasks share that are told which class each image truly is of: the setting, and how it is used."""
+"""What tasks share that know which class each image truly is of: the setting, and how it is used."""
 
 from __future__ import annotations
 
