@@ -35,6 +35,9 @@ class AnyOptions:
 
 ANY_OPTIONS = AnyOptions()
 
+_WRITES_WITH = {"classify": "classes"}
+"""Commands that write files only with a certain parameter."""
+
 
 def command_line(
     recipe: Mapping[str, Any], output: Path | str | None = None, *more: str, options: Options = ANY_OPTIONS
@@ -52,7 +55,8 @@ def command_line(
         option, value = options.modern(name, old, old_value)
         if options.takes(name, option):
             parts += _typed(f"--{option.replace('_', '-')}", value)
-    if output is not None and options.takes(name, "output"):
+    writes = _WRITES_WITH.get(name) in (None, *settings)
+    if output is not None and writes and options.takes(name, "output"):
         parts += _typed("-o", str(output))
     return " ".join(map(_quoted, [*parts, *more]))
 

@@ -27,9 +27,11 @@ class ImageReport:
         predictions: the likeliest classes.
         target: the class that the maps explain.
         maps: of each attribution method.
-        grad_cams: of each of ``predictions``.
+        grad_cams: of each of ``explained``.
         layers: the strongest channels of some layers.
         adversarial_example: None where the image is taken for that class as it is.
+        true: the class that the image is truly of; None if it is not known.
+        explained: the likeliest classes, and the true one where it is none of them.
     """
 
     name: str
@@ -41,6 +43,13 @@ class ImageReport:
     grad_cams: Sequence[PageFigure]
     layers: Sequence[LayerFigures]
     adversarial_example: AdversarialExample | None
+    true: Prediction | None = None
+    explained: Sequence[Prediction] = ()
+
+    @property
+    def is_mistake(self) -> bool:
+        """Whether the likeliest class is another than the true one."""
+        return self.true is not None and self.true[0] != self.predictions[0][0]
 
 
 def report_on_image(image: ReportInput, settings: ReportSettings) -> ImageReport:
@@ -56,6 +65,7 @@ def report_on_image(image: ReportInput, settings: ReportSettings) -> ImageReport
     index = every[0][0] if settings.target is None else network.find_class(settings.target)
     target = next(prediction for prediction in every if prediction[0] == index)
     layers = evenly_spaced_layers(network) if settings.layers is None else settings.layers
+    explained = [*predictions, *_missing(image.true, predictions, network.classes)]
     height, width = pixels.shape[2:]
     return ImageReport(
         image.name,
@@ -64,10 +74,18 @@ def report_on_image(image: ReportInput, settings: ReportSettings) -> ImageReport
         predictions,
         target,
         map_figures(image, index, settings.methods),
-        grad_cam_figures(image, predictions),
+        grad_cam_figures(image, explained),
         [layer_figures(image, layer, settings.channels) for layer in layers],
         _adversarial(image, settings),
+        image.true,
+        explained,
     )
+
+
+def _missing(true: Prediction | None, predictions: Sequence[Prediction], classes: int) -> list[Prediction]:
+    """The true class where it is none of ``predictions``, and no negation of a single one."""
+    known = {prediction[0] for prediction in predictions}
+    return [true] if true is not None and true[0] < classes and true[0] not in known else []
 
 
 def _adversarial(image: ReportInput, settings: ReportSettings) -> AdversarialExample | None:

@@ -61,15 +61,23 @@ class Page:
 
     def add(self, report: ImageReport) -> None:
         """Append an image's report. ImageError if the disk is full."""
-        number, (_, label, _) = len(self._reports) + 1, report.predictions[0]
+        number, label = len(self._reports) + 1, report.predictions[0][1]
+        if report.is_mistake and report.true is not None:
+            label = f"{label}, not {report.true[1]}"
         template = self._environment.get_template("image_report.html")
         article = template.render(report=report, number=number, network=self._network)
         self._reports.append(_StoredReport(report.name, label, self._store(report.photo.uri), self._store(article)))
 
-    def html(self, recipe: Mapping[str, Any], title: str) -> Callable[[], Iterator[str]]:
-        """A function that yields the page in pieces, the same each time; ``recipe`` is the whole page's."""
+    def html(
+        self, recipe: Mapping[str, Any], title: str, facts: Mapping[str, str] | None = None
+    ) -> Callable[[], Iterator[str]]:
+        """A function that yields the page in pieces, the same each time; ``recipe`` is the whole page's.
+
+        ``facts`` are what else its head says: values, by what they are of.
+        """
         template, line = self._environment.get_template("report.html"), self._command_line(dict(recipe))
         about = {"title": title, "line": line, "seed": recipe["seed"], "network": self._network}
+        about["facts"] = dict(facts or {})
         return lambda: template.generate(reports=self._reports, version=__version__, **about)
 
     def _store(self, text: str) -> Callable[[], Markup]:

@@ -9,7 +9,7 @@ from typing import Any
 from PIL import Image
 from torch import Tensor
 
-from cnnviz.network.network import Network
+from cnnviz.network.network import Network, Prediction
 
 _LARGEST = 720  # pixels; the longer side of a photo on the page, where it is at most half as wide
 
@@ -26,6 +26,7 @@ class ReportInput:
         recipe: what all recipes of its figures have in common: version, inputs, model, weights, seed, and the
             parameters that frame the image.
         seed: of everything random.
+        true: the class that the image is truly of, with the score that the network gives it; None if it is not known.
     """
 
     network: Network
@@ -34,6 +35,7 @@ class ReportInput:
     pixels: Tensor
     recipe: Mapping[str, Any] = field(default_factory=dict)
     seed: int = 0
+    true: Prediction | None = None
 
     @property
     def page_photo(self) -> Image.Image:

@@ -432,6 +432,8 @@ TRIALS: dict[str, dict[str, Trial]] = {
         "--top": Try("--top 3"),
         "--fool-into": Try("--fool-into 130"),
         "--title": Try("--title Mine"),
+        "--classes": Try("--classes in/true.csv", off="--classes folder", base=f"in/val -r {PAGE} -o out.html"),
+        "--errors": Try("--errors 1", base=f"in/val -r {PAGE} --classes in/true.csv -o out.html"),
     },
     "help": {},
     "fast-style apply": {

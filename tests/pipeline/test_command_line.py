@@ -50,3 +50,10 @@ def test_the_commands_of_a_page_write_files_of_their_own():
     write = numbered_commands()
     assert write(RECIPE).endswith("-o cat.report-01.saliency.png")
     assert write({**RECIPE, "command": "report"}).endswith("-o cat.report-02.report.html")
+
+
+def test_what_writes_only_with_a_parameter():
+    recipe = {"command": "classify", "inputs": ["val"], "parameters": {}}
+    assert command_line(recipe, "out.png") == "cnnviz classify val"
+    recipe["parameters"] = {"classes": "folder"}
+    assert command_line(recipe, "out.png") == "cnnviz classify val --classes folder -o out.png"

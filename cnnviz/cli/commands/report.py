@@ -9,6 +9,7 @@ from cnnviz.cli.context import CommandContext
 from cnnviz.cli.jobs import run_collection_task
 from cnnviz.cli.options import InputOptions, NetworkOptions, PageOptions, RunOptions
 from cnnviz.cli.options.known import KNOWN_OPTIONS
+from cnnviz.pipeline.true_classes import TrueClasses
 from cnnviz.tasks.report import Report
 
 
@@ -25,7 +26,10 @@ def report(
     Examples:
         cnnviz report sample_images/chelsea.png sample_images/coffee.png -o report.html
         cnnviz report photo.jpg -m resnet50 --methods gradcam,occlusion --layer layer1,layer4
+        cnnviz report val/ -r --errors 5 --methods gradcam
     """
     if task.methods is not None:
         select_methods(task.methods)  # refuses unknown ones before any work
+    if task.classes is not None:
+        TrueClasses.of(task.classes)
     run_collection_task(context, replace(task, options=KNOWN_OPTIONS), network, input, run, output)
