@@ -245,6 +245,6 @@ def _as_float(name: str, tensor: Tensor, source: str) -> Tensor:
     """A tensor as float32; ModelError where it holds no floats."""
     if tensor.is_floating_point():
         with suppress(RuntimeError):  # 4-bit floats cannot be converted
-            return tensor.float()
+            return tensor.float().contiguous()  # in a file they may be parts of larger ones
     kind = str(tensor.dtype).removeprefix("torch.")
     raise ModelError(f"{source} holds '{shortened(name)}' as {kind}, where the network needs floats.")

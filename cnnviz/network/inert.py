@@ -38,7 +38,8 @@ class Attributes:
 
     def __setstate__(self, state: Any) -> None:
         if isinstance(state, Mapping):
-            self.__dict__.update({name: value for name, value in state.items() if isinstance(name, str)})
+            names = (name for name in state if isinstance(name, str) and not name.startswith("__"))
+            self.__dict__.update({name: state[name] for name in names})
 
 
 class Type:

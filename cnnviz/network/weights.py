@@ -32,6 +32,9 @@ _RUNNING = (
 )
 """Modules whose functions no weights file names, unless it is made to run something."""
 
+_PLAIN = tuple(f"{module}.{name}" for module in ("builtins", "__builtin__") for name in ("set", "bytearray", "complex"))
+"""Names of plain values, which PyTorch's own list lets in."""
+
 _SMALL = 1 << 20  # bytes of a tensor that are accepted in a file of any size
 
 
@@ -114,7 +117,7 @@ def _read_pickle(path: Path, *, copy: bool) -> Any:
 
 def _refused(path: Path, names: Set[str]) -> ModelError:
     """The error for a file that would have objects made: the names of their classes, and what to do."""
-    others, running = sorted(names - SAFE.keys()), _running(names)
+    others, running = sorted(names - SAFE.keys() - set(_PLAIN)), _running(names)
     unknown = [name for name in others if not name.startswith(("torch.", "collections.", "_codecs."))]
     modules = [name for name in others if name.startswith(("torch.nn.modules.", "torchvision.models.", "timm."))]
     shown = [f"'{shortened(name)}'" for name in (running or [*modules, *unknown])[:2]]
@@ -132,7 +135,8 @@ def _refused(path: Path, names: Set[str]) -> ModelError:
 
 def _running(names: Set[str]) -> list[str]:
     """The names of functions that would do something."""
-    return sorted(name for name in names - SAFE.keys() if name.partition(".")[0] in _RUNNING)
+    others = names - SAFE.keys() - set(_PLAIN)
+    return sorted(name for name in others if name.partition(".")[0] in _RUNNING)
 
 
 def _check_kind(name: str, tensor: Tensor, room: int, path: Path) -> None:

@@ -151,6 +151,7 @@ def _may_choose(x: Tensor, weight: Tensor, bias: Tensor | None) -> bool:
         x.device.type == "cpu"
         and x.dtype == weight.dtype == torch.float32
         and not (weight.requires_grad or (bias is not None and bias.requires_grad))
+        and (bias is None or bias.is_contiguous())  # oneDNN takes its values one after another
         and not torch.is_autocast_enabled("cpu")
         and has_onednn()
     )

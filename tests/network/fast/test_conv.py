@@ -168,3 +168,15 @@ def test_a_fast_convolution_can_be_copied_pickled_and_traced():
         torch.testing.assert_close(other(x), ours(x))
     assert type(copy.deepcopy(ours)) is Conv2d
     assert repr(ours) == "Conv2d(3, 6, kernel_size=(1, 1), stride=(1, 1))"
+
+
+def test_a_bias_that_is_part_of_a_larger_tensor_is_read_right():
+    """oneDNN itself would take its neighbors."""
+    torch.manual_seed(0)
+    module, whole = nn.Sequential(nn.Conv2d(300, 16, 1)), torch.randn(16, 2)
+    module[0].bias = nn.Parameter(whole[:, 0])
+    module.requires_grad_(False)
+    x = torch.rand(1, 300, 3, 5)
+    expected = torch.einsum("oihw,nixy->noxy", module[0].weight, x) + whole[:, 0].view(1, -1, 1, 1)
+    use_fast_convs(module)
+    torch.testing.assert_close(module(x), expected, rtol=1e-4, atol=1e-4)
