@@ -8,6 +8,7 @@ from collections.abc import Callable
 from functools import cached_property, partial
 from typing import Any
 
+import torch
 from torch import Size, Tensor, fx, nn
 
 from cnnviz.errors import ModelError
@@ -22,6 +23,12 @@ from cnnviz.network.module_copy import copy_module
 
 WAYS = ("fx", "export", "hooks")
 """torch.fx; torch.export; the module's own calls of submodules, recorded by hooks."""
+
+
+_COMPILED = ModelError(
+    "The layers of a TorchScript module cannot be read, since it is compiled: predictions, gradients and occlusion work "
+    "on it; for its layers, give the torch.nn.Module that it was made from."
+)
 
 
 class BodyGraphs:
@@ -53,7 +60,7 @@ class BodyGraphs:
         self._made: list[CutGraphs] = []
         self._reasons: list[str] = []
         """Why ways could not be taken."""
-        self._failure: ModelError | None = None
+        self._failure: ModelError | None = _COMPILED if isinstance(body, torch.jit.ScriptModule) else None
         self._seen: tuple[Size, weakref.ref[Tensor]] | None = None
         self._lock = threading.RLock()
         self._here = threading.local()

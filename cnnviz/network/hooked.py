@@ -77,8 +77,12 @@ class HookedModule(nn.Module):
         super().__init__()
         self.module, self._choose = module, choose
         self._runs = threading.local()
+        for path, child in list(_called_from_python(module)):
+            if isinstance(child, torch.jit.ScriptModule):
+                parent, _, name = path.rpartition(".")
+                module.get_submodule(parent)._modules[name] = _Compiled(child)
         for path, child in _called_from_python(module):
-            is_leaf = isinstance(child, torch.jit.ScriptModule) or not any(True for _ in child.children())
+            is_leaf = isinstance(child, _Compiled) or not any(True for _ in child.children())
             child.register_forward_pre_hook(partial(self._enter, is_leaf))
             child.register_forward_hook(partial(self._leave, path, is_leaf))
 
@@ -177,13 +181,29 @@ class HookedModule(nn.Module):
         return _with_tensor(output, copy)
 
 
+class _Compiled(nn.Module):
+    """A TorchScript part of a module, which takes no hooks of its own."""
+
+    def __init__(self, part: nn.Module) -> None:
+        super().__init__()
+        self.part = part
+
+    def forward(self, *args: Any, **kwargs: Any) -> Any:
+        return self.part(*args, **kwargs)
+
+    def __getattr__(self, name: str) -> Any:
+        return super().__getattr__(name) if name == "part" else getattr(self.part, name)
+
+
 def _called_from_python(module: nn.Module) -> Iterator[tuple[str, nn.Module]]:
     """The submodules by path, without those inside TorchScript, which are never called one by one."""
     inside: list[str] = []
+    if isinstance(module, torch.jit.ScriptModule):
+        return
     for path, child in module.named_modules():
         if not path or any(path.startswith(f"{outer}.") for outer in inside):
             continue
-        if isinstance(child, torch.jit.ScriptModule):
+        if isinstance(child, torch.jit.ScriptModule | _Compiled):
             inside.append(path)
         yield path, child
 

@@ -65,6 +65,8 @@ class ModuleCopier:
     def __init__(self, root: nn.Module, is_aliased: bool) -> None:
         self.pairs: list[tuple[nn.Module, nn.Module]] = []
         """Every module copied, and its copy."""
+        self.scripted: list[tuple[Tensor, Tensor]] = []
+        """The buffers of TorchScript modules, and their copies."""
         self._tree = {id(module) for module in root.modules()}
         self._is_aliased = is_aliased
         self._made: dict[int, Any] = {}
@@ -77,10 +79,8 @@ class ModuleCopier:
         if _is_compiled(original):
             return self.module(unwrap(original))
         if isinstance(original, torch.jit.ScriptModule):
-            raise ModelError(
-                "The layers of TorchScript modules cannot be read: they are compiled. "
-                "Give the nn.Module that it was made from."
-            )
+            self._made[id(original)] = self._script(original)
+            return self.module(original)
         made: nn.Module = object.__new__(type(original))
         self._made[id(original)] = made
         self.pairs.append((original, made))
@@ -91,6 +91,15 @@ class ModuleCopier:
             object.__setattr__(made, name, self._value(value))
         made.__dict__["training"] = False
         return made
+
+    def _script(self, original: nn.Module) -> nn.Module:
+        """A copy of a TorchScript module in evaluation mode; it shares the parameters' memory."""
+        with torch.no_grad():  # so that the copied tensors need no gradients
+            made = copy.deepcopy(original)
+        for theirs, mine in zip(original.parameters(), made.parameters(), strict=True):
+            mine.data = theirs.detach()
+        self.scripted += zip(original.buffers(), made.buffers(), strict=True)
+        return made.eval() if hasattr(made, "training") else made  # a frozen one has no modes
 
     def _attribute(self, name: str, value: Any) -> Any:
         if name in ("_parameters", "_buffers"):
@@ -115,7 +124,7 @@ class ModuleCopier:
     def _value(self, value: Any) -> Any:
         """A value with the modules and parameters in it replaced by their copies."""
         if isinstance(value, nn.Module):
-            return _evaluated(value) if isinstance(value, torch.jit.ScriptModule) else self.module(value)
+            return self.module(value)
         if isinstance(value, nn.Parameter):
             return self._tensor(value)
         if isinstance(value, types.MethodType) and isinstance(value.__self__, nn.Module):
@@ -216,10 +225,3 @@ def _slot_names(kind: type) -> tuple[str, ...]:
     held = (vars(each).get("__slots__", ()) for each in kind.__mro__)
     names = [name for each in held for name in ((each,) if isinstance(each, str) else each)]
     return tuple(name for name in names if name not in ("__dict__", "__weakref__"))
-
-
-def _evaluated(part: nn.Module) -> nn.Module:
-    """A TorchScript part of a module, which cannot be copied; ModelError if it is in training mode."""
-    if any(module.training for module in part.modules()):
-        raise ModelError("A TorchScript part of the module is in training mode: call module.eval() first.")
-    return part

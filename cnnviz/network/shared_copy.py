@@ -31,6 +31,7 @@ class SharedCopy:
         self.module = copier.module(self.original)
         _evaluate(self.original, self.module)
         self._pairs = copier.pairs
+        self._scripted = copier.scripted
         self._state = [_state(theirs) for theirs, _ in self._pairs]
         self._held: list[tuple[Tensor, dict[str, Tensor | None], str, Tensor]] | None = None
 
@@ -43,6 +44,8 @@ class SharedCopy:
         if self._held is None:  # not before: the copy may be moved and altered first
             self._held = [each for theirs, mine in self._pairs for each in _held(theirs, mine)]
         with without_torch_func():  # torch.func must not wrap these values
+            for theirs, copied in self._scripted:
+                copied.data.copy_(theirs.detach())
             for tensor, table, name, copied in self._held:
                 table[name] = copied
                 if _address(copied) != _address(tensor):
@@ -57,6 +60,8 @@ def _evaluate(original: nn.Module, copied: nn.Module) -> None:
 
     Raises ModelError where that would change weights, as in a LoRA layer that merges them.
     """
+    if isinstance(original, torch.jit.ScriptModule):
+        return
     modules = list(original.modules())
     if not any(module.training for module in modules) or not any(map(_has_own_modes, modules)):
         return

@@ -222,15 +222,16 @@ def test_weights_that_evaluation_mode_changes_are_left_alone():
     torch.testing.assert_close(Network(module, spec=PLAIN)(pixels), module(pixels), rtol=0, atol=1e-6)
 
 
-def test_a_part_in_torchscript_must_be_in_evaluation_mode():
-    module = made(Plain).train()
+def test_a_part_in_torchscript_is_a_layer_like_any_other():
+    module, pixels = made(Plain).train(), torch.rand(1, 3, 20, 20)
     module.norm = torch.jit.script(module.norm)
-    with pytest.raises(ModelError, match="TorchScript part"):
-        Network(module, spec=PLAIN)
+    network = Network(module, spec=PLAIN)
+    found = network.features(pixels, ["norm", "fc"])
+    assert module.training and module.norm.training
     module.eval()
-    torch.testing.assert_close(
-        Network(module, spec=PLAIN)(torch.ones(1, 3, 20, 20)), module(torch.ones(1, 3, 20, 20)), rtol=0, atol=1e-6
-    )
+    torch.testing.assert_close(found["norm"], module.norm(module.conv(pixels)), rtol=0, atol=1e-6)
+    torch.testing.assert_close(found["fc"], module(pixels), rtol=0, atol=1e-6)
+    torch.testing.assert_close(network(pixels), module(pixels), rtol=0, atol=1e-6)
 
 
 def _item(module):

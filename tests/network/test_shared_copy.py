@@ -220,10 +220,39 @@ def test_evaluation_mode_is_taken_whatever_mode_the_module_is_in():
     assert module.training
 
 
-def test_a_torchscript_module_is_refused_in_one_sentence():
-    scripted = torch.jit.script(nn.Sequential(nn.Conv2d(3, 4, 3), nn.AdaptiveAvgPool2d(1), nn.Flatten()))
+SCRIPTED = {
+    "scripted": torch.jit.script,
+    "traced": lambda module: torch.jit.trace(module.eval(), torch.rand(1, 3, 20, 20)),
+    "frozen": lambda module: torch.jit.freeze(torch.jit.script(module.eval())),
+}
+
+
+@pytest.mark.filterwarnings("ignore:.*deprecated:FutureWarning", "ignore:.*deprecated:DeprecationWarning")
+@pytest.mark.parametrize("form", SCRIPTED)
+def test_a_torchscript_module_gives_predictions_and_gradients_but_no_layers(form):
+    module, pixels = made("usual").train(), torch.rand(2, 3, 20, 20)
+    scripted = SCRIPTED[form](module)
+    modes = [each.training for each in scripted.modules() if hasattr(each, "training")]
+    network, twin = Network(scripted, spec=PLAIN), Network(module, spec=PLAIN)
+    for method in (
+        lambda network: network(pixels),
+        lambda network: cnnviz.saliency(network, pixels, 1),
+        lambda network: cnnviz.integrated_gradients(network, pixels, 1, steps=2),
+        lambda network: cnnviz.occlusion(network, pixels[:1], 1, patch=8, stride=6),
+        lambda network: cnnviz.fgsm(network, pixels, 1 / 255),
+    ):
+        torch.testing.assert_close(method(network), method(twin), rtol=0, atol=1e-5)
     with pytest.raises(ModelError, match="TorchScript"):
-        Network(scripted, spec=PLAIN)
+        cnnviz.grad_cam(network, pixels)
+    assert [each.training for each in scripted.modules() if hasattr(each, "training")] == modes
+    assert all(parameter.grad is None for parameter in scripted.parameters())
+    if form == "scripted":
+        before = network(pixels)
+        with torch.no_grad():
+            scripted.fc.bias += 1
+            scripted.norm.running_mean += 1
+        assert not torch.allclose(network(pixels), before + 1)
+        torch.testing.assert_close(network(pixels), copy.deepcopy(scripted).eval()(pixels), rtol=0, atol=1e-6)
 
 
 def _data(module):
