@@ -26,8 +26,8 @@ WAYS = ("fx", "export", "hooks")
 
 
 _COMPILED = ModelError(
-    "The layers of a TorchScript module cannot be read, since it is compiled: predictions, gradients and occlusion work "
-    "on it; for its layers, give the torch.nn.Module that it was made from."
+    "The layers of a TorchScript module cannot be read, since it is compiled: predictions, gradients and occlusion "
+    "work on it; for its layers, give the torch.nn.Module that it was made from."
 )
 
 
