@@ -18,7 +18,7 @@ from cnnviz.adversarial.objective import class_names, predictions_of
 from cnnviz.adversarial.settings import NORMS, Attack
 from cnnviz.adversarial.target_ascent import fooling_image
 from cnnviz.errors import ImageError
-from cnnviz.imaging.pixels import to_pil_image, to_pixels
+from cnnviz.imaging.pixels import to_pil_image
 from cnnviz.network.network import Network, Prediction
 from cnnviz.runtime.progress import OnStep
 
@@ -86,11 +86,11 @@ def _attacked(
     on_step: OnStep | None = None,
 ) -> AttackResult:
     """The result of one attack, with the image as it is read back from its file."""
-    adversarial = to_pixels(image) if attack.epsilon == 0 else _perturb(network, image, attack, pipeline, on_step)
+    adversarial = pipeline.pixels(image) if attack.epsilon == 0 else _perturb(network, image, attack, pipeline, on_step)
     written = quantized(adversarial, image, attack)
     after, success = _judged(network, written, attack, pipeline)
     file = pipeline.roundtrip(written)
-    change = to_pixels(file) - to_pixels(image)
+    change = pipeline.pixels(file) - pipeline.pixels(image)
     linf, l2 = (float(norms.size(change, norm)) for norm in NORMS)
     return AttackResult(image, written, file, before, after, success, attack, linf, l2)
 
@@ -173,13 +173,13 @@ def minimal_attack(
 
 
 def quantized(adversarial: Tensor, image: Image.Image, attack: Attack) -> Image.Image:
-    """The adversarial pixels (1, 3, H, W) as an 8-bit image that is within epsilon in L-infinity after rounding too.
+    """The adversarial pixels (1, C, H, W) as an 8-bit image that is within epsilon in L-infinity after rounding too.
 
     8 bits cannot hold an epsilon below one gray level; there rounding decides which pixels change by one level.
     """
     rounded = np.asarray(to_pil_image(adversarial), dtype=np.int16)
     if attack.norm == "linf" and attack.epsilon >= LEVEL:
-        original = np.asarray(image.convert("RGB"), dtype=np.int16)
+        original = np.asarray(image.convert("RGBA" if adversarial.shape[1] == 4 else "RGB"), dtype=np.int16)
         most = int(attack.epsilon * 255 + 1e-6)
         rounded = original + np.clip(rounded - original, -most, most)
     return Image.fromarray(rounded.clip(0, 255).astype(np.uint8))
@@ -188,8 +188,8 @@ def quantized(adversarial: Tensor, image: Image.Image, attack: Attack) -> Image.
 def _perturb(
     network: Network, image: Image.Image, attack: Attack, pipeline: ImagePipeline, on_step: OnStep | None
 ) -> Tensor:
-    """The adversarial pixels (1, 3, H, W) at the image's own resolution, not rounded."""
-    pixels, through = to_pixels(image).to(network.device), pipeline.differentiable
+    """The adversarial pixels (1, C, H, W) at the image's own resolution, not rounded."""
+    pixels, through = pipeline.pixels(image).to(network.device), pipeline.differentiable
     if attack.method == "fgsm":
         return fgsm(network, pixels, attack.epsilon, target=attack.target, label=attack.label, through=through)
     if attack.method == "iterative":
@@ -252,7 +252,7 @@ def _with_label(network: Network, attack: Attack, before: Prediction) -> Attack:
     return replace(attack, label=before[0])
 
 
-def noise(size: tuple[int, int], seed: int) -> Image.Image:
-    """An image (width, height) of uniform noise around mid-gray, to start a fooling image from."""
-    values = torch.rand((1, 3, size[1], size[0]), generator=torch.Generator().manual_seed(seed))
+def noise(size: tuple[int, int], seed: int, channels: int = 3) -> Image.Image:
+    """An image (width, height) of 3 or 4 channels of uniform noise around mid-gray, to start a fooling image from."""
+    values = torch.rand((1, channels, size[1], size[0]), generator=torch.Generator().manual_seed(seed))
     return to_pil_image(0.5 + 0.2 * (values - 0.5))

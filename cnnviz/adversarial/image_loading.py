@@ -14,6 +14,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+from cnnviz.imaging.bands import Bands, Decoded
 from cnnviz.imaging.decoding import read_pil_image
 from cnnviz.imaging.encoding import QUALITY, encode, format_of, is_lossless
 from cnnviz.imaging.pixel_ops import resize
@@ -32,12 +33,14 @@ class ImagePipeline:
         jpeg: the quality (1 to 100) at which the file is saved as JPEG afterwards; None if it is not. A ``.jpg`` is
             written with it.
         format: the extension of the file.
+        alpha: whether transparency is a fourth channel that the network sees.
     """
 
     size: Size
     crop: bool | Crop = False
     jpeg: int | None = None
     format: str = ".png"
+    alpha: bool = False
 
     @property
     def is_lossless(self) -> bool:
@@ -53,12 +56,19 @@ class ImagePipeline:
     def _is_jpeg(self) -> bool:
         return format_of(f"photo{self.format}") == "JPEG"
 
+    def pixels(self, image: Image.Image) -> Tensor:
+        """All pixels (1, C, H, W) of an image, at its own resolution."""
+        return to_pixels(self._decoded(image))
+
     def preprocess(self, image: Image.Image) -> Tensor:
-        """The pixels (1, 3, h, w) that the network sees of an image, without writing it."""
-        return to_pixels(image, self.size, self.crop)
+        """The pixels (1, C, h, w) that the network sees of an image, without writing it."""
+        return to_pixels(self._decoded(image), self.size, self.crop)
+
+    def _decoded(self, image: Image.Image) -> Decoded:
+        return Bands.of_rgba(image) if self.alpha else image
 
     def load(self, image: Image.Image) -> Tensor:
-        """The pixels (1, 3, h, w) that the network sees of an image that was written and read back."""
+        """The pixels (1, C, h, w) that the network sees of an image that was written and read back."""
         return self.preprocess(self.saved(image))
 
     def load_each(self, image: Image.Image) -> Iterator[Tensor]:
@@ -81,7 +91,7 @@ class ImagePipeline:
         return file if self.jpeg is None or self._is_jpeg else _as_jpeg(file, self.jpeg)
 
     def differentiable(self, pixels: Tensor) -> Tensor:
-        """``load`` of pixels (1, 3, H, W), with a gradient.
+        """``load`` of pixels (1, C, H, W), with a gradient.
 
         The forward pass is ``load`` itself, with 8-bit rounding and encoding; the backward pass is the resize and crop
         alone, as if the rest were the identity: the straight-through gradient of Athalye, Carlini & Wagner,

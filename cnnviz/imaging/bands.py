@@ -35,6 +35,11 @@ class Bands:
 
     values: NDArray[np.float32]
 
+    @staticmethod
+    def of_rgba(image: Image.Image) -> Bands:
+        """A PIL image of mode ``RGBA``, its transparency as the fourth channel."""
+        return Bands(np.asarray(image.convert("RGBA"), np.float32).transpose(2, 0, 1) / 255)
+
     @property
     def count(self) -> int:
         """The number of channels."""

@@ -39,7 +39,10 @@ SUFFIXES = frozenset(
     {".png", ".apng", ".jpg", ".jpeg", ".jpe", ".jfif", ".webp", ".tif", ".tiff", ".gif"}
     | {".bmp", ".ppm", ".pgm", ".pbm", ".pnm", ".avif", ".jp2", ".tga", ".psd"}
 )
-"""The extensions, in lower case, of images that are found in folders. A file given by name may have any."""
+"""The extensions, in lower case, of images that are found in folders. A file given by name may have any.
+
+NumPy arrays (.npy) are found in folders that hold no other images.
+"""
 
 
 def read_image(

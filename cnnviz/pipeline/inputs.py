@@ -26,6 +26,7 @@ from cnnviz.runtime.paths import (
 STDIN = "-"
 _LARGEST_IMAGE = 3 << 29  # bytes, of one that comes through a pipe
 _LARGEST_LIST = 1 << 28  # bytes
+_ARRAY = ".npy"
 _LONGEST_NAME = 1 << 15  # bytes
 _NO_NAME = bytes(code for code in range(1, 32) if chr(code) not in "\t\n\r\f\x1b")
 
@@ -141,6 +142,7 @@ def _in_folder(folder: Path, recursive: bool, reporter: Reporter) -> Iterator[Im
     found = sorted(_below(folder, recursive, reporter))
     files = [p for p in found if not p.name.startswith(".") and is_file(p)]
     images = [p for p in files if p.suffix.lower() in SUFFIXES | UNREADABLE_SUFFIXES]
+    images = images or [p for p in files if p.suffix.lower() == _ARRAY]  # beside images an array is something else
     if len(files) > len(images):
         reporter.detail(f"{len(files) - len(images)} files in '{folder}' are no images and are skipped.")
     if not images:

@@ -29,7 +29,7 @@ class ImageReport:
         maps: of each attribution method.
         grad_cams: of each of ``explained``.
         layers: the strongest channels of some layers.
-        adversarial_example: None where the image is taken for that class as it is.
+        adversarial_example: None where the image is taken for that class as it is, or is no photo.
         true: the class that the image is truly of; None if it is not known.
         explained: the likeliest classes, and the true one where it is none of them.
     """
@@ -69,7 +69,7 @@ def report_on_image(image: ReportInput, settings: ReportSettings) -> ImageReport
     height, width = pixels.shape[2:]
     return ImageReport(
         image.name,
-        PageFigure(image.name, image.page_photo, recipe=image.recipe_of("classify")),
+        PageFigure(image.name, image.page_photo, image.caption, recipe=image.recipe_of("classify")),
         (width, height),
         predictions,
         target,
@@ -89,6 +89,8 @@ def _missing(true: Prediction | None, predictions: Sequence[Prediction], classes
 
 
 def _adversarial(image: ReportInput, settings: ReportSettings) -> AdversarialExample | None:
+    if not image.network.spec.is_photo:  # a report's images hold no other channels
+        return None
     into = None if settings.fool_into is None else image.network.find_class(settings.fool_into)
     try:
         return adversarial_example(image, into)

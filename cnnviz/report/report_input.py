@@ -27,6 +27,7 @@ class ReportInput:
             parameters that frame the image.
         seed: of everything random.
         true: the class that the image is truly of, with the score that the network gives it; None if it is not known.
+        caption: what the photo is, which shows some channels where it is none.
     """
 
     network: Network
@@ -36,6 +37,7 @@ class ReportInput:
     recipe: Mapping[str, Any] = field(default_factory=dict)
     seed: int = 0
     true: Prediction | None = None
+    caption: str = "photo"
 
     @property
     def page_photo(self) -> Image.Image:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from cnnviz.adversarial.settings import METHODS, NORMS, Attack
-from cnnviz.errors import ImageError, Remark
+from cnnviz.errors import ImageError, Remark, UsageError
 from cnnviz.figures.captions import percent
 from cnnviz.pipeline.outputs import PNG
 from cnnviz.pipeline.result import LoadedImage, Result
@@ -22,6 +22,9 @@ if TYPE_CHECKING:
     from cnnviz.adversarial.image_loading import ImagePipeline
     from cnnviz.network.network import Network
     from cnnviz.pipeline.step_monitor import StepMonitor
+
+_RGBA = 4
+"""The most channels that an image file of eight bits holds."""
 
 CONFIDENCE = 0.99
 """Without a target, the probability of the new class at which the attack stops, within its bound."""
@@ -113,13 +116,14 @@ class Fool(TaskDefaults):
 
         names = class_names(network)
         target, label = (None if name is None else find_class(names, name) for name in (self.target, self.label))
+        self._require_file_for(network)
         start, pipeline = self._start(image)
         find = minimal_attack if self.min_epsilon else fool
         found = find(network, start, self.attack(target, label), pipeline)
         warnings = self._warnings(image, found, pipeline)
         return Result(
             _metadata(found, pipeline),
-            found.adversarial if self.raw else _panel(network, found),
+            found.adversarial if self.raw else _panel(network, image, found, pipeline),
             target=found.after[1],
             recipe={} if target is None else {"target": {"index": target, "label": names[target]}},
             quality=pipeline.quality,
@@ -132,11 +136,27 @@ class Fool(TaskDefaults):
         from cnnviz.adversarial.image_loading import ImagePipeline
         from cnnviz.imaging.pixels import to_pil_image
 
-        start = to_pil_image(image.pixels) if self.small else image.original
+        has_alpha = image.pixels.shape[1] == _RGBA
+        whole = to_pil_image(image.bands.values) if has_alpha and image.bands is not None else image.original
+        start = to_pil_image(image.pixels) if self.small else whole
         if self.noise:
-            start = noise(start.size, self.seed)
+            start = noise(start.size, self.seed, _RGBA if has_alpha else 3)
         # An image of the network's size is seen as it is; cutting its center out again would show something else.
-        return start, ImagePipeline(image.size, False if self.small else image.crop, self.jpeg, self.format)
+        crop = False if self.small else image.crop
+        return start, ImagePipeline(image.size, crop, self.jpeg, self.format, has_alpha)
+
+    def _require_file_for(self, network: Network) -> None:
+        """UsageError unless a file of the format holds all the channels that the network sees."""
+        from cnnviz.imaging.encoding import is_lossless
+
+        channels = network.spec.channels
+        if not network.spec.is_photo and channels != _RGBA:
+            raise UsageError(
+                f"An adversarial image is judged by its file, and files hold 1, 3 or 4 channels; {network.name} takes "
+                f"images of {channels}."
+            )
+        if channels == _RGBA and (self.jpeg is not None or not is_lossless(self.format)):
+            raise UsageError(f"The {channels} channels that {network.name} takes are kept by a .png or .tif only.")
 
     def _warnings(self, image: LoadedImage, found: AttackResult, pipeline: ImagePipeline) -> list[str]:
         """What to know of the attack; ImageError if it failed and is not to."""
@@ -178,17 +198,20 @@ def _metadata(found: AttackResult, pipeline: ImagePipeline) -> dict[str, Any]:
     }
 
 
-def _panel(network: Network, found: AttackResult) -> Image:
+def _panel(network: Network, image: LoadedImage, found: AttackResult, pipeline: ImagePipeline) -> Image:
     """The original, the magnified perturbation, and the adversarial image, each with what the network says."""
     from cnnviz.figures.fooling import fooling_panel
-    from cnnviz.imaging.pixels import to_pixels
+    from cnnviz.imaging.bands import select_channels, show
+    from cnnviz.imaging.pixels import from_pixels
 
     before, after = (f"{label} {percent(probability)}" for _, label, probability in (found.before, found.after))
     outcome, attack = "fooled" if found.success else "not fooled", found.attack
+    original, adversarial = (pipeline.pixels(each) for each in (found.original, found.adversarial))
+    seen = [show(from_pixels(each), image.channels).image for each in (original, adversarial)]
     return fooling_panel(
-        found.original,
-        to_pixels(found.adversarial) - to_pixels(found.original),
-        found.adversarial,
+        seen[0],
+        select_channels((adversarial - original)[0], image.channels)[None],
+        seen[1],
         found.linf,
         before,
         after,

@@ -29,7 +29,10 @@ if TYPE_CHECKING:
     from cnnviz.report.page import Page
     from cnnviz.report.report_input import ReportInput
 
-_FRAMING = ("size", "crop", "background", "weights", "labels", "mean", "std", "precision")
+_FRAMING = (
+    *("size", "crop", "background", "show_channels", "weights", "labels", "mean", "std", "input_range", "precision"),
+    *("logits", "activation", "trust"),
+)
 """Parameters that all figures on the page have in common."""
 
 
@@ -131,9 +134,8 @@ class Report(TaskDefaults):
         image = read_image(source, network, images.config)
         recipe = recipe_of(images.provenance, network, [source.named], self.seed)
         recipe["parameters"] = {key: value for key, value in recipe["parameters"].items() if key in _FRAMING}
-        return ReportInput(
-            network, source.name, image.photo, image.pixels, recipe, self.seed, _true(network, image, known)
-        )
+        true = _true(network, image, known)
+        return ReportInput(network, source.name, image.photo, image.pixels, recipe, self.seed, true, image.caption)
 
 
 def _true(network: Network, image: LoadedImage, known: TrueClasses | None) -> Prediction | None:
