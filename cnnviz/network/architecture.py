@@ -106,14 +106,20 @@ def fit_positions(module: nn.Module, state: Mapping[str, Tensor]) -> None:
         fit_image_size(module, math.isqrt(positions.shape[1] - 1) * module.patch_size)  # type: ignore[operator]
 
 
-def build_random(name: str, classes: int, seed: int) -> nn.Module:
+def build_random(name: str, classes: int, seed: int, channels: int | None = None) -> nn.Module:
     """The architecture with its authors' random initial weights, which depend on ``seed`` alone.
 
-    A classifier that they begin at zero, as ViT's, gets small random weights: its scores would all be equal.
+    ``channels`` of the input: None for as many as the architecture was made for. A first convolution of others begins
+    as He et al., "Delving Deep into Rectifiers", ICCV 2015, have it. A classifier that its authors begin at zero, as
+    ViT's, gets small random weights: its scores would all be equal.
     """
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        module = build(name, classes, channels=1 if name == catalogue.LENET else 3)
+        usual = 1 if name == catalogue.LENET else 3
+        module = build(name, classes, channels or usual)
+        if channels not in (None, usual):
+            first = next(part for part in module.modules() if isinstance(part, nn.Conv2d))
+            nn.init.kaiming_normal_(first.weight, mode="fan_out", nonlinearity="relu")
         for part in module.modules():
             if isinstance(part, nn.Linear) and part.out_features == classes and not part.weight.any():
                 nn.init.normal_(part.weight, std=0.02)

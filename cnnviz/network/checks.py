@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -20,6 +21,9 @@ if TYPE_CHECKING:
 
 _STATISTICS = ("running_mean", "running_var")
 """Buffers that must be finite; others may hold infinities on purpose, as attention masks do."""
+
+_CHANNELS = re.compile(r"to have (\d+) channels, but got (\d+) channels")
+"""What torch says of the channels that a convolution takes, and of those it got."""
 
 _LARGEST = {torch.float16: "65504", torch.bfloat16: "3.4e38", torch.float32: "3.4e38", torch.float64: "1.8e308"}
 
@@ -42,6 +46,19 @@ def label_count_message(labels: int, classes: int) -> str:
     """The message for too many or too few labels."""
     ending = " (one logit, whose sigmoid is the probability of one class: name that)" if classes == 1 else ""
     return f"The labels name {labels} {'class' if labels == 1 else 'classes'}, but the network has {classes}{ending}."
+
+
+def wrong_channels(error: RuntimeError, name: str, channels: int) -> ModelError | None:
+    """The ModelError for a first layer that takes other than ``channels``, by torch's error; None for other errors."""
+    found = _CHANNELS.search(str(error))
+    if not found or int(found[2]) != channels:
+        return None
+    takes = int(found[1])
+    return ModelError(
+        f"The first layer of {name} takes {takes} channels, not {channels}: its images are of channels={takes}.",
+        remedy="input_channels",
+        channels=takes,
+    )
 
 
 def require_photos(network: Network, what: str) -> None:

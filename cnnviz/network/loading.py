@@ -73,6 +73,7 @@ def load_network(
     mean: Sequence[float] | None = None,
     std: Sequence[float] | None = None,
     size: int | None = None,
+    channels: int | None = None,
     input_range: tuple[float, float] | None = None,
     output: Output = None,
     activation: str = "auto",
@@ -109,6 +110,8 @@ def load_network(
             use TF32 with ``tf32`` only, whatever the process's own setting.
         mean, std: per-channel normalization, if other than the one the weights were published with.
         size: side of the square images that it was trained with, if other than what is known of it or assumed.
+        channels: of the images it takes. A file of weights and a module of your own tell it themselves; random weights
+            are made for any number.
         input_range: what black and white are before the mean is subtracted, as (0, 255) or (-1, 1), if not (0, 1);
             without a mean and std it is the whole normalization.
         output: which of the network's outputs are the logits, as for ``Network``.
@@ -158,16 +161,24 @@ def load_network(
             "mean": mean,
             "std": std,
             "size": size,
+            "channels": channels,
             "input_range": input_range,
             "output": output,
             "activation": None if activation == "auto" else activation,
             "labels": labels if labels is None else _as_labels(labels),
         }
         with _memory_errors_of(name):
-            loaded_model = source.load(Request(name, weights, _label_count(labels), seed, progress, weights_key))
+            loaded_model = source.load(
+                Request(name, weights, _label_count(labels), seed, progress, weights_key, channels)
+            )
             return assemble(name, loaded_model, given, target_device, chosen_precision)
     with _memory_errors_of(name):
-        loaded = _load(name, weights, _label_count(labels), seed, progress, options)
+        loaded = _load(name, weights, _label_count(labels), seed, progress, options, channels)
+    if channels not in (None, loaded.channels):
+        raise ModelError(
+            f"{name} with the weights '{loaded.info.label}' takes {_images(loaded)}, not of {channels}.",
+            remedy="random_channels",
+        )
     normalization = {"mean": mean, "std": std, "input_range": input_range}
     is_normalized = any(value is not None for value in normalization.values())
     _set_input_rescaling(name, loaded, transform_input, normalized=is_normalized)
@@ -193,17 +204,17 @@ def _file_options(weights: str | Path | None, key: str | None, head_activation: 
     return FileOptions(key, None if head_activation is None else require_head_activation(head_activation))
 
 
-def load_meta_network(name: str, weights: str | None = None) -> Network:
+def load_meta_network(name: str, weights: str | None = None, channels: int | None = None) -> Network:
     """The network on the meta device, without weights: its layers have shapes and costs, but it cannot run.
 
     ``weights`` names the published weights whose image size it takes; the first published ones if None.
     """
     classes = 10 if name == catalogue.LENET else 1000
     published = None if name == catalogue.LENET and weights is None else _published(name, weights)
-    module = architecture.build_on_meta(name, classes)
+    module = architecture.build_on_meta(name, classes, channels or 3)
     if published is not None:
         architecture.fit_image_size(module, published.crop)
-    loaded = _Loaded(module, classes, 3, WeightsInfo("none"), published)
+    loaded = _Loaded(module, classes, channels or 3, WeightsInfo("none"), published)
     return Network(
         loaded.module,
         name=name,
@@ -230,14 +241,20 @@ def model_of(weights: str | Path | None, key: str | None = None) -> tuple[str, R
 
 
 def _load(
-    name: str, weights: str | Path | None, labelled: int | None, seed: int, progress: bool, options: FileOptions
+    name: str,
+    weights: str | Path | None,
+    labelled: int | None,
+    seed: int,
+    progress: bool,
+    options: FileOptions,
+    channels: int | None,
 ) -> _Loaded:
     if weights is None:
         return _load_default(name, progress)
     if str(weights).lower() == "random":
         classes = labelled or (10 if name == catalogue.LENET else 1000)
         _require_memory(name, classes)
-        module = architecture.build_random(name, classes, seed)
+        module = architecture.build_random(name, classes, seed, channels)
         return _Loaded(module, classes, _first_channels(module), WeightsInfo("random"))
     if looks_like_file(weights):
         return _load_file(name, Path(weights), options)
@@ -401,7 +418,7 @@ def _input_spec(name: str, loaded: _Loaded, **normalization: Any) -> InputSpec:
         spec = InputSpec(32, 32, 32, fixed=True, channels=channels, mean=(0.0,) * channels, std=(1.0,) * channels)
     else:
         spec = _published_spec(name, loaded)
-        if loaded.channels != 3 and not _is_normalized(**normalization):
+        if loaded.is_own and loaded.channels != 3 and not _is_normalized(**normalization):
             count = "one" if loaded.channels == 1 else loaded.channels
             raise UsageError(
                 f"These weights of {name} take {_images(loaded)}: say how those were normalized, with {count} "

@@ -569,7 +569,13 @@ class Network:
         check_cancelled()
         lower, device = _AUTOCAST[self.precision], self.device
         with conv_precision(self.precision, device), torch.autocast(device.type, lower) if lower else nullcontext():
-            yield
+            try:
+                yield
+            except RuntimeError as error:
+                wrong = checks.wrong_channels(error, self.name, self.spec.channels)
+                if wrong is None:
+                    raise
+                raise wrong from error
 
     def _constants(self, like: Tensor) -> tuple[Tensor, ...]:
         """Luma weights, mean and standard deviation (1, C, 1, 1), of the type and on the device of ``like``."""

@@ -42,6 +42,7 @@ class NetworkConfig:
     mean: str | Sequence[float] | None = None
     std: str | Sequence[float] | None = None
     input_range: str | tuple[float, float] | None = None
+    input_channels: int | None = None
     logits: str | None = None
     activation: str = "auto"
     transform_input: bool | None = None
@@ -75,6 +76,7 @@ class NetworkConfig:
             mean=numbers(self.mean, "The mean"),
             std=numbers(self.std, "The standard deviation"),
             input_range=value_range(self.input_range, "The input range"),
+            channels=self.input_channels,
             output=self.logits,
             activation=self.activation,
             transform_input=self.transform_input,
@@ -104,7 +106,7 @@ class NetworkConfig:
         named = self.weights if self.weights and self.weights.lower() not in ("random", "embedded") else None
         if named and looks_like_file(named):
             return self.load(name, seed, workload="exact", progress=False)
-        return load_meta_network(name, named)
+        return load_meta_network(name, named, self.input_channels)
 
     def prepare(self) -> None:
         """Let nothing be fetched from here on, if that is wanted."""

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 _FRAMING = (
     *("size", "crop", "background", "show_channels", "weights", "labels", "mean", "std", "input_range", "precision"),
-    *("logits", "activation", "trust"),
+    *("input_channels", "logits", "activation", "trust"),
 )
 """Parameters that all figures on the page have in common."""
 

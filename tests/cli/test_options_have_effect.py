@@ -83,6 +83,7 @@ NATURE: dict[str, Same] = {
     "--batch": ROUNDING,
     "--half": Same("features in 16 bits: only their rounding differs"),
     "--transform-input": Same("what GoogLeNet and Inception do before all else; classify tries it"),
+    "--show-channels": Same("what is shown of images that are no photos; saliency tries it"),
     "--labels": Same("names classes in words; classify tries it"),
     "--logits": Same("chooses among the outputs of a network of one's own; networks of the catalogue have one"),
     "--activation": Same("what makes probabilities of logits, which most results do not hold; classify tries it"),
@@ -96,6 +97,7 @@ SHARED: dict[str, Trial] = {
     "--mean": Try("--mean 0.9,0.1,0.5"),
     "--std": Try("--std 0.5,0.5,0.5"),
     "--input-range": Try("--input-range 0..255"),
+    "--input-channels": Try("--input-channels 4", within="-w random", fails=True),
     "--seed": Try("--seed 5", within="-w random"),
     "--max-pixels": Try("--max-pixels 100", fails=True),
     "--output": Try("-o else.png"),
@@ -111,6 +113,7 @@ KINDS = ("classify", "saliency", "patches", "universal", "visualize", "style", "
 paints of a picture, writes a page. Options that commands share are tried on these; all others on their own command."""
 
 MAP = "in/cat.png -s 64 --view heat -o out.png"
+FOUR = "-m squeezenet1_1 -w random --input-channels 4 -s 64"
 FOLDER = "in/photos -r -s 64 -o out.png"
 PAGE = "-s 64 --methods saliency --layer fire2 --channels-per-layer 1"
 STYLE = "in/cat.png in/mosaic.png -s 48 --steps 4 --scales 2 --shift 4 -o out.png"
@@ -173,6 +176,7 @@ TRIALS: dict[str, dict[str, Trial]] = {
         "--force": Try("-f", there="out.png", base="in/val -r -s 64 --classes folder -o out.png", fails=True),
     },
     "saliency": {
+        "--show-channels": Try("--show-channels 4,2,1", base=f"in/four.npy {FOUR} --view overlay -o out.png"),
         "--files-from": Try("--files-from in/list.txt", within="-o out/"),
         "--shard": Try("--shard 1/2", base="in/photos -r -s 64 --view heat -o out/"),
         "--recursive": Try("-r", base="in/photos -s 64 --view heat -o out/"),
@@ -680,6 +684,7 @@ def _make_inputs(place: Path, samples: Path) -> None:
     clear = Image.open(place / "cat.png").convert("RGBA")
     clear.paste((0, 0, 0, 0), (0, 0, 60, 72))
     clear.save(place / "clear.png")
+    np.save(place / "four.npy", np.asarray(Image.open(place / "cat.png").convert("CMYK")))
     half = Image.new("L", (96, 72))
     half.paste(255, (0, 0, 48, 72))
     half.save(place / "half.png")

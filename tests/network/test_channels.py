@@ -8,7 +8,7 @@ from torch import nn
 
 import cnnviz
 from cnnviz.attribution.registry import METHODS
-from cnnviz.errors import UsageError
+from cnnviz.errors import ModelError, UsageError
 from cnnviz.network.network import Network
 from cnnviz.network.spec import InputSpec
 
@@ -88,3 +88,49 @@ def test_another_number_of_channels_is_an_error_with_both_numbers(wanted, given,
     for function in (Network.__call__, cnnviz.saliency, cnnviz.occlusion, Network.predict):
         with pytest.raises(UsageError, match=message):
             function(tiny(wanted), pixels(given))
+
+
+@pytest.mark.parametrize("name", ["resnet18", "squeezenet1_1", "lenet5"])
+def test_random_weights_are_made_for_any_number_of_channels(name):
+    network = cnnviz.load_network(name, "random", channels=5)
+    images = torch.rand(1, 5, 64 if name != "lenet5" else 32, 64 if name != "lenet5" else 32)
+    assert network.spec.channels == 5 and network.spec.mean == (0,) * 5
+    gradient = cnnviz.input_x_gradient(network, images, 0)[0]
+    assert (gradient.abs().amax((1, 2)) > 0).all()
+    first = next(part for part in network.module.modules() if isinstance(part, nn.Conv2d)).weight
+    assert not torch.equal(first[:, 0], first[:, 3])
+
+
+def test_a_file_of_weights_tells_its_channels(tmp_path):
+    made = cnnviz.load_network("resnet18", "random", labels=("a", "b"), channels=4)
+    torch.save(made.module.state_dict(), tmp_path / "four.pth")
+    given = {"mean": (0.5,) * 4, "std": (0.5,) * 4}
+    network = cnnviz.load_network("resnet18", tmp_path / "four.pth", ("a", "b"), channels=4, **given)
+    images = torch.rand(1, 4, 64, 64)
+    assert network.spec.channels == 4
+    assert torch.allclose(network(images), made.module((images - 0.5) / 0.5), atol=1e-5)
+    with pytest.raises(UsageError, match="4 numbers for the mean and 4 for the std"):
+        cnnviz.load_network("resnet18", tmp_path / "four.pth", ("a", "b"))
+    with pytest.raises(ModelError, match=r"'four.pth' takes images of 4 channels, not of 5"):
+        cnnviz.load_network("resnet18", tmp_path / "four.pth", ("a", "b"), channels=5, **given)
+    with pytest.raises(ModelError, match=r"'embedded' takes images of 3 channels, not of 4"):
+        cnnviz.load_network("squeezenet1_1", channels=4)
+
+
+def test_a_module_of_other_channels_is_explained():
+    module = tiny(4).module
+    for labels in (None, ("a", "b", "c")):
+        with pytest.raises(ModelError, match=r"takes 4 channels, not 3: its images are of channels=4"):
+            cnnviz.Network(module, labels=labels)(pixels(3))
+    assert cnnviz.Network(module, channels=4).spec.channels == 4
+
+
+def test_a_function_of_ones_own_need_not_say_its_channels(tmp_path):
+    code = "def build():\n    from torch import nn\n    pool = nn.AdaptiveAvgPool2d(1)\n"
+    code += "    return nn.Sequential(nn.Conv2d(6, 3, 3), pool, nn.Flatten())\n"
+    (tmp_path / "net.py").write_text(code)
+    for labels in (None, ("a", "b", "c")):
+        network = cnnviz.load_network(f"{tmp_path}/net.py:build", labels=labels, trust=True)
+        assert network.spec.channels == 6 and network.classes == 3
+    with pytest.raises(ModelError, match="takes 6 channels, not 4"):
+        cnnviz.load_network(f"{tmp_path}/net.py:build", channels=4, trust=True)

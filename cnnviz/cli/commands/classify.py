@@ -25,7 +25,7 @@ def classify(
         cnnviz classify val/ -r --classes folder -o confusion.png
     """
     if task.classes is None:
-        context.unused("output", "force", why="without --classes")
+        context.unused("output", "force", "show_channels", why="without --classes")
         run_task(context, task, network, input, run)
         return
     require_files(output, "--classes")

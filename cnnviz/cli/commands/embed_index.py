@@ -24,4 +24,5 @@ def embed_index(
         cnnviz embed-index photos/ -r
         cnnviz embed-index photos/ -m vgg16 --half
     """
+    context.unused("show_channels", why="where nothing is drawn")
     run_collection_task(context, replace(task, store=config_of(store)), network, input, run)

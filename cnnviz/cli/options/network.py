@@ -67,6 +67,17 @@ class NetworkOptions(NetworkConfig):
             show_default="0..1",
         ),
     ] = NetworkConfig.input_range  # type: ignore[assignment]
+    input_channels: Annotated[
+        int | None,
+        option(
+            "--input-channels",
+            panel=NETWORK,
+            min=1,
+            max=10_000,
+            help="Channels of the images that your network takes, as of a satellite's bands.",
+            show_default="as its weights say",
+        ),
+    ] = NetworkConfig.input_channels
     logits: Annotated[
         str | None,
         option(

@@ -98,7 +98,15 @@ class Program(BlackBox):
 
     is_normalized = False
     remedy_of_unknown_class = "all_classes"
-    unused_settings = (*BlackBox.unused_settings, "mean", "std", "input_range", "logits", "activation")
+    unused_settings = (
+        *BlackBox.unused_settings,
+        "mean",
+        "std",
+        "input_range",
+        "input_channels",
+        "logits",
+        "activation",
+    )
 
     def __init__(self, template: CommandTemplate, labels: Sequence[str] | None, timeout: float, jobs: int) -> None:
         super().__init__()

@@ -32,6 +32,7 @@ def assemble(
     1000 classes without names are assumed to be ImageNet's. Raises ModelError where the module fails on an image.
     """
     described = {**loaded.arguments, **{name: value for name, value in given.items() if value is not None}}
+    is_known = "channels" in described or "spec" in described
     spec = given_spec(described.pop("spec", None), **{name: described.pop(name, None) for name in _OF_INPUT})
     spec = replace(spec, assumed=_without_certain(spec))
     described |= {"name": model, "weights": loaded.weights, "precision": precision, "optimize": loaded.optimize}
@@ -39,8 +40,12 @@ def assemble(
     try:
         with redirect_stdout(sys.stderr):  # what it prints is no result
             network = Network(module, spec=spec, **described)
-    except CnnvizError:
-        raise
+            if not is_known:
+                network(network.blank_pixels())
+    except CnnvizError as error:
+        if is_known or error.remedy != "input_channels":
+            raise
+        return assemble(model, loaded, {**given, **error.values}, device, precision)
     except Exception as error:  # a module of the user's may raise anything
         if is_out_of_memory(error):
             raise

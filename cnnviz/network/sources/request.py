@@ -22,6 +22,7 @@ class Request:
         seed: of random weights.
         progress: whether downloads show a bar on stderr.
         weights_key: as in ``load_network``.
+        channels: of the images, if given.
     """
 
     model: str
@@ -30,6 +31,7 @@ class Request:
     seed: int = 0
     progress: bool = False
     weights_key: str | None = None
+    channels: int | None = None
 
 
 @dataclass

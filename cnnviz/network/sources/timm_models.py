@@ -43,7 +43,7 @@ def load(request: Request) -> LoadedModel:
         elif weights.lower() == "random":
             with torch.random.fork_rng(devices=[]):
                 torch.manual_seed(request.seed)
-                module = _create(name, **({"num_classes": request.classes} if request.classes else {}))
+                module = _create(name, **_given(num_classes=request.classes, in_chans=request.channels))
             info = WeightsInfo("random")
         else:
             module, info = _with_file(request, name, Path(weights))
@@ -93,6 +93,11 @@ def _create(name: str, **options: Any) -> nn.Module:
     return made
 
 
+def _given(**options: int | None) -> dict[str, int]:
+    """The options that were given."""
+    return {name: value for name, value in options.items() if value}
+
+
 def _pretrained(request: Request, name: str, obstacle: str) -> tuple[nn.Module, WeightsInfo]:
     """The module with the weights that it was published or saved with."""
     timm = importlib.import_module("timm")
@@ -104,7 +109,7 @@ def _pretrained(request: Request, name: str, obstacle: str) -> tuple[nn.Module, 
             )
         if obstacle and not config.hf_hub_id and config.url:  # on a web server of another kind
             require_cached(request.model, config.url, obstacle)
-    module = timm.create_model(name, pretrained=True)
+    module = timm.create_model(name, pretrained=True, **_given(in_chans=request.channels))
     checks.require_finite_weights(module, request.model)
     label = str(module.pretrained_cfg.get("tag") or "pretrained")
     return module, WeightsInfo(label, module_sha256(module))
