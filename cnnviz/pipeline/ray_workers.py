@@ -7,6 +7,7 @@ process, which writes the results and reports.
 from __future__ import annotations
 
 import os
+import socket
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager, suppress
@@ -17,10 +18,12 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from cnnviz.errors import UsageError
+from cnnviz.errors import ModelError, UsageError
 from cnnviz.imaging.image_reading import NamedBytes, read_file_bytes
+from cnnviz.network.hashing import sha256
+from cnnviz.network.sources.files import model_files
 from cnnviz.network.spec import InputSpec, WeightsInfo
-from cnnviz.pipeline.config import EngineConfig
+from cnnviz.pipeline.config import EngineConfig, NetworkConfig
 from cnnviz.pipeline.execution import Execution
 from cnnviz.pipeline.image_task import BatchItem, EncodedResult, ItemError, Task, TaskOutcome, capture_error
 from cnnviz.pipeline.inputs import ImageSource
@@ -29,6 +32,7 @@ from cnnviz.pipeline.reporter import Note, RecordingReporter, Reporter, forward_
 from cnnviz.runtime.executors.cancellable_pool import CancellablePool
 from cnnviz.runtime.executors.ray import RayExecutor, WorkerLostError, ray_cluster
 from cnnviz.runtime.executors.task_result import TaskResult, TaskResults
+from cnnviz.runtime.paths import is_file
 
 if TYPE_CHECKING:
     from cnnviz.pipeline.image_job import ImageJob
@@ -38,7 +42,10 @@ MakeWork = Callable[["ImageJob", str], tuple[Any, Callable[[Any], Any]]]
 
 Values = list[EncodedResult | ItemError]
 
-_FORWARDED_ENV = ("CNNVIZ_OFFLINE", "TORCH_HOME", "OMP_NUM_THREADS")
+_FORWARDED_ENV = (
+    *("CNNVIZ_OFFLINE", "TORCH_HOME", "OMP_NUM_THREADS"),
+    *("HF_HOME", "HF_HUB_CACHE", "HF_HUB_OFFLINE"),
+)
 _GPU_TASKS = 4
 """Tasks that the worker of a GPU has at once: one computes, the others are read, drawn or encoded."""
 
@@ -75,16 +82,37 @@ class InlineSource(ImageSource):
 
 
 def set_up_worker(
-    job: ImageJob, make_work: MakeWork, model: str, threads: int, folder: Path, environment: Mapping[str, str]
+    job: ImageJob,
+    make_work: MakeWork,
+    model: str,
+    threads: int,
+    folder: Path,
+    environment: Mapping[str, str],
+    files: Mapping[str, str],
 ) -> tuple[Any, Callable[[Any], Any]]:
-    """Run in a worker, for good: it does nothing else. Gives the process the driver's settings, and makes the work."""
+    """Run in a worker, for good: it does nothing else. Gives the process the driver's settings, and makes the work.
+
+    ``files`` are those of the network, with their SHA-256; ModelError where the worker has no such file, or another.
+    """
     os.environ.update(environment)
     with suppress(OSError):  # elsewhere there need not be such a folder
         os.chdir(folder)
     torch.set_num_threads(threads)
     warnings.filterwarnings("ignore", module=r"PIL\b")  # broken metadata: an image is read in spite of it
+    require_files(files)
     job.network.prepare()
     return make_work(job, model)
+
+
+def require_files(files: Mapping[str, str]) -> None:
+    """Raise ModelError that names the machine unless it has these files, by their names and their SHA-256."""
+    for name, digest in files.items():
+        if not is_file(name):
+            raise ModelError(
+                f"The machine '{socket.gethostname()}' has no file '{name}', which the network is made of."
+            )
+        if sha256(Path(name)) != digest:
+            raise ModelError(f"The file '{name}' is another on the machine '{socket.gethostname()}' than here.")
 
 
 @contextmanager
@@ -103,7 +131,8 @@ def ray_workers(
     jobs, threads = job.run.jobs, index(os.environ.get("OMP_NUM_THREADS", "1")) or 1
     environment = {name: os.environ[name] for name in _FORWARDED_ENV if name in os.environ}
     recorded = replace(job, reporter=RecordingReporter())
-    setup = partial(set_up_worker, recorded, make_work, model, threads, Path.cwd(), environment)
+    files = {str(file): sha256(file) for network in job.networks for file in files_of(network)}
+    setup = partial(set_up_worker, recorded, make_work, model, threads, Path.cwd(), environment, files)
     own_cpus = (jobs or os.cpu_count() or 1) * threads
     # Ray prints to standard output that a worker has died.
     with job.reporter.only_results_on_stdout(), ray_cluster(job.run.ray_address, own_cpus) as (cpus, gpus):
@@ -112,6 +141,15 @@ def ray_workers(
         per_worker = (threads, 1, _GPU_TASKS) if has_gpu else (threads,)
         with closing(RayExecutor[Any, Any](setup, most, pack, job.reporter.warn, *per_worker)) as executor:
             yield executor, executor.start()
+
+
+def files_of(network: Any) -> list[Path]:
+    """The files that a network is loaded from, as they are named; none for one that is loaded already."""
+    if not isinstance(network, NetworkConfig):
+        return []
+    named = [Path(name) for name in (network.weights, network.labels) if name is not None]
+    models = network.model if isinstance(network.model, list) else [network.model]
+    return [file for file in (*named, *(each for model in models for each in model_files(model))) if is_file(file)]
 
 
 def _with_bytes(items: Sequence[BatchItem]) -> list[BatchItem]:

@@ -11,8 +11,10 @@ from pathlib import Path
 
 import pytest
 
-from cnnviz.errors import ImageError
+from cnnviz.errors import ImageError, ModelError
+from cnnviz.network.hashing import sha256
 from cnnviz.pipeline import ray_workers
+from cnnviz.pipeline.config import NetworkConfig
 from cnnviz.pipeline.image_task import BatchItem
 from cnnviz.pipeline.inputs import ImageSource
 from cnnviz.pipeline.reporter import RecordingReporter
@@ -48,7 +50,7 @@ def test_a_worker_imports_nothing_of_the_command_line(run_cnnviz, samples: Path,
     def captured(job, task, model, count):
         travelling = replace(job, reporter=RecordingReporter())
         work = partial(ray_workers.image_work, task)
-        spec = partial(ray_workers.set_up_worker, travelling, work, model, 1, Path.cwd(), {})
+        spec = partial(ray_workers.set_up_worker, travelling, work, model, 1, Path.cwd(), {}, {})
         items = [BatchItem(ray_workers.InlineSource.of(ImageSource(samples / "coffee.png")), None)]
         Path("sent").write_bytes(cloudpickle.dumps((spec, items)))
         raise KeyboardInterrupt
@@ -58,3 +60,20 @@ def test_a_worker_imports_nothing_of_the_command_line(run_cnnviz, samples: Path,
     assert run_cnnviz(*typed, samples / "coffee.png", *options).exit_code == 130
     run = subprocess.run([sys.executable, "-c", WORKER], capture_output=True, text=True, check=True)
     assert run.stdout.split() == ["squeezenet1_1", "EncodedResult"]
+
+
+def test_the_files_of_a_network_must_be_the_same_on_the_worker(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for name in ("my_net.py", "my.pth", "squeezenet1_1"):
+        Path(name).write_text("here")
+    config = NetworkConfig(model="my_net.py:build(width=2)", weights="my.pth", labels=Path("none.txt"))
+    files = {str(file): sha256(file) for file in ray_workers.files_of(config)}
+    assert list(files) == ["my.pth", "my_net.py"]
+    assert ray_workers.files_of(NetworkConfig(model="squeezenet1_1")) == []
+    ray_workers.require_files(files)
+    Path("my_net.py").write_text("there")
+    with pytest.raises(ModelError, match=r"The file 'my_net\.py' is another on the machine '.+' than here"):
+        ray_workers.require_files(files)
+    Path("my_net.py").unlink()
+    with pytest.raises(ModelError, match=r"has no file 'my_net\.py', which the network is made of"):
+        ray_workers.require_files(files)

@@ -6,6 +6,7 @@ import re
 from pathlib import Path
 
 from cnnviz.errors import ModelError
+from cnnviz.network import catalogue
 from cnnviz.runtime.paths import is_file, is_folder
 
 WEIGHTS_SUFFIXES = (".pth", ".pt", ".safetensors", ".ckpt", ".bin", ".tar")
@@ -53,3 +54,14 @@ def require_model_folder(model: str) -> None:
         raise ModelError(f"The folder '{folder}' does not exist or is not a folder.")
     if not is_file(folder / "config.json"):
         raise ModelError(f"The folder '{folder}' holds no config.json, which names the architecture.")
+
+
+def model_files(model: str) -> list[Path]:
+    """The files that ``model`` is made of, as it names them; empty for networks that are no files."""
+    if model == "auto" or model in catalogue.names():
+        return []
+    if is_python(model):
+        return [python_parts(model)[0]]
+    if model.lower().startswith("local-dir:"):
+        return [each for each in sorted(model_folder(model).iterdir()) if is_file(each)]
+    return [Path(model)] if is_file(model) else []

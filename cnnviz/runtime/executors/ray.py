@@ -30,12 +30,21 @@ Setup = Callable[[], tuple[Any, Callable[[Any], Any]]]
 the function that does a task."""
 
 _MAX_ATTEMPTS = 3
+_WAIT_OTHERS = 60  # seconds that other workers may take after the setup of one has failed
 _WAIT_NOTICE = 30  # seconds after which a message says what is waited for
 _OBJECT_STORE = 256 << 20  # bytes, for the few tasks and results that are in transit
 
 
 class WorkerLostError(ImageError):
     """Every worker that tried a task died: there is no result for its images."""
+
+
+class _SetupError(Exception):
+    """A worker cannot do any task, for the ``reason`` that its setup gave."""
+
+    def __init__(self, reason: CnnvizError) -> None:
+        super().__init__(reason)
+        self.reason = reason
 
 
 @contextmanager
@@ -101,6 +110,8 @@ class _Worker:
         return _attempt(lambda: self._ready.get()[0])
 
     def do(self, payload: Any) -> TaskResult:
+        if isinstance(self._ready.error, CnnvizError):
+            return TaskResult(None, error=_SetupError(self._ready.error))
         return _attempt(lambda: self._ready.get()[1](payload))
 
 
@@ -136,13 +147,39 @@ class RayExecutor(Generic[Task, Value]):
     gpus: int = 0
     max_concurrency: int = 1
     workers: list[Any] = field(default_factory=list)
+    _left_out: list[Any] = field(default_factory=list, init=False)
 
     def start(self) -> Any:
-        """Start the workers; returns the info of the first once it is ready. Raises what its setup raised."""
-        answer, *_ = [self._start_worker() for _ in range(self.count)]
-        if not ray.wait([answer], timeout=_WAIT_NOTICE)[0]:
+        """Start the workers; returns the info of the first that is ready.
+
+        Workers whose setup fails, as where a machine lacks a file, are left out. Raises what the first raised if all
+        fail.
+        """
+        answers = {self._start_worker(): self.workers[-1] for _ in range(self.count)}
+        if not ray.wait(list(answers), timeout=_WAIT_NOTICE)[0]:
             self.on_event("Still waiting for the cluster to start a first worker.")
-        return ray.get(answer).get()
+        reasons: list[Exception] = []
+        while answers:
+            ready, _ = ray.wait(list(answers), timeout=_WAIT_OTHERS if reasons else None)
+            if not ready:
+                break
+            worker, result = answers.pop(ready[0]), ray.get(ready[0])
+            if not isinstance(result.error, CnnvizError):
+                for reason in reasons:
+                    self._tell_left_out(reason)
+                return result.get()
+            reasons.append(result.error)
+            self._leave_out(worker)
+        raise reasons[0]
+
+    def _leave_out(self, worker: Any) -> None:
+        """Give no more tasks to a worker whose setup failed."""
+        if worker in self.workers:
+            self.workers.remove(worker)
+            self._left_out.append(worker)
+
+    def _tell_left_out(self, reason: Exception) -> None:
+        self.on_event(f"A worker is left out: {reason}")
 
     def _start_worker(self) -> Any:
         """Start a worker; returns the pending answer of its ``start``."""
@@ -152,8 +189,9 @@ class RayExecutor(Generic[Task, Value]):
 
     def close(self) -> None:
         """Kill the workers, whatever they are doing."""
-        while self.workers:
-            ray.kill(self.workers.pop())
+        for workers in (self.workers, self._left_out):
+            while workers:
+                ray.kill(workers.pop())
 
     def run(self, tasks: Sequence[Task], *, ordered: bool = True) -> TaskResults[Task, Value]:
         """Each task's result. A few tasks a worker are sent, or done and not yet returned, at any time.
@@ -177,7 +215,12 @@ class RayExecutor(Generic[Task, Value]):
             for answer in ray.wait(list(sent))[0]:
                 index, worker = sent.pop(answer)
                 try:
-                    done[index] = replace(ray.get(answer), task=tasks[index])
+                    result = ray.get(answer)
+                    if isinstance(result.error, _SetupError):
+                        waiting.appendleft(index)
+                        self._refused(worker, result.error.reason)
+                    else:
+                        done[index] = replace(result, task=tasks[index])
                 except ray.exceptions.RayError as error:
                     self._replace(worker)
                     losses[index] += 1
@@ -189,6 +232,14 @@ class RayExecutor(Generic[Task, Value]):
             for index in itertools.takewhile(done.__contains__, itertools.count(returned)) if ordered else list(done):
                 returned += 1
                 yield done.pop(index)
+
+    def _refused(self, worker: Any, reason: Exception) -> None:
+        """Leave out a worker whose setup failed after others had begun; its error if it was the last."""
+        if worker in self.workers:
+            self._leave_out(worker)
+            self._tell_left_out(reason)
+        if not self.workers:
+            raise reason
 
     def _replace(self, worker: Any) -> None:
         if worker in self.workers:

@@ -35,7 +35,7 @@ def test_networks_of_installed_packages_are_listed(run_cnnviz, tmp_path, monkeyp
     (info / "METADATA").write_text("Metadata-Version: 2.1\nName: zoo-c\nVersion: 1.0\n")
     (info / "entry_points.txt").write_text("[cnnviz.models]\nmy_net = zoo_c:build\n")
     monkeypatch.syspath_prepend(str(tmp_path))
-    assert run_cnnviz("models", "--here").stdout.splitlines()[-1].split() == ["my_net", "zoo-c", "installed"]
+    assert run_cnnviz("models", "list", "--here").stdout.splitlines()[-1].split() == ["my_net", "zoo-c", "installed"]
     row = json.loads(run_cnnviz("models", "list", "--json").stdout.splitlines()[-1])
     assert row == {"model": "my_net", "weights": "zoo-c", "parameters": None, "mebibytes": None, "state": "installed"}
 

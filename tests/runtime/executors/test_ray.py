@@ -6,6 +6,7 @@ import json
 import os
 import shutil
 import signal
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -13,7 +14,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from cnnviz.errors import UsageError
+from cnnviz.errors import ModelError, UsageError
 from cnnviz.runtime.executors import ray as ray_module
 from cnnviz.runtime.executors.ray import RayExecutor, WorkerLostError, ray_cluster
 
@@ -111,6 +112,33 @@ def test_a_mistake_in_the_setup_is_told_at_the_start():
     with pytest.raises(UsageError, match="no such thing"):
         lost.start()
     lost.close()
+
+
+class Picky(Squares):
+    """A setup that only the worker that comes first can do; the others lack a file, after ``delay`` seconds."""
+
+    def __init__(self, place: Path, delay: float) -> None:
+        super().__init__()
+        self.place, self.delay = place, delay
+
+    def __call__(self):
+        try:
+            self.place.mkdir()
+        except FileExistsError:
+            time.sleep(self.delay)
+            raise ModelError("The machine has no such file.") from None
+        time.sleep(1 - self.delay)
+        return super().__call__()
+
+
+@pytest.mark.parametrize("delay", [0, 1])
+def test_workers_whose_setup_fails_are_left_out(hired, tmp_path, delay):
+    """Whether they fail before or after another is ready."""
+    told = []
+    results = list(hired(Picky(tmp_path / "first", delay), told).run(range(12)))
+    assert [result.get()[0] for result in results] == [n * n for n in range(12)]
+    assert len({result.get()[1] for result in results}) == 1
+    assert told == ["A worker is left out: The machine has no such file."]
 
 
 def test_without_ray_the_way_to_get_it_is_told(monkeypatch):
