@@ -31,6 +31,7 @@ class EmbeddingFigure:
         remarks: a further line on each for the page.
         colors: of each class, in the order of the legend.
         title: one line above.
+        marks: of each image that the network mistakes, the color of the class it predicts; empty of the others.
     """
 
     thumbnails: Sequence[Image.Image]
@@ -41,14 +42,16 @@ class EmbeddingFigure:
     remarks: Sequence[str]
     colors: Mapping[str, str]
     title: str
+    marks: Sequence[str] = ()
 
     def image(self) -> Image.Image:
         """The thumbnails in their cells, framed in their class's color, with a legend."""
         frames = [self.colors[name] for name in self.classes] if self.classes else None
-        return map_figure(self.thumbnails, self.layout, frames, legend=self.colors, title=self.title)
+        return map_figure(self.thumbnails, self.layout, frames, marks=self.marks, legend=self.colors, title=self.title)
 
     def page(self) -> str:
         """The map as one HTML file that needs nothing else: zoom, drag, hover, search."""
         classes = self.classes or [""] * len(self.files)
-        map_points = [MapPoint(*values) for values in zip(self.files, classes, self.remarks, strict=True)]
+        marks = self.marks or [""] * len(self.files)
+        map_points = [MapPoint(*values) for values in zip(self.files, classes, self.remarks, marks, strict=True)]
         return map_page(self.thumbnails, self.layout, self.points, map_points, self.colors, title=self.title)

@@ -11,6 +11,7 @@ from cnnviz.features.layout import GridLayout
 from cnnviz.figures.text import CAPTION_COLOR, TITLE_COLOR, Typeface
 
 _AREA = 1_500 * 1_500  # pixels of the map while thumbnails are large enough to show something
+_MARKED = "A corner is a mistake, in the color of the class that the network predicts (dark: one without a color)."
 _LEAST, _MOST = 18, 128  # pixels, a thumbnail's cell
 
 
@@ -19,6 +20,7 @@ def map_figure(
     layout: GridLayout,
     colors: Sequence[str] | None = None,
     *,
+    marks: Sequence[str] | None = None,
     legend: Mapping[str, str] | None = None,
     title: str = "",
 ) -> Image.Image:
@@ -28,6 +30,7 @@ def map_figure(
         thumbnails: one for each cell.
         layout: the cell of each.
         colors: of each one's frame; None draws no frames.
+        marks: the color of each one's corner, which marks a mistake; empty for those without.
         legend: class names and their colors, shown below.
         title: one line above.
     """
@@ -37,8 +40,10 @@ def map_figure(
     width, height = max(layout.columns * cell, 560), layout.rows * cell
     face = Typeface.default()
     rows = _legend_rows(face, legend or {}, width)
+    marked = any(marks or ())
+    below = len(rows) * 26 + 8 + (26 if marked else 0) if rows else 0
     top = margin + (44 if title else 0)
-    size = (width + 2 * margin, top + height + margin + (len(rows) * 26 + 8 if rows else 0))
+    size = (width + 2 * margin, top + height + margin + below)
     sheet = Image.new("RGB", size, "white")
     pen = ImageDraw.Draw(sheet)
     if title:
@@ -46,8 +51,15 @@ def map_figure(
     left = margin + (width - layout.columns * cell) // 2
     for index, (thumb, (column, row)) in enumerate(zip(thumbnails, layout.cells.tolist(), strict=True)):
         box = (left + column * cell, top + row * cell)
-        _paste(sheet, pen, thumb, box, cell, colors[index] if colors else None)
+        corner = _paste(sheet, pen, thumb, box, cell, colors[index] if colors else None)
+        if marks and marks[index]:
+            _draw_mark(pen, corner, max(7, cell // 4), marks[index])
     _draw_legend(pen, face, rows, (margin, top + height + 20))
+    if marked and rows:
+        y = top + height + 20 + len(rows) * 26
+        text = " ".join(face.fit(_MARKED, 15, width - 22))
+        _draw_mark(pen, (margin + 15, y), 15, CAPTION_COLOR)
+        pen.text((margin + 22, y + 8), text, CAPTION_COLOR, face.font(15), anchor="lm")
     return sheet
 
 
@@ -58,7 +70,8 @@ def _paste(
     corner: tuple[int, int],
     cell: int,
     color: str | None,
-) -> None:
+) -> tuple[int, int]:
+    """Draw a thumbnail in its cell, framed; its upper right corner."""
     frame = max(2, cell // 20) if color else 0
     room = cell - 2 * frame - max(1, cell // 24)
     scale = room / max(thumb.size)
@@ -67,6 +80,14 @@ def _paste(
     if color:
         pen.rectangle((x - frame, y - frame, x + size[0] + frame - 1, y + size[1] + frame - 1), fill=color)
     sheet.paste(thumb.resize(size, Image.Resampling.LANCZOS), (x, y))
+    return x + size[0], y
+
+
+def _draw_mark(pen: ImageDraw.ImageDraw, corner: tuple[int, int], side: int, color: str) -> None:
+    """A triangle in an upper right corner, set off by white."""
+    (x, y), edge = corner, max(1, side // 8)
+    for size, ink in ((side + 2 * edge, "white"), (side, color)):
+        pen.polygon([(x - size, y), (x - 1, y), (x - 1, y + size)], fill=ink)
 
 
 def _legend_rows(face: Typeface, legend: Mapping[str, str], width: int) -> list[list[tuple[int, str, str]]]:

@@ -23,11 +23,15 @@ _ATLAS_SIDE = 8_192  # pixels; browsers need not draw larger images
 
 @dataclass(frozen=True)
 class MapPoint:
-    """One image on the page: its file's name, its class, and a further line shown on hovering."""
+    """One image on the page: its file's name, its class, a further line shown on hovering, and its corner's color.
+
+    A corner marks a mistake; without one the color is empty.
+    """
 
     file: str
     kind: str = ""
     remark: str = ""
+    mark: str = ""
 
 
 def map_page(
@@ -66,6 +70,7 @@ def map_page(
                 "file": point.file,
                 "kind": kinds.index(point.kind) if point.kind in colors else -1,
                 "remark": point.remark,
+                **({"mark": point.mark} if point.mark else {}),
             }
             for cell, (x, y), size, point in zip(layout.cells.tolist(), exact.tolist(), sizes, map_points, strict=True)
         ],

@@ -4,26 +4,27 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cnnviz.features.settings import PROJECTIONS
 from cnnviz.figures.captions import percent
+from cnnviz.figures.class_colors import ELSEWHERE
 from cnnviz.pipeline.config import StoreConfig
 from cnnviz.pipeline.result import Result
 from cnnviz.settings import setting
 from cnnviz.tasks.shared.base import TaskDefaults
 from cnnviz.tasks.shared.features import feature_layer_setting, half_setting
+from cnnviz.tasks.shared.map_classes import AUTO, PREDICTED, MapClasses, map_classes, named, require_classes
 
 if TYPE_CHECKING:
     from cnnviz.features.feature_index import FeatureStoreRoot, StoredFeature
     from cnnviz.features.layout import GridLayout
     from cnnviz.features.projection import Projection
-    from cnnviz.network.network import Network
+    from cnnviz.network.network import Network, Prediction
     from cnnviz.pipeline.collection_job import ImageCollection
     from cnnviz.pipeline.feature_indexing import IndexResult
-    from cnnviz.pipeline.inputs import ImageSource
 
+_YES_NO = {True: "yes", False: "no", None: ""}
 _MOST_IN_SCATTER = 20_000
 """Thumbnails of a scatter map; with more, each would be too small to see."""
 
@@ -56,9 +57,9 @@ class Embed(TaskDefaults):
     method: str = setting("tsne", "How the map is made.", choices=PROJECTIONS)
     layout: str = setting("scatter", "scatter keeps the map's shape; grid fills a square.", choices=("scatter", "grid"))
     classes: str = setting(
-        "auto",
-        "Color by folder or predicted class; auto: by folder where there are several.",
-        choices=("auto", "folder", "predicted", "none"),
+        AUTO,
+        "Color by folder, predicted class, or a CSV file of images and classes; auto: by folder if there are several.",
+        metavar="auto|folder|predicted|none|FILE.csv",
     )
     layer: str | None = feature_layer_setting()
     perplexity: float | None = setting(None, "Neighbors each image has in t-SNE.", show_default="30, or fewer")
@@ -73,26 +74,26 @@ class Embed(TaskDefaults):
 
     def run(self, network: Network, images: ImageCollection) -> Result:
         from cnnviz.features.embeddings import feature_layer
-        from cnnviz.features.feature_index import NO_CLASS, predictions
+        from cnnviz.features.feature_index import predictions
         from cnnviz.features.table import csv_bytes, parquet_bytes
         from cnnviz.features.thumbnails import Thumbnails
-        from cnnviz.figures.class_colors import limited_classes
         from cnnviz.figures.embedding import EmbeddingFigure
         from cnnviz.pipeline.feature_indexing import index_features
         from cnnviz.pipeline.feature_spec import FeatureSpec, feature_store_root
 
-        if self.classes == "predicted":
+        require_classes(self.classes)
+        if self.classes == PREDICTED:
             network.require_classifier()
         layer = self.layer or feature_layer(network)
         specs = [FeatureSpec("features", layer, self.half), FeatureSpec("thumbnails")]
         found = index_features(images, network, specs, self.store, self.seed)
         features, thumbnails = found.features
         placement = self._placement(features, found.keys, feature_store_root(self.store, images.reporter))
-        predicted = [
-            ("" if index == NO_CLASS else network.label(index), p) for index, p in predictions(features, found.keys)
-        ]
-        classes = self._classes(found.sources, [label for label, _ in predicted])
-        names, colors = limited_classes(classes)
+        predicted = [named(network, *prediction) for prediction in predictions(features, found.keys)]
+        kinds = map_classes(
+            self.classes, network, found.sources, [prediction[0] for prediction in predicted], images.reporter
+        )
+        names, colors = kinds.colors()
         shown = placement.shown
         figure = EmbeddingFigure(
             Thumbnails(thumbnails.store, [found.keys[n] for n in shown]),
@@ -100,11 +101,14 @@ class Embed(TaskDefaults):
             placement.projection.points[shown],
             [found.sources[n].display for n in shown],
             [names[n] for n in shown] if names else [],
-            [f"network says {name}, {percent(p)}" if name else "" for name, p in (predicted[n] for n in shown)],
+            [f"network says {name}, {percent(p)}" if name else "" for _, name, p in (predicted[n] for n in shown)],
             colors,
             _title(network, layer, found, placement),
+            [colors.get(predicted[n][1], ELSEWHERE) if kinds.mistaken[n] else "" for n in shown]
+            if kinds.mistaken
+            else [],
         )
-        table = _table(found, placement.projection, names, predicted)
+        table = _table(found, placement.projection, names, predicted, kinds)
         coordinates = parquet_bytes(table) if self.parquet else csv_bytes(table)
         page = figure.page().encode(errors="backslashreplace")
         metadata = {
@@ -113,7 +117,8 @@ class Embed(TaskDefaults):
             "remark": placement.projection.remark,
             "pictures": len(found.sources),
             "computed": found.stats.computed,
-            "agreement": _agreement(found, classes) if classes else None,
+            "agreement": _agreement(found, kinds.names) if kinds.names else None,
+            **kinds.metadata(),
         }
         return Result(metadata, figure.image(), sidecars=dict(zip(self.sidecars, (page, coordinates), strict=True)))
 
@@ -151,17 +156,6 @@ class Embed(TaskDefaults):
         columns, rows = laid["sheet"].tolist()
         return Placement(Projection(points, str(projected["remark"])), shown, GridLayout(laid["cells"], columns, rows))
 
-    def _classes(self, sources: Sequence[ImageSource], predicted: list[str]) -> list[str]:
-        """Each image's class for the colors; empty if there are to be none."""
-        if self.classes == "predicted":
-            return predicted
-        parents = [_path(source).parent for source in sources]
-        names = {folder: folder.resolve().name for folder in set(parents)}
-        folders = [names[folder] for folder in parents]
-        if self.classes == "folder" or (self.classes == "auto" and len(set(folders)) > 1):
-            return folders
-        return []
-
 
 def _title(network: Network, layer: str, found: IndexResult, placement: Placement) -> str:
     count, shown = len(found.sources), len(placement.shown)
@@ -171,7 +165,11 @@ def _title(network: Network, layer: str, found: IndexResult, placement: Placemen
 
 
 def _table(
-    found: IndexResult, projection: Projection, classes: Sequence[str], predicted: Sequence[tuple[str, float]]
+    found: IndexResult,
+    projection: Projection,
+    classes: Sequence[str],
+    predicted: Sequence[Prediction],
+    kinds: MapClasses,
 ) -> dict[str, list[Any]]:
     """All images, shown or not, column by column."""
     points = projection.points.tolist()
@@ -180,8 +178,9 @@ def _table(
         "x": [round(x, 6) for x, _ in points],
         "y": [round(y, 6) for _, y in points],
         "class": list(classes) or [""] * len(points),
-        "predicted": [label for label, _ in predicted],
-        "probability": [round(p, 6) for _, p in predicted],
+        "predicted": [label for _, label, _ in predicted],
+        "probability": [round(p, 6) for _, _, p in predicted],
+        **({"mistake": [_YES_NO[wrong] for wrong in kinds.mistaken]} if kinds.mistaken else {}),
     }
 
 
@@ -195,8 +194,3 @@ def _agreement(found: IndexResult, classes: Sequence[str]) -> dict[str, float]:
         space: round(nearest_agreement(feature.store.vectors(keys), names), 4)
         for space, feature in zip(("features", "pixels"), found.features, strict=True)
     }
-
-
-def _path(source: ImageSource) -> Path:
-    assert source.path is not None
-    return source.path

@@ -304,7 +304,9 @@ TRIALS: dict[str, dict[str, Trial]] = {
     "embed": {
         "--method": Values(),
         "--layout": Values("--method pca"),
-        "--classes": Values("--method pca", alike=("auto", "folder")),
+        "--classes": Values(
+            "--method pca", values=("auto", "folder", "predicted", "none", "in/photos.csv"), alike=("auto", "folder")
+        ),
         "--layer": Try("-l fire2", within="--method pca"),
         "--perplexity": Try("--perplexity 1.5"),
         "--parquet": Try("--parquet"),
@@ -692,6 +694,7 @@ def _make_inputs(place: Path, samples: Path) -> None:
     (place / "one.txt").write_text("in/cat.png\n")
     for folder, name in {"Egyptian cat": "cat", "espresso": "cup"}.items():
         small("chelsea.png" if name == "cat" else "coffee.png", f"val/{folder}/{name}.png")
+    (place / "photos.csv").write_text("file,class\nastronaut.png,person\ncoffee.png,drink\n")
     (place / "true.csv").write_text("file,class\ncat.png,tabby\ncup.png,n07930864\n")
     (place / "labels.txt").write_text("".join(f"kind {number}\n" for number in range(1000)))
     for seed, (name, styles) in enumerate(

@@ -8,6 +8,7 @@ from cnnviz.cli.context import CommandContext
 from cnnviz.cli.jobs import config_of, run_collection_task
 from cnnviz.cli.options import EngineOptions, InputOptions, NetworkOptions, OutputOptions, StoreOptions
 from cnnviz.tasks.embed import Embed
+from cnnviz.tasks.shared.map_classes import require_classes
 
 
 def embed(
@@ -28,6 +29,7 @@ def embed(
     from cnnviz.features.projection import check_method
     from cnnviz.features.table import require_pyarrow
 
+    require_classes(task.classes)
     check_method(task.method)  # a missing library is an error before any work
     if task.parquet:
         require_pyarrow()

@@ -69,17 +69,27 @@ def among(known: TrueClasses, sources: Sequence[ImageSource], reporter: Reporter
     return found
 
 
-def bound_to(known: TrueClasses, network: Network) -> TrueClasses:
-    """The true classes by the labels of a network; UsageError where it has no classes, or a name fits none of them."""
+def class_indices(network: Network) -> tuple[str, ...]:
+    """The names of the classes that ``ranked`` orders, by index; none for a network without a classifier."""
     from cnnviz.adversarial.objective import class_names
 
+    return class_names(network) if network.labels else ()
+
+
+def bound_to(known: TrueClasses, network: Network, *, has_indices: bool = True) -> TrueClasses:
+    """The true classes by the labels of a network; UsageError where it has no classes, or a name fits none of them.
+
+    ``has_indices`` says whether a number may be the index of a class.
+    """
+    network.require_classifier()
+    labels = class_indices(network)
     if network.classes > 1:
-        return known.bound(class_names(network), network.weights.class_to_idx)
+        return known.bound(labels, network.weights.class_to_idx, has_indices=has_indices)
     if not network.has_probabilities:
         raise UsageError(f"{network.name} gives one number and no class, so no image is of a class of its.")
     # One logit is about the second of two classes, the first is its negation.
     folders = network.weights.class_to_idx or {}
-    return known.bound(class_names(network), {name: 1 - index for name, index in folders.items()}, has_indices=False)
+    return known.bound(labels, {name: 1 - index for name, index in folders.items()}, has_indices=False)
 
 
 def ranked(network: Network, pixels: Tensor) -> list[list[Prediction]]:
