@@ -10,11 +10,11 @@ from cnnviz.attribution.targets import Target, target_scores
 from cnnviz.imaging.checks import differentiable, gradients, require_pixels, warn_if_out_of_range
 from cnnviz.network import checks
 from cnnviz.network.default_layers import last_spatial_layer
-from cnnviz.network.network import Network, at_least_float32
+from cnnviz.network.network import LayerLike, Network, at_least_float32
 from cnnviz.runtime.precision import gradients_of
 
 
-def grad_cam(network: Network, pixels: Tensor, target: Target = None, *, layer: str | None = None) -> Tensor:
+def grad_cam(network: Network, pixels: Tensor, target: Target = None, *, layer: LayerLike | None = None) -> Tensor:
     """Grad-CAM map: the ReLU of a layer's feature maps, summed with the mean gradients of the class score as weights.
 
     Selvaraju, Cogswell, Das, Vedantam, Parikh & Batra, "Grad-CAM: Visual Explanations from Deep Networks via
@@ -24,7 +24,8 @@ def grad_cam(network: Network, pixels: Tensor, target: Target = None, *, layer: 
         network: the network to explain.
         pixels: (N, 3, H, W), RGB in [0, 1].
         target: the class to explain; the class predicted for each image if None.
-        layer: whose feature maps to take, by any of its names; the last before the classifier if None.
+        layer: whose feature maps to take, by any of its names, or a submodule of your own module; the last before the
+            classifier if None.
 
     Returns:
         Maps (N, 1, H, W), at least 0, upsampled bilinearly from the layer's size.
@@ -38,7 +39,7 @@ def grad_cam(network: Network, pixels: Tensor, target: Target = None, *, layer: 
         >>> cnnviz.grad_cam(network, pixels, "tabby").shape
         torch.Size([1, 1, 64, 96])
     """
-    name = layer or last_spatial_layer(network, pixels)
+    name = last_spatial_layer(network, pixels) if layer is None else network.layer_name(layer)
     network.layers.require_map(name)
     warn_if_out_of_range(require_pixels(pixels, network.spec.channels))
     with gradients(), network.autocast():
@@ -54,7 +55,9 @@ def grad_cam(network: Network, pixels: Tensor, target: Target = None, *, layer: 
     return F.interpolate(weighted, size=pixels.shape[2:], mode="bilinear", align_corners=False)
 
 
-def guided_grad_cam(network: Network, pixels: Tensor, target: Target = None, *, layer: str | None = None) -> Tensor:
+def guided_grad_cam(
+    network: Network, pixels: Tensor, target: Target = None, *, layer: LayerLike | None = None
+) -> Tensor:
     """Guided Grad-CAM: the product of guided backpropagation and Grad-CAM, (N, 3, H, W), signed.
 
     Selvaraju et al., ICCV 2017, arXiv:1610.02391; arguments and errors are those of ``grad_cam`` and

@@ -22,7 +22,7 @@ from cnnviz.network import checks
 from cnnviz.network.graph import LAYER, ancestors
 from cnnviz.network.hooked import hooked_module
 from cnnviz.network.module_copy import has_hooks
-from cnnviz.network.network import Network, at_least_float32
+from cnnviz.network.network import LayerLike, Network, at_least_float32
 from cnnviz.network.operations import operation_label
 from cnnviz.runtime.precision import gradients_of
 
@@ -110,20 +110,21 @@ def rectified_gradient(
 
 @torch.no_grad()
 def neuron_activation(
-    network: Network, pixels: Tensor, layer: str, channel: int, position: tuple[int, int] | None = None
+    network: Network, pixels: Tensor, layer: LayerLike, channel: int, position: tuple[int, int] | None = None
 ) -> tuple[tuple[int, int], float]:
     """Position and activation of a neuron: of one channel of a layer, at one place of its map.
 
     Args:
         network: the network to look into.
         pixels: (1, 3, H, W), RGB in [0, 1].
-        layer: any of the layer's names.
+        layer: any of the layer's names, or a submodule of your own module.
         channel: index of the channel.
         position: row and column of the map; where the channel is strongest if None.
 
     Raises:
         UsageError: no such layer, channel or position, or a layer whose output is not a feature map.
     """
+    layer = network.layer_name(layer)
     network.layers.require_map(layer)
     maps = network.features(pixels, [layer])[layer]
     channels, height, width = maps.shape[1:]

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from cnnviz.errors import UsageError
-from cnnviz.network.network import Network
+from cnnviz.network.network import LayerLike, Network
 
 
 @dataclass(frozen=True)
@@ -35,13 +35,13 @@ class ActivationGrid:
         return bool((self.maps < 0).any())
 
 
-def activation_grid(network: Network, pixels: Tensor, layer: str) -> ActivationGrid:
+def activation_grid(network: Network, pixels: Tensor, layer: LayerLike) -> ActivationGrid:
     """The feature maps of a layer for one image, and the strength of each.
 
     Args:
         network: the network.
         pixels: (1, 3, H, W), RGB in [0, 1].
-        layer: a layer whose output is a map (C, H, W).
+        layer: a layer whose output is a map (C, H, W), by name or as a submodule of your own module.
 
     Raises:
         UsageError: no such layer, one without positions, or more than one image.
@@ -55,6 +55,7 @@ def activation_grid(network: Network, pixels: Tensor, layer: str) -> ActivationG
     """
     if len(pixels) != 1:
         raise UsageError(f"Feature maps are shown for one image at a time, not {len(pixels)}.")
+    layer = network.layer_name(layer)
     network.layers.require_map(layer)
     with torch.no_grad():
         values = network.features(pixels, [layer])[layer]

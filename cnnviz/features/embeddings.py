@@ -10,7 +10,7 @@ from torch import Tensor, fx, nn
 from cnnviz.errors import UsageError
 from cnnviz.network.graph import LAYER, depends_on_input
 from cnnviz.network.hooked import module_read
-from cnnviz.network.network import Network
+from cnnviz.network.network import LayerLike, Network
 from cnnviz.network.operations import name_set, operation
 from cnnviz.runtime.memory import in_batches_that_fit
 
@@ -79,13 +79,14 @@ def _is_passed_over(network: Network, node: fx.Node) -> bool:
     return name in {"flatten", "dropout", "view", "reshape"}
 
 
-def embed_images(network: Network, pixels: Tensor, layer: str | None = None) -> Tensor:
+def embed_images(network: Network, pixels: Tensor, layer: LayerLike | None = None) -> Tensor:
     """A feature vector for each image.
 
     Args:
         network: the network that computes the features.
         pixels: (N, 3, H, W), RGB in [0, 1].
-        layer: any layer; None takes the one before the classifier (see ``feature_layer``).
+        layer: any layer, by name or as a submodule of your own module; None takes the one before the classifier (see
+            ``feature_layer``).
 
     Returns:
         (N, D) float32 on the CPU: the layer's values, maps (N, C, H, W) averaged over their positions, so that D
@@ -101,11 +102,11 @@ def embed_images(network: Network, pixels: Tensor, layer: str | None = None) -> 
         >>> cnnviz.embed_images(network, pixels).shape
         torch.Size([1, 512])
     """
-    layer = layer or feature_layer(network)
+    name = feature_layer(network) if layer is None else network.layer_name(layer)
 
     @torch.no_grad()
     def described(part: slice) -> Tensor:
-        return pooled(network.features(pixels[part], [layer])[layer])
+        return pooled(network.features(pixels[part], [name])[name])
 
     return torch.cat(list(in_batches_that_fit(described, len(pixels), len(pixels))))
 

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from cnnviz.errors import UsageError
 from cnnviz.network.hooked import MODULE, module_read
-from cnnviz.network.network import Network
+from cnnviz.network.network import LayerLike, Network
 from cnnviz.network.operations import module_of
 
 
@@ -38,7 +38,7 @@ class FilterGrid:
         return self.color
 
 
-def filter_grid(network: Network, layer: str | None = None, *, shared_scale: bool = False) -> FilterGrid:
+def filter_grid(network: Network, layer: LayerLike | None = None, *, shared_scale: bool = False) -> FilterGrid:
     """The kernels of a convolution, each scaled about zero.
 
     First-layer kernels are oriented edges, gratings and color blobs in every trained network: Krizhevsky, Sutskever
@@ -46,7 +46,7 @@ def filter_grid(network: Network, layer: str | None = None, *, shared_scale: boo
 
     Args:
         network: the network.
-        layer: a convolution; None takes the first.
+        layer: a convolution, by name or as a submodule of your own module; None takes the first.
         shared_scale: True divides all kernels by the largest absolute weight of the layer, so that weak kernels look
             weak; False divides each (in gray: each kernel of one input channel) by its own.
 
@@ -58,7 +58,7 @@ def filter_grid(network: Network, layer: str | None = None, *, shared_scale: boo
         >>> cnnviz.filter_grid(network).tiles.shape
         torch.Size([64, 3, 3, 3])
     """
-    name = first_convolution(network) if layer is None else _convolution(network, layer)
+    name = first_convolution(network) if layer is None else _convolution(network, network.layer_name(layer))
     convolution = _convolutions(network)[name]
     assert isinstance(convolution, nn.Conv2d)
     weights = convolution.weight.detach().float().cpu()

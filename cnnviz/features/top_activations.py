@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from cnnviz.errors import UsageError
-from cnnviz.network.network import Network
+from cnnviz.network.network import LayerLike, Network
 
 
 @dataclass(frozen=True)
@@ -51,18 +51,19 @@ class Activation:
         return self.image
 
 
-def channel_maxima(network: Network, pixels: Tensor, layer: str) -> ChannelMaxima:
+def channel_maxima(network: Network, pixels: Tensor, layer: LayerLike) -> ChannelMaxima:
     """The largest activation of every channel of a layer in each image, and its position.
 
     Args:
         network: the network.
         pixels: (N, 3, H, W), RGB in [0, 1].
-        layer: a layer whose output is a map (C, H, W).
+        layer: a layer whose output is a map (C, H, W), by name or as a submodule of your own module.
 
     Raises:
         UsageError: no such layer, or one without positions.
         ImageError: the images are too small for the network.
     """
+    layer = network.layer_name(layer)
     network.layers.require_map(layer)
     with torch.no_grad():
         maps = network.features(pixels, [layer])[layer]
@@ -124,7 +125,7 @@ def _keep(heap: list[Activation], found: Activation, top: int) -> None:
 def top_patches(
     network: Network,
     pictures: Iterable[tuple[str, Tensor]],
-    layer: str,
+    layer: LayerLike,
     channels: Sequence[int],
     top: int = 9,
 ) -> dict[int, list[Activation]]:
@@ -137,7 +138,7 @@ def top_patches(
     Args:
         network: the network.
         pictures: names and pixels (1, 3, H, W) in [0, 1]; sizes may differ.
-        layer: a layer whose output is a map.
+        layer: a layer whose output is a map, by name or as a submodule of your own module.
         channels: indices of its channels.
         top: the number of activations for each channel.
 
@@ -153,7 +154,7 @@ def top_patches(
         >>> [found.image for found in cnnviz.top_patches(network, [("cat", pixels)], "fire5", [3])[3]]
         ['cat']
     """
-    strongest = TopActivations(channels, top)
+    layer, strongest = network.layer_name(layer), TopActivations(channels, top)
     for name, pixels in pictures:
         maxima = channel_maxima(network, pixels, layer)
         check_channels(channels, maxima.values.shape[1], layer)

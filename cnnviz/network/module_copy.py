@@ -36,6 +36,21 @@ def unwrap(module: nn.Module) -> nn.Module:
             return module
 
 
+def path_of(root: nn.Module, wanted: nn.Module) -> str | None:
+    """The path of a submodule in a module tree, without what ``unwrap`` removes; None if it is not in it."""
+    wanted, waiting = unwrap(wanted), [("", unwrap(root))]
+    seen: set[int] = set()
+    while waiting:
+        path, module = waiting.pop(0)
+        if module is wanted:
+            return path
+        if id(module) not in seen:
+            seen.add(id(module))
+            prefix = f"{path}." if path else ""
+            waiting += [(prefix + name, unwrap(child)) for name, child in module.named_children()]
+    return None
+
+
 def _is_compiled(module: nn.Module) -> bool:
     return type(module).__name__ == "OptimizedModule" and isinstance(module._orig_mod, nn.Module)
 

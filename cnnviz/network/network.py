@@ -8,7 +8,7 @@ from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any, NamedTuple, SupportsIndex
+from typing import Any, NamedTuple, SupportsIndex, TypeVar
 
 import torch
 from torch import Tensor, fx, nn
@@ -29,7 +29,7 @@ from cnnviz.network.graph_rewrites import FeatureCallback
 from cnnviz.network.label_files import read_labels
 from cnnviz.network.layers import Layer, LayerTable
 from cnnviz.network.measuring import measured
-from cnnviz.network.module_copy import copy_module
+from cnnviz.network.module_copy import copy_module, path_of, unwrap
 from cnnviz.network.outputs import Output, OutputChoice
 from cnnviz.network.shapes import shapes_by_forward
 from cnnviz.network.shared_copy import SharedCopy
@@ -59,6 +59,11 @@ class Prediction(NamedTuple):
     label: str
     score: float
 
+
+LayerLike = str | nn.Module
+"""A layer by any of its names, or as a submodule of the user's own module."""
+
+AnyLayer = TypeVar("AnyLayer", bound=LayerLike)
 
 Alteration = Callable[[nn.Module], None]
 """Changes a module tree in place, but not its tensors, which are shared."""
@@ -460,7 +465,25 @@ class Network:
         """Whether scores are probabilities in [0, 1]; False for values that are shown as they are."""
         return self.activation != "none"
 
-    def features(self, pixels: Tensor, layers: Sequence[str], *, raw: bool = False) -> dict[str, Tensor]:
+    def layer_name(self, layer: LayerLike) -> str:
+        """The name of a layer that is given by name, or as one of the submodules of your own module.
+
+        Raises UsageError for a module that is no part of it, or is not called in the forward pass.
+        """
+        if isinstance(layer, str):
+            return layer
+        if not isinstance(layer, nn.Module):
+            raise UsageError(f"A layer is given by name or as a submodule, not as {layer!r}.")
+        path = path_of(unwrap(self.module), layer)
+        if path is None:
+            raise UsageError(f"The {type(layer).__name__} given as a layer is no part of {self.name}.")
+        if not path:
+            return self.layers.name_of(self.output_node)
+        if path not in self.layers:
+            raise UsageError(f"'{path}' ({type(layer).__name__}) of {self.name} is not called in the forward pass.")
+        return path
+
+    def features(self, pixels: Tensor, layers: Sequence[AnyLayer], *, raw: bool = False) -> dict[AnyLayer, Tensor]:
         """The outputs of ``layers`` by the names given, (N, C, H, W) for maps; differentiable.
 
         Maps that the network keeps channels last are (N, C, H, W) here too. Nothing deeper than the deepest of
@@ -468,7 +491,8 @@ class Network:
 
         Args:
             pixels: (N, 3, H, W), RGB in [0, 1].
-            layers: paths, blocks or aliases, as ``network.layers`` finds them.
+            layers: paths, blocks or aliases, as ``network.layers`` finds them, or submodules of your own module, under
+                which their outputs are returned then.
             raw: return outputs in the type they were computed in, and unchecked.
 
         Raises:
@@ -484,16 +508,18 @@ class Network:
         if not layers:
             raise UsageError("Name at least one layer.", remedy="list_layers")
         x = self.normalize(pixels)
-        graph_module = self.truncated({name: name for name in layers}, fused=True)
+        names = {layer: self.layer_name(layer) for layer in layers}
+        graph_module = self.truncated({name: name for name in names.values()}, fused=True)
         with self.autocast():
-            found = graph_module(x)
+            outputs = graph_module(x)
+        found = {layer: outputs[name] for layer, name in names.items()}
         if raw:
-            return dict(found)
+            return found
         if not pixels.requires_grad:  # an optimization checks its loss instead
             warn_if_out_of_range(pixels)
-            for name, value in found.items():
+            for name, value in outputs.items():
                 checks.require_finite(value, f"output of layer '{name}'", self, pixels)
-        return {name: at_least_float32(value) for name, value in found.items()}
+        return {layer: at_least_float32(value) for layer, value in found.items()}
 
     def stream_features(self, pixels: Tensor, layers: Sequence[str], callback: FeatureCallback) -> None:
         """Call ``callback(name, output)`` for each of ``layers`` as soon as it is computed, in the type it has then.

@@ -12,7 +12,7 @@ from dataclasses import fields
 from torch import Tensor
 
 from cnnviz.network.graph_rewrites import FeatureCallback
-from cnnviz.network.network import Network, at_least_float32
+from cnnviz.network.network import AnyLayer, Network, at_least_float32
 from cnnviz.network.network_transforms import LowPrecisionNetwork
 
 _SCALE = 1e-3
@@ -28,7 +28,7 @@ class SoftmaxNetwork(Network):
     compared; the losses are relative, so that a common factor makes no difference.
     """
 
-    def features(self, pixels: Tensor, layers: Sequence[str], *, raw: bool = False) -> dict[str, Tensor]:
+    def features(self, pixels: Tensor, layers: Sequence[AnyLayer], *, raw: bool = False) -> dict[AnyLayer, Tensor]:
         """The smoothed features by layer, (N, C, H, W); as float32 or longer, ``raw`` or not."""
         return {layer: softmax(found) for layer, found in super().features(pixels, layers).items()}
 

@@ -14,7 +14,7 @@ from cnnviz.imaging.checks import require_in_range
 from cnnviz.imaging.pixel_ops import resize, transfer_color
 from cnnviz.network.checks import require_photos
 from cnnviz.network.default_layers import dream_layers
-from cnnviz.network.network import Network
+from cnnviz.network.network import LayerLike, Network
 from cnnviz.runtime.progress import OnStep
 from cnnviz.synthesis.optimization import ImageOptimizer, Terms, offset_steps
 from cnnviz.synthesis.optimizers import NormalizedGradient
@@ -45,7 +45,7 @@ class DreamTarget:
 def dream(
     network: Network,
     pixels: Tensor,
-    layers: Sequence[str | DreamTarget] | None = None,
+    layers: Sequence[LayerLike | DreamTarget] | None = None,
     *,
     guide: Tensor | None = None,
     settings: DreamSettings | None = None,
@@ -63,7 +63,8 @@ def dream(
     Args:
         network: the network whose layers are activated.
         pixels: the photo (1, 3, H, W), RGB in [0, 1].
-        layers: layers by name, or ``DreamTarget`` for single channels; None takes ``dream_layers``.
+        layers: layers by name or as submodules of your own module, or ``DreamTarget`` for single channels; None takes
+            ``dream_layers``.
         guide: another photo (1, 3, h, w), whose features are approached: each position by the guide's feature with
             the largest dot product, as in Google's notebook.
         settings: None takes the defaults of ``DreamSettings``.
@@ -87,7 +88,10 @@ def dream(
     """
     require_photos(network, "A dream")
     chosen = build_settings(DreamSettings, settings, options, _RENAMED)
-    targets = [DreamTarget(name) if isinstance(name, str) else name for name in layers or dream_layers(network)]
+    targets = [
+        each if isinstance(each, DreamTarget) else DreamTarget(network.layer_name(each))
+        for each in layers or dream_layers(network)
+    ]
     generator = torch.Generator().manual_seed(seed)
     objective = DreamObjective(network, targets, guide)
     photo = require_in_range(pixels).to(network.device)

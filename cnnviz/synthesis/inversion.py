@@ -10,7 +10,7 @@ from torch import Tensor
 
 from cnnviz.imaging.checks import require_pixels
 from cnnviz.network.checks import require_photos
-from cnnviz.network.network import Network
+from cnnviz.network.network import LayerLike, Network
 from cnnviz.runtime.progress import OnStep
 from cnnviz.synthesis.feature_statistics import relative_error
 from cnnviz.synthesis.optimization import ImageOptimizer, Parameterization, Schedule, Terms, cosine
@@ -27,7 +27,7 @@ _SCALE = 1e3
 def invert(
     network: Network,
     pixels: Tensor,
-    layer: str,
+    layer: LayerLike,
     *,
     settings: InversionSettings | None = None,
     seed: int = 0,
@@ -45,7 +45,7 @@ def invert(
     Args:
         network: the network whose features they are, with its own pooling.
         pixels: the photo (1, 3, H, W), RGB in [0, 1]; only the layer's features of it are used.
-        layer: any layer, also a fully connected one.
+        layer: any layer, also a fully connected one, by name or as a submodule of your own module.
         settings: None takes the defaults of ``InversionSettings``.
         seed: of the initial noise.
         on_step: called after every step; ``terms`` holds the relative feature ``error`` and the ``variation``.
@@ -66,7 +66,7 @@ def invert(
     """
     require_photos(network, "An inversion")
     chosen = build_settings(InversionSettings, settings, options)
-    pixels = require_pixels(pixels)
+    pixels, layer = require_pixels(pixels), network.layer_name(layer)
     with torch.no_grad():
         wanted = network.features(pixels, [layer])[layer]
     generator = torch.Generator().manual_seed(seed)

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from cnnviz.errors import UsageError
 from cnnviz.imaging.pixel_ops import resize
 from cnnviz.network import checks
-from cnnviz.network.network import Network
+from cnnviz.network.network import LayerLike, Network
 from cnnviz.network.targets import Target, plain
 from cnnviz.runtime.progress import OnStep
 from cnnviz.synthesis.generator import make_latent
@@ -25,7 +25,7 @@ def visualize(
     network: Network,
     target: Target = None,
     *,
-    layer: str | None = None,
+    layer: LayerLike | None = None,
     channel: int | Sequence[int] | None = None,
     at: tuple[int, int] | str | None = None,
     settings: VisualizationSettings | None = None,
@@ -41,7 +41,7 @@ def visualize(
     Args:
         network: the network to be visualized.
         target: a class by index, name or part of its name, or several; or name ``layer`` and ``channel``.
-        layer: the layer of the channel.
+        layer: the layer of the channel, by name or as a submodule of your own module.
         channel: the channel, or several.
         at: (y, x), or ``"center"``, for one neuron of the channel's map instead of its mean.
         settings: None takes the defaults of ``VisualizationSettings``.
@@ -77,7 +77,7 @@ def visualize(
             raise UsageError("Name the layer's channel too.")
         number = plain(channel)
         channels = tuple(number) if isinstance(number, list) else (number,)
-        subject = Channels(layer, channels, at)
+        subject = Channels(network.layer_name(layer), channels, at)
     return visualize_subject(network, subject, settings=settings, seed=seed, on_step=on_step, **options)
 
 

@@ -145,3 +145,34 @@ def test_guided_backprop_is_refused_where_a_nonlinearity_is_no_module():
     with pytest.raises(UsageError, match="hooks on its modules only, and gelu is none"):
         cnnviz.guided_backprop(network, torch.rand(1, 3, 20, 20))
     assert cnnviz.grad_cam(network, torch.rand(1, 3, 20, 20), layer="conv").shape == (1, 1, 20, 20)
+
+
+def test_a_layer_may_be_given_as_a_submodule_of_ones_own():
+    module, pixels = nn.DataParallel(made(Plain)), torch.rand(1, 3, 20, 20)
+    inner = module.module
+    for network in (Network(module, spec=PLAIN), Network(torch.compile(inner, backend="eager"), spec=PLAIN)):
+        found = network.features(pixels, [inner.stem, "conv", inner.stem[0]])
+        torch.testing.assert_close(found[inner.stem], inner.stem(pixels), rtol=0, atol=1e-6)
+        assert list(found) == [inner.stem, "conv", inner.stem[0]]
+        for method in (cnnviz.grad_cam, cnnviz.guided_grad_cam):
+            by_module, by_name = (method(network, pixels, 1, layer=each) for each in (inner.conv, "conv"))
+            torch.testing.assert_close(by_module, by_name, rtol=0, atol=0)
+        assert torch.equal(cnnviz.activation_grid(network, pixels, inner.conv).maps, found["conv"][0])
+        assert cnnviz.filter_grid(network, inner.conv).layer == "conv"
+        assert cnnviz.embed_images(network, pixels, inner.pool).shape == (1, 6)
+        assert cnnviz.visualize(network, layer=inner.conv, channel=0, size=20, steps=1).shape == (1, 3, 20, 20)
+        assert cnnviz.dream(network, pixels, [inner.conv], octaves=1, steps=1).shape == pixels.shape
+        assert cnnviz.invert(network, pixels, inner.pool, steps=1).shape == pixels.shape
+        assert cnnviz.top_patches(network, [("a", pixels)], inner.conv, [2])[2]
+
+
+def test_a_submodule_of_another_module_or_never_called_is_refused():
+    module = made(Plain)
+    module.spare = nn.Linear(2, 2)
+    network, pixels = Network(module, spec=PLAIN), torch.rand(1, 3, 20, 20)
+    with pytest.raises(UsageError, match="no part of custom"):
+        network.features(pixels, [nn.ReLU()])
+    with pytest.raises(UsageError, match=r"'spare' .* is not called"):
+        cnnviz.grad_cam(network, pixels, layer=module.spare)
+    with pytest.raises(UsageError, match="by name or as a submodule, not as 3"):
+        network.features(pixels, [3])
