@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import shutil
 import sys
 from collections.abc import Callable, Iterator
@@ -104,6 +105,17 @@ def squeezenet():
     import cnnviz
 
     return cnnviz.load_network("squeezenet1_1", device="cpu")
+
+
+@pytest.fixture(scope="session")
+def classifier() -> Callable[..., str]:
+    """The command line of a tiny program that classifies: ``classifier("{frames}", counter, 3, "fail")``."""
+    script = Path(__file__).parent / "data" / "mean_color.py"
+
+    def command(frames: str, counter: Path | str = "", first_bad: int = 0, mode: str = "good") -> str:
+        return shlex.join([sys.executable, "-I", "-S", str(script), frames, str(counter), str(first_bad), mode])
+
+    return command
 
 
 @pytest.fixture(scope="session")
