@@ -25,6 +25,7 @@ def identity(pixels: Tensor) -> Tensor:
 
 def class_names(network: Network) -> tuple[str, ...]:
     """The names of the classes that an image can be predicted as; for one logit, its class and ``not CLASS``."""
+    network.require_classifier()
     assert network.labels is not None
     return network.labels if network.classes > 1 else (network.labels[0], f"not {network.labels[0]}")
 

@@ -178,7 +178,8 @@ class _Builder:
         if not is_conv and not reused:
             if self.takes_maps:
                 children["pool"] = nn.AdaptiveAvgPool2d(1)
-            children["flatten"] = nn.Flatten(1)
+            if self.takes_maps or any(isinstance(part, nn.Flatten) for part in self.original.children()):
+                children["flatten"] = nn.Flatten(1)
         for layer, before in self._with_gaps(layers, reused):
             for key, part in before:
                 children[key] = part

@@ -568,6 +568,7 @@ class Network:
 
     def label(self, index: int) -> str:
         """The name of a class."""
+        self.require_classifier()
         assert self.labels is not None
         return self.labels[index]
 
@@ -576,6 +577,7 @@ class Network:
 
         The index may be NumPy's or a tensor's. Raises UsageError where there is no such class, or several are meant.
         """
+        self.require_classifier()
         assert self.labels is not None
         try:
             return find_class(self.labels, wanted)
@@ -586,6 +588,7 @@ class Network:
 
     def find_classes(self, wanted: Target, count: int) -> list[int] | None:
         """The class index for each of ``count`` images, by one class for all or one for each; None for None."""
+        self.require_classifier()
         assert self.labels is not None
         return find_classes(self.labels, wanted, count)
 

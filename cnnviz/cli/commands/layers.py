@@ -40,7 +40,9 @@ def layers(
     """
     context.unused("mean", "std", "precision", why="on a list of layers")
     note_idle_trust(context, [network])
-    name, _ = network.choose("features")
+    name, remark = network.choose("features")
+    if remark and network.weights:
+        context.reporter.warn(remark)
     net = network.load_structure(name, run.seed)
     table = net.layer_table((size, size) if size else None)
     shown = [layer for layer in table if find is None or any(find in n for n in (layer.name, *layer.aliases))]

@@ -173,10 +173,10 @@ def test_a_fast_convolution_can_be_copied_pickled_and_traced():
 def test_a_bias_that_is_part_of_a_larger_tensor_is_read_right():
     """oneDNN itself would take its neighbors."""
     torch.manual_seed(0)
-    module, whole = nn.Sequential(nn.Conv2d(300, 16, 1)), torch.randn(16, 2)
+    module, whole = nn.Sequential(nn.Conv2d(16, 64, 3, padding=1)), torch.randn(64, 2)
     module[0].bias = nn.Parameter(whole[:, 0])
-    module.requires_grad_(False)
-    x = torch.rand(1, 300, 3, 5)
-    expected = torch.einsum("oihw,nixy->noxy", module[0].weight, x) + whole[:, 0].view(1, -1, 1, 1)
+    module.requires_grad_(False).to(memory_format=torch.channels_last)
+    x = torch.rand(1, 16, 15, 15).contiguous(memory_format=torch.channels_last)
+    expected = torch.nn.functional.conv2d(x, module[0].weight, whole[:, 0].contiguous(), padding=1)
     use_fast_convs(module)
     torch.testing.assert_close(module(x), expected, rtol=1e-4, atol=1e-4)
