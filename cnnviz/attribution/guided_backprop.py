@@ -96,6 +96,7 @@ def rectified_gradient(
         pixels = differentiable(pixels, network.device, network.spec.channels)
         with network.autocast():
             x = network.normalize(pixels)
+            network.require_convolutions()
             graph = network.graph if layer is None else network.truncated({"layer": layer})
             by_hooks = hooked_module(graph) is not None
             run = RulesByHooks(network, graph, _RULES[rule]) if by_hooks else _RuleInterpreter(graph, _RULES[rule])

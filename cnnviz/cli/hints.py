@@ -32,6 +32,7 @@ HINTS: dict[str, str | Callable[..., str]] = {
     "longer_calls": "--exec-timeout sets the limit.",
     "only_program": "Leave out --exec, or --model and --weights.",
     "program_here": "Leave out --engine ray.",
+    "transformer": "These commands work on it: classify, saliency, gradcam, occlusion, compare, fool, activations.",
     "methods_without_relu": "Try gradcam, or saliency --method smoothgrad.",
     "train_style_model": "'cnnviz fast-style train' makes one.",
     "device_auto": "'--device auto' takes what there is.",

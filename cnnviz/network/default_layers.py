@@ -51,6 +51,7 @@ def style_layers(network: Network) -> StyleLayers:
     VGG's are those of Gatys, Ecker & Bethge, CVPR 2016. For unknown families: the last layer at each stride up to 16
     for the style, the middle one of stride 8 for the content.
     """
+    network.require_convolutions()
     family = family_named(network.layers.family)
     content_adain = family.content_adain or family.content
     if family.style and _has_layers(network, (*family.style, *family.content, *content_adain)):
@@ -60,6 +61,7 @@ def style_layers(network: Network) -> StyleLayers:
 
 def dream_layers(network: Network) -> LayerNames:
     """The layers for DeepDream; for unknown families the one at 60 % of the depth."""
+    network.require_convolutions()
     layers = family_named(network.layers.family).dream
     if layers and _has_layers(network, layers):
         return layers

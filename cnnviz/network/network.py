@@ -35,6 +35,7 @@ from cnnviz.network.shapes import shapes_by_forward
 from cnnviz.network.shared_copy import SharedCopy
 from cnnviz.network.spec import InputSpec, WeightsInfo, given_spec
 from cnnviz.network.targets import Target, find_class, find_classes, numbered_labels
+from cnnviz.network.transformers import is_transformer
 from cnnviz.runtime.cancellation import check_cancelled
 from cnnviz.runtime.precision import conv_precision
 
@@ -311,6 +312,13 @@ class Network:
             raise ModelError(
                 f"{self.name} has no gradients, so that only methods that compare scores work on it.",
                 remedy="without_gradients",
+            )
+
+    def require_convolutions(self) -> None:
+        """Raise UsageError where the network is a transformer, for what is defined for convolutions and ReLUs alone."""
+        if is_transformer(self.graph):
+            raise UsageError(
+                f"{self.name} is a transformer, and this is defined for convolutions and ReLUs.", remedy="transformer"
             )
 
     @property

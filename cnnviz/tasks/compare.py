@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from cnnviz.attribution.registry import METHODS, AttributionMethod, select_methods
-from cnnviz.errors import listed
+from cnnviz.errors import UsageError, listed
 from cnnviz.pipeline.comparison_job import NetworkView
 from cnnviz.pipeline.result import Result
 from cnnviz.settings import setting
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 
 DEFAULT_METHODS = "saliency,smoothgrad,guided,gradcam,occlusion"
-"""Of a network without gradients, those of them that need none."""
+"""Those of them that a network has: without gradients, those that need none; of a transformer, not ``guided``."""
 
 
 @dataclass(frozen=True)
@@ -32,13 +32,15 @@ class NetworkAnswer:
 
     Attributes:
         explanation: the class predicted and the class explained.
-        maps: the map (1, 1, H, W) of each method.
+        maps: the map (1, 1, H, W) of each method, by its name.
+        refused: why there is none, by the method's name.
         blank: why a method's map shows nothing, by its title.
         warnings: the same in sentences.
     """
 
     explanation: Explanation
-    maps: list[Tensor] = field(default_factory=list)
+    maps: dict[str, Tensor] = field(default_factory=dict)
+    refused: dict[str, str] = field(default_factory=dict)
     blank: dict[str, str] = field(default_factory=dict)
     warnings: list[str] = field(default_factory=list)
 
@@ -73,27 +75,32 @@ class Compare(TaskDefaults):
         usable = [method for method in self.chosen if not (lacking and method.needs_gradients)]
         left_out = [method.name for method in self.chosen if method not in usable]
         task = replace(self, methods=",".join(method.name for method in usable))
-        result = task._sheet(views)
+        result = task._sheet(views, all_wanted=self.methods != DEFAULT_METHODS)
         if left_out:
             without = f"{listed(lacking)} {'has' if len(lacking) == 1 else 'have'} no gradients"
             result.warnings = [f"{without}: left out {listed(left_out)}.", *result.warnings]
         return result
 
-    def _sheet(self, views: Sequence[NetworkView]) -> Result:
+    def _sheet(self, views: Sequence[NetworkView], all_wanted: bool) -> Result:
         from cnnviz.figures.comparison import comparison_sheet
 
-        answers = [self._answer(view) for view in views]
+        answers = [self._answer(view, all_wanted) for view in views]
+        refused = {name: reason for answer in answers for name, reason in answer.refused.items()}
+        shown = [method for method in self.chosen if method.name not in refused]
         pairs = list(zip(views, answers, strict=True))
         first = answers[0].explanation
         return Result(
             {"networks": [_metadata(view, answer) for view, answer in pairs]},
-            comparison_sheet([self._row(view, answer) for view, answer in pairs]),
+            comparison_sheet([self._row(view, answer, shown) for view, answer in pairs]),
             target=first.name,
             recipe={} if self.target is None else {"target": explanation_json(first)["target"]},
-            warnings=[warning for answer in answers for warning in answer.warnings],
+            warnings=[
+                *(f"Left out {name}: {reason}" for name, reason in refused.items()),
+                *(warning for answer in answers for warning in answer.warnings),
+            ],
         )
 
-    def _answer(self, view: NetworkView) -> NetworkAnswer:
+    def _answer(self, view: NetworkView, all_wanted: bool) -> NetworkAnswer:
         from cnnviz.attribution.targets import predict_target
 
         network, pixels = view.network, view.image.pixels
@@ -101,22 +108,26 @@ class Compare(TaskDefaults):
         whose, name = f"{explanation.name} by {network.name}", view.image.source.display
         answer = NetworkAnswer(explanation)
         for method in self.chosen:
-            found = method(network, pixels, explanation.explained, **method.accepted(seed=self.seed))
+            try:
+                found = method(network, pixels, explanation.explained, **method.accepted(seed=self.seed))
+            except UsageError as error:
+                if all_wanted:
+                    raise
+                answer.refused[method.name] = str(error)
+                continue
             blank, warnings = blank_map(found, name, method.title, whose)
-            answer.maps.append(found)
+            answer.maps[method.name] = found
             if blank:
                 answer.blank[method.title] = blank["blank"]
             answer.warnings.extend(warnings)
         return answer
 
-    def _row(self, view: NetworkView, answer: NetworkAnswer) -> NetworkMaps:
+    def _row(self, view: NetworkView, answer: NetworkAnswer, shown: Sequence[AttributionMethod]) -> NetworkMaps:
         from cnnviz.figures.captions import explanation_title
         from cnnviz.figures.comparison import NetworkMaps
 
         title = explanation_title(view.network.name, answer.explanation)
-        maps = [
-            (method.title, found, self._style(method)) for method, found in zip(self.chosen, answer.maps, strict=True)
-        ]
+        maps = [(method.title, answer.maps[method.name], self._style(method)) for method in shown]
         return NetworkMaps(view.image.photo, title, maps, view.image.caption)
 
     def _style(self, method: AttributionMethod) -> MapStyle:

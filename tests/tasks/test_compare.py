@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+from dataclasses import replace
 
 import pytest
 import torch
@@ -10,6 +11,8 @@ import torch
 from cnnviz.attribution.registry import METHODS
 from cnnviz.errors import UsageError
 from cnnviz.network.loading import load_network
+from cnnviz.network.network import Network
+from cnnviz.network.spec import InputSpec
 from cnnviz.pipeline.comparison_job import NetworkView
 from cnnviz.pipeline.config import InputConfig
 from cnnviz.pipeline.image_loading import read_image
@@ -49,6 +52,21 @@ def test_a_map_that_shows_nothing_is_told_of(squeezenet, image, monkeypatch):
     assert result.metadata["networks"][0]["blank"] == {"saliency": "zero everywhere"}
     (warning,) = result.warnings
     assert "chelsea.png: the map of saliency for" in warning
+
+
+def test_of_a_network_without_relu_the_default_methods_leave_guided_out(image):
+    from torchvision.models import VisionTransformer
+
+    torch.manual_seed(0)
+    module = VisionTransformer(64, 16, 2, 2, 12, 24, num_classes=5)
+    torch.nn.init.normal_(module.heads.head.weight)
+    network = Network(module, name="my_vit", spec=InputSpec(size=64))
+    square = replace(image, pixels=image.pixels[..., :64], photo=image.photo.crop((0, 0, 64, 64)))
+    found = Compare().compare([NetworkView(network, square)])
+    (warning,) = [each for each in found.warnings if "guided" in each]
+    assert warning.startswith("Left out guided: my_vit is a transformer")
+    with pytest.raises(UsageError, match="my_vit is a transformer"):
+        Compare(methods="saliency,guided").compare([NetworkView(network, square)])
 
 
 def test_methods_are_those_of_the_registry():
