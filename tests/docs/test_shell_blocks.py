@@ -1,6 +1,7 @@
 """Every shell block of the README and the docs does what it says, run with the embedded network at small sizes.
 
-The blocks of a section are run one after another in a folder of the section's own; a ``make`` block is its Makefile.
+The blocks of a section are run one after another in a folder of the section's own; a ``make`` block is its Makefile,
+and a ``python`` block whose first line is ``# NAME.py`` that file.
 """
 
 from __future__ import annotations
@@ -8,7 +9,7 @@ from __future__ import annotations
 import re
 import shutil
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,6 +19,8 @@ ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
 SETTING_UP = ("venv", "pip install", "mkdocs", "git clone")
 """Blocks that set cnnviz up change what runs the tests; CI runs those of the README by themselves."""
+PACKAGES = {"timm": "timm", ".onnx": "onnxruntime"}
+"""What a section needs in whose blocks the word stands."""
 TOOLS = ("jq", "make", "parallel", "xargs", "ffmpeg")
 
 
@@ -39,11 +42,17 @@ class Section:
 def sections(page: Path) -> Iterator[Section]:
     """Those that have a shell block."""
     for part in re.split(r"^(?=## )", page.read_text(encoding="utf-8"), flags=re.M):
-        blocks = re.findall(r"^```(sh|make)\n(.*?)^```$", part, re.M | re.S)
+        blocks = re.findall(r"^```(sh|make|python(?=\n# \w+\.py\n))\n(.*?)^```$", part, re.M | re.S)
         kept = tuple((kind, text) for kind, text in blocks if not any(word in text for word in SETTING_UP))
         if any(kind == "sh" for kind, _ in kept):
             yield Section(page.name, part.splitlines()[0].strip("# "), kept)
 
+
+FILES: dict[str, Callable[[str], str]] = {
+    "make": lambda text: "Makefile",
+    "python": lambda text: text.partition("\n")[0].removeprefix("# "),
+}
+"""By the language of a block the name of the file that it is."""
 
 SECTIONS = [section for page in PAGES for section in sections(page)]
 HERE = [s for s in SECTIONS if all(shutil.which(tool) or tool == "ffmpeg" for tool in s.tools)]
@@ -73,11 +82,16 @@ def shrunk(text: str) -> str:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("section", HERE, ids=lambda section: f"{section.page}: {section.title}")
-def test_the_blocks_of_a_section_run(section, request):
+def test_the_blocks_of_a_section_run(section, request, monkeypatch):
+    for word, package in PACKAGES.items():
+        if any(word in text for _, text in section.blocks):
+            pytest.importorskip(package)
     folder = request.getfixturevalue("with_film" if "ffmpeg" in section.tools else "playground")
+    if section.page == "your-network.md":
+        monkeypatch.delenv("CNNVIZ_MODEL")
     for kind, text in section.blocks:
-        if kind == "make":
-            (folder / "Makefile").write_text(text)
+        if kind in FILES:
+            (folder / FILES[kind](text)).write_text(text)
             continue
         script = ["bash", "-euo", "pipefail", "-c", shrunk(text)]
         run = subprocess.run(script, capture_output=True, timeout=250, check=False)
