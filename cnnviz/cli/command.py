@@ -85,6 +85,8 @@ def _spread(function: Callable, name: str) -> Callable:
     def serve(click_context: typer.Context, values: dict[str, Any]) -> None:
         sources = {key: click_context.get_parameter_source(key) for key in values}
         typed = {key for key, source in sources.items() if source and source.name == "COMMANDLINE"}
+        if values.get("exec") is not None:  # a program typed here goes before a network of the environment
+            values |= {key: defaults[key] for key in ("model", "weights") if key not in typed}
         reporter = ConsoleReporter(**{key: values.get(key, False) for key in ("quiet", "verbose", "json")})
         note_old_spellings(click_context, reporter)
         context = CommandContext(name, dict(values), defaults, option_names, typed, reporter)

@@ -93,7 +93,7 @@ HINTS: dict[str, str | Callable[..., str]] = {
     "video_command": "'cnnviz fast-style apply' takes videos.",
     "read_stdin": "Give '-' to read from standard input.",
     "write_stdout": "'-' writes to standard output.",
-    "shard": "Give it as --shard 1/4.",
+    "shard": "For example: --shard 1/4.",
     "smaller_size": "Try --size {size}.",
     "attack_target": "Name it with --target.",
     "exact_index": "Or take --index exact.",

@@ -273,7 +273,7 @@ FAR_NUMBERS = [
     ("fool ok.png --target -flamingo", 2, "what speaks against 'flamingo'"),
     ("fool ok.png --label=-flamingo", 2, "what speaks against 'flamingo'"),
     ("visualize --target -flamingo", 2, "what speaks against 'flamingo'"),
-    ("saliency ok.png --shard 1/\N{FULLWIDTH DIGIT TWO}", 2, "Give it as --shard 1/4"),
+    ("saliency ok.png --shard 1/\N{FULLWIDTH DIGIT TWO}", 2, "For example: --shard 1/4"),
     ("embed-index folder --batch 9223372036854775807", 2, "between 1 and 1000000000"),
     ("dream ok.png --octaves 99999999999", 2, "between 1 and 64"),
     ("dream ok.png --zoom 99999999999 -o x.gif", 2, "between 0 and 100000"),

@@ -25,7 +25,7 @@ class Shard:
         found = re.fullmatch(r"\s*([0-9]{1,9})\s*/\s*([0-9]{1,9})\s*", text)
         index, count = (int(found[1]), int(found[2])) if found else (0, 0)
         if not 1 <= index <= count:
-            raise UsageError(f"A shard is I/N with I from 1 to N, as in 1/4, not '{text}'.", remedy="shard")
+            raise UsageError(f"A shard is I/N with I from 1 to N, not '{text}'.", remedy="shard")
         return Shard(index, count)
 
     def of(self, items: Sequence[Item]) -> Sequence[Item]:
