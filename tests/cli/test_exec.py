@@ -75,6 +75,14 @@ def test_commands_that_compare_scores_work(command, run_cnnviz, classifier):
     assert json.loads(done.stdout)["model"] in ("mean_color", ["mean_color"])
 
 
+def test_a_program_that_is_typed_goes_before_a_network_of_the_environment(run_cnnviz, classifier, monkeypatch):
+    monkeypatch.setenv("CNNVIZ_MODEL", "squeezenet1_1")
+    done = run_cnnviz(*WORKING["classify"], "--exec", classifier("{frames}"), "--json")
+    assert json.loads(done.stdout)["model"] == "mean_color"
+    both = run_cnnviz(*WORKING["classify"], "--exec", classifier("{frames}"), "-m", "squeezenet1_1")
+    assert both.exit_code == 2
+
+
 @pytest.mark.parametrize("command", REFUSED)
 def test_other_commands_say_which_work(command, run_cnnviz, classifier):
     done = run_cnnviz(*REFUSED[command], "--exec", classifier("{frames}"))
