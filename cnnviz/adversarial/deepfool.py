@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from cnnviz.adversarial import norms
-from cnnviz.adversarial.objective import Through, identity, labels_of, scores_of
+from cnnviz.adversarial.objective import Through, identity, is_taken_for, labels_of, rivals, scores_of
 from cnnviz.adversarial.settings import check_norm
 from cnnviz.imaging.checks import differentiable, gradients, require_in_range
 from cnnviz.network.network import Network
@@ -81,9 +81,9 @@ def _one(
         with gradients():
             current = differentiable(current, network.device, network.spec.channels)
             logits = scores_of(network, through(current))[0]
-        if int(logits.argmax()) != label:
+        if not is_taken_for(network, logits[None], torch.tensor([label], device=logits.device)):
             break
-        others = others or [c for c in logits.topk(min(candidates + 1, len(logits))).indices.tolist() if c != label]
+        others = others or rivals(network, logits, label, candidates)
         total = total + _step_to_boundary(logits, current, label, others, norm)
         current = (image + (1 + overshoot) * total).clamp(0, 1)
     return current.detach()

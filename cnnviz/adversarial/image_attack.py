@@ -71,7 +71,7 @@ def fool(
         ImageError: nothing to do, as ``target`` is predicted already, or ``label`` is not.
     """
     attack.validate()
-    before = _predict(network, pipeline.preprocess(image))
+    before = _predict(network, pipeline.preprocess(image), attack)
     attack = _with_label(network, attack, before)
     found = _attacked(network, image, attack, pipeline, before, on_step)
     return _surer(network, found, attack.confidence, pipeline, on_step)
@@ -102,7 +102,7 @@ def _judged(network: Network, written: Image.Image, attack: Attack, pipeline: Im
     """
     found = []
     for seen in pipeline.load_each(written):
-        after = _predict(network, seen)
+        after = _predict(network, seen, attack)
         success = after[0] == attack.target if attack.target is not None else after[0] != attack.label
         found.append((after, success))
         if not success:
@@ -238,8 +238,9 @@ def _enlarged(
     return adversarial
 
 
-def _predict(network: Network, seen: Tensor) -> Prediction:
-    return predictions_of(network, seen)[0]
+def _predict(network: Network, seen: Tensor, attack: Attack) -> Prediction:
+    """What the image is taken for; with sigmoids, whether it is taken for the class that the attack is about."""
+    return predictions_of(network, seen, attack.label if attack.target is None else attack.target)[0]
 
 
 def _with_label(network: Network, attack: Attack, before: Prediction) -> Attack:

@@ -1,4 +1,8 @@
-"""The objectives of attacks: the loss or score of a class, and their gradients with respect to the pixels."""
+"""The objectives of attacks: what a network takes an image for, the loss of a class, and their gradients.
+
+A network with a softmax takes an image for its likeliest class. One with sigmoids decides about each label for itself:
+``dog`` and ``not dog`` are the two classes of that decision. A regression has no classes to be taken for.
+"""
 
 from __future__ import annotations
 
@@ -8,6 +12,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from cnnviz.errors import UsageError
 from cnnviz.imaging.checks import differentiable, gradients
 from cnnviz.network import checks
 from cnnviz.network.network import Network, Prediction
@@ -24,40 +29,99 @@ def identity(pixels: Tensor) -> Tensor:
 
 
 def class_names(network: Network) -> tuple[str, ...]:
-    """The names of the classes that an image can be predicted as; for one logit, its class and ``not CLASS``."""
+    """The names of what an image can be taken for: the classes; with sigmoids each label, then each label's negation.
+
+    Raises UsageError for a network whose scores are values, not probabilities.
+    """
     network.require_classifier()
     assert network.labels is not None
-    return network.labels if network.classes > 1 else (network.labels[0], f"not {network.labels[0]}")
+    if not network.has_probabilities:
+        raise UsageError(
+            f"{network.name} gives values, not probabilities of classes (its activation is none): it has no classes "
+            "to be fooled about."
+        )
+    if network.is_exclusive:
+        return network.labels
+    return (*network.labels, *(f"not {label}" for label in network.labels))
 
 
 def scores_of(network: Network, seen: Tensor) -> Tensor:
-    """The score of each of ``class_names``, (N, classes): the logits, or two whose softmax is one logit's sigmoid."""
+    """The score of each of ``class_names``, (N, classes): the logits; with sigmoids half of each, then its negation.
+
+    The softmax of a label's score and of its negation's is the sigmoid of the label's logit.
+    """
+    class_names(network)
     logits = network(seen)
-    return logits if logits.shape[1] > 1 else torch.cat([logits / 2, -logits / 2], dim=1)
+    return logits if network.is_exclusive else torch.cat([logits / 2, -logits / 2], dim=1)
+
+
+def rivals(network: Network, scores: Tensor, label: int, count: int) -> list[int]:
+    """The ``count`` likeliest classes besides ``label`` by one image's ``scores``; with sigmoids its negation."""
+    if not network.is_exclusive:
+        return [(label + network.classes) % (2 * network.classes)]
+    return [other for other in scores.topk(min(count + 1, len(scores))).indices.tolist() if other != label]
+
+
+def _choices(network: Network, scores: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+    """The scores of the classes of which an image is taken for one, and where each label stands among them."""
+    if network.is_exclusive:
+        return scores, labels
+    opposites = (labels + network.classes) % (2 * network.classes)
+    return scores.gather(1, torch.stack([labels, opposites], dim=1)), torch.zeros_like(labels)
+
+
+def losses_of(network: Network, scores: Tensor, labels: Tensor) -> Tensor:
+    """The cross-entropy loss of each image for its label, (N,), by the scores of its classes."""
+    return F.cross_entropy(*_choices(network, scores, labels), reduction="none")
+
+
+def is_taken_for(network: Network, scores: Tensor, labels: Tensor) -> Tensor:
+    """Whether each image is taken for its label, by the scores of its classes: (N,) boolean."""
+    choices, places = _choices(network, scores, labels)
+    return choices.argmax(1) == places
+
+
+def likeliest(network: Network, scores: Tensor) -> Tensor:
+    """What each image is taken for, (N,) int64; with sigmoids the likeliest label, or its likelier negation."""
+    if network.is_exclusive:
+        return scores.argmax(1)
+    best, index = scores[:, : network.classes].max(1)
+    return index + network.classes * (best < 0)
 
 
 @torch.no_grad()
-def predictions_of(network: Network, seen: Tensor) -> list[Prediction]:
-    """Each image's predicted class: its index among ``class_names``, its name, and its probability in [0, 1]."""
-    probabilities, indices = scores_of(network, seen).softmax(1).max(1)
-    names = class_names(network)
-    return [Prediction(i, names[i], p) for i, p in zip(indices.tolist(), probabilities.tolist(), strict=True)]
+def predictions_of(network: Network, seen: Tensor, about: int | None = None) -> list[Prediction]:
+    """What each image is taken for: the index among ``class_names``, the name, and the probability in [0, 1].
+
+    With sigmoids it is the decision ``about`` one class: that, or its negation.
+    """
+    scores, names = scores_of(network, seen), class_names(network)
+    indices = likeliest(network, scores)
+    if about is not None and not network.is_exclusive:
+        index = torch.full_like(indices, about % network.classes)
+        indices = index + network.classes * (scores.gather(1, index[:, None])[:, 0] < 0)
+    if network.is_exclusive:
+        probabilities = network.probabilities(scores)
+    else:
+        of_labels = network.probabilities(2 * scores[:, : network.classes])
+        probabilities = torch.cat([of_labels, 1 - of_labels], dim=1)
+    found = probabilities.gather(1, indices[:, None])[:, 0]
+    return [Prediction(i, names[i], p) for i, p in zip(indices.tolist(), found.tolist(), strict=True)]
 
 
 def labels_of(network: Network, pixels: Tensor, label: Target, through: Through = identity) -> Tensor:
-    """The class index of each image, (N,) int64: ``label``, or the predicted class where it is None.
+    """The class index of each image, (N,) int64: ``label``, or what the image is taken for where it is None.
 
-    ``label`` is one class for all images, or one per image; for a network of one logit, 0 is its class and 1 the
-    negation.
+    ``label`` is one class for all images, or one per image, by its index among ``class_names`` or its name.
 
     Raises:
-        UsageError: an unknown class, or not one per image.
+        UsageError: an unknown class, not one per image, or a network without classes.
     """
     found = find_classes(class_names(network), label, len(pixels))
     if found is not None:
         return torch.tensor(found, device=network.device)
     with torch.no_grad():
-        return scores_of(network, through(pixels)).argmax(1)
+        return likeliest(network, scores_of(network, through(pixels)))
 
 
 def loss_gradient(network: Network, pixels: Tensor, labels: Tensor, through: Through = identity) -> Tensor:
@@ -65,7 +129,7 @@ def loss_gradient(network: Network, pixels: Tensor, labels: Tensor, through: Thr
     with gradients():
         pixels = differentiable(pixels, network.device, network.spec.channels)
         seen = through(pixels)
-        loss = F.cross_entropy(scores_of(network, seen), labels, reduction="sum")
+        loss = losses_of(network, scores_of(network, seen), labels).sum()
         return checks.require_finite(gradients_of(loss, pixels)[0], "gradient", network, seen)
 
 
@@ -80,6 +144,6 @@ def score_gradient(network: Network, pixels: Tensor, labels: Tensor, through: Th
 
 @torch.no_grad()
 def succeeded(network: Network, seen: Tensor, labels: Tensor, targeted: bool) -> Tensor:
-    """Whether each image is classified as its target (or, untargeted, no longer as its label): (N,) boolean."""
-    is_label = scores_of(network, seen).argmax(1) == labels
+    """Whether each image is taken for its target (or, untargeted, no longer for its label): (N,) boolean."""
+    is_label = is_taken_for(network, scores_of(network, seen), labels)
     return is_label if targeted else ~is_label

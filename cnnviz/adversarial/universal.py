@@ -9,11 +9,10 @@ from typing import Protocol
 import numpy as np
 import torch
 from torch import Tensor
-from torch.nn import functional as F
 
 from cnnviz.adversarial import norms
 from cnnviz.adversarial.deepfool import deepfool
-from cnnviz.adversarial.objective import scores_of
+from cnnviz.adversarial.objective import likeliest, losses_of, scores_of
 from cnnviz.adversarial.settings import UniversalSettings
 from cnnviz.errors import UsageError
 from cnnviz.imaging.checks import differentiable, gradients, require_in_range, require_pixels
@@ -43,8 +42,7 @@ class GradientPart:
         with gradients():
             perturbation = differentiable(self.perturbation, network.device, network.spec.channels)
             scores = scores_of(network, (self.pixels.to(network.device) + perturbation).clamp(0, 1))
-            losses = F.cross_entropy(scores, self.clean.to(network.device), reduction="none")
-            loss = losses.clamp(max=_MAX_LOSS).sum()
+            loss = losses_of(network, scores, self.clean.to(network.device)).clamp(max=_MAX_LOSS).sum()
         return gradients_of(loss, perturbation)[0]
 
 
@@ -243,7 +241,7 @@ def _blocks(pixels: Images, device: torch.device) -> Iterator[Tensor]:
 @torch.no_grad()
 def predictions(network: Network, pixels: Tensor) -> Tensor:
     """The predicted class of each image, (N,)."""
-    parts = in_batches_that_fit(lambda part: scores_of(network, pixels[part]).argmax(1), len(pixels), _BATCH)
+    parts = in_batches_that_fit(lambda part: likeliest(network, scores_of(network, pixels[part])), len(pixels), _BATCH)
     return torch.cat(list(parts))
 
 

@@ -101,6 +101,7 @@ class Preprocessing:
             "std": network.spec.pixel_std,
             "precision": network.precision,
             **weights.checkpoint_facts,
+            **_head_facts(network),
             **({} if weights.transform_input is None else {"transform_input": weights.transform_input}),
             **({} if weights.code_sha256 is None else {"code": weights.code_sha256}),
             "layer": network.layers.name_of(network.layers.node(layer)),
@@ -108,6 +109,13 @@ class Preprocessing:
             "crop": astuple(network.spec.crop.at(self.size)) if self.crop else False,
             "background": self.background,
         }
+
+
+def _head_facts(network: Network) -> dict[str, Any]:
+    """What decides the predicted class besides the weights, where it is not the usual."""
+    output = network.output if isinstance(network.output, str | int | None) else network.output.__qualname__
+    facts = {"output": output, "activation": network.activation if network.activation != "auto" else None}
+    return {name: value for name, value in facts.items() if value is not None}
 
 
 def pooled_feature(

@@ -27,6 +27,11 @@ def score_text(score: float, is_probability: bool = True) -> str:
     return percent(score) if is_probability else three_digits(score)
 
 
+def score_column(score: float, is_probability: bool = True) -> str:
+    """The same for a column of scores: always one place after the point, or five digits."""
+    return f"{score:6.1%}" if is_probability else f"{score:.5g}"
+
+
 def explanation_title(model: str, explanation: Explanation) -> str:
     """One line above a figure: the network's name, the class explained, and the class predicted if it is another."""
     target, predicted, is_probability = explanation.target, explanation.predicted, explanation.is_probability

@@ -24,10 +24,11 @@ _WIDE = 2.6  # width over height from which maps stand below the plot
 
 @dataclass(frozen=True)
 class FaithfulnessCurves:
-    """The deletion and the insertion curve of one map."""
+    """The deletion and the insertion curve of one map; ``score`` names what they show."""
 
     deletion: FaithfulnessCurve
     insertion: FaithfulnessCurve
+    score: str = "probability"
 
 
 @dataclass(frozen=True)
@@ -78,4 +79,4 @@ def _plot(curves: FaithfulnessCurves, randomized: FaithfulnessCurves | None) -> 
             label = f"{name}{whose}: area {float(curve.area):.3f}"
             points = curve.shares.tolist(), curve.probabilities[0].tolist()
             series.append(Series(label, *points, color, owner is randomized))
-    return line_plot(series, "pixels changed, most important first", "probability", _PLOT)
+    return line_plot(series, "pixels changed, most important first", curves.score, _PLOT)

@@ -31,7 +31,7 @@ class Series:
 
 
 def line_plot(series: Sequence[Series], x_label: str, y_label: str, size: tuple[int, int] = (480, 360)) -> Image.Image:
-    """Lines over x in [0, 1] and y from 0 up to a round number, with a legend above; RGB.
+    """Lines over x in [0, 1] and y from 0, or a round number below, up to a round number, with a legend above; RGB.
 
     Args:
         series: At least one line.
@@ -39,13 +39,13 @@ def line_plot(series: Sequence[Series], x_label: str, y_label: str, size: tuple[
         y_label: What y is, above its axis.
         size: Width and height of the image in pixels.
 
-    Raises UsageError if there are no lines, a line's xs and ys differ in number, or a y is negative or not finite.
+    Raises UsageError if there are no lines, a line's xs and ys differ in number, or a y is not finite.
     """
     if not series or any(len(line.xs) != len(line.ys) or not line.xs for line in series):
         raise UsageError("A plot needs lines, each with as many ys as xs.")
     heights = [y for line in series for y in line.ys]
-    if not all(math.isfinite(y) and y >= 0 for y in heights):
-        raise UsageError("A plot's ys must be finite and at least 0.")
+    if not all(map(math.isfinite, heights)):
+        raise UsageError("A plot's ys must be finite.")
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
@@ -55,7 +55,7 @@ def line_plot(series: Sequence[Series], x_label: str, y_label: str, size: tuple[
     legend = round(1.5 * text) * len(series)
     left, top, right, bottom = 4 * text, legend + 2 * text, width - 2 * text, height - 3 * text
     box = left / width, 1 - bottom / height, (right - left) / width, (bottom - top) / height
-    axes = canvas.figure.add_axes(box, xlim=(0, 1), ylim=(0, _round_up(max(heights))), facecolor="white")
+    axes = canvas.figure.add_axes(box, xlim=(0, 1), ylim=_limits(heights), facecolor="white")
     for line in series:
         style = (0, (4, 2.5)) if line.dashed else "-"
         axes.plot(line.xs, line.ys, color=line.color, linestyle=style, linewidth=1.5, label=line.name, clip_on=False)
@@ -63,6 +63,13 @@ def line_plot(series: Sequence[Series], x_label: str, y_label: str, size: tuple[
     _draw_legend(canvas.figure, left / width, text * 72 / _DPI)
     canvas.draw()
     return Image.fromarray(np.asarray(canvas.buffer_rgba())[..., :3].copy())
+
+
+def _limits(heights: Sequence[float]) -> tuple[float, float]:
+    """From 0, or a round number below the least of ``heights``, to one above the largest; to 0 if all are negative."""
+    least, largest = min(heights), max(heights)
+    low = -_round_up(-least) if least < 0 else 0.0
+    return low, 0.0 if largest <= 0 and low < 0 else _round_up(largest)
 
 
 def _round_up(value: float) -> float:
@@ -74,12 +81,11 @@ def _round_up(value: float) -> float:
 
 
 def _draw_axes(axes: Any, x_label: str, y_label: str, points: float) -> None:
-    top = axes.get_ylim()[1]
+    low, top = axes.get_ylim()
+    heights = [low + part * (top - low) for part in _TICKS]
     font = {"fontfamily": "DejaVu Sans", "fontsize": points}
     axes.set_xticks(_TICKS, [f"{part:.0%}" for part in _TICKS], color=CAPTION_COLOR, **font)
-    axes.set_yticks(
-        [part * top for part in _TICKS], [f"{part * top:g}" for part in _TICKS], color=CAPTION_COLOR, **font
-    )
+    axes.set_yticks(heights, [f"{height:g}" for height in heights], color=CAPTION_COLOR, **font)
     axes.tick_params(length=0, pad=0.4 * points)
     axes.grid(axis="y", color=_RULE, linewidth=0.7)
     axes.set_axisbelow(True)

@@ -469,6 +469,11 @@ class Network:
         return chosen_activation(self.activation, self.classes)
 
     @property
+    def is_exclusive(self) -> bool:
+        """Whether an image is of one class alone, as with a softmax; False where each label is for itself."""
+        return self.chosen_activation == "softmax"
+
+    @property
     def has_probabilities(self) -> bool:
         """Whether scores are probabilities in [0, 1]; False for values that are shown as they are."""
         return self.activation != "none"
@@ -556,9 +561,9 @@ class Network:
         return self._graphs.current.output_node
 
     def predict(self, pixels: Tensor, k: int = 5) -> list[list[Prediction]]:
-        """For each image the ``k`` likeliest classes: (index, name, probability), likeliest first.
+        """For each image the ``k`` likeliest classes: (index, label, score), likeliest first.
 
-        The probability of a network with one logit is that logit's sigmoid.
+        The score is the probability by the network's ``activation``, or, where that is ``none``, the plain value.
 
         Example:
             >>> import torch, cnnviz
@@ -568,10 +573,12 @@ class Network:
             4
         """
         with torch.no_grad():
-            top = self.probabilities(self(pixels)).topk(min(k, self.classes), dim=1)
+            logits = self(pixels)
+            best = logits.topk(min(k, self.classes), dim=1).indices  # many sigmoids are exactly 1
+            scores = self.probabilities(logits).gather(1, best)
         return [
             [Prediction(i, self.label(i), p) for i, p in zip(indices, values, strict=True)]
-            for indices, values in zip(top.indices.tolist(), top.values.tolist(), strict=True)
+            for indices, values in zip(best.tolist(), scores.tolist(), strict=True)
         ]
 
     def label(self, index: int) -> str:

@@ -62,7 +62,7 @@ def adversarial_example(image: ReportInput, target: int | None = None) -> Advers
     levels = round(found.linf * 255)
     factor = magnification(found.linf)
     change = to_pixels(found.adversarial) - to_pixels(found.original)
-    named = goal if image.network.classes > 1 else None  # a single class can only be left
+    named = goal if goal < image.network.classes else None  # what is no class can only be left
     settings = {"epsilon": f"{epsilon}/255", "small": True}
     return AdversarialExample(
         PageFigure("before", start, exact=True),

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from cnnviz.attribution.targets import predict_target
 from cnnviz.errors import ImageError
 from cnnviz.network.default_layers import evenly_spaced_layers
 from cnnviz.network.network import Prediction
@@ -25,11 +26,12 @@ class ImageReport:
         photo: the image at the size it has on the page.
         input_size: width and height of what the network sees, in pixels.
         predictions: the likeliest classes.
-        target: the class that the maps explain.
+        target: the class that the maps explain; what speaks ``against`` it if that is set.
         maps: of each attribution method.
         grad_cams: of each of ``explained``.
         layers: the strongest channels of some layers.
-        adversarial_example: None where the image is taken for that class as it is, or is no photo.
+        adversarial_example: None where the image is taken for that class as it is, or is no photo, or where the network
+            has values and no classes.
         true: the class that the image is truly of; None if it is not known.
         explained: the likeliest classes, and the true one where it is none of them.
     """
@@ -45,6 +47,12 @@ class ImageReport:
     adversarial_example: AdversarialExample | None
     true: Prediction | None = None
     explained: Sequence[Prediction] = ()
+    against: bool = False
+
+    @property
+    def subject(self) -> str:
+        """What the maps explain: ``tabby``, or ``against tabby``."""
+        return f"against {self.target.label}" if self.against else self.target.label
 
     @property
     def is_mistake(self) -> bool:
@@ -62,8 +70,7 @@ def report_on_image(image: ReportInput, settings: ReportSettings) -> ImageReport
     network, pixels = image.network, image.pixels
     every = network.predict(pixels, network.classes)[0]
     predictions = every[: settings.top]
-    index = every[0][0] if settings.target is None else network.find_class(settings.target)
-    target = next(prediction for prediction in every if prediction[0] == index)
+    explanation = predict_target(network, pixels, settings.target)
     layers = evenly_spaced_layers(network) if settings.layers is None else settings.layers
     explained = [*predictions, *_missing(image.true, predictions, network.classes)]
     height, width = pixels.shape[2:]
@@ -72,13 +79,14 @@ def report_on_image(image: ReportInput, settings: ReportSettings) -> ImageReport
         PageFigure(image.name, image.page_photo, image.caption, recipe=image.recipe_of("classify")),
         (width, height),
         predictions,
-        target,
-        map_figures(image, index, settings.methods),
+        explanation.target,
+        map_figures(image, explanation.explained, settings.methods),
         grad_cam_figures(image, explained),
         [layer_figures(image, layer, settings.channels) for layer in layers],
         _adversarial(image, settings),
         image.true,
         explained,
+        explanation.against,
     )
 
 
@@ -90,6 +98,8 @@ def _missing(true: Prediction | None, predictions: Sequence[Prediction], classes
 
 def _adversarial(image: ReportInput, settings: ReportSettings) -> AdversarialExample | None:
     if not image.network.spec.is_photo:  # a report's images hold no other channels
+        return None
+    if not image.network.has_probabilities and settings.fool_into is None:
         return None
     into = None if settings.fool_into is None else image.network.find_class(settings.fool_into)
     try:

@@ -12,6 +12,7 @@ from cnnviz.attribution.registry import AttributionMethod
 from cnnviz.errors import UsageError
 from cnnviz.figures.maps import MapStyle
 from cnnviz.network.network import Prediction
+from cnnviz.network.targets import TargetFunction
 from cnnviz.report.page_figure import PageFigure
 from cnnviz.report.report_input import ReportInput
 
@@ -31,8 +32,10 @@ class MapFigures:
     blank: Mapping[str, str] = field(default_factory=dict)
 
 
-def map_figures(report_input: ReportInput, target: int, methods: Mapping[str, AttributionMethod]) -> MapFigures:
-    """The map of each method for class ``target``, laid over the photo.
+def map_figures(
+    report_input: ReportInput, target: int | TargetFunction, methods: Mapping[str, AttributionMethod]
+) -> MapFigures:
+    """The map of each method for ``target``, laid over the photo.
 
     A method that is not defined for the network, as guided backpropagation without ReLUs, is no error: the reason is
     in ``refused``.
@@ -54,7 +57,7 @@ def map_figures(report_input: ReportInput, target: int, methods: Mapping[str, At
     return MapFigures(figures, refused, blank)
 
 
-def _recipe(report_input: ReportInput, target: int, method: AttributionMethod) -> dict[str, Any]:
+def _recipe(report_input: ReportInput, target: int | TargetFunction, method: AttributionMethod) -> dict[str, Any]:
     """The recipe of a method's overlay: its own command's, or that of ``compare`` where that draws none."""
     command, options = method.overlay_command()
     return report_input.recipe_of(command, target, **options)

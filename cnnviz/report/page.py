@@ -13,7 +13,7 @@ from markupsafe import Markup
 
 from cnnviz import __version__
 from cnnviz.errors import ImageError
-from cnnviz.figures.captions import percent
+from cnnviz.figures.captions import score_text
 from cnnviz.network.network import Network
 from cnnviz.report.image_report import ImageReport
 
@@ -52,7 +52,7 @@ class Page:
 
     def __init__(self, network: Network, command_line: CommandLine) -> None:
         self._network, self._command_line = network, command_line
-        self._environment = _environment(command_line)
+        self._environment = _environment(command_line, network.has_probabilities)
         self._reports: list[_StoredReport] = []
         try:
             self._file = tempfile.TemporaryFile()  # noqa: SIM115 (closed with the page)
@@ -108,7 +108,7 @@ def _read(file: IO[bytes], place: int, length: int) -> Markup:
     return Markup(file.read(length).decode("utf-8", "surrogatepass"))
 
 
-def _environment(command_line: CommandLine) -> Environment:
+def _environment(command_line: CommandLine, has_probabilities: bool) -> Environment:
     environment = Environment(
         loader=PackageLoader("cnnviz.report"),
         autoescape=True,
@@ -116,5 +116,7 @@ def _environment(command_line: CommandLine) -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters.update(percent=percent, command=lambda made: command_line(dict(made)))
+    score = partial(score_text, is_probability=has_probabilities)
+    environment.filters.update(score=score, command=lambda made: command_line(dict(made)))
+    environment.globals["has_probabilities"] = has_probabilities
     return environment

@@ -9,7 +9,9 @@ from typing import Any
 from PIL import Image
 from torch import Tensor
 
+from cnnviz.attribution.targets import Against
 from cnnviz.network.network import Network, Prediction
+from cnnviz.network.targets import TargetFunction
 
 _LARGEST = 720  # pixels; the longer side of a photo on the page, where it is at most half as wide
 
@@ -48,9 +50,13 @@ class ReportInput:
         width, height = (max(1, round(side * factor)) for side in self.photo.size)
         return self.photo.resize((width, height), Image.Resampling.LANCZOS)
 
-    def recipe_of(self, command: str, target: int | None = None, **parameters: Any) -> dict[str, Any]:
-        """The recipe of a figure that ``command`` makes; ``target`` is the index of the class it explains."""
+    def recipe_of(self, command: str, target: int | TargetFunction | None = None, **parameters: Any) -> dict[str, Any]:
+        """The recipe of a figure that ``command`` makes; ``target`` is what it explains: a class, or against one."""
         common = dict(self.recipe)
         settings = {**common.pop("parameters", {}), **parameters}
-        about = {"target": {"index": target, "label": self.network.label(target)}} if target is not None else {}
-        return {**common, "command": command, "parameters": settings, **about}
+        return {**common, "command": command, "parameters": settings, **self._about(target)}
+
+    def _about(self, target: int | TargetFunction | None) -> dict[str, Any]:
+        if isinstance(target, Against):
+            return {"target": {"index": target.index, "label": self.network.label(target.index), "against": True}}
+        return {"target": {"index": target, "label": self.network.label(target)}} if isinstance(target, int) else {}

@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from cnnviz.figures.captions import score_column
 from cnnviz.pipeline.result import LoadedImage, Result
 from cnnviz.pipeline.true_classes import TrueClasses
 from cnnviz.settings import setting
@@ -51,8 +52,13 @@ class Classify(TrueClassTask, TaskDefaults):
 
     def render(self, network: Network, image: LoadedImage, answer: Sequence[Prediction]) -> Result:
         width = len(str(network.classes - 1))
-        lines = [f"  {p:6.1%}  {index:>{width}}  {label}" for index, label, p in answer[: self.top]]
-        metadata = {"predictions": list(map(prediction_json, answer[: self.top]))}
+        shown = answer[: self.top]
+        scores = [score_column(each.score, network.has_probabilities) for each in shown]
+        longest = max(map(len, scores))
+        lines = [
+            f"  {score:>{longest}}  {i:>{width}}  {label}" for score, (i, label, _) in zip(scores, shown, strict=True)
+        ]
+        metadata = {"predictions": [prediction_json(each, network.has_probabilities) for each in shown]}
         true = self.true_class(image.source)
         if true is None:
             return Result(metadata, text=[image.source.display, *lines])
@@ -60,7 +66,11 @@ class Classify(TrueClassTask, TaskDefaults):
 
         found = judged(image.source.display, answer, true)
         place = f" (rank {found.rank})" if found.is_mistake else ""
-        known = {"true": prediction_json(found.true), "correct": not found.is_mistake, "rank": found.rank}
+        known = {
+            "true": prediction_json(found.true, network.has_probabilities),
+            "correct": not found.is_mistake,
+            "rank": found.rank,
+        }
         return Result(metadata | known, text=[f"{image.source.display}  true: {found.true[1]}{place}", *lines])
 
     def summarize(self, name: str, classes: int, records: Sequence[tuple[str, Mapping[str, Any]]]) -> Result | None:

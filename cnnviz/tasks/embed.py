@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from cnnviz.features.settings import PROJECTIONS
-from cnnviz.figures.captions import percent
+from cnnviz.figures.captions import score_text
 from cnnviz.figures.class_colors import ELSEWHERE
 from cnnviz.pipeline.config import StoreConfig
 from cnnviz.pipeline.result import Result
@@ -101,14 +101,14 @@ class Embed(TaskDefaults):
             placement.projection.points[shown],
             [found.sources[n].display for n in shown],
             [names[n] for n in shown] if names else [],
-            [f"network says {name}, {percent(p)}" if name else "" for _, name, p in (predicted[n] for n in shown)],
+            [_verdict(predicted[n], network.has_probabilities) for n in shown],
             colors,
             _title(network, layer, found, placement),
             [colors.get(predicted[n][1], ELSEWHERE) if kinds.mistaken[n] else "" for n in shown]
             if kinds.mistaken
             else [],
         )
-        table = _table(found, placement.projection, names, predicted, kinds)
+        table = _table(found, placement.projection, names, predicted, kinds, network.has_probabilities)
         coordinates = parquet_bytes(table) if self.parquet else csv_bytes(table)
         page = figure.page().encode(errors="backslashreplace")
         metadata = {
@@ -157,6 +157,12 @@ class Embed(TaskDefaults):
         return Placement(Projection(points, str(projected["remark"])), shown, GridLayout(laid["cells"], columns, rows))
 
 
+def _verdict(prediction: Prediction, is_probability: bool) -> str:
+    """What the network says of an image; empty where it names no class."""
+    _, label, score = prediction
+    return f"network says {label}, {score_text(score, is_probability)}" if label else ""
+
+
 def _title(network: Network, layer: str, found: IndexResult, placement: Placement) -> str:
     count, shown = len(found.sources), len(placement.shown)
     name = f"{network.name} {network.layers.common_name(layer)}"
@@ -170,6 +176,7 @@ def _table(
     classes: Sequence[str],
     predicted: Sequence[Prediction],
     kinds: MapClasses,
+    is_probability: bool,
 ) -> dict[str, list[Any]]:
     """All images, shown or not, column by column."""
     points = projection.points.tolist()
@@ -179,7 +186,7 @@ def _table(
         "y": [round(y, 6) for _, y in points],
         "class": list(classes) or [""] * len(points),
         "predicted": [label for _, label, _ in predicted],
-        "probability": [round(p, 6) for _, _, p in predicted],
+        "probability" if is_probability else "value": [round(score, 6) for _, _, score in predicted],
         **({"mistake": [_YES_NO[wrong] for wrong in kinds.mistaken]} if kinds.mistaken else {}),
     }
 

@@ -119,7 +119,7 @@ class Report(TaskDefaults):
                     images.fail(source, error)
                 else:
                     page.add(report)
-                    metadata.append(_metadata(report))
+                    metadata.append(_metadata(report, network.has_probabilities))
                     warnings += _blank_maps(source, report)
                 advance(source.name)
         if sources and not metadata:
@@ -146,13 +146,13 @@ def _true(network: Network, image: LoadedImage, known: TrueClasses | None) -> Pr
     return next(prediction for prediction in ranked(network, image.pixels)[0] if prediction[0] == index)
 
 
-def _metadata(report: ImageReport) -> dict[str, Any]:
+def _metadata(report: ImageReport, is_probability: bool) -> dict[str, Any]:
     example = report.adversarial_example
     return {
         "name": report.name,
-        "predictions": [prediction_json(prediction) for prediction in report.predictions],
-        "target": prediction_json(report.target),
-        **({"true": prediction_json(report.true)} if report.true else {}),
+        "predictions": [prediction_json(prediction, is_probability) for prediction in report.predictions],
+        "target": prediction_json(report.target, is_probability) | ({"against": True} if report.against else {}),
+        **({"true": prediction_json(report.true, is_probability)} if report.true else {}),
         "maps": [figure.title for figure in report.maps.figures],
         "left_out": dict(report.maps.refused),
         **({"blank": dict(report.maps.blank)} if report.maps.blank else {}),
@@ -162,5 +162,5 @@ def _metadata(report: ImageReport) -> dict[str, Any]:
 
 
 def _blank_maps(source: ImageSource, report: ImageReport) -> list[str]:
-    label, blank = report.target[1], report.maps.blank
+    label, blank = report.subject, report.maps.blank
     return [f"{source.display}: the map of {method} for {label} is {words}." for method, words in blank.items()]

@@ -107,3 +107,54 @@ def test_what_speaks_against_a_class(run_cnnviz, samples, tmp_path):
     run(run_cnnviz, again.strip().removeprefix("cnnviz "))
     one, other = (np.asarray(Image.open(tmp_path / name)) for name in ("against_lynx.png", "against_lynx.again.png"))
     np.testing.assert_array_equal(one, other)
+
+
+@pytest.mark.usefixtures("own")
+def test_a_regression_shows_its_values_as_they_are(run_cnnviz):
+    value = float(cnnviz.load_network("own.py:age", trust=True)(cnnviz.read_image("cat.png", size=64)))
+    assert run(run_cnnviz, f"classify cat.png {of('age')}").stdout == f"cat.png\n  {value:.5g}  0  age\n"
+    record = json.loads(run(run_cnnviz, f"saliency cat.png {of('age')} --json").stdout)
+    assert record["target"] == record["predicted"] == {"index": 0, "label": "age", "value": round(value, 6)}
+    record = json.loads(run(run_cnnviz, f"occlusion cat.png {of('age')} --stride 32 --json --check").stdout)
+    assert record["score"] == pytest.approx(value, abs=1e-5)
+    assert record["check"]["deletion"][0] == pytest.approx(value, abs=1e-4)
+    (rated,) = json.loads(
+        run(run_cnnviz, f"visualize --target 0 {of('age').replace('-s', '--size')} --steps 2 --json").stdout
+    )["pictures"]
+    assert set(rated) == {"index", "label", "value"}
+    run(run_cnnviz, f"report cat.png {of('age')} --methods saliency --layer body.0 -o page.html")
+    page = Path("page.html").read_text(encoding="utf-8")
+    assert f"gives <strong>age</strong>, {value:.3g}." in page
+    assert "%" not in page.partition('class="verdict"')[2].partition("</section>")[0]
+    assert "How it is fooled" not in page
+    for line in ("fool cat.png", "universal cat.png -o out.png", "report cat.png --fool-into age"):
+        assert "gives values, not probabilities of classes" in run(run_cnnviz, f"{line} {of('age')}", 2).stderr
+
+
+@pytest.mark.usefixtures("own")
+def test_several_values_are_listed_by_size_and_each_can_be_explained(run_cnnviz):
+    found = cnnviz.load_network("own.py:places", trust=True)(cnnviz.read_image("cat.png", size=64))[0]
+    order = found.argsort(descending=True).tolist()
+    lines = run(run_cnnviz, f"classify cat.png {of('places')}").stdout.splitlines()[1:]
+    assert [line.split() for line in lines] == [[f"{found[i]:.5g}", str(i), "xyz"[i]] for i in order]
+    record = json.loads(run(run_cnnviz, f"compare cat.png {of('places')} --target=-z --methods saliency --json").stdout)
+    assert record["networks"][0]["target"] == {
+        "index": 2, "label": "z", "value": pytest.approx(float(found[2]), abs=1e-5), "against": True,
+    }  # fmt: skip
+
+
+@pytest.mark.usefixtures("own")
+def test_each_of_many_labels_has_its_own_probability(run_cnnviz):
+    chances = cnnviz.load_network("own.py:tags", trust=True)(cnnviz.read_image("cat.png", size=64))[0].sigmoid()
+    given = json.loads(run(run_cnnviz, f"classify cat.png {of('tags')} --json").stdout)["predictions"]
+    assert {each["label"]: each["probability"] for each in given} == {
+        label: pytest.approx(chance, abs=1e-5)
+        for label, chance in zip(("sky", "sea", "dog", "cat"), chances.tolist(), strict=True)
+    }
+    softmax = json.loads(run(run_cnnviz, f"classify cat.png {of('tags')} --activation softmax --json").stdout)
+    assert sum(each["probability"] for each in softmax["predictions"]) == pytest.approx(1, abs=1e-5)
+    assert [each["label"] for each in softmax["predictions"]] == [each["label"] for each in given]
+    record = json.loads(
+        run(run_cnnviz, f"fool cat.png {of('tags')} -e 16 --target sky --raw --small -o out.png --json").stdout
+    )
+    assert {record["before"]["label"], record["after"]["label"]} <= {"sky", "not sky"}

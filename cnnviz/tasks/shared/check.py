@@ -90,9 +90,11 @@ def check_map(
     from cnnviz.attribution.faithfulness import deletion_curve, insertion_curve, randomization_check
     from cnnviz.figures.faithfulness import FaithfulnessCurves, Randomized
 
+    score = "probability" if network.has_probabilities else "value"
+
     def curves_of(maps: Tensor) -> FaithfulnessCurves:
         deletion = deletion_curve(network, pixels, maps, target)
-        return FaithfulnessCurves(deletion, insertion_curve(network, pixels, maps, target))
+        return FaithfulnessCurves(deletion, insertion_curve(network, pixels, maps, target), score)
 
     found = attribute(network)
     if network.black_box:

@@ -64,8 +64,9 @@ def rate_images(network: Network, subjects: Sequence[Subject], pixels: Tensor) -
     """Each image's caption and metadata, by the network in full precision, of the eight-bit image."""
     import torch
 
-    from cnnviz.figures.captions import percent, three_digits
+    from cnnviz.figures.captions import score_text, three_digits
     from cnnviz.imaging.pixels import to_pil_image, to_pixels
+    from cnnviz.network.network import Prediction
     from cnnviz.network.network_transforms import in_full_precision
     from cnnviz.synthesis.objectives import Classes, make_activation
 
@@ -77,8 +78,9 @@ def rate_images(network: Network, subjects: Sequence[Subject], pixels: Tensor) -
             with torch.no_grad():
                 probabilities = network.probabilities(network(written)).cpu()
             for row, target in zip(probabilities, subject.indices, strict=True):
-                prediction = (target, network.label(target), float(row[target]))
-                yield f"{prediction[1]} {percent(prediction[2])}", prediction_json(prediction)
+                prediction = Prediction(target, network.label(target), float(row[target]))
+                caption = f"{prediction.label} {score_text(prediction.score, network.has_probabilities)}"
+                yield caption, prediction_json(prediction, network.has_probabilities)
             continue
         with torch.no_grad():
             values = make_activation(network, subject)(written).tolist()
