@@ -9,11 +9,13 @@ from dataclasses import replace
 from typing import Any
 
 import torch
+from torch import nn
 
 from cnnviz.errors import CnnvizError, ModelError
 from cnnviz.network.imagenet import imagenet_labels
 from cnnviz.network.network import Network
 from cnnviz.network.sources.files import is_python, python_parts
+from cnnviz.network.sources.optimizing import optimized
 from cnnviz.network.sources.request import LoadedModel
 from cnnviz.network.sources.running import failure
 from cnnviz.network.spec import InputSpec, given_spec
@@ -35,11 +37,11 @@ def assemble(
     is_known = "channels" in described or "spec" in described
     spec = given_spec(described.pop("spec", None), **{name: described.pop(name, None) for name in _OF_INPUT})
     spec = replace(spec, assumed=_without_certain(spec))
-    described |= {"name": model, "weights": loaded.weights, "precision": precision, "optimize": loaded.optimize}
+    described |= {"name": model, "weights": loaded.weights, "precision": precision}
     module = loaded.module.to(device)
     try:
         with redirect_stdout(sys.stderr):  # what it prints is no result
-            network = Network(module, spec=spec, **described)
+            network = _made(module, loaded.is_ours, {"spec": spec, **described})
             if not is_known:
                 network(network.blank_pixels())
     except CnnvizError as error:
@@ -56,7 +58,12 @@ def assemble(
     if described.get("labels") is not None or network.classes != _IMAGENET_CLASSES:
         return network
     spec = spec if loaded.is_described else replace(spec, assumed=(*spec.assumed, "labels"))
-    return Network(module, spec=spec, **{**described, "labels": imagenet_labels()})
+    return _made(module, loaded.is_ours, {"spec": spec, **described, "labels": imagenet_labels()})
+
+
+def _made(module: nn.Module, is_ours: bool, described: Mapping[str, Any]) -> Network:
+    """The network, changed for speed where it is ours and that is sure to change no number."""
+    return (optimized(module, described) if is_ours else None) or Network(module, **described)
 
 
 def _without_certain(spec: InputSpec) -> tuple[str, ...]:

@@ -43,12 +43,12 @@ class LoadedModel:
         weights: where the weights came from.
         arguments: arguments of ``Network`` that describe its input, its output and its classes; what is not there is
             assumed.
-        optimize: whether it may be changed for speed.
+        is_ours: whether it was made by code that is known, so that it may be changed for speed.
         is_described: whether its source knows its input and its classes, so that nothing is assumed.
     """
 
     module: nn.Module
     weights: WeightsInfo
     arguments: dict[str, Any] = field(default_factory=dict)
-    optimize: bool = False
+    is_ours: bool = False
     is_described: bool = False

@@ -35,7 +35,7 @@ def load(request: Request) -> LoadedModel:
     Raises UsageError for a name that timm does not have, and ModelError for weights that are not here and cannot be
     fetched, damaged, or of another network.
     """
-    name = _timm_name(request.model)
+    name, is_by_name = _timm_name(request.model), request.model.lower().startswith(PREFIX)
     weights = "" if request.weights is None else str(request.weights)
     with hub_access(request.model, progress=request.progress) as obstacle:
         if not weights:
@@ -53,7 +53,9 @@ def load(request: Request) -> LoadedModel:
         info = WeightsInfo(info.label, info.sha256, Remark(no_head))
     labels = timm_labels.labels_of(config, _classes(module))
     described = {"spec": spec_of_config({**config, "input_size": _input_size(module, config)})}
-    return LoadedModel(module, info, {**described, **({"labels": labels} if labels else {})}, is_described=True)
+    return LoadedModel(
+        module, info, {**described, **({"labels": labels} if labels else {})}, is_described=True, is_ours=is_by_name
+    )
 
 
 def names() -> list[str]:

@@ -62,6 +62,7 @@ def test_a_folder_brings_its_input_and_its_labels(saved):
     assert network.labels == ("cat, feline", "dog", "cat, boat")
     assert network.weights.label == "mine"
     assert network.weights.sha256
+    assert not network.optimize
     torch.manual_seed(7)
     module = timm.create_model("test_resnet", num_classes=3).eval()
     normalized = (PIXELS - torch.tensor(spec.mean).view(3, 1, 1)) / torch.tensor(spec.std).view(3, 1, 1)
@@ -109,6 +110,7 @@ def test_random_weights_follow_the_seed():
     assert torch.equal(one(PIXELS), same(PIXELS))
     assert not torch.equal(one(PIXELS), other(PIXELS))
     assert (one.classes, one.label(281), one.weights.label) == (1000, "tabby", "random")
+    assert one.optimize
     assert one.spec.size == timm.get_pretrained_cfg("test_resnet").input_size[1]
     assert load("timm/test_resnet", weights="random", labels=["a", "b"]).classes == 2
 
