@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, field, fields, is_dataclass, replace
 from functools import partial
 from inspect import signature
 from os import PathLike
@@ -102,7 +102,7 @@ def run_images(
     known = {"seed": config.run.seed, "raw_format": suffix_of(config.output)}
     task = replace(task, **{name: value for name, value in known.items() if hasattr(task, name)})
     task = task.with_files()
-    named = [sources] if isinstance(sources, str | PathLike) else list(sources)
+    named = _names(sources)
     values = {f.name: getattr(config.input, f.name) for f in fields(config.input)}
     collector = _Collector(reporter or SilentReporter())
     first, *others = _network_sources(config)
@@ -141,19 +141,36 @@ def _require_image_task(task: Any) -> None:
         raise UsageError(f"The task {type(task).__name__} does not take one image at a time.")
 
 
-def _require_choices(task: Any) -> None:
-    """UsageError for a setting of the task that is none of its choices."""
-    for each in fields(task):
-        value, choices = getattr(task, each.name), each.metadata.get("choices")
+def _require_choices(settings: Any) -> None:
+    """UsageError for a setting of a task, or of the settings in it, that is none of its choices."""
+    for each in fields(settings):
+        value, choices = getattr(settings, each.name), each.metadata.get("choices")
         if choices and value is not None and value not in choices:
-            raise UsageError(f"There is no {each.name} '{value}' of {type(task).__name__}; use {', '.join(choices)}.")
+            raise UsageError(
+                f"There is no {each.name} '{value}' of {type(settings).__name__}; use {', '.join(choices)}."
+            )
+        if is_dataclass(value) and not hasattr(value, "__post_init__"):  # others check themselves
+            _require_choices(value)
+
+
+def _names(sources: Any) -> list[str | PathLike[str]]:
+    if isinstance(sources, str | PathLike):
+        return [sources]
+    if not isinstance(sources, Iterable):
+        raise UsageError(f"Images are named by a path or several, not by {sources!r}.")
+    return list(sources)
 
 
 def _network_sources(config: PipelineConfig) -> list[NetworkSource]:
     named = config.network if isinstance(config.network, Sequence) else [config.network]
     if not named or any(isinstance(each, str) for each in named):
         raise UsageError(f"A network is a NetworkConfig or a loaded Network, not {config.network!r}.")
-    return [each if isinstance(each, NetworkConfig) else LoadedNetwork(each) for each in named]
+    return [each if _is_config(each) else LoadedNetwork(each) for each in named]
+
+
+def _is_config(network: Any) -> bool:
+    """Whether ``network`` says which one to load: a NetworkConfig, or a StyleModelConfig."""
+    return hasattr(network, "choose")
 
 
 @dataclass
@@ -207,7 +224,7 @@ def _command_of(task: Any) -> str:
 def _parameters_of_run(config: PipelineConfig) -> dict[str, Any]:
     """What differs from the defaults in how the network is loaded and images are read, as recipes have it."""
     networks = config.network if isinstance(config.network, Sequence) else [config.network]
-    groups: list[Any] = [*[network for network in networks if isinstance(network, NetworkConfig)][:1], config.input]
+    groups: list[Any] = [*[network for network in networks if _is_config(network)][:1], config.input]
     values = [(f, getattr(group, f.name)) for group in groups for f in fields(group)]
     return {f.name: portable(value) for f, value in values if f.name not in NOT_IN_PARAMETERS and value != f.default}
 

@@ -59,6 +59,11 @@ class FastStyleApply(TaskDefaults):
         from cnnviz.imaging.pixels import to_pil_image
         from cnnviz.style.inference import apply_fast_style
 
+        if not hasattr(network, "network"):
+            raise UsageError(
+                "FastStyleApply paints with a style model: the network is to be a StyleModelConfig "
+                "of cnnviz.pipeline.style_model."
+            )
         weights = self.weights_of(network.network.styles)
         painted = apply_fast_style(network.network, image.pixels, weights, tile=self.tile, seed=self.seed)
         total = sum(weights.values())

@@ -14,12 +14,16 @@ from cnnviz.errors import ImageError, UsageError
 from cnnviz.imaging.recipe import read_recipe
 from cnnviz.pipeline.config import InputConfig, NetworkConfig, OutputConfig
 from cnnviz.pipeline.run import PipelineConfig
+from cnnviz.pipeline.style_model import StyleModelConfig
 from cnnviz.synthesis.settings import InversionSettings
 from cnnviz.tasks.classify import Classify
 from cnnviz.tasks.compare import Compare
 from cnnviz.tasks.embed import Embed
+from cnnviz.tasks.fast_style_apply import FastStyleApply
 from cnnviz.tasks.invert import Invert
+from cnnviz.tasks.occlusion import Occlusion
 from cnnviz.tasks.saliency import Saliency
+from cnnviz.tasks.shared.maps import MapSettings
 from cnnviz.tasks.visualize import Visualize
 
 
@@ -74,11 +78,20 @@ def test_a_task_that_compares_takes_several_networks(squeezenet, config, samples
         (Embed(), "Embed does not take one image"),
         (Visualize(), "Visualize does not take one image"),
         (Saliency(method="sharp"), "no method 'sharp' of Saliency; use gradient, "),
+        (Occlusion(maps=MapSettings(view="sharp")), "no view 'sharp' of MapSettings; use "),
     ],
 )
 def test_what_is_no_task_of_images_is_refused(config, samples, task, message):
     with pytest.raises(UsageError, match=message):
         cnnviz.run_images(task, samples / "coffee.png", config)
+
+
+def test_a_photo_is_painted_by_a_style_model(config, samples):
+    with pytest.raises(UsageError, match="paints with a style model"):
+        raise cnnviz.run_images(FastStyleApply(), samples / "coffee.png", config)[0].error
+    config.network = StyleModelConfig()
+    (result,) = cnnviz.run_images(FastStyleApply("mosaic"), samples / "coffee.png", config)
+    assert result.metadata["style"] == {"mosaic": 1.0}
 
 
 @pytest.mark.parametrize("network", ["squeezenet1_1", [], ["squeezenet1_1"]])
