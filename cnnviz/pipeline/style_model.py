@@ -56,7 +56,7 @@ class StyleModelConfig:
         read_metadata(self.file)
         return BUILT_IN if self.style_model == BUILT_IN else self.file.stem, None
 
-    def load(self, name: str, seed: int, *, workload: Workload, progress: bool) -> Any:
+    def load(self, name: str, seed: int, *, workload: Workload, progress: bool, side: int | None = None) -> Any:
         """The network, as a job needs it."""
         from cnnviz.network.hashing import sha256
         from cnnviz.network.spec import WeightsInfo
