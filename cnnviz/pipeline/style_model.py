@@ -76,6 +76,7 @@ class FastStyleAdapter:
     name: str
     weights: WeightsInfo
     precision: str = "fp32"
+    black_box: None = None
 
     @property
     def device(self) -> torch.device:
