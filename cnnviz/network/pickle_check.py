@@ -23,6 +23,8 @@ cost 64 of memory."""
 _MAGIC = 0x1950A86A20F9469CFC6C
 """The number with which files of torch.save begin that are no archives."""
 
+_NEWEST_PROTOCOL = 3  # of pickles, that PyTorch reads without running code
+
 _DEEPEST_TUPLE = 100  # shapes are one deep; Python hashes tuples in tuples on the stack, without a limit
 
 _BYTES = {"Double": 8, "Float": 4, "Half": 2, "BFloat16": 2, "Long": 8, "Int": 4, "Short": 2}
@@ -72,8 +74,14 @@ def _check_archive(path: Path) -> frozenset[str]:
             raise _RefusedError("holds two records of one name: it is corrupt")
         name = next(name for name in records if name.endswith("/data.pkl") or name == "data.pkl")
         _check_length(records[name].file_size)
-        claims = _CheckingUnpickler(io.BytesIO(archive.read(name)))
+        content = archive.read(name)
+    claims = _CheckingUnpickler(io.BytesIO(content))
     claims.load()
+    if content[:1] == pickle.PROTO and content[1] > _NEWEST_PROTOCOL:
+        raise _RefusedError(
+            f"was saved with pickle protocol {content[1]}, which PyTorch loads only together with code; save it again "
+            "without pickle_protocol"
+        )
     folder = name.removesuffix("data.pkl")
     for key, claimed in claims.storages.items():
         if claimed > records[f"{folder}data/{key}"].file_size:

@@ -106,6 +106,9 @@ def _read_pickle(path: Path, *, copy: bool) -> Any:
             warnings.simplefilter("ignore")  # each warning is an error below, or harmless
             # Mapping the file spares a second copy of the weights; files from before torch 1.6 are no zip archives.
             mapped = not copy and zipfile.is_zipfile(path)
+            if path.suffix.lower() == ".safetensors":  # PyTorch would go by the name
+                with path.open("rb") as file:
+                    return torch.load(file, map_location="cpu", weights_only=True)
             return torch.load(path, map_location="cpu", weights_only=True, mmap=mapped)
     except Exception as error:  # an unpickler may raise anything on damaged files
         if is_out_of_memory(error):
