@@ -39,6 +39,7 @@ def grad_cam(network: Network, pixels: Tensor, target: Target = None, *, layer: 
         >>> cnnviz.grad_cam(network, pixels, "tabby").shape
         torch.Size([1, 1, 64, 96])
     """
+    network.require_count(len(pixels))
     name = last_spatial_layer(network, pixels) if layer is None else network.layer_name(layer)
     network.layers.require_map(name)
     warn_if_out_of_range(require_pixels(pixels, network.spec.channels))

@@ -92,6 +92,7 @@ def rectified_gradient(
         UsageError: no ReLU, or other nonlinearities, between the pixels and the layer.
     """
     warn_if_out_of_range(require_pixels(pixels, network.spec.channels))
+    network.require_count(len(pixels))
     with gradients(), ExitStack() as stack:
         pixels = differentiable(pixels, network.device, network.spec.channels)
         with network.autocast():

@@ -52,6 +52,13 @@ def function_name(target: Any) -> str:
     return str(getattr(target, "__name__", ""))
 
 
+def out_of_place(target: Any) -> Any:
+    """What an operation as ``relu_`` writes to its input, as one that writes to a new tensor; None without one."""
+    packet = getattr(torch.ops.aten, function_name(target).rstrip("_"), None)
+    overload = target.name().partition(".")[2] or "default"
+    return getattr(packet, overload, None)
+
+
 def as_torch_call(node: fx.Node) -> Call:
     """The call of one of ATen's operations as a call of torch's, where there is one that means the same."""
     as_it_is = node.target, node.args, dict(node.kwargs)
@@ -86,11 +93,17 @@ def _normalized(args: tuple[Any, ...]) -> Call:
     return F.batch_norm, (x, mean, variance, weight, bias, training, momentum, eps), {}
 
 
+def _convolved(args: tuple[Any, ...]) -> Call | None:
+    x, weight, bias, stride, padding, dilation, is_transposed, _, groups = args
+    return None if is_transposed else (torch.conv2d, (x, weight, bias, stride, padding, dilation, groups), {})
+
+
 _OTHERS: dict[str, Callable[[tuple[Any, ...]], Call | None]] = {
     "slice": _sliced,
     "view": _viewed,
     "_unsafe_view": _viewed,
     "batch_norm": _normalized,
     BATCH_NORM: _normalized,
+    "convolution": _convolved,
 }
 """ATen's names -> from their arguments to a call of torch's."""

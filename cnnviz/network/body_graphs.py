@@ -15,7 +15,8 @@ from cnnviz.errors import ModelError
 from cnnviz.network.architecture_detection import Architecture, find_architecture
 from cnnviz.network.black_box import BlackBox
 from cnnviz.network.cut_graphs import CutGraphs
-from cnnviz.network.export_trace import FollowsValuesError, trace_by_export
+from cnnviz.network.export_trace import FollowsValuesError, trace_by_export, trace_exported
+from cnnviz.network.exported import FixedBatch, is_exported
 from cnnviz.network.graph import trace
 from cnnviz.network.graph_check import GraphCheck, InputNotTakenError, proves_little
 from cnnviz.network.hooked import trace_by_hooks
@@ -55,7 +56,9 @@ class BodyGraphs:
         check: GraphCheck,
         is_ours: bool = False,
     ) -> None:
-        self._body, self._choose, self._name = body, choose, name
+        self._count = body.count if isinstance(body, FixedBatch) else None
+        self._body = body.module if isinstance(body, FixedBatch) else body
+        self._choose, self._name = choose, name
         self._input_shape, self._check, self._is_ours = input_shape, check, is_ours
         self._made: list[CutGraphs] = []
         self._reasons: list[str] = []
@@ -74,7 +77,7 @@ class BodyGraphs:
     def traced_by(self) -> str:
         """The way by which the graph was made, one of ``WAYS``; ModelError where there is none."""
         assert self.current
-        return self._way
+        return "export" if is_exported(self._body) else self._way
 
     @property
     def why_not_traced(self) -> str:
@@ -120,7 +123,7 @@ class BodyGraphs:
 
         Once there are graphs, noise of ``shape``.
         """
-        default = Size((1, *self._input_shape))
+        default = Size((self._count or 1, *self._input_shape))
         if self._made or self._seen is None:
             return self._check.noise(shape or default), True
         seen, reference = self._seen
@@ -163,12 +166,16 @@ class BodyGraphs:
 
     def _attempts(self) -> list[Callable[[Tensor], CutGraphs]]:
         """How graphs can be made by the present way, besides those that are made."""
+        if self._way != "fx" and is_exported(self._body):
+            return []
         if self._way == "export":
             ways = [(True, False), (False, False), (True, True), (False, True)]  # any size, strict
             return [partial(self._by_export, *way) for way in ways if not (self._made and way[0])]
         return [] if self._made else [{"fx": self._by_fx, "hooks": self._by_hooks}[self._way]]
 
     def _by_fx(self, x: Tensor) -> CutGraphs:
+        if is_exported(self._body):
+            return self._cut(trace_exported(copy_module(self._body), self._choose))
         return self._cut(trace(self._body if self._is_ours else copy_module(self._body), self._choose))
 
     def _by_export(self, any_size: bool, strict: bool, x: Tensor) -> CutGraphs:

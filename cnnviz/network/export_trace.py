@@ -6,6 +6,7 @@ operations of a call of one of PyTorch's own layers lie together, they become th
 
 from __future__ import annotations
 
+import functools
 import inspect
 import io
 import logging
@@ -13,7 +14,7 @@ import operator
 import sys
 import types
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, redirect_stderr
 from typing import Any
 
@@ -22,7 +23,7 @@ from torch import Tensor, fx, nn
 
 from cnnviz.errors import ModelError, UsageError, shortened
 from cnnviz.network.aten import BATCH_NORM, as_torch_call, function_name, is_aten
-from cnnviz.network.functionalize import remove_inplace
+from cnnviz.network.functionalize import functionalize
 from cnnviz.network.graph import LAYER
 from cnnviz.network.module_copy import has_hooks
 from cnnviz.runtime.memory import is_out_of_memory
@@ -86,8 +87,48 @@ def trace_by_export(
     size = _image_shape(program)
     if any(isinstance(length, int) for length in (size if any_size else size[:1])):
         raise ModelError("torch.export follows it for one size of images only")
-    remove_inplace(module)
-    return _Rewriter(module, program).graph_module()
+    rewriter = _Rewriter(module, program.graph)
+    nodes = rewriter.written(_inputs(module, program))
+    values, specs = program.graph.output_node().args[0], program.graph_signature.output_specs
+    found = [nodes[value] for value, spec in zip(values, specs, strict=True) if spec.kind.name == "USER_OUTPUT"]
+    return rewriter.graph_module(program.call_spec.out_spec.unflatten(found))
+
+
+def trace_exported(module: fx.GraphModule, choose: Callable[[Any], Any]) -> fx.GraphModule:
+    """The graph of a module made by ``ExportedProgram.module()``, a copy that may be changed, in the same form."""
+    rewriter = _Rewriter(module, module.graph)
+    (image,) = module.graph.find_nodes(op="placeholder")
+    nodes = rewriter.written({image: None})
+    tracer = fx.proxy.GraphAppendingTracer(rewriter.graph)
+    output = fx.node.map_arg(module.graph.output_node().args[0], lambda node: fx.Proxy(nodes[node], tracer))
+    structure = getattr(module.graph._codegen, "pytree_info", None)
+    if structure is not None and structure.out_spec is not None:
+        output = structure.out_spec.unflatten(list(output))
+    chosen = fx.node.map_aggregate(choose(output), lambda each: each.node if isinstance(each, fx.Proxy) else each)
+    return rewriter.graph_module(chosen)
+
+
+def _inputs(root: nn.Module, program: Any) -> dict[fx.Node, str | None]:
+    """The paths of what the program's placeholders stand for; its constants are put into ``root``."""
+    specs = {spec.arg.name: spec for spec in program.graph_signature.input_specs}
+    found: dict[fx.Node, str | None] = {}
+    for number, node in enumerate(program.graph.find_nodes(op="placeholder")):
+        kind, target = specs[node.name].kind.name, specs[node.name].target
+        if kind in ("PARAMETER", "BUFFER"):
+            found[node] = _without_wrapper(target)
+        elif kind == "CONSTANT_TENSOR":
+            name = f"_exported_constant_{number}"
+            root.register_buffer(name, program.constants[target], persistent=False)
+            found[node] = name
+        elif kind == "USER_INPUT":
+            found[node] = None
+        else:
+            raise ModelError(f"torch.export needs an input of another kind ({kind.lower()})")
+    return found
+
+
+def _attribute(root: nn.Module, path: str) -> Any:
+    return functools.reduce(lambda found, name: getattr(found, name, None), path.split("."), root)
 
 
 @contextmanager
@@ -124,56 +165,46 @@ def _image_shape(program: Any) -> tuple[Any, Any, Any]:
 class _Rewriter:
     """Writes the graph of an exported program as one of calls of the modules in ``root``, and of functions."""
 
-    def __init__(self, root: nn.Module, program: Any) -> None:
-        self._root, self._program = root, program
-        self._graph = fx.Graph()
+    def __init__(self, root: nn.Module, graph: fx.Graph) -> None:
+        self._root, self._source = root, graph
+        self.graph = fx.Graph()
         self._nodes: dict[fx.Node, fx.Node] = {}
         self._uses: dict[str, int] = {}
-        self._calls: dict[fx.Node, tuple[str, list[fx.Node]]] = _module_calls(root, program.graph)
+        self._calls: dict[fx.Node, tuple[str, list[fx.Node]]] = _module_calls(root, graph)
         """Each node within a call of one of PyTorch's layers -> the layer's path and all nodes of that call."""
 
-    def graph_module(self) -> fx.GraphModule:
-        """The graph, which shares the parameters of ``root``."""
-        self._write_inputs()
-        written: set[fx.Node] = set()
-        for node in self._program.graph.nodes:
-            if node.op in ("placeholder", "output") or node in written:
-                continue
-            if node.op == "get_attr":
-                continue  # of a graph within the graph, whose call is refused
-            call = self._calls.get(node)
-            if call and self._write_module_call(*call):
-                written.update(call[1])
-            else:
-                self._write_function_call(node)
-        self._graph.output(self._outputs())
-        for node in reversed(self._graph.nodes):
+    def written(self, inputs: Mapping[fx.Node, str | None]) -> dict[fx.Node, fx.Node]:
+        """Write everything but the output; returns the node that stands for each of the source's.
+
+        ``inputs`` are the paths of parameters, buffers and constants that its placeholders stand for; None for the
+        image.
+        """
+        done: set[fx.Node] = set()
+        for node in self._source.nodes:
+            if node in inputs:
+                path = inputs[node]
+                self._nodes[node] = self.graph.placeholder("x") if path is None else self.graph.get_attr(path)
+            elif node.op == "get_attr" and isinstance(_attribute(self._root, str(node.target)), Tensor):
+                self._nodes[node] = self.graph.get_attr(str(node.target))
+            elif node.op == "call_function" and node not in done:
+                call = self._calls.get(node)
+                if call and self._write_module_call(*call):
+                    done.update(call[1])
+                else:
+                    self._write_function_call(node)
+        return self._nodes
+
+    def graph_module(self, output: Any) -> fx.GraphModule:
+        """The graph that ends in ``output``; it shares the parameters of the root."""
+        self.graph.output(output)
+        functionalize(self.graph, self._root)
+        for node in self.graph.nodes:
+            if node.op == "call_function":
+                node.target, node.args, node.kwargs = as_torch_call(node)
+        for node in reversed(self.graph.nodes):
             if not node.users and node.op not in ("placeholder", "output"):
-                self._graph.erase_node(node)
-        return fx.GraphModule(self._root, self._graph)
-
-    def _write_inputs(self) -> None:
-        specs = {spec.arg.name: spec for spec in self._program.graph_signature.input_specs}
-        for number, node in enumerate(self._program.graph.find_nodes(op="placeholder")):
-            kind, target = specs[node.name].kind.name, specs[node.name].target
-            if kind == "USER_INPUT":
-                self._nodes[node] = self._graph.placeholder("x")
-            elif kind in ("PARAMETER", "BUFFER"):
-                self._nodes[node] = self._graph.get_attr(_without_wrapper(target))
-            elif kind == "CONSTANT_TENSOR":
-                constant = self._program.constants[target]
-                name = f"_exported_constant_{number}"
-                self._root.register_buffer(name, constant, persistent=False)
-                self._nodes[node] = self._graph.get_attr(name)
-            else:
-                raise ModelError(f"torch.export needs an input of another kind ({kind.lower()})")
-
-    def _outputs(self) -> Any:
-        """What the module returned, with nodes in place of tensors."""
-        values = self._program.graph.output_node().args[0]
-        specs = self._program.graph_signature.output_specs
-        found = [self._nodes[v] for v, spec in zip(values, specs, strict=True) if spec.kind.name == "USER_OUTPUT"]
-        return self._program.call_spec.out_spec.unflatten(found)
+                self.graph.erase_node(node)
+        return fx.GraphModule(self._root, self.graph)
 
     def _write_module_call(self, path: str, nodes: list[fx.Node]) -> bool:
         """Write the call of a layer that has one input and one output; False where it has others."""
@@ -183,7 +214,7 @@ class _Rewriter:
         outputs = [node for node in nodes if any(user not in inside for user in node.users)]
         if len(inputs) != 1 or len(outputs) != 1 or not isinstance(inputs[0].meta.get("val"), Tensor):
             return False
-        made = self._graph.call_module(path, (self._nodes[inputs[0]],))
+        made = self.graph.call_module(path, (self._nodes[inputs[0]],))
         made.meta[LAYER] = self._unique(path)
         self._nodes[outputs[0]] = made
         return True
@@ -200,24 +231,34 @@ class _Rewriter:
         if _is_all_of_it(node):
             self._nodes[node] = self._nodes[node.args[0]]  # type: ignore[index]
             return
-        made = self._graph.node_copy(node, self._nodes.__getitem__)
+        made = self.graph.node_copy(node, self._nodes.__getitem__)
         if name == "sym_size":
             made.op, made.target = "call_method", "size"
         elif name == "copy":  # a value written over another, which has no gradient as it is
             made.op, made.target, made.args = "call_method", "expand_as", made.args[1::-1]
-        else:
-            made.target, made.args, made.kwargs = as_torch_call(made)
         made.meta = {}
         if _holds_tensors(node.meta.get("val")):
-            path, operation = _scope(node), self._operation_name(node)
-            made.meta[LAYER] = self._unique(f"{path}.{operation}" if path else operation)
+            made.meta[LAYER] = self._unique(self._layer_name(node))
         self._nodes[node] = made
+
+    def _layer_name(self, node: fx.Node) -> str:
+        """The path of the layer of PyTorch's that this operation is, else the path of the module and the operation."""
+        stack = list(node.meta.get("nn_module_stack", {}).items())
+        if not stack:
+            return self._operation_name(node)
+        key, (path, kind) = stack[-1]
+        operations = [other for other in self._source.nodes if other.op == "call_function"]
+        same = [other for other in operations if key in other.meta.get("nn_module_stack", {})]
+        if str(kind).startswith("torch.nn.modules.") and len(same) == 1:
+            return _without_wrapper(path)
+        scope, operation = _without_wrapper(path), self._operation_name(node)
+        return f"{scope}.{operation}" if scope else operation
 
     def _operation_name(self, node: fx.Node) -> str:
         """The name of the Python function that became this operation alone, else that of the operation."""
         call, function = node.meta.get("torch_fn", ("", ""))
         name = str(function).rpartition(".")[2].strip("_")
-        same = [other for other in self._program.graph.nodes if other.meta.get("torch_fn", ("",))[0] == call]
+        same = [other for other in self._source.nodes if other.meta.get("torch_fn", ("",))[0] == call]
         is_alone = sum(other.target is not operator.getitem for other in same) <= 1
         own = function_name(node.target)
         return name if name.isidentifier() and is_alone else "batch_norm" if own == BATCH_NORM else own.strip("_")
@@ -248,16 +289,10 @@ def _is_plain_layer(root: nn.Module, path: str) -> bool:
         module = root.get_submodule(path)
     except AttributeError:
         return False
-    if has_hooks(module) or not fx.Tracer().is_leaf_module(module, path):
+    if type(module) is nn.Module or has_hooks(module) or not fx.Tracer().is_leaf_module(module, path):
         return False
     first, *others = inspect.signature(type(module).forward).parameters.values()
     return len([each for each in others if each.default is inspect.Parameter.empty]) == 1 and bool(first)
-
-
-def _scope(node: fx.Node) -> str:
-    """The path of the innermost module that an operation ran in."""
-    paths = [path for path, _ in node.meta.get("nn_module_stack", {}).values()]
-    return _without_wrapper(paths[-1]) if paths else ""
 
 
 def _without_wrapper(path: str) -> str:

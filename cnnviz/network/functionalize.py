@@ -16,6 +16,7 @@ import torch.nn.functional as F
 from torch import Tensor, fx, nn
 
 from cnnviz.errors import ModelError
+from cnnviz.network.aten import function_name, is_aten, out_of_place
 
 OPERATORS: dict[Any, Any] = {
     operator.iadd: operator.add, operator.isub: operator.sub, operator.imul: operator.mul,
@@ -34,7 +35,7 @@ _VIEWS = {
     "view", "view_as", "reshape", "reshape_as", "flatten", "unflatten", "squeeze", "unsqueeze", "transpose", "t",
     "permute", "movedim", "moveaxis", "swapaxes", "swapdims", "expand", "expand_as", "broadcast_to", "narrow", "select",
     "chunk", "split", "tensor_split", "unbind", "getitem", "diagonal", "unfold", "real", "imag", "T", "mT",
-    "as_strided", "to", "type", "float", "double", "half", "bfloat16", "type_as",
+    "as_strided", "slice", "to", "type", "float", "double", "half", "bfloat16", "type_as",
 }  # fmt: skip
 """Operations that may return a view of the tensor they were given."""
 
@@ -67,7 +68,7 @@ for _target in OPERATORS:
 def operation_name(node: fx.Node) -> str:
     """The name of a node's method or function, without the underscore of in-place ones."""
     target = OPERATORS.get(node.target, node.target) if callable(node.target) else node.target
-    return str(target if isinstance(target, str) else getattr(target, "__name__", "op")).strip("_")
+    return (target if isinstance(target, str) else function_name(target) or "op").strip("_")
 
 
 def functionalize(graph: fx.Graph, root: nn.Module) -> None:
@@ -136,7 +137,7 @@ def _overwrites(node: fx.Node, root: nn.Module) -> bool:
 
 def _is_named_in_place(function: Any) -> bool:
     """Whether a function's name ends as ``relu_`` does; Python's own ``and_`` and ``or_`` do not count."""
-    name = getattr(function, "__name__", "")
+    name = function_name(function)
     return name.endswith("_") and not name.endswith("__") and function is not getattr(operator, name, None)
 
 
@@ -177,6 +178,10 @@ def _without_flag(node: fx.Node) -> None:
 
 
 def _counterpart(node: fx.Node, name: str) -> Any:
+    if is_aten(node.target):
+        found = out_of_place(node.target)
+        if found is not None:
+            return found
     homes = (Tensor,) if node.op == "call_method" else (F, torch)
     home = next((home for home in homes if hasattr(home, name) and name not in _UNLIKE), None)
     if home is None:

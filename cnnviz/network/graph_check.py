@@ -13,6 +13,7 @@ import torch
 from torch import Size, Tensor, fx, nn
 
 from cnnviz.errors import ModelError, shortened
+from cnnviz.network.exported import FixedBatch
 from cnnviz.runtime.memory import is_out_of_memory
 
 _TOLERANCE = {torch.float64: 1e-9, torch.float32: 1e-4, torch.float16: 2e-2, torch.bfloat16: 5e-2}
@@ -53,6 +54,7 @@ class GraphCheck:
     ) -> None:
         self.name, self.autocast = name, autocast
         self._module, self._choose, self._dtype = module, choose, dtype
+        self._count = module.count if isinstance(module, FixedBatch) else 1
 
     def difference(self, graph: fx.GraphModule, x: Tensor, *, with_gradients: bool = False) -> str | None:
         """Why a graph is not the module's, on a normalized input (N, C, H, W); None where they agree.
@@ -60,7 +62,7 @@ class GraphCheck:
         ``with_gradients``: whether the gradients with respect to the input must agree too. Raises InputNotTakenError
         where the module itself fails.
         """
-        x = x[:1].detach()
+        x = x[:1].detach().repeat(self._count, 1, 1, 1)
         try:
             # The graph first: a pass of the module may change its weights, which the graph shares.
             found: Any = self._results(_without_unused_nodes(graph), x, with_gradients)

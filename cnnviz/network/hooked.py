@@ -265,7 +265,7 @@ def trace_by_hooks(module: nn.Module, choose: Choose, x: Tensor) -> fx.GraphModu
         node = graph.call_function(read_output, (run, name))
         node.meta.update({"cnnviz_layer": name, MODULE: path})
     graph.output(graph.call_function(read_output, (run, _OUTPUT)))
-    root.eval()
+    root.training = hooked.training = False
     return fx.GraphModule(root, graph)
 
 

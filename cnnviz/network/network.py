@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any, NamedTuple, SupportsIndex, TypeVar
 
@@ -20,6 +20,7 @@ from cnnviz.network import checks
 from cnnviz.network.activations import activate, chosen_activation, require_activation
 from cnnviz.network.black_box import BlackBox
 from cnnviz.network.body_graphs import BodyGraphs
+from cnnviz.network.exported import FixedBatch, exported_input, in_parts, is_exported, program_module
 from cnnviz.network.fast.conv import use_fast_convs
 from cnnviz.network.fast.pooling import use_fast_pooling
 from cnnviz.network.functionalize import remove_inplace
@@ -85,7 +86,8 @@ class Network:
     uses it as it is then.
 
     Args:
-        module: normalized input -> logits (N, classes), or several outputs, of which ``output`` is one.
+        module: normalized input -> logits (N, classes), or several outputs, of which ``output`` is one. A
+            ``torch.export.ExportedProgram`` is taken, too; the size that it was exported for is the network's.
         mean, std: of the normalization that the module was trained with, one number for each channel; ImageNet's if
             None. They are in units of ``input_range``.
         size: side in pixels of the square images it was trained with; 224 if None.
@@ -156,13 +158,19 @@ class Network:
         output: Output = None,
         activation: str = "auto",
     ) -> None:
+        module = program_module(module)
         if not isinstance(module, nn.Module):
             raise UsageError(f"A network is made of a torch.nn.Module, not of a {type(module).__name__}.")
         require_activation(activation)
         self.module, self.name, self.precision = module, name, precision
         named = read_labels(labels) if isinstance(labels, str | Path) else labels
         self.labels = None if named is None else tuple(named)
+        self._exported = exported_input(module) if is_exported(module) else None
+        if self._exported and spec is None:
+            size, channels = size or self._exported.size, channels or self._exported.channels
         self.spec = given_spec(spec, mean=mean, std=std, size=size, channels=channels, input_range=input_range)
+        if self._exported:
+            self.spec = self._exported.fitted(self.spec)
         self.weights = weights or WeightsInfo("custom")
         self.optimize, self.alterations = optimize, tuple(alterations)
         self.output, self.activation = output, activation
@@ -185,6 +193,8 @@ class Network:
                 self._body.to(*self._moves)  # type: ignore[call-overload]
             for alter in self.alterations:
                 alter(self._body)
+            if self.images_at_once is not None:
+                self._body = FixedBatch(self._body, self.images_at_once)
         self._graphs = self._new_graphs()
         if self.weights.sha256 is None:  # weights from files were checked when they were read
             checks.require_finite_weights(self._body, self.name)
@@ -199,6 +209,11 @@ class Network:
         shortened = torch.bfloat16 if _AUTOCAST[self.precision] else None
         check = GraphCheck(self._body, self._choose, type(self.module).__name__, self.autocast, shortened)
         return BodyGraphs(self._body, self._choose, self.name, shape, check, is_ours=self._shared_copy is None)
+
+    @property
+    def images_at_once(self) -> int | None:
+        """The only number of images that the module takes, as an exported program may; None for any."""
+        return self._exported.count if self._exported and not self.optimize else None
 
     def __getstate__(self) -> dict[str, Any]:
         """The attributes to pickle or copy, without what is made again from the module."""
@@ -335,7 +350,7 @@ class Network:
         """Normalized input -> the chosen output: the graph of operations, or where there is none the module itself."""
         self._refresh()
         try:
-            if self._graphs.traced_by != "hooks":
+            if self._graphs.traced_by != "hooks" and self.images_at_once is None:
                 return self._graphs.current.whole
         except ModelError:
             pass
@@ -520,6 +535,9 @@ class Network:
         """
         if not layers:
             raise UsageError("Name at least one layer.", remedy="list_layers")
+        if self.images_at_once not in (None, len(pixels)):
+            run = partial(self.features, layers=layers, raw=raw)
+            return in_parts(run, pixels, self.images_at_once or 1)  # type: ignore[no-any-return]
         x = self.normalize(pixels)
         names = {layer: self.layer_name(layer) for layer in layers}
         graph_module = self.truncated({name: name for name in names.values()}, fused=True)
@@ -629,6 +647,15 @@ class Network:
             with torch.inference_mode(False):
                 self._normalization[key] = tuple(like.new_tensor(values).view(1, -1, 1, 1) for values in numbers)
         return self._normalization[key]
+
+    def require_count(self, count: int) -> None:
+        """Raise UsageError where layers cannot be read for so many images at a time."""
+        only = self.images_at_once
+        if only not in (None, count):
+            raise UsageError(
+                f"{self.name} was exported for {only} image{'' if only == 1 else 's'} at a time; give it as many, not "
+                f"{count}, to look at its layers."
+            )
 
     def require_size(self, size: tuple[int, int]) -> None:
         """Raise ImageError where the network does not take images of ``size`` (height, width)."""

@@ -145,7 +145,7 @@ class ImageWorker:
         """
         from cnnviz.runtime.memory import max_batch_size, small_batch_size
 
-        if not self.batchable:
+        if not self.batchable or self.network.images_at_once is not None:
             return 1
         side = self.network.spec.size
         if self.network.black_box:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import copy
+
 import pytest
 import torch
 import torch.nn.functional as F
 from torch import nn
 
 from cnnviz.errors import ModelError
+from cnnviz.network.graph import trace
 from cnnviz.network.network import Network
 from cnnviz.network.spec import InputSpec
 
@@ -132,6 +135,11 @@ def _part(m, y):
     return y
 
 
-def test_an_assignment_to_a_part_of_a_tensor_is_named():
+def test_an_assignment_to_a_part_of_a_tensor_is_named_and_followed_by_torch_export():
+    torch.manual_seed(0)
+    module, pixels = InPlace(_part).eval(), torch.rand(1, 3, 20, 20)
     with pytest.raises(ModelError, match="assigning to a part of a tensor"):
-        list(Network(InPlace(_part), spec=PLAIN).layers)
+        trace(copy.deepcopy(module))
+    network = Network(module, spec=PLAIN)
+    torch.testing.assert_close(network.features(pixels, ["fc"])["fc"], module(pixels), rtol=0, atol=1e-6)
+    assert network.traced_by == "export"

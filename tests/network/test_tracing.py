@@ -9,7 +9,7 @@ from torch import nn
 from torch.utils.checkpoint import checkpoint
 
 import cnnviz
-from cnnviz.errors import UsageError
+from cnnviz.errors import ImageError, ModelError, UsageError
 from cnnviz.network.network import Network
 from cnnviz.network.spec import InputSpec
 
@@ -130,10 +130,9 @@ def test_guided_backprop_sees_the_modules_alone():
     pixels = torch.rand(1, 3, 20, 20)
     for method in (cnnviz.guided_backprop, cnnviz.deconvnet):
         expected = method(plain_twin(), pixels, 1)
-        for kind in KINDS:  # whose operations outside of modules are linear
-            if kind is not Arguments:
-                found = method(Network(made(kind), spec=PLAIN), pixels, 1)
-                torch.testing.assert_close(found, expected, rtol=0, atol=1e-6)
+        for kind in (Branching, Checkpointing):  # whose operations outside of modules are linear
+            found = method(Network(made(kind), spec=PLAIN), pixels, 1)
+            torch.testing.assert_close(found, expected, rtol=0, atol=1e-6)
 
 
 def test_guided_backprop_is_refused_where_a_nonlinearity_is_no_module():
@@ -176,3 +175,57 @@ def test_a_submodule_of_another_module_or_never_called_is_refused():
         cnnviz.grad_cam(network, pixels, layer=module.spare)
     with pytest.raises(UsageError, match="by name or as a submodule, not as 3"):
         network.features(pixels, [3])
+
+
+def exported(module: nn.Module, count: int, any_size: bool) -> torch.export.ExportedProgram:
+    auto = torch.export.Dim.AUTO
+    axes = {0: auto, 2: auto, 3: auto} if any_size else None
+    return torch.export.export(module, (torch.rand(count, 3, 20, 20),), dynamic_shapes=(axes,))
+
+
+@pytest.mark.parametrize("count", [None, 1, 2])
+def test_an_exported_program_is_a_network(count):
+    program = exported(made(Plain), count or 3, any_size=count is None)
+    pixels, twin, close = torch.rand(3, 3, 20, 20), plain_twin(), {"rtol": 0, "atol": 1e-6}
+    with pytest.raises(NotImplementedError):
+        program.module().eval()
+    for module in (program, program.module()):
+        network = Network(module, mean=(0, 0, 0), std=(1, 1, 1), size=20)
+        assert (network.traced_by, network.spec.fixed, network.images_at_once) == ("export", count is not None, count)
+        assert [name for name in LAYERS if name not in network.layers] == []
+        torch.testing.assert_close(network(pixels), twin(pixels), **close)
+        torch.testing.assert_close(cnnviz.saliency(network, pixels, 1), cnnviz.saliency(twin, pixels, 1), **close)
+        found, expected = network.features(pixels, LAYERS), twin.features(pixels, LAYERS)
+        for name in LAYERS:
+            torch.testing.assert_close(found[name], expected[name], **close)
+        together = pixels[: count or 3]
+        maps = [
+            (
+                cnnviz.grad_cam(each, together, 1, layer="conv"),
+                cnnviz.guided_backprop(each, together, 1),
+                cnnviz.occlusion(each, pixels[:1], 1, patch=8, stride=6),
+            )
+            for each in (network, twin)
+        ]
+        torch.testing.assert_close(*maps, **close)
+        if count is not None:
+            with pytest.raises(UsageError, match=f"exported for {count} image"):
+                cnnviz.grad_cam(network, pixels)
+            with pytest.raises(ImageError, match="20×20"):
+                network(torch.rand(1, 3, 24, 24))
+
+
+def test_an_exported_program_that_is_no_network_of_images_is_refused():
+    class Two(nn.Module):
+        def forward(self, x, y):
+            return (x + y).mean((2, 3))
+
+    x = torch.rand(1, 3, 20, 20)
+    with pytest.raises(ModelError, match="2 inputs"):
+        Network(torch.export.export(Two(), (x, x)))
+    with pytest.raises(ModelError, match="20×24 pixels"):
+        Network(torch.export.export(made(Plain), (torch.rand(1, 3, 24, 20),)))
+    with pytest.raises(ModelError, match="training mode"):
+        Network(torch.export.export(nn.Sequential(nn.Dropout(), nn.Conv2d(3, 2, 3)).train(), (x,)))
+    with pytest.raises(UsageError, match="20 pixels a side, not 32"):
+        Network(exported(made(Plain), 1, any_size=False), size=32)
