@@ -23,7 +23,7 @@ def grad_cam(network: Network, pixels: Tensor, target: Target = None, *, layer: 
     Args:
         network: the network to explain.
         pixels: (N, 3, H, W), RGB in [0, 1].
-        target: the class to explain; the class predicted for each image if None.
+        target: the class to explain; the class predicted for each image if None. Or what ``saliency`` takes.
         layer: whose feature maps to take, by any of its names, or a submodule of your own module; the last before the
             classifier if None.
 

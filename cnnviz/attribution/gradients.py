@@ -50,14 +50,15 @@ def saliency(network: Network, pixels: Tensor, target: Target = None) -> Tensor:
     Args:
         network: the network to explain.
         pixels: (N, 3, H, W), RGB in [0, 1].
-        target: the class to explain (index, name or part of a name, or an index for each image); the class predicted
-            for each image if None.
+        target: the class to explain: its index, its name or a part of it, or one for each image; the class predicted
+            for each image if None. ``-NAME`` explains what speaks against a class: its logit, negated. A function
+            from the logits (N, classes) to a score for each image, (N,), explains that score.
 
     Returns:
         Maps (N, 1, H, W), at least 0, in score per unit of pixel value.
 
     Raises:
-        UsageError: no such class.
+        UsageError: no such class, or a function that makes no score of each image.
         ImageError: the images are too small for the network.
 
     Example:
@@ -65,6 +66,7 @@ def saliency(network: Network, pixels: Tensor, target: Target = None) -> Tensor:
         >>> pixels = cnnviz.read_image("sample_images/chelsea.png", size=64)
         >>> cnnviz.saliency(network, pixels, "tabby").shape
         torch.Size([1, 1, 64, 96])
+        >>> why_not_lynx = cnnviz.saliency(network, pixels, lambda logits: logits[:, 281] - logits[:, 287])
     """
     return strongest_channel(pixel_gradient(network, pixels, target))
 

@@ -38,7 +38,7 @@ def guided_backprop(network: Network, pixels: Tensor, target: Target = None) -> 
     Args:
         network: the network to explain.
         pixels: (N, 3, H, W), RGB in [0, 1].
-        target: the class to explain; the class predicted for each image if None.
+        target: the class to explain; the class predicted for each image if None. Or what ``saliency`` takes.
 
     Returns:
         (N, 3, H, W), signed, in score per unit of pixel value.

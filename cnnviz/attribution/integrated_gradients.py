@@ -33,7 +33,7 @@ def integrated_gradients(
     Args:
         network: the network to explain.
         pixels: (N, 3, H, W), RGB in [0, 1].
-        target: the class to explain; the class predicted for each image if None.
+        target: the class to explain; the class predicted for each image if None. Or what ``saliency`` takes.
         steps: number of gradients on the path.
         baseline: ``black``, ``gray``, ``white``, or pixels broadcastable to (N, 3, H, W).
 

@@ -91,7 +91,7 @@ def occlusion(
     Args:
         network: the network to explain.
         pixels: (N, 3, H, W), RGB in [0, 1].
-        target: the class to explain; the class predicted for each image if None.
+        target: the class to explain; the class predicted for each image if None. Or what ``saliency`` takes.
         patch: side of the square patch in pixels.
         stride: step between patches in pixels. All patches lie inside the image; the last of a row or column is
             moved to end at the border.

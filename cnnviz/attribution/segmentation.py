@@ -78,7 +78,7 @@ def object_map(network: Network, pixels: Tensor, target: Target = None, *, seed:
 def _object_map(network: Network, image: Tensor, target: Target, layer: str, seed: int) -> Tensor:
     """The map (H, W) of one image (1, 3, H, W)."""
     size = (image.shape[2], image.shape[3])
-    likeliest = [(target, 1.0)] if target is not None else [(i, p) for i, _, p in network.predict(image, _LIKELIEST)[0]]
+    likeliest = [(target, 1.0)] if target is not None else _likeliest(network, image)
     cam = sum(weight * _cam(network, image, index, layer) for index, weight in likeliest)
     outlines = smoothgrad(network, image, likeliest[0][0], seed=seed)[0, 0]
     with torch.no_grad():
@@ -89,6 +89,12 @@ def _object_map(network: Network, image: Tensor, target: Target, layer: str, see
         0.4 * _min_max(smooth(upsample(energy.cpu(), size), size[0] * _ENERGY_BLUR)),
     )
     return torch.from_numpy(_min_max(sum(parts[1:], parts[0])))
+
+
+def _likeliest(network: Network, image: Tensor) -> list[tuple[Target, float]]:
+    """The classes that locate the object, and their weights; of values that are no probabilities the largest alone."""
+    found = network.predict(image, _LIKELIEST if network.has_probabilities else 1)[0]
+    return [(index, score if network.has_probabilities else 1.0) for index, _, score in found]
 
 
 def _cam(network: Network, image: Tensor, index: Target, layer: str) -> NDArray[np.float32]:

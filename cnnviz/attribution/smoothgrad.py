@@ -31,7 +31,7 @@ def smoothgrad(
     Args:
         network: the network to explain.
         pixels: (N, 3, H, W), RGB in [0, 1].
-        target: the class to explain; the class predicted for each clean image if None.
+        target: the class to explain; the class predicted for each clean image if None. Or what ``saliency`` takes.
         samples: number of noisy copies of each image.
         sigma: standard deviation of the noise, in units of pixel value.
         seed: of the noise.

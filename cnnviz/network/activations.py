@@ -21,7 +21,7 @@ def require_activation(name: str) -> None:
 
 
 def chosen_activation(activation: str, classes: int) -> str:
-    """``softmax``, ``sigmoid`` or ``none``: what ``activation`` means for so many classes.
+    """``softmax``, ``sigmoid`` or ``none``: what ``activation`` means for that number of classes.
 
     Raises UsageError for the softmax of one logit, which is always 1.
     """

@@ -142,8 +142,15 @@ def why_no_logits(output: object, name: str) -> ModelError:
     """The error for an output that is no logits (N, classes): what it is, and what can be done about it."""
     given = f"{name} gives {describe_output(output)}"
     if _is_detection(output):
+        keys = list(output[0] if isinstance(output, list | tuple) else output)  # type: ignore[call-overload]
         return ModelError(
-            f"{given}: it detects objects, and there is no score for each class of the whole image to explain."
+            f"{name} gives {listed([repr(key) for key in keys])} for each image: it detects objects, and has no score "
+            "for each class of the whole image that could be explained."
+        )
+    if isinstance(output, Tensor) and output.ndim == 4 and output.is_floating_point() and output[0, 0].numel() > 1:
+        return ModelError(
+            f"{given}: it segments, with scores for each pixel and none for each class of the whole image; choose a "
+            "function of its output that pools them."
         )
     if _are_losses(output):
         return ModelError(f"{given}, which are training losses, and not scores of classes to explain.")
@@ -178,11 +185,6 @@ def _tensor_remedy(output: Tensor) -> str:
         return "Wrap it in a module that returns the logits, floats that a gradient can be taken of."
     if output.ndim == 1:
         return "Keep the first axis: one logit for each image has the shape (N, 1), as output.unsqueeze(1) makes it."
-    if output.ndim == 4 and output[0, 0].numel() > 1:
-        return (
-            "A network that segments has scores for each pixel, not for the whole image; choose a function of its "
-            "output that pools them."
-        )
     if output.ndim > 2:
         return "Wrap it in a module that flattens its output."
     return "Wrap it in a module that returns the logits alone."

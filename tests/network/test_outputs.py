@@ -114,8 +114,12 @@ def test_a_function_that_fails_is_named_with_what_it_was_given():
 
 
 REFUSED = {
-    r"scores for each pixel, .* pools them": lambda a, b: {"out": a[:, :, None, None].expand(-1, -1, 5, 5)},
-    r"boxes.*detects objects": lambda a, b: [{"boxes": a, "labels": a, "scores": a} for _ in a],
+    r"a map of the shape \(1, 3, 5, 5\): it segments, with scores for each pixel .* pools them": lambda a, b: {
+        "out": a[:, :, None, None].expand(-1, -1, 5, 5)
+    },
+    r"'boxes', 'labels' and 'scores' for each image: it detects objects": lambda a, b: [
+        {"boxes": a, "labels": a, "scores": a} for _ in a
+    ],
     r"training losses": lambda a, b: {"loss_classifier": a.sum(), "loss_box_reg": a.sum()},
 }
 
