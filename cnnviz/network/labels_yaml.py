@@ -77,7 +77,8 @@ def _flow(text: str) -> list[Any] | dict[Any, Any]:
     entry = re.compile(
         rf"\s*({_SCALAR})\s*" if is_list else rf"\s*({_SCALAR.replace('#,', '#,:')})\s*:\s+({_SCALAR})\s*"
     )
-    entries, place = [], 1
+    entries: list[tuple[Any, ...]] = []
+    place = 1
     while place < len(text):
         if text[place:].lstrip().startswith(close):
             return [name for (name,) in entries] if is_list else _as_dict(entries)
