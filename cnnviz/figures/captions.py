@@ -32,8 +32,16 @@ def score_column(score: float, is_probability: bool = True) -> str:
     return f"{score:6.1%}" if is_probability else f"{score:.5g}"
 
 
-def explanation_title(model: str, explanation: Explanation) -> str:
-    """One line above a figure: the network's name, the class explained, and the class predicted if it is another."""
+def explanation_title(model: str, explanation: Explanation, true: str | None = None) -> str:
+    """One line above a figure: the network's name, the class explained, and the class predicted if it is another.
+
+    ``true`` is the class that the image is truly of, where that is known.
+    """
+    title = _explanation_title(model, explanation)
+    return title if true is None else f"{title}; true class {true}"
+
+
+def _explanation_title(model: str, explanation: Explanation) -> str:
     target, predicted, is_probability = explanation.target, explanation.predicted, explanation.is_probability
     title = f"{model}: {explanation.name} {score_text(target.score, is_probability)}"
     if target.index == predicted.index:

@@ -10,7 +10,7 @@ from cnnviz.network.assumptions import assumed_values
 from cnnviz.pipeline.config import ImageConfig
 from cnnviz.pipeline.image_job import ImageJob, NetworkSource
 from cnnviz.pipeline.image_loading import prepare_image
-from cnnviz.pipeline.image_task import ImageWorker
+from cnnviz.pipeline.image_task import ClassTask, ImageWorker
 from cnnviz.pipeline.inputs import ImageSource
 from cnnviz.pipeline.outputs import OutputPath
 from cnnviz.pipeline.result import LoadedImage, Result
@@ -49,6 +49,8 @@ class ComparisonJob(ImageJob):
     def worker(self, model: str, task: Any) -> ImageWorker:
         network = self.load(model)
         others = [self.load(source.choose(self.purpose)[0], source) for source in self.others]
+        if isinstance(task, ClassTask):  # by the first network's classes
+            task = task.for_network(network)
         return ImageWorker(self, network, _OfAllNetworks(task, others, self.input))
 
     def _plan_outputs(self, sources: list[ImageSource], model: str) -> Sequence[OutputPath | None]:

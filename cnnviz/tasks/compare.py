@@ -10,9 +10,11 @@ from cnnviz.attribution.registry import METHODS, AttributionMethod, select_metho
 from cnnviz.errors import UsageError, listed
 from cnnviz.pipeline.comparison_job import NetworkView
 from cnnviz.pipeline.result import Result
+from cnnviz.pipeline.true_classes import TrueClasses
 from cnnviz.settings import setting
 from cnnviz.tasks.shared.base import TaskDefaults
 from cnnviz.tasks.shared.explanations import blank_map, explanation_json, target_setting
+from cnnviz.tasks.shared.true_classes import TrueClassTask, classes_setting
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -46,7 +48,7 @@ class NetworkAnswer:
 
 
 @dataclass(frozen=True)
-class Compare(TaskDefaults):
+class Compare(TrueClassTask, TaskDefaults):
     """A sheet of each image: a row for each network, with a map by each method; UsageError for an unknown method."""
 
     target: str | None = target_setting()
@@ -56,6 +58,8 @@ class Compare(TaskDefaults):
         "overlay: on the photo. heat: the map in color. raw: in gray, unclipped.",
         choices=("overlay", "heat", "raw"),
     )
+    classes: str | None = classes_setting()
+    known_classes: TrueClasses | None = field(default=None, compare=False)
     seed: int = 0
 
     def __post_init__(self) -> None:
@@ -90,7 +94,7 @@ class Compare(TaskDefaults):
         pairs = list(zip(views, answers, strict=True))
         first = answers[0].explanation
         return Result(
-            {"networks": [_metadata(view, answer) for view, answer in pairs]},
+            {**self.true_json(views[0].image.source), "networks": [_metadata(view, answer) for view, answer in pairs]},
             comparison_sheet([self._row(view, answer, shown) for view, answer in pairs]),
             target=first.name,
             recipe={} if self.target is None else {"target": explanation_json(first)["target"]},
@@ -126,7 +130,7 @@ class Compare(TaskDefaults):
         from cnnviz.figures.captions import explanation_title
         from cnnviz.figures.comparison import NetworkMaps
 
-        title = explanation_title(view.network.name, answer.explanation)
+        title = explanation_title(view.network.name, answer.explanation, self.true_label(view.image.source))
         maps = [(method.title, answer.maps[method.name], self._style(method)) for method in shown]
         return NetworkMaps(view.image.photo, title, maps, view.image.caption)
 

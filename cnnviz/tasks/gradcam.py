@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from cnnviz.attribution.registry import METHODS, AttributionMethod
 from cnnviz.pipeline.result import LoadedImage
+from cnnviz.pipeline.true_classes import TrueClasses
 from cnnviz.settings import setting
 from cnnviz.tasks.shared.check import check_setting
 from cnnviz.tasks.shared.cutout import grabcut_setting
@@ -14,6 +15,7 @@ from cnnviz.tasks.shared.explanations import target_setting
 from cnnviz.tasks.shared.layers import layer_setting
 from cnnviz.tasks.shared.map_task import MapAnswer, MapTask
 from cnnviz.tasks.shared.maps import MapSettings
+from cnnviz.tasks.shared.true_classes import classes_setting
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -32,6 +34,8 @@ class GradCam(MapTask):
     grabcut: bool = grabcut_setting()
     check: bool = check_setting()
     maps: MapSettings = field(default=MapSettings())
+    classes: str | None = classes_setting()
+    known_classes: TrueClasses | None = field(default=None, compare=False)
     seed: int = 0
 
     @property

@@ -10,11 +10,13 @@ from cnnviz.attribution.registry import AttributionMethod, methods_of
 from cnnviz.errors import UsageError, shortened
 from cnnviz.pipeline.parsing import position
 from cnnviz.pipeline.result import LoadedImage, Result
+from cnnviz.pipeline.true_classes import TrueClasses
 from cnnviz.settings import setting
 from cnnviz.tasks.shared.base import TaskDefaults
 from cnnviz.tasks.shared.check import CHECK_SIDECAR, MapCheck, check_map, check_setting
 from cnnviz.tasks.shared.explanations import blank_map, explanation_result, target_setting
 from cnnviz.tasks.shared.layers import layer_setting
+from cnnviz.tasks.shared.true_classes import TrueClassTask, classes_setting
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -48,7 +50,7 @@ class GuidedAnswer:
 
 
 @dataclass(frozen=True)
-class Guided(TaskDefaults):
+class Guided(TrueClassTask, TaskDefaults):
     """The gradient image of a class, or of a layer's neuron, with negative gradients dropped at ReLUs."""
 
     needs_gradients = True
@@ -61,6 +63,8 @@ class Guided(TaskDefaults):
     raw: bool = setting(False, "Write the gradient image alone, no panel.")
     check: bool = check_setting()
     percentile: float = setting(99.5, "Clip the map at this percentile; few pixels hold the peak.", min=1, max=100)
+    classes: str | None = classes_setting()
+    known_classes: TrueClasses | None = field(default=None, compare=False)
     seed: int = 0
 
     @property
@@ -123,15 +127,16 @@ class Guided(TaskDefaults):
         from cnnviz.figures.captions import explanation_title
 
         explanation, neuron = answer.explanation, self.neuron
-        photo, title = image.photo, explanation_title(network.name, explanation)
+        photo, true = image.photo, self.true_label(image.source)
+        title = explanation_title(network.name, explanation, true)
         whose = explanation.name
-        metadata: dict[str, Any] = {}
+        metadata: dict[str, Any] = self.true_json(image.source)
         if neuron is not None and answer.at is not None:
             y, x = answer.at
             photo = _outlined(network, image, neuron, answer.at)
             title = f"{network.name}: {neuron.layer}, channel {neuron.channel} at {y},{x}, {answer.activation:.1f}"
             whose = f"channel {neuron.channel} of {neuron.layer}"
-            metadata = {"layer": neuron.layer, "channel": neuron.channel, "at": [y, x]}
+            metadata |= {"layer": neuron.layer, "channel": neuron.channel, "at": [y, x]}
             metadata["activation"] = round(answer.activation, 4)
         blank, warnings = blank_map(answer.gradient.abs(), image.source.display, self.chosen.name, whose)
         result = explanation_result(self._figure(photo, image, answer, title), explanation, **metadata, **blank)

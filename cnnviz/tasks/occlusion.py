@@ -9,11 +9,13 @@ from typing import TYPE_CHECKING, Any
 from cnnviz.attribution.registry import METHODS, AttributionMethod
 from cnnviz.attribution.settings import OcclusionSettings
 from cnnviz.pipeline.result import LoadedImage, Result
+from cnnviz.pipeline.true_classes import TrueClasses
 from cnnviz.settings import setting
 from cnnviz.tasks.shared.base import TaskDefaults
 from cnnviz.tasks.shared.check import CHECK_SIDECAR, MapCheck, check_map, check_setting
 from cnnviz.tasks.shared.explanations import blank_map, explanation_result, target_setting
 from cnnviz.tasks.shared.maps import MapSettings
+from cnnviz.tasks.shared.true_classes import TrueClassTask, classes_setting
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -36,7 +38,7 @@ class OcclusionAnswer:
 
 
 @dataclass(frozen=True)
-class Occlusion(TaskDefaults):
+class Occlusion(TrueClassTask, TaskDefaults):
     """A map of each image: how much the score of the class drops where a patch hides the image."""
 
     workload = "forward"
@@ -48,6 +50,8 @@ class Occlusion(TaskDefaults):
     )
     check: bool = check_setting()
     maps: MapSettings = field(default=MapSettings())
+    classes: str | None = classes_setting()
+    known_classes: TrueClasses | None = field(default=None, compare=False)
     seed: int = 0
 
     @property
@@ -93,10 +97,10 @@ class Occlusion(TaskDefaults):
         from cnnviz.figures.captions import explanation_title
 
         explanation, grid = answer.explanation, answer.grid
-        title = explanation_title(network.name, explanation)
+        title = explanation_title(network.name, explanation, self.true_label(image.source))
         blank, warnings = blank_map(grid.score_drops, image.source.display, "occlusion", explanation.name)
         figure = self._figure(network, image, answer, title)
-        result = explanation_result(figure, explanation, **_metadata(grid), **blank)
+        result = explanation_result(figure, explanation, **self.true_json(image.source), **_metadata(grid), **blank)
         result.warnings = [*([_error_text(grid.error)] if grid.error else []), *warnings]
         return answer.check.added_to(result, title) if answer.check else result
 

@@ -7,12 +7,14 @@ from typing import TYPE_CHECKING, Any
 
 from cnnviz.attribution.registry import AttributionMethod, methods_of
 from cnnviz.attribution.settings import IntegratedGradientsSettings, SmoothGradSettings
+from cnnviz.pipeline.true_classes import TrueClasses
 from cnnviz.settings import setting
 from cnnviz.tasks.shared.check import check_setting
 from cnnviz.tasks.shared.cutout import grabcut_setting
 from cnnviz.tasks.shared.explanations import target_setting
 from cnnviz.tasks.shared.map_task import MapAnswer, MapTask
 from cnnviz.tasks.shared.maps import MapSettings
+from cnnviz.tasks.shared.true_classes import classes_setting
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -34,6 +36,8 @@ class Saliency(MapTask):
     grabcut: bool = grabcut_setting()
     check: bool = check_setting()
     maps: MapSettings = field(default=MapSettings())
+    classes: str | None = classes_setting()
+    known_classes: TrueClasses | None = field(default=None, compare=False)
     seed: int = 0
 
     @property

@@ -84,6 +84,7 @@ NATURE: dict[str, Same] = {
     "--half": Same("features in 16 bits: only their rounding differs"),
     "--transform-input": Same("what GoogLeNet and Inception do before all else; classify tries it"),
     "--show-channels": Same("what is shown of images that are no photos; saliency tries it"),
+    "--classes": Same("names the true class in titles; classify, report and embed do more with it"),
     "--labels": Same("names classes in words; classify tries it"),
     "--logits": Same("chooses among the outputs of a network of one's own; networks of the catalogue have one"),
     "--activation": Same("what makes probabilities of logits, which most results do not hold; classify tries it"),

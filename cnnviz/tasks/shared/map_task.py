@@ -13,6 +13,7 @@ from cnnviz.tasks.shared.check import CHECK_SIDECAR, MapCheck, check_map
 from cnnviz.tasks.shared.cutout import CUTOUT_SIDECARS, cut_out
 from cnnviz.tasks.shared.explanations import blank_map, explanation_result
 from cnnviz.tasks.shared.maps import MapSettings
+from cnnviz.tasks.shared.true_classes import TrueClassTask
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -40,7 +41,7 @@ class MapAnswer:
     check: MapCheck | None = None
 
 
-class MapTask(TaskDefaults, ABC):
+class MapTask(TrueClassTask, TaskDefaults, ABC):
     """A map of each image; a task says which method is ``chosen``, how to ``explain``, and how the map is called.
 
     Its fields are at least these, in the order of the command's options.
@@ -102,7 +103,8 @@ class MapTask(TaskDefaults, ABC):
         from cnnviz.figures.captions import explanation_title
 
         explanation, heat = answer.explanation, self.chosen.map_of(answer.attribution)
-        title, caption = explanation_title(network.name, explanation), self.title(network, answer)
+        title = explanation_title(network.name, explanation, self.true_label(image.source))
+        caption = self.title(network, answer)
         blank, warnings = blank_map(heat, image.source.display, caption, explanation.name)
         wanted = explanation.explained if self.target is not None else None
         cut = cut_out(network, image, wanted, self.seed) if self.grabcut else None
@@ -110,7 +112,9 @@ class MapTask(TaskDefaults, ABC):
         drawn = self.maps.style_of(self.chosen).draw(
             heat, image.photo, title, caption, tiles, self.colored(image, answer), image.caption
         )
-        result = explanation_result(drawn, explanation, **answer.metadata, **blank, **(cut.metadata if cut else {}))
+        known = self.true_json(image.source)
+        more = {**answer.metadata, **blank, **(cut.metadata if cut else {})}
+        result = explanation_result(drawn, explanation, **known, **more)
         result.warnings = [*warnings, *(cut.warnings if cut else [])]
         result.sidecars = cut.sidecars if cut else {}
         return answer.check.added_to(result, title) if answer.check else result

@@ -58,6 +58,16 @@ class TrueClassTask:
         """The index of an image's true class; None where that is not known."""
         return None if self.known_classes is None else self.known_classes.index(source)
 
+    def true_label(self, source: ImageSource) -> str | None:
+        """The name of an image's true class; None where that is not known."""
+        index = self.true_class(source)
+        return None if index is None or self.known_classes is None else self.known_classes.labels[index]
+
+    def true_json(self, source: ImageSource) -> dict[str, Any]:
+        """An image's true class as metadata have it, under ``true``; nothing where it is not known."""
+        index = self.true_class(source)
+        return {} if index is None else {"true": {"index": index, "label": self.true_label(source)}}
+
 
 def among(known: TrueClasses, sources: Sequence[ImageSource], reporter: Reporter) -> TrueClasses:
     """The true classes of these images; a note names those that the table lacks."""
