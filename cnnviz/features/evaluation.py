@@ -60,10 +60,17 @@ class ConfusionMatrix:
 
 @dataclass(frozen=True)
 class Evaluation:
-    """The judgments of some images by a network of ``classes`` classes."""
+    """The judgments of some images by a network.
+
+    Attributes:
+        judgments: one for each image.
+        classes: how many the network has.
+        is_probability: whether its scores are probabilities.
+    """
 
     judgments: Sequence[Judgment]
     classes: int
+    is_probability: bool = True
 
     @cached_property
     def labels(self) -> dict[int, str]:

@@ -83,10 +83,11 @@ class Classify(TrueClassTask, TaskDefaults):
         """
         from cnnviz.features.evaluation import Evaluation
 
-        judgments = [_judgment(image, metadata) for image, metadata in records if "true" in metadata]
-        if not judgments:
+        known = [(image, metadata) for image, metadata in records if "true" in metadata]
+        if not known:
             return None
-        found = Evaluation(judgments, classes)
+        is_probability = "probability" in known[0][1]["true"]
+        found = Evaluation([_judgment(*record) for record in known], classes, is_probability)
         tables = {MATRIX: _matrix_table(found), MISTAKES: _mistakes_table(found)}
         return Result({"summary": _summary(found)}, _figure(name, found), _text(found), sidecars=tables)
 
@@ -109,7 +110,11 @@ def _summary(found: Evaluation) -> dict[str, Any]:
         "top5": None if found.top5 is None else round(found.top5, 6),
         "classes": per_class,
         "mistakes": [
-            {"input": each.name, "true": prediction_json(each.true), "predicted": prediction_json(each.predicted)}
+            {
+                "input": each.name,
+                "true": prediction_json(each.true, found.is_probability),
+                "predicted": prediction_json(each.predicted, found.is_probability),
+            }
             for each in found.mistakes
         ],
     }
@@ -139,9 +144,8 @@ def _text(found: Evaluation) -> list[str]:
             f"{len(found.mistakes):,} {'mistake' if len(found.mistakes) == 1 else 'mistakes'}, most certain first:"
         )
     for each in found.mistakes[:_MOST_LISTED]:
-        lines.append(
-            f"  {each.predicted[2]:6.1%}  {each.name}: {each.predicted[1]}, not {each.true[1]} ({each.true[2]:.1%})"
-        )
+        predicted, true = (score_column(p[2], found.is_probability) for p in (each.predicted, each.true))
+        lines.append(f"  {predicted}  {each.name}: {each.predicted[1]}, not {each.true[1]} ({true.strip()})")
     more = len(found.mistakes) - _MOST_LISTED
     return [*lines, f"  and {more:,} more"] if more > 0 else lines
 
@@ -174,7 +178,8 @@ def _distinct(labels: Mapping[int, str]) -> dict[int, str]:
 
 
 def _mistakes_table(found: Evaluation) -> bytes:
-    header = ["file", "true", "predicted", "probability", "probability of true", "rank of true"]
+    score = "probability" if found.is_probability else "value"
+    header = ["file", "true", "predicted", score, f"{score} of true", "rank of true"]
     rows = [
         [each.name, each.true[1], each.predicted[1], each.predicted[2], each.true[2], each.rank]
         for each in found.mistakes

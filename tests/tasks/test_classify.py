@@ -224,6 +224,16 @@ def test_one_logit_has_two_classes(tmp_path):
         judge(Network(model, spec=spec, activation="none"), tmp_path / "album")
 
 
+def test_values_that_are_no_probabilities(tmp_path):
+    network = network_of({0: (255, 0, 0), 1: (0, 255, 0)}, ["red", "green"], activation="none")
+    photo(tmp_path / "album" / "red" / "a.png", (0, 255, 0))
+    found = judge(network, tmp_path / "album", output=tmp_path / "m.png")
+    (mistake,) = found.records[-1]["summary"]["mistakes"]
+    assert mistake["predicted"] == {"index": 1, "label": "green", "value": 0.0} and mistake["true"]["value"] == -16.0
+    assert found.text[-1][-1].endswith("a.png: green, not red (-16)") and "%" not in found.text[-1][-1]
+    assert (tmp_path / "m.mistakes.csv").read_text().startswith("file,true,predicted,value,value of true")
+
+
 def test_without_true_classes_nothing_is_judged(network, album):
     results = run_images(Classify(top=2), album, PipelineConfig(network=network, input=InputConfig(recursive=True)))
     assert len(results) == 70 and not any("true" in result.metadata for result in results)

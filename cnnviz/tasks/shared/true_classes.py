@@ -80,10 +80,9 @@ def among(known: TrueClasses, sources: Sequence[ImageSource], reporter: Reporter
 
 
 def class_indices(network: Network) -> tuple[str, ...]:
-    """The names of the classes that ``ranked`` orders, by index; none for a network without a classifier."""
-    from cnnviz.adversarial.objective import class_names
-
-    return class_names(network) if network.labels else ()
+    """The names of the classes that ``ranked`` orders, by index; for one logit its class and ``not CLASS``."""
+    labels = network.labels or ()
+    return (labels[0], f"not {labels[0]}") if len(labels) == 1 else labels
 
 
 def bound_to(known: TrueClasses, network: Network, *, has_indices: bool = True) -> TrueClasses:
@@ -104,12 +103,11 @@ def bound_to(known: TrueClasses, network: Network, *, has_indices: bool = True) 
 
 def ranked(network: Network, pixels: Tensor) -> list[list[Prediction]]:
     """All classes of each image, highest score first; for one logit its class and ``not CLASS``."""
-    from cnnviz.adversarial.objective import class_names
     from cnnviz.network.network import Prediction
 
     found = network.predict(pixels, network.classes)
     if network.classes > 1:
         return found
-    negation = class_names(network)[1]
+    negation = class_indices(network)[1]
     both = ([own, Prediction(1, negation, 1 - own.score)] for (own,) in found)
     return [sorted(pair, key=lambda prediction: -prediction.score) for pair in both]
