@@ -30,5 +30,5 @@ def module_sha256(module: nn.Module) -> str:
         if isinstance(tensor, torch.Tensor):
             digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)};".encode())
             values = tensor.detach().cpu().contiguous().view(-1).view(torch.uint8)
-            digest.update(memoryview(values.numpy()))
+            digest.update(values.numpy().data)
     return digest.hexdigest()

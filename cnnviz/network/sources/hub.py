@@ -29,7 +29,8 @@ def hub_access(model: str, *, progress: bool) -> Iterator[str]:
 
     Bars are shown with ``progress`` only. Whatever fails becomes a ModelError.
     """
-    constants, utils = (importlib.import_module(f"huggingface_hub.{name}") for name in ("constants", "utils"))
+    constants: Any = importlib.import_module("huggingface_hub.constants")
+    utils: Any = importlib.import_module("huggingface_hub.utils")
     was_offline, forced = constants.HF_HUB_OFFLINE, os.environ.get(_FORCE_SAFE)
     hides_bars = not progress and not utils.are_progress_bars_disabled()
     obstacle = _obstacle(constants)

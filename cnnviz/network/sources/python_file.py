@@ -33,7 +33,7 @@ def load(request: Request) -> LoadedModel:
 
 
 def _run(file: Path) -> ModuleType:
-    """The module of a file, run afresh, so that changes in it count."""
+    """The module of a file, run again, so that changes in it count."""
     spec = importlib.util.spec_from_file_location(_module_name(file), file)
     if spec is None or spec.loader is None:
         raise ModelError(f"'{file}' cannot be read as Python.")

@@ -24,7 +24,7 @@ def own_code(model: str, seed: int, file: Path | None = None) -> Iterator[None]:
     """The block runs code of ``model``: with ``seed``, and, for a Python file, with its neighbors importable.
 
     What it prints goes to stderr. Random numbers of the process, its default type and its path are as they were
-    afterwards, and each file is run afresh, with its neighbors. Any error, and an exit, becomes a ModelError that names
+    afterwards, and each file is run again, with its neighbors. Any error, and an exit, becomes a ModelError that names
     the file and line.
     """
     path, dtype, grad = list(sys.path), torch.get_default_dtype(), torch.is_grad_enabled()
