@@ -1,8 +1,8 @@
 """Write docs/networks.md: which techniques work on which networks, tried with random weights.
 
 ``python tools/make_network_table.py`` tries the networks that are not in the cache (``--cache``, JSON lines) and
-writes the page; ``--only NAME`` tries one again; ``--page`` writes the page from the cache alone. It takes about an hour
-on one processor; interrupted, it goes on where it was.
+writes the page; ``--only NAME`` tries one again; ``--page`` writes the page from the cache alone. It takes an hour or
+two on one processor; interrupted, it goes on where it was.
 """
 
 from __future__ import annotations

@@ -13,6 +13,7 @@ from cnnviz.network.families import LayerNames, family_named
 from cnnviz.network.layers import Layer
 from cnnviz.network.network import Network
 from cnnviz.network.shapes import shapes_by_forward
+from cnnviz.network.transformers import is_transformer
 
 _STYLE_STRIDES = (1, 2, 4, 8, 16)
 _CONTENT_STRIDE = 8
@@ -87,7 +88,7 @@ def evenly_spaced_layers(network: Network, count: int = 4) -> list[str]:
     rows = [row for row in features if row.name in trunk] or features or table
     kept = [row for row in rows if _may_end_block(row)] or rows
     by_depth = [_block_ends(network, kept, depth) for depth in (2, 3, 4)]
-    ends = next((ends for ends in by_depth if len(ends) >= count), by_depth[0])
+    ends = next((ends for ends in by_depth if len(ends) >= count), max(by_depth, key=len))
     if len(ends) > count:
         ends = [ends[round((n + 1) * len(ends) / count) - 1] for n in range(count)]
     return [_shortest_name(row) for row in ends]
@@ -119,7 +120,13 @@ def last_spatial_layer(network: Network, pixels: Tensor | None = None) -> str:
     input of the last attention. A module whose layers are read by hooks may compute others for other images: then it
     is one that it computes for ``pixels``. Raises UsageError where there is none.
     """
-    shown = network.blank_pixels() if pixels is None or network.traced_by != "hooks" else pixels.detach()
+    by_hooks = network.traced_by == "hooks"
+    if by_hooks and is_transformer(network.graph):
+        raise UsageError(
+            f"{network.name} is a transformer whose forward pass cannot be traced, so that it is "
+            "unknown where its tokens stand in the image."
+        )
+    shown = network.blank_pixels() if pixels is None or not by_hooks else pixels.detach()
     shapes = shapes_by_forward(network.graph, network.normalize(shown))
     layers = network.layers
     for name in reversed(list(layers)):

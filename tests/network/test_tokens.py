@@ -219,3 +219,29 @@ def test_timms_swin_is_followed_through_windows_and_merged_patches():
         torch.testing.assert_close(network.features(x, [layer])[layer], expected)
     assert last_spatial_layer(network).startswith("norm")
     assert cnnviz.grad_cam(network, x, 1).max() > 0
+
+
+def test_a_transformer_that_only_hooks_can_read_says_so_instead_of_taking_its_patches():
+    """They do not tell what becomes of its tokens; scores, and what follows their gradients, need no layers."""
+
+    class Hidden(Transformer):
+        def forward(self, x: Tensor) -> Tensor:
+            return super().forward(x.relu() if x.mean() > 100 else x)
+
+    network, x = wrapped(Hidden()), pixels()
+    with pytest.raises(UsageError, match="is a transformer whose forward pass cannot be traced"):
+        cnnviz.grad_cam(network, x, 1)
+    assert cnnviz.saliency(network, x, 1).max() > 0
+
+
+def test_a_transformer_that_torch_export_follows_has_its_grid():
+    class Branching(Transformer):
+        def forward(self, x: Tensor) -> Tensor:
+            return super().forward(x if x.shape[1] == 3 else x.relu())
+
+    network, x = wrapped(Branching(1, 2)), pixels()
+    assert network.traced_by == "export"
+    assert last_spatial_layer(network) == "blocks.2.norm1"
+    tokens = hooked(network.module, "blocks.1", x)
+    expected = tokens[:, 1:17].transpose(1, 2).unflatten(2, (4, 4))
+    torch.testing.assert_close(network.features(x, ["blocks.1"])["blocks.1"], expected)
