@@ -88,6 +88,7 @@ NATURE: dict[str, Same] = {
     "--labels": Same("names classes in words; classify tries it"),
     "--logits": Same("chooses among the outputs of a network of one's own; networks of the catalogue have one"),
     "--activation": Same("what makes probabilities of logits, which most results do not hold; classify tries it"),
+    "--trust": Same("opens a network that is a file with code; classify tries it"),
     "--tile": Same("shows the network pieces of the same picture; what comes out is to be the same"),
 }
 """Options that by nature change no output; a command's own trial goes before."""
@@ -167,6 +168,7 @@ TRIALS: dict[str, dict[str, Trial]] = {
         "--recursive": Try("-r", base="in/photos -s 64 --json"),
         "--background": Try("--background black", base="in/clear.png -s 64 --json"),
         "--labels": Try("--labels in/labels.txt"),
+        "--trust": Try("--trust", within="-m in/my_net.py:build", fails=True),
         "--activation": Values("-k 3"),
         "--transform-input": Try(
             "--transform-input", within="-m googlenet -w random -k 1000", off="--no-transform-input"
@@ -697,6 +699,8 @@ def _make_inputs(place: Path, samples: Path) -> None:
         small("chelsea.png" if name == "cat" else "coffee.png", f"val/{folder}/{name}.png")
     (place / "photos.csv").write_text("file,class\nastronaut.png,person\ncoffee.png,drink\n")
     (place / "true.csv").write_text("file,class\ncat.png,tabby\ncup.png,n07930864\n")
+    code = "from cnnviz.network.squeezenet import SqueezeNet\ndef build(): return SqueezeNet(5)\n"
+    (place / "my_net.py").write_text(code)
     (place / "labels.txt").write_text("".join(f"kind {number}\n" for number in range(1000)))
     for seed, (name, styles) in enumerate(
         {"fast": ("plain", "wild"), "wild": ("wild",), "mosaic": ("mosaic",)}.items()
