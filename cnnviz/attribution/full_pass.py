@@ -11,7 +11,6 @@ from torch import Tensor, fx
 from cnnviz.attribution.incremental.batches import batch_of_maps
 from cnnviz.attribution.incremental.convolution import prepare_convolutions
 from cnnviz.attribution.incremental.windows import Position
-from cnnviz.network.black_box import BlackBox
 from cnnviz.network.measuring import measured
 from cnnviz.runtime.memory import in_batches_that_fit
 
@@ -50,8 +49,6 @@ class FullPass:
     @torch.no_grad()
     def batch_size(self) -> int:
         """Number of positions at a time that keeps the working set small."""
-        if isinstance(self._run, BlackBox):
-            return self._run.batch_size((self._image.shape[2], self._image.shape[3]), self._image.shape[1])
         if not isinstance(self._run, fx.GraphModule):
             return batch_of_maps(measured(self._run, self._image).largest, self._image.device)
         meter = _MemoryMeter(self._run)

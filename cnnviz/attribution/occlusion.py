@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from cnnviz.attribution.approximate_occlusion import WINDOW_CAP, ApproximationError, drill_down, num_evaluations
+from cnnviz.attribution.incremental.errors import NotIncremental
 from cnnviz.attribution.occlusion_scores import score_positions
 from cnnviz.attribution.settings import FILLS, Algorithm, OcclusionSettings
 from cnnviz.attribution.targets import Target, TargetFunction, measures, resolved_targets, target_scores
@@ -194,21 +195,28 @@ class _Occlusion:
         """The score drops (P,) and predicted classes (P,) at the ``chosen`` positions."""
         network, settings = self.network, self.settings
         fill_pixels = network.normalize(make_fill(self.image, settings.fill, settings.patch, settings.seed))
-        with network.autocast():
-            output = score_positions(
-                network.black_box or network.forward_pass,
-                network.normalize(self.image),
-                [self.positions[index] for index in chosen],
-                settings.patch,
-                fill_pixels,
-                batch=settings.batch,
-                on_step=self._report if self.on_step else None,
-                algorithm=settings.algorithm,
-                window_cap=1.0 if exact else WINDOW_CAP,
-            )
+        try:
+            with network.autocast():
+                output = score_positions(
+                    network.forward_pass,
+                    network.normalize(self.image),
+                    [self.positions[index] for index in chosen],
+                    settings.patch,
+                    fill_pixels,
+                    batch=settings.batch or self._batch_of_black_box(),
+                    on_step=self._report if self.on_step else None,
+                    algorithm=settings.algorithm,
+                    window_cap=1.0 if exact else WINDOW_CAP,
+                )
+        except NotIncremental as error:
+            raise UsageError(f"{network.name} allows no incremental occlusion: {error}.") from error
         logits = checks.require_finite(at_least_float32(output), "logits under the patches", network, self.image)
         self.done += len(chosen)
         return self.clean_score - _score(network, logits, self.target, settings.score), logits.argmax(1)
+
+    def _batch_of_black_box(self) -> int | None:
+        black_box, (height, width) = self.network.black_box, self.image.shape[2:]
+        return black_box.batch_size((height, width), self.network.spec.channels) if black_box else None
 
     def _report(self, step: Step) -> None:
         assert self.on_step is not None

@@ -12,8 +12,6 @@ from cnnviz.attribution.incremental.engine import IncrementalEngine
 from cnnviz.attribution.incremental.errors import NotIncremental
 from cnnviz.attribution.incremental.windows import Position
 from cnnviz.attribution.settings import Algorithm
-from cnnviz.errors import UsageError
-from cnnviz.network.black_box import BlackBox
 from cnnviz.runtime.progress import OnStep, Step
 
 _BATCHES_PER_STEP = 4
@@ -81,10 +79,6 @@ def _scorer(
     algorithm: Algorithm,
     window_cap: float,
 ) -> IncrementalEngine | FullPass:
-    if isinstance(run, BlackBox):
-        if algorithm == "incremental":
-            raise UsageError("Incremental occlusion needs the network's layers; this network only gives scores.")
-        return FullPass(run, image)
     if algorithm == "full":
         return FullPass(run, image)
     try:

@@ -28,6 +28,7 @@ def commands_for_scores() -> str:
 HINTS: dict[str, str | Callable[..., str]] = {
     "without_gradients": commands_for_scores,
     "scores_only": commands_for_scores,
+    "inner_softmax": "If they are not: --activation softmax, or sigmoid.",
     "all_classes": "Ask the program for all classes, as -k 1000 does of cnnviz classify.",
     "longer_calls": "--exec-timeout sets the limit.",
     "only_program": "Leave out --exec, or --model and --weights.",

@@ -134,7 +134,8 @@ def not_finite_error(what: str, holds: str, network: Network, pixels: Tensor) ->
         return error
     layer = _first_bad_layer(network, pixels)
     if layer is None:
-        return ModelError(f"The {what} of {network.name} holds {holds}, though its weights and layers are finite.")
+        why = "" if network.black_box else ", though its weights and layers are finite"
+        return ModelError(f"The {what} of {network.name} holds {holds}{why}.")
     return _layer_error(network, layer)
 
 

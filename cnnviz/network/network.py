@@ -172,7 +172,8 @@ class Network:
         if self._exported:
             self.spec = self._exported.fitted(self.spec)
         self.weights = weights or WeightsInfo("custom")
-        self.optimize, self.alterations = optimize, tuple(alterations)
+        self.optimize = optimize or isinstance(module, BlackBox)  # which has nothing to share or to change
+        self.alterations = tuple(alterations)
         self.output, self.activation = output, activation
         self._choose = OutputChoice(output, name)
         self.has_numbered_labels = self.labels is None

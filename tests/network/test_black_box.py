@@ -104,7 +104,7 @@ def test_occlusion_of_a_black_box_is_that_of_the_module_in_full(network, pixels)
 
 
 def test_incremental_occlusion_needs_layers(network, pixels):
-    with pytest.raises(UsageError, match="layers"):
+    with pytest.raises(UsageError, match="allows no incremental occlusion"):
         occlusion_grids(network, pixels, settings=OcclusionSettings(patch=8, algorithm="incremental"))
 
 

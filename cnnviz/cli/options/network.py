@@ -29,7 +29,7 @@ class NetworkOptions(NetworkConfig):
             env="MODEL",
             panel=NETWORK,
             help="Network: a torchvision name, 'auto', timm/NAME, hf-hub:ORG/NAME, local-dir:FOLDER, FILE.pt2, "
-            "FILE.py:BUILD.",
+            "FILE.onnx, FILE.tflite, FILE.py:BUILD.",
             metavar="NAME|FILE",
             autocompletion=_networks,
         ),
@@ -183,7 +183,7 @@ class NetworksOptions(NetworkOptions, NetworksConfig):  # type: ignore[misc]
             env="MODEL",
             panel=NETWORK,
             help="Network: a torchvision name, 'auto', timm/NAME, hf-hub:ORG/NAME, local-dir:FOLDER, FILE.pt2, "
-            "FILE.py:BUILD; may be given several times.",
+            "FILE.onnx, FILE.tflite, FILE.py:BUILD; may be given several times.",
             metavar="NAME|FILE",
             autocompletion=_networks,
             show_default="auto",

@@ -83,7 +83,7 @@ def load_program(
     program = Program(CommandTemplate.parse(command), names, timeout, jobs)
     spec = InputSpec(size or _SIDE, channels=channels, mean=(0.0,) * channels, std=(1.0,) * channels)
     found = program.first_reply(np.full((spec.size, spec.size, channels), 128, np.uint8))
-    return Network(program, program.name, found.labels, spec, WeightsInfo("program"), optimize=True, activation="none")
+    return Network(program, program.name, found.labels, spec, WeightsInfo("program"), activation="none")
 
 
 class Program(BlackBox):

@@ -35,7 +35,10 @@ def assemble(
     """
     described = {**loaded.arguments, **{name: value for name, value in given.items() if value is not None}}
     is_known = "channels" in described or "spec" in described
-    spec = given_spec(described.pop("spec", None), **{name: described.pop(name, None) for name in _OF_INPUT})
+    known = described.pop("spec", None)
+    if known is not None and known.fixed:
+        described.pop("size", None)
+    spec = given_spec(known, **{name: described.pop(name, None) for name in _OF_INPUT})
     spec = replace(spec, assumed=_without_certain(spec))
     described |= {"name": model, "weights": loaded.weights, "precision": precision}
     module = loaded.module.to(device)

@@ -92,6 +92,22 @@ SOURCES = (
             "it, and unpickles what it does not know"
         ),
     ),
+    Source(
+        "FILE.onnx",
+        _matches(r".*\.onnx$"),
+        "cnnviz.network.sources.onnx_file.load",
+        check=files.require_file,
+        package="onnxruntime",
+        extra="onnx",
+    ),
+    Source(
+        "FILE.tflite",
+        _matches(r".*\.tflite$"),
+        "cnnviz.network.sources.tflite_file.load",
+        check=files.require_file,
+        package="ai_edge_litert",
+        extra="tflite",
+    ),
     Source(_INSTALLED, installed.is_offered, "cnnviz.network.sources.entry_points.load"),
 )
 """Every source of networks besides the catalogue; the first that recognizes a name loads it."""
