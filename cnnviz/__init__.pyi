@@ -34,6 +34,7 @@ from .features.filters import filter_grid as filter_grid
 from .features.neighbors import nearest_neighbors as nearest_neighbors
 from .features.projection import project as project
 from .features.top_activations import top_patches as top_patches
+from .figures.heatmap import overlay as overlay
 from .imaging.image_io import read_image as read_image
 from .imaging.image_io import write_image as write_image
 from .network.loading import load_network as load_network
@@ -42,6 +43,9 @@ from .network.network import Prediction as Prediction
 from .network.programs.program import load_program as load_program
 from .network.spec import InputSpec as InputSpec
 from .pipeline.run import run_images as run_images
+from .report.comparison import compare as compare
+from .report.map_panel import panel as panel
+from .report.writing import write_report as write_report
 from .style.fast import FastStyleNetwork as FastStyleNetwork
 from .style.inference import apply_fast_style as apply_fast_style
 from .style.model_file import load_fast_style as load_fast_style

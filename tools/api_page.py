@@ -18,6 +18,8 @@ PACKAGES = {
     "network": "Networks",
     "imaging": "Images",
     "attribution": "Which pixels matter",
+    "figures": "Maps over photos",
+    "report": "Figures and pages",
     "features": "Layers and features",
     "adversarial": "Fooling a network",
     "synthesis": "Images made by optimization",

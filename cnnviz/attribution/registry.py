@@ -210,6 +210,10 @@ METHODS: Mapping[str, AttributionMethod] = by_key((method.name, method) for meth
 """The methods by name."""
 
 
+DEFAULT_COMPARED = "saliency,smoothgrad,guided,gradcam,occlusion"
+"""The methods that are compared where none is named; of a network without gradients, those that need none."""
+
+
 def methods_of(command: str, default: str) -> dict[str, AttributionMethod]:
     """The methods that ``command`` offers, by the value of its ``method`` option; ``default`` is the first one's.
 

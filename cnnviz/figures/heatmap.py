@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,7 +11,13 @@ from PIL import Image, ImageEnhance
 
 from cnnviz.errors import UsageError
 from cnnviz.figures.colormap import DIVERGING, SEQUENTIAL, color_table
-from cnnviz.imaging.map_ops import normalize
+from cnnviz.imaging.bands import show, shown_channels
+from cnnviz.imaging.checks import require_in_range
+from cnnviz.imaging.map_ops import normalize, smooth
+from cnnviz.imaging.pixels import from_pixels, to_array
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 _MIDDLE = 128  # the entry of a color table that stands for zero in a signed map
 _SATURATION, _BRIGHTNESS = 0.35, 0.8  # of the photo under a heatmap, so that the heat's colors stand out
@@ -55,33 +62,69 @@ def _levels(map2d: Any, signed: bool, percentile: float) -> NDArray[np.uint8]:
 
 
 def overlay(
-    photo: Image.Image,
+    photo: Image.Image | Tensor,
     map2d: Any,
     colormap: str | None = None,
     signed: bool = False,
     *,
     percentile: float = 99.0,
     alpha: float = 0.8,
+    blur: float = 0.0,
+    show_channels: str | Sequence[int] | None = None,
 ) -> Image.Image:
-    """The photo with the map's heat on it, at the photo's own size.
+    """The photo with a map's heat on it, at the photo's own size, as a PIL image.
 
     The heat is as opaque as the map is strong, over a paler and darker photo: strong places glow in the map's
     colors, and where the map is near zero the photo is seen as it is.
 
     Args:
-        photo: Any mode; the result is RGB.
-        map2d: Of any resolution; it is stretched over the whole photo.
-        colormap, signed, percentile: As in ``colorize``.
+        photo: Pixels (1, C, H, W) in [0, 1], or a PIL image of any mode; the result is RGB.
+        map2d: (1, 1, H, W), (1, H, W) or (H, W), of any resolution: it is stretched over the whole photo. Of several
+            channels (1, C, H, W) the largest magnitude is shown, or their sum if signed.
+        colormap: The name of one of matplotlib's; None takes ``inferno``, or ``RdBu_r`` for signed maps.
+        signed: Whether both signs of the map are shown, on a diverging scale; False clips negative values to zero.
+        percentile: Magnitudes above this percentile, in (0, 100], are clipped. The command line takes 100 for coarse
+            maps, as Grad-CAM's.
         alpha: How much of the heat is seen where the map is strongest, in [0, 1].
+        blur: Standard deviation, in the map's pixels, of a Gaussian that smooths the map. The command line takes 2 for
+            gradients, whose dots are lost on a photo.
+        show_channels: Which channels are shown of pixels of other than one or three, counted from 1: ``(3, 2, 1)``,
+            ``(4,)`` or ``"mean"``; None takes the first three, of two the mean.
 
-    Raises UsageError for an alpha out of range, an unknown colormap or a map of another shape.
+    Raises UsageError for an alpha out of range, an unknown colormap, pixels outside [0, 1], or other shapes.
+
+    Example:
+        >>> network = cnnviz.load_network("squeezenet1_1")
+        >>> pixels = cnnviz.read_image("sample_images/chelsea.png", size=64)
+        >>> cnnviz.overlay(pixels, cnnviz.saliency(network, pixels, "tabby"), blur=2).size
+        (96, 64)
     """
     if not 0 <= alpha <= 1:
         raise UsageError(f"Alpha must be between 0 and 1, not {alpha:g}.")
     table = color_table(colormap or (DIVERGING if signed else SEQUENTIAL))
-    levels = Image.fromarray(_levels(map2d, signed, percentile)).resize(photo.size, Image.Resampling.BICUBIC)
+    photo = photo if isinstance(photo, Image.Image) else _shown(photo, show_channels)
+    values = _one_channel(map2d, signed)
+    values = smooth(values, blur) if blur > 0 else values
+    levels = Image.fromarray(_levels(values, signed, percentile)).resize(photo.size, Image.Resampling.BICUBIC)
     mask = levels.point(_opacity(signed, alpha))
     return Image.composite(_tinted(levels, table), _desaturate(photo), mask)
+
+
+def _shown(pixels: Any, channels: str | Sequence[int] | None) -> Image.Image:
+    """Pixels (1, C, H, W) as a photo; UsageError for anything else."""
+    count = pixels.shape[1] if getattr(pixels, "ndim", 0) == 4 else 3
+    pixels = require_in_range(pixels, count)
+    if len(pixels) != 1:
+        raise UsageError(f"One image is shown at a time, pixels of the shape (1, C, H, W), not {len(pixels)} images.")
+    return show(from_pixels(pixels), shown_channels(channels) if count not in (1, 3) else None).image
+
+
+def _one_channel(attribution: Any, signed: bool) -> NDArray[Any]:
+    """The map of an attribution, (1, 1, H, W) or (H, W), of one (1, C, H, W) or (C, H, W) with channels."""
+    values = to_array(attribution)
+    if values.ndim < 3 or values.shape[-3] == 1:
+        return values
+    return values.sum(-3, keepdims=True) if signed else np.abs(values).max(-3, keepdims=True)
 
 
 def _opacity(signed: bool, alpha: float) -> list[int]:

@@ -4,17 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from numpy.typing import NDArray
 from PIL import Image
 
+from cnnviz.errors import UsageError
 from cnnviz.figures.grid import panel
 from cnnviz.figures.heatmap import colorize, grayscale, overlay
 from cnnviz.imaging.map_ops import smooth, upsample
 
 if TYPE_CHECKING:
     from torch import Tensor
+
+    from cnnviz.attribution.registry import AttributionMethod
 
 MapView = Literal["panel", "overlay", "heat", "raw"]
 
@@ -42,6 +45,20 @@ class MapStyle:
     blur: float | None = None
     signed: bool = False
     overlay_blur: float = 0.0
+
+    @staticmethod
+    def of(
+        method: AttributionMethod,
+        view: MapView = "panel",
+        colormap: str | None = None,
+        percentile: float | None = None,
+        blur: float | None = None,
+    ) -> MapStyle:
+        """How the maps of a method are drawn; ``colormap``, ``percentile`` and ``blur`` as suits them where None."""
+        if view not in get_args(MapView):
+            raise UsageError(f"There is no view '{view}'; the choices are {', '.join(get_args(MapView))}.")
+        clip = method.percentile if percentile is None else percentile
+        return MapStyle(view, colormap, clip, blur, method.signed, method.blur)
 
     def draw(
         self,
@@ -77,8 +94,8 @@ class MapStyle:
         return panel([tile for tile, _ in tiles], captions=[text for _, text in tiles], title=title)
 
     def _overlay(self, attribution: Tensor, photo: Image.Image) -> Image.Image:
-        smoothed = self._smoothed(attribution, self.overlay_blur if self.blur is None else self.blur)
-        return overlay(photo, smoothed, **self._colors())
+        sigma = self.overlay_blur if self.blur is None else self.blur
+        return overlay(photo, attribution, blur=sigma, **self._colors())
 
     def _heat(self, attribution: Tensor, photo: Image.Image) -> Image.Image:
         width, height = photo.size

@@ -130,11 +130,11 @@ def write_image(
     """
     target = Path(path)
     if target.suffix.lower() == MP4 and format is None:
-        _check_target(target, force)
+        require_target(target, force)
         frames = list(image) if isinstance(image, Sequence) else [image]
         return write_bytes(encode_video(frames, recipe, duration=duration, quality=quality), target, force=force)
     kind = format or format_of(target).lower()
-    _check_target(target, force)
+    require_target(target, force)
     return write_bytes(encode(image, kind, recipe, quality, duration=duration), target, force=force)
 
 
@@ -154,7 +154,7 @@ def write_bytes(content: bytes | ByteChunks, path: str | Path, *, force: bool = 
     Raises ImageError if it exists (without ``force``), its folder does not, or the disk is full.
     """
     target = Path(path)
-    _check_target(target, force)
+    require_target(target, force)
     try:
         with atomic_path(target, overwrite=force) as temporary, temporary.open("xb") as file:
             for chunk in [content] if isinstance(content, bytes) else content:
@@ -183,7 +183,7 @@ def check_writable(target: Path, probed: set[Path]) -> set[Path]:
             f"The folder {display_name(target.parent)} cannot be made: {display_name(folder)} is not a folder."
         )
     if folder == target.parent and os.path.lexists(target):
-        _check_target(target, force=True)
+        require_target(target, force=True)
     if folder in probed:
         return probed
     temporary = temporary_path(folder)
@@ -195,7 +195,7 @@ def check_writable(target: Path, probed: set[Path]) -> set[Path]:
     return probed | {folder}
 
 
-def _check_target(target: Path, force: bool) -> None:
+def require_target(target: Path, force: bool) -> None:
     """Raise ImageError for an existing file, a missing folder, or a device, before the work is done."""
     if not os.path.isdir(target.parent):  # noqa: PTH112 (Path.is_dir raises where it may not look)
         folder = display_name(target.parent)

@@ -153,7 +153,8 @@ def _pages(file: BinaryIO) -> Iterator[_Page]:
     """The pages, without the reduced copies and masks of others."""
     header = file.read(16)
     directory = ImageFileDirectory_v2(header if header[2] == _BIG else header[:8])
-    order, seen = "<" if header.startswith(b"II") else ">", set()
+    order = "<" if header.startswith(b"II") else ">"
+    seen: set[int] = set()
     while directory.next and directory.next not in seen and len(seen) < _MOST_PAGES:
         seen.add(directory.next)
         file.seek(directory.next)

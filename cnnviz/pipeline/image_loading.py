@@ -22,9 +22,10 @@ def read_image(source: ImageSource, network: Network, options: ImageConfig) -> L
     """One image, read and brought to the size that ``network`` sees; ImageError or MemoryShortError if it cannot."""
     from cnnviz.imaging.decoding import read_decoded
 
-    limits = {"background": options.background, "max_pixels": options.max_pixels}
+    channels, background = network.spec.channels, options.background
     try:
-        return prepare_image(source, read_decoded(source.content(), network.spec.channels, **limits), network, options)
+        decoded = read_decoded(source.content(), channels, background=background, max_pixels=options.max_pixels)
+        return prepare_image(source, decoded, network, options)
     except MemoryError as error:
         if isinstance(error, MemoryShortError):
             raise

@@ -22,7 +22,7 @@ class LayerFigures:
     name: str
     shape: Sequence[int]
     tiles: Sequence[PageFigure]
-    recipe: Mapping[str, Any]
+    recipe: Mapping[str, Any] | None
 
 
 def layer_figures(report_input: ReportInput, layer: str, top: int) -> LayerFigures:

@@ -57,7 +57,9 @@ def map_figures(
     return MapFigures(figures, refused, blank)
 
 
-def _recipe(report_input: ReportInput, target: int | TargetFunction, method: AttributionMethod) -> dict[str, Any]:
+def _recipe(
+    report_input: ReportInput, target: int | TargetFunction, method: AttributionMethod
+) -> dict[str, Any] | None:
     """The recipe of a method's overlay: its own command's, or that of ``compare`` where that draws none."""
     command, options = method.overlay_command()
     return report_input.recipe_of(command, target, **options)

@@ -50,7 +50,7 @@ class Page:
     ``TMPDIR`` says where it lies.
     """
 
-    def __init__(self, network: Network, command_line: CommandLine) -> None:
+    def __init__(self, network: Network, command_line: CommandLine | None = None) -> None:
         self._network, self._command_line = network, command_line
         self._environment = _environment(command_line, network.has_probabilities)
         self._reports: list[_StoredReport] = []
@@ -75,7 +75,8 @@ class Page:
 
         ``facts`` are what else its head says: values, by what they are of.
         """
-        template, line = self._environment.get_template("report.html"), self._command_line(dict(recipe))
+        template = self._environment.get_template("report.html")
+        line = self._command_line(dict(recipe)) if self._command_line else None
         about = {"title": title, "line": line, "seed": recipe["seed"], "network": self._network}
         about["facts"] = dict(facts or {})
         return lambda: template.generate(reports=self._reports, version=__version__, **about)
@@ -108,7 +109,7 @@ def _read(file: IO[bytes], place: int, length: int) -> Markup:
     return Markup(file.read(length).decode("utf-8", "surrogatepass"))
 
 
-def _environment(command_line: CommandLine, has_probabilities: bool) -> Environment:
+def _environment(command_line: CommandLine | None, has_probabilities: bool) -> Environment:
     environment = Environment(
         loader=PackageLoader("cnnviz.report"),
         autoescape=True,
@@ -117,6 +118,6 @@ def _environment(command_line: CommandLine, has_probabilities: bool) -> Environm
         lstrip_blocks=True,
     )
     score = partial(score_text, is_probability=has_probabilities)
-    environment.filters.update(score=score, command=lambda made: command_line(dict(made)))
+    environment.filters.update(score=score, command=lambda made: command_line(dict(made)) if command_line else "")
     environment.globals["has_probabilities"] = has_probabilities
     return environment

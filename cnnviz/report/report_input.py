@@ -26,7 +26,7 @@ class ReportInput:
         photo: the image as the network frames it, at its own resolution.
         pixels: (1, 3, H, W) in [0, 1], what the network sees.
         recipe: what all recipes of its figures have in common: version, inputs, model, weights, seed, and the
-            parameters that frame the image.
+            parameters that frame the image; None for an image that no command makes figures of.
         seed: of everything random.
         true: the class that the image is truly of, with the score that the network gives it; None if it is not known.
         caption: what the photo is, which shows some channels where it is none.
@@ -36,7 +36,7 @@ class ReportInput:
     name: str
     photo: Image.Image
     pixels: Tensor
-    recipe: Mapping[str, Any] = field(default_factory=dict)
+    recipe: Mapping[str, Any] | None = field(default_factory=dict)
     seed: int = 0
     true: Prediction | None = None
     caption: str = "photo"
@@ -50,8 +50,12 @@ class ReportInput:
         width, height = (max(1, round(side * factor)) for side in self.photo.size)
         return self.photo.resize((width, height), Image.Resampling.LANCZOS)
 
-    def recipe_of(self, command: str, target: int | TargetFunction | None = None, **parameters: Any) -> dict[str, Any]:
+    def recipe_of(
+        self, command: str, target: int | TargetFunction | None = None, **parameters: Any
+    ) -> dict[str, Any] | None:
         """The recipe of a figure that ``command`` makes; ``target`` is what it explains: a class, or against one."""
+        if self.recipe is None:
+            return None
         common = dict(self.recipe)
         settings = {**common.pop("parameters", {}), **parameters}
         return {**common, "command": command, "parameters": settings, **self._about(target)}

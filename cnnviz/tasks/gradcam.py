@@ -58,9 +58,9 @@ class GradCam(MapTask):
         return self.chosen(network, pixels, answer.explanation.explained, layer=answer.metadata["layer"])
 
     def title(self, network: Network, answer: MapAnswer) -> str:
-        layer = answer.metadata["layer"]
-        shortest = min((layer, *network.layers.aliases_of(network.layers.node(layer))), key=len)  # fire9
-        return f"{'guided ' if self.guided else ''}Grad-CAM of {shortest}"
+        from cnnviz.report.map_panel import method_title
+
+        return method_title(network, self.chosen, answer.metadata["layer"])
 
     def colored(self, image: LoadedImage, answer: MapAnswer) -> Image | None:
         from cnnviz.figures.guided import gradient_image

@@ -42,14 +42,9 @@ class MapSettings:
         show_default="0; gradients laid over the photo 2",
     )
 
-    def style(self, percentile: float = 99.0, blur: float = 0.0, *, signed: bool = False) -> MapStyle:
-        """The style of maps; ``percentile``, and ``blur`` over the photo, hold where none was set."""
-        from cnnviz.figures.maps import MapStyle
-
-        clip = percentile if self.percentile is None else self.percentile
-        view: Any = self.view
-        return MapStyle(view, self.colormap, clip, self.blur, signed, blur)
-
     def style_of(self, method: AttributionMethod) -> MapStyle:
         """The style of the maps of ``method``."""
-        return self.style(method.percentile, method.blur, signed=method.signed)
+        from cnnviz.figures.maps import MapStyle
+
+        view: Any = self.view
+        return MapStyle.of(method, view, self.colormap, self.percentile, self.blur)
