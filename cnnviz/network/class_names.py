@@ -12,6 +12,7 @@ from cnnviz.network.imagenet import fold, other_names, synsets_of
 
 _MAX_MATCHED = 50_000  # labels; with more, similar names are not searched
 _SHOWN = 8  # classes that a message lists
+_SHORTEST_WORD = 4  # letters of a word that may be meant by a misspelled one
 
 Labels = tuple[str, ...]
 _Test = Callable[[str, str], bool]
@@ -94,14 +95,20 @@ def _described(labels: Labels, index: int, name: str) -> str:
 
 
 def nearest_names(labels: Labels, text: str, cutoff: float) -> list[str]:
-    """At most three names that are spelled like ``text``, each with its class's label where it is another."""
+    """At most three names spelled like ``text``, or with a word like it; other names with their class's label."""
     if len(labels) > _MAX_MATCHED:
         return []
-    names = {fold(label): label for label in labels}
+    whole = {fold(label): label for label in labels}
     for label, others in zip(labels, other_names(labels), strict=True):
         for other in others:
-            names.setdefault(fold(other), f"{label} ({other})")
-    return [names[near] for near in difflib.get_close_matches(fold(text), names, n=3, cutoff=cutoff)]
+            whole.setdefault(fold(other), f"{label} ({other})")
+    names = dict(whole)
+    for key, shown in whole.items():
+        for word in key.split():
+            if len(word) >= _SHORTEST_WORD:
+                names.setdefault(word, shown)
+    near = difflib.get_close_matches(fold(text), names, n=6, cutoff=cutoff)
+    return list(dict.fromkeys(names[key] for key in near))[:3]
 
 
 @dataclass(frozen=True)

@@ -16,6 +16,8 @@ from cnnviz.runtime.paths import is_file
 
 FOLDER = "folder"
 
+_LISTED = 3  # folders that are named in a message
+
 Names = tuple[str, ...]
 """What may name an image's class: its folders from the outermost to the innermost, or the table's word; or nothing."""
 
@@ -101,13 +103,14 @@ class TrueClasses:
         texts = dict.fromkeys(name for names in self.wanted for name in names)
         found = classes_of_folders(labels, texts, known, has_indices=has_indices)
         named = {name: fit for name, fit in found.items() if fit is not None}
+        unknown = [names for names in self.wanted if not any(name in named for name in names)]
+        if unknown:
+            raise self._no_class(labels, unknown)
         indices: dict[Names, int] = {}
         for names, image in self.wanted.items():
             fits = {named[name].index: name for name in names if name in named}
             by_name = {named[name].index: name for name in names if name in named and not named[name].by_number}
             best = by_name or fits
-            if not best:
-                raise self._no_class(labels, names)
             if len(best) > 1:
                 raise UsageError(
                     f"'{image}' lies in the folders of {len(best)} classes: {listed(list(best.values()))}."
@@ -115,14 +118,18 @@ class TrueClasses:
             indices[names] = next(iter(best))
         return replace(self, indices=indices, labels=labels)
 
-    def _no_class(self, labels: tuple[str, ...], names: Names) -> UsageError:
-        name = names[0]
-        what = (
-            f"The folder '{shortened(name)}'" if self.table is None else f"'{shortened(name)}' in '{self.table.path}'"
-        )
-        near = nearest_names(labels, name, 0.0)
-        nearest = f"; the nearest {'is' if len(near) == 1 else 'are'} {listed(near)}" if near else ""
-        return UsageError(f"{what} names no class of this network{nearest}.", remedy="class_names")
+    def _no_class(self, labels: tuple[str, ...], unknown: Sequence[Names]) -> UsageError:
+        words = list(dict.fromkeys(names[0] for names in unknown))
+        shown = [f"'{shortened(word)}'" for word in words[:_LISTED]]
+        rest = [f"{len(words) - _LISTED} more"] if len(words) > _LISTED else []
+        is_one = len(words) == 1
+        what = ("The folder " if is_one else "The folders ") + listed([*shown, *rest])
+        if self.table is not None:
+            what = f"{listed([*shown, *rest])} in '{self.table.path}'"
+        near = nearest_names(labels, words[0], 0.0)
+        those = f"nearest {'' if is_one else f'to {shown[0]} '}{'is' if len(near) == 1 else 'are'} {listed(near)}"
+        text = f"{what} {'names' if is_one else 'name'} no class of this network{f'; the {those}' if near else ''}."
+        return UsageError(text, remedy="class_names")
 
     def index(self, source: ImageSource) -> int | None:
         """The index of an image's true class; None where that is unknown."""

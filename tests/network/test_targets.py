@@ -41,6 +41,7 @@ def test_a_whole_name_wins_over_a_part_and_a_word_over_a_syllable():
         ("cat", r"fits 7 classes: tiger cat \(282\), Persian cat .*, tabby \(281: tabby cat\), lesser panda"),
         ("terrier", r"fits \d\d classes: .* and \d\d more"),
         ("espreso", "Did you mean espresso"),
+        ("shepard", "Did you mean .*German shepherd"),
         ("1000", "classes 0 to 999"),
         ("-1", "classes 0 to 999"),
         ("", "no class called ''"),

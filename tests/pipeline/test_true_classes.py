@@ -39,7 +39,7 @@ def test_the_folders_it_was_trained_on():
     sources = [below("katze/a.png"), below("hund/a.png")]
     found = TrueClasses().among(sources).bound(LABELS, {"hund": 1, "katze": 0})
     assert [found.index(source) for source in sources] == [0, 1]
-    with pytest.raises(UsageError, match="'katze' names no class"):
+    with pytest.raises(UsageError, match="'katze' and 'hund' name no class"):
         TrueClasses().among(sources).bound(LABELS)
 
 
@@ -56,6 +56,14 @@ def test_the_folders_it_was_trained_on():
 def test_a_folder_that_fits_none_or_two(name, message):
     with pytest.raises(UsageError, match=message):
         TrueClasses().among([below("cat/a.png"), below(name)]).bound(LABELS)
+
+
+def test_several_folders_that_fit_none():
+    sources = [below(f"{name}/a.png") for name in ("cat", "horse", "bird ", "cow", "pig", "gide dog")]
+    with pytest.raises(UsageError) as caught:
+        TrueClasses().among(sources).bound(LABELS)
+    expected = "The folders 'horse', 'cow', 'pig' and 1 more name no class of this network; the nearest to 'horse' are "
+    assert str(caught.value).startswith(expected)
 
 
 def test_the_nearest_of_imagenets_names():
