@@ -169,7 +169,7 @@ TRIALS: dict[str, dict[str, Trial]] = {
         "--background": Try("--background black", base="in/clear.png -s 64 --json"),
         "--labels": Try("--labels in/labels.txt"),
         "--trust": Try("--trust", within="-m in/my_net.py:build", fails=True),
-        "--activation": Values("-k 3"),
+        "--activation": Values("-k 3", alike=("auto", "softmax")),
         "--transform-input": Try(
             "--transform-input", within="-m googlenet -w random -k 1000", off="--no-transform-input"
         ),
