@@ -41,19 +41,23 @@ class Explanation:
     """The class that the network predicts for an image, and the class that is explained.
 
     Attributes:
-        predicted, target: the two classes.
+        predicted, target: the two classes; of a function of the logits its name and score, with the index -1.
         against: whether what speaks against ``target`` is explained.
-        is_probability: whether scores are probabilities, not plain values.
+        is_probability: whether scores of classes are probabilities, not plain values.
+        function: the function that is explained in place of a class.
     """
 
     predicted: Prediction
     target: Prediction
     against: bool = False
     is_probability: bool = True
+    function: TargetFunction | None = None
 
     @property
     def explained(self) -> int | TargetFunction:
         """What is explained, as the attribution methods take it."""
+        if self.function is not None:
+            return self.function
         return Against(self.target.index) if self.against else self.target.index
 
     @property
@@ -134,28 +138,35 @@ def resolved_targets(network: Network, pixels: Tensor, target: Target) -> list[i
     return targets_of(network, network(pixels), target)
 
 
-def predict_target(network: Network, pixels: Tensor, target: str | int | None = None) -> Explanation:
-    """The predicted class and the class to explain for one image (1, C, H, W); the predicted class if None."""
+def predict_target(network: Network, pixels: Tensor, target: Target = None) -> Explanation:
+    """The predicted class and what to explain for one image (1, C, H, W); the predicted class if None."""
     return predict_targets(network, pixels, target)[0]
 
 
 @torch.no_grad()
-def predict_targets(network: Network, pixels: Tensor, target: str | int | None = None) -> list[Explanation]:
-    """The predicted class and the class to explain for each image of ``pixels`` (N, C, H, W)."""
+def predict_targets(network: Network, pixels: Tensor, target: Target = None) -> list[Explanation]:
+    """The predicted class and what to explain for each image of ``pixels`` (N, C, H, W)."""
     return explanations_of(network, network(pixels), target)
 
 
-def explanations_of(network: Network, logits: Tensor, target: str | int | None = None) -> list[Explanation]:
+def explanations_of(network: Network, logits: Tensor, target: Target = None) -> list[Explanation]:
     """The same from ``logits`` (N, classes)."""
-    opposed = negated(network.labels or (), target) if isinstance(target, str) else None
-    wanted = target if opposed is None else opposed
-    index = None if wanted is None else network.find_class(wanted)
+    parts = zip(logits.split(1), targets_of(network, logits, target), strict=True)
+    return [_explanation(network, *each) for each in parts]
 
-    def explanation(scores: Tensor, best: int) -> Explanation:
-        predicted, explained = (
-            Prediction(each, network.label(each), float(scores[each]))
-            for each in (best, best if index is None else index)
-        )
-        return Explanation(predicted, explained, opposed is not None, network.has_probabilities)
 
-    return list(map(explanation, network.probabilities(logits).cpu(), logits.argmax(1).tolist()))
+@torch.no_grad()
+def _explanation(network: Network, logits: Tensor, target: int | TargetFunction) -> Explanation:
+    scores = network.probabilities(logits)[0].tolist()
+
+    def prediction(index: int) -> Prediction:
+        return Prediction(index, network.label(index), scores[index])
+
+    predicted, is_probability = prediction(int(logits.argmax())), network.has_probabilities
+    if isinstance(target, int):
+        return Explanation(predicted, prediction(target), is_probability=is_probability)
+    if isinstance(target, Against):
+        return Explanation(predicted, prediction(target.index), True, is_probability)
+    name = getattr(target, "__name__", type(target).__name__).replace("<lambda>", "a function of the logits")
+    explained = Prediction(-1, name, float(_computed(target, logits)))
+    return Explanation(predicted, explained, False, is_probability, target)

@@ -43,7 +43,8 @@ def explanation_title(model: str, explanation: Explanation, true: str | None = N
 
 def _explanation_title(model: str, explanation: Explanation) -> str:
     target, predicted, is_probability = explanation.target, explanation.predicted, explanation.is_probability
-    title = f"{model}: {explanation.name} {score_text(target.score, is_probability)}"
+    of_class = is_probability and explanation.function is None
+    title = f"{model}: {explanation.name} {score_text(target.score, of_class)}"
     if target.index == predicted.index:
         return title
     says = "it says" if is_probability else "the largest is"

@@ -8,7 +8,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Literal
 
 from cnnviz.attribution.registry import DEFAULT_COMPARED, AttributionMethod, select_methods
-from cnnviz.attribution.targets import Explanation, predict_target
+from cnnviz.attribution.targets import Explanation, Target, predict_target
 from cnnviz.errors import UsageError
 from cnnviz.figures.captions import explanation_title
 from cnnviz.figures.comparison import NetworkMaps, comparison_sheet
@@ -29,7 +29,7 @@ def compare(
     network: Network | Sequence[Network],
     image: Picture,
     methods: str | Sequence[str] | None = None,
-    target: str | int | None = None,
+    target: Target = None,
     *,
     view: CompareView = "overlay",
     size: int | None = None,
@@ -45,8 +45,8 @@ def compare(
             image is brought to the size of each.
         methods: their names, as ``"saliency,gradcam"`` or a list; if None saliency, SmoothGrad, guided backpropagation,
             Grad-CAM and occlusion, or those of them that are defined for the networks.
-        target: the class to explain: index, name, or part of a name; ``-NAME`` is what speaks against it; of each
-            network the predicted class if None.
+        target: the class to explain: index, name, or part of a name; ``-NAME`` is what speaks against it; or a
+            function from the logits (1, classes) to a score (1,); of each network the predicted class if None.
         view: ``overlay``, each map over the photo; ``heat``, in color; ``raw``, in gray.
         size: of a file or PIL image, the shorter side that the networks see; their own if None.
         crop: whether they see the central square of a file or PIL image only.
@@ -109,7 +109,7 @@ def explain(
     network: Network,
     pixels: Tensor,
     methods: Sequence[AttributionMethod],
-    target: str | int | None = None,
+    target: Target = None,
     seed: int = 0,
     *,
     all_wanted: bool = True,

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from cnnviz.attribution.registry import AttributionMethod, select_methods
-from cnnviz.attribution.targets import predict_target
+from cnnviz.attribution.targets import Target, predict_target
 from cnnviz.errors import UsageError
 from cnnviz.figures.captions import explanation_title
 from cnnviz.figures.guided import gradient_image
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 def panel(
     network: Network,
     image: Picture,
-    target: str | int | None = None,
+    target: Target = None,
     *,
     method: str = "saliency",
     view: MapView = "panel",
@@ -45,8 +45,8 @@ def panel(
     Args:
         network: the network to explain.
         image: a file, a PIL image, or pixels (1, C, H, W) in [0, 1], which are explained as they are.
-        target: the class to explain: index, name, or part of a name; ``-NAME`` is what speaks against it; the predicted
-            class if None.
+        target: the class to explain: index, name, or part of a name; ``-NAME`` is what speaks against it; or a
+            function from the logits (1, classes) to a score (1,); the predicted class if None.
         method: ``saliency``, ``smoothgrad``, ``integrated``, ``input-x-gradient``, ``guided``, ``deconvnet``,
             ``gradcam``, ``guided-gradcam`` or ``occlusion``.
         view: ``panel``; ``overlay``, the map over the photo; ``heat``, the map in color; ``raw``, the map in gray.

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 import cnnviz
 from cnnviz.attribution.targets import Against, predict_target, targets_of
 from cnnviz.errors import UsageError
+from cnnviz.figures.captions import explanation_title, three_digits
 from cnnviz.network.network import Network
 from cnnviz.network.spec import InputSpec
 from cnnviz.network.targets import find_class, negated
@@ -136,6 +137,21 @@ def test_where_a_class_itself_is_needed_its_opposite_is_refused(network):
         cnnviz.saliency(network, PIXELS, -1)
     with pytest.raises(UsageError, match="index or its name, not by <built-in function"):
         cnnviz.fgsm(network, PIXELS.float(), target=len)
+
+
+def test_a_function_is_explained_in_figures_under_its_own_name(network):
+    def cat_or_dog(logits):
+        return logits[:, :2].sum(1)
+
+    explanation = predict_target(network, PIXELS[:1], cat_or_dog)
+    score = float(cat_or_dog(network(PIXELS[:1])))
+    assert (explanation.explained, explanation.name, explanation.target.score) == (cat_or_dog, "cat_or_dog", score)
+    title = explanation_title("net", explanation)
+    assert title.startswith(f"net: cat_or_dog {three_digits(score)} (it says {explanation.predicted.label} ")
+    pixels = PIXELS[:1].float()
+    drawn = cnnviz.panel(network, pixels, lambda logits: -logits[:, 1], view="raw")
+    assert np.array_equal(drawn, cnnviz.panel(network, pixels, "-dog", view="raw"))
+    assert not np.array_equal(drawn, cnnviz.panel(network, pixels, cat_or_dog, view="raw"))
 
 
 @pytest.mark.parametrize(

@@ -32,6 +32,8 @@ def explanation_json(explanation: Explanation) -> dict[str, Any]:
     target, predicted = (
         prediction_json(each, explanation.is_probability) for each in (explanation.target, explanation.predicted)
     )
+    if explanation.function is not None:
+        target = {"function": explanation.name, "value": round(explanation.target.score, 6)}
     return {"target": {**target, "against": True} if explanation.against else target, "predicted": predicted}
 
 
