@@ -94,11 +94,10 @@ def unwrap(content: Any, source: str, key: str | None = None) -> Checkpoint:
             f"or a checkpoint with them under one of {', '.join(PLAIN[:6])}."
         )
     chosen = next(iter(found)) if key is None else _chosen(found, key)
-    facts = {"labels": dict(_labels(content)), "architecture": _architecture(content)}
     if chosen is None:  # a prefix of names, which is looked for where names are fitted
         chosen = next(iter(found))
     others = tuple(name for name in found if name != chosen)
-    return Checkpoint(found[chosen], chosen, others, **facts)
+    return Checkpoint(found[chosen], chosen, others, dict(_labels(content)), _architecture(content))
 
 
 def _chosen(found: Mapping[str, StateDict], key: str) -> str | None:

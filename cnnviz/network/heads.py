@@ -145,7 +145,7 @@ def _pool_side(network: nn.Module, root: str) -> int | None:
     if not isinstance(pool, nn.AdaptiveAvgPool2d) or not isinstance(network.get_submodule(root), nn.Sequential):
         return None
     size = pool.output_size
-    return size if isinstance(size, int) else size[0]
+    return size if isinstance(size, int) else (size or (None,))[0]
 
 
 @dataclass

@@ -83,7 +83,12 @@ def plain_dict(*values: Any) -> OrderedDict[Any, Any]:
 
 
 _PATHS = ("PosixPath", "WindowsPath", "PurePosixPath", "PureWindowsPath", "Path")
-_OMEGACONF = ("dictconfig.DictConfig", "listconfig.ListConfig", "base.ContainerMetadata", "base.Metadata")
+_OMEGACONF: tuple[str, ...] = (
+    "dictconfig.DictConfig",
+    "listconfig.ListConfig",
+    "base.ContainerMetadata",
+    "base.Metadata",
+)
 _OMEGACONF += tuple(f"nodes.{kind}Node" for kind in ("Any", "String", "Integer", "Float", "Boolean", "Path", "Enum"))
 _LIGHTNING = ("pytorch_lightning", "lightning.pytorch")
 _CALLBACKS = ("model_checkpoint.ModelCheckpoint", "early_stopping.EarlyStopping", "lr_monitor.LearningRateMonitor")
@@ -107,6 +112,6 @@ SAFE: Mapping[str, Callable[..., Any]] = {
 """Names in files that are let in -> what is made instead."""
 
 
-def safe_globals() -> list[tuple[Callable[..., Any], str]]:
+def safe_globals() -> list[Callable[..., Any] | tuple[Callable[..., Any], str]]:
     """The names, as ``torch.serialization.safe_globals`` takes them."""
     return [(stand_in, name) for name, stand_in in SAFE.items()]

@@ -83,6 +83,7 @@ NATURE: dict[str, Same] = {
     "--batch": ROUNDING,
     "--half": Same("features in 16 bits: only their rounding differs"),
     "--transform-input": Same("what GoogLeNet and Inception do before all else; classify tries it"),
+    "--head-activation": Same("stands in the classifier of a file that has its own; classify tries it"),
     "--show-channels": Same("what is shown of images that are no photos; saliency tries it"),
     "--classes": Same("names the true class in titles; classify, report and embed do more with it"),
     "--labels": Same("names classes in words; classify tries it"),
@@ -96,6 +97,7 @@ NATURE: dict[str, Same] = {
 SHARED: dict[str, Trial] = {
     "--model": Try("-m squeezenet1_0", within="-w random"),
     "--weights": Try("-w random"),
+    "--weights-key": Try("--weights-key model_ema", within="-w in/two.pth"),
     "--mean": Try("--mean 0.9,0.1,0.5"),
     "--std": Try("--std 0.5,0.5,0.5"),
     "--input-range": Try("--input-range 0..255"),
@@ -170,6 +172,7 @@ TRIALS: dict[str, dict[str, Trial]] = {
         "--labels": Try("--labels in/labels.txt"),
         "--trust": Try("--trust", within="-m in/my_net.py:build", fails=True),
         "--activation": Values("-k 3", alike=("auto", "softmax")),
+        "--head-activation": Try("--head-activation tanh", within="-w in/mlp.pth"),
         "--transform-input": Try(
             "--transform-input", within="-m googlenet -w random -k 1000", off="--no-transform-input"
         ),
@@ -669,7 +672,9 @@ def _make_inputs(place: Path, samples: Path) -> None:
     """Photos, styles, masks, lists and models."""
     import torch
 
-    from cnnviz.network.catalogue import entry
+    from cnnviz.network.architecture import build_random
+    from cnnviz.network.catalogue import EMBEDDED_FILE, entry
+    from cnnviz.network.weights import read_safetensors
     from cnnviz.style.fast import FastStyleNetwork
     from cnnviz.style.model_file import to_bytes
     from cnnviz.style.settings import FastStyleConfig
@@ -711,6 +716,12 @@ def _make_inputs(place: Path, samples: Path) -> None:
             for part in network.style_parameters():
                 part.add_(0.5 * torch.randn_like(part))
         (place / f"{name}.sft").write_bytes(to_bytes(network))
+    plain = {name: tensor.clone() for name, tensor in read_safetensors(EMBEDDED_FILE).items()}
+    other = build_random("squeezenet1_1", 1000, seed=1).state_dict()
+    torch.save({"model": plain, "model_ema": other}, place / "two.pth")
+    layers = torch.nn.Sequential(torch.nn.Conv2d(512, 16, 1), torch.nn.ReLU(), torch.nn.Conv2d(16, 1000, 1))
+    own = {f"classifier.1.{name}": tensor for name, tensor in layers.state_dict().items()}
+    torch.save({**{k: v for k, v in plain.items() if "classifier" not in k}, **own}, place / "mlp.pth")
     for published in entry("resnet50").weights:  # for what only asks whether they are there
         published.path.parent.mkdir(parents=True, exist_ok=True)
         published.path.touch()

@@ -116,7 +116,7 @@ class NetworkOptions(NetworkConfig):
         option(
             "--head-activation",
             panel=ADVANCED,
-            help="Activation in a weights file's own classifier: relu, gelu, silu, tanh, leaky_relu, none, …",
+            help="Activation in a weights file's own classifier: relu, gelu, silu, tanh, leaky_relu, none ….",
             metavar="NAME",
             show_default="relu",
         ),
