@@ -166,8 +166,10 @@ def class_count(state: Mapping[str, Tensor], classifier: str) -> int | None:
 def is_own_head(head: Mapping[str, Tensor], expected: Mapping[str, Tensor], classifier: str) -> bool:
     """Whether a classifier has the architecture's own layers, with any number of classes."""
     root, leaf = classifier.partition(".")[0], classifier.rpartition(".")[0]
+    counted = "num_batches_tracked"
     own = {name: tuple(tensor.shape) for name, tensor in expected.items() if name.startswith(f"{root}.")}
-    shapes = {name: tuple(tensor.shape) for name, tensor in head.items()}
+    own = {name: shape for name, shape in own.items() if not name.endswith(counted)}
+    shapes = {name: tuple(tensor.shape) for name, tensor in head.items() if not name.endswith(counted)}
     if shapes.keys() != own.keys():
         return False
     return all(shapes[n][1:] == own[n][1:] if n.startswith(f"{leaf}.") else shapes[n] == own[n] for n in own)

@@ -169,7 +169,16 @@ def load_network(
         }
         with _memory_errors_of(name):
             loaded_model = source.load(
-                Request(name, weights, _label_count(labels), seed, progress, weights_key, channels)
+                Request(
+                    name,
+                    weights,
+                    _label_count(labels),
+                    seed,
+                    progress,
+                    weights_key=weights_key,
+                    head_activation=head_activation,
+                    channels=channels,
+                )
             )
             return assemble(name, loaded_model, given, target_device, chosen_precision)
     with _memory_errors_of(name):

@@ -73,18 +73,35 @@ def fill(
     module = architecture.build_on_meta(name, classes or 1, int(channels) or 3)
     architecture.fit_stem(module, fitted.body)
     architecture.fit_positions(module, fitted.body)
+    return load_fitted(module, checkpoint, fitted, classifier, name, source, part, options)
+
+
+def load_fitted(
+    module: nn.Module,
+    checkpoint: Checkpoint,
+    fitted: FittedNames,
+    classifier: str,
+    name: str,
+    source: str,
+    part: str = "",
+    options: FileOptions = NO_OPTIONS,
+) -> Filled:
+    """Load the tensors of a checkpoint into an architecture, whose classifier becomes that of the file.
+
+    ``classifier`` is the name of the last weight of ``module``; further arguments are as in ``fill``.
+    """
+    own, root = module.state_dict(), classifier.partition(".")[0]
+    channels = next((tensor.shape[1] for tensor in own.values() if tensor.ndim == 4), 3)
     _require_body(module, fitted, checkpoint, classifier, source, name)
     if not fitted.head:
-        setattr(module, classifier.partition(".")[0], nn.Identity())
+        setattr(module, root, nn.Identity())
         load_into(module, fitted.body, source, part, name)
-        return Filled(module, 0, int(channels), _info(checkpoint, fitted, lacks=classifier))
+        return Filled(module, 0, channels, _info(checkpoint, fitted, options=options, lacks=classifier))
+    classes = class_count(fitted.head, classifier)
     if classes is None and classifier in fitted.head:
         raise ModelError(f"{source} does not fit {name}: it has no classifier '{classifier}'.")
-    head = (
-        None
-        if is_own_head(fitted.head, shapes, classifier)
-        else _rebuilt(module, fitted, classifier, name, source, options)
-    )
+    is_own = is_own_head(fitted.head, own, classifier)
+    head = None if is_own else _rebuilt(module, fitted, classifier, name, source, options)
     renamed = head.renamed if head else {}
     load_into(module, {renamed.get(key, key): tensor for key, tensor in fitted.state.items()}, source, part, name)
     count = head.classes if head else classes or 0
@@ -92,7 +109,7 @@ def fill(
     info = _info(checkpoint, fitted, head, options, labels[0] if labels else None, count)
     folders = checkpoint.labels.get("class_to_idx", ())
     indices = {folder: index for index, folder in enumerate(folders)} if len(folders) == count else None
-    return Filled(module, count, int(channels), info, labels[1] if labels else None, indices)
+    return Filled(module, count, channels, info, labels[1] if labels else None, indices)
 
 
 def load_whole(module: nn.Module, path: Path, name: str, key: str | None = None) -> WeightsInfo:
@@ -103,7 +120,8 @@ def load_whole(module: nn.Module, path: Path, name: str, key: str | None = None)
     checkpoint = read_checkpoint(path, own=True, key=key)
     fitted = fit_names(checkpoint, module.state_dict(), "", key)
     load_into(module, fitted.body, f"The weights file '{path}'", name=name)
-    return WeightsInfo(path.name, sha256(path), checkpoint=_info(checkpoint, fitted))
+    info = _info(checkpoint, fitted, options=FileOptions(key))
+    return WeightsInfo(path.name, sha256(path), checkpoint=info)
 
 
 def _require_body(

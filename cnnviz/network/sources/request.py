@@ -21,7 +21,7 @@ class Request:
         classes: the number of labels that were given, if any.
         seed: of random weights.
         progress: whether downloads show a bar on stderr.
-        weights_key: as in ``load_network``.
+        weights_key, head_activation: as in ``load_network``.
         channels: of the images, if given.
     """
 
@@ -31,6 +31,7 @@ class Request:
     seed: int = 0
     progress: bool = False
     weights_key: str | None = None
+    head_activation: str | None = None
     channels: int | None = None
 
 

@@ -17,8 +17,9 @@ from torch import nn
 from cnnviz.errors import ModelError, Remark, UsageError, listed, shortened
 from cnnviz.network import checks
 from cnnviz.network.checkpoint import StateDict
-from cnnviz.network.fitting import fit_names, load_into
+from cnnviz.network.fitting import fit_names
 from cnnviz.network.hashing import module_sha256, sha256
+from cnnviz.network.own_weights import FileOptions, load_fitted
 from cnnviz.network.sources import timm_labels
 from cnnviz.network.sources.hub import hub_access, require_cached
 from cnnviz.network.sources.known_input import spec_of_config
@@ -36,7 +37,7 @@ def load(request: Request) -> LoadedModel:
     fetched, damaged, or of another network.
     """
     name, is_by_name = _timm_name(request.model), request.model.lower().startswith(PREFIX)
-    weights = "" if request.weights is None else str(request.weights)
+    weights, labels = "" if request.weights is None else str(request.weights), None
     with hub_access(request.model, progress=request.progress) as obstacle:
         if not weights:
             module, info = _pretrained(request, name, obstacle)
@@ -46,16 +47,16 @@ def load(request: Request) -> LoadedModel:
                 module = _create(name, **_given(num_classes=request.classes, in_chans=request.channels))
             info = WeightsInfo("random")
         else:
-            module, info = _with_file(request, name, Path(weights))
+            module, info, labels = _with_file(request, name, Path(weights))
     config: Mapping[str, Any] = module.pretrained_cfg  # type: ignore[assignment]
-    if not _classes(module):
+    if not _classes(module) and not info.lacks_classifier:
         no_head = f"{request.model} has no classifier: it serves for features only."
         info = WeightsInfo(info.label, info.sha256, Remark(no_head))
-    labels = timm_labels.labels_of(config, _classes(module))
-    described = {"spec": spec_of_config({**config, "input_size": _input_size(module, config)})}
-    return LoadedModel(
-        module, info, {**described, **({"labels": labels} if labels else {})}, is_described=True, is_ours=is_by_name
-    )
+    if labels is None:
+        labels = timm_labels.labels_of(config, _classes(module))
+    described = {"spec": spec_of_config({**config, "input_size": _input_size(module, config)}), "labels": labels}
+    arguments = {key: value for key, value in described.items() if value is not None}
+    return LoadedModel(module, info, arguments, is_described=True, is_ours=is_by_name)
 
 
 def names() -> list[str]:
@@ -117,19 +118,26 @@ def _pretrained(request: Request, name: str, obstacle: str) -> tuple[nn.Module, 
     return module, WeightsInfo(label, module_sha256(module))
 
 
-def _with_file(request: Request, name: str, path: Path) -> tuple[nn.Module, WeightsInfo]:
-    """The architecture with the weights of a file, which decides how many classes and channels there are."""
+def _with_file(request: Request, name: str, path: Path) -> tuple[nn.Module, WeightsInfo, tuple[str, ...] | None]:
+    """The architecture with the weights of a file, and the class names in it.
+
+    The file decides how many classes and channels there are, and what layers the classifier has.
+    """
     module = _create(name)
     classifier, checkpoint = _part_weight(module, "classifier"), read_checkpoint(path, True, request.weights_key)
-    state = fit_names(checkpoint, module.state_dict(), classifier, request.weights_key).state
+    fitted = fit_names(checkpoint, module.state_dict(), classifier, request.weights_key)
     options = {
-        **_shape_of(state, module, "classifier", 0, "num_classes"),
-        **_shape_of(state, module, "first_conv", 1, "in_chans"),
+        **_shape_of(fitted.state, module, "classifier", 0, "num_classes"),
+        **_shape_of(fitted.state, module, "first_conv", 1, "in_chans"),
     }
     if options:
         module = _create(name, **options)
-    load_into(module, state, f"The weights file '{path}'", name=request.model)
-    return module, WeightsInfo(path.name, sha256(path))
+    said = FileOptions(request.weights_key, request.head_activation)
+    source = f"The weights file '{path}'"
+    filled = load_fitted(module, checkpoint, fitted, classifier, request.model, source, options=said)
+    module.num_classes = filled.classes  # type: ignore[assignment]
+    info = WeightsInfo(path.name, sha256(path), class_to_idx=filled.class_to_idx, checkpoint=filled.info)
+    return module, info, () if filled.info.lacks_classifier else filled.labels
 
 
 def _shape_of(state: StateDict, module: nn.Module, part: str, axis: int, option: str) -> dict[str, int]:
