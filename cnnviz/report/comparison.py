@@ -14,7 +14,7 @@ from cnnviz.figures.captions import explanation_title
 from cnnviz.figures.comparison import NetworkMaps, comparison_sheet
 from cnnviz.figures.maps import MapStyle
 from cnnviz.network.network import Network
-from cnnviz.report.subject import Picture, load_subject
+from cnnviz.report.subject import ImageInput, load_subject
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -27,7 +27,7 @@ CompareView = Literal["overlay", "heat", "raw"]
 
 def compare(
     network: Network | Sequence[Network],
-    image: Picture,
+    image: ImageInput,
     methods: str | Sequence[str] | None = None,
     target: Target = None,
     *,

@@ -12,7 +12,7 @@ from cnnviz.figures.captions import explanation_title
 from cnnviz.figures.guided import gradient_image
 from cnnviz.figures.maps import MapStyle, MapView
 from cnnviz.network.default_layers import last_spatial_layer
-from cnnviz.report.subject import Picture, load_subject
+from cnnviz.report.subject import ImageInput, load_subject
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 def panel(
     network: Network,
-    image: Picture,
+    image: ImageInput,
     target: Target = None,
     *,
     method: str = "saliency",

@@ -22,14 +22,14 @@ from cnnviz.pipeline.image_loading import prepare_image, read_image
 from cnnviz.pipeline.inputs import ImageSource
 from cnnviz.pipeline.result import LoadedImage
 
-Picture = str | PathLike[str] | Image.Image | Tensor
+ImageInput = str | PathLike[str] | Image.Image | Tensor
 """An image: a file, a PIL image, or pixels (1, C, H, W) in [0, 1]."""
 
 _RGBA = 4
 
 
 def load_subject(
-    picture: Any,
+    image: Any,
     network: Network,
     *,
     size: int | None = None,
@@ -40,7 +40,7 @@ def load_subject(
     """An image as the network sees it, and as figures show it.
 
     Args:
-        picture: a file, a PIL image, or pixels (1, C, H, W) in [0, 1], which are taken as they are.
+        image: a file, a PIL image, or pixels (1, C, H, W) in [0, 1], which are taken as they are.
         network: the network that it is shown to.
         size: of files and PIL images, the shorter side that the network sees; its own if None.
         crop: whether the network sees the central square of files and PIL images only.
@@ -53,11 +53,11 @@ def load_subject(
     """
     channels = shown_channels(show_channels)
     config = InputConfig(size=size, crop=crop, show_channels=_text(channels))
-    if isinstance(picture, str | PathLike):
-        return read_image(ImageSource(Path(picture)), network, config)
-    if isinstance(picture, Image.Image):
-        return prepare_image(ImageSource(None, label=name), _decoded(picture, network), network, config)
-    pixels = require_in_range(picture, network.spec.channels)
+    if isinstance(image, str | PathLike):
+        return read_image(ImageSource(Path(image)), network, config)
+    if isinstance(image, Image.Image):
+        return prepare_image(ImageSource(None, label=name), _decoded(image, network), network, config)
+    pixels = require_in_range(image, network.spec.channels)
     if len(pixels) != 1:
         raise UsageError(f"One image is shown at a time, pixels of the shape (1, C, H, W), not {len(pixels)} images.")
     network.require_size((pixels.shape[2], pixels.shape[3]))
@@ -71,19 +71,19 @@ def _text(channels: tuple[int, ...] | str | None) -> str | None:
     return ",".join(map(str, channels)) if isinstance(channels, tuple) else channels
 
 
-def _decoded(picture: Image.Image, network: Network) -> Image.Image | Bands:
+def _decoded(image: Image.Image, network: Network) -> Image.Image | Bands:
     """A PIL image in sRGB; with its transparency where the network takes four channels."""
-    if network.spec.channels == _RGBA and picture.mode == "RGBA":
-        return Bands.of_rgba(picture)
-    return to_srgb(picture, parse_color("white"))
+    if network.spec.channels == _RGBA and image.mode == "RGBA":
+        return Bands.of_rgba(image)
+    return to_srgb(image, parse_color("white"))
 
 
-def each_picture(images: Any) -> list[Any]:
+def each_image(images: Any) -> list[Any]:
     """The images of one image, of a batch of pixels (N, C, H, W), or of a list of them; UsageError for none."""
     if isinstance(images, Tensor) and images.ndim == 4:
         found = list(images.split(1))
     elif isinstance(images, Iterable) and not isinstance(images, str | PathLike | Tensor | np.ndarray):
-        found = [each for image in images for each in each_picture(image)]
+        found = [each for some in images for each in each_image(some)]
     else:
         found = [images]
     if not found:

@@ -14,14 +14,14 @@ from cnnviz.report.image_report import report_on_image
 from cnnviz.report.page import Page
 from cnnviz.report.report_input import ReportInput
 from cnnviz.report.settings import ReportSettings
-from cnnviz.report.subject import Picture, each_picture, load_subject
+from cnnviz.report.subject import ImageInput, each_image, load_subject
 
 _SUFFIXES = (".html", ".htm")
 
 
 def write_report(
     network: Network,
-    images: Picture | Iterable[Picture],
+    images: ImageInput | Iterable[ImageInput],
     path: str | PathLike[str],
     *,
     target: str | int | None = None,
@@ -82,9 +82,9 @@ def write_report(
     chosen = METHODS if names is None else select_methods(names)
     settings = ReportSettings(chosen, layers, channels, top, target, fool_into)
     page = Page(network)
-    for number, picture in enumerate(each_picture(images), 1):
+    for number, image in enumerate(each_image(images), 1):
         subject = load_subject(
-            picture, network, size=size, crop=crop, show_channels=show_channels, name=f"image {number}"
+            image, network, size=size, crop=crop, show_channels=show_channels, name=f"image {number}"
         )
         name, caption = subject.source.name, subject.caption
         page.add(
