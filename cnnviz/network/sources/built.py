@@ -34,7 +34,8 @@ def load_built(request: Request, find: Callable[[], Any], call: Call, file: Path
         found = find()
         if not isinstance(found, nn.Module | Network):
             if not callable(found):
-                raise ModelError(f"'{request.model}' is no function or module, but a {type(found).__name__}.")
+                kind = type(found).__name__
+                raise ModelError(f"'{request.model}' is no function, class or torch.nn.Module, but of type {kind}.")
             call.require_fitting(found, request.model)
             found = found(*call.arguments, **call.keywords)
         elif call.has_arguments:

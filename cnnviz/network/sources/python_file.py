@@ -76,7 +76,7 @@ def _offer(module: ModuleType) -> str:
     found = [*_classes(module), *functions, *modules]
     if not found:
         return "; it has none to name"
-    name, example = Path(module.__file__ or "").name, [*functions, *_classes(module), *modules][-1]
+    name, example = Path(module.__file__ or "").name, [*modules, *functions, *_classes(module)][-1]
     more = " and more" if len(found) > _MOST_LISTED else ""
     return f"; it has {listed(found[:_MOST_LISTED])}{more}: name one, as {name}:{example}"
 
