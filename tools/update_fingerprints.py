@@ -12,7 +12,7 @@ import json
 from collections import defaultdict
 from pathlib import Path
 
-from cnnviz.network import architecture, catalogue
+from cnnviz.network import catalogue
 from cnnviz.network.fingerprints import fingerprint_facts
 
 DESTINATION = Path(__file__).parents[1] / "cnnviz" / "network" / "fingerprints.json"
@@ -22,7 +22,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("-o", "--output", type=Path, default=DESTINATION)
     output = parser.parse_args().output
-    table = {name: fingerprint_facts(*architecture.parameter_shapes(name)) for name in catalogue.names()}
+    table = {name: fingerprint_facts(name) for name in catalogue.names()}
     alike = defaultdict(list)
     for name, facts in table.items():
         alike[facts["tensors"], facts["shapes"]].append(name)

@@ -131,9 +131,19 @@ _SENTINEL_CLASSES = 10_007
 
 
 @cache
+def _skeleton(name: str) -> nn.Module:
+    return build_on_meta(name, _SENTINEL_CLASSES)
+
+
+def part_names(name: str) -> tuple[str, ...]:
+    """The names of the network's outermost submodules, in order."""
+    return tuple(part for part, _ in _skeleton(name).named_children())
+
+
+@cache
 def parameter_shapes(name: str) -> tuple[dict[str, Tensor], str]:
     """The state dict on the meta device, and the name of the classifier's weight (one row for each class)."""
-    shapes = build_on_meta(name, _SENTINEL_CLASSES).state_dict()
+    shapes = _skeleton(name).state_dict()
     classifier = next((key for key, tensor in shapes.items() if tensor.shape[:1] == (_SENTINEL_CLASSES,)), None)
     if classifier is None:
         raise ModelError(f"The model {name} has no classifier.")

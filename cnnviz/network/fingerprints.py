@@ -20,7 +20,7 @@ from torch import Tensor
 from cnnviz.errors import ModelError, Remark, listed, shortened
 from cnnviz.network import architecture
 from cnnviz.network.checkpoint import Checkpoint, StateDict, prefixes
-from cnnviz.network.fitting import fit_names, misfit, plain_names
+from cnnviz.network.fitting import fit_names, misfit, named_parts, numbered_prefixes, plain_names
 
 _SKETCH = 32  # hash values for each network
 _TRIED = 3  # networks that are built
@@ -36,6 +36,7 @@ class Fingerprint:
         first: the name of its first tensor.
         conv: the name of its first convolution's weight, whose channels may differ.
         classifier: the name of its last weight, which is one row for each class.
+        parts: the names of its outermost submodules, in order.
         tensors: the number of tensors outside the classifier.
         names: the smallest hash values of their names.
         shapes: the smallest hash values of their names with their shapes.
@@ -44,6 +45,7 @@ class Fingerprint:
     first: str
     conv: str
     classifier: str
+    parts: tuple[str, ...]
     tensors: int
     names: frozenset[int]
     shapes: frozenset[int]
@@ -54,8 +56,9 @@ class Fingerprint:
         return self.classifier.partition(".")[0] + "."
 
 
-def fingerprint_facts(expected: Mapping[str, Tensor], classifier: str) -> dict[str, str | int]:
-    """A network's fingerprint as it is stored; ``expected`` is its state dict, of any number of classes."""
+def fingerprint_facts(name: str) -> dict[str, str | int]:
+    """The fingerprint of a network of the catalogue, as it is stored."""
+    expected, classifier = architecture.parameter_shapes(name)
     conv = next(name for name, tensor in expected.items() if tensor.ndim == 4)
     body = _body(expected, "", classifier.partition(".")[0] + ".")
     found = _hashes(body, conv)
@@ -63,6 +66,7 @@ def fingerprint_facts(expected: Mapping[str, Tensor], classifier: str) -> dict[s
         "first": next(iter(expected)),
         "conv": conv,
         "classifier": classifier,
+        "parts": " ".join(architecture.part_names(name)),
         "tensors": len(body),
         "names": _text(found[0]),
         "shapes": _text(found[1]),
@@ -78,7 +82,10 @@ def fingerprints() -> dict[str, Fingerprint]:
     """The fingerprint of every network of the catalogue, by name."""
     table = json.loads(Path(__file__).with_name("fingerprints.json").read_text(encoding="utf-8"))
     return {
-        name: Fingerprint(**{**facts, **{key: _numbers(facts[key]) for key in ("names", "shapes")}})
+        name: Fingerprint(
+            **{**facts, "parts": tuple(facts["parts"].split())}
+            | {key: _numbers(facts[key]) for key in ("names", "shapes")}
+        )
         for name, facts in table.items()
     }
 
@@ -106,14 +113,17 @@ def _hashes(body: Mapping[str, tuple[int, ...]], conv: str) -> tuple[frozenset[i
 
 def likeliest(state: StateDict) -> list[tuple[str, float, float]]:
     """Networks of the catalogue, the likeliest first, each with its shares of shapes and of names in common."""
-    plain, known = plain_names(state), {}
+    plain = plain_names(state)
+    known: dict[object, tuple[int, frozenset[int], frozenset[int]]] = {}
     ranked = []
     for name, own in fingerprints().items():
         best = (0.0, 0.0)
-        for prefix in dict.fromkeys(prefixes(list(plain), own.first)):
-            key = prefix, own.root, own.conv
+        for prefix, is_numbered in _places(plain, own):
+            key = prefix, is_numbered and own.parts, own.root, own.conv
             if key not in known:
-                body = _body(plain, prefix, own.root)
+                root = own.root.removesuffix(".")
+                found = named_parts(plain, prefix, own.parts, root) if is_numbered else plain
+                body = _body(found, "" if is_numbered else prefix, own.root)
                 known[key] = (len(body), *_hashes(body, own.conv))
             count, named, shaped = known[key]
             best = max(
@@ -121,6 +131,13 @@ def likeliest(state: StateDict) -> list[tuple[str, float, float]]:
             )
         ranked.append((name, *best))
     return sorted(ranked, key=lambda one: -(one[1] + 0.5 * one[2]))
+
+
+def _places(state: StateDict, own: Fingerprint) -> list[tuple[str, bool]]:
+    """The prefixes under which a network may be, and whether its parts have numbers there."""
+    numbered = numbered_prefixes(state, own.first, own.parts) if own.root.removesuffix(".") in own.parts else []
+    named = dict.fromkeys(prefixes(list(state), own.first))
+    return [*((prefix, False) for prefix in named), *((prefix, True) for prefix in dict.fromkeys(numbered))]
 
 
 def _share(sketch: frozenset[int], found: frozenset[int], tensors: int, count: int) -> float:
@@ -158,7 +175,7 @@ def identify(checkpoint: Checkpoint, path: Path, key: str | None = None) -> tupl
 def body_misfit(checkpoint: Checkpoint, name: str, key: str | None = None) -> str:
     """What keeps a checkpoint from the network ``name``, its classifier aside; empty if it fits."""
     shapes, classifier = architecture.parameter_shapes(name)
-    fitted = fit_names(checkpoint, shapes, classifier, key)
+    fitted = fit_names(checkpoint, shapes, classifier, key, architecture.part_names(name))
     module = architecture.build_on_meta(name, 1)
     architecture.fit_stem(module, fitted.body)
     architecture.fit_positions(module, fitted.body)

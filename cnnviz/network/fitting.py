@@ -72,19 +72,69 @@ def _current_name(name: str) -> str:
     return re.sub(r"(denselayer\d+\.(?:norm|conv))\.([12])\.", r"\1\2.", name)
 
 
+def numbered_prefixes(state: Mapping[str, Tensor], first: str, parts: Sequence[str]) -> list[str]:
+    """What precedes the names where an ``nn.Sequential`` holds a network's parts, which then have numbers.
+
+    ``first`` is the name of the network's first tensor, ``parts`` are the names of its outermost submodules.
+    """
+    part, _, rest = first.partition(".")
+    return prefixes(list(state), f"{parts.index(part)}.{rest}") if part in parts else []
+
+
+def named_parts(state: Mapping[str, Tensor], prefix: str, parts: Sequence[str], root: str) -> StateDict:
+    """``state`` with the names of a network's parts for their numbers, as ``nn.Sequential(*net.children())`` has them.
+
+    What comes at the number of the classifier ``root`` and after it, or after the whole network in a sequence around
+    it, is the classifier.
+    """
+    found: StateDict = {}
+    outer, _, own = prefix.rstrip(".").rpartition(".")
+    outer = f"{outer}." if outer else ""
+    for name, tensor in state.items():
+        number, _, rest = name.removeprefix(prefix).partition(".")
+        if name.startswith(prefix) and number.isdigit():
+            position = int(number)
+            is_body = position < parts.index(root)
+            found[f"{parts[position]}.{rest}" if is_body else f"{root}.{number}.{rest}"] = tensor
+        elif own.isdigit() and name.startswith(outer) and not name.startswith(prefix):
+            number, _, rest = name.removeprefix(outer).partition(".")
+            if number.isdigit() and int(number) > int(own):
+                found[f"{root}.{number}.{rest}"] = tensor
+    return found
+
+
+def _with_parts(state: StateDict, names: Sequence[str], first: str, parts: Sequence[str], root: str) -> StateDict:
+    """``state``, with names for the numbers of a network's parts if it has more of its ``names`` then."""
+
+    def count(state: Mapping[str, Tensor], prefix: str = "") -> int:
+        return sum(f"{prefix}{name}" in state for name in names)
+
+    if 2 * max((count(state, prefix) for prefix in prefixes(list(state), first)), default=0) >= len(names):
+        return state
+    others = [named_parts(state, prefix, parts, root) for prefix in numbered_prefixes(state, first, parts)]
+    return max((other for other in others if 2 * count(other) >= len(names)), key=count, default=state)
+
+
 def fit_names(
-    checkpoint: Checkpoint, expected: Mapping[str, Tensor], classifier: str, key: str | None = None
+    checkpoint: Checkpoint,
+    expected: Mapping[str, Tensor],
+    classifier: str,
+    key: str | None = None,
+    parts: Sequence[str] = (),
 ) -> FittedNames:
     """The tensors of a checkpoint under the names of an architecture, without the prefixes of wrappers.
 
     Wrappers put a prefix before every name (``model.`` of Lightning, ``backbone.`` of a module that holds it). It is
     what precedes the architecture's first name; of several, that of the most names, of equals the plain one before an
     average. ``key`` names another. ``expected`` is the architecture's state dict; ``classifier`` the name of its
-    last weight, empty where all tensors are taken alike.
+    last weight, empty where all tensors are taken alike; ``parts`` are the names of its outermost submodules, which an
+    ``nn.Sequential`` of them numbers.
     """
     state, first = plain_names(checkpoint.tensors), next(iter(expected))
     root = classifier.partition(".")[0] + "."
     names = [name for name in expected if not name.startswith(root)]
+    if root.removesuffix(".") in parts:
+        state = _with_parts(state, names, first, parts, root.removesuffix("."))
     found = prefixes(list(state), first)
     counts = {prefix: sum(f"{prefix}{name}" in state for name in names) for prefix in found}
     most = max(counts.values(), default=0)

@@ -66,7 +66,7 @@ def fill(
     """
     checkpoint = read_checkpoint(path, own=own, key=options.key)
     shapes, classifier = architecture.parameter_shapes(name)
-    fitted = fit_names(checkpoint, shapes, classifier, options.key)
+    fitted = fit_names(checkpoint, shapes, classifier, options.key, architecture.part_names(name))
     conv = next(key for key, tensor in shapes.items() if tensor.ndim == 4)
     channels = fitted.body[conv].shape[1] if conv in fitted.body and fitted.body[conv].ndim == 4 else 0
     classes = class_count(fitted.head, classifier)

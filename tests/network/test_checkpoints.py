@@ -199,6 +199,16 @@ def head(state: State, name: str) -> State:
     return {f"{name}.weight": state["fc.weight"], f"{name}.bias": state["fc.bias"]}
 
 
+PARTS = ("conv1", "bn1", "relu", "maxpool", "layer1", "layer2", "layer3", "layer4", "avgpool", "fc")
+
+
+def numbered_parts(state: State, place: str, classifier: str) -> State:
+    """Names as in ``nn.Sequential(*list(net.children())[:-1], nn.Flatten(), nn.Linear(512, 7))``."""
+    split = {name: name.partition(".") for name in state}
+    places = {part: place.format(number) for number, part in enumerate(PARTS)} | {"fc": classifier}
+    return {f"{places[part]}{rest}": state[name] for name, (part, _, rest) in split.items()}
+
+
 HEADS: dict[str, Callable[[State], State]] = {
     "dropout and a linear layer": lambda s: {**body(s), **head(s, "fc.1")},
     "three modules without tensors": lambda s: {**body(s), **head(s, "fc.3")},
@@ -214,6 +224,9 @@ HEADS: dict[str, Callable[[State], State]] = {
         **head(s, "model.classifier"),
     },
     "an encoder and a layer beside the model": lambda s: {**prefixed(body(s), "net.encoder."), **head(s, "fc")},
+    "a sequence of the network's parts": lambda s: numbered_parts(s, "{}.", "10."),
+    "such a sequence in a module": lambda s: numbered_parts(s, "model.net.{}.", "model.net.11."),
+    "a sequence of body and head": lambda s: numbered_parts(s, "0.{}.", "1.1."),
     "no counters": lambda s: {n: t for n, t in s.items() if not n.endswith("num_batches_tracked")},
 }
 
