@@ -30,6 +30,8 @@ HALVED = 400e6
 """Networks of more parameters are computed in bfloat16, so that they fit in 3 GiB."""
 
 WORKS = "works"
+TARGETS = (None, 1, 2)
+"""The class predicted, and two others."""
 
 TIMM: Mapping[str, tuple[str, ...]] = {
     "BEiT": ("beit_base_patch16_224", "img_size=64"),
@@ -230,8 +232,8 @@ def _probability(network: Network, pixels: Tensor) -> Tensor:
 
 
 def _change(network: Network, pixels: Tensor) -> Tensor:
-    """What an attack in two steps adds."""
-    return cnnviz.iterative_fgsm(network, pixels, steps=2) - pixels
+    """What attacks in two steps add, towards two classes; away from its own, a network that is certain has no gradient."""
+    return torch.cat([cnnviz.iterative_fgsm(network, pixels, target=each, steps=2) - pixels for each in TARGETS[1:]])
 
 
 def _dreamed(network: Network, pixels: Tensor) -> Tensor:
@@ -240,7 +242,13 @@ def _dreamed(network: Network, pixels: Tensor) -> Tensor:
 
 def _grad_cam(network: Network, pixels: Tensor) -> Tensor:
     """Maps of three classes together: that of a single one may be zero, as nothing may speak for it."""
-    return torch.cat([cnnviz.grad_cam(network, pixels, target) for target in (None, 1, 2)])
+    return torch.cat([cnnviz.grad_cam(network, pixels, target) for target in TARGETS])
+
+
+def _occluded(network: Network, pixels: Tensor) -> Tensor:
+    """The same, with a quarter of the image hidden at a time."""
+    half = pixels.shape[3] // 2
+    return torch.cat([cnnviz.occlusion(network, pixels, each, patch=half, stride=half) for each in TARGETS])
 
 
 TRIALS: Mapping[str, Callable[[Network, Tensor], Tensor]] = {
@@ -250,9 +258,7 @@ TRIALS: Mapping[str, Callable[[Network, Tensor], Tensor]] = {
     "integrated gradients": lambda network, pixels: cnnviz.integrated_gradients(network, pixels, steps=2),
     "guided": cnnviz.guided_backprop,
     "Grad-CAM": _grad_cam,
-    "occlusion": lambda network, pixels: cnnviz.occlusion(
-        network, pixels, patch=pixels.shape[3] // 2, stride=pixels.shape[3] // 2
-    ),
+    "occlusion": _occluded,
     "fool": _change,
     "activations": lambda network, pixels: cnnviz.activation_grid(network, pixels, middle_layer(network)).maps,
     "dream": _dreamed,

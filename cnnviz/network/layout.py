@@ -98,7 +98,7 @@ class Layouts:
         False for queries, keys and values too, which are projections of the tokens that an attention reads.
         """
         is_projected = operation(self._graph_module, node) in {"Linear", "linear"}
-        return node not in self._grids or (node in self._read and not is_projected)
+        return node in self._read and not (is_projected and node in self._grids)
 
     @cached_property
     def _letters(self) -> dict[fx.Node, str]:

@@ -12,6 +12,7 @@ from typing import Any
 
 from torch import Size, fx, nn
 
+from cnnviz.network.graph import ancestors
 from cnnviz.network.map_views import TokenGrid
 from cnnviz.network.operations import argument, name_set, operation
 
@@ -19,7 +20,7 @@ TOKEN = "T"
 QUERYING = name_set("MultiheadAttention scaled_dot_product_attention matmul bmm")
 """Operations whose tokens are those of the first argument, the queries; the others' tokens are mixed."""
 
-_CHANGING = name_set("cat getitem slice narrow")
+_CHANGING = name_set("cat getitem slice narrow pad")
 """Operations that add or leave out tokens."""
 
 
@@ -80,6 +81,9 @@ class _Counter:
                 return -1
             axis = axes.index(TOKEN)
             return before + sum(self.shapes[part][axis] for part in parts[: parts.index(source)])
+        if name == "pad":
+            pads, place = argument(node, 1, "pad"), 2 * (len(axes) - 1 - axes.index(TOKEN))
+            return before + (pads[place] if place < len(pads) else 0)
         if name == "getitem" and isinstance(node.args[1], tuple):
             start = first_token(node, axes.index(TOKEN))
             return -1 if start is None else before - start
@@ -103,18 +107,23 @@ def read_positions(
     letters: Mapping[fx.Node, str],
     grids: Mapping[fx.Node, TokenGrid],
 ) -> set[fx.Node]:
-    """The nodes with tokens of which the network's output depends on those at positions, not on class tokens alone.
+    """The nodes that the output depends on; of those with tokens, on those at positions, not on class tokens alone.
 
     After the last attention of a ViT each token is computed by itself, and the classifier takes the class token's.
     """
+    read = ancestors([graph_module.graph.output_node()])
     found: set[fx.Node] = set()
-    for node in reversed(graph_module.graph.nodes):
+
+    def reads(node: fx.Node, user: fx.Node) -> bool:
         if node not in grids:
-            continue
-        for user in node.users:
-            is_mixed = user not in grids or operation(graph_module, user) in QUERYING
-            if user in found or (is_mixed and not _takes_others(graph_module, user, grids[node], letters[node])):
-                found.add(node)
+            return user in found or user.op == "output"
+        is_key = operation(graph_module, user) in QUERYING and node in (*user.args[1:], *user.kwargs.values())
+        is_mixed = user not in grids or is_key
+        return user in found if not is_mixed else not _takes_others(graph_module, user, grids[node], letters[node])
+
+    for node in reversed(graph_module.graph.nodes):
+        if node in read and any(reads(node, user) for user in node.users if user in read):
+            found.add(node)
     return found
 
 
