@@ -105,7 +105,12 @@ def page(found: dict[str, dict[str, Any]]) -> str:
     lines = [_HINT, _HEAD.format(families=len(theirs), side=network_trials.SIDE)]
     lines += ["## torchvision", "", *_table(ours, ("network",), reasons), ""]
     lines += ["## timm", "", *_table(theirs, ("family", "network"), reasons), ""]
-    lines += ["## Reasons", "", *(f"{number}. {reason}" for reason, number in reasons.items()), ""]
+    lines += [
+        "## Reasons",
+        "",
+        *(f"{number}. {reason[0].upper()}{reason[1:]}" for reason, number in reasons.items()),
+        "",
+    ]
     lines.append(_OUTRO.format(millions=round(network_trials.HALVED / 1e6)))
     return "\n".join(lines) + "\n"
 

@@ -30,8 +30,8 @@ HALVED = 400e6
 """Networks of more parameters are computed in bfloat16, so that they fit in 3 GiB."""
 
 WORKS = "works"
-TARGETS = (None, 1, 2)
-"""The class predicted, and two others."""
+TARGETS = (1, lambda scores: -scores[:, 1])
+"""A class, and what speaks against it: the map of one alone may be zero, where nothing speaks for it."""
 
 TIMM: Mapping[str, tuple[str, ...]] = {
     "BEiT": ("beit_base_patch16_224", "img_size=64"),
@@ -232,8 +232,8 @@ def _probability(network: Network, pixels: Tensor) -> Tensor:
 
 
 def _change(network: Network, pixels: Tensor) -> Tensor:
-    """What attacks in two steps add, towards two classes; away from its own, a network that is certain has no gradient."""
-    return torch.cat([cnnviz.iterative_fgsm(network, pixels, target=each, steps=2) - pixels for each in TARGETS[1:]])
+    """What attacks towards two classes add in two steps."""
+    return torch.cat([cnnviz.iterative_fgsm(network, pixels, target=each, steps=2) - pixels for each in (1, 2)])
 
 
 def _dreamed(network: Network, pixels: Tensor) -> Tensor:
@@ -241,7 +241,7 @@ def _dreamed(network: Network, pixels: Tensor) -> Tensor:
 
 
 def _grad_cam(network: Network, pixels: Tensor) -> Tensor:
-    """Maps of three classes together: that of a single one may be zero, as nothing may speak for it."""
+    """The maps of both targets."""
     return torch.cat([cnnviz.grad_cam(network, pixels, target) for target in TARGETS])
 
 
