@@ -136,6 +136,8 @@ def _takes_others(root: nn.Module, node: fx.Node, grid: TokenGrid, letters: str)
     if name != "getitem" or not isinstance(node.args[1], tuple) or axis >= len(node.args[1]):
         return False
     taken = node.args[1][axis]
+    if isinstance(taken, slice) and isinstance(taken.stop, fx.Node):  # a number of class tokens, computed
+        return not taken.start
     if isinstance(taken, slice):
         return isinstance(taken.stop, int) and 0 <= taken.stop <= grid.before
     return isinstance(taken, int) and 0 <= taken < grid.before
