@@ -14,8 +14,6 @@ Output = str | int | Callable[[Any], Any] | None
 """Which output of a module are the logits: a key of its dict, an attribute, an index of its tuple, a function of all
 that it returns, or None for the only one."""
 
-_BOX_KEYS = {"boxes", "scores", "keypoints", "masks"}
-
 
 @dataclasses.dataclass(frozen=True)
 class OutputChoice:
@@ -141,11 +139,11 @@ def _with_article(output: object) -> str:
 def why_no_logits(output: object, name: str) -> ModelError:
     """The error for an output that is no logits (N, classes): what it is, and what can be done about it."""
     given = f"{name} gives {describe_output(output)}"
-    if _is_detection(output):
-        keys = list(output[0] if isinstance(output, list | tuple) else output)  # type: ignore[call-overload]
+    objects = _detected_objects(output)
+    if objects is not None:
         return ModelError(
-            f"{name} gives {listed([repr(key) for key in keys])} for each image: it detects objects, and has no score "
-            "for each class of the whole image that could be explained."
+            f"{name} gives {listed(list(map(repr, objects)))} for each image: it detects objects, and has no score for "
+            "each class of the whole image that could be explained."
         )
     if isinstance(output, Tensor) and output.ndim == 4 and output.is_floating_point() and output[0, 0].numel() > 1:
         return ModelError(
@@ -166,11 +164,10 @@ def why_no_logits(output: object, name: str) -> ModelError:
     return ModelError(f"{given}, not logits of the shape (N, classes). Wrap it in a module that returns the logits.")
 
 
-def _is_detection(output: object) -> bool:
-    """Whether the output is boxes: a list of a dict for each image, as torchvision's detection networks give."""
-    if isinstance(output, list | tuple) and output and all(isinstance(each, Mapping) for each in output):
-        return any(_BOX_KEYS & set(each) for each in output)
-    return isinstance(output, Mapping) and "boxes" in output
+def _detected_objects(output: object) -> Mapping[Any, Any] | None:
+    """The boxes of the first image and what belongs to them, if the output is such, as of torchvision's detectors."""
+    first = output[0] if isinstance(output, list | tuple) and output else output
+    return first if isinstance(first, Mapping) and "boxes" in first else None
 
 
 def _are_losses(output: object) -> bool:
