@@ -96,8 +96,8 @@ class Network:
             Given without a mean and std, it is the whole normalization.
         labels: class names, or a file of them; ``class 0``, ``class 1`` … if None.
         output: which of the module's outputs are the logits: a key of the dict or an attribute of the object that it
-            returns, an index of its tuple, or a function from all that it returns to the logits. None for a module
-            with one output.
+            returns, an index of its tuple, several with dots between them (``heads.color``), or a function from all
+            that it returns to the logits. None for a module with one output.
         activation: what makes probabilities of logits: ``softmax`` (one class of several), ``sigmoid`` (each label
             for itself), ``none`` for a regression, whose values are shown as they are, or ``auto``: the sigmoid for one
             logit, the softmax for several.

@@ -12,7 +12,10 @@ from cnnviz.errors import CnnvizError, ModelError, UsageError, listed, shortened
 
 Output = str | int | Callable[[Any], Any] | None
 """Which output of a module are the logits: a key of its dict, an attribute, an index of its tuple, a function of all
-that it returns, or None for the only one."""
+that it returns, or None for the only one. Dots lead further in: ``heads.color``, ``1.0``."""
+
+_MISSING = object()
+_SHOWN = 8  # outputs that a message lists
 
 
 @dataclasses.dataclass(frozen=True)
@@ -26,12 +29,16 @@ class OutputChoice:
         name: what messages call the network.
 
     Raises:
-        UsageError: there is no such output; the message lists those there are.
+        UsageError: ``which`` is no choice, or there is no such output; the message lists those there are.
         ModelError: the function raises an exception.
     """
 
     which: Output
     name: str
+
+    def __post_init__(self) -> None:
+        if isinstance(self.which, bool) or not (isinstance(self.which, str | int | None) or callable(self.which)):
+            raise UsageError(f"An output is chosen by its name, its index or a function, not by {self.which!r}.")
 
     def __call__(self, output: Any) -> Any:
         if self.which is None:
@@ -40,11 +47,10 @@ class OutputChoice:
             return self._computed(output)
         if isinstance(output, fx.Proxy):
             return output[self.which]  # type: ignore[index]
-        found = dict(_named_parts(output))
-        key = _key(found, self.which)
-        if key is None:
+        found = _found(output, self.which)
+        if found is _MISSING:
             raise self._unknown(output)
-        return _only(found[key])
+        return _only(found)
 
     def _computed(self, output: Any) -> Any:
         assert callable(self.which)
@@ -66,10 +72,8 @@ class OutputChoice:
 
 def _only(output: Any) -> Any:
     """The single value of a tuple, list, dict or dataclass, however deep; anything else as it is."""
-    if isinstance(output, Tensor | fx.Node | fx.Proxy):
-        return output
-    parts = [value for _, value in _named_parts(output) if value is not None]
-    return _only(parts[0]) if len(parts) == 1 and not isinstance(parts[0], Mapping) else output
+    values = [value for _, value in _leaves(output) if value is not None]
+    return values[0] if len(values) == 1 else output
 
 
 def _named_parts(output: Any) -> Iterator[tuple[str | int, Any]]:
@@ -85,33 +89,47 @@ def _named_parts(output: Any) -> Iterator[tuple[str | int, Any]]:
         yield from ((name, value) for name, value in values.items() if isinstance(value, Tensor | fx.Proxy))
 
 
-def _key(parts: Mapping[Any, Any], wanted: Any) -> Any:
-    """The key that ``wanted`` means: itself, or its place in order, where it is a whole number or a text of one."""
+def _found(output: Any, wanted: str | int) -> Any:
+    """The value under a key, attribute or index, or several with dots between them; ``_MISSING`` if there is none.
+
+    A whole number, or a text of one, also means a place in order.
+    """
+    parts = dict(_named_parts(output))
     if wanted in parts:
-        return wanted
+        return parts[wanted]
     try:
         place = int(wanted)
-    except (TypeError, ValueError):
-        return None
-    if place in parts:
-        return place
-    return list(parts)[place] if -len(parts) <= place < len(parts) else None
+        return parts[place] if place in parts else list(parts.values())[place]
+    except (ValueError, IndexError):
+        pass
+    for dot in (place for place, sign in enumerate(str(wanted)) if sign == "."):
+        outer = _found(output, str(wanted)[:dot])
+        inner = _MISSING if outer is _MISSING else _found(outer, str(wanted)[dot + 1 :])
+        if inner is not _MISSING:
+            return inner
+    return _MISSING
+
+
+def _leaves(output: Any, path: str = "") -> Iterator[tuple[str, Any]]:
+    """All values in an output that are no containers, and where they are: ``logits``, ``out.aux``, ``0``."""
+    for key, value in _named_parts(output):
+        here = f"{path}.{key}" if path else str(key)
+        if any(True for _ in _named_parts(value)):
+            yield from _leaves(value, here)
+        else:
+            yield here, value
 
 
 def parts_in_words(output: Any) -> str:
     """The outputs with their shapes, as ``'logits' (1, 10) and 'features' (1, 64)``; empty for a single tensor."""
-    parts = [
-        (f"{key!r} " if isinstance(key, str) else f"[{key}] ") + _shape(value) for key, value in _named_parts(output)
-    ]
-    return listed([*parts[:8], f"{len(parts) - 8} more"] if len(parts) > 9 else parts)
+    parts = [f"[{path}] {_shape(v)}" if path.isdigit() else f"{path!r} {_shape(v)}" for path, v in _leaves(output)]
+    return listed([*parts[:_SHOWN], f"{len(parts) - _SHOWN} more"] if len(parts) > _SHOWN + 1 else parts)
 
 
 def _shape(value: Any) -> str:
     if isinstance(value, Tensor):
         return str(tuple(value.shape))
-    if isinstance(value, fx.Node | fx.Proxy):
-        return "(a tensor)"
-    return f"({describe_output(value)})"
+    return "(a tensor)" if isinstance(value, fx.Node | fx.Proxy) else f"({describe_output(value)})"
 
 
 def describe_output(output: object) -> str:
@@ -154,7 +172,7 @@ def why_no_logits(output: object, name: str) -> ModelError:
         return ModelError(f"{given}, which are training losses, and not scores of classes to explain.")
     if isinstance(output, Tensor):
         return ModelError(f"{given}, not logits of the shape (N, classes). {_tensor_remedy(output)}")
-    parts = list(_named_parts(output))
+    parts = list(_leaves(output))
     if any(isinstance(part, Tensor | fx.Node | fx.Proxy) for _, part in parts):
         return ModelError(
             f"{name} has {len(parts)} outputs, {parts_in_words(output)}: say which of them are the logits of the shape "

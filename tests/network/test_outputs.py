@@ -50,6 +50,9 @@ CHOICES = {
     "from the end": (lambda a, b: (a, b), -1),
     "name in a tuple": (Pair, "aux"),
     "attribute": (Both, "aux"),
+    "path": (lambda a, b: {"heads": {"aux": b, "logits": a}, "x": a}, "heads.aux"),
+    "path of places": (lambda a, b: [(a, b), a], "0.1"),
+    "name with a dot": (lambda a, b: {"heads.aux": b, "heads": a}, "heads.aux"),
     "inside": (lambda a, b: {"logits": a, "aux": (b,)}, "aux"),
     "function": (lambda a, b: {"heads": {"aux": b}, "logits": a}, lambda output: output["heads"]["aux"]),
     "computed": (lambda a, b: (a, b), lambda output: output[1] * 2 / 2),
@@ -77,6 +80,7 @@ def test_the_output_that_was_chosen_is_explained(choice):
         cnnviz.guided_backprop,
         lambda net, pixels, target: cnnviz.grad_cam(net, pixels, target, layer="body.0"),
         lambda net, pixels, target: cnnviz.occlusion(net, pixels, target, patch=4, stride=4),
+        lambda net, pixels, target: cnnviz.occlusion(net, pixels, target, patch=2, stride=2, algorithm="incremental"),
     )
     for way in ways:
         torch.testing.assert_close(way(network, PIXELS, 4), way(expected, PIXELS, 4))
@@ -95,7 +99,19 @@ def test_without_a_choice_the_outputs_are_listed():
         Network(TwoHeads(lambda a, b: {"logits": a, "aux": b}), spec=SPEC)
 
 
-@pytest.mark.parametrize("wrong", ["boxes", 2, "2"])
+def test_outputs_inside_others_are_listed_with_their_paths():
+    with pytest.raises(ModelError, match=r"2 outputs, 'heads\.a' \(1, 3\) and 'heads\.0\.0' \(1, 5\): say"):
+        Network(TwoHeads(lambda a, b: {"heads": {"a": a, 0: [b]}}), spec=SPEC)
+    assert Network(TwoHeads(lambda a, b: {"heads": {"a": a, 0: [b]}}), spec=SPEC, output="heads.0.0").classes == 5
+
+
+@pytest.mark.parametrize("wrong", [True, 1.5, ["logits"], {"logits"}])
+def test_what_is_no_choice_is_refused_at_once(wrong):
+    with pytest.raises(UsageError, match="by its name, its index or a function"):
+        Network(TwoHeads(Pair), spec=SPEC, output=wrong, labels=("a", "b"))
+
+
+@pytest.mark.parametrize("wrong", ["boxes", 2, "2", "0.0", "aux.x", "", "."])
 def test_an_output_that_is_not_there_is_an_error_that_lists_those_there_are(wrong):
     with pytest.raises(UsageError, match=r"no output .* of custom: it gives a tuple of \[0\] \(1, 3\) and \[1\]"):
         Network(TwoHeads(lambda a, b: (a, b)), spec=SPEC, output=wrong)
