@@ -135,19 +135,27 @@ def pooled_feature(
     facts = preprocessing.facts(network, layer, seed) | {"half": half}
     dtype = np.float16 if half else np.float32
     store = root.store(f"features-{as_file_name(network.name)}", facts, _width(network, layer), dtype)
-    output = network.layers.name_of(network.output_node)
 
     def describe(pixels: Tensor) -> VectorsAndPayloads:
-        with torch.no_grad():
-            found = network.features(pixels, list(dict.fromkeys([layer, output])))
+        features, logits = _features_and_logits(network, pixels, layer)
         if network.weights.lacks_classifier:
-            return [(vector, struct.pack("<if", NO_CLASS, 0.0)) for vector in pooled(found[layer]).numpy()]
-        probabilities, classes = network.probabilities(network.check_logits(found[output], pixels)).max(dim=1)
-        vectors = pooled(found[layer]).numpy()
+            return [(vector, struct.pack("<if", NO_CLASS, 0.0)) for vector in pooled(features).numpy()]
+        probabilities, classes = network.probabilities(network.check_logits(logits, pixels)).max(dim=1)
+        vectors = pooled(features).numpy()
         payloads = [struct.pack("<if", *pair) for pair in zip(classes.tolist(), probabilities.tolist(), strict=True)]
         return list(zip(vectors, payloads, strict=True))
 
     return StoredFeature(store, of_batch=describe)
+
+
+@torch.no_grad()
+def _features_and_logits(network: Network, pixels: Tensor, layer: str) -> tuple[Tensor, Tensor]:
+    """The output of a layer and the logits, in one pass where both are layers."""
+    if network.traced_by == "hooks":  # where the logits may be those of a function
+        return network.features(pixels, [layer])[layer], network(pixels)
+    output = network.layers.name_of(network.output_node)
+    found = network.features(pixels, list(dict.fromkeys([layer, output])))
+    return found[layer], found[output]
 
 
 def predictions(feature: StoredFeature, keys: Sequence[str]) -> list[tuple[int, float]]:

@@ -18,9 +18,10 @@ from cnnviz.network.cut_graphs import CutGraphs
 from cnnviz.network.export_trace import FollowsValuesError, trace_by_export, trace_exported
 from cnnviz.network.exported import FixedBatch, is_exported
 from cnnviz.network.graph import trace
-from cnnviz.network.graph_check import GraphCheck, InputNotTakenError, proves_little
+from cnnviz.network.graph_check import GraphCheck, InputNotTakenError, first_line, proves_little
 from cnnviz.network.hooked import trace_by_hooks
 from cnnviz.network.module_copy import copy_module
+from cnnviz.runtime.memory import is_out_of_memory
 
 WAYS = ("fx", "export", "hooks")
 """torch.fx; torch.export; the module's own calls of submodules, recorded by hooks."""
@@ -185,8 +186,13 @@ class BodyGraphs:
         return self._cut(graph, None if any_size else (x.shape[2], x.shape[3]))
 
     def _by_hooks(self, x: Tensor) -> CutGraphs:
-        with self._check.autocast():
-            return self._cut(trace_by_hooks(copy_module(self._body), self._choose, x[:1].detach()))
+        try:
+            with self._check.autocast():
+                return self._cut(trace_by_hooks(copy_module(self._body), self._choose, x[:1].detach()))
+        except Exception as error:  # user code may raise anything
+            if is_out_of_memory(error):
+                raise
+            raise ModelError(f"hooks on its modules do not work: {first_line(error)}") from error
 
     def _cut(self, graph: fx.GraphModule, size: tuple[int, int] | None = None) -> CutGraphs:
         return CutGraphs(graph, self._name, self._architecture, self._input_shape, size)

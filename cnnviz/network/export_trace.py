@@ -21,10 +21,11 @@ from typing import Any
 import torch
 from torch import Tensor, fx, nn
 
-from cnnviz.errors import ModelError, UsageError, shortened
+from cnnviz.errors import ModelError, UsageError
 from cnnviz.network.aten import BATCH_NORM, as_torch_call, function_name, is_aten
 from cnnviz.network.functionalize import functionalize
 from cnnviz.network.graph import LAYER
+from cnnviz.network.graph_check import first_line
 from cnnviz.network.module_copy import has_hooks
 from cnnviz.runtime.memory import is_out_of_memory
 
@@ -82,8 +83,7 @@ def trace_by_export(
             raise
         if "DataDependent" in type(error).__name__:
             raise FollowsValuesError("which way it goes depends on the values of the image") from error
-        first = next(iter(str(error).strip().splitlines()), "") or type(error).__name__
-        raise ModelError(f"torch.export cannot follow it ({shortened(first, 160)})") from error
+        raise ModelError(f"torch.export cannot follow it ({first_line(error)})") from error
     size = _image_shape(program)
     if any(isinstance(length, int) for length in (size if any_size else size[:1])):
         raise ModelError("torch.export follows it for one size of images only")

@@ -77,11 +77,11 @@ class GraphCheck:
                 raise
             if isinstance(found, Exception):
                 raise InputNotTakenError(
-                    f"{self.name} does not take images of {x.shape[3]}×{x.shape[2]} pixels: {_first_line(error)}"
+                    f"{self.name} does not take images of {x.shape[3]}×{x.shape[2]} pixels: {first_line(error)}"
                 ) from error
-            return f"the graph runs where the module does not: {_first_line(error)}"
+            return f"the graph runs where the module does not: {first_line(error)}"
         if isinstance(found, Exception):
-            return f"their graph does not run: {_first_line(found)}"
+            return f"their graph does not run: {first_line(found)}"
         return None if self._agree(expected, found) else _DIFFERS
 
     def writes_to_weights(self, x: Tensor) -> bool:
@@ -127,7 +127,7 @@ def proves_little(x: Tensor) -> bool:
     return not bool((x != x.mean((2, 3), keepdim=True)).any())
 
 
-def _first_line(error: Exception) -> str:
+def first_line(error: Exception) -> str:
     """The first line of an exception's message, or its type."""
     return shortened(next(iter(str(error).strip().splitlines()), "") or type(error).__name__, 200)
 

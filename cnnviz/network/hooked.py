@@ -18,7 +18,7 @@ import torch
 from torch import Tensor, fx, nn
 from torch.overrides import TorchFunctionMode
 
-from cnnviz.errors import ModelError
+from cnnviz.errors import ModelError, listed
 
 MODULE = "cnnviz_module"
 """Key in ``node.meta``: the path of the module whose output a node of such a graph reads."""
@@ -233,6 +233,10 @@ def _with_tensor(output: Any, value: Tensor) -> Any:
 _NOT_OPERATIONS = ("__get__", "__set__", "item", "clone", "detach", "requires_grad_", "to", "contiguous")
 
 
+_RESHAPING = frozenset(("flatten", "view", "reshape", "permute", "transpose", "squeeze", "unsqueeze", "getitem"))
+"""Operations that give no other values, and are not missed as layers."""
+
+
 class _Functions(TorchFunctionMode):
     """Collects the names of the operations on tensors that run outside of modules without children."""
 
@@ -303,6 +307,17 @@ def functions_of(graph_module: fx.GraphModule) -> tuple[str, ...]:
     """The operations outside of modules, which such a graph does not list."""
     node = run_node(graph_module.graph)
     return () if node is None else node.meta["functions"]
+
+
+def missing_layers(graph_module: fx.GraphModule) -> str:
+    """A sentence that names the operations that are no layers of such a graph; empty where all are layers."""
+    functions = [name for name in functions_of(graph_module) if name not in _RESHAPING]
+    if not functions:
+        return ""
+    return (
+        "The forward pass cannot be traced, so that its layers are the outputs of its modules; "
+        f"missing are the functions {listed(functions)}."
+    )
 
 
 def module_read(root: nn.Module, node: fx.Node) -> nn.Module | None:

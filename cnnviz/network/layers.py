@@ -15,7 +15,7 @@ from cnnviz.network.costs import costs_by_layer, shapes_and_macs
 from cnnviz.network.families import layer_aliases
 from cnnviz.network.geometry import Coverage, ReceptiveField, Region
 from cnnviz.network.graph import block_nodes, layer_nodes, natural_order
-from cnnviz.network.hooked import module_read
+from cnnviz.network.hooked import missing_layers, module_read
 from cnnviz.network.layout import Layouts
 from cnnviz.network.map_views import MapView
 from cnnviz.network.operations import module_of
@@ -171,8 +171,10 @@ class LayerTable:
     def _unknown(self, name: str) -> UsageError:
         known = natural_order({*self._layers, *self._blocks, *self._aliases})
         near = difflib.get_close_matches(name, known, n=5, cutoff=0.5) or known[:5]
+        missing = missing_layers(self._graph_module)
+        nearest = f"The nearest names are {', '.join(near)}." if near else "It has no layers."
         return UsageError(
-            f"There is no layer called '{name}'. The nearest names are {', '.join(near)}.", remedy="list_layers"
+            " ".join(filter(None, (f"There is no layer called '{name}'.", nearest, missing))), remedy="list_layers"
         )
 
     def table(self, channels: int, size: tuple[int, int]) -> list[Layer]:

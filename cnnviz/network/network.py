@@ -27,6 +27,7 @@ from cnnviz.network.functionalize import remove_inplace
 from cnnviz.network.graph import layer_nodes
 from cnnviz.network.graph_check import GraphCheck
 from cnnviz.network.graph_rewrites import FeatureCallback
+from cnnviz.network.hooked import missing_layers
 from cnnviz.network.label_files import read_labels
 from cnnviz.network.layers import Layer, LayerTable
 from cnnviz.network.measuring import measured
@@ -369,6 +370,11 @@ class Network:
         return self._graphs.traced_by
 
     @property
+    def missing_layers(self) -> str:
+        """A sentence that names the operations that are no layers, of a module traced by hooks; empty for any other."""
+        return missing_layers(self.graph)
+
+    @property
     def layers(self) -> LayerTable:
         """The layers in order of computation, found by path, block or alias.
 
@@ -507,7 +513,7 @@ class Network:
         if path is None:
             raise UsageError(f"The {type(layer).__name__} given as a layer is no part of {self.name}.")
         if not path:
-            return self.layers.name_of(self.output_node)
+            raise UsageError(f"The whole module is no layer of {self.name}; its output is that of the network.")
         if path not in self.layers:
             raise UsageError(f"'{path}' ({type(layer).__name__}) of {self.name} is not called in the forward pass.")
         return path

@@ -56,18 +56,26 @@ def meta_input(graph_module: fx.GraphModule, shape: tuple[int, ...]) -> Tensor:
 def output_shapes(graph_module: fx.GraphModule, input_shape: tuple[int, ...]) -> dict[fx.Node, Any]:
     """The output shape of every node (for nodes that give no tensor: their value), computed on shapes alone."""
     interpreter = MetaInterpreter(graph_module)
-    with torch.no_grad():
-        interpreter.run(meta_input(graph_module, input_shape))
+    try:
+        with torch.no_grad():
+            interpreter.run(meta_input(graph_module, input_shape))
+    except Exception:  # a module that hooks watch may branch on values, which it then needs
+        if hooked_module(graph_module) is None:
+            raise
+        return shapes_by_forward(graph_module, _noise(graph_module, input_shape))
     return interpreter.shapes
+
+
+def _noise(graph_module: fx.GraphModule, shape: tuple[int, ...]) -> Tensor:
+    like = next(graph_module.parameters(), torch.empty(0))
+    return torch.randn(shape, generator=torch.Generator().manual_seed(0)).to(like)
 
 
 def partial_output_shapes(graph_module: fx.GraphModule, input_shape: tuple[int, ...]) -> dict[fx.Node, Any]:
     """As ``output_shapes``, up to the first node that fails on this shape; by a real pass if hooks make the graph."""
     hooked = hooked_module(graph_module)
     if hooked is not None:
-        like = next(hooked.parameters(), torch.empty(0))
-        noise = torch.randn(input_shape, generator=torch.Generator().manual_seed(0)).to(like)
-        found = hooked.shapes(noise)
+        found = hooked.shapes(_noise(graph_module, input_shape))
         run = run_node(graph_module.graph)
         nodes = [node for node in graph_module.graph.nodes if node.target is read_output and node.args[0] is run]
         return {node: found[str(node.args[1])] for node in nodes if node.args[1] in found}

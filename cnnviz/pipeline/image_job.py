@@ -153,6 +153,8 @@ class ImageJob:
     def worker(self, model: str, task: Task) -> ImageWorker:
         """What runs ``task``, with the network loaded."""
         network = self.load(model)
+        if (hasattr(task, "layer") or hasattr(task, "layers")) and not network.black_box and network.missing_layers:
+            self.reporter.warn(network.missing_layers)
         return ImageWorker(self, network, task.for_network(network) if isinstance(task, ClassTask) else task)
 
     def load(self, model: str, source: NetworkSource | None = None) -> Network:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+
 import pytest
 import torch
 import torch.nn.functional as F
@@ -229,3 +231,69 @@ def test_an_exported_program_that_is_no_network_of_images_is_refused():
         Network(torch.export.export(nn.Sequential(nn.Dropout(), nn.Conv2d(3, 2, 3)).train(), (x,)))
     with pytest.raises(UsageError, match="20 pixels a side, not 32"):
         Network(exported(made(Plain), 1, any_size=False), size=32)
+
+
+def normed(kind: str) -> nn.Module:
+    """``Branching`` with weights computed from others."""
+    module = made(Branching)
+    ways = {
+        "weight norm": nn.utils.parametrizations.weight_norm,
+        "old weight norm": nn.utils.weight_norm,
+        "spectral norm": nn.utils.parametrizations.spectral_norm,
+        "old spectral norm": nn.utils.spectral_norm,
+    }
+    module.conv = ways[kind](module.conv)
+    return module
+
+
+@pytest.mark.filterwarnings("ignore:.*weight_norm.*deprecated:FutureWarning")
+@pytest.mark.parametrize("kind", ["weight norm", "old weight norm", "spectral norm", "old spectral norm"])
+def test_layers_with_computed_weights_follow_the_users_module(kind):
+    module, pixels = normed(kind).eval(), torch.rand(1, 3, 20, 20)
+    network = Network(module, spec=PLAIN)
+    for _ in range(2):
+        found = network.features(pixels, ["conv", "fc"])
+        with torch.no_grad():
+            torch.testing.assert_close(found["conv"], module.conv(module.stem(pixels)), rtol=0, atol=1e-6)
+            torch.testing.assert_close(found["fc"], module(pixels), rtol=0, atol=1e-6)
+            for parameter in module.conv.parameters():
+                parameter += 0.1
+    assert cnnviz.grad_cam(network, pixels, layer="conv").shape == (1, 1, 20, 20)
+
+
+def test_distributed_data_parallel_is_looked_into(tmp_path):
+    store = torch.distributed.FileStore(str(tmp_path / "store"), 1)
+    torch.distributed.init_process_group("gloo", store=store, rank=0, world_size=1)
+    try:
+        network = Network(nn.parallel.DistributedDataParallel(made(Branching)), spec=PLAIN)
+        pixels = torch.rand(1, 3, 20, 20)
+        torch.testing.assert_close(network(pixels), plain_twin()(pixels), rtol=0, atol=1e-6)
+        assert "stem.0" in network.layers
+    finally:
+        torch.distributed.destroy_process_group()
+
+
+@pytest.mark.parametrize("kind", [Asserting, Branching, Checkpointing])
+def test_looking_by_other_ways_leaves_the_module_as_it_was(kind):
+    module, pixels = made(kind).train(), torch.rand(1, 3, 20, 20)
+    before = copy.deepcopy(module.state_dict())
+    facts = [(each, each.training, sorted(each.__dict__), dict(each._forward_hooks)) for each in module.modules()]
+    network = Network(module, spec=PLAIN)
+    network.features(pixels, ["conv"])
+    cnnviz.grad_cam(network, pixels, layer="conv")
+    cnnviz.guided_backprop(network, pixels)
+    network.layer_table()
+    now = [(each, each.training, sorted(each.__dict__), dict(each._forward_hooks)) for each in module.modules()]
+    assert now == facts
+    assert all(torch.equal(value, before[name]) for name, value in module.state_dict().items())
+    assert all(parameter.grad is None and parameter.requires_grad for parameter in module.parameters())
+    module.fc = nn.Linear(6, 7)
+    assert network.features(pixels, ["fc"])["fc"].shape == (1, 7)
+
+
+def test_missing_functions_are_named():
+    network = Network(made(Branching), spec=PLAIN)
+    assert "missing are the functions mean and add" in network.missing_layers
+    with pytest.raises(UsageError, match="no layer called 'add'.*missing are the functions mean and add"):
+        network.features(torch.rand(1, 3, 20, 20), ["add"])
+    assert plain_twin().missing_layers == ""

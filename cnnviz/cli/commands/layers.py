@@ -44,6 +44,8 @@ def layers(
     if remark and network.weights:
         context.reporter.warn(remark)
     net = network.load_structure(name, run.seed)
+    if net.missing_layers:
+        context.reporter.warn(net.missing_layers)
     table = net.layer_table((size, size) if size else None)
     shown = [layer for layer in table if find is None or any(find in n for n in (layer.name, *layer.aliases))]
     if run.json:
