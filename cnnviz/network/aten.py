@@ -75,11 +75,13 @@ def as_torch_call(node: fx.Node) -> Call:
 
 def _sliced(args: tuple[Any, ...]) -> Call | None:
     """``x[:, start:end:step]``; None where a bound is computed."""
-    x, dim, start, end, step = (*args, *(None, 0, None, None, 1)[len(args) :])
+    defaults: tuple[Any, ...] = (None, 0, None, None, 1)
+    x, dim, start, end, step = args + defaults[len(args) :]
     if not all(isinstance(each, int | None) for each in (dim, start, end, step)):
         return None
     taken = slice(start or None, None if end == sys.maxsize else end, None if step == 1 else step)
-    return operator.getitem, (x, (*[slice(None)] * dim, taken)), {}
+    before: list[Any] = [slice(None)] * dim
+    return operator.getitem, (x, (*before, taken)), {}
 
 
 def _viewed(args: tuple[Any, ...]) -> Call:

@@ -175,9 +175,8 @@ class BodyGraphs:
         return [] if self._made else [{"fx": self._by_fx, "hooks": self._by_hooks}[self._way]]
 
     def _by_fx(self, x: Tensor) -> CutGraphs:
-        if is_exported(self._body):
-            return self._cut(trace_exported(copy_module(self._body), self._choose))
-        return self._cut(trace(self._body if self._is_ours else copy_module(self._body), self._choose))
+        body = self._body if self._is_ours else copy_module(self._body)
+        return self._cut(trace_exported(body, self._choose) if is_exported(body) else trace(body, self._choose))
 
     def _by_export(self, any_size: bool, strict: bool, x: Tensor) -> CutGraphs:
         if self._check.writes_to_weights(x):

@@ -6,7 +6,6 @@ operations of a call of one of PyTorch's own layers lie together, they become th
 
 from __future__ import annotations
 
-import functools
 import inspect
 import io
 import logging
@@ -100,7 +99,12 @@ def trace_exported(module: fx.GraphModule, choose: Callable[[Any], Any]) -> fx.G
     (image,) = module.graph.find_nodes(op="placeholder")
     nodes = rewriter.written({image: None})
     tracer = fx.proxy.GraphAppendingTracer(rewriter.graph)
-    output = fx.node.map_arg(module.graph.output_node().args[0], lambda node: fx.Proxy(nodes[node], tracer))
+    returned: Any = module.graph.output_node().args[0]
+
+    def proxy(value: Any) -> Any:
+        return fx.Proxy(nodes[value], tracer) if isinstance(value, fx.Node) else value
+
+    output: Any = fx.node.map_aggregate(returned, proxy)
     structure = getattr(module.graph._codegen, "pytree_info", None)
     if structure is not None and structure.out_spec is not None:
         output = structure.out_spec.unflatten(list(output))
@@ -128,7 +132,10 @@ def _inputs(root: nn.Module, program: Any) -> dict[fx.Node, str | None]:
 
 
 def _attribute(root: nn.Module, path: str) -> Any:
-    return functools.reduce(lambda found, name: getattr(found, name, None), path.split("."), root)
+    found: Any = root
+    for name in path.split("."):
+        found = getattr(found, name, None)
+    return found
 
 
 @contextmanager

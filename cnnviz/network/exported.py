@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, TypeGuard
 
 import torch
 from torch import Tensor, fx, nn
@@ -17,12 +17,12 @@ _MODES = {"dropout": 2, "batch_norm": 5, "feature_dropout": 2}
 """Operations that differ in training, and the place of the argument that says so."""
 
 
-def program_module(module: object) -> object:
+def program_module(module: Any) -> Any:
     """The module of a ``torch.export.ExportedProgram``; anything else as it is."""
-    return module.module() if type(module).__name__ == "ExportedProgram" else module  # type: ignore[attr-defined]
+    return module.module() if type(module).__name__ == "ExportedProgram" else module
 
 
-def is_exported(module: object) -> bool:
+def is_exported(module: object) -> TypeGuard[fx.GraphModule]:
     """Whether a module is one that ``ExportedProgram.module()`` returned, or a copy of it."""
     return isinstance(module, fx.GraphModule) and any(is_aten(node.target) for node in module.graph.nodes)
 

@@ -110,7 +110,9 @@ class GraphCheck:
                         for value in found if value.requires_grad]  # fmt: skip
             if not weighted:
                 return found
-            (gradient,) = torch.autograd.grad(sum(each.sum() for each in weighted), x, allow_unused=True)
+            (gradient,) = torch.autograd.grad(
+                torch.stack([each.sum() for each in weighted]).sum(), x, allow_unused=True
+            )
         return [value.detach() for value in found] + ([] if gradient is None else [gradient])
 
     def _agree(self, expected: list[Tensor], found: list[Tensor]) -> bool:

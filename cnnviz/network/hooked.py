@@ -297,7 +297,7 @@ def run_node(graph: fx.Graph) -> fx.Node | None:
     return next((node for node in graph.nodes if node.op == "call_module" and node.target == _HOOKED), None)
 
 
-def hooked_module(graph_module: fx.GraphModule) -> HookedModule | None:
+def hooked_module(graph_module: nn.Module) -> HookedModule | None:
     """The module that such a graph runs; None for graphs of operations."""
     found = getattr(graph_module, _HOOKED, None)
     return found if isinstance(found, HookedModule) else None

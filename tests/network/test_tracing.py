@@ -257,7 +257,7 @@ def test_layers_with_computed_weights_follow_the_users_module(kind):
             torch.testing.assert_close(found["conv"], module.conv(module.stem(pixels)), rtol=0, atol=1e-6)
             torch.testing.assert_close(found["fc"], module(pixels), rtol=0, atol=1e-6)
             for parameter in module.conv.parameters():
-                parameter += 0.1
+                parameter.add_(0.1)
     assert cnnviz.grad_cam(network, pixels, layer="conv").shape == (1, 1, 20, 20)
 
 
@@ -294,6 +294,6 @@ def test_looking_by_other_ways_leaves_the_module_as_it_was(kind):
 def test_missing_functions_are_named():
     network = Network(made(Branching), spec=PLAIN)
     assert "missing are the functions mean and add" in network.missing_layers
-    with pytest.raises(UsageError, match="no layer called 'add'.*missing are the functions mean and add"):
+    with pytest.raises(UsageError, match=r"no layer called 'add'.*missing are the functions mean and add"):
         network.features(torch.rand(1, 3, 20, 20), ["add"])
     assert plain_twin().missing_layers == ""
