@@ -36,7 +36,7 @@ class BlackBox(nn.Module):
     """Settings of how networks are loaded that have no effect on it."""
 
     def allow(self, calls: int) -> None:
-        """Let so many calls run at the same time."""
+        """Let this number of calls run at the same time."""
         self.calls_at_once = calls
 
     def batch_size(self, size: tuple[int, int], channels: int = 3) -> int:

@@ -175,7 +175,7 @@ def array_network(
 ) -> LoadedModel:
     """The network of a file, with what the file tells of its input, its output and its classes.
 
-    Scores that are probabilities already, as far as a picture of noise can tell, are left as they are. Raises
+    Scores that are probabilities already, as far as an image of noise shows, are left as they are. Raises
     UsageError for other weights, and ModelError for an input that is no image.
     """
     path = Path(request.model)
