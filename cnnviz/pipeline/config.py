@@ -66,7 +66,8 @@ class NetworkConfig:
         if self.exec is not None:
             from cnnviz.network.programs.program import load_program
 
-            return load_program(self.exec, self.labels, size=side, timeout=self.exec_timeout)
+            channels = self.input_channels or 3
+            return load_program(self.exec, self.labels, size=side, channels=channels, timeout=self.exec_timeout)
         return load_network(
             name,
             weights=self.weights,

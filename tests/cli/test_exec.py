@@ -97,7 +97,7 @@ def test_scores_are_shown_and_named_as_the_program_names_them(run_cnnviz, classi
     pixels = cnnviz.read_image(tmp_path / "cup.png", size=32)
     best = record["predictions"][0]
     assert best["label"] == "red"
-    assert best["probability"] == pytest.approx(float(pixels[0, 0].mean()), abs=1e-5)
+    assert best["value"] == pytest.approx(float(pixels[0, 0].mean()), abs=1e-5)
     assert record["weights"] == "program"
 
 
@@ -166,6 +166,15 @@ def test_options_without_effect_are_noted(run_cnnviz, classifier):
     done = run_cnnviz("classify", "cup.png", *SMALL, "--exec", classifier("{frames}"), "--mean", "0,0,0")
     assert done.exit_code == 0
     assert "--mean has no effect on mean_color" in done.stderr
+
+
+def test_a_program_of_gray_images_gets_such(run_cnnviz, tmp_path):
+    script = "import sys; print('{\"scores\": [%d, 0]}' % open(sys.argv[1], 'rb').read()[25])"  # PNG's color type
+    gray = shlex.join([sys.executable, "-I", "-S", "-c", script, "{}"])
+    for channels, kind in ((1, 0), (3, 2)):
+        done = run_cnnviz("classify", "cup.png", *SMALL, "--exec", gray, "--input-channels", channels, "--json")
+        assert done.exit_code == 0, done.stderr
+        assert max(each["value"] for each in json.loads(done.stdout)["predictions"]) == kind
 
 
 def test_labels_name_the_classes(run_cnnviz, classifier, tmp_path):

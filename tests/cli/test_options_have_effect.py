@@ -89,6 +89,8 @@ NATURE: dict[str, Same] = {
     "--labels": Same("names classes in words; classify tries it"),
     "--logits": Same("chooses among the outputs of a network of one's own; networks of the catalogue have one"),
     "--activation": Same("what makes probabilities of logits, which most results do not hold; classify tries it"),
+    "--exec": Same("a network of its own, which most commands refuse; classify tries it"),
+    "--exec-timeout": Same("how long a call may take; tests/cli/test_exec.py tries it"),
     "--trust": Same("opens a network that is a file with code; classify tries it"),
     "--tile": Same("shows the network pieces of the same picture; what comes out is to be the same"),
 }
@@ -171,6 +173,7 @@ TRIALS: dict[str, dict[str, Trial]] = {
         "--background": Try("--background black", base="in/clear.png -s 64 --json"),
         "--labels": Try("--labels in/labels.txt"),
         "--trust": Try("--trust", within="-m in/my_net.py:build", fails=True),
+        "--exec": Try("""--exec 'printf {\\"scores\\":[0.7,0.3]} {}'"""),
         "--activation": Values("-k 3", alike=("auto", "softmax")),
         "--head-activation": Try("--head-activation tanh", within="-w in/mlp.pth"),
         "--transform-input": Try(

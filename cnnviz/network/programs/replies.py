@@ -4,9 +4,9 @@ A line is an object for one image, of one of three shapes; ``input`` may be left
 
 - ``{"input": "0001.png", "scores": {"cat": 0.9, "dog": 0.1}}``
 - ``{"input": "0001.png", "scores": [0.9, 0.1]}``, in the order of the classes
-- ``{"input": "0001.png", "classes": [{"label": "cat", "probability": 0.9}, …]}``, in any order. ``score`` may stand for
-  ``probability``, ``predictions`` for ``classes``, and each entry may have an ``index``, which then tells the class:
-  what ``cnnviz classify --json`` prints.
+- ``{"input": "0001.png", "classes": [{"label": "cat", "probability": 0.9}, …]}``, in any order. ``score`` or ``value``
+  may stand for ``probability``, ``predictions`` for ``classes``, and each entry may have an ``index``, which then says
+  which class it is: what ``cnnviz classify --json`` prints.
 """
 
 from __future__ import annotations
@@ -103,7 +103,7 @@ def _entry(given: Mapping[str, Any]) -> Entry:
         raise ReplyError(f"prints an index that is no whole number: {shortened(repr(index))}")
     if index is None and label is None:
         raise ReplyError("prints a score with neither 'label' nor 'index'")
-    named = next((name for name in ("probability", "score") if name in given), None)
+    named = next((name for name in ("probability", "score", "value") if name in given), None)
     what = label if label is not None else f"class {index}"
     if named is None:
         raise ReplyError(f"prints no 'probability' for '{shortened(what)}'")

@@ -27,7 +27,7 @@ def scores_of(*lines, classes=PAIR, names=NAMES):
         {"scores": {"dog": 0.1, "cat": 0.9}},
         {"scores": [0.9, 0.1]},
         {"classes": [{"label": "cat", "probability": 0.9}, {"label": "dog", "score": 0.1}]},
-        {"predictions": [{"index": 1, "label": "dog", "probability": 0.1}, {"index": 0, "score": 0.9}]},
+        {"predictions": [{"index": 1, "label": "dog", "probability": 0.1}, {"index": 0, "value": 0.9}]},
         {"scores": {"cat": 0.9, "dog": 0.1}, "seconds": 3, "model": "phone"},
     ],
 )
