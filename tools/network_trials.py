@@ -157,7 +157,7 @@ def _network(name: str) -> tuple[Network, str]:
         return _timms(name.removeprefix("timm/"))
     entry = catalogue.entry(name)
     if entry.default.parameters > HALVED:
-        module = _halved(name)
+        module = _in_bfloat16(name)
         side = architecture.image_size(module) or SIDE
     else:
         module = architecture.build_random(name, 1000, 0)
@@ -166,7 +166,7 @@ def _network(name: str) -> tuple[Network, str]:
     return Network(_shaken(module), name=name, spec=spec, optimize=True), ""
 
 
-def _halved(name: str) -> nn.Module:
+def _in_bfloat16(name: str) -> nn.Module:
     """The architecture in bfloat16, with random weights of the usual size."""
     module = architecture.build_on_meta(name, 1000).to(torch.bfloat16).to_empty(device="cpu")
     for part in module.modules():

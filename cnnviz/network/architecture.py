@@ -96,14 +96,14 @@ def fit_image_size(module: nn.Module, side: int) -> None:
     tokens = (side // module.patch_size) ** 2 + 1  # type: ignore[operator]
     module.image_size, module.seq_length = side, tokens  # type: ignore[assignment]
     shape = (1, tokens, module.hidden_dim)
-    module.encoder.pos_embedding = nn.Parameter(torch.empty(shape, device="meta"))  # type: ignore[union-attr]
+    module.encoder.pos_embedding = nn.Parameter(torch.empty(shape, device="meta"))  # type: ignore[union-attr,arg-type]
 
 
 def fit_positions(module: nn.Module, state: Mapping[str, Tensor]) -> None:
     """Give a ViT on the meta device the image size whose positions ``state`` holds."""
     positions = state.get("encoder.pos_embedding")
     if image_size(module) is not None and positions is not None and positions.ndim == 3:
-        fit_image_size(module, math.isqrt(positions.shape[1] - 1) * module.patch_size)  # type: ignore[operator]
+        fit_image_size(module, math.isqrt(positions.shape[1] - 1) * module.patch_size)  # type: ignore[operator,arg-type]
 
 
 def build_random(name: str, classes: int, seed: int, channels: int | None = None) -> nn.Module:

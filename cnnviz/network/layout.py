@@ -171,7 +171,11 @@ class Layouts:
         """Height and width of all maps found so far."""
         shapes = {node: self._shapes.get(node) for node, letters in found.items() if letters and "HW" in letters}
         starts = {node: str(found[node]).index("H") for node in shapes}
-        return {tuple(shape[starts[node] :][:2]) for node, shape in shapes.items() if isinstance(shape, Size)}
+        return {
+            (shape[starts[node]], shape[starts[node] + 1])
+            for node, shape in shapes.items()
+            if isinstance(shape, Size)
+        }
 
     def _supposed(self, node: fx.Node, found: dict[fx.Node, str | None]) -> str | None:
         """The layout of a convolution's output where that of its input is unknown: a map."""

@@ -1,6 +1,6 @@
 """Where tokens stand in the image: which of them are the positions of an earlier map, and which are others.
 
-Class tokens, distillation tokens and registers are told by counting: they are what is joined to the positions.
+Class tokens, distillation tokens and registers are found by counting: they are what is joined to the positions.
 """
 
 from __future__ import annotations

@@ -162,7 +162,7 @@ def _names(sources: Any) -> list[str | PathLike[str]]:
 
 
 def _network_sources(config: PipelineConfig) -> list[NetworkSource]:
-    named = config.network if isinstance(config.network, Sequence) else [config.network]
+    named: Sequence[Any] = config.network if isinstance(config.network, Sequence) else [config.network]
     if not named or any(isinstance(each, str) for each in named):
         raise UsageError(f"A network is a NetworkConfig or a loaded Network, not {config.network!r}.")
     return [each if _is_config(each) else LoadedNetwork(each) for each in named]

@@ -157,7 +157,8 @@ class Program(BlackBox):
         names = [f"{number:04}.png" for number in range(1, len(frames) + 1)]
         finished = self._run(frames, names)
         if finished.problem:
-            raise self._failed(finished.problem, finished.stderr, "longer_calls" if finished.is_late else "")
+            remedy = "longer_calls" if finished.is_late else ""
+            raise self._failed(finished.problem, finished.stderr, remedy)
         is_named = self.template.passing == "folder"
         return self._checked(partial(rows_of, finished.stdout, names, is_named=is_named), finished.stderr)
 
@@ -189,7 +190,8 @@ class Program(BlackBox):
         try:
             return read()
         except ReplyError as error:
-            raise self._failed(str(error), stderr, "all_classes" if error.is_incomplete else "") from error
+            remedy = "all_classes" if error.is_incomplete else ""
+            raise self._failed(str(error), stderr, remedy) from error
 
     def _failed(self, problem: str, stderr: str, remedy: str = "") -> ImageError:
         said = " / ".join(shortened(line, 200) for line in stderr.splitlines())
