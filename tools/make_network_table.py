@@ -31,7 +31,7 @@ _HINT = "<!-- Written by tools/make_network_table.py, which tries each network: 
 _HEAD = """# Networks
 
 What works on which network: all that torchvision has for classification, and one small network of each of {families}
-families of [timm](https://github.com/huggingface/pytorch-image-models). Each was built with random weights and tried on
+families of timm. Each was built with random weights and tried on
 an image of the side given, in pixels: {side} where it takes any size. In the columns, ✓ is a technique that gave
 numbers, finite and not all zero, and a number the [reason](#reasons) why it was refused.
 

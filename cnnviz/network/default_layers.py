@@ -17,6 +17,7 @@ from cnnviz.network.transformers import is_transformer
 
 _STYLE_STRIDES = (1, 2, 4, 8, 16)
 _CONTENT_STRIDE = 8
+_FEW_BLOCKS = 4  # a deeper look is for networks whose blocks are all in one module
 _DREAM_DEPTH = 0.6
 
 _INTERMEDIATE = (
@@ -88,7 +89,8 @@ def evenly_spaced_layers(network: Network, count: int = 4) -> list[str]:
     rows = [row for row in features if row.name in trunk] or features or table
     kept = [row for row in rows if _may_end_block(row)] or rows
     by_depth = [_block_ends(network, kept, depth) for depth in (2, 3, 4)]
-    ends = next((ends for ends in by_depth if len(ends) >= count), max(by_depth, key=len))
+    fewer = next((ends for ends in by_depth if len(ends) >= _FEW_BLOCKS), max(by_depth, key=len))
+    ends = next((ends for ends in by_depth if len(ends) >= count), fewer)
     if len(ends) > count:
         ends = [ends[round((n + 1) * len(ends) / count) - 1] for n in range(count)]
     return [_shortest_name(row) for row in ends]

@@ -172,9 +172,7 @@ class Layouts:
         shapes = {node: self._shapes.get(node) for node, letters in found.items() if letters and "HW" in letters}
         starts = {node: str(found[node]).index("H") for node in shapes}
         return {
-            (shape[starts[node]], shape[starts[node] + 1])
-            for node, shape in shapes.items()
-            if isinstance(shape, Size)
+            (shape[starts[node]], shape[starts[node] + 1]) for node, shape in shapes.items() if isinstance(shape, Size)
         }
 
     def _supposed(self, node: fx.Node, found: dict[fx.Node, str | None]) -> str | None:

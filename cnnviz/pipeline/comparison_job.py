@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Protocol
 
-from cnnviz.network.assumptions import assumed_values
 from cnnviz.pipeline.config import ImageConfig
 from cnnviz.pipeline.image_job import ImageJob, NetworkSource
 from cnnviz.pipeline.image_loading import prepare_image
@@ -67,6 +66,8 @@ class _OfAllNetworks:
     input: ImageConfig
 
     def __call__(self, network: Network, image: LoadedImage) -> Result:
+        from cnnviz.network.assumptions import assumed_values
+
         views = [NetworkView(network, image)]
         for other in self.others:
             views.append(NetworkView(other, prepare_image(image.source, image.decoded, other, self.input)))

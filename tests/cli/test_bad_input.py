@@ -113,7 +113,7 @@ BAD_ARGUMENTS = [
     (("-", "--files-from", "-"), 2, "cannot be both"),
     (("ok.png", "--target", "zebu"), 2, "no class called 'zebu'"),
     (("ok.png", "--target", "1000"), 2, "0 to 999"),
-    (("ok.png", "--target", "cat"), 2, "fits 5 classes"),
+    (("ok.png", "--target", "cat"), 2, "fits 7 classes"),
     (("ok.png", "--view", "3d"), 2, "3d"),
     (("ok.png", "--colormap", "infernal"), 2, "inferno"),
     (("ok.png", "--percentile", "0"), 2, "percentile"),
@@ -150,7 +150,7 @@ BAD_ARGUMENTS = [
     (("ok.png", "-m", "resnet18", "-w", "weights.pth"), 3, "not a weights file"),
     (("ok.png", "-m", "resnet18", "-w", "none.pth"), 3, "does not exist"),
     (("ok.png", "-m", "resnet18", "-w", "V7"), 2, "IMAGENET1K_V1"),
-    (("ok.png", "-m", "auto", "-w", "weights.pth"), 2, "name it too"),
+    (("ok.png", "-m", "auto", "-w", "weights.pth"), 3, "not a weights file"),
 ]
 
 

@@ -200,7 +200,7 @@ def test_looking_at_the_table_leaves_hooked_weights_alone():
     network = wrapped(module)
     before = network.body[0].weight
     assert network.layer_table()[0].macs == 5 * 27 * 14 * 14
-    assert network.body[0].weight is before
+    assert torch.equal(network.body[0].weight, before)
 
 
 def test_the_command_shows_what_is_known(run_cnnviz):

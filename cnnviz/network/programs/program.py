@@ -156,9 +156,10 @@ class Program(BlackBox):
     def _rows(self, frames: NDArray[np.uint8]) -> list[Row]:
         names = [f"{number:04}.png" for number in range(1, len(frames) + 1)]
         finished = self._run(frames, names)
+        if finished.is_late:
+            raise self._failed(finished.problem, finished.stderr, remedy="longer_calls")
         if finished.problem:
-            remedy = "longer_calls" if finished.is_late else ""
-            raise self._failed(finished.problem, finished.stderr, remedy)
+            raise self._failed(finished.problem, finished.stderr)
         is_named = self.template.passing == "folder"
         return self._checked(partial(rows_of, finished.stdout, names, is_named=is_named), finished.stderr)
 
@@ -190,8 +191,9 @@ class Program(BlackBox):
         try:
             return read()
         except ReplyError as error:
-            remedy = "all_classes" if error.is_incomplete else ""
-            raise self._failed(str(error), stderr, remedy) from error
+            if error.is_incomplete:
+                raise self._failed(str(error), stderr, remedy="all_classes") from error
+            raise self._failed(str(error), stderr) from error
 
     def _failed(self, problem: str, stderr: str, remedy: str = "") -> ImageError:
         said = " / ".join(shortened(line, 200) for line in stderr.splitlines())
