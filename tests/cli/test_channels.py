@@ -60,6 +60,7 @@ COMMANDS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("command", COMMANDS)
 def test_commands_explain_images_of_four_channels(command, folder, run_cnnviz):
     (folder / "arrays").mkdir()

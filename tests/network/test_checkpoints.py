@@ -231,6 +231,7 @@ HEADS: dict[str, Callable[[State], State]] = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("form", HEADS)
 def test_a_head_by_another_name_is_the_same_head(
     tmp_path: Path, residual: nn.Module, residual_map: Tensor, pixels: Tensor, form: str
@@ -407,6 +408,7 @@ CLASS_NAMES: dict[str, object] = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("key", CLASS_NAMES)
 def test_class_names_in_the_file_are_used(tmp_path: Path, residual: nn.Module, key: str):
     value, state = CLASS_NAMES[key], residual.state_dict()
