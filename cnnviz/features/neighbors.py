@@ -144,7 +144,7 @@ def _graph(vectors: NDArray[np.float32], metric: str, file: Path | None) -> Any:
         except (RuntimeError, ValueError):
             pass  # damaged: built again below
         graph = Index(ndim=vectors.shape[1], **settings)
-    graph.add(np.arange(len(vectors)), vectors)
+    graph.add(np.arange(len(vectors)), vectors, threads=1)  # by several, the graph would depend on their timing
     if file is not None:
         file.parent.mkdir(parents=True, exist_ok=True)
         with atomic_path(file) as temporary:

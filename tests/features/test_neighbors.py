@@ -48,6 +48,15 @@ def test_an_approximate_index_is_kept_and_built_again_when_damaged(vectors, tmp_
     assert fewer[0].max() < 100
 
 
+def test_an_approximate_index_is_the_same_each_time(tmp_path):
+    """Built by several threads, it would depend on their timing."""
+    vectors = np.random.default_rng(0).normal(size=(2000, 64)).astype(np.float32)
+    files = [tmp_path / f"{name}.usearch" for name in "ab"]
+    for file in files:
+        cnnviz.nearest_neighbors(vectors[:1], vectors, 1, index="approximate", index_file=file)
+    assert files[0].read_bytes() == files[1].read_bytes()
+
+
 def test_an_index_of_other_vectors_in_its_place_is_not_trusted(vectors, tmp_path):
     """usearch would follow it, and a damaged one out of its memory."""
     file, other = tmp_path / "a.usearch", tmp_path / "b.usearch"
