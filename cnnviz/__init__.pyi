@@ -42,6 +42,7 @@ from .network.network import Network as Network
 from .network.network import Prediction as Prediction
 from .network.programs.program import load_program as load_program
 from .network.spec import InputSpec as InputSpec
+from .network.targets import Versus as Versus
 from .pipeline.run import run_images as run_images
 from .report.comparison import compare as compare
 from .report.map_panel import panel as panel

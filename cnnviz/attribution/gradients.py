@@ -52,7 +52,8 @@ def saliency(network: Network, pixels: Tensor, target: Target = None) -> Tensor:
         pixels: (N, 3, H, W), RGB in [0, 1].
         target: the class to explain: its index, its name or a part of it, or one for each image; the class predicted
             for each image if None. ``-NAME`` explains what speaks against a class: its logit, negated. A function
-            from the logits (N, classes) to a score for each image, (N,), explains that score.
+            from the logits (N, classes) to a score for each image, (N,), explains that score, and ``Versus`` why a
+            class and not another.
 
     Returns:
         Maps (N, 1, H, W), at least 0, in score per unit of pixel value.
@@ -66,7 +67,7 @@ def saliency(network: Network, pixels: Tensor, target: Target = None) -> Tensor:
         >>> pixels = cnnviz.read_image("sample_images/chelsea.png", size=64)
         >>> cnnviz.saliency(network, pixels, "tabby").shape
         torch.Size([1, 1, 64, 96])
-        >>> why_not_lynx = cnnviz.saliency(network, pixels, lambda logits: logits[:, 281] - logits[:, 287])
+        >>> why_not_lynx = cnnviz.saliency(network, pixels, cnnviz.Versus("tabby", "lynx"))
     """
     return strongest_channel(pixel_gradient(network, pixels, target))
 

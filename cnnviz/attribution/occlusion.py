@@ -13,7 +13,7 @@ from cnnviz.attribution.approximate_occlusion import WINDOW_CAP, ApproximationEr
 from cnnviz.attribution.incremental.errors import NotIncremental
 from cnnviz.attribution.occlusion_scores import score_positions
 from cnnviz.attribution.settings import FILLS, Algorithm, OcclusionSettings
-from cnnviz.attribution.targets import Target, TargetFunction, measures, resolved_targets, target_scores
+from cnnviz.attribution.targets import Contrast, Target, TargetFunction, measures, resolved_targets, target_scores
 from cnnviz.errors import UsageError
 from cnnviz.imaging.checks import require_pixels
 from cnnviz.imaging.pixel_ops import gaussian_blur
@@ -99,7 +99,8 @@ def occlusion(
         fill: what replaces the hidden pixels: ``mean`` (the image's mean color), ``gray``, ``black``, ``blur`` (the
             image blurred by half a patch) or ``noise``.
         score: ``probability`` (after the network's activation) or ``logit``, which varies more smoothly where the
-            network is certain. A target that is a function has its own score.
+            network is certain. A target that is a function has its own score; of a class compared with another
+            (``Versus``) it is the log-odds of the two.
         batch: number of patch positions computed at a time; chosen by memory if None.
         algorithm: ``incremental`` recomputes only what a patch changes, ``full`` the whole network; ``auto`` is
             ``incremental`` where the network allows it.
@@ -251,6 +252,6 @@ def replicate_blur(pixels: Tensor, sigma: float) -> Tensor:
 
 
 def _score(network: Network, logits: Tensor, target: int | TargetFunction, score: str) -> Tensor:
-    if score == "probability":
+    if score == "probability" and not isinstance(target, Contrast):
         return measures(network, logits, target)
     return target_scores(network, logits, [target] * len(logits))

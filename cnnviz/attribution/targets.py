@@ -1,7 +1,8 @@
-"""What an attribution explains of each image: a class's logit, that logit negated, or any function of the logits."""
+"""What an attribution explains of each image: a class's logit, its difference from another's, or any function."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -9,13 +10,15 @@ from torch import Tensor
 
 from cnnviz.errors import UsageError
 from cnnviz.network.network import Network, Prediction
-from cnnviz.network.targets import Target, TargetFunction, negated, plain
+from cnnviz.network.targets import Target, TargetFunction, Versus, negated, plain
 
 __all__ = [
     "Against",
+    "Contrast",
     "Explanation",
     "Target",
     "TargetFunction",
+    "Versus",
     "explanations_of",
     "measures",
     "predict_target",
@@ -37,6 +40,20 @@ class Against:
 
 
 @dataclass(frozen=True)
+class Contrast:
+    """Why class ``index`` and not class ``other``: the difference of their logits, as a function of (N, classes).
+
+    By a softmax that is the logarithm of how many times likelier ``index`` is.
+    """
+
+    index: int
+    other: int
+
+    def __call__(self, logits: Tensor) -> Tensor:
+        return logits[:, self.index] - logits[:, self.other]
+
+
+@dataclass(frozen=True)
 class Explanation:
     """The class that the network predicts for an image, and the class that is explained.
 
@@ -45,6 +62,7 @@ class Explanation:
         against: whether what speaks against ``target`` is explained.
         is_probability: whether scores of classes are probabilities, not plain values.
         function: the function that is explained in place of a class.
+        versus: the class that ``target`` is compared with, if there is one.
     """
 
     predicted: Prediction
@@ -52,17 +70,22 @@ class Explanation:
     against: bool = False
     is_probability: bool = True
     function: TargetFunction | None = None
+    versus: Prediction | None = None
 
     @property
     def explained(self) -> int | TargetFunction:
         """What is explained, as the attribution methods take it."""
         if self.function is not None:
             return self.function
+        if self.versus is not None:
+            return Contrast(self.target.index, self.versus.index)
         return Against(self.target.index) if self.against else self.target.index
 
     @property
     def name(self) -> str:
-        """The name of what is explained: ``tabby``, or ``against tabby``."""
+        """The name of what is explained: ``tabby``, ``against tabby``, or ``tabby versus lynx``."""
+        if self.versus is not None:
+            return f"{self.target.label} versus {self.versus.label}"
         return f"against {self.target.label}" if self.against else self.target.label
 
 
@@ -74,6 +97,8 @@ def targets_of(network: Network, logits: Tensor, target: Target) -> list[int | T
     if target is None:
         return logits.detach().argmax(dim=1).tolist()
     found = plain(target)
+    if isinstance(found, Versus):
+        return _contrasts(network, targets_of(network, logits, found.target), found.other)
     if not isinstance(found, list):
         return [_one_target(network, found)] * len(logits)
     each = [_one_target(network, one) for one in found]
@@ -85,8 +110,20 @@ def targets_of(network: Network, logits: Tensor, target: Target) -> list[int | T
 def _one_target(network: Network, wanted: Target) -> int | TargetFunction:
     if callable(wanted) and not isinstance(wanted, type):
         return wanted
+    if isinstance(wanted, Versus):
+        if wanted.target is None:
+            raise UsageError("Name both classes of a Versus in a list of targets.")
+        return _contrasts(network, [_one_target(network, wanted.target)], wanted.other)[0]
     opposed = negated(network.labels or (), wanted) if isinstance(wanted, str) else None
     return network.find_class(wanted) if opposed is None else Against(network.find_class(opposed))  # type: ignore[arg-type]
+
+
+def _contrasts(network: Network, found: Sequence[int | TargetFunction], other: int | str) -> list[int | TargetFunction]:
+    """Each class of ``found`` compared with ``other``. UsageError where one is no class."""
+    if not all(isinstance(each, int) for each in found):
+        raise UsageError("Only a class is compared with another, not what speaks against one nor a function.")
+    against = network.find_class(other)
+    return [Contrast(each, against) for each in found if isinstance(each, int)]
 
 
 def target_scores(network: Network, logits: Tensor, target: Target) -> Tensor:
@@ -122,10 +159,13 @@ def _computed(function: int | TargetFunction, logits: Tensor) -> Tensor:
 def measures(network: Network, logits: Tensor, target: int | TargetFunction) -> Tensor:
     """The target's probability, (N,), by logits (N, classes); of what speaks against a class, that it is another.
 
-    Of a network without probabilities its value, or that negated; of other functions their score.
+    Of a class compared with another the probability were there only the two. Of a network without probabilities its
+    value, or that negated; of other functions their score.
     """
     if isinstance(target, int):
         return network.probabilities(logits)[:, target]
+    if isinstance(target, Contrast) and network.has_probabilities:
+        return target(logits).sigmoid()
     if not isinstance(target, Against):
         return _computed(target, logits)
     found = network.probabilities(logits)[:, target.index]
@@ -167,6 +207,9 @@ def _explanation(network: Network, logits: Tensor, target: int | TargetFunction)
         return Explanation(predicted, prediction(target), is_probability=is_probability)
     if isinstance(target, Against):
         return Explanation(predicted, prediction(target.index), True, is_probability)
+    if isinstance(target, Contrast):
+        other = prediction(target.other)
+        return Explanation(predicted, prediction(target.index), is_probability=is_probability, versus=other)
     name = getattr(target, "__name__", type(target).__name__).replace("<lambda>", "a function of the logits")
     explained = Prediction(-1, name, float(_computed(target, logits)))
     return Explanation(predicted, explained, False, is_probability, target)

@@ -44,7 +44,11 @@ def explanation_title(model: str, explanation: Explanation, true: str | None = N
 def _explanation_title(model: str, explanation: Explanation) -> str:
     target, predicted, is_probability = explanation.target, explanation.predicted, explanation.is_probability
     of_class = is_probability and explanation.function is None
-    title = f"{model}: {explanation.name} {score_text(target.score, of_class)}"
+    subject = f"{explanation.name} {score_text(target.score, of_class)}"
+    if explanation.versus is not None:
+        label, score = explanation.versus.label, explanation.versus.score
+        subject = f"{target.label} {score_text(target.score, of_class)} versus {label} {score_text(score, of_class)}"
+    title = f"{model}: {subject}"
     if target.index == predicted.index:
         return title
     says = "it says" if is_probability else "the largest is"

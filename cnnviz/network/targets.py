@@ -5,6 +5,7 @@ from __future__ import annotations
 import operator
 import re
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any, SupportsIndex
 
 from torch import Tensor
@@ -21,12 +22,35 @@ def numbered_labels(classes: int) -> tuple[str, ...]:
 TargetFunction = Callable[[Tensor], Tensor]
 """From logits (N, classes) to the score of each image, (N,)."""
 
-Target = int | str | SupportsIndex | Tensor | TargetFunction | Sequence[int | str | TargetFunction] | None
+
+@dataclass(frozen=True)
+class Versus:
+    """A target of attribution methods: why a class and not another, the difference of their logits.
+
+    Args:
+        target: the class: its index, its name or a part of it, or one for each image; None for the class predicted for
+            each image.
+        other: the class that it is compared with: its index, its name or a part of it.
+
+    Example:
+        >>> network = cnnviz.load_network("squeezenet1_1")
+        >>> pixels = cnnviz.read_image("sample_images/chelsea.png", size=64)
+        >>> cnnviz.saliency(network, pixels, cnnviz.Versus("tabby", "lynx")).shape
+        torch.Size([1, 1, 64, 96])
+    """
+
+    target: Any
+    other: int | str
+
+
+Target = (
+    int | str | SupportsIndex | Tensor | TargetFunction | Versus | Sequence[int | str | TargetFunction | Versus] | None
+)
 """A class for all images (index, name or part of a name), one for each, or None for the likeliest of each.
 
 Indices may be NumPy's or a tensor's, as ``network(pixels).argmax(1)`` gives them. The methods that explain a score also
-take ``-NAME`` for what speaks against a class (its logit, negated), and any function from the logits (N, classes) to a
-score for each image, (N,).
+take ``-NAME`` for what speaks against a class (its logit, negated), ``Versus``, and any function from the logits (N,
+classes) to a score for each image, (N,).
 """
 
 

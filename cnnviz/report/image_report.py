@@ -26,7 +26,8 @@ class ImageReport:
         photo: the image at the size it has on the page.
         input_size: width and height of what the network sees, in pixels.
         predictions: the likeliest classes.
-        target: the class that the maps explain; what speaks ``against`` it if that is set.
+        target: the class that the maps explain; what speaks ``against`` it if that is set; why it and not
+            ``versus`` if that is.
         maps: of each attribution method.
         grad_cams: of each of ``explained``.
         layers: the strongest channels of some layers.
@@ -48,10 +49,13 @@ class ImageReport:
     true: Prediction | None = None
     explained: Sequence[Prediction] = ()
     against: bool = False
+    versus: Prediction | None = None
 
     @property
     def subject(self) -> str:
-        """What the maps explain: ``tabby``, or ``against tabby``."""
+        """What the maps explain: ``tabby``, ``against tabby``, or ``tabby versus lynx``."""
+        if self.versus is not None:
+            return f"{self.target.label} versus {self.versus.label}"
         return f"against {self.target.label}" if self.against else self.target.label
 
     @property
@@ -87,6 +91,7 @@ def report_on_image(image: ReportInput, settings: ReportSettings) -> ImageReport
         image.true,
         explained,
         explanation.against,
+        explanation.versus,
     )
 
 

@@ -9,7 +9,7 @@ from typing import Any
 from PIL import Image
 from torch import Tensor
 
-from cnnviz.attribution.targets import Against
+from cnnviz.attribution.targets import Against, Contrast
 from cnnviz.network.network import Network, Prediction
 from cnnviz.network.targets import TargetFunction
 
@@ -53,14 +53,20 @@ class ReportInput:
     def recipe_of(
         self, command: str, target: int | TargetFunction | None = None, **parameters: Any
     ) -> dict[str, Any] | None:
-        """The recipe of a figure that ``command`` makes; ``target`` is what it explains: a class, or against one."""
+        """The recipe of a figure that ``command`` makes.
+
+        ``target`` is what it explains: a class, what speaks against it, or why it and not another.
+        """
         if self.recipe is None:
             return None
         common = dict(self.recipe)
-        settings = {**common.pop("parameters", {}), **parameters}
+        versus = {"versus": str(target.other)} if isinstance(target, Contrast) else {}
+        settings = {**common.pop("parameters", {}), **versus, **parameters}
         return {**common, "command": command, "parameters": settings, **self._about(target)}
 
     def _about(self, target: int | TargetFunction | None) -> dict[str, Any]:
         if isinstance(target, Against):
             return {"target": {"index": target.index, "label": self.network.label(target.index), "against": True}}
+        if isinstance(target, Contrast):
+            target = target.index
         return {"target": {"index": target, "label": self.network.label(target)}} if isinstance(target, int) else {}

@@ -4,8 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from cnnviz.attribution.registry import AttributionMethod
+
+if TYPE_CHECKING:
+    from cnnviz.network.targets import Target
 
 
 @dataclass(frozen=True)
@@ -17,7 +21,7 @@ class ReportSettings:
         layers: whose channels are shown; None takes four over the depth.
         channels: how many of each layer, strongest first.
         top: how many of the likeliest classes are listed and explained by Grad-CAM.
-        target: the class the maps explain, by index or name; None takes the likeliest.
+        target: what the maps explain: a class by index or name, or a ``Versus``; None takes the likeliest.
         fool_into: the class of the adversarial example; None takes the least likely.
     """
 
@@ -25,5 +29,5 @@ class ReportSettings:
     layers: Sequence[str] | None = None
     channels: int = 12
     top: int = 5
-    target: str | int | None = None
+    target: Target = None
     fool_into: str | int | None = None

@@ -10,6 +10,7 @@ from cnnviz.attribution.registry import METHODS, select_methods
 from cnnviz.errors import UsageError
 from cnnviz.imaging.image_io import ByteChunks, require_target, write_bytes
 from cnnviz.network.network import Network
+from cnnviz.network.targets import Target
 from cnnviz.report.image_report import report_on_image
 from cnnviz.report.page import Page
 from cnnviz.report.report_input import ReportInput
@@ -24,7 +25,7 @@ def write_report(
     images: ImageInput | Iterable[ImageInput],
     path: str | PathLike[str],
     *,
-    target: str | int | None = None,
+    target: Target = None,
     methods: str | Sequence[str] | None = None,
     layers: Sequence[str] | None = None,
     channels: int = ReportSettings.channels,
@@ -46,7 +47,8 @@ def write_report(
         network: the network to explain.
         images: files, PIL images, or pixels (N, C, H, W) in [0, 1]; one or many.
         path: the file to write, .html.
-        target: the class that the maps explain, by index or name; of each image the predicted one if None.
+        target: the class that the maps explain, by index or name, or a ``Versus``; of each image the predicted one if
+            None.
         methods: the names of the methods, as ``"saliency,gradcam"`` or a list; all if None. One that is not defined for
             the network is left out, and the page says why.
         layers: whose channels are shown; None takes four over the depth.

@@ -14,7 +14,7 @@ from cnnviz.pipeline.result import Result
 from cnnviz.pipeline.true_classes import TrueClasses
 from cnnviz.settings import setting
 from cnnviz.tasks.shared.base import TaskDefaults
-from cnnviz.tasks.shared.explanations import blank_map, explanation_json, target_setting
+from cnnviz.tasks.shared.explanations import blank_map, explanation_json, target_setting, versus_setting, wanted_target
 from cnnviz.tasks.shared.true_classes import TrueClassTask, classes_setting
 
 if TYPE_CHECKING:
@@ -26,6 +26,7 @@ class Compare(TrueClassTask, TaskDefaults):
     """A sheet of each image: a row for each network, with a map by each method; UsageError for an unknown method."""
 
     target: str | None = target_setting()
+    versus: str | None = versus_setting()
     methods: str = setting(DEFAULT_COMPARED, f"Which maps, of {', '.join(METHODS)}.", metavar="A,B,...")
     view: str = setting(
         "overlay",
@@ -54,7 +55,8 @@ class Compare(TrueClassTask, TaskDefaults):
 
         usable = usable_methods([view.network for view in views], self.chosen)
         ask = partial(explain, methods=usable, all_wanted=self.methods != DEFAULT_COMPARED)
-        answers = [ask(view.network, view.image.pixels, target=self.target, seed=self.seed) for view in views]
+        wanted = wanted_target(self.target, self.versus)
+        answers = [ask(view.network, view.image.pixels, target=wanted, seed=self.seed) for view in views]
         methods, form = shown_methods(answers, usable), cast(Any, self.view)
         pairs = list(zip(views, answers, strict=True))
         blanks = [_blank_maps(*pair, methods) for pair in pairs]

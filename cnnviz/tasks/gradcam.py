@@ -11,7 +11,7 @@ from cnnviz.pipeline.true_classes import TrueClasses
 from cnnviz.settings import setting
 from cnnviz.tasks.shared.check import check_setting
 from cnnviz.tasks.shared.cutout import grabcut_setting
-from cnnviz.tasks.shared.explanations import target_setting
+from cnnviz.tasks.shared.explanations import target_setting, versus_setting, wanted_target
 from cnnviz.tasks.shared.layers import layer_setting
 from cnnviz.tasks.shared.map_task import MapAnswer, MapTask
 from cnnviz.tasks.shared.maps import MapSettings
@@ -29,6 +29,7 @@ class GradCam(MapTask):
     """Grad-CAM of each image, or guided Grad-CAM; the answer's metadata name the layer."""
 
     target: str | None = target_setting()
+    versus: str | None = versus_setting()
     layer: str | None = layer_setting("Whose maps to weight.", "the last before the classifier")
     guided: bool = setting(False, "Guided Grad-CAM: times guided backprop.")
     grabcut: bool = grabcut_setting()
@@ -46,7 +47,7 @@ class GradCam(MapTask):
         from cnnviz.attribution.targets import predict_targets
         from cnnviz.network.default_layers import last_spatial_layer
 
-        explanations = predict_targets(network, pixels, self.target)
+        explanations = predict_targets(network, pixels, wanted_target(self.target, self.versus))
         layer = self.layer or last_spatial_layer(network)
         targets = [explanation.explained for explanation in explanations]
         maps = self.chosen.attribute(network, pixels, targets, layer=layer)

@@ -14,7 +14,13 @@ from cnnviz.pipeline.true_classes import TrueClasses
 from cnnviz.settings import setting
 from cnnviz.tasks.shared.base import TaskDefaults
 from cnnviz.tasks.shared.check import CHECK_SIDECAR, MapCheck, check_map, check_setting
-from cnnviz.tasks.shared.explanations import blank_map, explanation_result, target_setting
+from cnnviz.tasks.shared.explanations import (
+    blank_map,
+    explanation_result,
+    target_setting,
+    versus_setting,
+    wanted_target,
+)
 from cnnviz.tasks.shared.layers import layer_setting
 from cnnviz.tasks.shared.true_classes import TrueClassTask, classes_setting
 
@@ -56,6 +62,7 @@ class Guided(TrueClassTask, TaskDefaults):
     needs_gradients = True
 
     target: str | None = target_setting()
+    versus: str | None = versus_setting()
     method: str = setting("guided", "The rule for gradients at ReLUs.", choices=tuple(METHODS))
     layer: str | None = layer_setting("Explain a neuron of this layer instead of a class.")
     channel: int | None = setting(None, "The neuron's channel.", min=0, names=("--channel", "-c"))
@@ -98,7 +105,7 @@ class Guided(TrueClassTask, TaskDefaults):
     def compute(self, network: Network, pixels: Tensor) -> Sequence[GuidedAnswer]:
         from cnnviz.attribution.targets import predict_targets
 
-        explanations = predict_targets(network, pixels, self.target)
+        explanations = predict_targets(network, pixels, wanted_target(self.target, self.versus))
         neuron = self.neuron
         if neuron is not None:
             parts = zip(explanations, pixels.split(1), strict=True)

@@ -13,7 +13,13 @@ from cnnviz.pipeline.true_classes import TrueClasses
 from cnnviz.settings import setting
 from cnnviz.tasks.shared.base import TaskDefaults
 from cnnviz.tasks.shared.check import CHECK_SIDECAR, MapCheck, check_map, check_setting
-from cnnviz.tasks.shared.explanations import blank_map, explanation_result, target_setting
+from cnnviz.tasks.shared.explanations import (
+    blank_map,
+    explanation_result,
+    target_setting,
+    versus_setting,
+    wanted_target,
+)
 from cnnviz.tasks.shared.maps import MapSettings
 from cnnviz.tasks.shared.true_classes import TrueClassTask, classes_setting
 
@@ -44,6 +50,7 @@ class Occlusion(TrueClassTask, TaskDefaults):
     workload = "forward"
 
     target: str | None = target_setting()
+    versus: str | None = versus_setting()
     settings: OcclusionSettings = field(default=OcclusionSettings())
     class_map: bool = setting(
         False, "Show in the panel which class wins where the patch lies, even if one wins everywhere."
@@ -69,7 +76,7 @@ class Occlusion(TrueClassTask, TaskDefaults):
     def compute(self, network: Network, pixels: Tensor) -> Sequence[OcclusionAnswer]:
         from cnnviz.attribution.targets import predict_targets
 
-        explanations = predict_targets(network, pixels, self.target)
+        explanations = predict_targets(network, pixels, wanted_target(self.target, self.versus))
         return [
             self._explain_one(network, image, explanation)
             for image, explanation in zip(pixels.split(1), explanations, strict=True)
@@ -123,6 +130,8 @@ class Occlusion(TrueClassTask, TaskDefaults):
 
 def _score_name(score: str, explanation: Explanation) -> str:
     """What drops, in words."""
+    if explanation.versus is not None:
+        return "log-odds" if explanation.is_probability else "difference"
     if score == "probability" and explanation.is_probability:
         return "probability of other classes" if explanation.against else score
     name = "logit" if explanation.is_probability else "value"

@@ -16,7 +16,7 @@ from cnnviz.pipeline.true_classes import FOLDER, TrueClasses
 from cnnviz.report.settings import ReportSettings
 from cnnviz.settings import setting
 from cnnviz.tasks.shared.base import TaskDefaults
-from cnnviz.tasks.shared.explanations import prediction_json, target_setting
+from cnnviz.tasks.shared.explanations import prediction_json, target_setting, versus_setting, wanted_target
 from cnnviz.tasks.shared.judging import evaluate
 from cnnviz.tasks.shared.layers import layer_names, layers_setting
 from cnnviz.tasks.shared.true_classes import among, bound_to, classes_setting, ranked
@@ -47,6 +47,7 @@ class Report(TaskDefaults):
     suffix: ClassVar[str] = ".html"  # type: ignore[misc]
 
     target: str | None = target_setting()
+    versus: str | None = versus_setting()
     methods: str | None = setting(None, "Which maps, separated by commas.", metavar="A,B,…", show_default="all")
     layers: tuple[str, ...] | None = layers_setting(
         "Layers whose strongest channels are shown; may be repeated.", "four over the depth"
@@ -69,7 +70,9 @@ class Report(TaskDefaults):
         """What the page says about each image. UsageError for an unknown method."""
         methods = METHODS if self.methods is None else select_methods(self.methods)
         layers = None if self.layers is None else layer_names(self.layers)
-        return ReportSettings(methods, layers, self.channels, self.top, self.target, self.fool_into)
+        return ReportSettings(
+            methods, layers, self.channels, self.top, wanted_target(self.target, self.versus), self.fool_into
+        )
 
     def run(self, network: Network, images: ImageCollection) -> Result:
         from cnnviz.imaging.image_io import ByteChunks
@@ -151,7 +154,9 @@ def _metadata(report: ImageReport, is_probability: bool) -> dict[str, Any]:
     return {
         "name": report.name,
         "predictions": [prediction_json(prediction, is_probability) for prediction in report.predictions],
-        "target": prediction_json(report.target, is_probability) | ({"against": True} if report.against else {}),
+        "target": prediction_json(report.target, is_probability)
+        | ({"against": True} if report.against else {})
+        | ({"versus": prediction_json(report.versus, is_probability)} if report.versus else {}),
         **({"true": prediction_json(report.true, is_probability)} if report.true else {}),
         "maps": [figure.title for figure in report.maps.figures],
         "left_out": dict(report.maps.refused),

@@ -11,7 +11,7 @@ from cnnviz.pipeline.true_classes import TrueClasses
 from cnnviz.settings import setting
 from cnnviz.tasks.shared.check import check_setting
 from cnnviz.tasks.shared.cutout import grabcut_setting
-from cnnviz.tasks.shared.explanations import target_setting
+from cnnviz.tasks.shared.explanations import target_setting, versus_setting, wanted_target
 from cnnviz.tasks.shared.map_task import MapAnswer, MapTask
 from cnnviz.tasks.shared.maps import MapSettings
 from cnnviz.tasks.shared.true_classes import classes_setting
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from cnnviz.network.network import Network
-    from cnnviz.network.targets import TargetFunction
+    from cnnviz.network.targets import Target, TargetFunction
 
 METHODS = methods_of("saliency", default="gradient")
 
@@ -30,6 +30,7 @@ class Saliency(MapTask):
     """A map of each image by one of the methods that read the gradient of the class score."""
 
     target: str | None = target_setting()
+    versus: str | None = versus_setting()
     method: str = setting("gradient", "Which gradient.", choices=tuple(METHODS))
     smoothgrad: SmoothGradSettings = field(default=SmoothGradSettings())
     integrated: IntegratedGradientsSettings = field(default=IntegratedGradientsSettings())
@@ -53,8 +54,8 @@ class Saliency(MapTask):
         from cnnviz.attribution.targets import predict_targets
 
         if self.chosen.name == "saliency":
-            return _one_pass(network, pixels, self.target)
-        explanations = predict_targets(network, pixels, self.target)
+            return _one_pass(network, pixels, wanted_target(self.target, self.versus))
+        explanations = predict_targets(network, pixels, wanted_target(self.target, self.versus))
         targets = [explanation.explained for explanation in explanations]
         found = self.chosen.attribute(network, pixels, targets, **self.settings)
         metadata: list[dict[str, Any]] = [{} for _ in targets]
@@ -75,7 +76,7 @@ class Saliency(MapTask):
         return [{"completeness_error": round(error, 6)} for error in errors]
 
 
-def _one_pass(network: Network, pixels: Tensor, target: str | None) -> list[MapAnswer]:
+def _one_pass(network: Network, pixels: Tensor, target: Target) -> list[MapAnswer]:
     """Prediction and saliency of each image from one pass forward and back."""
     from cnnviz.attribution.gradients import gradient_and_logits, strongest_channel
     from cnnviz.attribution.targets import explanations_of

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 import cnnviz
-from cnnviz.attribution.targets import Against, predict_target, targets_of
+from cnnviz.attribution.targets import Against, Contrast, predict_target, targets_of
 from cnnviz.errors import UsageError
 from cnnviz.figures.captions import explanation_title, three_digits
 from cnnviz.network.network import Network
@@ -100,6 +100,46 @@ def test_against_a_class_the_probability_of_the_others_drops(network):
     curve = cnnviz.deletion_curve(network, PIXELS, cnnviz.saliency(network, PIXELS, 0), "-cat", steps=3)
     other = cnnviz.deletion_curve(network, PIXELS, cnnviz.saliency(network, PIXELS, 0), "cat", steps=3)
     torch.testing.assert_close(curve.probabilities, 1 - other.probabilities)
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_a_class_versus_another_is_the_difference_of_their_logits(network, method):
+    found = METHODS[method](network, PIXELS, cnnviz.Versus("cat", "dog"))
+    same(found, METHODS[method](network, PIXELS, lambda logits: logits[:, 0] - logits[:, 1]))
+    assert METHODS[method](network, PIXELS, cnnviz.Versus("cat", 0)).count_nonzero() == 0
+
+
+def test_versus_by_default_is_of_the_predicted_class(network):
+    predicted = network(PIXELS).argmax(1).tolist()
+    other = (predicted[0] + 1) % 4
+    found = predict_target(network, PIXELS[:1], cnnviz.Versus(None, other))
+    assert found.explained == Contrast(predicted[0], other)
+    assert found.name == f"{network.label(predicted[0])} versus {network.label(other)}"
+    assert found.name.split(" versus ")[1] in explanation_title("net", found)
+    both = cnnviz.saliency(network, PIXELS, [cnnviz.Versus("cat", "dog"), "dog"])
+    same(both[:1], cnnviz.saliency(network, PIXELS[:1], cnnviz.Versus(0, 1)))
+
+
+def test_occlusion_versus_is_the_change_of_the_log_odds(network):
+    two = Network(Small(torch.eye(4).double()[:2]), spec=SPEC).to(torch.float64)
+    odds = lambda logits: torch.log(logits.softmax(1)[:, 0] / logits.softmax(1)[:, 1])  # noqa: E731
+    settings = {"patch": 4, "stride": 4}
+    same(
+        cnnviz.occlusion(two, PIXELS, cnnviz.Versus(0, 1), **settings), cnnviz.occlusion(two, PIXELS, odds, **settings)
+    )
+    curve = cnnviz.deletion_curve(two, PIXELS, cnnviz.saliency(two, PIXELS, 0), cnnviz.Versus(0, 1), steps=3)
+    other = cnnviz.deletion_curve(two, PIXELS, cnnviz.saliency(two, PIXELS, 0), 0, steps=3)
+    torch.testing.assert_close(curve.probabilities, other.probabilities)  # of two classes there are only the two
+
+
+@pytest.mark.parametrize("target", ["-cat", lambda logits: logits[:, 0]])
+def test_only_a_class_is_compared_with_a_class(network, target):
+    with pytest.raises(UsageError, match="Only a class is compared with another"):
+        cnnviz.saliency(network, PIXELS, cnnviz.Versus(target, "dog"))
+    with pytest.raises(UsageError, match="Name both classes"):
+        cnnviz.saliency(network, PIXELS, [cnnviz.Versus(None, "dog"), 0])
+    with pytest.raises(UsageError, match="no class called 'lynx'"):
+        cnnviz.saliency(network, PIXELS, cnnviz.Versus(0, "lynx"))
 
 
 @pytest.mark.parametrize(

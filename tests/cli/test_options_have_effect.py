@@ -161,6 +161,7 @@ BASES = {
 """The arguments each command is tried with."""
 
 TARGET = Try("-t 130")
+VERSUS = Try("--versus lynx")
 VIEWS = Values()
 SEEDED = Same("nothing here is random but random weights, which saliency tries")
 CHECK = Try("--check")
@@ -192,6 +193,7 @@ TRIALS: dict[str, dict[str, Trial]] = {
         "--background": Try("--background black", base="in/clear.png -s 64 --view heat -o out.png"),
         "--seed": Try("--seed 5", within="--method smoothgrad --samples 3"),
         "--target": TARGET,
+        "--versus": VERSUS,
         "--method": Values("--samples 3 --steps 4"),
         "--samples": Try("--samples 2", within="--method smoothgrad", off="--samples 6"),
         "--sigma": Try("--sigma 0.5", within="--method smoothgrad --samples 3"),
@@ -206,6 +208,7 @@ TRIALS: dict[str, dict[str, Trial]] = {
     },
     "guided": {
         "--target": TARGET,
+        "--versus": VERSUS,
         "--method": Values(),
         "--layer": Try("-l fire5 -c 3"),
         "--channel": Try("-c 5", within="-l fire5", off="-c 3"),
@@ -216,6 +219,7 @@ TRIALS: dict[str, dict[str, Trial]] = {
     },
     "gradcam": {
         "--target": TARGET,
+        "--versus": VERSUS,
         "--layer": Try("-l fire5"),
         "--guided": Try("--guided"),
         "--grabcut": Try("--grabcut"),
@@ -227,6 +231,7 @@ TRIALS: dict[str, dict[str, Trial]] = {
     },
     "occlusion": {
         "--target": TARGET,
+        "--versus": VERSUS,
         "--patch": Try("--patch 16"),
         "--stride": Try("--stride 8"),
         "--fill": Values(),
@@ -243,12 +248,14 @@ TRIALS: dict[str, dict[str, Trial]] = {
     "compare": {
         "--model": Try("-m squeezenet1_1 -m squeezenet1_0 -w random", off="-m squeezenet1_1 -w random"),
         "--target": TARGET,
+        "--versus": VERSUS,
         "--methods": Try("--methods saliency,deconvnet"),
         "--view": VIEWS,
     },
     "fool": {
         "--method": Values("--target 130", extra=(("deepfool", "--UNTARGET"), ("fgsm", "--UNTARGET"))),
         "--target": TARGET,
+        "--versus": VERSUS,
         "--label": Try("--label 130", fails=True),
         "--epsilon": Try("-e 2"),
         "--norm": Values("--method iterative -e 4"),
@@ -441,6 +448,7 @@ TRIALS: dict[str, dict[str, Trial]] = {
         "--force": Try("-f", there="out.html", fails=True),
         "--skip-existing": Try("--skip-existing", there="out.html", fails=True),
         "--target": TARGET,
+        "--versus": VERSUS,
         "--methods": Try("--methods gradcam"),
         "--layer": Try("-l fire5"),
         "--channels-per-layer": Try("--channels-per-layer 5"),

@@ -27,7 +27,7 @@ def guided(
     """
     if task.neuron and task.check:
         raise UsageError("--check watches the probability of a class: leave out --layer, --channel and --at.")
-    context.unused("target", when=task.neuron is not None, why="for a neuron")
+    context.unused("target", "versus", when=task.neuron is not None, why="for a neuron")
     if task.check:
         require_files(output, "--check")
     run_task(context, task, network, input, run, output)

@@ -24,5 +24,6 @@ def occlusion(
         cnnviz occlusion sample_images/chelsea.png --patch 48 --stride 16 --score logit --class-map
     """
     check_map_options(context, task, output)
+    context.unused("score", when=task.versus is not None, why="with --versus, which shows the log-odds")
     context.unused("class_map", when=task.maps.view != "panel", why="without --view panel")
     run_task(context, task, network, input, run, output)

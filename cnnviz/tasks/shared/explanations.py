@@ -13,12 +13,26 @@ if TYPE_CHECKING:
 
     from cnnviz.attribution.targets import Explanation
     from cnnviz.network.network import Prediction
+    from cnnviz.network.targets import Target
 
 
 def target_setting() -> Any:
     """What is explained: a class by index, name, or part of a name, or what speaks against it; None: the likeliest."""
     help = "Class to explain: index, name, or part of a name; -NAME: what speaks against it (default: the likeliest)."
     return setting(None, help, names=("--target", "-t"), metavar="CLASS")
+
+
+def versus_setting() -> Any:
+    """The class that the explained one is compared with, ``str | None``."""
+    help = "Why the class and not this one: explain the difference of their logits."
+    return setting(None, help, metavar="CLASS")
+
+
+def wanted_target(target: str | int | None, versus: str | None) -> Target:
+    """What is explained, as the attribution methods take it; see ``target_setting`` and ``versus_setting``."""
+    from cnnviz.network.targets import Versus
+
+    return target if versus is None else Versus(target, versus)
 
 
 def prediction_json(prediction: Prediction, is_probability: bool = True) -> dict[str, Any]:
@@ -34,7 +48,11 @@ def explanation_json(explanation: Explanation) -> dict[str, Any]:
     )
     if explanation.function is not None:
         target = {"function": explanation.name, "value": round(explanation.target.score, 6)}
-    return {"target": {**target, "against": True} if explanation.against else target, "predicted": predicted}
+    if explanation.against:
+        target["against"] = True
+    if explanation.versus is not None:
+        target["versus"] = prediction_json(explanation.versus, explanation.is_probability)
+    return {"target": target, "predicted": predicted}
 
 
 def explanation_result(image: Image, explanation: Explanation, **metadata: Any) -> Result:

@@ -48,6 +48,7 @@ class MapTask(TrueClassTask, TaskDefaults, ABC):
     """
 
     target: str | None
+    versus: str | None
     grabcut: bool
     check: bool
     maps: MapSettings
@@ -106,7 +107,8 @@ class MapTask(TrueClassTask, TaskDefaults, ABC):
         title = explanation_title(network.name, explanation, self.true_label(image.source))
         caption = self.title(network, answer)
         blank, warnings = blank_map(heat, image.source.display, caption, explanation.name)
-        wanted = explanation.explained if self.target is not None else None
+        of_class = explanation.explained if explanation.versus is None else explanation.target.index
+        wanted = of_class if self.target is not None else None
         cut = cut_out(network, image, wanted, self.seed) if self.grabcut else None
         tiles = [cut.tile] if cut else []
         drawn = self.maps.style_of(self.chosen).draw(
