@@ -7,6 +7,9 @@ from __future__ import annotations
 
 import os
 import zipfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from pathlib import Path
 
 from cnnviz.errors import ModelError
@@ -16,9 +19,22 @@ from cnnviz.network.hashing import sha256
 _REACH_SECONDS = 3.0
 
 
+_forbidden: ContextVar[bool] = ContextVar("internet access forbidden", default=False)
+
+
+@contextmanager
+def internet_access(*, allowed: bool) -> Iterator[None]:
+    """The context in which nothing is fetched unless ``allowed`` and the user's environment allows it too."""
+    token = _forbidden.set(_forbidden.get() or not allowed)
+    try:
+        yield
+    finally:
+        _forbidden.reset(token)
+
+
 def offline() -> bool:
-    """Whether the user forbids internet access (the environment variable ``CNNVIZ_OFFLINE``)."""
-    return os.environ.get("CNNVIZ_OFFLINE", "").lower() not in ("", "0", "false", "no")
+    """Whether internet access is forbidden, by ``internet_access`` or the environment variable ``CNNVIZ_OFFLINE``."""
+    return _forbidden.get() or os.environ.get("CNNVIZ_OFFLINE", "").lower() not in ("", "0", "false", "no")
 
 
 def is_cached(weights: PublishedWeights) -> bool:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
@@ -60,6 +59,7 @@ class NetworkConfig:
 
         ``side`` is what images are brought to, which a network of unknown size is taken to have been trained on.
         """
+        from cnnviz.network.download import internet_access
         from cnnviz.network.loading import load_network
         from cnnviz.network.sources.table import is_described
 
@@ -68,27 +68,28 @@ class NetworkConfig:
 
             channels = self.input_channels or 3
             return load_program(self.exec, self.labels, size=side, channels=channels, timeout=self.exec_timeout)
-        return load_network(
-            name,
-            weights=self.weights,
-            labels=self.labels,
-            device=self.device,
-            precision=self.precision,
-            mean=numbers(self.mean, "The mean"),
-            std=numbers(self.std, "The standard deviation"),
-            input_range=value_range(self.input_range, "The input range"),
-            channels=self.input_channels,
-            output=self.logits,
-            activation=self.activation,
-            transform_input=self.transform_input,
-            weights_key=self.weights_key,
-            head_activation=self.head_activation,
-            size=None if is_described(name) else side,
-            workload=workload,
-            seed=seed,
-            progress=progress,
-            trust=self.trust,
-        )
+        with internet_access(allowed=not self.offline):
+            return load_network(
+                name,
+                weights=self.weights,
+                labels=self.labels,
+                device=self.device,
+                precision=self.precision,
+                mean=numbers(self.mean, "The mean"),
+                std=numbers(self.std, "The standard deviation"),
+                input_range=value_range(self.input_range, "The input range"),
+                channels=self.input_channels,
+                output=self.logits,
+                activation=self.activation,
+                transform_input=self.transform_input,
+                weights_key=self.weights_key,
+                head_activation=self.head_activation,
+                size=None if is_described(name) else side,
+                workload=workload,
+                seed=seed,
+                progress=progress,
+                trust=self.trust,
+            )
 
     def load_structure(self, name: str, seed: int) -> Network:
         """The network with its layers, shapes and costs, and, unless ``weights`` is a file, without weights.
@@ -109,17 +110,12 @@ class NetworkConfig:
             return self.load(name, seed, workload="exact", progress=False)
         return load_meta_network(name, named, self.input_channels)
 
-    def prepare(self) -> None:
-        """Let nothing be fetched from here on, if that is wanted."""
-        if self.offline:
-            os.environ["CNNVIZ_OFFLINE"] = "1"
-
     def choose(self, purpose: Purpose) -> tuple[str, Remark | None]:
         """The model's name, and a remark where ``auto`` had to settle for another than the best for ``purpose``."""
         from cnnviz.network.default_model import choose_model
+        from cnnviz.network.download import internet_access
         from cnnviz.network.sources.table import require_ready
 
-        self.prepare()
         if self.exec is not None:
             return self._program_name(self.exec), None
         if self.model != "auto":
@@ -131,7 +127,8 @@ class NetworkConfig:
             found = model_of(self.weights, self.weights_key)
             assert found is not None
             return found
-        choice = choose_model(purpose)
+        with internet_access(allowed=not self.offline):
+            choice = choose_model(purpose)
         return choice.name, choice.remark
 
     def _program_name(self, command: str) -> str:

@@ -100,7 +100,6 @@ def set_up_worker(
     torch.set_num_threads(threads)
     warnings.filterwarnings("ignore", module=r"PIL\b")  # broken metadata: an image is read in spite of it
     require_files(files)
-    job.network.prepare()
     return make_work(job, model)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -10,8 +11,9 @@ import pytest
 
 import cnnviz
 from cnnviz.attribution.settings import SmoothGradSettings
-from cnnviz.errors import ImageError, UsageError
+from cnnviz.errors import ImageError, ModelError, UsageError
 from cnnviz.imaging.recipe import read_recipe
+from cnnviz.network import download
 from cnnviz.pipeline.config import InputConfig, NetworkConfig, OutputConfig
 from cnnviz.pipeline.run import PipelineConfig
 from cnnviz.pipeline.style_model import StyleModelConfig
@@ -119,6 +121,7 @@ def test_nothing_of_the_command_line_is_imported(samples):
 import sys, cnnviz
 from cnnviz.tasks.classify import Classify
 from cnnviz.pipeline.run import PipelineConfig
+from cnnviz.network import download
 from cnnviz.pipeline.config import InputConfig, NetworkConfig
 config = PipelineConfig(NetworkConfig("squeezenet1_1"), InputConfig(size=32))
 (result,) = cnnviz.run_images(Classify(), {str(samples / "coffee.png")!r}, config)
@@ -127,3 +130,13 @@ print(*{{"typer", "click", "rich", "cnnviz.cli"}} & set(sys.modules))
 """
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert run.stdout.strip() == ""
+
+
+def test_offline_holds_for_its_network_alone(monkeypatch, tmp_path):
+    monkeypatch.setenv("CNNVIZ_OFFLINE", "0")
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path))
+    with pytest.raises(ModelError, match="internet access is switched off"):
+        NetworkConfig(offline=True).load("vgg11", 0, workload="exact", progress=False)
+    assert NetworkConfig(offline=True).choose("attribution")[0] == "squeezenet1_1"
+    assert not download.offline()
+    assert os.environ["CNNVIZ_OFFLINE"] == "0"
