@@ -1,8 +1,9 @@
 """Write docs/networks.md: which techniques work on which networks, tried with random weights.
 
-``python tools/make_network_table.py`` tries the networks that are not in the cache (``--cache``, JSON lines) and
-writes the page; ``--only NAME`` tries one again; ``--page`` writes the page from the cache alone. It takes an hour or
-two on one processor; interrupted, it goes on where it was.
+``python tools/make_network_table.py`` tries the networks that are not in the cache (``--cache``, JSON lines), or were
+tried with other versions of torch, torchvision or timm, and writes the page; ``--only NAME`` tries one again;
+``--page`` writes the page from the cache alone. It takes an hour or two on one processor; interrupted, it goes on where
+it was.
 """
 
 from __future__ import annotations
@@ -38,6 +39,8 @@ numbers, finite and not all zero, and a number the [reason](#reasons) why it was
 *Traced* is how the layers were found: by `fx` (torch.fx), by `export` (torch.export) or by `hooks`, which see calls of
 modules alone. Grad-CAM, activations and dream use the layers that cnnviz takes where none is named; `visualize` shows a
 class. `fool` is the iterative method.
+
+{versions}
 """
 _OUTRO = "Networks of more than {millions} million parameters were tried in bfloat16."
 
@@ -54,8 +57,9 @@ def main() -> None:
         _print_rows(options.child)
         return
     if not options.page:
-        known = rows(options.cache)
-        for row in tried(options.only or [name for name in network_trials.names() if name not in known]):
+        current, known = network_trials.versions(), rows(options.cache)
+        new = [name for name in network_trials.names() if known.get(name, {}).get("versions") != current]
+        for row in tried(options.only or new):
             with options.cache.open("a", encoding="utf-8") as file:
                 file.write(json.dumps(row) + "\n")
             print(row["name"], row["seconds"], file=sys.stderr)
@@ -82,7 +86,7 @@ def tried(names: Sequence[str]) -> Iterator[dict[str, Any]]:
                 yield row
         if child.returncode:
             failed = waiting.pop(0)
-            yield {"name": failed, "error": f"ended with {child.returncode}", "seconds": 0}
+            yield network_trials.ended(failed, child.returncode)
 
 
 def _print_rows(names: Sequence[str]) -> None:
@@ -102,17 +106,23 @@ def page(found: dict[str, dict[str, Any]]) -> str:
                 reasons.setdefault(result, len(reasons) + 1)
     ours = [row for row in shown if not row["family"]]
     theirs = sorted((row for row in shown if row["family"]), key=lambda row: row["family"].lower())
-    lines = [_HINT, _HEAD.format(families=len(theirs), side=network_trials.SIDE)]
+    lines = [_HINT, _HEAD.format(families=len(theirs), side=network_trials.SIDE, versions=_versions(shown))]
     lines += ["## torchvision", "", *_table(ours, ("network",), reasons), ""]
     lines += ["## timm", "", *_table(theirs, ("family", "network"), reasons), ""]
     lines += [
         "## Reasons",
         "",
-        *(f"{number}. {reason[0].upper()}{reason[1:]}" for reason, number in reasons.items()),
+        *(f"{number}. {reason}" for reason, number in reasons.items()),
         "",
     ]
     lines.append(_OUTRO.format(millions=round(network_trials.HALVED / 1e6)))
     return "\n".join(lines) + "\n"
+
+
+def _versions(shown: Sequence[dict[str, Any]]) -> str:
+    """The sentence that says with which versions the rows were tried."""
+    found = dict.fromkeys(row.get("versions", "versions not noted") for row in shown)
+    return f"Made with {'; some rows with '.join(found)}."
 
 
 def _table(shown: Sequence[dict[str, Any]], columns: Sequence[str], reasons: dict[str, int]) -> Iterator[str]:

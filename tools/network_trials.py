@@ -10,6 +10,7 @@ import resource
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
+from importlib import metadata
 from typing import Any
 
 import timm
@@ -117,6 +118,7 @@ class Row:
         traced: how the graph was made.
         results: technique -> ``works``, or why it is refused.
         seconds: what it took.
+        versions: of torch, torchvision and timm, as one text.
     """
 
     name: str
@@ -126,6 +128,15 @@ class Row:
     traced: str = ""
     results: dict[str, str] = field(default_factory=dict)
     seconds: float = 0.0
+    versions: str = ""
+
+
+def versions() -> str:
+    """The versions that networks are tried with, as the page says them."""
+    torchs, torchvisions, timms = (
+        metadata.version(name).partition("+")[0] for name in ("torch", "torchvision", "timm")
+    )
+    return f"torch {torchs}, torchvision {torchvisions} and timm {timms}"
 
 
 def names() -> list[str]:
@@ -139,12 +150,19 @@ def measured(name: str) -> dict[str, Any]:
     torch.manual_seed(0)
     network, family = _network(name)
     parameters = sum(parameter.numel() for parameter in network.module.parameters())
-    row = Row(name, family, network.spec.size, parameters)
+    row = Row(name, family, network.spec.size, parameters, versions=versions())
     pixels = torch.rand(1, 3, row.side, row.side)
     row.results = {technique: _outcome(network, pixels, trial) for technique, trial in TRIALS.items()}
     row.traced = _outcome(network, pixels, lambda network, _: network.traced_by)
     row.seconds = round(time.monotonic() - start, 1)
     return asdict(row)
+
+
+def ended(name: str, code: int) -> dict[str, Any]:
+    """The row of a network whose trial ended the process."""
+    why = f"Error: the process ended with {code}"
+    family = next((family for family, row in TIMM.items() if f"timm/{row[0]}" == name), "")
+    return asdict(Row(name, family, traced=why, results=dict.fromkeys(TRIALS, why), versions=versions()))
 
 
 def peak_memory() -> int:
@@ -212,19 +230,20 @@ def _outcome(network: Network, pixels: Tensor, trial: Callable[[Network, Tensor]
     except CnnvizError as error:
         return _plain(str(error), network.name)
     except Exception as error:  # which the page then shows
-        return f"error: {type(error).__name__}: {error}"[:300]
+        return " ".join(f"Error: {type(error).__name__}: {error}".split())[:300]
     if isinstance(found, str):
         return found
     if not bool(found.isfinite().all()):
-        return "error: not finite"
-    return WORKS if bool(found.any()) else "error: zero everywhere"
+        return "Error: not finite"
+    return WORKS if bool(found.any()) else "Error: zero everywhere"
 
 
 def _plain(reason: str, name: str) -> str:
     """A reason without the network's name, sizes and layers, so that it is the same for all of a kind."""
     reason = reason.replace(name, "the network")
     reason = re.sub(r" \([^()]*(?:\([^()]*\)[^()]*)*\)", "", reason)
-    return " ".join(reason.split())
+    reason = " ".join(reason.split())
+    return reason[0].upper() + reason[1:]
 
 
 def _probability(network: Network, pixels: Tensor) -> Tensor:

@@ -255,7 +255,6 @@ TRIALS: dict[str, dict[str, Trial]] = {
     "fool": {
         "--method": Values("--target 130", extra=(("deepfool", "--UNTARGET"), ("fgsm", "--UNTARGET"))),
         "--target": TARGET,
-        "--versus": VERSUS,
         "--label": Try("--label 130", fails=True),
         "--epsilon": Try("-e 2"),
         "--norm": Values("--method iterative -e 4"),

@@ -8,6 +8,7 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import pytest
 
@@ -30,8 +31,12 @@ def tool() -> Iterator[ModuleType]:
 
 @pytest.fixture(scope="module")
 def table() -> dict[str, dict[str, str]]:
-    """The page's rows by name: column -> mark; reasons are written out."""
-    text = (ROOT / "docs" / "networks.md").read_text(encoding="utf-8")
+    """The rows of docs/networks.md."""
+    return rows_of((ROOT / "docs" / "networks.md").read_text(encoding="utf-8"))
+
+
+def rows_of(text: str) -> dict[str, dict[str, str]]:
+    """A page's rows by name: column -> mark; reasons are written out."""
     reasons = dict(re.findall(r"^(\d+)\. (.*)$", text, re.MULTILINE))
     found, heads = {}, []
     for line in text.splitlines():
@@ -48,6 +53,11 @@ def table() -> dict[str, dict[str, str]]:
     return found
 
 
+def errors(table: dict[str, dict[str, str]]) -> set[str]:
+    """The networks with a cell that is an error, where there should be a mark or a reason."""
+    return {name for name, row in table.items() if any("error" in mark.lower() for mark in row.values())}
+
+
 def test_all_of_torchvisions_networks_and_fifty_families_are_there(tool, table):
     assert set(catalogue.entries()) <= set(table)
     families = {row["family"] for row in table.values() if "family" in row}
@@ -56,8 +66,8 @@ def test_all_of_torchvisions_networks_and_fifty_families_are_there(tool, table):
 
 
 def test_what_must_work_everywhere_does(tool, table):
+    assert not errors(table)
     for name, row in table.items():
-        assert not any(mark.startswith("error") for mark in row.values()), name
         if "family" not in row:
             assert all(row[technique] == "✓" for technique in tool.ALWAYS), name
     working = [row for row in table.values() if "family" in row and all(row[each] == "✓" for each in tool.ALWAYS)]
@@ -65,12 +75,31 @@ def test_what_must_work_everywhere_does(tool, table):
     assert {row["traced"] for row in table.values()} <= {"fx", "export", "hooks"}
 
 
-def test_the_page_shows_reasons_by_number(tool):
+@pytest.fixture
+def row(tool) -> dict[str, Any]:
     results = dict.fromkeys(sys.modules["network_trials"].TRIALS, "works") | {"guided": "It uses SiLU."}
-    row = {"name": "resnet18", "family": "", "side": 64, "traced": "fx", "results": results}
+    versions = "torch 2.9, torchvision 0.24 and timm 1.0"
+    return {"name": "resnet18", "family": "", "side": 64, "traced": "fx", "results": results, "versions": versions}
+
+
+def test_the_page_shows_reasons_by_number_and_the_versions(tool, row):
     text = tool.page({"resnet18": row})
     assert "| `resnet18` | 64 | fx | ✓ | ✓ | ✓ | ✓ | 1 | ✓ |" in text
     assert "\n1. It uses SiLU.\n" in text
+    assert "\nMade with torch 2.9, torchvision 0.24 and timm 1.0.\n" in text
+
+
+def test_an_error_on_the_page_is_seen(tool, row):
+    trials = sys.modules["network_trials"]
+
+    def fail(network, pixels):
+        raise ValueError("no\nluck")
+
+    found = trials._outcome(None, None, fail)
+    page = tool.page({"resnet18": row | {"results": row["results"] | {"fool": found}}})
+    assert errors(rows_of(page)) == {"resnet18"} and not errors(rows_of(tool.page({"resnet18": row})))
+    ended = trials.ended("timm/resnet10t", -9)
+    assert errors(rows_of(tool.page({"timm/resnet10t": ended}))) == {"timm/resnet10t"}
 
 
 @pytest.mark.nightly
