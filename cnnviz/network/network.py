@@ -23,6 +23,7 @@ from cnnviz.network.body_graphs import BodyGraphs
 from cnnviz.network.exported import FixedBatch, exported_input, in_parts, is_exported, program_module
 from cnnviz.network.fast.conv import use_fast_convs
 from cnnviz.network.fast.pooling import use_fast_pooling
+from cnnviz.network.fast.sequential import use_fast_sequences
 from cnnviz.network.functionalize import remove_inplace
 from cnnviz.network.graph import layer_nodes
 from cnnviz.network.graph_check import GraphCheck
@@ -240,6 +241,7 @@ class Network:
         remove_inplace(body)
         use_fast_convs(body)
         use_fast_pooling(body)
+        use_fast_sequences(body)
         # Channels last in memory: convolutions forward and back take a third less time on the CPU, and tensor cores
         # need it. Values and shapes are the same.
         return body.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
