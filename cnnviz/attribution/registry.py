@@ -43,6 +43,8 @@ class AttributionMethod:
         batchable: whether several images may be computed at once (see ``TaskDefaults``).
         has_overlay: whether the command can lay the map over the image.
         needs_gradients: whether the network must have gradients; without, scores alone are compared.
+        needs_layers: whether it must show a layer's maps, which programs and exported black boxes do not.
+        asks_for_class: whether the map depends on the class.
     """
 
     name: str
@@ -60,6 +62,14 @@ class AttributionMethod:
     batchable: bool = True
     has_overlay: bool = True
     needs_gradients: bool = True
+    needs_layers: bool = False
+    asks_for_class: bool = True
+
+    def is_defined_for(self, network: Network) -> bool:
+        """Whether the network has what the method needs: gradients, layers or neither."""
+        if self.needs_layers and network.black_box is not None:
+            return False
+        return not self.needs_gradients or network.has_gradients
 
     @property
     def command_options(self) -> Mapping[str, Any]:
@@ -174,7 +184,136 @@ _ALL = (
         "ReLU(Σ mean(∂S/∂A) · A)",
         command="gradcam",
         options={},
-        settings=("layer",),
+        settings=("layer", "smooth"),
+        percentile=100.0,
+        blur=0.0,
+    ),
+    AttributionMethod(
+        "gradcam++",
+        "Grad-CAM++",
+        "cnnviz.attribution.cam.grad_cam_plus_plus",
+        "Which places speak for the class, where it is seen several times?",
+        "Positive gradients alone are counted: what speaks against the class is not taken off.",
+        "ReLU(Σ Σ(α · ReLU(∂S/∂A)) · A), α = 1 / (2 + ∂S/∂A · ΣA)",
+        command="gradcam",
+        settings=("layer", "smooth"),
+        percentile=100.0,
+        blur=0.0,
+    ),
+    AttributionMethod(
+        "hirescam",
+        "HiResCAM",
+        "cnnviz.attribution.cam.hires_cam",
+        "Which places of the last maps did the score come from, position by position?",
+        "Where a linear layer follows the mean of the maps it is Grad-CAM; elsewhere it is coarser than its name.",
+        "ReLU(Σ ∂S/∂A · A)",
+        command="gradcam",
+        settings=("layer", "smooth"),
+        percentile=100.0,
+        blur=0.0,
+    ),
+    AttributionMethod(
+        "xgradcam",
+        "XGrad-CAM",
+        "cnnviz.attribution.cam.xgrad_cam",
+        "Which places speak for the class, if the maps' shares must add up to the score?",
+        "The shares add up only as far as the network after the layer is linear.",
+        "ReLU(Σ (Σ ∂S/∂A · A / ΣA) · A)",
+        command="gradcam",
+        settings=("layer", "smooth"),
+        percentile=100.0,
+        blur=0.0,
+    ),
+    AttributionMethod(
+        "layercam",
+        "LayerCAM",
+        "cnnviz.attribution.cam.layer_cam",
+        "Which places of an early or late layer speak for the class?",
+        "Positive gradients alone are counted: what speaks against the class is not taken off.",
+        "Σ ReLU(∂S/∂A) · A",
+        command="gradcam",
+        settings=("layer", "smooth"),
+        percentile=100.0,
+        blur=0.0,
+    ),
+    AttributionMethod(
+        "scorecam",
+        "Score-CAM",
+        "cnnviz.attribution.gradient_free_cam.score_cam",
+        "Which maps, laid over the image as masks, keep the class's score?",
+        "A masked image is like none that the network was trained with; one map often takes all the weight.",
+        "ReLU(Σ softmax(S(x seen through A)) · A)",
+        command="gradcam",
+        settings=("layer", "smooth"),
+        percentile=100.0,
+        blur=0.0,
+        batchable=False,
+        needs_gradients=False,
+        needs_layers=True,
+    ),
+    AttributionMethod(
+        "ablationcam",
+        "Ablation-CAM",
+        "cnnviz.attribution.gradient_free_cam.ablation_cam",
+        "Which maps does the score drop without?",
+        "Maps that say the same stand in for each other, and none of them seems to matter.",
+        "ReLU(Σ (S − S without A) · A)",
+        command="gradcam",
+        settings=("layer", "smooth"),
+        percentile=100.0,
+        blur=0.0,
+        batchable=False,
+        needs_gradients=False,
+        needs_layers=True,
+    ),
+    AttributionMethod(
+        "eigencam",
+        "Eigen-CAM",
+        "cnnviz.attribution.gradient_free_cam.eigen_cam",
+        "Where do the last maps vary together, whatever the class?",
+        "It asks for no class, and shows the same for all.",
+        "ReLU(first principal component of A)",
+        command="gradcam",
+        settings=("layer", "smooth"),
+        percentile=100.0,
+        blur=0.0,
+        needs_gradients=False,
+        needs_layers=True,
+        asks_for_class=False,
+    ),
+    AttributionMethod(
+        "finercam",
+        "Finer-CAM",
+        "cnnviz.attribution.cam.finer_cam",
+        "Which places tell the class from those most like it?",
+        "What the like classes share with it is dark, the object itself perhaps.",
+        "Grad-CAM of S − Σ pᵈ Sᵈ / Σ pᵈ over the three classes d nearest to it",
+        command="gradcam",
+        settings=("layer", "smooth"),
+        percentile=100.0,
+        blur=0.0,
+    ),
+    AttributionMethod(
+        "refinecam",
+        "RefineCAM",
+        "cnnviz.attribution.cam.refine_cam",
+        "Where do early and late layers agree that the class is?",
+        "One layer that is dark at a place makes it dark.",
+        "Π Grad-CAM++ of each layer, scaled to [0, 1]",
+        command="gradcam",
+        settings=("layer", "smooth"),
+        percentile=100.0,
+        blur=0.0,
+    ),
+    AttributionMethod(
+        "shapleycam",
+        "ShapleyCAM",
+        "cnnviz.attribution.cam.shapley_cam",
+        "Which places have a share in the class's score and probability, to second order?",
+        "The second order is of the softmax alone where the network is made of ReLUs.",
+        "ReLU(Σ mean(∂S/∂A − ½ ∂²S/∂A² A) · A), S + log p for S",
+        command="gradcam",
+        settings=("layer", "smooth"),
         percentile=100.0,
         blur=0.0,
     ),
@@ -187,7 +326,7 @@ _ALL = (
         "guided backpropagation · Grad-CAM",
         command="gradcam",
         options={"guided": True},
-        settings=("layer",),
+        settings=("layer", "smooth"),
     ),
     AttributionMethod(
         "occlusion",
@@ -213,14 +352,21 @@ METHODS: Mapping[str, AttributionMethod] = by_key((method.name, method) for meth
 DEFAULT_COMPARED = "saliency,smoothgrad,guided,gradcam,occlusion"
 """The methods that are compared where none is named; of a network without gradients, those that need none."""
 
+DEFAULT_REPORTED = "saliency,smoothgrad,integrated,input-x-gradient,guided,deconvnet,gradcam,guided-gradcam,occlusion"
+"""The methods on a report's page where none is named."""
+
 
 def methods_of(command: str, default: str) -> dict[str, AttributionMethod]:
     """The methods that ``command`` offers, by the value of its ``method`` option; ``default`` is the first one's.
 
+    Those that another option chooses are left out.
+
     Raises:
         ValueError: two entries of the command that its ``method`` option does not tell apart.
     """
-    offered = (method for method in METHODS.values() if method.command == command)
+    offered = (
+        method for method in METHODS.values() if method.command == command and set(method.command_options) <= {"method"}
+    )
     return by_key((method.command_options.get("method", default), method) for method in offered)
 
 

@@ -32,6 +32,10 @@ class IntegratedGradientsSettings:
     baseline: str = setting("black", "Integrated gradients: where the path begins.", choices=("black", "gray", "white"))
 
 
+SMOOTHINGS = ("none", "flips", "eigen")
+"""How class activation maps are smoothed; ``cnnviz.grad_cam`` explains them."""
+
+
 @dataclass(frozen=True)
 class OcclusionSettings:
     """The settings of ``occlusion``, which explains them."""

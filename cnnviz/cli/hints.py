@@ -19,7 +19,7 @@ def commands_for_scores() -> str:
     """The commands that work on a network that gives scores, and has no gradients."""
     from cnnviz.attribution.registry import METHODS
 
-    able = [method for method in METHODS.values() if not method.needs_gradients]
+    able = [method for method in METHODS.values() if not (method.needs_gradients or method.needs_layers)]
     commands = dict.fromkeys(["classify", *(method.command for method in able)])
     compare = f"compare --methods {','.join(method.name for method in able)}"
     return f"These commands work on it: {', '.join([*commands, compare])}."
@@ -47,6 +47,7 @@ HINTS: dict[str, str | Callable[..., str]] = {
     "choose_output": "For example: --logits NAME, or --logits 0 for the first.",
     "list_layers": "'cnnviz layers' lists all.",
     "list_maps": "'cnnviz layers' lists all of shape C×H×W.",
+    "more_layers": "For example: --layer layer2 --layer layer4; 'cnnviz layers' lists all.",
     "list_models": "'cnnviz models' lists them all.",
     "list_timm": "\"python -c 'import timm; print(*timm.list_models())'\" lists them all.",
     "assumed_input": lambda names: f"Give what is not so: {' '.join('--' + name.replace('_', '-') for name in names)}.",

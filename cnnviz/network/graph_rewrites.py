@@ -46,6 +46,61 @@ def truncate(graph_module: fx.GraphModule, nodes: Mapping[str, fx.Node], views: 
     return fx.GraphModule(graph_module, graph)
 
 
+def edit_node(graph_module: fx.GraphModule, node: fx.Node, views: Views) -> fx.GraphModule:
+    """A graph of the input and a function that computes the output as if that function's value were the node's.
+
+    The function gets what ``node`` computes, as ``views`` show it.
+    """
+    graph = fx.Graph()
+    copies: dict[fx.Node, fx.Node] = {}
+    for each in graph_module.graph.nodes:
+        copies[each] = graph.node_copy(each, copies.__getitem__)
+        if each.op == "placeholder":
+            edit = graph.placeholder("edit")
+        if each is node:
+            value = copies[each]
+            seen = views[each].of(graph, value, copies) if each in views else value
+            changed = graph.call_function(_call_with, (edit, seen))
+            copies[each] = views[each].back(graph, changed, value) if each in views else changed
+    return fx.GraphModule(graph_module, graph)
+
+
+def _call_with(edit: Callable[[Tensor], Tensor], value: Tensor) -> Tensor:
+    return edit(value)
+
+
+def resume_from(graph_module: fx.GraphModule, node: fx.Node, views: Views) -> fx.GraphModule | None:
+    """A graph from the value of ``node``, as ``views`` show it, to the output.
+
+    None where more of the input than that value is needed: where something goes around the node, or tokens are read
+    that are no position of its map.
+    """
+    view = views.get(node)
+    rest = ancestors([graph_module.graph.output_node()])
+    from_input = _descendants(graph_module, [each for each in rest if each.op == "placeholder"])
+    after = _descendants(graph_module, [node]) & rest
+    sources = {source for each in after for source in each.all_input_nodes} - after - {node}
+    if sources & from_input or (view is not None and view.grid is not None):
+        return None
+    graph = fx.Graph()
+    copies = {node: graph.placeholder("maps")}
+    if view is not None:
+        copies[node] = view.back(graph, copies[node], copies[node])
+    for each in graph_module.graph.nodes:
+        if each in after or (each in rest and each not in from_input and each is not node):
+            copies[each] = graph.node_copy(each, copies.__getitem__)
+    return fx.GraphModule(graph_module, graph)
+
+
+def _descendants(graph_module: fx.GraphModule, nodes: Collection[fx.Node]) -> set[fx.Node]:
+    """The nodes that are computed from ``nodes``; placeholders count as computed from themselves."""
+    found = {node for node in nodes if node.op == "placeholder"}
+    for each in graph_module.graph.nodes:
+        if any(source in found or source in nodes for source in each.all_input_nodes):
+            found.add(each)
+    return found
+
+
 def fuse_inplace_relu(graph_module: fx.GraphModule) -> fx.GraphModule:
     """A graph with the same values and gradients, to the last bit, that writes less memory.
 

@@ -85,9 +85,8 @@ def _names(methods: str | Sequence[str] | None) -> str:
 
 
 def usable_methods(networks: Sequence[Network], methods: Sequence[AttributionMethod]) -> list[AttributionMethod]:
-    """The methods that are defined for all networks, also those without gradients."""
-    has_gradients = all(network.has_gradients for network in networks)
-    return [method for method in methods if has_gradients or not method.needs_gradients]
+    """The methods for which all networks have what they need."""
+    return [method for method in methods if all(method.is_defined_for(network) for network in networks)]
 
 
 @dataclass(frozen=True)

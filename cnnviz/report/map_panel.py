@@ -5,13 +5,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+from torch import nn
+
+from cnnviz.attribution.cam import default_layers
+from cnnviz.attribution.cam_layers import Layers
 from cnnviz.attribution.registry import AttributionMethod, select_methods
 from cnnviz.attribution.targets import Target, predict_target
-from cnnviz.errors import UsageError
+from cnnviz.errors import UsageError, listed
 from cnnviz.figures.captions import explanation_title
 from cnnviz.figures.guided import gradient_image
 from cnnviz.figures.maps import MapStyle, MapView
-from cnnviz.network.default_layers import last_spatial_layer
 from cnnviz.report.subject import ImageInput, load_subject
 
 if TYPE_CHECKING:
@@ -47,8 +50,8 @@ def panel(
         image: a file, a PIL image, or pixels (1, C, H, W) in [0, 1], which are explained as they are.
         target: the class to explain: index, name, or part of a name; ``-NAME`` is what speaks against it; or a
             function from the logits (1, classes) to a score (1,); the predicted class if None.
-        method: ``saliency``, ``smoothgrad``, ``integrated``, ``input-x-gradient``, ``guided``, ``deconvnet``,
-            ``gradcam``, ``guided-gradcam`` or ``occlusion``.
+        method: ``saliency``, ``smoothgrad``, ``guided``, ``gradcam``, ``occlusion`` or another that ``cnnviz compare``
+            takes.
         view: ``panel``; ``overlay``, the map over the photo; ``heat``, the map in color; ``raw``, the map in gray.
         colormap: the name of one of matplotlib's; None takes ``inferno``, or ``RdBu_r`` for signed maps.
         percentile: magnitudes above this percentile, in (0, 100], are clipped; as suits the method if None.
@@ -73,8 +76,8 @@ def panel(
     (chosen,) = _one(method)
     _require_settings(chosen, settings)
     subject = load_subject(image, network, size=size, crop=crop, show_channels=show_channels)
-    if chosen.name in ("gradcam", "guided-gradcam"):
-        settings = {"layer": last_spatial_layer(network), **settings}
+    if "layer" in chosen.settings:
+        settings = {"layer": default_layers(network, chosen.name, subject.pixels), **settings}
     explanation = predict_target(network, subject.pixels, target)
     found = chosen.attribute(network, subject.pixels, explanation.explained, **settings)
     style = MapStyle.of(chosen, view, colormap, percentile, blur)
@@ -104,12 +107,17 @@ def _require_settings(method: AttributionMethod, settings: dict[str, Any]) -> No
             raise UsageError(f"The method {method.name} has no setting '{name}'; {known}.")
 
 
-def method_title(network: Network, method: AttributionMethod, layer: str | None = None) -> str:
-    """What stands under a map: the method's name, and the layer whose maps it weights, by its shortest name."""
-    if layer is None:
+def method_title(network: Network, method: AttributionMethod, layers: Layers = None) -> str:
+    """What stands under a map: the method's name, and the layers whose maps it weights, by their shortest names."""
+    if layers is None:
         return method.title
-    shortest = min((layer, *network.layers.aliases_of(network.layers.node(layer))), key=len)  # fire9
-    return f"{method.title} of {shortest}"
+    several = [layers] if isinstance(layers, str | nn.Module) else layers
+    return f"{method.title} of {listed([_shortest_name(network, network.layer_name(each)) for each in several])}"
+
+
+def _shortest_name(network: Network, layer: str) -> str:
+    """A layer's shortest name: ``fire9``."""
+    return min((layer, *network.layers.aliases_of(network.layers.node(layer))), key=len)
 
 
 def color_gradient(method: AttributionMethod, found: Tensor, subject: LoadedImage, percentile: float) -> Image | None:

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from os import PathLike
 from pathlib import Path
 
-from cnnviz.attribution.registry import METHODS, select_methods
+from cnnviz.attribution.registry import DEFAULT_REPORTED, select_methods
 from cnnviz.errors import UsageError
 from cnnviz.imaging.image_io import ByteChunks, require_target, write_bytes
 from cnnviz.network.network import Network
@@ -49,8 +49,8 @@ def write_report(
         path: the file to write, .html.
         target: the class that the maps explain, by index or name, or a ``Versus``; of each image the predicted one if
             None.
-        methods: the names of the methods, as ``"saliency,gradcam"`` or a list; all if None. One that is not defined for
-            the network is left out, and the page says why.
+        methods: the names of the methods, as ``"saliency,gradcam"`` or a list; nine that take a short time if None. One
+            that is not defined for the network is left out, and the page says why.
         layers: whose channels are shown; None takes four over the depth.
         channels: how many of each layer, strongest first.
         top: how many of the likeliest classes are listed and explained by Grad-CAM.
@@ -81,7 +81,7 @@ def write_report(
     require_target(page_path, force)
     network.require_gradients()
     names = methods if isinstance(methods, str) or methods is None else ",".join(methods)
-    chosen = METHODS if names is None else select_methods(names)
+    chosen = select_methods(DEFAULT_REPORTED if names is None else names)
     settings = ReportSettings(chosen, layers, channels, top, target, fool_into)
     page = Page(network)
     for number, image in enumerate(each_image(images), 1):

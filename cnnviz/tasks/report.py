@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from cnnviz.attribution.registry import METHODS, select_methods
+from cnnviz.attribution.registry import DEFAULT_REPORTED, select_methods
 from cnnviz.errors import ImageError, MemoryShortError
 from cnnviz.pipeline.command_line import ANY_OPTIONS, Options, numbered_commands
 from cnnviz.pipeline.image_loading import read_image
@@ -48,7 +48,7 @@ class Report(TaskDefaults):
 
     target: str | None = target_setting()
     versus: str | None = versus_setting()
-    methods: str | None = setting(None, "Which maps, separated by commas.", metavar="A,B,…", show_default="all")
+    methods: str | None = setting(None, "Which maps, separated by commas.", metavar="A,B,…", show_default="nine")
     layers: tuple[str, ...] | None = layers_setting(
         "Layers whose strongest channels are shown; may be repeated.", "four over the depth"
     )
@@ -68,7 +68,7 @@ class Report(TaskDefaults):
     @property
     def settings(self) -> ReportSettings:
         """What the page says about each image. UsageError for an unknown method."""
-        methods = METHODS if self.methods is None else select_methods(self.methods)
+        methods = select_methods(DEFAULT_REPORTED if self.methods is None else self.methods)
         layers = None if self.layers is None else layer_names(self.layers)
         return ReportSettings(
             methods, layers, self.channels, self.top, wanted_target(self.target, self.versus), self.fool_into

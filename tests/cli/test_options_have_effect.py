@@ -220,7 +220,9 @@ TRIALS: dict[str, dict[str, Trial]] = {
     "gradcam": {
         "--target": TARGET,
         "--versus": VERSUS,
+        "--method": Values(),
         "--layer": Try("-l fire5"),
+        "--smooth": Values(),
         "--guided": Try("--guided"),
         "--grabcut": Try("--grabcut"),
         "--check": CHECK,

@@ -1,0 +1,191 @@
+"""Class activation maps of one or several layers: what a rule reads of a layer, and what its weighted maps become."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import product
+from typing import Literal, get_args
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from cnnviz.attribution.principal import principal_map
+from cnnviz.attribution.targets import Target, resolved_targets, target_scores
+from cnnviz.errors import UsageError
+from cnnviz.imaging.checks import differentiable, gradients, require_pixels, warn_if_out_of_range
+from cnnviz.network import checks
+from cnnviz.network.default_layers import last_spatial_layer
+from cnnviz.network.network import LayerLike, Network, at_least_float32
+from cnnviz.runtime.precision import gradients_of
+
+Smooth = Literal["none", "flips", "eigen"]
+Layers = LayerLike | Sequence[LayerLike] | None
+"""One layer or several; None for the last map before the classifier."""
+
+ScoreFunction = Callable[[Network, Tensor, Target], Tensor]
+"""Network, logits (N, classes) and target -> the score (N,) whose gradient is taken."""
+
+_CONTRASTS = (0.9, 1.0, 1.1)
+"""Factors of the normalized input that ``flips`` averages over, besides the mirrored image."""
+
+
+@dataclass(frozen=True)
+class LayerState:
+    """A layer in a pass of some images through the network.
+
+    Attributes:
+        network: the network.
+        x: (N, C, H, W), its normalized input.
+        targets: what is explained.
+        layer: the layer's name.
+        maps: (N, K, h, w), its output.
+        gradient: of the scores with respect to ``maps``; zero for rules that ask for none.
+        curvature: the scores' second derivative times ``maps``; zero for rules that ask for none.
+    """
+
+    network: Network
+    x: Tensor
+    targets: Target
+    layer: str
+    maps: Tensor
+    gradient: Tensor
+    curvature: Tensor
+
+
+@dataclass(frozen=True)
+class CamRule:
+    """A class activation method.
+
+    Attributes:
+        weigh: the weighted maps (N, K, h, w) of a layer, whose sum over channels is the class activation map.
+        derivatives: how many derivatives of the score it reads: 0, 1 or 2.
+        score: what is derived.
+        is_projected: whether the first principal component of the weighted maps takes the place of their sum.
+    """
+
+    weigh: Callable[[LayerState], Tensor]
+    derivatives: int = 1
+    score: ScoreFunction = target_scores
+    is_projected: bool = False
+
+
+def class_activation_map(
+    network: Network, pixels: Tensor, target: Target, rule: CamRule, layer: Layers, smooth: Smooth
+) -> Tensor:
+    """The maps (N, 1, H, W) by a rule: of one layer as they are, of several the mean after each one's own min-max.
+
+    Negative values are cut off at the layer's size, and maps upsampled bilinearly. ``smooth`` is explained by
+    ``grad_cam``.
+    """
+    names = layer_names(network, pixels, layer)
+
+    def fused(maps: Sequence[Tensor], size: torch.Size) -> Tensor:
+        if len(maps) == 1:
+            return upsampled(maps[0], size)
+        return torch.stack([upsampled(min_max(each), size) for each in maps]).mean(0)
+
+    return fused_map(network, pixels, target, rule, names, smooth, fused)
+
+
+def fused_map(
+    network: Network,
+    pixels: Tensor,
+    target: Target,
+    rule: CamRule,
+    names: Sequence[str],
+    smooth: Smooth,
+    fuse: Callable[[Sequence[Tensor], torch.Size], Tensor],
+) -> Tensor:
+    """The same for layers by name, by any way to ``fuse`` the layers' maps (N, 1, h, w) to maps of a size (H, W)."""
+    if smooth not in get_args(Smooth):
+        raise UsageError(f"There is no smoothing '{smooth}'; the choices are {', '.join(get_args(Smooth))}.")
+    network.require_count(len(pixels))
+    for name in names:
+        network.layers.require_map(name)
+    pixels = require_pixels(pixels, network.spec.channels)
+    warn_if_out_of_range(pixels)
+    if smooth == "flips" or not rule.derivatives:
+        target = resolved_targets(network, pixels, target)
+    found = []
+    for is_mirrored, factor in product((False, True), _CONTRASTS) if smooth == "flips" else ((False, 1.0),):
+        states = _states(network, pixels, target, rule, names, is_mirrored, factor)
+        one = fuse([_layer_map(rule, state, smooth == "eigen") for state in states], pixels.shape[2:])
+        found.append(one.flip(-1) if is_mirrored else one)
+    return found[0] if len(found) == 1 else torch.stack([min_max(one) for one in found]).mean(0)
+
+
+def layer_names(network: Network, pixels: Tensor, layer: Layers) -> list[str]:
+    """The names of one or several layers, each once; the last map's if there is none."""
+    if layer is None:
+        return [last_spatial_layer(network, pixels)]
+    several = [layer] if isinstance(layer, str | torch.nn.Module) else list(layer)
+    if not several:
+        raise UsageError("Name at least one layer.", remedy="list_layers")
+    return list(dict.fromkeys(network.layer_name(each) for each in several))
+
+
+def _states(
+    network: Network,
+    pixels: Tensor,
+    target: Target,
+    rule: CamRule,
+    names: Sequence[str],
+    is_mirrored: bool,
+    factor: float,
+) -> Iterator[LayerState]:
+    """Each layer's state in one pass through the network."""
+    with gradients(), network.autocast():
+        pixels = differentiable(pixels, network.device, network.spec.channels)
+        x = network.normalize(pixels.flip(-1) if is_mirrored else pixels)
+        x = x if factor == 1 else x * factor
+        wanted: dict[str, str | None] = {name: name for name in names}
+        read = network.truncated({**wanted, "": None} if rule.derivatives else wanted)(x)
+        zeros = [torch.zeros((), device=network.device)] * len(names)
+        slopes, bends = zeros, zeros
+        if rule.derivatives:
+            logits = network.check_logits(read[""], pixels)
+            score = rule.score(network, logits, target).sum()
+            slopes, bends = _derivatives(score, [read[name] for name in names], rule.derivatives, zeros)
+    for name, slope, bend in zip(names, slopes, bends, strict=True):
+        maps = at_least_float32(read[name].detach())
+        gradient = checks.require_finite(slope.detach().to(maps), f"gradient at layer '{name}'", network, pixels)
+        yield LayerState(network, x.detach(), target, name, maps, gradient, bend.detach().to(maps))
+
+
+def _derivatives(
+    score: Tensor, maps: Sequence[Tensor], count: int, zeros: Sequence[Tensor]
+) -> tuple[Sequence[Tensor], Sequence[Tensor]]:
+    """The gradients of a score with respect to ``maps``; and, of two derivatives, the second one times the maps."""
+    if count == 1:
+        return gradients_of(score, maps), zeros
+    slopes = gradients_of(score, maps, create_graph=True)
+    bends = [_times_second(*each) for each in zip(slopes, maps, zeros, strict=True)]
+    return slopes, bends
+
+
+def _times_second(slope: Tensor, maps: Tensor, zero: Tensor) -> Tensor:
+    """The derivative of a gradient ``slope`` along ``maps``; zero where the gradient does not depend on them."""
+    if not slope.requires_grad:
+        return zero
+    (found,) = gradients_of(slope, maps, grad_outputs=maps.detach().to(slope), retain_graph=True, allow_unused=True)
+    return zero if found is None else found
+
+
+def _layer_map(rule: CamRule, state: LayerState, is_smoothed: bool) -> Tensor:
+    """The map (N, 1, h, w) of a layer, without negative values."""
+    weighted = rule.weigh(state)
+    found = principal_map(weighted) if rule.is_projected or is_smoothed else weighted.sum(1, keepdim=True)
+    return found.relu()
+
+
+def upsampled(maps: Tensor, size: torch.Size) -> Tensor:
+    """Maps (N, 1, h, w) at a ``size`` (H, W), bilinearly."""
+    return F.interpolate(maps, size=size, mode="bilinear", align_corners=False)
+
+
+def min_max(maps: Tensor) -> Tensor:
+    """Maps (N, 1, H, W), each scaled to [0, 1]; one that is the same everywhere becomes zero."""
+    low, high = maps.amin((1, 2, 3), keepdim=True), maps.amax((1, 2, 3), keepdim=True)
+    return torch.where(high > low, (maps - low) / (high - low).clamp_min(torch.finfo(maps.dtype).tiny), 0.0)
