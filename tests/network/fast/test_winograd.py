@@ -1,0 +1,79 @@
+"""Winograd convolutions and their gradients against the direct convolution in float64."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+import torch.nn.functional as F
+
+from cnnviz.network.fast.winograd import transform_weights, winograd_conv2d, winograd_gradient
+from cnnviz.runtime.executors.threads import torch_threads
+
+CASES = [
+    # images, channels, outputs, size, padding
+    (1, 3, 5, (1, 1), (1, 1)),
+    (2, 7, 3, (31, 17), (0, 1)),
+    (3, 5, 9, (8, 4), (2, 0)),
+    (1, 4, 4, (16, 16), (1, 1)),
+    (5, 1, 2, (3, 2), (1, 2)),
+    (2, 33, 67, (13, 14), (1, 1)),
+    (2, 130, 131, (30, 61), (1, 1)),  # blocks of rows
+    (9, 129, 65, (5, 6), (2, 2)),  # blocks of images
+]
+
+TOLERANCE = 3e-5
+"""Of the largest value."""
+
+
+def exact(case):
+    """Input, weights, bias and the output's gradient in float64, and what the direct convolution makes of them."""
+    count, channels, outputs, size, padding = case
+    generator = torch.Generator().manual_seed(0)
+    x, weight, bias = (
+        torch.randn(*shape, generator=generator, dtype=torch.float64)
+        for shape in ((count, channels, *size), (outputs, channels, 3, 3), (outputs,))
+    )
+    x.requires_grad_()
+    value = F.conv2d(x, weight, bias, padding=padding)
+    gradient = torch.randn(value.shape, generator=generator, dtype=torch.float64)
+    return x.detach(), weight, bias, gradient, value.detach(), torch.autograd.grad(value, x, gradient)[0]
+
+
+def assert_near(found, expected):
+    assert found.shape == expected.shape
+    assert float((found - expected).abs().max()) < TOLERANCE * float(expected.abs().max())
+
+
+@pytest.mark.parametrize("case", CASES)
+@pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
+def test_values_and_gradients_are_those_of_the_direct_convolution(case, layout):
+    x, weight, bias, gradient, value, slope = exact(case)
+    matrices, padding = transform_weights(weight.float()), case[-1]
+    x, gradient = (each.float().contiguous(memory_format=layout) for each in (x, gradient))
+    found = winograd_conv2d(x, matrices, bias.float(), padding)
+    assert_near(found, value)
+    assert found.is_contiguous(memory_format=torch.channels_last)
+    assert_near(winograd_conv2d(x, matrices, None, padding), value - bias[:, None, None])
+    assert_near(winograd_gradient(gradient, matrices, padding), slope)
+
+
+@pytest.mark.parametrize("case", CASES[-2:])
+def test_with_threads(case):
+    x, weight, bias, gradient, value, slope = exact(case)
+    with torch_threads(2):
+        matrices = transform_weights(weight.float())
+        assert_near(winograd_conv2d(x.float(), matrices, bias.float(), case[-1]), value)
+        assert_near(winograd_gradient(gradient.float(), matrices, case[-1]), slope)
+
+
+def test_of_parts_of_other_tensors():
+    """Inputs that are views with gaps in memory, as slices of a map are."""
+    x, weight, bias, gradient, *_ = (each.float() for each in exact(CASES[5]))
+    matrices, part = transform_weights(weight), (slice(None), slice(None), slice(2, 9), slice(1, 12, 2))
+    cut, along = x[part], gradient[part]
+    assert torch.equal(
+        winograd_conv2d(cut, matrices, bias, (1, 1)), winograd_conv2d(cut.contiguous(), matrices, bias, (1, 1))
+    )
+    assert torch.equal(
+        winograd_gradient(along, matrices, (1, 1)), winograd_gradient(along.contiguous(), matrices, (1, 1))
+    )
