@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shlex
 import shutil
+import signal
 import sys
 from collections.abc import Callable, Iterator
 from importlib.util import find_spec
@@ -16,6 +17,9 @@ import pytest
 os.environ["OMP_NUM_THREADS"] = "1"
 os.environ["OMP_WAIT_POLICY"] = "PASSIVE"  # where two threads are wanted, none spins while others need the processor
 os.environ["CNNVIZ_OFFLINE"] = "1"
+
+# A shell's background jobs ignore SIGINT and hand that on; tests interrupt themselves and their children.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 os.environ["NO_COLOR"] = "1"
 os.environ["TERM"] = "dumb"
 os.environ["COLUMNS"] = "120"

@@ -200,8 +200,6 @@ def test_a_senseless_shard_is_refused_in_a_sentence(run_cnnviz, album, shard):
 
 def started(command: list[str], folder: Path, script: str = "") -> subprocess.Popen:
     """The command in a process of its own, in the foreground of its shell, after ``script``."""
-    # A shell's background jobs ignore SIGINT and hand that on.
-    signal.signal(signal.SIGINT, signal.default_int_handler)
     begin = f"{script}\nimport sys\nfrom cnnviz.cli import main\nsys.argv = ['cnnviz', *{command!r}]\nmain()"
     return subprocess.Popen(
         [sys.executable, "-c", begin], cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True

@@ -29,8 +29,6 @@ def test_an_old_snapshot_is_found_before_the_work(run_cnnviz, samples):
 @pytest.mark.needs("posix")
 @pytest.mark.parametrize(("how", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_an_interrupted_job_leaves_its_picture_and_is_done_again(cnnviz_command, samples, tmp_path, how, code):
-    # A shell's background jobs ignore SIGINT and hand that on; what is tested here is a job in the foreground.
-    signal.signal(signal.SIGINT, signal.default_int_handler)
     line = [*cnnviz_command, "dream", str(samples / "rocket.jpg"), *NET, "--size", "64", "--save-every", "1", "-v"]
     process = subprocess.Popen([*line, "--steps", "2000"], cwd=tmp_path, stderr=subprocess.PIPE, text=True)
     for told in process.stderr:

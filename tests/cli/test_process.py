@@ -119,9 +119,8 @@ def test_a_reader_that_goes_away_is_no_traceback(cnnviz_command):
 def test_interrupting_keeps_what_was_finished(cnnviz_command, samples, tmp_path, how, code, word):
     for i in range(200):
         shutil.copy(samples / "rocket.jpg", tmp_path / f"{i:03}.jpg")
-    # A shell's background jobs ignore SIGINT, those under nohup SIGHUP, and hand that on; a job in front does not.
-    signal.signal(signal.SIGINT, signal.default_int_handler)
-    signal.signal(how[0], signal.default_int_handler if how[0] == signal.SIGINT else signal.SIG_DFL)
+    if how[0] != signal.SIGINT:  # which nohup ignores and hands on
+        signal.signal(how[0], signal.SIG_DFL)
     process = subprocess.Popen(
         [*cnnviz_command, "saliency", ".", "-m", "squeezenet1_1", "-o", "out/"],
         cwd=tmp_path,
@@ -185,7 +184,6 @@ main()
 def test_a_signal_while_modules_are_loaded_is_no_traceback(samples, tmp_path, module, how, code):
     shutil.copy(samples / "rocket.jpg", tmp_path / "photo.jpg")
     script = IMPORT_STOPPED.format(module=module, signal=how)
-    signal.signal(signal.SIGINT, signal.default_int_handler)
     run = subprocess.run(
         [sys.executable, "-c", script], cwd=tmp_path, capture_output=True, text=True, timeout=240, check=False
     )
