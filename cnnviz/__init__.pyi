@@ -57,8 +57,10 @@ from .pipeline.run import run_images as run_images
 from .report.comparison import compare as compare
 from .report.map_panel import panel as panel
 from .report.writing import write_report as write_report
+from .style.any_style import AnyStyleNetwork as AnyStyleNetwork
 from .style.fast import FastStyleNetwork as FastStyleNetwork
 from .style.inference import apply_fast_style as apply_fast_style
+from .style.model_file import load_any_style as load_any_style
 from .style.model_file import load_fast_style as load_fast_style
 from .style.training import train_fast_style as train_fast_style
 from .style.transfer import transfer_style as transfer_style

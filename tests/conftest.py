@@ -25,7 +25,7 @@ os.environ["TERM"] = "dumb"
 os.environ["COLUMNS"] = "120"
 
 SAMPLES = Path(__file__).parents[1] / "sample_images"
-PACKAGES = ("lightning_fabric", "openTSNE", "pyarrow", "umap")
+PACKAGES = ("lightning_fabric", "onnx", "openTSNE", "pyarrow", "umap")
 """Of `[test-all]`: tests that need one are skipped where it is not installed."""
 
 

@@ -35,6 +35,7 @@ HINTS: dict[str, str | Callable[..., str]] = {
     "program_here": "Leave out --engine ray.",
     "transformer": "These commands work on it: classify, saliency, gradcam, occlusion, compare, fool, activations.",
     "methods_without_relu": "Try gradcam, or saliency --method smoothgrad.",
+    "list_styles": "'cnnviz fast-style list' has all; an image as style is named as ./FILE.",
     "train_style_model": "'cnnviz fast-style train' makes one.",
     "device_auto": "'--device auto' takes what there is.",
     "embedded_model": "'-m squeezenet1_1' avoids it.",

@@ -11,6 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from cnnviz.errors import UsageError
+from cnnviz.style.catalogue import unknown_style
 from cnnviz.style.settings import FastStyleConfig
 
 _EPSILON = 1e-5
@@ -85,8 +86,25 @@ class ConvLayer(nn.Module):
         """Features (N, D, H', W') of features (N, C, H, W), in the styles weighted by ``weights`` (N, S)."""
         if self.upsample:
             return self.norm(upsample_conv(x, self.conv.weight), weights, statistics)
-        border = self.border
-        return self.norm(self.conv(F.pad(x, (border, border, border, border), mode="reflect")), weights, statistics)
+        return self.norm(self.conv(_reflected(x, self.border)), weights, statistics)
+
+
+class PlainConvLayer(nn.Module):
+    """Reflection padding and a convolution with a bias: the same in every style."""
+
+    def __init__(self, inputs: int, outputs: int, kernel: int, styles: int, *, stride: int = 1) -> None:
+        super().__init__()
+        self.border = kernel // 2
+        self.conv = nn.Conv2d(inputs, outputs, kernel, stride)
+
+    def forward(self, x: Tensor, weights: Tensor, statistics: NormStatistics | None) -> Tensor:
+        """Features (N, D, H', W') of features (N, C, H, W); the styles' weights and statistics are not looked at."""
+        output: Tensor = self.conv(_reflected(x, self.border))
+        return output
+
+
+def _reflected(x: Tensor, border: int) -> Tensor:
+    return F.pad(x, (border, border, border, border), mode="reflect")
 
 
 def upsample_conv(x: Tensor, weight: Tensor) -> Tensor:
@@ -123,7 +141,8 @@ class FastStyleNetwork(nn.Module):
     Dumoulin & Olah, "Deconvolution and Checkerboard Artifacts", Distill 2016); a final sigmoid, as in Dumoulin et al.;
     noise maps of three scales concatenated to the photo (after Ulyanov et al., "Texture Networks", ICML 2016,
     arXiv:1603.03417), without which all positions of a clear sky look alike and no strokes appear; and skip
-    connections at full and half resolution, so that the photo's edges need not pass the bottleneck.
+    connections at full and half resolution, so that the photo's edges need not pass the bottleneck. ``config`` leaves
+    out noise and skips, as in the networks of Dumoulin et al. and of Ghiasi et al. that come with cnnviz.
 
     Args:
         styles: their names, each once.
@@ -145,15 +164,15 @@ class FastStyleNetwork(nn.Module):
         self.styles = check_names(styles)
         count, (full, half, quarter) = len(self.styles), config.widths
         inputs = 3 + (len(_NOISE_SCALES) if config.noise else 0)
-        self.first = ConvLayer(inputs, full, config.kernel, count)
-        self.down = nn.ModuleList(
-            [ConvLayer(full, half, 3, count, stride=2), ConvLayer(half, quarter, 3, count, stride=2)],
-        )
+        layer = PlainConvLayer if config.plain_down else ConvLayer
+        self.first = layer(inputs, full, config.kernel, count)
+        self.down = nn.ModuleList([layer(full, half, 3, count, stride=2), layer(half, quarter, 3, count, stride=2)])
         self.blocks = nn.ModuleList([ConvLayer(quarter, quarter, 3, count) for _ in range(2 * config.blocks)])
+        up_half, up_full = config.up_widths or (half, full)
         self.up = nn.ModuleList(
-            [ConvLayer(quarter, half, 3, count, upsample=True), ConvLayer(half, full, 3, count, upsample=True)]
+            [ConvLayer(quarter, up_half, 3, count, upsample=True), ConvLayer(up_half, up_full, 3, count, upsample=True)]
         )
-        self.last = ConvLayer(full, 3, config.kernel, count)
+        self.last = ConvLayer(up_full, 3, config.kernel, count)
 
     @property
     def device(self) -> torch.device:
@@ -181,7 +200,8 @@ class FastStyleNetwork(nn.Module):
         for one, two in zip(self.blocks[::2], self.blocks[1::2], strict=True):
             x = _sum(two(one(x, weights, statistics).relu_(), weights, statistics), x)
         for layer in self.up:
-            x = _sum(layer(x, weights, statistics).relu_(), skips.pop())
+            x = layer(x, weights, statistics).relu_()
+            x = _sum(x, skips.pop()) if self.config.skips else x
         return torch.sigmoid(self.last(x, weights, statistics).float())
 
     def style_weights(self, styles: str | Mapping[str, float]) -> Tensor:
@@ -193,7 +213,7 @@ class FastStyleNetwork(nn.Module):
         wanted = {styles: 1.0} if isinstance(styles, str) else dict(styles)
         for name in wanted:
             if name not in self.styles:
-                raise UsageError(f"There is no style '{name}'; there are {', '.join(self.styles)}.")
+                raise unknown_style(name, self.styles)
         if not wanted or min(wanted.values()) < 0 or sum(wanted.values()) <= 0:
             raise UsageError("The weights of styles must not be negative, and one of them must be positive.")
         values = torch.tensor([[wanted.get(name, 0.0) for name in self.styles]], device=self.device)

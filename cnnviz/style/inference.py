@@ -22,10 +22,6 @@ LARGEST_WHOLE = 2072 * 2072
 TILE = 1024
 """Side of the tiles of larger images, in pixels."""
 
-MARGIN = 12
-"""Pixels of reflection padding, cropped from the result. The network sees where an image ends and paints there what it
-saw at the borders of its styles, as a frame."""
-
 OVERVIEW = 1024 * 1024
 """Pixels of the reduced version from which the statistics of a large image are taken."""
 
@@ -76,7 +72,7 @@ def apply_fast_style(
         raise UsageError(f"Tiles need a side of at least 64 pixels, not {tile}.")
     weights = network.style_weights(style)
     with torch.inference_mode():
-        photo, top, left = _with_margin(pixels)
+        photo, top, left = _with_margin(pixels, network.config.margin)
         noise = noise_map(photo.shape[2], photo.shape[3], seed) if network.config.noise else None
         if max(photo.shape[2:]) <= tile if tile else photo[0, 0].numel() <= LARGEST_WHOLE:
             image = network(photo.to(network.device), weights, noise).to(pixels)
@@ -127,15 +123,18 @@ def _widened(span: tuple[int, int], halo: int, length: int) -> tuple[int, int]:
     return max(0, span[0] - halo), min(length, span[1] + halo)
 
 
-def _with_margin(pixels: Tensor) -> tuple[Tensor, int, int]:
-    """Pixels padded by reflection until the sides are multiples of 4, and where (top, left) the image begins."""
-    (top, bottom), (left, right) = (_margins(side) for side in pixels.shape[2:])
+def _with_margin(pixels: Tensor, margin: int) -> tuple[Tensor, int, int]:
+    """Pixels padded by reflection until the sides are multiples of 4, and where (top, left) the image begins.
+
+    A network sees where an image ends and paints there what it saw at the borders of its styles, as a frame.
+    """
+    (top, bottom), (left, right) = (_margins(side, margin) for side in pixels.shape[2:])
     return F.pad(pixels, (left, right, top, bottom), mode="reflect"), top, left
 
 
-def _margins(side: int) -> tuple[int, int]:
+def _margins(side: int, margin: int) -> tuple[int, int]:
     """Padding before and after ``side`` pixels; reflection allows fewer than ``side``."""
-    before = min(MARGIN, side - 4)
+    before = min(margin, side - 4)
     return before, before + -(side + 2 * before) % 4
 
 

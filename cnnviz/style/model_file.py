@@ -9,14 +9,22 @@ from typing import TYPE_CHECKING, Any
 
 from cnnviz.errors import ModelError, UsageError
 from cnnviz.runtime.paths import is_file, path_exists
+from cnnviz.style.catalogue import ANY, GOOGLE26, MODELS, OWN
 
 if TYPE_CHECKING:
     import torch
 
+    from cnnviz.style.any_style import AnyStyleNetwork
     from cnnviz.style.fast import FastStyleNetwork
 
-BUILT_IN_STYLES = Path(__file__).parent / "bundled" / "styles.safetensors"
-"""The file of the built-in styles: the fast style network that comes with cnnviz."""
+BUILT_IN_STYLES = MODELS[OWN].file
+"""The file of cnnviz's own styles: starry, mosaic and ink."""
+
+STYLES26 = MODELS[GOOGLE26].file
+"""The file of Google's 26 styles."""
+
+ANY_STYLE = MODELS[ANY].file
+"""The file of the network that takes any image as a style."""
 
 _KEY, _FORMAT = "cnnviz", "fast-style-1"
 _LARGEST_HEADER = 1 << 20
@@ -40,14 +48,21 @@ def to_bytes(network: FastStyleNetwork, training: dict[str, Any] | None = None, 
 
 
 def load_fast_style(path: str | Path | None = None, device: torch.device | str = "cpu") -> FastStyleNetwork:
-    """The network in a model file, or the built-in styles; float32, in evaluation mode, without gradients.
+    """The network in a model file; float32, in evaluation mode, without gradients.
+
+    Args:
+        path: a file, or the name of a built-in model: ``embedded``, the default, has cnnviz's own styles, ``styles26``
+            Google's 26 (Dumoulin, Shlens & Kudlur, ICLR 2017, arXiv:1610.07629).
+        device: where it is to compute.
 
     Raises:
         ModelError: there is no such file, it is damaged, or it is no fast style model.
 
     Example:
-        >>> cnnviz.load_fast_style().styles[0]
-        'starry'
+        >>> cnnviz.load_fast_style().styles
+        ('starry', 'mosaic', 'ink')
+        >>> cnnviz.load_fast_style("styles26").styles[:3]
+        ('sunlit', 'stencil', 'misty')
     """
     import torch
 
@@ -56,11 +71,12 @@ def load_fast_style(path: str | Path | None = None, device: torch.device | str =
     from cnnviz.style.fast import FastStyleNetwork
     from cnnviz.style.settings import FastStyleConfig
 
-    file = Path(path) if path is not None else BUILT_IN_STYLES
+    file = MODELS[str(path)].file if path in MODELS else Path(path or BUILT_IN_STYLES)
     metadata = read_metadata(file)
     tensors = read_safetensors(file, "The fast style model")
     try:
-        config = FastStyleConfig(**{**metadata["config"], "widths": tuple(metadata["config"]["widths"])})
+        settings: dict[str, Any] = {key: _tuple(value) for key, value in metadata["config"].items()}
+        config = FastStyleConfig(**settings)
         if config.blocks > len(tensors) or not all(value.is_floating_point() for value in tensors.values()):
             raise UsageError("other tensors than its metadata says")
         with torch.device("meta"):
@@ -71,6 +87,42 @@ def load_fast_style(path: str | Path | None = None, device: torch.device | str =
     require_finite_weights(network, f"The fast style model '{file}'")
     network = network.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     return network.eval().requires_grad_(False)
+
+
+def _tuple(value: Any) -> Any:
+    return tuple(value) if isinstance(value, list) else value
+
+
+def load_any_style(device: torch.device | str = "cpu") -> AnyStyleNetwork:
+    """The network that paints in the style of any image; float32, in evaluation mode, without gradients.
+
+    Its kernels are stored as integers of eight bits with a scale for each output channel.
+
+    Raises:
+        ModelError: its file is missing or damaged.
+
+    Example:
+        >>> cnnviz.load_any_style().style_vector(cnnviz.read_image("sample_images/ink.jpg")).shape
+        torch.Size([1, 100])
+    """
+    import torch
+
+    from cnnviz.network.weights import read_safetensors
+    from cnnviz.style.any_style import AnyStyleNetwork
+
+    tensors = read_safetensors(ANY_STYLE, "The style model")
+    with torch.device("meta"):
+        network = AnyStyleNetwork()
+    state = {name: torch.zeros(shape) for name, shape in network.unset_shapes.items()}
+    for name, value in tensors.items():
+        if not name.endswith("_scale"):
+            scale = tensors.get(f"{name}_scale")
+            state[name] = value if scale is None else value.float() * scale.view(-1, *[1] * (value.ndim - 1))
+    try:
+        network.load_state_dict(state, assign=True)
+    except RuntimeError as error:
+        raise ModelError(f"The style model '{ANY_STYLE}' is damaged.") from error
+    return network.to(device, memory_format=torch.channels_last).eval().requires_grad_(False)  # type: ignore[call-overload,no-any-return]
 
 
 def thumbnail(path: Path, style: str) -> Path:

@@ -177,18 +177,31 @@ class FastStyleConfig:
         blocks: residual blocks at the quarter resolution.
         kernel: side of the first and last kernels, odd.
         noise: whether noise maps are concatenated to the photo.
+        skips: whether features of full and half resolution are added to those of the upsampling layers.
+        up_widths: channels of the upsampling layers, at half and full resolution; None takes those of ``widths``.
+        plain_down: whether the first three layers have a bias instead of a normalization, as in Ghiasi et al.
     """
 
     widths: tuple[int, int, int] = (16, 32, 64)
     blocks: int = 5
     kernel: int = 9
     noise: bool = True
+    skips: bool = True
+    up_widths: tuple[int, int] | None = None
+    plain_down: bool = False
 
     def __post_init__(self) -> None:
         if len(self.widths) != 3 or min(self.widths) < 1 or self.blocks < 0:
             raise UsageError("A fast style network has three widths of at least 1, and no fewer than 0 blocks.")
+        if self.up_widths is not None and (len(self.up_widths) != 2 or min(self.up_widths) < 1 or self.skips):
+            raise UsageError("Widths of their own for upsampling are two, of at least 1, and there are no skips then.")
         if self.kernel < 1 or self.kernel % 2 == 0:
             raise UsageError(f"The outer kernels need an odd side, not {self.kernel}.")
+
+    @property
+    def margin(self) -> int:
+        """Pixels of reflection to paint around an image and to crop: how far in its border shows."""
+        return 12 if self.noise else 32
 
     @property
     def reach(self) -> int:

@@ -38,7 +38,7 @@ def test_any_size_is_rendered_and_kept(network, size):
 def test_the_margin_is_cropped(network):
     """An image's borders look no different in the middle of a larger, mirrored one, but for the statistics."""
     pixels = photo(64, 64)
-    margin = inference.MARGIN
+    margin = network.config.margin
     larger = F.pad(pixels, (margin,) * 4, mode="reflect")
     bare = network(larger, network.style_weights("a"), noise_map(*larger.shape[2:]))[
         ..., margin:-margin, margin:-margin
@@ -61,7 +61,7 @@ def test_statistics_of_a_small_version_change_little_and_leave_no_seam(network, 
     tiled = apply_fast_style(network, pixels, "b", tile=104)
     assert (tiled - whole).abs().mean() < 0.05
     across = (tiled[..., 1:] - tiled[..., :-1]).abs().amax((0, 1, 2))
-    seams = torch.tensor([88 * k - 1 - inference.MARGIN for k in (1, 2, 3, 4)])  # of five tiles
+    seams = torch.tensor([88 * k - 1 - network.config.margin for k in (1, 2, 3, 4)])  # of five tiles
     assert across[seams].max() <= across.max()
     assert across[seams].mean() < 1.5 * across.mean()
 
