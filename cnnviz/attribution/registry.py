@@ -65,11 +65,11 @@ class AttributionMethod:
     needs_layers: bool = False
     asks_for_class: bool = True
 
-    def is_defined_for(self, network: Network) -> bool:
-        """Whether the network has what the method needs: gradients, layers or neither."""
-        if self.needs_layers and network.black_box is not None:
-            return False
-        return not self.needs_gradients or network.has_gradients
+    def lacking(self, network: Network) -> str:
+        """What the method needs and the network does not have: ``gradients``, ``layers``, or nothing."""
+        if self.needs_gradients and not network.has_gradients:
+            return "gradients"
+        return "layers" if self.needs_layers and network.black_box is not None else ""
 
     @property
     def command_options(self) -> Mapping[str, Any]:

@@ -86,7 +86,7 @@ def _names(methods: str | Sequence[str] | None) -> str:
 
 def usable_methods(networks: Sequence[Network], methods: Sequence[AttributionMethod]) -> list[AttributionMethod]:
     """The methods for which all networks have what they need."""
-    return [method for method in methods if all(method.is_defined_for(network) for network in networks)]
+    return [method for method in methods if not any(method.lacking(network) for network in networks)]
 
 
 @dataclass(frozen=True)

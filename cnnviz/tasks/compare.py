@@ -78,13 +78,17 @@ class Compare(TrueClassTask, TaskDefaults):
     def _left_out(
         self, views: Sequence[NetworkView], answers: Sequence[NetworkAnswer], usable: Sequence[AttributionMethod]
     ) -> list[str]:
-        """The sentences that say which methods are left out, and why: for want of gradients, or a network's reason."""
-        names = [method.name for method in self.chosen if method not in usable]
-        lacking = [view.network.name for view in views if not view.network.has_gradients]
-        without = f"{listed(lacking)} {'has' if len(lacking) == 1 else 'have'} no gradients"
+        """The sentences that say which methods are left out, and why: what a network lacks, or its reason."""
+        names: dict[str, list[str]] = {}
+        for method in self.chosen:
+            if method not in usable:
+                lacking = {view.network.name: method.lacking(view.network) for view in views}
+                whose = [name for name, what in lacking.items() if what]
+                verb, what = "has" if len(whose) == 1 else "have", lacking[whose[0]]
+                names.setdefault(f"{listed(whose)} {verb} no {what}", []).append(method.name)
         refused = {name: reason for answer in answers for name, reason in answer.refused.items()}
         return [
-            *([f"{without}: left out {listed(names)}."] if names else []),
+            *(f"{why}: left out {listed(methods)}." for why, methods in names.items()),
             *(f"Left out {name}: {reason}" for name, reason in refused.items()),
         ]
 

@@ -46,13 +46,17 @@ class Neuron:
 
 @dataclass(frozen=True)
 class GuidedAnswer:
-    """The gradient image (1, 3, H, W) of a class, or of a neuron at ``at`` with its ``activation``."""
+    """The gradient image (1, 3, H, W) of a class, or of a neuron at ``at`` with its ``activation``.
+
+    ``is_of_target_alone``: of a class versus another, whether it is that of the class alone.
+    """
 
     explanation: Explanation
     gradient: Tensor
     at: tuple[int, int] | None = None
     activation: float = 0.0
     check: MapCheck | None = field(default=None)
+    is_of_target_alone: bool = False
 
 
 @dataclass(frozen=True)
@@ -103,6 +107,8 @@ class Guided(TrueClassTask, TaskDefaults):
         return (CHECK_SIDECAR,) if self.check else ()
 
     def compute(self, network: Network, pixels: Tensor) -> Sequence[GuidedAnswer]:
+        import torch
+
         from cnnviz.attribution.targets import predict_targets
 
         explanations = predict_targets(network, pixels, wanted_target(self.target, self.versus))
@@ -112,6 +118,10 @@ class Guided(TrueClassTask, TaskDefaults):
             return [self._of_neuron(network, image, neuron, explanation) for explanation, image in parts]
         found = self.chosen.attribute(network, pixels, [explanation.explained for explanation in explanations])
         answers = list(map(GuidedAnswer, explanations, found.split(1)))
+        if self.versus is not None:
+            alone = self.chosen.attribute(network, pixels, [explanation.target.index for explanation in explanations])
+            same = [bool(torch.equal(one, other)) for one, other in zip(found, alone, strict=True)]
+            answers = [replace(answer, is_of_target_alone=each) for answer, each in zip(answers, same, strict=True)]
         if not self.check:
             return answers
         return [
@@ -147,7 +157,7 @@ class Guided(TrueClassTask, TaskDefaults):
             metadata["activation"] = round(answer.activation, 4)
         blank, warnings = blank_map(answer.gradient.abs(), image.source.display, self.chosen.name, whose)
         result = explanation_result(self._figure(photo, image, answer, title), explanation, **metadata, **blank)
-        result.warnings = warnings
+        result.warnings = [*warnings, *([_without_other(answer, image)] if answer.is_of_target_alone else [])]
         return answer.check.added_to(result, title) if answer.check else result
 
     def _figure(self, photo: Image, image: LoadedImage, answer: GuidedAnswer, title: str) -> Image:
@@ -155,6 +165,15 @@ class Guided(TrueClassTask, TaskDefaults):
 
         shown = gradient_image(answer.gradient[0], self.percentile, image.photo.size, image.channels)
         return shown if self.raw else guided_panel(photo, shown, self.chosen.title, title, image.caption)
+
+
+def _without_other(answer: GuidedAnswer, image: LoadedImage) -> str:
+    """The sentence that says that the class that the explained one is compared with makes no difference."""
+    assert answer.explanation.versus is not None
+    return (
+        f"{image.source.display}: {answer.explanation.versus.label} makes no difference to the image: its gradient is "
+        "negative, and dropped at the ReLU that makes the scores."
+    )
 
 
 def _outlined(network: Network, image: LoadedImage, neuron: Neuron, at: tuple[int, int]) -> Image:

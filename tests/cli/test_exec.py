@@ -38,6 +38,7 @@ REFUSED = {
     "grabcut": ("saliency", "cup.png", *SMALL, "--grabcut"),
     "guided": ("guided", "cup.png", *SMALL),
     "gradcam": ("gradcam", "cup.png", *SMALL),
+    "scorecam": ("gradcam", "cup.png", *SMALL, "--method", "scorecam"),
     "compare": ("compare", "cup.png", *SMALL, "--methods", "saliency,occlusion"),
     "fool": ("fool", "cup.png", *SMALL),
     "universal": ("universal", "photos/", "--passes", 1),
@@ -81,6 +82,12 @@ def test_a_program_that_is_typed_goes_before_a_network_of_the_environment(run_cn
     assert json.loads(done.stdout)["model"] == "mean_color"
     both = run_cnnviz(*WORKING["classify"], "--exec", classifier("{frames}"), "-m", "squeezenet1_1")
     assert both.exit_code == 2
+
+
+def test_what_looks_at_layers_is_left_out_of_a_comparison(run_cnnviz, classifier):
+    done = run_cnnviz("compare", "cup.png", *SMALL, "--methods", "occlusion,eigencam", "--exec", classifier("{frames}"))
+    assert (done.exit_code, done.stdout) == (0, "cup.compare.png\n")
+    assert "mean_color has no layers: left out eigencam." in done.stderr
 
 
 @pytest.mark.parametrize("command", REFUSED)

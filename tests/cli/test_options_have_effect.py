@@ -161,7 +161,7 @@ BASES = {
 """The arguments each command is tried with."""
 
 TARGET = Try("-t 130")
-VERSUS = Try("--versus lynx")
+VERSUS = Try("--versus lynx", within="-t 130")
 VIEWS = Values()
 SEEDED = Same("nothing here is random but random weights, which saliency tries")
 CHECK = Try("--check")
@@ -208,7 +208,7 @@ TRIALS: dict[str, dict[str, Trial]] = {
     },
     "guided": {
         "--target": TARGET,
-        "--versus": VERSUS,
+        "--versus": Try("--versus lynx", within="-t 130 -m resnet18 -w random"),
         "--method": Values(),
         "--layer": Try("-l fire5 -c 3"),
         "--channel": Try("-c 5", within="-l fire5", off="-c 3"),
@@ -220,7 +220,7 @@ TRIALS: dict[str, dict[str, Trial]] = {
     "gradcam": {
         "--target": TARGET,
         "--versus": VERSUS,
-        "--method": Values(),
+        "--method": Values("-l fire5,fire8"),
         "--layer": Try("-l fire5"),
         "--smooth": Values(),
         "--guided": Try("--guided"),
