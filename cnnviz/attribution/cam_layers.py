@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import product
 from typing import Literal, get_args
@@ -136,7 +137,7 @@ def _states(
     factor: float,
 ) -> Iterator[LayerState]:
     """Each layer's state in one pass through the network."""
-    with gradients(), network.autocast():
+    with gradients(), network.autocast(), _attention(rule.derivatives):
         pixels = differentiable(pixels, network.device, network.spec.channels)
         x = network.normalize(pixels.flip(-1) if is_mirrored else pixels)
         x = x if factor == 1 else x * factor
@@ -152,6 +153,18 @@ def _states(
         maps = at_least_float32(read[name].detach())
         gradient = checks.require_finite(slope.detach().to(maps), f"gradient at layer '{name}'", network, pixels)
         yield LayerState(network, x.detach(), target, name, maps, gradient, bend.detach().to(maps))
+
+
+@contextmanager
+def _attention(derivatives: int) -> Iterator[None]:
+    """Attention computed so that it has as many derivatives: of two its fused form has none."""
+    if derivatives < 2:
+        yield
+        return
+    from torch.nn.attention import SDPBackend, sdpa_kernel
+
+    with sdpa_kernel(SDPBackend.MATH):
+        yield
 
 
 def _derivatives(

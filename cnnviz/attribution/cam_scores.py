@@ -26,9 +26,13 @@ def _weighted(state: LayerState, weights: Callable[[LayerState, int, int | Targe
     return torch.stack(rows).to(state.maps)[:, :, None, None] * state.maps
 
 
-def _scores(state: LayerState, target: int | TargetFunction, count: int, run: Run) -> Tensor:
-    """The target's scores (P,) of ``count`` variants of an image, as many at a time as suits the network."""
-    network, (height, width) = state.network, state.x.shape[2:]
+_ABLATIONS = 32
+"""Copies of a layer's maps that go on through the rest of a network together: little is left of it to compute."""
+
+
+def _scores(state: LayerState, target: int | TargetFunction, count: int, run: Run, batch: int) -> Tensor:
+    """The target's scores (P,) of ``count`` variants of an image, ``batch`` at a time."""
+    network = state.network
 
     def scores(part: slice) -> Tensor:
         with torch.no_grad(), network.autocast():
@@ -36,10 +40,11 @@ def _scores(state: LayerState, target: int | TargetFunction, count: int, run: Ru
             logits = network.check_logits(logits, logits)
         return target_scores(network, logits, [target] * len(logits))
 
-    return torch.cat(list(in_batches_that_fit(scores, count, _batch_size(network, height, width))))
+    return torch.cat(list(in_batches_that_fit(scores, count, batch)))
 
 
 def _batch_size(network: Network, height: int, width: int) -> int:
+    """How many images of a size suit the network at a time."""
     if network.images_at_once is not None:
         return network.images_at_once
     if network.device.type == "cpu":
@@ -70,7 +75,7 @@ def _by_masked_images(state: LayerState, place: int, target: int | TargetFunctio
         logits: Tensor = run(torch.where((chosen < 0)[:, None, None, None], 0.0, x * masks.to(x)))[""]
         return logits
 
-    found = _scores(state, target, len(live) + 1, masked)
+    found = _scores(state, target, len(live) + 1, masked, _batch_size(state.network, *x.shape[2:]))
     scores = found[-1].expand(len(maps)).clone()
     scores[live] = found[:-1]
     return scores.softmax(0)
@@ -80,7 +85,8 @@ def _by_ablation(state: LayerState, place: int, target: int | TargetFunction) ->
     """Ablation-CAM's weights (K,): by how much the score drops where each channel is zero."""
     maps, network = state.maps[place : place + 1], state.network
     count = maps.shape[1]
-    after = _rest(state, place)
+    after, is_rest = _rest(state, place)
+    batch = _ABLATIONS if is_rest else _batch_size(network, *state.x.shape[2:])
     with torch.no_grad(), network.autocast():
         logits = network.check_logits(after(1, lambda found: found), maps)
 
@@ -89,13 +95,18 @@ def _by_ablation(state: LayerState, place: int, target: int | TargetFunction) ->
         return after(len(kept), lambda found: found * kept[:, :, None, None].to(found))
 
     (whole,) = target_scores(network, logits, [target])
-    return whole - _scores(state, target, count, without)
+    return whole - _scores(state, target, count, without, batch)
 
 
-def _rest(state: LayerState, place: int) -> Callable[[int, Callable[[Tensor], Tensor]], Tensor]:
-    """What computes logits of copies of one image, by a function that edits the layer's maps (N, K, h, w) of them.
+Edit = Callable[[Tensor], Tensor]
+"""From a layer's maps (N, K, h, w) to others."""
 
-    The network goes on from the layer where nothing goes around it, and runs as a whole where something does.
+
+def _rest(state: LayerState, place: int) -> tuple[Callable[[int, Edit], Tensor], bool]:
+    """What computes logits of so many copies of one image whose maps at the layer are edited.
+
+    The network goes on from the layer where nothing goes around it, which is the second value, and runs as a whole
+    where something does.
     """
     network, x, maps = state.network, state.x[place : place + 1], state.maps[place : place + 1]
     if network.traced_by == "hooks":
@@ -106,9 +117,9 @@ def _rest(state: LayerState, place: int) -> Callable[[int, Callable[[Tensor], Te
     views = network.layers.views([node])
     rest = resume_from(network.graph, node, views)
     if rest is not None:
-        return lambda count, edit: rest(edit(maps.expand(count, -1, -1, -1)))
+        return lambda count, edit: rest(edit(maps.expand(count, -1, -1, -1))), True
     edited = edit_node(network.graph, node, views)
-    return lambda count, edit: edited(x.expand(count, -1, -1, -1), edit)
+    return lambda count, edit: edited(x.expand(count, -1, -1, -1), edit), False
 
 
 SCORE_CAM = CamRule(lambda state: _weighted(state, _by_masked_images), derivatives=0)

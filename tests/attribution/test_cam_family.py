@@ -274,7 +274,8 @@ def test_ablation_cam_goes_on_from_the_layer_or_runs_everything_where_something_
         network = Network(kind(nn.ReLU()).double(), size=16).to(torch.float64)
         maps = network.features(PIXELS[:1], ["act"])["act"].detach()
         state = cam_layers.LayerState(network, network.normalize(PIXELS[:1]), [1], "act", maps, maps, maps)
-        run = _rest(state, 0)
+        run, is_rest = _rest(state, 0)
+        assert is_rest is (kind is Head)
         torch.testing.assert_close(run(3, lambda found: found), network(PIXELS[:1]).expand(3, -1))
         drop = run(1, lambda found: found) - run(1, lambda found: found * 0)
         assert drop.abs().max() > 0
