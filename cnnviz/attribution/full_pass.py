@@ -41,10 +41,15 @@ class FullPass:
         """Logits (P, classes) with each of ``patches`` (P, C, h, w) at its position, ``batch`` at a time."""
 
         def scores(part: slice) -> Tensor:
-            copies = occlude(self._image, positions[part], patches[part])
-            return self._run(copies.contiguous(memory_format=self._format))
+            return self.run(occlude(self._image, positions[part], patches[part]))
 
         return torch.cat(list(in_batches_that_fit(scores, len(positions), batch)))
+
+    @torch.no_grad()
+    def run(self, images: Tensor) -> Tensor:
+        """Logits (N, classes) of images (N, C, H, W), normalized."""
+        logits: Tensor = self._run(images.contiguous(memory_format=self._format))
+        return logits
 
     @torch.no_grad()
     def batch_size(self) -> int:

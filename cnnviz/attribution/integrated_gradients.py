@@ -83,7 +83,12 @@ def _quadrature(steps: int, like: Tensor) -> tuple[Tensor, Tensor]:
 
 @torch.no_grad()
 def completeness_error(
-    network: Network, pixels: Tensor, attribution: Tensor, target: Target = None, baseline: str | Tensor = "black"
+    network: Network,
+    pixels: Tensor,
+    attribution: Tensor,
+    target: Target = None,
+    baseline: str | Tensor = "black",
+    **_: object,
 ) -> Tensor:
     """The difference between the sum of ``attribution`` and that of the scores, as a fraction of the latter: (N,).
 

@@ -173,7 +173,7 @@ class _Occlusion:
         self.network, self.image, self.target, self.settings = network, image, target, settings
         self.tops, self.lefts = (_starts(extent, settings.patch, settings.stride) for extent in image.shape[2:])
         self.positions = [(top, left) for top in self.tops.tolist() for left in self.lefts.tolist()]
-        self.clean_score = _score(network, network(image), target, settings.score)
+        self.clean_score = hidden_score(network, network(image), target, settings.score)
         rows, cols = len(self.tops), len(self.lefts)
         self.total = num_evaluations(rows, cols) if settings.approximate else rows * cols
         self.done = 0
@@ -213,7 +213,7 @@ class _Occlusion:
             raise UsageError(f"{network.name} allows no incremental occlusion: {error}.") from error
         logits = checks.require_finite(at_least_float32(output), "logits under the patches", network, self.image)
         self.done += len(chosen)
-        return self.clean_score - _score(network, logits, self.target, settings.score), logits.argmax(1)
+        return self.clean_score - hidden_score(network, logits, self.target, settings.score), logits.argmax(1)
 
     def _batch_of_black_box(self) -> int | None:
         black_box, (height, width) = self.network.black_box, self.image.shape[2:]
@@ -251,7 +251,8 @@ def replicate_blur(pixels: Tensor, sigma: float) -> Tensor:
     return gaussian_blur(pixels, sigma, radius=int(3 * sigma) + 1, padding="replicate")
 
 
-def _score(network: Network, logits: Tensor, target: int | TargetFunction, score: str) -> Tensor:
+def hidden_score(network: Network, logits: Tensor, target: int | TargetFunction, score: str) -> Tensor:
+    """The score (N,) of images with parts hidden, by their logits: ``probability`` or ``logit``."""
     if score == "probability" and not isinstance(target, Contrast):
         return measures(network, logits, target)
     return target_scores(network, logits, [target] * len(logits))

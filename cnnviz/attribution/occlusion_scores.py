@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor, fx
@@ -54,19 +54,45 @@ def score_positions(
         Logits (P, classes), in the order of ``positions``.
     """
     size = (patch, patch) if isinstance(patch, int) else patch
+    fill = fill_pixels.expand_as(image)[0]
+
+    def patches(indices: Sequence[int]) -> Tensor:
+        return patches_of(fill, [positions[index] for index in indices], size)
+
+    return score_patches(
+        run, image, positions, size, patches, batch=batch, on_step=on_step, algorithm=algorithm, window_cap=window_cap
+    )
+
+
+@torch.no_grad()
+def score_patches(
+    run: Run,
+    image: Tensor,
+    positions: Sequence[Position],
+    size: tuple[int, int],
+    patches: Callable[[Sequence[int]], Tensor],
+    *,
+    batch: int | None = None,
+    on_step: OnStep | None = None,
+    algorithm: Algorithm = "auto",
+    window_cap: float = 1.0,
+) -> Tensor:
+    """Logits (P, classes) of ``image`` with a patch of any pixels at each of P positions.
+
+    ``patches`` makes the pixels (K, C, height, width) of the patches at K positions, which it gets by their indices;
+    ``size`` is their height and width. Other arguments are those of ``score_positions``.
+    """
     scorer = _scorer(run, image, size, positions, algorithm, window_cap)
     batch = batch or scorer.batch_size()
-    fill = fill_pixels.expand_as(image)[0]
     order = list(scorer.order(positions))
     scores = None
     for start in range(0, len(order), batch * _BATCHES_PER_STEP):
         indices = order[start : start + batch * _BATCHES_PER_STEP]
-        chosen = [positions[index] for index in indices]
-        found = scorer.scores(chosen, patches_of(fill, chosen, size), batch)
+        found = scorer.scores([positions[index] for index in indices], patches(indices), batch)
         scores = found.new_empty(len(order), *found.shape[1:]) if scores is None else scores
         scores[torch.tensor(indices, device=found.device)] = found
         if on_step:
-            on_step(Step(start + len(chosen), len(order)))
+            on_step(Step(start + len(indices), len(order)))
     assert scores is not None
     return scores
 

@@ -8,7 +8,7 @@ called.
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
@@ -20,6 +20,10 @@ if TYPE_CHECKING:
 
     from cnnviz.attribution.targets import Target
     from cnnviz.network.network import Network
+
+
+ONE_PASS = "1 pass forward and back"
+"""The cost of most methods that read one gradient."""
 
 
 @dataclass(frozen=True)
@@ -45,6 +49,10 @@ class AttributionMethod:
         needs_gradients: whether the network must have gradients; without, scores alone are compared.
         needs_layers: whether it must show a layer's maps, which programs and exported black boxes do not.
         asks_for_class: whether the map depends on the class.
+        paper: where it was published: authors, venue, year, arXiv.
+        cost: how many passes through the network it takes, with its defaults.
+        sum_error: path of ``function(network, pixels, attribution, target, **settings)``, which returns for each image
+            how far the attribution is from summing up to the score, as a fraction; JSON has it by the function's name.
     """
 
     name: str
@@ -71,6 +79,10 @@ class AttributionMethod:
             return "gradients"
         return "layers" if self.needs_layers and network.black_box is not None else ""
 
+    paper: str = ""
+    cost: str = ONE_PASS
+    sum_error: str = ""
+
     @property
     def command_options(self) -> Mapping[str, Any]:
         """The options of ``command`` that choose this method."""
@@ -89,9 +101,18 @@ class AttributionMethod:
 
     def attribute(self, network: Network, pixels: Tensor, target: Target = None, **settings: Any) -> Tensor:
         """The function's attribution of pixels (N, 3, H, W): (N, 1, H, W), or (N, 3, H, W) with color channels."""
-        module, _, name = self.function.rpartition(".")
-        attribution: Tensor = getattr(import_module(module), name)(network, pixels, target, **settings)
+        attribution: Tensor = _loaded(self.function)(network, pixels, target, **settings)
         return attribution
+
+    def sum_errors(
+        self, network: Network, pixels: Tensor, attribution: Tensor, target: Target = None, **settings: Any
+    ) -> list[dict[str, float]]:
+        """How far the attribution of each image is from summing up to the score, by its name; nothing if unknown."""
+        if not self.sum_error:
+            return [{} for _ in range(len(pixels))]
+        errors: Tensor = _loaded(self.sum_error)(network, pixels, attribution, target, **settings)
+        name = self.sum_error.rpartition(".")[2]
+        return [{name: round(error, 6)} for error in errors.tolist()]
 
     def map_of(self, attribution: Tensor) -> Tensor:
         """The map (N, 1, H, W): the sum over color channels if signed, otherwise their largest magnitude."""
@@ -102,6 +123,13 @@ class AttributionMethod:
     def __call__(self, network: Network, pixels: Tensor, target: Target = None, **settings: Any) -> Tensor:
         """The map (N, 1, H, W) of pixels (N, 3, H, W)."""
         return self.map_of(self.attribute(network, pixels, target, **settings))
+
+
+def _loaded(path: str) -> Callable[..., Any]:
+    """The function at a dotted path."""
+    module, _, name = path.rpartition(".")
+    function: Callable[..., Any] = getattr(import_module(module), name)
+    return function
 
 
 def by_key(pairs: Iterable[tuple[str, AttributionMethod]]) -> dict[str, AttributionMethod]:
@@ -123,6 +151,7 @@ _ALL = (
         "Sensitivity is not importance: a saturated score has small gradients everywhere.",
         "max over RGB of |∂S/∂x|",
         options={},
+        paper="Simonyan, Vedaldi & Zisserman, ICLR workshop 2014, arXiv:1312.6034",
     ),
     AttributionMethod(
         "smoothgrad",
@@ -133,6 +162,8 @@ _ALL = (
         "max over RGB of |mean ∂S/∂(x + noise)|",
         settings=("samples", "sigma", "seed"),
         batchable=False,
+        paper="Smilkov et al. 2017, arXiv:1706.03825",
+        cost="50 passes forward and back",
     ),
     AttributionMethod(
         "integrated",
@@ -144,6 +175,9 @@ _ALL = (
         settings=("steps", "baseline"),
         signed=True,
         batchable=False,
+        paper="Sundararajan, Taly & Yan, ICML 2017, arXiv:1703.01365",
+        cost="64 passes forward and back",
+        sum_error="cnnviz.attribution.integrated_gradients.completeness_error",
     ),
     AttributionMethod(
         "input-x-gradient",
@@ -153,6 +187,7 @@ _ALL = (
         "Black pixels have no share whatever they mean.",
         "x · ∂S/∂x",
         signed=True,
+        paper="Shrikumar et al. 2016, arXiv:1605.01713",
     ),
     AttributionMethod(
         "guided",
@@ -164,6 +199,7 @@ _ALL = (
         command="guided",
         options={},
         has_overlay=False,
+        paper="Springenberg et al., ICLR workshop 2015, arXiv:1412.6806",
     ),
     AttributionMethod(
         "deconvnet",
@@ -174,6 +210,7 @@ _ALL = (
         "∂S/∂x, with ReLU applied to gradients in place of its own derivative",
         command="guided",
         has_overlay=False,
+        paper="Zeiler & Fergus, ECCV 2014, arXiv:1311.2901",
     ),
     AttributionMethod(
         "gradcam",
@@ -187,6 +224,7 @@ _ALL = (
         settings=("layer", "smooth"),
         percentile=100.0,
         blur=0.0,
+        paper="Selvaraju et al., ICCV 2017, arXiv:1610.02391",
     ),
     AttributionMethod(
         "gradcam++",
@@ -199,6 +237,7 @@ _ALL = (
         settings=("layer", "smooth"),
         percentile=100.0,
         blur=0.0,
+        paper="Chattopadhay et al., WACV 2018, arXiv:1710.11063",
     ),
     AttributionMethod(
         "hirescam",
@@ -211,6 +250,7 @@ _ALL = (
         settings=("layer", "smooth"),
         percentile=100.0,
         blur=0.0,
+        paper="Draelos & Carin 2020, arXiv:2011.08891",
     ),
     AttributionMethod(
         "xgradcam",
@@ -223,6 +263,7 @@ _ALL = (
         settings=("layer", "smooth"),
         percentile=100.0,
         blur=0.0,
+        paper="Fu et al., BMVC 2020, arXiv:2008.02312",
     ),
     AttributionMethod(
         "layercam",
@@ -235,6 +276,7 @@ _ALL = (
         settings=("layer", "smooth"),
         percentile=100.0,
         blur=0.0,
+        paper="Jiang et al., IEEE TIP 2021",
     ),
     AttributionMethod(
         "scorecam",
@@ -250,6 +292,8 @@ _ALL = (
         batchable=False,
         needs_gradients=False,
         needs_layers=True,
+        paper="Wang et al., CVPR workshop 2020, arXiv:1910.01279",
+        cost="a pass forward for each map of the layer",
     ),
     AttributionMethod(
         "ablationcam",
@@ -265,6 +309,8 @@ _ALL = (
         batchable=False,
         needs_gradients=False,
         needs_layers=True,
+        paper="Desai & Ramaswamy, WACV 2020",
+        cost="for each map of the layer a pass forward from there",
     ),
     AttributionMethod(
         "eigencam",
@@ -280,6 +326,8 @@ _ALL = (
         needs_gradients=False,
         needs_layers=True,
         asks_for_class=False,
+        paper="Muhammad & Yeasin, IJCNN 2020, arXiv:2008.00299",
+        cost="1 pass forward",
     ),
     AttributionMethod(
         "finercam",
@@ -292,6 +340,7 @@ _ALL = (
         settings=("layer", "smooth"),
         percentile=100.0,
         blur=0.0,
+        paper="Zhang et al., CVPR 2025, arXiv:2501.11309",
     ),
     AttributionMethod(
         "refinecam",
@@ -304,6 +353,7 @@ _ALL = (
         settings=("layer", "smooth"),
         percentile=100.0,
         blur=0.0,
+        paper="2026, arXiv:2605.14641",
     ),
     AttributionMethod(
         "shapleycam",
@@ -316,6 +366,8 @@ _ALL = (
         settings=("layer", "smooth"),
         percentile=100.0,
         blur=0.0,
+        paper="Cai 2025, arXiv:2501.06261",
+        cost="1 pass forward, 2 back",
     ),
     AttributionMethod(
         "guided-gradcam",
@@ -327,6 +379,8 @@ _ALL = (
         command="gradcam",
         options={"guided": True},
         settings=("layer", "smooth"),
+        paper="Selvaraju et al., ICCV 2017, arXiv:1610.02391",
+        cost="2 passes forward and back",
     ),
     AttributionMethod(
         "occlusion",
@@ -342,6 +396,162 @@ _ALL = (
         blur=0.0,
         batchable=False,
         needs_gradients=False,
+        paper="Zeiler & Fergus, ECCV 2014, arXiv:1311.2901",
+        cost="a pass forward for each of some 600 patches, of what it reaches",
+    ),
+    AttributionMethod(
+        "vargrad",
+        "VarGrad",
+        "cnnviz.attribution.vargrad.vargrad",
+        "Where does the gradient change most with a little noise?",
+        "It hardly depends on the class: a gradient of either sign counts alike.",
+        "max over RGB of var ∂S/∂(x + noise)",
+        settings=("samples", "sigma", "seed"),
+        batchable=False,
+        paper="Adebayo et al., ICLR workshop 2018, arXiv:1810.03307",
+        cost="50 passes forward and back",
+    ),
+    AttributionMethod(
+        "squaregrad",
+        "SquareGrad",
+        "cnnviz.attribution.vargrad.squaregrad",
+        "Where is the gradient large, of whatever sign, with a little noise?",
+        "Few pixels hold most of it; gradients that cancel in SmoothGrad count in full.",
+        "max over RGB of mean (∂S/∂(x + noise))²",
+        settings=("samples", "sigma", "seed"),
+        batchable=False,
+        paper="Hooker et al., NeurIPS 2019, arXiv:1806.10758",
+        cost="50 passes forward and back",
+    ),
+    AttributionMethod(
+        "expected-gradients",
+        "expected gradients",
+        "cnnviz.attribution.expected_gradients.expected_gradients",
+        "Which pixels brought the score up, starting from other images?",
+        "The other images decide; with few of them the map shows them, too.",
+        "mean over x₀ and t of (x − x₀) · ∂S/∂x at x₀ + t (x − x₀)",
+        settings=("samples", "baselines", "seed"),
+        signed=True,
+        batchable=False,
+        paper="Erion et al., Nature Machine Intelligence 2021, arXiv:1906.10670",
+        cost="50 passes forward and back",
+        sum_error="cnnviz.attribution.expected_gradients.completeness_error",
+    ),
+    AttributionMethod(
+        "gradientshap",
+        "GradientSHAP",
+        "cnnviz.attribution.expected_gradients.gradient_shap",
+        "What is each pixel's Shapley value, were the score nearly linear?",
+        "It is not, so these are no Shapley values; noise and baselines decide with it.",
+        "mean of (x + noise − x₀) · ∂S/∂x between x₀ and x + noise",
+        settings=("samples", "sigma", "baselines", "seed"),
+        signed=True,
+        batchable=False,
+        paper="Lundberg & Lee, NeurIPS 2017, arXiv:1705.07874",
+        cost="50 passes forward and back",
+        sum_error="cnnviz.attribution.expected_gradients.completeness_error",
+    ),
+    AttributionMethod(
+        "blur-integrated",
+        "blur integrated gradients",
+        "cnnviz.attribution.path_gradients.blur_integrated_gradients",
+        "Which details brought the score up, starting from a blurred image?",
+        "Flat areas and broad colors, which a blur leaves, can hardly count.",
+        "Σ ∂S/∂x · Δx, from blurred to sharp",
+        settings=("steps",),
+        signed=True,
+        batchable=False,
+        paper="Xu, Venugopalan & Sundararajan, CVPR 2020, arXiv:2004.03383",
+        cost="64 passes forward and back",
+        sum_error="cnnviz.attribution.path_gradients.completeness_error",
+    ),
+    AttributionMethod(
+        "guided-integrated",
+        "guided integrated gradients",
+        "cnnviz.attribution.path_gradients.guided_integrated_gradients",
+        "Which pixels brought the score up, on a path around noisy gradients?",
+        "The path is chosen by the network, so two maps do not compare the same images.",
+        "Σ ∂S/∂x · Δx, values of the least |∂S/∂x| first",
+        settings=("steps", "baseline"),
+        signed=True,
+        batchable=False,
+        paper="Kapishnikov et al., CVPR 2021, arXiv:2106.09788",
+        cost="64 passes forward and back, one after another",
+        sum_error="cnnviz.attribution.integrated_gradients.completeness_error",
+    ),
+    AttributionMethod(
+        "fullgrad",
+        "FullGrad",
+        "cnnviz.attribution.fullgrad.fullgrad",
+        "Which places hold the score, the network's biases included?",
+        "Each layer is scaled to its own largest value, so a weak one counts like a strong one.",
+        "Σ |x · ∂S/∂x| + Σ |b · ∂S/∂b|, each scaled to [0, 1]",
+        blur=0.0,
+        paper="Srinivas & Fleuret, NeurIPS 2019, arXiv:1905.00780",
+    ),
+    AttributionMethod(
+        "rise",
+        "RISE",
+        "cnnviz.attribution.rise.rise",
+        "Where does the score rise with a pixel in sight, whatever else is hidden?",
+        "Blurred by its masks, and noisy with few of them; a small object between cells is lost.",
+        "mean of S(masked x) where a pixel is visible − mean S",
+        settings=("masks", "cells", "fill", "score", "seed"),
+        signed=True,
+        percentile=100.0,
+        blur=0.0,
+        batchable=False,
+        needs_gradients=False,
+        paper="Petsiuk, Das & Saenko, BMVC 2018, arXiv:1806.07421",
+        cost="1000 passes forward",
+    ),
+    AttributionMethod(
+        "ablation",
+        "feature ablation",
+        "cnnviz.attribution.feature_ablation.feature_ablation",
+        "Which superpixel's loss costs the class its score?",
+        "One superpixel at a time cannot show that either of two parts would do.",
+        "S(x) − S(x without a superpixel)",
+        settings=("segments", "fill", "score", "seed"),
+        signed=True,
+        percentile=100.0,
+        blur=0.0,
+        batchable=False,
+        needs_gradients=False,
+        paper="after Zeiler & Fergus, ECCV 2014, arXiv:1311.2901",
+        cost="a pass forward for each of 50 superpixels, of what it reaches",
+    ),
+    AttributionMethod(
+        "lime",
+        "LIME",
+        "cnnviz.attribution.local_models.lime",
+        "Which superpixels raise the score, were their effects to add up?",
+        "They do not add up; another seed, or number of superpixels, gives another map.",
+        "weights of a ridge regression of S on visible superpixels",
+        settings=("masks", "segments", "fill", "score", "seed"),
+        signed=True,
+        percentile=100.0,
+        blur=0.0,
+        batchable=False,
+        needs_gradients=False,
+        paper="Ribeiro, Singh & Guestrin, KDD 2016, arXiv:1602.04938",
+        cost="1000 passes forward",
+    ),
+    AttributionMethod(
+        "kernelshap",
+        "KernelSHAP",
+        "cnnviz.attribution.local_models.kernel_shap",
+        "What is each superpixel's fair share of the score?",
+        "Most of the images it is judged by show little of the photo, unlike any the network knows.",
+        "Shapley values of S over superpixels",
+        settings=("masks", "segments", "fill", "score", "seed"),
+        signed=True,
+        percentile=100.0,
+        blur=0.0,
+        batchable=False,
+        needs_gradients=False,
+        paper="Lundberg & Lee, NeurIPS 2017, arXiv:1705.07874",
+        cost="1000 passes forward",
     ),
 )
 

@@ -19,8 +19,8 @@ BASELINES = {"black": 0.0, "gray": 0.5, "grey": 0.5, "white": 1.0}
 class SmoothGradSettings:
     """The settings of ``smoothgrad``, which explains them."""
 
-    samples: int = setting(50, "SmoothGrad: noisy copies.", min=1)
-    sigma: float = setting(0.15, "SmoothGrad: noise, of the range of pixels.", min=0)
+    samples: int = setting(50, "Gradients that are averaged: noisy copies, or baselines.", min=1)
+    sigma: float = setting(0.15, "Noise of these copies, of the range of pixels.", min=0)
     seed: int = 0
 
 
@@ -29,7 +29,34 @@ class IntegratedGradientsSettings:
     """The settings of ``integrated_gradients``, which explains them; ``baseline`` may also be a tensor there."""
 
     steps: int = setting(64, "Integrated gradients: steps on the path.", min=1)
-    baseline: str = setting("black", "Integrated gradients: where the path begins.", choices=("black", "gray", "white"))
+    baseline: str = setting(
+        "black", "What the image is compared with: where the path begins.", choices=("black", "gray", "white")
+    )
+
+
+@dataclass(frozen=True)
+class ExpectedGradientsSettings:
+    """The settings of ``expected_gradients``, which explains them; ``baselines`` is a tensor there, a folder here."""
+
+    baselines: str | None = setting(
+        None,
+        "Photos that the image is compared with by expected gradients and GradientSHAP.",
+        metavar="FOLDER",
+        show_default="images of one random color",
+    )
+    seed: int = 0
+
+
+@dataclass(frozen=True)
+class PerturbationSettings:
+    """The settings of ``rise``, ``lime``, ``kernel_shap`` and ``feature_ablation``, which explain them."""
+
+    masks: int = setting(1000, "RISE, LIME, KernelSHAP: images with parts hidden.", min=2)
+    cells: int = setting(7, "RISE: rows and columns of the coarse grid that is hidden at random.", min=1, max=100)
+    segments: int = setting(50, "LIME, KernelSHAP, ablation: about how many superpixels there are.", min=2)
+    fill: str = setting("mean", "What replaces a hidden part.", choices=tuple(name for name in FILLS if name != "grey"))
+    score: str = setting("probability", "The score that hidden parts are judged by.", choices=SCORES)
+    seed: int = 0
 
 
 SMOOTHINGS = ("none", "flips", "eigen")

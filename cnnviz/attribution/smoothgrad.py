@@ -54,20 +54,20 @@ def smoothgrad(
     generator = torch.Generator().manual_seed(seed)
     maps = []
     for image, one in zip(pixels.split(1), resolved_targets(network, pixels, target), strict=True):
-        noisy = _NoisyCopies(image, sigma, generator)
+        noisy = NoisyCopies(image, sigma, generator)
         total = _summed_gradient(network, noisy, one, samples)
         maps.append((total / samples).abs().amax(1, keepdim=True))
     return torch.cat(maps)
 
 
-def _summed_gradient(network: Network, noisy: _NoisyCopies, target: int | TargetFunction, samples: int) -> Tensor:
+def _summed_gradient(network: Network, noisy: NoisyCopies, target: int | TargetFunction, samples: int) -> Tensor:
     def summed(part: slice) -> Tensor:
         return gradient_and_logits(network, noisy[part], target)[0].sum(0, keepdim=True)
 
     return sum(in_batches(network, noisy.image, samples, summed), torch.zeros_like(noisy.image))
 
 
-class _NoisyCopies:
+class NoisyCopies:
     """An image (1, 3, H, W) with noise, read copy by copy in order; the last copies can be read again."""
 
     def __init__(self, image: Tensor, sigma: float, generator: torch.Generator) -> None:

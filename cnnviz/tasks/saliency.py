@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from cnnviz.attribution.registry import AttributionMethod, methods_of
-from cnnviz.attribution.settings import IntegratedGradientsSettings, SmoothGradSettings
+from cnnviz.attribution.settings import (
+    ExpectedGradientsSettings,
+    IntegratedGradientsSettings,
+    PerturbationSettings,
+    SmoothGradSettings,
+)
 from cnnviz.pipeline.true_classes import TrueClasses
 from cnnviz.settings import setting
+from cnnviz.tasks.shared.baselines import read_baselines
 from cnnviz.tasks.shared.check import check_setting
 from cnnviz.tasks.shared.cutout import grabcut_setting
 from cnnviz.tasks.shared.explanations import target_setting, versus_setting, wanted_target
@@ -20,35 +26,57 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from cnnviz.network.network import Network
-    from cnnviz.network.targets import Target, TargetFunction
+    from cnnviz.network.targets import Target
 
 METHODS = methods_of("saliency", default="gradient")
 
 
 @dataclass(frozen=True)
 class Saliency(MapTask):
-    """A map of each image by one of the methods that read the gradient of the class score."""
+    """A map of each image by one of the methods that read the gradient of the class score, or hide parts of it.
+
+    ``baseline_pixels`` are those of the folder ``baselines``, read before any work: (B, C, side, side).
+    """
 
     target: str | None = target_setting()
     versus: str | None = versus_setting()
-    method: str = setting("gradient", "Which gradient.", choices=tuple(METHODS))
+    method: str = setting("gradient", "Which method.", choices=tuple(METHODS))
     smoothgrad: SmoothGradSettings = field(default=SmoothGradSettings())
     integrated: IntegratedGradientsSettings = field(default=IntegratedGradientsSettings())
+    expected: ExpectedGradientsSettings = field(default=ExpectedGradientsSettings())
+    hidden: PerturbationSettings = field(default=PerturbationSettings())
     grabcut: bool = grabcut_setting()
     check: bool = check_setting()
     maps: MapSettings = field(default=MapSettings())
     classes: str | None = classes_setting()
     known_classes: TrueClasses | None = field(default=None, compare=False)
     seed: int = 0
+    baseline_pixels: Any = field(default=None, compare=False, repr=False)
+
+    def with_files(self) -> Saliency:
+        task = super().with_files()
+        if self.expected.baselines is None or self.baseline_pixels is not None:
+            return task
+        return replace(task, baseline_pixels=read_baselines(self.expected.baselines))
 
     @property
     def chosen(self) -> AttributionMethod:
         return METHODS[self.method]
 
-    @property
-    def settings(self) -> dict[str, Any]:
-        """The arguments of the chosen method."""
-        return self.chosen.accepted(**{**asdict(self.smoothgrad), **asdict(self.integrated), "seed": self.seed})
+    def settings_for(self, pixels: Tensor) -> dict[str, Any]:
+        """The arguments of the chosen method for images (N, C, H, W)."""
+        parts = (self.smoothgrad, self.integrated, self.expected, self.hidden)
+        values = {name: value for part in parts for name, value in asdict(part).items()}
+        return self.chosen.accepted(**{**values, "baselines": self._baselines(pixels), "seed": self.seed})
+
+    def _baselines(self, pixels: Tensor) -> Tensor | None:
+        """The photos of the folder of baselines, at the size of ``pixels``."""
+        from cnnviz.imaging.pixel_ops import resize
+
+        if self.expected.baselines is None or "baselines" not in self.chosen.settings:
+            return None
+        found: Tensor = self.with_files().baseline_pixels
+        return resize(found, (pixels.shape[2], pixels.shape[3]))
 
     def explain(self, network: Network, pixels: Tensor) -> list[MapAnswer]:
         from cnnviz.attribution.targets import predict_targets
@@ -57,23 +85,13 @@ class Saliency(MapTask):
             return _one_pass(network, pixels, wanted_target(self.target, self.versus))
         explanations = predict_targets(network, pixels, wanted_target(self.target, self.versus))
         targets = [explanation.explained for explanation in explanations]
-        found = self.chosen.attribute(network, pixels, targets, **self.settings)
-        metadata: list[dict[str, Any]] = [{} for _ in targets]
-        if self.chosen.name == "integrated":
-            metadata = self._completeness(network, pixels, found, targets)
-        return list(map(MapAnswer, explanations, found.split(1), metadata))
+        settings = self.settings_for(pixels)
+        found = self.chosen.attribute(network, pixels, targets, **settings)
+        errors = self.chosen.sum_errors(network, pixels, found, targets, **settings)
+        return list(map(MapAnswer, explanations, found.split(1), errors))
 
     def map_for_check(self, network: Network, pixels: Tensor, answer: MapAnswer) -> Tensor:
-        return self.chosen(network, pixels, answer.explanation.explained, **self.settings)
-
-    def _completeness(
-        self, network: Network, pixels: Tensor, attribution: Tensor, targets: list[int | TargetFunction]
-    ) -> list[dict[str, Any]]:
-        """How far the integrated gradients of each image are from summing up to the score."""
-        from cnnviz.attribution.integrated_gradients import completeness_error
-
-        errors = completeness_error(network, pixels, attribution, targets, self.integrated.baseline).tolist()
-        return [{"completeness_error": round(error, 6)} for error in errors]
+        return self.chosen(network, pixels, answer.explanation.explained, **self.settings_for(pixels))
 
 
 def _one_pass(network: Network, pixels: Tensor, target: Target) -> list[MapAnswer]:

@@ -14,7 +14,7 @@ from cnnviz.attribution.registry import METHODS, by_key, methods_of, select_meth
 from cnnviz.errors import UsageError
 from cnnviz.pipeline.command_line import command_line
 
-QUICK = {"samples": 2, "steps": 2, "patch": 16, "stride": 16}
+QUICK = {"samples": 2, "steps": 2, "patch": 16, "stride": 16, "masks": 24, "segments": 8, "cells": 4}
 
 
 @pytest.mark.parametrize("name", METHODS)
@@ -40,6 +40,7 @@ def test_every_entry_says_how_to_read_the_map_and_names_its_command():
     for name, method in METHODS.items():
         assert name == method.name
         assert method.question.endswith("?") and method.caveat.endswith(".") and method.formula
+        assert method.paper and method.cost
         assert method.command in offered
 
 

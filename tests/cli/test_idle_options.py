@@ -9,8 +9,9 @@ MAP = "a.png -s 32 -o out.png"
 STYLE = "style a.png a.png -s 32 --scales 1 --steps 1 -o out.png"
 
 IDLE = {
-    f"saliency {MAP} --samples 2 --sigma 0.1": "--samples and --sigma have no effect without --method smoothgrad.",
-    f"saliency {MAP} --steps 2 --baseline white": "--steps and --baseline have no effect without --method integrated.",
+    f"saliency {MAP} --samples 2": "--samples has no effect without --method smoothgrad or",
+    f"saliency {MAP} --method lime --masks 9 --steps 2": "--steps has no effect without --method integrated or",
+    f"saliency {MAP} --baselines album": "--baselines has no effect without --method expected-gradients or",
     f"saliency {MAP} --view raw --percentile 90 --colormap hot": "--colormap and --percentile have no effect with",
     f"guided {MAP} -l fire2 -c 3 -t 5": "--target has no effect for a neuron.",
     f"gradcam {MAP} --view raw --percentile 90": "--percentile has no effect with --view raw",
