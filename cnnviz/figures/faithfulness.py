@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from PIL import Image
 
 from cnnviz.figures.grid import panel, stack
-from cnnviz.figures.heatmap import colorize
+from cnnviz.figures.heatmap import heat_image
 from cnnviz.figures.plot import Series, line_plot
 from cnnviz.imaging.map_ops import upsample
 
@@ -61,7 +61,7 @@ def faithfulness_figure(
     height = _PLOT[1] if aspect <= _WIDE else round(2 * _PLOT[0] / aspect)
     size = height, max(1, round(height * aspect))
     shown = {"the map": attribution, **({randomized.caption: randomized.step.maps} if randomized else {})}
-    maps = [Image.fromarray(colorize(upsample(found, size), signed=signed)) for found in shown.values()]
+    maps = [heat_image(upsample(found, size), signed=signed) for found in shown.values()]
     captions = list(shown)
     plot = _plot(curves, randomized.curves if randomized else None)
     if aspect > _WIDE:

@@ -6,10 +6,10 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from PIL import Image, ImageDraw
+from PIL import Image
 
 from cnnviz.errors import UsageError
-from cnnviz.figures.text import CAPTION_COLOR, TITLE_COLOR, Typeface
+from cnnviz.figures.text import CAPTION_COLOR, TITLE_COLOR, Typeface, write
 
 _LEAST, _MOST = 256, 640  # pixels, the height of a panel's tiles
 _WIDEST = 1280  # pixels, of tiles stacked because they are wide
@@ -114,7 +114,8 @@ def _scaled(image: Image.Image, factor: float) -> Image.Image:
     """The image as RGB, scaled smoothly; tiny ones keep their pixels visible as squares."""
     size = (max(1, round(image.width * factor)), max(1, round(image.height * factor)))
     method = Image.Resampling.LANCZOS if factor < _CRISP else Image.Resampling.NEAREST
-    return image.convert("RGB") if size == image.size else image.convert("RGB").resize(size, method)
+    colored = image if image.mode == "RGB" else image.convert("RGB")
+    return colored if size == image.size else colored.resize(size, method)
 
 
 @dataclass
@@ -134,13 +135,12 @@ class _Sheet:
     def draw(self) -> Image.Image:
         self._measure()
         sheet = Image.new("RGB", self._place(), "white")
-        pen = ImageDraw.Draw(sheet)
-        self._draw_labels(pen)
+        self._draw_labels(sheet)
         for row, tiles in enumerate(self.rows):
             for column, tile in enumerate(tiles):
                 left = self.lefts[column] + (self.widths[column] - tile.width) // 2
                 sheet.paste(tile, (left, self.tops[row] + (self.heights[row] - tile.height) // 2))
-                self._draw_caption(pen, row, column)
+                self._draw_caption(sheet, row, column)
         return sheet
 
     def _measure(self) -> None:
@@ -187,24 +187,24 @@ class _Sheet:
     def _leading(self) -> int:
         return round(1.3 * self.type_size)
 
-    def _draw_labels(self, pen: ImageDraw.ImageDraw) -> None:
+    def _draw_labels(self, sheet: Image.Image) -> None:
         size, font = self.type_size, self.face.font(self.type_size)
         if self.title:
             large, room = round(1.35 * size), self.lefts[-1] + self.widths[-1] - self.margin
             text = " ".join(self.face.fit(self.title, large, room))
-            pen.text((self.margin, self.margin), text, TITLE_COLOR, self.face.font(large), anchor="la")
+            write(sheet, (self.margin, self.margin), text, TITLE_COLOR, self.face.font(large))
         for label, left, width in zip(self.column_labels, self.lefts, self.widths, strict=False):
             text = " ".join(self.face.fit(label, size, width))
-            pen.text((left + width / 2, self.column_label_top), text, CAPTION_COLOR, font, anchor="ma")
+            write(sheet, (left + width / 2, self.column_label_top), text, CAPTION_COLOR, font, anchor="ma")
         for label, top, height in zip(self.row_labels, self.tops, self.heights, strict=False):
             text = " ".join(self.face.fit(label, size, self.label_width + 1))
-            pen.text((self.margin + self.label_width, top + height / 2), text, CAPTION_COLOR, font, anchor="rm")
+            write(sheet, (self.margin + self.label_width, top + height / 2), text, CAPTION_COLOR, font, anchor="rm")
 
-    def _draw_caption(self, pen: ImageDraw.ImageDraw, row: int, column: int) -> None:
+    def _draw_caption(self, sheet: Image.Image, row: int, column: int) -> None:
         if not self.fitted:
             return
         font = self.face.font(self.type_size)
         top = self.tops[row] + self.heights[row] + round(0.5 * self.type_size)
         for line, text in enumerate(self.fitted[row][column]):
             middle = self.lefts[column] + self.widths[column] / 2
-            pen.text((middle, top + line * self._leading), text, CAPTION_COLOR, font, anchor="ma")
+            write(sheet, (middle, top + line * self._leading), text, CAPTION_COLOR, font, anchor="ma")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -44,8 +45,13 @@ def colorize(
 
     Raises UsageError for an unknown colormap (with the nearest names) or another shape.
     """
+    return np.asarray(heat_image(map2d, colormap, signed, percentile))
+
+
+def heat_image(map2d: Any, colormap: str | None = None, signed: bool = False, percentile: float = 99.0) -> Image.Image:
+    """The same as a PIL image."""
     table = color_table(colormap or (DIVERGING if signed else SEQUENTIAL))
-    return np.asarray(_tinted(Image.fromarray(_levels(map2d, signed, percentile)), table))
+    return _tinted(Image.fromarray(_levels(map2d, signed, percentile)), table)
 
 
 def _tinted(levels: Image.Image, table: NDArray[np.uint8]) -> Image.Image:
@@ -58,7 +64,10 @@ def _tinted(levels: Image.Image, table: NDArray[np.uint8]) -> Image.Image:
 def _levels(map2d: Any, signed: bool, percentile: float) -> NDArray[np.uint8]:
     """The map as entries of a color table, 0..255; zero is entry 0, or the middle one if signed."""
     scaled = normalize(map2d, percentile, signed)
-    return np.rint((scaled + 1) * 127.5 if signed else scaled * 255).astype(np.uint8)
+    if signed:
+        scaled += 1
+    scaled *= 127.5 if signed else 255
+    return np.rint(scaled, out=scaled).astype(np.uint8)
 
 
 def overlay(
@@ -135,5 +144,12 @@ def _opacity(signed: bool, alpha: float) -> list[int]:
 
 
 def _desaturate(photo: Image.Image) -> Image.Image:
-    pale = ImageEnhance.Color(photo.convert("RGB")).enhance(_SATURATION)
-    return ImageEnhance.Brightness(pale).enhance(_BRIGHTNESS)
+    pale = ImageEnhance.Color(photo if photo.mode == "RGB" else photo.convert("RGB")).enhance(_SATURATION)
+    return pale.point(_darker() * 3)
+
+
+@cache
+def _darker() -> list[int]:
+    """Each of the levels 0..255 at the brightness under a heatmap, as ``ImageEnhance.Brightness`` makes it."""
+    levels = Image.fromarray(np.arange(256, dtype=np.uint8)[None])
+    return list(ImageEnhance.Brightness(levels).enhance(_BRIGHTNESS).tobytes())

@@ -11,7 +11,7 @@ from PIL import Image
 
 from cnnviz.errors import UsageError
 from cnnviz.figures.grid import panel
-from cnnviz.figures.heatmap import colorize, grayscale, overlay
+from cnnviz.figures.heatmap import grayscale, heat_image, overlay
 from cnnviz.imaging.map_ops import smooth, upsample
 
 if TYPE_CHECKING:
@@ -100,7 +100,7 @@ class MapStyle:
     def _heat(self, attribution: Tensor, photo: Image.Image) -> Image.Image:
         width, height = photo.size
         upsampled = upsample(self._smoothed(attribution, self.blur or 0.0), (height, width))
-        return Image.fromarray(colorize(upsampled, **self._colors()))
+        return heat_image(upsampled, **self._colors())
 
     def _smoothed(self, attribution: Tensor, sigma: float) -> NDArray[Any]:
         return smooth(attribution[0, 0].detach().float().cpu().numpy(), sigma)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import math
 import unicodedata
-from functools import cache
+from functools import cache, lru_cache
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from PIL import ImageFont
+from PIL import Image, ImageDraw, ImageFont
 
 TITLE_COLOR, CAPTION_COLOR = "#1a1a1a", "#444444"
 """Near-black of titles, and dark gray of captions and labels."""
@@ -86,6 +87,24 @@ class Typeface:
             line, rest = _split(rest, font, width)
             done.append(line)
         return [*done, _shorten(rest, font, width)] if rest else done
+
+
+def write(sheet: Image.Image, at: tuple[float, float], text: str, color: str, font: Any, anchor: str = "la") -> None:
+    """Write a line on a figure, as ``ImageDraw.text`` does; lines that many figures have are drawn once."""
+    whole = math.floor(at[0]), math.floor(at[1])
+    mask, (left, top) = _drawn(text, font, anchor, at[0] - whole[0], at[1] - whole[1])
+    sheet.paste(color, (whole[0] + left, whole[1] + top), mask)
+
+
+@lru_cache(maxsize=256)
+def _drawn(text: str, font: Any, anchor: str, right: float, down: float) -> tuple[Image.Image, tuple[int, int]]:
+    """A line as a mask, written so far to the right and below its place; and where the mask's corner goes."""
+    left, top, beyond, bottom = font.getbbox(text, anchor=anchor)
+    corner = math.floor(left) - 2, math.floor(top) - 2
+    size = math.ceil(beyond) + 3 - corner[0], math.ceil(bottom) + 3 - corner[1]
+    mask = Image.new("L", size)
+    ImageDraw.Draw(mask).text((right - corner[0], down - corner[1]), text, 255, font, anchor)
+    return mask, corner
 
 
 def _split(text: str, font: Any, width: float) -> tuple[str, str]:

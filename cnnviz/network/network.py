@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from functools import cached_property, partial
+from itertools import chain
 from pathlib import Path
 from typing import Any, NamedTuple, SupportsIndex, TypeVar
 
@@ -273,7 +274,8 @@ class Network:
     @property
     def _like(self) -> Tensor:
         """A tensor of the network's type and device."""
-        return next(self._body.parameters(), next(self._body.buffers(), torch.empty(0)))
+        tensors = chain(self._body.parameters(), self._body.buffers())  # lazily: going through all modules takes long
+        return next(tensors, torch.empty(0))
 
     @property
     def pixel_dtype(self) -> torch.dtype:

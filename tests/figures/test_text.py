@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import pytest
-from PIL import Image
+from PIL import Image, ImageDraw
 
 from cnnviz.figures.grid import panel
-from cnnviz.figures.text import Typeface
+from cnnviz.figures.text import Typeface, write
 
 LONG = "a caption far too long for any tile, that goes on and on until nobody could wish to read any more of it"
 
@@ -34,3 +34,16 @@ def test_text_fits_its_width(text: str, lines: int):
     assert all(face.font(16).getlength(line) <= 120 for line in fitted)
     whole = "".join(fitted).replace(" ", "") == text.replace(" ", "")
     assert whole or fitted[-1].endswith("...")
+
+
+@pytest.mark.parametrize("anchor", ["la", "ma", "mm", "rm"])
+@pytest.mark.parametrize("at", [(150, 20), (150.5, 20), (-3.25, 18.75)])
+def test_a_line_is_written_as_pillow_writes_it(anchor: str, at: tuple[float, float]):
+    font = Typeface.default().font(17)
+    expected = Image.new("RGB", (300, 40), "#e0f0ff")
+    found = expected.copy()
+    ImageDraw.Draw(expected).text(at, "Ágy, jög {σ}", "#444444", font, anchor)
+    for _ in range(2):  # drawn, and from memory
+        sheet = found.copy()
+        write(sheet, at, "Ágy, jög {σ}", "#444444", font, anchor)
+        assert sheet.tobytes() == expected.tobytes()

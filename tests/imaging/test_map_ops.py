@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from cnnviz.errors import UsageError
-from cnnviz.imaging.map_ops import normalize, smooth, upsample
+from cnnviz.imaging.map_ops import normalize, scale_maximum, smooth, upsample
 
 
 @pytest.fixture(autouse=True)
@@ -76,3 +76,19 @@ def test_smoothing_is_a_gaussian(sigma: float):
     expected = ndimage.gaussian_filter(values[0, 0], sigma, mode="nearest")
     assert np.abs(smooth(values, sigma) - expected).max() < 1e-5
     assert (smooth(values, 0) == values[0, 0]).all()
+
+
+@pytest.mark.parametrize("kind", ["even", "striped", "sparse", "constant", "rounded"])
+@pytest.mark.parametrize("percentile", [99.0, 99.97, 60.0, 3.0, 100.0])
+def test_the_percentile_is_numpys_whatever_the_values(kind: str, percentile: float):
+    values = np.random.default_rng(0).standard_normal((153, 204)).astype(np.float32)
+    values = {
+        "even": values,
+        "striped": np.where(np.arange(204) % 51 == 0, 100 + values, values),  # what a sample in steps would see
+        "sparse": np.where(values > 3, values, 0).astype(np.float32),
+        "constant": np.full_like(values, 0.3),
+        "rounded": values.round(),
+    }[kind]
+    magnitude = np.abs(values)
+    expected = np.percentile(magnitude, percentile, method="linear") or magnitude.max()
+    assert scale_maximum(magnitude, percentile) == pytest.approx(expected, rel=1e-6)
