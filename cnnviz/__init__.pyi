@@ -43,6 +43,7 @@ from .attribution.segmentation import segment_foreground as segment_foreground
 from .attribution.smoothgrad import smoothgrad as smoothgrad
 from .attribution.vargrad import squaregrad as squaregrad
 from .attribution.vargrad import vargrad as vargrad
+from .attribution.xrai import xrai as xrai
 from .errors import CnnvizError as CnnvizError
 from .errors import DivergedError as DivergedError
 from .errors import ImageError as ImageError

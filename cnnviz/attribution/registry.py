@@ -553,6 +553,21 @@ _ALL = (
         paper="Lundberg & Lee, NeurIPS 2017, arXiv:1705.07874",
         cost="1000 passes forward",
     ),
+    AttributionMethod(
+        "xrai",
+        "XRAI",
+        "cnnviz.attribution.xrai.xrai",
+        "Which regions of the image hold the most of the score?",
+        "Regions follow colors, not the network: two objects of one color are one.",
+        "mean integrated gradients of regions, the largest first",
+        settings=("steps",),
+        signed=True,
+        percentile=100.0,
+        blur=0.0,
+        batchable=False,
+        paper="Kapishnikov et al., ICCV 2019, arXiv:1906.02825",
+        cost="128 passes forward and back, and segmentations",
+    ),
 )
 
 METHODS: Mapping[str, AttributionMethod] = by_key((method.name, method) for method in _ALL)

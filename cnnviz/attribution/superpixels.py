@@ -12,6 +12,14 @@ from cnnviz.errors import UsageError
 _COMPACTNESS = 10.0
 """How much nearness counts beside color, as in the authors' code."""
 
+_SCALES = (50, 100, 150, 250, 500, 1200)
+"""Of XRAI's segmentations, for values in [-1, 1]."""
+
+_SMALLEST = 0.003
+"""The least part of them, as a fraction of the image: 150 pixels of 224 × 224."""
+
+_REACH = 5
+
 
 def superpixels(image: Tensor, segments: int) -> Tensor:
     """The superpixel of each pixel of an image (1, C, H, W) in [0, 1]: (H, W), numbered from 0 without gaps.
@@ -37,6 +45,24 @@ def superpixels(image: Tensor, segments: int) -> Tensor:
         enforce_connectivity=True,
     )
     return _numbered(found)
+
+
+def overlapping_segments(image: Tensor) -> NDArray[np.bool_]:
+    """Parts of an image (1, C, H, W) in [0, 1] from small to large, each a little larger than it is: (S, H, W).
+
+    Felzenszwalb & Huttenlocher, "Efficient Graph-Based Image Segmentation", IJCV 2004, at six scales, by scikit-image;
+    each part reaches five pixels into its neighbors, as in the authors' code of XRAI.
+    """
+    from skimage.morphology import isotropic_dilation
+    from skimage.segmentation import felzenszwalb
+
+    values, found = 2 * _channels_last(image) - 1, []
+    smallest = max(2, round(_SMALLEST * image[0, 0].numel()))
+    reach = _REACH if min(image.shape[2:]) >= 8 * _REACH else 1
+    for scale in _SCALES:
+        labels = felzenszwalb(values, scale=scale, sigma=0.8, min_size=smallest, channel_axis=-1)
+        found += [isotropic_dilation(labels == number, reach) for number in np.unique(labels)]
+    return np.stack(found)
 
 
 def _channels_last(image: Tensor) -> NDArray[np.float64]:
