@@ -37,8 +37,8 @@ def optimised(network: cnnviz.Network, photo: Tensor, style: Tensor, settings: T
         style_weight=settings.style_weight,
         palette_weight=settings.palette_weight,
         tv_weight=settings.tv_weight,
-        content_target="photo",  # as the training has it
-        lightness_weight=0.0,
+        content_target=settings.content_target,
+        lightness_weight=settings.lightness_weight,
         style_scale=settings.style_size / math.sqrt(photo.shape[2] * photo.shape[3]),
     )
 

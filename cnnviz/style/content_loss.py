@@ -99,7 +99,7 @@ class FeatureTarget:
 
 
 class LightnessTarget:
-    """The photo's coarse lightness, with the mean and contrast of the style's.
+    """The photo's coarse lightness, with the mean and contrast of the style's; or of N photos, each with its own.
 
     Compared at some 64 pixels a side whatever the image's size, so that strokes and tiles are free and a preview
     predicts the large image.
@@ -111,25 +111,41 @@ class LightnessTarget:
         self.size = max(1, round(size[0] * shrink)), max(1, round(size[1] * shrink))
         self.weights = photo.new_tensor(LUMA).view(1, 3, 1, 1)
         lightness = self._lightness(photo)
-        own = lightness.mean((2, 3), keepdim=True), lightness.var((2, 3), correction=0, keepdim=True)
+        own = _mean_and_variance(lightness)
         affines = [_affine(own, self._of_style(target.palette)) for _, target in regions]
         combined = affines[0] if len(affines) == 1 else _blended(affines, [resize_mask(m, self.size) for m in masks])
         self.target = lightness * combined[0] + combined[1]
-        self.energy = (self.target - combined[2]).square().sum().clamp_min(1e-6)
+        self.energy = (self.target - combined[2]).square().sum((1, 2, 3)).clamp_min(1e-6)
 
     def error(self, pixels: Tensor) -> Tensor:
-        """The squared error of pixels (1, 3, H, W), relative to the target's variance; a scalar."""
-        return (self._lightness(pixels) - self.target).square().sum() / self.energy
+        """The squared error of pixels (N, 3, H, W), relative to the target's variance, summed over N; a scalar."""
+        return ((self._lightness(pixels) - self.target).square().sum((1, 2, 3)) / self.energy).sum()
 
     def _lightness(self, pixels: Tensor) -> Tensor:
         lightness = (pixels * self.weights).sum(1, keepdim=True)
         return resize(lightness, self.size)
 
     def _of_style(self, palette: Moments) -> tuple[Tensor, Tensor]:
-        """Mean and variance of a style's lightness, (1, 1, 1, 1) each."""
+        """Mean and variance of a style's lightness, (1, 1, 1, 1) each; (N, 1, 1, 1) of N styles."""
         weights = self.weights.view(3).to(palette.mean)
-        mean, variance = palette.mean[0] @ weights, weights @ palette.covariance[0] @ weights
-        return mean.view(1, 1, 1, 1), variance.view(1, 1, 1, 1)
+        mean, variance = palette.mean @ weights, palette.covariance @ weights @ weights
+        return mean.view(-1, 1, 1, 1), variance.view(-1, 1, 1, 1)
+
+
+def restyled_features(maps: Tensor, style: Moments) -> tuple[Tensor, Tensor]:
+    """Features (N, C, h, w) with each channel's mean and deviation as in the style, and their energies (N,).
+
+    Errors are divided by the energies, as in ``FeatureTarget``.
+    """
+    maps = at_least_float32(maps)
+    gain, shift, mean = _affine(_mean_and_variance(maps), _by_channel(style))
+    wanted = maps * gain + shift
+    energy = (wanted - mean).square().sum((1, 2, 3)) + _FLAT * wanted.square().sum((1, 2, 3))
+    return wanted, energy.clamp_min(1e-12)
+
+
+def _mean_and_variance(maps: Tensor) -> tuple[Tensor, Tensor]:
+    return maps.mean((2, 3), keepdim=True), maps.var((2, 3), correction=0, keepdim=True)
 
 
 def _adain(own: Moments, style: Moments) -> Affine:

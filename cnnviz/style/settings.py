@@ -227,6 +227,8 @@ class TrainingSettings:
         style_weight: weight of the style.
         palette_weight: weight of the colors.
         tv_weight: weight of the total variation.
+        lightness_weight: weight of the photo's coarse light and shade, with the style's contrast.
+        content_target: ``restyled`` or ``photo``; see ``StyleSettings``.
         content_layers: layers of the content loss; None takes the loss network's default.
         style_layers: layers of the style loss; None takes the loss network's default.
         style_loss: ``gram``, ``covariance`` or ``wasserstein``.
@@ -245,10 +247,17 @@ class TrainingSettings:
     batch: int = setting(4, "Crops in each update.", min=1, max=4096)
     crop: int = setting(256, "Side of the crops in pixels, a multiple of 4.", min=32, max=16_384)
     learning_rate: float = setting(2e-3, "Adam's learning rate, at first.", advanced=True)
-    content_weight: float = setting(4.0, "Weight of the content.", min=0)
+    content_weight: float = setting(1.5, "Weight of the content.", min=0)
     style_weight: float = setting(1.0, "Weight of the style.", min=0)
     palette_weight: float = setting(20.0, "Weight of the distance from the style's colors.", min=0, advanced=True)
-    tv_weight: float = setting(2.0, "Weight of the total variation; more is smoother.", min=0, advanced=True)
+    tv_weight: float = setting(1.0, "Weight of the total variation; more is smoother.", min=0, advanced=True)
+    lightness_weight: float = setting(1.0, "Weight of the photo's light and shade.", min=0, advanced=True)
+    content_target: str = setting(
+        "restyled",
+        "The photo's features with the style's contrasts, or as they are.",
+        choices=CONTENT_TARGETS,
+        advanced=True,
+    )
     content_layers: Sequence[str] | None = setting(None, "Layers of the content loss.", is_option=False)
     style_layers: Sequence[str] | None = setting(None, "Layers of the style loss.", is_option=False)
     style_loss: str = setting("covariance", "How textures are compared.", choices=STATISTICS, is_option=False)
@@ -262,11 +271,13 @@ class TrainingSettings:
 
     def __post_init__(self) -> None:
         require_choice("style loss", self.style_loss, STATISTICS)
+        require_choice("content_target", self.content_target, CONTENT_TARGETS)
         if self.steps < 1 or self.batch < 1:
             raise UsageError("Training takes at least one step of at least one crop.")
         if self.crop < 32 or self.crop % 4:
             raise UsageError(f"The crop's side must be a multiple of 4 from 32 on, not {self.crop}.")
-        if min(self.content_weight, self.style_weight, self.palette_weight, self.tv_weight) < 0:
+        weights = (self.content_weight, self.style_weight, self.palette_weight, self.tv_weight, self.lightness_weight)
+        if min(weights) < 0:
             raise UsageError("The weights of losses must not be negative.")
         _require_fade(self.fade)
         if self.learning_rate <= 0:

@@ -485,6 +485,8 @@ TRIALS: dict[str, dict[str, Trial]] = {
         "--style-weight": Try("--style-weight 50"),
         "--palette-weight": Try("--palette-weight 0"),
         "--tv-weight": Try("--tv-weight 500"),
+        "--lightness-weight": Try("--lightness-weight 50"),
+        "--content-target": Try("--content-target photo"),
         "--augment": Try("--no-augment"),
         "--mixed-precision": ROUNDING,
         "--content": Try("-c in/cat.png"),

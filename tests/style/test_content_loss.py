@@ -7,7 +7,7 @@ import torch
 
 import cnnviz
 from cnnviz.imaging.pixel_ops import luminance
-from cnnviz.style.content_loss import FeatureTarget, LightnessTarget
+from cnnviz.style.content_loss import FeatureTarget, LightnessTarget, restyled_features
 from cnnviz.style.losses import LossWeights, StyleLoss
 from cnnviz.style.regions import make_regions
 from cnnviz.synthesis.feature_statistics import Moments, moments
@@ -33,8 +33,8 @@ def tiny():
     return cnnviz.Network(Tiny(), labels=("a", "b")).to(torch.float64)
 
 
-def _noise(seed, height=24, width=30):
-    return torch.rand(1, 3, height, width, dtype=torch.float64, generator=torch.Generator().manual_seed(seed))
+def _noise(seed, height=24, width=30, count=1):
+    return torch.rand(count, 3, height, width, dtype=torch.float64, generator=torch.Generator().manual_seed(seed))
 
 
 def _restyled(features, style):
@@ -117,3 +117,29 @@ def test_light_and_shade_are_coarse_whatever_the_size():
     flat = TextureTarget({}, {}, Moments(torch.full((1, 3), 0.5), torch.eye(3)[None]), "gram")
     small, large = (LightnessTarget(torch.rand(1, 3, s, s), [(make_regions(1)[0], flat)], [None]) for s in (96, 512))
     assert small.size == large.size == (64, 64)
+
+
+def test_a_batch_of_photos_has_the_targets_of_each_alone():
+    photos, styles = _noise(21, 32, 40, count=2), [0.3 + 0.2 * _noise(22), 0.6 * _noise(23)]
+    found = [moments(style) for style in styles]
+    both = Moments(torch.cat([m.mean for m in found]), torch.cat([m.gram for m in found]))
+    pixels = _noise(24, 32, 40, count=2)
+    alone = sum(
+        LightnessTarget(photos[i : i + 1], [(make_regions(1)[0], TextureTarget({}, {}, found[i]))], [None]).error(
+            pixels[i : i + 1]
+        )
+        for i in range(2)
+    )
+    together = LightnessTarget(photos, [(make_regions(1)[0], TextureTarget({}, {}, both))], [None]).error(pixels)
+    assert torch.allclose(together, alone)
+
+
+def test_restyled_features_are_the_targets_of_an_optimization(tiny):
+    photo, style = _noise(31, 24, 24), 0.3 + 0.2 * _noise(32)
+    target = measure_texture(tiny, [style], {"first": 1.0})
+    tiles = plan_tiles(tiny, ["first"], (24, 24), 0)
+    wanted = FeatureTarget(tiny, photo, ["first"], tiles, [(make_regions(1)[0], target)], True)
+    wanted.set_reference(photo, [None])
+    maps, energy = restyled_features(tiny.features(photo, ["first"])["first"], target.layers["first"])
+    assert torch.allclose(maps, wanted.targets["first", 0], atol=1e-4)
+    assert torch.allclose(energy, wanted.energies["first"], rtol=1e-3)

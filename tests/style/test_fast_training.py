@@ -137,17 +137,22 @@ def test_what_a_style_shows_at_its_borders_counts_for_less(loss_network, images)
     assert change(0.08) < 0.5 * change(0.0)
 
 
-def test_losses_of_a_batch_are_the_mean_of_each_alone_and_none_for_the_style_itself(loss_network, images, photos):
-    loss = PerceptualLoss(loss_network, list(images.values()), settings(average_pooling=False, fade=0.0))
+@pytest.mark.parametrize(("content_target", "least"), [("photo", 0.0), ("restyled", 0.03)])
+def test_losses_of_a_batch_are_the_mean_of_each_alone_and_none_for_the_style_itself(
+    loss_network, images, photos, content_target, least
+):
+    chosen = settings(average_pooling=False, fade=0.0, content_target=content_target)
+    loss = PerceptualLoss(loss_network, list(images.values()), chosen)
     painted = torch.cat([photo[:, :, :64, :64] for photo in photos])
     content = painted.flip(3)
     both, terms = loss(painted, content, torch.tensor([0, 1]))
     alone = [loss(painted[i : i + 1], content[i : i + 1], torch.tensor([i]))[0] for i in range(2)]
     torch.testing.assert_close(both, (alone[0] + alone[1]) / 2)
-    assert terms["content"] > 0.01
+    assert terms["content"] > 0.1
     style = torch.nn.functional.interpolate(images["ink"], (64, 64), mode="bicubic", antialias=True).clamp(0, 1)
     _, itself = loss(style, style, torch.tensor([1]))
-    assert itself["content"] == 0
+    assert itself["content"] <= least  # restyled, deviations have a floor, so that what sees nothing stays faint
+    assert itself["lightness"] < 0.03
     assert itself["style"] < 1e-3 * terms["style"]
     assert itself["palette"] < 5e-3  # the target is measured with its border, the image without
 
@@ -183,7 +188,9 @@ def test_a_training_that_runs_away_says_so(loss_network, images, photos):
         training.run()
 
 
-@pytest.mark.parametrize("wrong", [{"steps": 0}, {"crop": 50}, {"tv_weight": -1.0}, {"learning_rate": 0.0}])
+@pytest.mark.parametrize(
+    "wrong", [{"steps": 0}, {"crop": 50}, {"tv_weight": -1.0}, {"learning_rate": 0.0}, {"content_target": "x"}]
+)
 def test_invalid_settings_are_refused(wrong):
     with pytest.raises(UsageError):
         TrainingSettings(**wrong)
