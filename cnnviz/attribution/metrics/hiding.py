@@ -1,0 +1,116 @@
+"""How fast a class's score falls as a map's pixels are hidden, and how fast it comes back, with any fill."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from cnnviz.attribution.metrics.fills import Fill
+from cnnviz.attribution.targets import TargetFunction, measures
+from cnnviz.network.network import Network
+
+_BATCH = 8
+_SHIFT = 1 / 100  # of the shorter side
+_GAIN, _GRAIN = 0.05, 0.01
+
+
+@dataclass(frozen=True)
+class Hiding:
+    """What hiding did to the score of one class.
+
+    Attributes:
+        scores: (M,), of each map the insertion area minus the deletion area, in [-1, 1] for probabilities.
+        least, largest: of all scores of the class that were seen.
+    """
+
+    scores: Tensor
+    least: float
+    largest: float
+
+
+@torch.no_grad()
+def hiding(
+    network: Network,
+    image: Tensor,
+    maps: Tensor,
+    target: int | TargetFunction,
+    fill: Fill,
+    *,
+    steps: int = 8,
+    seed: int = 0,
+) -> Hiding:
+    """Insertion area minus deletion area of maps (M, 1, H, W) of an image (1, C, H, W), with one fill.
+
+    After Petsiuk, Das & Saenko, "RISE: Randomized Input Sampling for Explanation of Black-box Models", BMVC 2018,
+    arXiv:1806.07421, with one fill for both curves: their ends are then the same and drop out of the difference, so
+    that the areas are those of the midpoint rule over ``steps`` equal shares of the pixels. 0 is what hiding in any
+    order that has nothing to do with the class comes to; a map's negative has the map's area, negated.
+    """
+    image = image.to(network.device)
+    hide = fill.prepare(image, torch.Generator().manual_seed(seed))
+    ranks = ranks_of(maps).to(image.device)
+    pixels = ranks[0].numel()
+    counts = ((torch.arange(steps, dtype=torch.float64) + 0.5) / steps * pixels).round().long().tolist()
+    kept = [keep for rank in ranks for count in counts for keep in (rank < count, rank >= count)]
+    step = _batch_of(network, image)
+    found = [
+        measures(network, network(hide(torch.stack(kept[at : at + step]))), target).double().cpu()
+        for at in range(0, len(kept), step)
+    ]
+    values = torch.cat(found).view(len(maps), steps, 2)
+    return Hiding((values[..., 0] - values[..., 1]).mean(1), float(values.min()), float(values.max()))
+
+
+def _batch_of(network: Network, image: Tensor) -> int:
+    if network.black_box is None:
+        return _BATCH
+    return network.black_box.batch_size((image.shape[2], image.shape[3]), network.spec.channels)
+
+
+def ranks_of(maps: Tensor, seed: int = 0) -> Tensor:
+    """Each pixel's rank in its map, (M, 1, H, W), from 0 for the largest value; equal ones in random order."""
+    values = maps.detach().cpu().flatten(1)
+    drawn = torch.randperm(values.shape[1], generator=torch.Generator().manual_seed(seed))
+    order = drawn[values[:, drawn].argsort(dim=1, descending=True, stable=True)]
+    places = torch.empty_like(order).scatter_(1, order, torch.arange(order.shape[1]).expand_as(order))
+    return places.view(len(maps), 1, *maps.shape[2:])
+
+
+@dataclass(frozen=True)
+class Jitter:
+    """A small change of an image that does not change what it shows, as another frame of a video would have it.
+
+    Attributes:
+        down, right: by how many pixels it moves; maps move with it.
+        gain: what pixels are multiplied by.
+        seed: of the grain that is added.
+    """
+
+    down: int
+    right: int
+    gain: float
+    seed: int
+
+    @staticmethod
+    def draw(size: tuple[int, int], generator: torch.Generator) -> Jitter:
+        """A random one for images of a size (height, width): one part in a hundred, 5 % lighter or darker, a grain."""
+        most = max(1, round(_SHIFT * min(size)))
+        down, right = torch.randint(-most, most + 1, (2,), generator=generator).tolist()
+        gain = 1 + _GAIN * (2 * float(torch.rand((), generator=generator)) - 1)
+        return Jitter(down, right, gain, int(torch.randint(2**31, (), generator=generator)))
+
+    def of_image(self, image: Tensor) -> Tensor:
+        """The image (1, C, H, W), changed; in [0, 1]."""
+        grain = torch.randn(image.shape, generator=torch.Generator().manual_seed(self.seed)).to(image)
+        return (self.gain * self.of_maps(image) + _GRAIN * grain).clamp(0, 1)
+
+    def of_maps(self, maps: Tensor) -> Tensor:
+        """Maps or images (M, C, H, W), moved; the border is repeated."""
+        height, width = maps.shape[2:]
+        across, down = abs(self.right), abs(self.down)
+        padded = F.pad(maps, (across, across, down, down), mode="replicate")
+        top, left = down - self.down, across - self.right
+        return padded[:, :, top : top + height, left : left + width]
