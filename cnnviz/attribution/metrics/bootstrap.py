@@ -31,7 +31,7 @@ def widened(estimate: float, means: Values, groups: int, level: float) -> tuple[
     With F groups the percentile interval is too narrow by √((F − 1) / F) and takes the normal distribution's tails for
     those of Student's t with F − 1 degrees of freedom: Hesterberg, "What Teachers Should Know About the Bootstrap",
     The American Statistician 69(4), 2015, arXiv:1411.5279. Both ends are moved from the estimate by that factor; with
-    one group nothing can be told and the interval is infinite.
+    one group nothing is known and the interval is infinite.
     """
     if groups < 2:
         return -math.inf, math.inf

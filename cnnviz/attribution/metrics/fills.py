@@ -32,12 +32,12 @@ class Fill:
     prepare: Callable[[Tensor, torch.Generator], Hide]
 
 
-def _picture(make: Callable[[Tensor, torch.Generator], Tensor]) -> Callable[[Tensor, torch.Generator], Hide]:
-    """A fill that shows the same picture (1, C, H, W) whatever is hidden."""
+def _static(make: Callable[[Tensor, torch.Generator], Tensor]) -> Callable[[Tensor, torch.Generator], Hide]:
+    """A fill that shows the same thing (1, C, H, W) whatever is hidden."""
 
     def prepare(image: Tensor, generator: torch.Generator) -> Hide:
-        picture = make(image, generator).to(image).clamp(0, 1)
-        return lambda keep: torch.where(keep, image, picture)
+        shown = make(image, generator).to(image).clamp(0, 1)
+        return lambda keep: torch.where(keep, image, shown)
 
     return prepare
 
@@ -158,34 +158,34 @@ def _pull_push(values: Tensor, known: Tensor, color: Tensor) -> Tensor:
 
 
 CHOOSING = (
-    Fill("mean color", "constant", _picture(_mean)),
-    Fill("blur of 1/24", "blur", _picture(_blur(1 / 24))),
-    Fill("blur of 1/10", "blur", _picture(_blur(1 / 10))),
-    Fill("uniform noise", "noise", _picture(_uniform)),
-    Fill("smooth noise", "noise", _picture(_clouds(1 / 20))),
-    Fill("random squares of 1/24", "noise", _picture(_squares(1 / 24))),
+    Fill("mean color", "constant", _static(_mean)),
+    Fill("blur of 1/24", "blur", _static(_blur(1 / 24))),
+    Fill("blur of 1/10", "blur", _static(_blur(1 / 10))),
+    Fill("uniform noise", "noise", _static(_uniform)),
+    Fill("smooth noise", "noise", _static(_clouds(1 / 20))),
+    Fill("random squares of 1/24", "noise", _static(_squares(1 / 24))),
     Fill("inpainting", "inpainting", _inpainted(0.0)),
     Fill("inpainting with noise of 0.1", "inpainting", _inpainted(0.1)),
-    Fill("a photo of a palace", "photo", _picture(_photo("china.jpg"))),
-    Fill("the palace upside down", "photo", _picture(_photo("china.jpg", turned=True))),
-    Fill("random phases", "phases", _picture(_phases)),
-    Fill("shuffled pixels", "shuffle", _picture(_shuffled)),
+    Fill("a photo of a palace", "photo", _static(_photo("china.jpg"))),
+    Fill("the palace upside down", "photo", _static(_photo("china.jpg", turned=True))),
+    Fill("random phases", "phases", _static(_phases)),
+    Fill("shuffled pixels", "shuffle", _static(_shuffled)),
 )
 """The fills by which a map is chosen."""
 
 MEASURING = (
-    Fill("gray", "constant", _picture(_gray)),
-    Fill("blur of 1/16", "blur", _picture(_blur(1 / 16))),
-    Fill("blur of 1/7", "blur", _picture(_blur(1 / 7))),
-    Fill("normal noise", "noise", _picture(_normal)),
-    Fill("smoother noise", "noise", _picture(_clouds(1 / 10))),
-    Fill("random squares of 1/12", "noise", _picture(_squares(1 / 12))),
+    Fill("gray", "constant", _static(_gray)),
+    Fill("blur of 1/16", "blur", _static(_blur(1 / 16))),
+    Fill("blur of 1/7", "blur", _static(_blur(1 / 7))),
+    Fill("normal noise", "noise", _static(_normal)),
+    Fill("smoother noise", "noise", _static(_clouds(1 / 10))),
+    Fill("random squares of 1/12", "noise", _static(_squares(1 / 12))),
     Fill("inpainting with noise of 0.05", "inpainting", _inpainted(0.05)),
     Fill("inpainting with noise of 0.2", "inpainting", _inpainted(0.2)),
-    Fill("a photo of a flower", "photo", _picture(_photo("flower.jpg"))),
-    Fill("the flower upside down", "photo", _picture(_photo("flower.jpg", turned=True))),
-    Fill("other random phases", "phases", _picture(_phases)),
-    Fill("pixels shuffled again", "shuffle", _picture(_shuffled)),
+    Fill("a photo of a flower", "photo", _static(_photo("flower.jpg"))),
+    Fill("the flower upside down", "photo", _static(_photo("flower.jpg", turned=True))),
+    Fill("other random phases", "phases", _static(_phases)),
+    Fill("pixels shuffled again", "shuffle", _static(_shuffled)),
 )
 """The fills by which the chosen map is measured."""
 

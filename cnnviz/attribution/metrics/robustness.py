@@ -70,12 +70,12 @@ def infidelity(
     return torch.stack(found).cpu()
 
 
-def _misfit(told: Tensor, drops: Tensor, normalize: bool) -> Tensor:
+def _misfit(said: Tensor, drops: Tensor, normalize: bool) -> Tensor:
     """The mean square of what a map tells minus what happens, scaled for the least of it if wanted."""
     if normalize:
-        square = told.square().sum()
-        told = told * torch.where(square > 0, (told * drops).sum() / square.clamp_min(1e-30), 1.0)
-    return (told - drops).square().mean()
+        square = said.square().sum()
+        said = said * torch.where(square > 0, (said * drops).sum() / square.clamp_min(1e-30), 1.0)
+    return (said - drops).square().mean()
 
 
 def sensitivity_max(

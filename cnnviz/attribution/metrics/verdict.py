@@ -86,7 +86,7 @@ def certify(
 
     Twelve fills and some jitters of the image choose: the map with the largest mean margin over the best of the four
     baselines. Twelve other fills and other jitters measure that one map. Its margin's 99 % interval comes from a
-    bootstrap over the fills, then over the jitters, in which the best baseline is found anew each time; it is widened
+    bootstrap over the fills, then over the jitters, in which the best baseline is found again each time; it is widened
     for the small number of fills. The map is certified where the interval lies above zero and hiding moves the score.
 
     Args:
