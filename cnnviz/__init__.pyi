@@ -35,13 +35,13 @@ from .attribution.integrated_gradients import integrated_gradients as integrated
 from .attribution.local_models import kernel_shap as kernel_shap
 from .attribution.local_models import lime as lime
 from .attribution.metrics.baselines import baseline_map as baseline_map
+from .attribution.metrics.certificate import Certificate as Certificate
+from .attribution.metrics.certificate import certify as certify
 from .attribution.metrics.localization import Localization as Localization
 from .attribution.metrics.localization import localization as localization
 from .attribution.metrics.road import road_curve as road_curve
 from .attribution.metrics.robustness import infidelity as infidelity
 from .attribution.metrics.robustness import sensitivity_max as sensitivity_max
-from .attribution.metrics.verdict import Verdict as Verdict
-from .attribution.metrics.verdict import certify as certify
 from .attribution.occlusion import occlusion as occlusion
 from .attribution.path_gradients import blur_integrated_gradients as blur_integrated_gradients
 from .attribution.path_gradients import guided_integrated_gradients as guided_integrated_gradients

@@ -25,7 +25,7 @@ def resampled_means(values: Values, seed: int = 0, replicates: int = REPLICATES)
     return means
 
 
-def widened(estimate: float, means: Values, groups: int, level: float) -> tuple[float, float]:
+def interval_of(estimate: float, means: Values, groups: int, level: float) -> tuple[float, float]:
     """The interval of ``level`` about an estimate, by its resampled ``means`` (R,), widened for few groups.
 
     With F groups the percentile interval is too narrow by √((F − 1) / F) and takes the normal distribution's tails for

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from cnnviz.attribution.blank import is_constant
 from cnnviz.attribution.metrics.baselines import BASELINES, baseline_map
-from cnnviz.attribution.metrics.bootstrap import Values, resampled_means, widened
+from cnnviz.attribution.metrics.bootstrap import Values, interval_of, resampled_means
 from cnnviz.attribution.metrics.fills import CHOOSING, MEASURING, Fill
 from cnnviz.attribution.metrics.hiding import Hiding, Jitter, hiding
 from cnnviz.attribution.targets import Target, TargetFunction, resolved_targets
@@ -40,7 +40,7 @@ class Choice:
 
 
 @dataclass(frozen=True)
-class Verdict:
+class Certificate:
     """Whether a map is better than those that know nothing of the network.
 
     Attributes:
@@ -67,7 +67,7 @@ class Verdict:
     reason: str
     fills: Sequence[str]
     jitters: int
-    choice: Choice = field(repr=False)
+    choice: Choice
 
 
 def certify(
@@ -81,7 +81,7 @@ def certify(
     jitters: int = 2,
     seed: int = 0,
     on_step: Callable[[int, int], None] | None = None,
-) -> Verdict:
+) -> Certificate:
     """The best of some maps of an image, and whether it is better than maps that know nothing of the network.
 
     Twelve fills and some jitters of the image choose: the map with the largest mean margin over the best of the four
@@ -107,8 +107,8 @@ def certify(
         >>> network = cnnviz.load_network("squeezenet1_1")
         >>> pixels = cnnviz.read_image("sample_images/chelsea.png", size=64)
         >>> maps = {"saliency": cnnviz.saliency(network, pixels), "gradcam": cnnviz.grad_cam(network, pixels)}
-        >>> verdict = cnnviz.certify(network, pixels, maps, steps=4, jitters=1)
-        >>> verdict.method in maps, verdict.margin[0] <= verdict.estimate <= verdict.margin[1]
+        >>> found = cnnviz.certify(network, pixels, maps, steps=4, jitters=1)
+        >>> found.method in maps, found.margin[0] <= found.estimate <= found.margin[1]
         (True, True)
     """
     pixels = require_pixels(pixels, network.spec.channels)
@@ -121,14 +121,14 @@ def certify(
     choice = chosen_on.choice(list(shown))
     best = next(iter(choice.margins), None)
     measured_on = half.measured(MEASURING, {best: shown[best]} if best else {}, 1, report)
-    return measured_on.verdict(best, choice, half.seen(), network.has_probabilities, seed)
+    return measured_on.certificate(best, choice, half.seen(), network.has_probabilities, seed)
 
 
 def _require_maps(pixels: Tensor, maps: Mapping[str, Tensor], steps: int, jitters: int) -> None:
     if len(pixels) != 1:
         raise UsageError(f"One image is judged at a time, not {len(pixels)}.")
     if steps < 1 or jitters < 1:
-        raise UsageError("A verdict needs at least one step and one jitter.")
+        raise UsageError("A certificate needs at least one step and one jitter.")
     for name, found in maps.items():
         if name in BASELINES:
             raise UsageError(f"'{name}' is the name of a baseline.")
@@ -223,9 +223,9 @@ class _Measured:
         ordered = dict(sorted(margins.items(), key=lambda pair: -pair[1]))
         return Choice(ordered, scores, [fill.name for fill in self.fills])
 
-    def verdict(
+    def certificate(
         self, method: str | None, choice: Choice, seen: tuple[float, float], is_probability: bool, seed: int
-    ) -> Verdict:
+    ) -> Certificate:
         fills = self.allowed(method)
         blind = np.stack([self.of(name, fills) for name in BASELINES])
         means = blind.mean((1, 2))
@@ -236,15 +236,15 @@ class _Measured:
         if method is None:
             reason = "no method gives a map that shows anything"
             jitters = self.scores.shape[2]
-            return Verdict(False, None, baseline, (0.0, 0.0), 0.0, scores, moved, reason, names, jitters, choice)
+            return Certificate(False, None, baseline, (0.0, 0.0), 0.0, scores, moved, reason, names, jitters, choice)
         own = self.of(method, fills)
         estimate = float(own.mean() - means.max())
         drawn = resampled_means(np.concatenate((own[None], blind)), seed)
-        margin = widened(estimate, drawn[0] - drawn[1:].max(0), len(fills), LEVEL)
+        margin = interval_of(estimate, drawn[0] - drawn[1:].max(0), len(fills), LEVEL)
         reason = "" if margin[0] > 0 else "the interval of its margin over the best baseline holds zero"
         if not enough:
             reason = "the score hardly moves whatever is hidden"
-        return Verdict(
+        return Certificate(
             not reason, method, baseline, margin, estimate, {method: float(own.mean()), **scores}, moved, reason,
             names, own.shape[1], choice,
         )  # fmt: skip

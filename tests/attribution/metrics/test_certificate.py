@@ -9,7 +9,7 @@ import pytest
 import torch
 
 import cnnviz
-from cnnviz.attribution.metrics.bootstrap import resampled_means, widened
+from cnnviz.attribution.metrics.bootstrap import interval_of, resampled_means
 from cnnviz.errors import UsageError
 
 FAST = {"steps": 4, "jitters": 2}
@@ -102,10 +102,10 @@ def test_intervals_of_few_groups_cover_what_they_should():
     rng, missed = np.random.default_rng(1), 0
     for number in range(1_000):
         drawn = rng.normal(size=(8, 2)) * 0.3 + rng.normal(size=(8, 1))
-        low, high = widened(float(drawn.mean()), resampled_means(drawn, number, 400), 8, 0.99)
+        low, high = interval_of(float(drawn.mean()), resampled_means(drawn, number, 400), 8, 0.99)
         missed += not low <= 0 <= high
     assert missed <= 30
-    assert widened(0.3, np.array([0.3]), 1, 0.99) == (-math.inf, math.inf)
+    assert interval_of(0.3, np.array([0.3]), 1, 0.99) == (-math.inf, math.inf)
 
 
 @pytest.mark.nightly
