@@ -17,12 +17,13 @@ import pytest
 os.environ["OMP_NUM_THREADS"] = "1"
 os.environ["OMP_WAIT_POLICY"] = "PASSIVE"  # where two threads are wanted, none spins while others need the processor
 os.environ["CNNVIZ_OFFLINE"] = "1"
-
-# A shell's background jobs ignore SIGINT and hand that on; tests interrupt themselves and their children.
-signal.signal(signal.SIGINT, signal.default_int_handler)
+os.environ["CNNVIZ_FAST_CONV"] = "0"  # whatever this machine gains by them
 os.environ["NO_COLOR"] = "1"
 os.environ["TERM"] = "dumb"
 os.environ["COLUMNS"] = "120"
+
+# A shell's background jobs ignore SIGINT and hand that on; tests interrupt themselves and their children.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 SAMPLES = Path(__file__).parents[1] / "sample_images"
 PACKAGES = ("lightning_fabric", "onnx", "openTSNE", "pyarrow", "umap")

@@ -60,5 +60,5 @@ class CommandContext:
     def _spelled(self, name: str) -> str:
         """The option as it is typed: ``--no-seamless`` where that is what was chosen."""
         option = self.option_names[name].replace("_", "-")
-        is_switched_off = self.defaults[name] is True and self.values[name] is False
+        is_switched_off = self.defaults[name] is not False and self.values[name] is False
         return f"--no-{option}" if is_switched_off else f"--{option}"

@@ -100,6 +100,7 @@ class Preprocessing:
             "mean": network.spec.pixel_mean,
             "std": network.spec.pixel_std,
             "precision": network.precision,
+            **({"fast_conv": True} if network.fast_conv_choice else {}),
             **weights.checkpoint_facts,
             **_head_facts(network),
             **({} if weights.transform_input is None else {"transform_input": weights.transform_input}),

@@ -17,6 +17,7 @@ from cnnviz.network import architecture, catalogue, download
 from cnnviz.network.catalogue import PublishedWeights
 from cnnviz.network.checks import label_count_message
 from cnnviz.network.default_model import choose_model
+from cnnviz.network.fast_conv_choice import choose_fast_conv
 from cnnviz.network.fingerprints import identify
 from cnnviz.network.hashing import sha256
 from cnnviz.network.heads import require_head_activation
@@ -81,6 +82,7 @@ def load_network(
     weights_key: str | None = None,
     head_activation: str | None = None,
     workload: Workload = "exact",
+    fast_conv: bool | None = None,
     technique: str | None = None,
     seed: int = 0,
     progress: bool = False,
@@ -125,7 +127,12 @@ def load_network(
         head_activation: the activation between the layers of a classifier that is rebuilt from a file's tensors:
             ``relu`` (as None assumes), ``gelu``, ``silu``, ``tanh``, ``leaky_relu``, ``none`` …
         workload: how exact its numbers must be, which decides what precision ``auto`` is: ``exact`` (fp32), ``forward``
-            (many forward passes and no backward pass: tf32 where there is such) or ``synthesis`` (the fastest).
+            (many forward passes and no backward pass: tf32 where there is such), ``scores`` (the same, and nothing is
+            kept that must agree with another machine's), ``training`` (fp32) or ``synthesis`` (the fastest).
+        fast_conv: whether 3×3 convolutions of many channels are computed in fewer multiplications on a CPU in fp32
+            (Winograd), which changes their values by about 1e-5 of the largest. None: yes for ``scores``,
+            ``training`` and ``synthesis``, where this machine's products of matrices are quick enough and memory is
+            not short. What was chosen is ``network.fast_conv``.
         technique: the old name of ``workload``, with other values; deprecated.
         seed: for random weights.
         progress: show a bar on stderr while downloading.
@@ -180,7 +187,9 @@ def load_network(
                     channels=channels,
                 )
             )
-            return assemble(name, loaded_model, given, target_device, chosen_precision)
+            network = assemble(name, loaded_model, given, target_device, chosen_precision)
+            network.use_fast_conv(choose_fast_conv(network, fast_conv, workload))
+            return network
     with _memory_errors_of(name):
         loaded = _load(name, weights, _label_count(labels), seed, progress, options, channels)
     if channels not in (None, loaded.channels):
@@ -191,7 +200,7 @@ def load_network(
     normalization = {"mean": mean, "std": std, "input_range": input_range}
     is_normalized = any(value is not None for value in normalization.values())
     _set_input_rescaling(name, loaded, transform_input, normalized=is_normalized)
-    return Network(
+    network = Network(
         loaded.module.to(target_device),
         name=name,
         labels=_resolve_labels(loaded.labels if labels is None else labels, loaded.classes),
@@ -203,6 +212,8 @@ def load_network(
         optimize=True,
         size=size,
     )
+    network.use_fast_conv(choose_fast_conv(network, fast_conv, workload))
+    return network
 
 
 def _file_options(weights: str | Path | None, key: str | None, head_activation: str | None) -> FileOptions:

@@ -22,7 +22,7 @@ from cnnviz.network.activations import activate, chosen_activation, require_acti
 from cnnviz.network.black_box import BlackBox
 from cnnviz.network.body_graphs import BodyGraphs
 from cnnviz.network.exported import FixedBatch, exported_input, in_parts, is_exported, program_module
-from cnnviz.network.fast.conv import use_fast_convs
+from cnnviz.network.fast.conv import use_fast_convs, use_winograd, winograd_bytes
 from cnnviz.network.fast.pooling import use_fast_pooling
 from cnnviz.network.fast.sequential import use_fast_sequences
 from cnnviz.network.functionalize import remove_inplace
@@ -106,6 +106,9 @@ class Network:
             logit, the softmax for several.
         optimize: change ``module`` itself for speed, for good: only for modules that nobody else trains, saves or
             changes. Layers derived from its weights are then kept between calls. ``load_network`` sets it.
+        fast_conv: of a network with ``optimize``, compute 3×3 convolutions of many channels in fewer multiplications
+            where it runs in fp32 on a CPU (Winograd). Their values differ by rounding, by about 1e-5 of the largest.
+            None is no, and not a choice that recipes tell.
         name: the architecture's name, which decides the papers' layer names.
         spec: the whole of the input that the module expects, in place of ``mean`` to ``input_range``, which go before.
         weights: where the weights came from.
@@ -139,6 +142,7 @@ class Network:
     precision: str
     optimize: bool
     alterations: tuple[Alteration, ...]
+    fast_conv: bool | None
     output: Output
     activation: str
 
@@ -160,6 +164,7 @@ class Network:
         input_range: tuple[float, float] | None = None,
         output: Output = None,
         activation: str = "auto",
+        fast_conv: bool | None = None,
     ) -> None:
         module = program_module(module)
         if not isinstance(module, nn.Module):
@@ -177,6 +182,7 @@ class Network:
         self.weights = weights or WeightsInfo("custom")
         self.optimize = optimize or isinstance(module, BlackBox)  # which has nothing to share or to change
         self.alterations = tuple(alterations)
+        self.fast_conv = fast_conv
         self.output, self.activation = output, activation
         self._choose = OutputChoice(output, name)
         self.has_numbered_labels = self.labels is None
@@ -241,6 +247,7 @@ class Network:
         body.eval().requires_grad_(False)
         remove_inplace(body)
         use_fast_convs(body)
+        use_winograd(body, bool(self.fast_conv))
         use_fast_pooling(body)
         use_fast_sequences(body)
         # Channels last in memory: convolutions forward and back take a third less time on the CPU, and tensor cores
@@ -254,6 +261,31 @@ class Network:
         if not self._shared_copy.is_current():
             self._build()
         self._shared_copy.copy_values()
+
+    def use_fast_conv(self, on: bool | None) -> None:
+        """Compute 3×3 convolutions in fewer multiplications from now on, as with ``fast_conv``, or directly."""
+        self.fast_conv = on
+        if self.optimize:
+            use_winograd(self._body, bool(on))
+
+    @property
+    def fast_conv_bytes(self) -> int:
+        """Bytes that weights take for convolutions in fewer multiplications, beside themselves; 0 where there are none.
+
+        None are made where a network computes in other than fp32, on a GPU, or is the user's own module.
+        """
+        is_possible = self.optimize and self.precision == "fp32" and self.device.type == "cpu"
+        return winograd_bytes(self._body) if is_possible and self.dtype == torch.float32 else 0
+
+    @property
+    def fast_conv_choice(self) -> bool | None:
+        """``fast_conv``, or None where it makes no difference."""
+        return self.fast_conv if self.fast_conv_bytes else None
+
+    @property
+    def derived_bytes(self) -> int:
+        """Bytes that weights take in forms that are made for the first image."""
+        return self.fast_conv_bytes if self.fast_conv else 0
 
     @property
     def body(self) -> nn.Module:

@@ -48,7 +48,8 @@ def command_line(
     """
     name = str(recipe["command"])
     parts = ["cnnviz", *name.split(), *map(_no_option, recipe.get("inputs", []))]
-    settings = {"model": _model(recipe), "seed": recipe.get("seed"), **recipe.get("parameters", {})}
+    settings = {"model": _model(recipe), "fast_conv": recipe.get("fast_conv"), "seed": recipe.get("seed")}
+    settings |= recipe.get("parameters", {})
     if "target" in recipe:
         settings["target"] = ("-" if recipe["target"].get("against") else "") + str(recipe["target"]["index"])
     for old, old_value in settings.items():

@@ -49,6 +49,7 @@ class NetworkConfig:
     head_activation: str | None = None
     device: str = "auto"
     precision: str = "auto"
+    fast_conv: bool | None = None
     offline: bool = False
     trust: bool = False
     exec: str | None = None
@@ -86,6 +87,7 @@ class NetworkConfig:
                 head_activation=self.head_activation,
                 size=None if is_described(name) else side,
                 workload=workload,
+                fast_conv=self.fast_conv,
                 seed=seed,
                 progress=progress,
                 trust=self.trust,

@@ -185,6 +185,8 @@ class ImageJob:
             self.reporter.warn(assumed)
         if network.spec.fixed:
             self.reporter.unused("size", why=f"on {network.name}, which takes images of one size")
+        if network.fast_conv_choice is None:
+            self.reporter.unused("fast_conv", why=f"on {network.name} here, which has no convolutions for it")
         self.reporter.detail(
             f"{network.name} ({network.weights.label}), {network.classes} classes, "
             f"on {network.device} in {network.precision}"

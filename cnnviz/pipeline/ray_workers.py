@@ -58,6 +58,7 @@ class WorkerInfo:
     weights: WeightsInfo
     spec: InputSpec
     precision: str
+    fast_conv_choice: bool | None
     classes: int
     about: str
     batch_size: int
@@ -129,7 +130,7 @@ def ray_workers(
         )
     jobs, threads = job.run.jobs, index(os.environ.get("OMP_NUM_THREADS", "1")) or 1
     environment = {name: os.environ[name] for name in _FORWARDED_ENV if name in os.environ}
-    recorded = replace(job, reporter=RecordingReporter())
+    recorded = replace(job, network=_settled(job), reporter=RecordingReporter())
     files = {str(file): sha256(file) for network in job.networks for file in files_of(network)}
     setup = partial(set_up_worker, recorded, make_work, model, threads, Path.cwd(), environment, files)
     own_cpus = (jobs or os.cpu_count() or 1) * threads
@@ -140,6 +141,16 @@ def ray_workers(
         per_worker = (threads, 1, _GPU_TASKS) if has_gpu else (threads,)
         with closing(RayExecutor[Any, Any](setup, most, pack, job.reporter.warn, *per_worker)) as executor:
             yield executor, executor.start()
+
+
+def _settled(job: ImageJob) -> Any:
+    """The job's network, with what is decided by a measure of this machine, so that it is the same for all workers."""
+    network = job.network
+    if not isinstance(network, NetworkConfig) or network.fast_conv is not None:
+        return network
+    from cnnviz.network.fast_conv_choice import suits_machine
+
+    return replace(network, fast_conv=suits_machine(job.workload))
 
 
 def files_of(network: Any) -> list[Path]:
@@ -201,6 +212,7 @@ def image_work(task: Task, job: ImageJob, model: str) -> tuple[WorkerInfo, Calla
         network.weights,
         network.spec,
         network.precision,
+        network.fast_conv_choice,
         network.classes,
         about,
         worker.batch_size,

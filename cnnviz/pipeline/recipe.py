@@ -25,7 +25,7 @@ NOT_IN_PARAMETERS = frozenset(
     {
         *("images", "files_from", "recursive", "output", "force", "skip_existing", "offline", "max_pixels"),
         *("exec_timeout", "json", "quiet", "verbose", "debug", "device", "store", "batch"),
-        *("model", "style_model", "seed", "target", "save_every", "gif"),
+        *("model", "style_model", "fast_conv", "seed", "target", "save_every", "gif"),
         *("engine", "jobs", "ray_address", "unordered", "shard"),
     }
 )
@@ -47,6 +47,9 @@ class NetworkInfo(Protocol):
 
     @property
     def precision(self) -> str: ...
+
+    @property
+    def fast_conv_choice(self) -> bool | None: ...
 
     @property
     def classes(self) -> int: ...
@@ -84,6 +87,7 @@ def recipe_of(provenance: Provenance, network: NetworkInfo, names: Sequence[str]
         **({"assumed": assumed_values(network.spec)} if network.spec.assumed else {}),
         **network.weights.checkpoint_facts,
         **({"precision": network.precision} if network.precision != "fp32" else {}),
+        **({} if network.fast_conv_choice is None else {"fast_conv": network.fast_conv_choice}),
         "seed": seed,
         "parameters": dict(provenance.parameters),
     }

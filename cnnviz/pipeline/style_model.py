@@ -77,6 +77,8 @@ class FastStyleAdapter:
     weights: WeightsInfo
     precision: str = "fp32"
     black_box: None = None
+    derived_bytes: int = 0
+    fast_conv_choice: bool | None = None
 
     @property
     def device(self) -> torch.device:

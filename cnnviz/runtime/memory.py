@@ -46,6 +46,11 @@ class SupportsActivationCount(Protocol):
         """Number of values in all feature maps together, for one image of ``size`` (height, width)."""
         ...
 
+    @property
+    def derived_bytes(self) -> int:
+        """Bytes that weights take in forms that are made for the first image."""
+        ...
+
 
 def available_memory(device: torch.device) -> int | None:
     """Bytes free for new tensors on ``device``; None where the system does not say."""
@@ -69,7 +74,7 @@ def require_memory(network: SupportsActivationCount, size: tuple[int, int]) -> N
     The message names a shorter side that would fit.
     """
     if size[0] * size[1] > _SMALL_PIXELS:
-        _require(activation_bytes(network, size), size, network.device, " in this network")
+        _require(activation_bytes(network, size) + network.derived_bytes, size, network.device, " in this network")
 
 
 def require_memory_for_pixels(size: tuple[int, int], device: torch.device) -> None:

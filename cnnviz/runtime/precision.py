@@ -28,8 +28,8 @@ _TENSOR_CORES = (7, 0)
 def choose_precision(wanted: str, device: torch.device, workload: Workload = "exact") -> str:
     """``fp32``, ``tf32``, ``bf16`` or ``fp16``: ``wanted``, or what ``auto`` means for this device and workload.
 
-    ``auto`` is fp32 for ``exact`` workloads; tf32 for ``forward`` ones on GPUs that have it, else fp32; and the
-    fastest for ``synthesis``. Raises UsageError for a precision that the device does not have.
+    ``auto`` is fp32 for ``exact`` workloads; tf32 for ``forward`` and ``scores`` on GPUs that have it, else
+    fp32; and the fastest for ``synthesis``. Raises UsageError for a precision that the device does not have.
     """
     if wanted not in PRECISIONS:
         raise UsageError(f"There is no precision '{wanted}'; give one of {', '.join(PRECISIONS)}.")
@@ -41,7 +41,7 @@ def choose_precision(wanted: str, device: torch.device, workload: Workload = "ex
         return wanted
     if workload == "synthesis":
         return fastest_precision(device)
-    return "tf32" if workload == "forward" and _has_tf32(device) else "fp32"
+    return "tf32" if workload in ("forward", "scores") and _has_tf32(device) else "fp32"
 
 
 def fastest_precision(device: torch.device) -> str:

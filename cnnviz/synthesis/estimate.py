@@ -69,7 +69,7 @@ def estimate_run(
     total = sum(stage.steps * pixels[stage.size] * per_pixel for stage in stages)
     largest = max(sizes, key=_area)
     used = tile if needs_tiles(largest, tile) else 0
-    memory = round(held_bytes(largest) + pass_bytes(network, layers, largest, used))
+    memory = round(held_bytes(largest) + pass_bytes(network, layers, largest, used) + network.derived_bytes)
     return Estimate(sum(stage.steps for stage in stages), sizes, total, memory, used)
 
 
@@ -111,7 +111,7 @@ def choose_tile(
     free = available_memory(network.device) if free is None else free
     if free is None:
         return 0
-    room = _USABLE * free - held_bytes(size)
+    room = _USABLE * free - held_bytes(size) - network.derived_bytes
     if pass_bytes(network, layers, size) <= room:
         return 0
     least = smallest_tile(network, layers) if wanted is None else None
@@ -127,7 +127,7 @@ def _too_large(network: Network, layers: Sequence[str], size: Size, free: int, l
 
     def needed(fraction: int) -> float:
         scaled = (max(1, size[0] * fraction // _FRACTIONS), max(1, size[1] * fraction // _FRACTIONS))
-        return held_bytes(scaled) + pass_bytes(network, layers, scaled, least or 0)
+        return held_bytes(scaled) + pass_bytes(network, layers, scaled, least or 0) + network.derived_bytes
 
     smallest = math.ceil(network.spec.min_size * _FRACTIONS / min(size))
     fractions = range(_FRACTIONS)

@@ -42,6 +42,7 @@ class FastStyleTrain(TaskDefaults):
     """A style network trained on ``photos``, with one style for each of the images ``styles``, named as the files."""
 
     purpose = "style"
+    workload = "training"
     photos_only = "A style network"
     needs_gradients = True
 

@@ -47,7 +47,7 @@ class OcclusionAnswer:
 class Occlusion(TrueClassTask, TaskDefaults):
     """A map of each image: how much the score of the class drops where a patch hides the image."""
 
-    workload = "forward"
+    workload = "scores"
 
     target: str | None = target_setting()
     versus: str | None = versus_setting()

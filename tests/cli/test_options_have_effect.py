@@ -74,6 +74,7 @@ NATURE: dict[str, Same] = {
     "--json": REPORTED,
     "--device": Same("here is one device only; tests/cuda compares devices"),
     "--precision": ROUNDING,
+    "--fast-conv": ROUNDING,
     "--offline": Same("tests have no network; what is on the machine is found either way"),
     "--engine": ELSEWHERE,
     "--jobs": ELSEWHERE,

@@ -5,6 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from cnnviz.pipeline.command_line import command_line, numbered_commands, repeating_command
 from cnnviz.pipeline.recipe import COMPANION, MAIN, UNFINISHED
 
@@ -57,3 +59,9 @@ def test_what_writes_only_with_a_parameter():
     assert command_line(recipe, "out.png") == "cnnviz classify val"
     recipe["parameters"] = {"classes": "folder"}
     assert command_line(recipe, "out.png") == "cnnviz classify val --classes folder -o out.png"
+
+
+@pytest.mark.parametrize(("fast", "typed"), [(True, " --fast-conv"), (False, " --no-fast-conv"), (None, "")])
+def test_how_convolutions_were_computed_is_typed(fast, typed):
+    recipe = {"command": "style", "inputs": ["a.png"], "model": "vgg19", "fast_conv": fast, "seed": 0}
+    assert command_line(recipe) == f"cnnviz style a.png --model vgg19{typed} --seed 0"

@@ -141,6 +141,17 @@ class NetworkOptions(NetworkConfig):
             metavar="auto|fp32|tf32|bf16|fp16",
         ),
     ] = NetworkConfig.precision
+    fast_conv: Annotated[
+        bool | None,
+        option(
+            "--fast-conv/--no-fast-conv",
+            env="FAST_CONV",
+            panel=ADVANCED,
+            help="3×3 convolutions in fewer multiplications on a CPU in fp32; they take four times the memory of their "
+            "weights and differ by rounding.",
+            show_default="for occlusion and paintings, where this machine gains",
+        ),
+    ] = NetworkConfig.fast_conv
     exec: Annotated[
         str | None,
         option(

@@ -97,7 +97,8 @@ def winograd_conv2d(x: Tensor, matrices: Tensor, bias: Tensor | None, padding: S
     down, across = padding
     high, wide, outputs = height + 2 * down - 2, width + 2 * across - 2, matrices.shape[2]
     cells = x.permute(0, 2, 3, 1)
-    found = x.new_empty(count, high, wide, outputs)
+    found = torch.empty((count, outputs, high, wide), dtype=x.dtype, memory_format=torch.channels_last)
+    places = found.permute(0, 2, 3, 1)
     wide_tiles = _tiles(wide)
     for images, rows in _blocks(count, high, wide, max(channels, outputs)):
         tall, first = rows.stop - rows.start, rows.start * TILE
@@ -106,8 +107,8 @@ def winograd_conv2d(x: Tensor, matrices: Tensor, bias: Tensor | None, padding: S
         transformed = torch.mm(_TO_TILES, gathered).view(_WINDOW**2, -1, channels)
         product = torch.bmm(transformed, matrices).view(_WINDOW**2, -1)
         tiles = torch.mm(_FROM_TILES, product).view(TILE, TILE, len(part), tall, wide_tiles, outputs)
-        _write(found[images, first : first + tall * TILE], tiles.permute(2, 3, 0, 4, 1, 5), bias)
-    return found.permute(0, 3, 1, 2)
+        _write(places[images, first : first + tall * TILE], tiles.permute(2, 3, 0, 4, 1, 5), bias)
+    return found
 
 
 def winograd_gradient(gradient: Tensor, matrices: Tensor, padding: Sequence[int]) -> Tensor:

@@ -22,8 +22,9 @@ class TaskDefaults:
         purpose: what the network is loaded for, which decides what model ``auto`` is: ``attribution`` and ``features``
             take ResNet-50, ``style``, ``texture`` and ``inversion`` VGG-19, ``dream`` GoogLeNet.
         workload: how exact the network's numbers must be, which decides what precision ``auto`` is: ``exact`` fp32;
-            ``forward``, of forward passes only, TF32 where the GPU has it; ``synthesis``, of optimized images, the
-            fastest of the device.
+            ``forward`` and ``scores``, of forward passes only, TF32 where the GPU has it; ``training`` fp32;
+            ``synthesis``, of optimized images, the fastest of the device. The last three may compute convolutions in
+            fewer multiplications.
         writes: whether results are files.
         needs_gradients: whether the network must have gradients, which programs and ONNX files have not.
         photos_only: for tasks of networks that take photos, in color or gray, what they make, as ``A dream``; empty for

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import pickle
+
 import pytest
 import torch
 import torch.nn.functional as F
+from torch import nn
 
+from cnnviz.network.fast.conv import use_fast_convs, use_winograd, winograd_bytes
 from cnnviz.network.fast.winograd import transform_weights, winograd_conv2d, winograd_gradient
 from cnnviz.runtime.executors.threads import torch_threads
 
@@ -77,3 +81,79 @@ def test_of_parts_of_other_tensors():
     assert torch.equal(
         winograd_gradient(along, matrices, (1, 1)), winograd_gradient(along.contiguous(), matrices, (1, 1))
     )
+
+
+# --- as a layer of a network
+
+LAYERS = {
+    # channels, outputs, size, padding, more -> whether Winograd's way is taken
+    "as in VGG": (128, 96, (14, 14), 1, {}, True),
+    "narrow": (128, 64, (14, 14), 1, {}, False),
+    "a small map": (128, 96, (13, 14), 1, {}, False),
+    "made small": (128, 96, (14, 14), 0, {}, False),
+    "no padding": (128, 96, (16, 16), 0, {}, True),
+    "stride": (128, 96, (28, 28), 1, {"stride": 2}, False),
+    "dilation": (128, 96, (16, 16), 1, {"dilation": 2}, False),
+    "groups": (128, 128, (14, 14), 1, {"groups": 2}, False),
+    "reflection": (128, 96, (14, 14), 1, {"padding_mode": "reflect"}, False),
+    "by name": (128, 96, (14, 14), "same", {}, False),
+}
+
+
+def layer(channels, outputs, padding, **more):
+    torch.manual_seed(0)
+    made = nn.Sequential(nn.Conv2d(channels, outputs, 3, padding=padding, **more)).requires_grad_(False)
+    use_fast_convs(made)
+    return made
+
+
+@pytest.mark.needs("onednn")
+@pytest.mark.parametrize("name", LAYERS)
+def test_where_it_is_taken_follows_from_the_shape(name):
+    channels, outputs, size, padding, more, is_taken = LAYERS[name]
+    made = layer(channels, outputs, padding, **more)
+    x = torch.randn(2, channels, *size, requires_grad=True)
+    direct = made(x)
+    use_winograd(made)
+    found = made(x)
+    assert ("Winograd" in type(found.grad_fn).__name__) == is_taken
+    assert (winograd_bytes(made) > 0) == made[0].may_take_winograd
+    assert_near(found.detach(), direct.detach())
+    gradients = [torch.autograd.grad(each.sin().sum(), x)[0] for each in (found, direct)]
+    assert_near(*gradients)
+
+
+@pytest.mark.needs("onednn")
+def test_what_follows_may_overwrite_its_output_and_weights_may_change():
+    made = layer(128, 96, 1)
+    x = torch.randn(1, 128, 15, 15, requires_grad=True)
+    for _ in range(2):
+        results = []
+        for on in (False, True):
+            use_winograd(made, on)
+            value = F.relu(made(x), inplace=True)
+            results.append((value.detach(), torch.autograd.grad(value.sum(), x)[0]))
+        assert_near(results[1][0], results[0][0])
+        made[0].weight.mul_(-2)
+
+
+@pytest.mark.needs("onednn")
+def test_the_gradient_has_a_gradient():
+    made, found = layer(96, 96, 1), []
+    for on in (False, True):
+        use_winograd(made, on)
+        x = torch.linspace(-1, 1, 96 * 14 * 14).view(1, 96, 14, 14).requires_grad_()
+        first = torch.autograd.grad(made(x).pow(3).sum(), x, create_graph=True)[0]
+        found.append(torch.autograd.grad(first.square().sum(), x)[0])
+    assert_near(found[1], found[0])
+
+
+@pytest.mark.needs("onednn")
+def test_a_pickled_layer_leaves_its_matrices_behind():
+    made = layer(128, 96, 1)
+    use_winograd(made)
+    x = torch.randn(1, 128, 14, 14)
+    expected = made(x)
+    sent = pickle.dumps(made)
+    assert len(sent) < 1.1 * made[0].weight.nbytes
+    assert torch.equal(pickle.loads(sent)(x), expected)

@@ -1,0 +1,35 @@
+"""Whether a network computes its convolutions in fewer multiplications: decided once, when it is loaded."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from cnnviz.network.fast.machine import has_fast_products
+from cnnviz.runtime.memory import available_memory
+from cnnviz.runtime.workload import FAST_CONV_WORKLOADS, Workload
+
+if TYPE_CHECKING:
+    from cnnviz.network.network import Network
+
+_OF_FREE_MEMORY = 1 / 4
+"""Fraction of the free memory up to which the transformed weights are made."""
+
+
+def choose_fast_conv(network: Network, wanted: bool | None, workload: Workload) -> bool | None:
+    """``wanted``, or where that is None what suits the network and the machine; None where the workload takes none.
+
+    The machine is measured only where a network has such convolutions and may use them, and once for all.
+    """
+    if wanted is not None:
+        return wanted
+    if workload not in FAST_CONV_WORKLOADS:
+        return None
+    needed, free = network.fast_conv_bytes, available_memory(network.device)
+    if not needed or (free is not None and needed > _OF_FREE_MEMORY * free):
+        return False
+    return suits_machine(workload)
+
+
+def suits_machine(workload: Workload) -> bool:
+    """Whether the workload may take other rounding, and this machine gains by it."""
+    return workload in FAST_CONV_WORKLOADS and has_fast_products()
