@@ -49,6 +49,7 @@ HINTS: dict[str, str | Callable[..., str]] = {
     "list_layers": "'cnnviz layers' lists all.",
     "list_maps": "'cnnviz layers' lists all of shape C×H×W.",
     "more_layers": "For example: --layer layer2 --layer layer4; 'cnnviz layers' lists all.",
+    "several_maps": "Write a .npz, which holds any number.",
     "list_models": "'cnnviz models' lists them all.",
     "list_timm": "\"python -c 'import timm; print(*timm.list_models())'\" lists them all.",
     "assumed_input": lambda names: f"Give what is not so: {' '.join('--' + name.replace('_', '-') for name in names)}.",

@@ -62,6 +62,7 @@ def job_of(
         "workload": task.workload,
         "needs_gradients": task.needs_gradients,
         "photos_only": task.photos_only,
+        "has_numbers": task.has_numbers,
         **more,
     }
     return kind(task.purpose, *configs, **fields_of_job)  # type: ignore[misc]

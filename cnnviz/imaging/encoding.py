@@ -10,9 +10,10 @@ from typing import Any
 from PIL import Image
 
 from cnnviz.errors import ImageError, UsageError
+from cnnviz.imaging.pdf import encode_pdf
 from cnnviz.imaging.pixels import to_pil_image
 from cnnviz.imaging.png import encode_png
-from cnnviz.imaging.recipe import recipe_metadata
+from cnnviz.imaging.recipe import SOFTWARE, recipe_metadata, to_comment
 
 FORMATS = {
     ".png": "PNG",
@@ -22,13 +23,14 @@ FORMATS = {
     ".tif": "TIFF",
     ".tiff": "TIFF",
     ".gif": "GIF",
+    ".pdf": "PDF",
 }
 """The extensions that images can be written with, and Pillow's name of each format."""
 
 QUALITY = 95
 """The default quality of JPEG and WebP."""
 
-_LOSSLESS = {"PNG", "TIFF"}
+_LOSSLESS = {"PNG", "TIFF", "PDF"}
 _MOVING = {"GIF", "WEBP"}
 _LIST = ", ".join(name for name in FORMATS if name not in {".jpeg", ".tiff"})
 
@@ -59,7 +61,7 @@ def encode(
 
     Args:
         image: A PIL image; pixels as ``to_pil_image`` takes them; or a list of either, the frames of an animation.
-        format: ``png``, ``jpg``, ``webp``, ``tiff``, ``gif``, with or without a dot, in any case.
+        format: ``png``, ``jpg``, ``webp``, ``tiff``, ``gif``, ``pdf``, with or without a dot, in any case.
         recipe: What made the image, stored in its metadata; None stores none.
         quality: Of JPEG and WebP, 1 to 100. JPEG keeps the colors at full resolution (4:4:4).
         duration: Milliseconds per frame.
@@ -73,6 +75,8 @@ def encode(
     frames = _frames(image, kind)
     if kind == "PNG" and min(frames[0].size) > 0:
         return encode_png(frames[0], recipe_metadata(recipe, kind).get("pnginfo") if recipe is not None else None)
+    if kind == "PDF":
+        return encode_pdf(frames[0], to_comment(recipe) if recipe is not None else None, SOFTWARE)
     options = _options(kind, quality) | (recipe_metadata(recipe, kind) if recipe is not None else {})
     if len(frames) > 1:
         options |= {"save_all": True, "append_images": frames[1:], "duration": duration, "loop": 0}

@@ -111,7 +111,7 @@ def write_image(
 
     Args:
         image: A PIL image; pixels (1, 3, H, W) in [0, 1]; or a list of either, the frames of an animation or video.
-        path: Its extension gives the format: .png, .jpg, .webp, .tif, .gif or .mp4.
+        path: Its extension gives the format: .png, .jpg, .webp, .tif, .gif, .pdf or .mp4.
         recipe: What made the image, any JSON object, stored in the file's metadata.
         force: Replace an existing file. A link is replaced itself, not what it points to.
         format: The format, instead of the extension.

@@ -1,7 +1,8 @@
 """The recipe in every written image: the command, model and settings that made it, as JSON metadata.
 
 PNG stores it in a text chunk of the keyword ``cnnviz``; JPEG, WebP and TIFF in the EXIF tag ImageDescription;
-GIF and MP4 in their comment. Each also stores the program's name and version.
+GIF and MP4 in their comment; PDF in its keywords. Each also stores the program's name and version. Of numbers, a .npz
+file holds it under the name ``recipe``, and a .npy file has it beside, as .json.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 import json
 import os
 import re
+from pathlib import Path
 from typing import Any
 
 from PIL import Image
@@ -16,8 +18,11 @@ from PIL.PngImagePlugin import PngInfo
 
 from cnnviz import __version__
 from cnnviz.errors import ImageError, UsageError
-from cnnviz.imaging.image_reading import FileSource, display_name, open_image
+from cnnviz.imaging.image_reading import FileSource, display_name, first_bytes, open_image, read_file_bytes
 from cnnviz.imaging.mp4 import is_mp4, read_comment
+from cnnviz.imaging.numbers import is_of_numbers, recipe_of_numbers
+from cnnviz.imaging.pdf import MAGIC as PDF
+from cnnviz.imaging.pdf import read_keywords
 
 SOFTWARE = f"cnnviz {__version__}"
 
@@ -70,15 +75,20 @@ def _png_text(text: str) -> PngInfo:
 
 
 def read_recipe(source: FileSource) -> dict[str, Any]:
-    """The recipe in the metadata of an image or video written by cnnviz.
+    """The recipe in the metadata of an image or video, or of numbers, written by cnnviz.
 
     Args:
         source: The path of the file, or its bytes.
 
     Raises ImageError if it cannot be opened, or has no recipe.
     """
+    start = first_bytes(source)
     if _is_video(source):
         text = _of_comment(read_comment(source))
+    elif start.startswith(PDF):
+        text = _of_comment(read_keywords(source if isinstance(source, bytes) else read_file_bytes(Path(source))))
+    elif is_of_numbers(source, start):
+        text = recipe_of_numbers(source, start)
     else:
         with open_image(source) as image:
             text = _find(image)

@@ -9,6 +9,7 @@ from itertools import count
 from pathlib import Path
 from typing import Any, Protocol
 
+from cnnviz.pipeline.outputs import RECIPE_SUFFIX
 from cnnviz.pipeline.recipe import COMPANION, MAIN, SNAPSHOT, UNFINISHED
 from cnnviz.pipeline.step_monitor import STATE
 
@@ -112,7 +113,8 @@ def repeating_command(recipe: Mapping[str, Any], image: Path, options: Options =
     if companion and name.endswith(companion):
         stem, suffix = name[: -len(companion)], str(recipe.get(MAIN, ".png"))
     else:
-        stem, suffix = image.stem, image.suffix or ".png"
+        suffix = ".npy" if image.suffix == RECIPE_SUFFIX else image.suffix
+        stem, suffix = image.stem, suffix or ".png"
     return command_line(recipe, _unused_path(image.with_name(f"{stem}.again"), suffix, companion), options=options)
 
 

@@ -24,13 +24,14 @@ from cnnviz.pipeline.image_task import (
     encode_output,
 )
 from cnnviz.pipeline.inputs import ImageSource
-from cnnviz.pipeline.outputs import OutputPath
+from cnnviz.pipeline.outputs import NUMBERS, RECIPE_SUFFIX, OutputPath
 from cnnviz.pipeline.recipe import COMPANION, MAIN, NetworkInfo, Provenance, recipe_of
 from cnnviz.pipeline.reporter import Reporter, SilentReporter, forward_notes
 from cnnviz.pipeline.result import Result
 from cnnviz.runtime.paths import path_exists
 
 if TYPE_CHECKING:
+    from cnnviz.imaging.image_io import ByteChunks
     from cnnviz.network.black_box import BlackBox
     from cnnviz.network.default_model import Purpose
     from cnnviz.network.network import Network
@@ -77,6 +78,7 @@ class ImageJob:
         workload: how exact the network's numbers must be; decides what precision ``auto`` is.
         needs_gradients: whether the task follows the network's gradients.
         photos_only: what the task makes, if it makes it with networks that take photos only.
+        has_numbers: whether the task makes arrays, too, for .npy and .npz files.
         suffix: the format where no name gives it (``.gif`` for animations, ``.html`` for pages).
     """
 
@@ -93,6 +95,7 @@ class ImageJob:
     workload: Workload = "exact"
     needs_gradients: bool = False
     photos_only: str = ""
+    has_numbers: bool = False
     remark: Remark | None = field(default=None, init=False)
 
     def __call__(self, task: Task) -> None:
@@ -128,6 +131,8 @@ class ImageJob:
         if self.output.output == outputs.STDOUT:
             self.reporter.require_stdout()
         sidecars = [*self.sidecars, *(self.monitor.suffixes if self.monitor else ())]
+        if self.has_numbers and outputs.suffix_of(self.output) == ".npy":
+            sidecars.append(RECIPE_SUFFIX)
         name = self.provenance.command.partition(" ")[0]  # 'fast-style' of 'fast-style apply'
         return outputs.plan(
             sources,
@@ -138,6 +143,7 @@ class ImageJob:
             self.suffix,
             inputs.shard(self.input),
             beside=_BESIDE if self.monitor else 0,
+            has_numbers=self.has_numbers,
         )
 
     def _is_done(self, destination: OutputPath | None) -> bool:
@@ -305,15 +311,13 @@ class ImageJob:
         if item.destination is None:
             return encoded
         from cnnviz.imaging.encoding import is_lossless
-        from cnnviz.imaging.image_io import ByteChunks
 
-        image, recipe = result.image, self._recipe(result, item.source, network)
-        assert image is not None
+        recipe = self._recipe(result, item.source, network)
         path = None if item.destination.is_stdout else item.destination.path(result.target)
         suffix = path.suffix.lower() if path else self.suffix
-        encoded.content = (
-            image if isinstance(image, ByteChunks) else encode_output(image, suffix, recipe, result.quality)
-        )
+        is_numbers = self.has_numbers and suffix in NUMBERS
+        content = _numbers(result, suffix, recipe) if is_numbers else _image(result, suffix, recipe)
+        encoded.content, recipe_file = content
         if result.is_measured and not is_lossless(suffix):
             encoded.metadata = {**encoded.metadata, "measured": f"before encoding as {suffix}"}
         main = path.suffix if path else self.suffix
@@ -324,7 +328,7 @@ class ImageJob:
                 {**recipe, COMPANION: sidecar_suffix, MAIN: main},
             )
             for sidecar_suffix, sidecar in result.sidecars.items()
-        }
+        } | recipe_file
         return encoded
 
     def _write(self, encoded: EncodedResult, item: BatchItem) -> list[str]:
@@ -367,6 +371,23 @@ class ImageJob:
         is_stdout_taken = self.output is not None and self.output.output == outputs.STDOUT
         paths = None if self.output is None else encoded.written
         self.reporter.result(None if is_stdout_taken else record, paths, encoded.text)
+
+
+def _image(result: Result, suffix: str, recipe: dict[str, Any]) -> tuple[bytes | ByteChunks, dict[str, bytes]]:
+    """A result's image as the bytes of its file, in which the recipe is; no further files."""
+    from cnnviz.imaging.image_io import ByteChunks
+
+    image = result.image
+    assert image is not None
+    return image if isinstance(image, ByteChunks) else encode_output(image, suffix, recipe, result.quality), {}
+
+
+def _numbers(result: Result, suffix: str, recipe: dict[str, Any]) -> tuple[bytes, dict[str, bytes]]:
+    """A result's numbers as the bytes of their file; the recipe's file beside it, by its suffix, if there is one."""
+    from cnnviz.imaging.numbers import encode_numbers, recipe_json
+
+    beside = {RECIPE_SUFFIX: recipe_json(recipe).encode()} if suffix == ".npy" else {}
+    return encode_numbers(result.arrays, suffix, recipe), beside
 
 
 def _about_network(network: NetworkInfo) -> dict[str, Any]:

@@ -18,6 +18,9 @@ from cnnviz.runtime.paths import as_file_name, is_folder, path_exists
 STDOUT = "-"
 PNG = ".png"
 DEFAULT_TEMPLATE = "{stem}.{command}"
+NUMBERS = (".npy", ".npz")
+RECIPE_SUFFIX = ".json"
+"""Of the file beside a .npy file."""
 ANIMATIONS = (".gif", ".webp", ".mp4")
 PAGES = (".html",)
 MODELS = (".safetensors",)
@@ -64,6 +67,7 @@ def plan(
     suffix: str = PNG,
     shard: Shard = WHOLE,
     beside: int = 0,
+    has_numbers: bool = False,
 ) -> list[OutputPath]:
     """A destination for each source, in their order.
 
@@ -72,6 +76,7 @@ def plan(
 
     ``companions`` are the suffixes of files that will be written beside each image, as ``.html``; ``suffix`` is the
     image's own where its name is not given: ``.gif`` for animations and ``.html`` for pages.
+    ``has_numbers`` allows .npy and .npz files.
     ``beside`` is how many characters more than the image's the names of other files may have.
 
     Raises UsageError, before anything is computed, where two results would be one file, a result would overwrite
@@ -82,7 +87,7 @@ def plan(
     own = shard.of(list(zip(sources, destinations, strict=True)))
     if options.output == STDOUT and len(own) > 1:
         raise UsageError(f"Standard output takes one image, but there are {len(own)}.", remedy="output_folder")
-    _refuse_unknown_formats(destinations, suffix)
+    _refuse_unknown_formats(destinations, suffix, NUMBERS if has_numbers else ())
     settled = _settled(list(zip(sources, destinations, strict=True)))
     _refuse_collisions(settled)
     _refuse_inputs(sources, settled)
@@ -168,12 +173,12 @@ def _check_template(template: str) -> None:
         raise UsageError(f"The output template knows no field '{{{unknown[0]}}}'; there are {known}.")
 
 
-def _refuse_unknown_formats(destinations: Sequence[OutputPath], usual: str) -> None:
+def _refuse_unknown_formats(destinations: Sequence[OutputPath], usual: str, more: Sequence[str]) -> None:
     from cnnviz.imaging.encoding import FORMATS
 
     kinds = (("an animation", ANIMATIONS), ("a page", PAGES), ("a model", MODELS), ("", FORMATS))
     thing, known = next((t, f) for t, f in kinds if usual in f)
-    formats = sorted(known)
+    formats = sorted([*known, *more])
     for destination in destinations:
         suffix = Path(destination.template).suffix.lower()
         if not destination.is_stdout and suffix not in formats:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from numpy.typing import NDArray
     from PIL.Image import Image
     from torch import Tensor
 
@@ -53,6 +54,7 @@ class Result:
     Attributes:
         metadata: what there is to know of it, all JSON-able.
         image: what is written: an image, a video's frames, a page's bytes; None for tasks that write nothing.
+        arrays: the numbers that are written in place of ``image`` where the output is a .npy or .npz file.
         text: lines for people.
         target: the class's name, for ``{target}`` in output templates.
         recipe: what the recipe in the file tells besides what every recipe tells.
@@ -74,3 +76,4 @@ class Result:
     is_measured: bool = False
     warnings: Sequence[str] = ()
     unused: Mapping[str, str] = field(default_factory=dict)
+    arrays: Mapping[str, NDArray[Any]] = field(default_factory=dict)

@@ -18,12 +18,16 @@ from cnnviz.tasks.shared.explanations import blank_map, explanation_json, target
 from cnnviz.tasks.shared.true_classes import TrueClassTask, classes_setting
 
 if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
     from cnnviz.report.comparison import NetworkAnswer
 
 
 @dataclass(frozen=True)
 class Compare(TrueClassTask, TaskDefaults):
     """A sheet of each image: a row for each network, with a map by each method; UsageError for an unknown method."""
+
+    has_numbers = True
 
     target: str | None = target_setting()
     versus: str | None = versus_setting()
@@ -72,6 +76,7 @@ class Compare(TrueClassTask, TaskDefaults):
             comparison_sheet(rows),
             target=first.name,
             recipe={} if self.target is None else {"target": explanation_json(first)["target"]},
+            arrays=_arrays(pairs, methods),
             warnings=[*self._left_out(views, answers, usable), *(text for _, texts in blanks for text in texts)],
         )
 
@@ -91,6 +96,21 @@ class Compare(TrueClassTask, TaskDefaults):
             *(f"{why}: left out {listed(methods)}." for why, methods in names.items()),
             *(f"Left out {name}: {reason}" for name, reason in refused.items()),
         ]
+
+
+def _arrays(
+    pairs: Sequence[tuple[NetworkView, NetworkAnswer]], methods: Sequence[AttributionMethod]
+) -> dict[str, NDArray[Any]]:
+    """The maps (H, W) by the methods' names; of several networks by the networks' too: ``vgg16/gradcam``."""
+    names = [view.network.name for view, _ in pairs]
+    if len(set(names)) < len(names):  # the same with other weights
+        names = [f"{name}-{number}" for number, name in enumerate(names, 1)]
+    prefixes = [""] if len(names) == 1 else [f"{name}/" for name in names]
+    return {
+        f"{prefix}{method.name}": answer.maps[method.name][0, 0].detach().cpu().numpy()
+        for prefix, (_, answer) in zip(prefixes, pairs, strict=True)
+        for method in methods
+    }
 
 
 def _blank_maps(

@@ -64,6 +64,7 @@ class Guided(TrueClassTask, TaskDefaults):
     """The gradient image of a class, or of a layer's neuron, with negative gradients dropped at ReLUs."""
 
     needs_gradients = True
+    has_numbers = True
 
     target: str | None = target_setting()
     versus: str | None = versus_setting()
@@ -158,6 +159,7 @@ class Guided(TrueClassTask, TaskDefaults):
         blank, warnings = blank_map(answer.gradient.abs(), image.source.display, self.chosen.name, whose)
         result = explanation_result(self._figure(photo, image, answer, title), explanation, **metadata, **blank)
         result.warnings = [*warnings, *([_without_other(answer, image)] if answer.is_of_target_alone else [])]
+        result.arrays = {self.chosen.name: answer.gradient[0].detach().cpu().numpy()}
         return answer.check.added_to(result, title) if answer.check else result
 
     def _figure(self, photo: Image, image: LoadedImage, answer: GuidedAnswer, title: str) -> Image:

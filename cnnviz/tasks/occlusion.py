@@ -48,6 +48,7 @@ class Occlusion(TrueClassTask, TaskDefaults):
     """A map of each image: how much the score of the class drops where a patch hides the image."""
 
     workload = "scores"
+    has_numbers = True
 
     target: str | None = target_setting()
     versus: str | None = versus_setting()
@@ -108,6 +109,7 @@ class Occlusion(TrueClassTask, TaskDefaults):
         blank, warnings = blank_map(grid.score_drops, image.source.display, "occlusion", explanation.name)
         figure = self._figure(network, image, answer, title)
         result = explanation_result(figure, explanation, **self.true_json(image.source), **_metadata(grid), **blank)
+        result.arrays = {"occlusion": grid.to_pixels(*image.pixels.shape[2:]).cpu().numpy()}
         result.warnings = [*([_error_text(grid.error)] if grid.error else []), *warnings]
         return answer.check.added_to(result, title) if answer.check else result
 

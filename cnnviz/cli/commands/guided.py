@@ -5,6 +5,7 @@ from __future__ import annotations
 from cnnviz.cli.context import CommandContext
 from cnnviz.cli.jobs import run_task
 from cnnviz.cli.options import BatchOptions, InputOptions, NetworkOptions, OutputOptions
+from cnnviz.cli.options.maps import note_idle_view
 from cnnviz.errors import UsageError
 from cnnviz.pipeline.outputs import require_files
 from cnnviz.tasks.guided import Guided
@@ -30,4 +31,5 @@ def guided(
     context.unused("target", "versus", when=task.neuron is not None, why="for a neuron")
     if task.check:
         require_files(output, "--check")
+    note_idle_view(context, output)
     run_task(context, task, network, input, run, output)

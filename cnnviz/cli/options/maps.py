@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from cnnviz.cli.context import CommandContext
 from cnnviz.cli.options.outputs import OutputOptions
-from cnnviz.pipeline.outputs import require_files
+from cnnviz.pipeline.outputs import NUMBERS, require_files, suffix_of
 from cnnviz.tasks.occlusion import Occlusion
 from cnnviz.tasks.shared.map_task import MapTask
 
@@ -18,4 +18,13 @@ def check_map_options(context: CommandContext, task: MapTask | Occlusion, output
         require_opencv()
     if task.check:
         require_files(output, "--check")
+    note_idle_view(context, output)
     context.unused("colormap", "percentile", when=task.maps.view == "raw", why="with --view raw, gray and unclipped")
+
+
+def note_idle_view(context: CommandContext, output: OutputOptions) -> None:
+    """Name the options for how a map is drawn where its numbers are written."""
+    is_numbers = suffix_of(output) in NUMBERS
+    names = ("view", "colormap", "percentile", "blur", "raw")
+    typed = [name for name in names if name in context.option_names]
+    context.unused(*typed, when=is_numbers, why="on numbers, which are written as they are")

@@ -27,6 +27,7 @@ class TaskDefaults:
             fewer multiplications.
         writes: whether results are files.
         needs_gradients: whether the network must have gradients, which programs and ONNX files have not.
+        has_numbers: whether results hold arrays, which are written as .npy and .npz files.
         photos_only: for tasks of networks that take photos, in color or gray, what they make, as ``A dream``; empty for
             tasks that take images of any channels.
     """
@@ -35,6 +36,7 @@ class TaskDefaults:
     workload: ClassVar[Workload] = "exact"
     writes: ClassVar[bool] = True
     needs_gradients: ClassVar[bool] = False
+    has_numbers: ClassVar[bool] = False
     photos_only: ClassVar[str] = ""
 
     @property

@@ -47,6 +47,8 @@ class MapTask(TrueClassTask, TaskDefaults, ABC):
     Its fields are at least these, in the order of the command's options.
     """
 
+    has_numbers = True
+
     target: str | None
     versus: str | None
     grabcut: bool
@@ -119,4 +121,5 @@ class MapTask(TrueClassTask, TaskDefaults, ABC):
         result = explanation_result(drawn, explanation, **known, **more)
         result.warnings = [*warnings, *(cut.warnings if cut else [])]
         result.sidecars = cut.sidecars if cut else {}
+        result.arrays = {self.chosen.name: heat[0, 0].detach().cpu().numpy()}
         return answer.check.added_to(result, title) if answer.check else result
