@@ -70,6 +70,15 @@ def require_photos(network: Network, what: str) -> None:
         )
 
 
+def require_any_size(network: Network, what: str) -> None:
+    """Raise UsageError where the network takes images of one size only; ``what`` needs several, as ``A painting``."""
+    if network.spec.fixed:
+        side = network.spec.size
+        raise UsageError(
+            f"{what} is made at several sizes, and {network.name} takes images of {side}×{side} pixels only."
+        )
+
+
 def is_finite(value: Tensor) -> bool:
     """Whether no number in ``value`` is infinite or NaN; True for tensors without values, or while traced."""
     has_values = value.numel() > 0 and (value.is_floating_point() or value.is_complex())

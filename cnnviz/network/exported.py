@@ -12,6 +12,11 @@ from torch import Tensor, fx, nn
 from cnnviz.errors import ModelError, UsageError
 from cnnviz.network.aten import function_name, is_aten
 from cnnviz.network.spec import InputSpec
+from cnnviz.runtime.private_torch import bounds
+
+_OPEN = 2
+_LARGEST_BATCH = 64
+"""Images that are given at once at most; a program for fewer gets the least that it takes."""
 
 _MODES = {"dropout": 2, "batch_norm": 5, "feature_dropout": 2}
 """Operations that differ in training, and the place of the argument that says so."""
@@ -69,13 +74,24 @@ def exported_input(module: fx.GraphModule) -> ExportedInput:
         place = _MODES.get(function_name(node.target)) if is_aten(node.target) else None
         if place is not None and len(node.args) > place and node.args[place] is True:
             raise ModelError("The program was exported in training mode: export it after module.eval().")
-    count, channels, height, width = (length if isinstance(length, int) else None for length in shape)
+    channels, height, width = (length if isinstance(length, int) else None for length in shape[1:])
     if height != width:
         raise ModelError(
             f"The program was exported for images of {width or 'any'}×{height or 'any'} pixels, where a network takes "
             "square ones: export it with a dynamic height and width, or for a square."
         )
-    return ExportedInput(count, channels, height)
+    return ExportedInput(_count(shape[0]), channels, height)
+
+
+def _count(length: int | torch.SymInt | None) -> int | None:
+    """The number of images to give at a time, by the first axis of the input; None for any.
+
+    torch.export says 2 of a number that it was told to leave open, and takes 1.
+    """
+    if length is None:
+        return None
+    least, most = bounds(length)
+    return least if least > _OPEN or (most is not None and most < _LARGEST_BATCH) else None
 
 
 class FixedBatch(nn.Module):

@@ -177,9 +177,10 @@ class LayerTable:
             " ".join(filter(None, (f"There is no layer called '{name}'.", nearest, missing))), remedy="list_layers"
         )
 
-    def table(self, channels: int, size: tuple[int, int]) -> list[Layer]:
-        """Every layer for images of ``size`` (height, width), from shapes alone."""
-        shapes, macs = shapes_and_macs(self._graph_module, (1, channels, *size))
+    def table(self, channels: int, size: tuple[int, int], count: int = 1) -> list[Layer]:
+        """Every layer for images of ``size`` (height, width), from shapes alone, of ``count`` images at a time."""
+        shapes, of_all = shapes_and_macs(self._graph_module, (count, channels, *size))
+        macs = {node: None if each is None else each // count for node, each in of_all.items()}
         seen = visible_regions(self._graph_module, shapes, self._layouts)
         # A node of several tensors is no row: its costs count for the next one.
         rows = {name: node for name, node in self._layers.items() if isinstance(shapes.get(node), Size)}

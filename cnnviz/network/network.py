@@ -421,11 +421,16 @@ class Network:
 
     def layer_table(self, size: tuple[int, int] | None = None) -> list[Layer]:
         """Shape, parameters, multiply-adds and receptive field of every layer for images of ``size`` (H, W)."""
-        return self.layers.table(self.spec.channels, size or (self.spec.size, self.spec.size))
+        size = size or (self.spec.size, self.spec.size)
+        return self.layers.table(self.spec.channels, size, self.images_at_once or 1)
 
     def blank_pixels(self, size: tuple[int, int] | None = None) -> Tensor:
-        """Black pixels (1, C, H, W) of ``size`` (height, width), by default the network's own."""
-        return torch.zeros(1, self.spec.channels, *(size or (self.spec.size, self.spec.size)))
+        """Black pixels (N, C, H, W) of ``size`` (height, width), by default the network's own.
+
+        One image, or as many as the module takes at a time.
+        """
+        count = self.images_at_once or 1
+        return torch.zeros(count, self.spec.channels, *(size or (self.spec.size, self.spec.size)))
 
     def activation_count(self, size: tuple[int, int]) -> int:
         """The number of values in all feature maps together, for one image of ``size`` (height, width).

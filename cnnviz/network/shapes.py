@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import torch
-from torch import Tensor, fx
+from torch import Tensor, fx, nn
 from torch.func import functional_call
 
 from cnnviz.network.hooked import hooked_module, read_output, run_node
@@ -36,6 +36,8 @@ class MetaInterpreter(_ShapeInterpreter):
             for held in (module.named_parameters(), module.named_buffers())
             for name, tensor in held
         }
+        if isinstance(module, nn.Conv2d) and args and isinstance(args[0], Tensor):  # autocast does not see meta tensors
+            state = {name: tensor.to(args[0].dtype) for name, tensor in state.items()}
         kept = dict(module.__dict__)  # a hook may set a weight (torch.nn.utils.weight_norm)
         try:
             return functional_call(module, state, args, kwargs)

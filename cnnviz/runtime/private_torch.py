@@ -19,6 +19,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 _ONES = (1, 1)
+_ENDLESS = 1 << 31
 _MISSING = (AttributeError, ImportError, NotImplementedError, RuntimeError, TypeError)
 """What PyTorch raises where an operation is missing, not built in, or takes other arguments."""
 
@@ -109,6 +110,23 @@ def can_pack_weights() -> bool:
     """Whether this PyTorch has the operations by which its compiler packs convolution weights."""
     x, weight, expected = _example()
     return torch.allclose(_packed_conv2d(x, _reordered(weight, _ONES, x.shape), None, _ONES), expected, atol=1e-4)
+
+
+# --- sizes of exported programs
+
+
+def bounds(size: int | torch.SymInt) -> tuple[int, int | None]:
+    """The least and the largest value of a size of a traced tensor; None where there is no largest.
+
+    A size without known bounds may be anything from 1.
+    """
+    if isinstance(size, int):
+        return size, size
+    try:
+        found = size.node.shape_env.bound_sympy(size.node.expr)
+        return max(1, int(found.lower)), int(found.upper) if found.upper < _ENDLESS else None
+    except Exception:  # attributes of torch's own, which may change
+        return 1, None
 
 
 # --- gradients of single operations

@@ -13,7 +13,7 @@ from torch import Tensor
 from cnnviz.errors import UsageError
 from cnnviz.imaging.checks import require_in_range
 from cnnviz.imaging.pixel_ops import gaussian_blur, transfer_color
-from cnnviz.network.checks import require_photos
+from cnnviz.network.checks import require_any_size, require_photos
 from cnnviz.network.default_layers import style_layers
 from cnnviz.network.network import Network
 from cnnviz.network.network_transforms import (
@@ -120,6 +120,7 @@ class StyleTransfer(MultiscaleSynthesis):
         seed: int = 0,
     ) -> None:
         require_photos(network, "A painting")
+        require_any_size(network, "A painting")
         self.settings = settings = settings or StyleSettings()
         self.seed = seed
         self._choose_layers(network)

@@ -67,7 +67,7 @@ def dream(
             ``dream_layers``.
         guide: another photo (1, 3, h, w), whose features are approached: each position by the guide's feature with
             the largest dot product, as in Google's notebook.
-        settings: None takes the defaults of ``DreamSettings``.
+        settings: None takes the defaults of ``DreamSettings``. A network of one size has one octave.
         seed: of the random shifts.
         on_step: called after every step; ``image()`` has the octave's size, ``terms`` holds the ``activation``.
         options: fields of ``DreamSettings``, which replace those of ``settings``: ``octaves``, ``octave_scale``,
@@ -119,6 +119,8 @@ def dream_steps(network: Network, size: tuple[int, int], settings: DreamSettings
 
 
 def _sizes(network: Network, size: tuple[int, int], settings: DreamSettings) -> list[tuple[int, int]]:
+    if network.spec.fixed:
+        return [size]
     least = max(network.spec.min_size, _LEAST_SIDE)
     return octave_sizes(size, settings.octaves, settings.octave_scale, least)
 

@@ -11,7 +11,7 @@ from torch import Tensor
 from cnnviz.errors import UsageError
 from cnnviz.imaging.checks import require_in_range
 from cnnviz.imaging.pixel_ops import gaussian_blur
-from cnnviz.network.checks import require_photos
+from cnnviz.network.checks import require_any_size, require_photos
 from cnnviz.network.default_layers import style_layers
 from cnnviz.network.network import Network
 from cnnviz.network.network_transforms import (
@@ -95,6 +95,7 @@ class TextureSynthesis(MultiscaleSynthesis):
         seed: int = 0,
     ) -> None:
         require_photos(network, "A texture")
+        require_any_size(network, "A texture")
         self.settings = settings = settings or TextureSettings()
         self.layers = list(settings.layers or style_layers(network).style)
         if settings.layer_weights is not None and len(settings.layer_weights) != len(self.layers):

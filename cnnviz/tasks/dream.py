@@ -81,7 +81,10 @@ class Dream(TaskDefaults):
         dreaming = with_average_pooling(network) if self.average_pooling else network
         result = Result({"layers": layers})
         if self.average_pooling and not has_max_pooling(network):
-            result.unused = {"average_pooling": f"on {network.name}, which takes no maxima"}
+            result.unused["average_pooling"] = f"on {network.name}, which takes no maxima"
+        if network.spec.fixed:
+            why = f"on {network.name}, which takes images of one size"
+            result.unused |= {"octaves": why, "octave_scale": why}
         if self.zoom:
             zoom: dict[str, Any] = {"frames": self.zoom, "factor": self.zoom_factor, "degrees": self.rotate}
             frames = dream_zoom(dreaming, image.pixels, targets, **zoom, **shared)

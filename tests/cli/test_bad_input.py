@@ -329,3 +329,19 @@ def test_masks_that_leave_nothing_are_refused_before_any_work(run_cnnviz, kit, o
     assert result.stderr == "error: The mask 'black.png' is black all over: it leaves nothing to paint.\n"
     assert run_cnnviz(*line, "none.png", "-m", "vgg19").exit_code == 1
     assert run_cnnviz(*line, "white.png", *NET).exit_code == 0
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        (["gradcam", "photo.png", "-l", ""], "-l has an empty value"),
+        (["gradcam", "photo.png", "--weights="], "--weights has an empty value"),
+        (["embed", "photos", "--store", " "], "--store has an empty value"),
+        (["classify", "-r", ""], "An empty text names no file"),
+        (["classify", "--", ""], "An empty text names no file"),
+    ],
+)
+def test_an_empty_value_is_an_error(run_cnnviz, tmp_path, line, message):
+    run = run_cnnviz(*line)
+    assert run.exit_code == 2 and message in run.stderr
+    assert not list(tmp_path.iterdir())

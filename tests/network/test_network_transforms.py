@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import weakref
+from collections import OrderedDict
 from dataclasses import replace
 
 import torch
+from torch import nn
 
+from cnnviz.network.network import Network
 from cnnviz.network.network_transforms import with_average_pooling, with_recomputed_pooling, with_weights_cast
+from cnnviz.network.shapes import output_shapes
 
 
 def test_weights_cast_beforehand_change_no_bit(squeezenet):
@@ -22,6 +26,16 @@ def test_weights_cast_beforehand_change_no_bit(squeezenet):
     assert torch.equal(*slopes)
     assert all(p.dtype == torch.float32 for p in squeezenet.body.parameters())
     assert with_weights_cast(squeezenet, ["fire4"]) is squeezenet
+
+
+def test_shapes_are_known_of_layers_in_two_types():
+    """Those of a convolution whose weights were cast, after one that was not: only autocast makes them one type."""
+    parts = OrderedDict(one=nn.Conv2d(3, 4, 3), norm=nn.BatchNorm2d(4), two=nn.Conv2d(4, 2, 1), relu=nn.ReLU())
+    module = nn.Sequential(parts | {"pool": nn.AdaptiveAvgPool2d(1), "flat": nn.Flatten()})
+    cast = with_weights_cast(Network(module, precision="bf16", size=16, optimize=True), ["two"])
+    cast.body.one.float()
+    shapes = output_shapes(cast.truncated({"two": "two"}), (1, 3, 16, 16))
+    assert (1, 2, 14, 14) in [tuple(shape) for shape in shapes.values() if isinstance(shape, torch.Size)]
 
 
 def test_raw_features_are_in_the_type_they_were_computed_in(squeezenet):

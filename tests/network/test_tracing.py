@@ -217,6 +217,39 @@ def test_an_exported_program_is_a_network(count):
                 network(torch.rand(1, 3, 24, 24))
 
 
+class Pairs(Plain):
+    """Takes images by twos."""
+
+    def forward(self, x):
+        return super().forward(x).view(x.shape[0] // 2, 2, -1).flatten(0, 1)
+
+
+def test_an_exported_program_for_several_images_at_a_time_gets_so_many():
+    half = torch.export.Dim("half", min=2, max=100)
+    program = torch.export.export(made(Pairs), (torch.rand(4, 3, 20, 20),), dynamic_shapes=({0: 2 * half},))
+    network, twin, pixels = Network(program, mean=(0, 0, 0), std=(1, 1, 1)), plain_twin(), torch.rand(3, 3, 20, 20)
+    assert network.images_at_once == 4
+    torch.testing.assert_close(network(pixels), twin(pixels), rtol=0, atol=1e-6)
+    torch.testing.assert_close(cnnviz.saliency(network, pixels[:1], 1), cnnviz.saliency(twin, pixels[:1], 1))
+    found, expected = (
+        {layer.name: layer.macs for layer in table if layer.macs}
+        for table in (network.layer_table(), twin.layer_table((20, 20)))
+    )
+    assert found == expected
+    few = torch.export.Dim("few", min=1, max=8)
+    program = torch.export.export(made(Plain), (torch.rand(4, 3, 20, 20),), dynamic_shapes=({0: few},))
+    assert Network(program)(torch.rand(20, 3, 20, 20)).shape[0] == 20
+
+
+def test_a_program_for_one_size_dreams_at_that_size_and_does_not_paint():
+    network = Network(exported(made(Plain), 1, any_size=False))
+    pixels = torch.rand(1, 3, 20, 20)
+    assert cnnviz.dream(network, pixels, ["conv"], octaves=3, steps=1).shape == pixels.shape
+    for paint in (cnnviz.transfer_style, lambda *given, **more: cnnviz.synthesize_texture(given[0], given[1], **more)):
+        with pytest.raises(UsageError, match="20×20 pixels only"):
+            paint(network, pixels, pixels, steps=1)
+
+
 def test_an_exported_program_that_is_no_network_of_images_is_refused():
     class Two(nn.Module):
         def forward(self, x, y):

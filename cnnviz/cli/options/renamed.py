@@ -9,6 +9,7 @@ import typer
 
 from cnnviz.cli.console import ConsoleReporter
 from cnnviz.cli.options.metavar import PlainCommand
+from cnnviz.cli.options.values import require_values
 
 RENAMED: dict[str, dict[str, str]] = {
     "fast-style apply": {"--model": "--style-model"},
@@ -89,6 +90,7 @@ def command_class(command: str) -> type[PlainCommand]:
         def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
             words, ctx.meta[NOTES] = modern(command, args)
             try:
+                require_values(self.get_params(ctx), words)
                 return super().parse_args(ctx, words)
             except _UsageError:  # its message names the new spellings
                 quiet = bool({"-q", "--quiet"} & set(args))
