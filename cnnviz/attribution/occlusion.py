@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
-from cnnviz.attribution.approximate_occlusion import WINDOW_CAP, ApproximationError, drill_down, num_evaluations
 from cnnviz.attribution.incremental.errors import NotIncremental
 from cnnviz.attribution.occlusion_scores import score_positions
 from cnnviz.attribution.settings import FILLS, Algorithm, OcclusionSettings
@@ -19,7 +18,7 @@ from cnnviz.imaging.checks import require_pixels
 from cnnviz.imaging.pixel_ops import gaussian_blur
 from cnnviz.network import checks
 from cnnviz.network.network import Network, at_least_float32
-from cnnviz.runtime.progress import OnStep, Step
+from cnnviz.runtime.progress import OnStep
 
 
 @dataclass(frozen=True)
@@ -34,7 +33,6 @@ class OcclusionGrid:
         classes: (rows, columns), the class predicted for the occluded image.
         score: the target's score on the clean image.
         target: index of the class, or the function that is explained.
-        error: of an approximate grid, how far it is from the exact one.
     """
 
     tops: Tensor
@@ -44,7 +42,6 @@ class OcclusionGrid:
     classes: Tensor
     score: float
     target: int | TargetFunction
-    error: ApproximationError | None = None
 
     def to_pixels(self, height: int, width: int) -> Tensor:
         """The score drop at every pixel, (height, width): the mean over all patches that covered it.
@@ -78,10 +75,10 @@ def occlusion(
     batch: int | None = OcclusionSettings.batch,
     algorithm: Algorithm = OcclusionSettings.algorithm,
     seed: int = OcclusionSettings.seed,
-    approximate: bool = OcclusionSettings.approximate,
     on_step: OnStep | None = None,
     engine: Algorithm | None = None,
     on_progress: Callable[[int, int], None] | None = None,
+    approximate: bool | None = None,
 ) -> Tensor:
     """Score drop of a class when a patch hides each part of the image.
 
@@ -104,12 +101,10 @@ def occlusion(
         batch: number of patch positions computed at a time; chosen by memory if None.
         algorithm: ``incremental`` recomputes only what a patch changes, ``full`` the whole network; ``auto`` is
             ``incremental`` where the network allows it.
-        seed: of the noise, and of the positions at which an approximation is checked.
-        approximate: compute a coarse grid, and at ``stride`` only the quarter with the largest drops, with windows
-            capped; ``OcclusionGrid.error`` of ``occlusion_grids`` is the measured error.
+        seed: of the noise.
         on_step: called with a ``Step`` as positions are done; ``step`` of ``total`` counts those of one image.
-        engine, on_progress: deprecated. ``engine`` is now ``algorithm``; ``on_progress(done, total)`` is now
-            ``on_step``.
+        engine, on_progress, approximate: deprecated. ``engine`` is now ``algorithm``; ``on_progress(done, total)`` is
+            now ``on_step``; ``approximate`` has no effect, every position is computed.
 
     Returns:
         Maps (N, 1, H, W), in units of the score; negative where hiding raises the score.
@@ -131,7 +126,10 @@ def occlusion(
         warnings.warn("occlusion(on_progress=...) is now occlusion(on_step=...)", DeprecationWarning, stacklevel=2)
         report = on_progress
         on_step = on_step or (lambda step: report(step.step, step.total))
-    settings = OcclusionSettings(patch, stride, fill, score, batch, algorithm, seed, approximate)
+    if approximate is not None:
+        what = "occlusion(approximate=...) has no effect any more: every position is computed"
+        warnings.warn(what, DeprecationWarning, stacklevel=2)
+    settings = OcclusionSettings(patch, stride, fill, score, batch, algorithm, seed)
     pixels = require_pixels(pixels, network.spec.channels)
     grids = occlusion_grids(network, pixels, target, settings, on_step=on_step)
     height, width = pixels.shape[2:]
@@ -174,26 +172,18 @@ class _Occlusion:
         self.tops, self.lefts = (_starts(extent, settings.patch, settings.stride) for extent in image.shape[2:])
         self.positions = [(top, left) for top in self.tops.tolist() for left in self.lefts.tolist()]
         self.clean_score = hidden_score(network, network(image), target, settings.score)
-        rows, cols = len(self.tops), len(self.lefts)
-        self.total = num_evaluations(rows, cols) if settings.approximate else rows * cols
-        self.done = 0
         self.on_step = on_step
 
     def grid(self) -> OcclusionGrid:
         """The score drop at every position."""
-        settings, error = self.settings, None
-        if settings.approximate:
-            generator = torch.Generator().manual_seed(settings.seed)
-            drops, classes, error = drill_down(self.tops, self.lefts, self.evaluate, generator)
-        else:
-            shape = len(self.tops), len(self.lefts)
-            drops, classes = (values.view(shape).cpu() for values in self.evaluate(range(len(self.positions)), True))
+        shape = len(self.tops), len(self.lefts)
+        drops, classes = (values.view(shape).cpu() for values in self._drops())
         return OcclusionGrid(
-            self.tops, self.lefts, settings.patch, drops, classes, float(self.clean_score), self.target, error
+            self.tops, self.lefts, self.settings.patch, drops, classes, float(self.clean_score), self.target
         )
 
-    def evaluate(self, chosen: Sequence[int], exact: bool) -> tuple[Tensor, Tensor]:
-        """The score drops (P,) and predicted classes (P,) at the ``chosen`` positions."""
+    def _drops(self) -> tuple[Tensor, Tensor]:
+        """The score drops (P,) and predicted classes (P,) at all positions."""
         network, settings = self.network, self.settings
         fill_pixels = network.normalize(make_fill(self.image, settings.fill, settings.patch, settings.seed))
         try:
@@ -201,27 +191,21 @@ class _Occlusion:
                 output = score_positions(
                     network.forward_pass,
                     network.normalize(self.image),
-                    [self.positions[index] for index in chosen],
+                    self.positions,
                     settings.patch,
                     fill_pixels,
                     batch=settings.batch or self._batch_of_black_box(),
-                    on_step=self._report if self.on_step else None,
+                    on_step=self.on_step,
                     algorithm=settings.algorithm,
-                    window_cap=1.0 if exact else WINDOW_CAP,
                 )
         except NotIncremental as error:
             raise UsageError(f"{network.name} allows no incremental occlusion: {error}.") from error
         logits = checks.require_finite(at_least_float32(output), "logits under the patches", network, self.image)
-        self.done += len(chosen)
         return self.clean_score - hidden_score(network, logits, self.target, settings.score), logits.argmax(1)
 
     def _batch_of_black_box(self) -> int | None:
         black_box, (height, width) = self.network.black_box, self.image.shape[2:]
         return black_box.batch_size((height, width), self.network.spec.channels) if black_box else None
-
-    def _report(self, step: Step) -> None:
-        assert self.on_step is not None
-        self.on_step(Step(self.done + step.step, self.total))
 
 
 def _starts(extent: int, patch: int, stride: int) -> Tensor:

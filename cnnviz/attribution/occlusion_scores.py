@@ -29,7 +29,6 @@ def score_positions(
     batch: int | None = None,
     on_step: OnStep | None = None,
     algorithm: Algorithm = "auto",
-    window_cap: float = 1.0,
 ) -> Tensor:
     """Logits (P, classes) of ``image`` with one patch replaced, for each of P positions.
 
@@ -47,8 +46,6 @@ def score_positions(
         algorithm: ``incremental`` recomputes only what a patch changes, exactly up to rounding (raises NotIncremental
             for graphs it does not support); ``full`` runs the whole network each time; ``auto`` takes the first of
             them that supports the graph.
-        window_cap: largest window of the incremental engine, as a fraction of a map's side; exact from 1 on. Full
-            passes are always exact.
 
     Returns:
         Logits (P, classes), in the order of ``positions``.
@@ -59,9 +56,7 @@ def score_positions(
     def patches(indices: Sequence[int]) -> Tensor:
         return patches_of(fill, [positions[index] for index in indices], size)
 
-    return score_patches(
-        run, image, positions, size, patches, batch=batch, on_step=on_step, algorithm=algorithm, window_cap=window_cap
-    )
+    return score_patches(run, image, positions, size, patches, batch=batch, on_step=on_step, algorithm=algorithm)
 
 
 @torch.no_grad()
@@ -75,14 +70,13 @@ def score_patches(
     batch: int | None = None,
     on_step: OnStep | None = None,
     algorithm: Algorithm = "auto",
-    window_cap: float = 1.0,
 ) -> Tensor:
     """Logits (P, classes) of ``image`` with a patch of any pixels at each of P positions.
 
     ``patches`` makes the pixels (K, C, height, width) of the patches at K positions, which it gets by their indices;
     ``size`` is their height and width. Other arguments are those of ``score_positions``.
     """
-    scorer = _scorer(run, image, size, positions, algorithm, window_cap)
+    scorer = _scorer(run, image, size, positions, algorithm)
     batch = batch or scorer.batch_size()
     order = list(scorer.order(positions))
     scores = None
@@ -103,14 +97,13 @@ def _scorer(
     size: tuple[int, int],
     positions: Sequence[Position],
     algorithm: Algorithm,
-    window_cap: float,
 ) -> IncrementalEngine | FullPass:
     if algorithm == "full":
         return FullPass(run, image)
     try:
         if not isinstance(run, fx.GraphModule):
             raise NotIncremental("there is no graph of the forward pass")
-        return IncrementalEngine(run, image, size, positions, window_cap)
+        return IncrementalEngine(run, image, size, positions)
     except NotIncremental:
         if algorithm == "incremental":
             raise

@@ -391,7 +391,7 @@ _ALL = (
         "S(x) − S(x with a patch hidden)",
         command="occlusion",
         options={},
-        settings=("patch", "stride", "fill", "score", "batch", "algorithm", "seed", "approximate"),
+        settings=("patch", "stride", "fill", "score", "batch", "algorithm", "seed"),
         percentile=100.0,
         blur=0.0,
         batchable=False,

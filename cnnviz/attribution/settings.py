@@ -78,9 +78,6 @@ class OcclusionSettings:
         "auto", "incremental recomputes only what a patch can reach.", choices=get_args(Algorithm)
     )
     seed: int = 0
-    approximate: bool = setting(
-        False, "Compute finely only the quarter with the largest drops: twice as fast; prints its error."
-    )
 
     def validate(self, height: int, width: int) -> None:
         """Raise UsageError for an invalid setting, ImageError for a patch that does not fit images of this size."""

@@ -57,8 +57,7 @@ def occlusion_figure(
     attribution = grid.to_pixels(*size)[None, None]
     shows_classes = class_map or (style.view == "panel" and len(grid.classes.unique()) > 1)
     extra = [winning_classes(grid.classes, photo, labels)] if shows_classes else []
-    caption = f"drop of the {score}" + (f" (± {grid.error.largest:.0%})".replace("%", " %") if grid.error else "")
-    return style.draw(attribution, photo, title, caption, extra, photo_caption=photo_caption)
+    return style.draw(attribution, photo, title, f"drop of the {score}", extra, photo_caption=photo_caption)
 
 
 def winning_classes(classes: Tensor, photo: Image.Image, labels: Mapping[int, str]) -> tuple[Image.Image, str]:

@@ -92,12 +92,12 @@ class Typeface:
 def write(sheet: Image.Image, at: tuple[float, float], text: str, color: str, font: Any, anchor: str = "la") -> None:
     """Write a line on a figure, as ``ImageDraw.text`` does; lines that many figures have are drawn once."""
     whole = math.floor(at[0]), math.floor(at[1])
-    mask, (left, top) = _drawn(text, font, anchor, at[0] - whole[0], at[1] - whole[1])
+    mask, (left, top) = _line_mask(text, font, anchor, at[0] - whole[0], at[1] - whole[1])
     sheet.paste(color, (whole[0] + left, whole[1] + top), mask)
 
 
 @lru_cache(maxsize=256)
-def _drawn(text: str, font: Any, anchor: str, right: float, down: float) -> tuple[Image.Image, tuple[int, int]]:
+def _line_mask(text: str, font: Any, anchor: str, right: float, down: float) -> tuple[Image.Image, tuple[int, int]]:
     """A line as a mask, written so far to the right and below its place; and where the mask's corner goes."""
     left, top, beyond, bottom = font.getbbox(text, anchor=anchor)
     corner = math.floor(left) - 2, math.floor(top) - 2

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from cnnviz.attribution.registry import METHODS, AttributionMethod
@@ -27,7 +27,6 @@ if TYPE_CHECKING:
     from PIL.Image import Image
     from torch import Tensor
 
-    from cnnviz.attribution.approximate_occlusion import ApproximationError
     from cnnviz.attribution.occlusion import OcclusionGrid
     from cnnviz.attribution.targets import Explanation
     from cnnviz.network.network import Network
@@ -110,7 +109,7 @@ class Occlusion(TrueClassTask, TaskDefaults):
         figure = self._figure(network, image, answer, title)
         result = explanation_result(figure, explanation, **self.true_json(image.source), **_metadata(grid), **blank)
         result.arrays = {"occlusion": grid.to_pixels(*image.pixels.shape[2:]).cpu().numpy()}
-        result.warnings = [*([_error_text(grid.error)] if grid.error else []), *warnings]
+        result.warnings = warnings
         return answer.check.added_to(result, title) if answer.check else result
 
     def _figure(self, network: Network, image: LoadedImage, answer: OcclusionAnswer, title: str) -> Image:
@@ -140,14 +139,6 @@ def _score_name(score: str, explanation: Explanation) -> str:
     return f"negative {name}" if explanation.against else name
 
 
-def _error_text(error: ApproximationError) -> str:
-    """What an approximate map is worth, in one sentence."""
-    return (
-        f"Approximate: {error.computed} of {error.positions} positions computed; at {len(error.checked)} drawn at "
-        f"random the map is off by {error.mean:.1%} of its largest drop on average, {error.largest:.1%} at most."
-    )
-
-
 def _metadata(grid: OcclusionGrid) -> dict[str, Any]:
     """The grid and its largest drop."""
     row, column = divmod(int(grid.score_drops.argmax()), grid.score_drops.shape[1])
@@ -159,5 +150,4 @@ def _metadata(grid: OcclusionGrid) -> dict[str, Any]:
         "lefts": grid.lefts.tolist(),
         "drops": [[round(value, 6) for value in values] for values in grid.score_drops.tolist()],
         "classes": grid.classes.tolist(),
-        **({"approximation": asdict(grid.error)} if grid.error else {}),
     }

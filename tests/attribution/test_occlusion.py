@@ -129,8 +129,10 @@ def test_the_old_keywords_still_work(squeezenet):
     done = []
     with pytest.warns(DeprecationWarning) as notes:
         found = cnnviz.occlusion(
-            squeezenet, pixels, 1, patch=32, stride=16, engine="full", on_progress=lambda *counts: done.append(counts)
-        )
-    assert [str(note.message).split("(")[1].split("=")[0] for note in notes] == ["engine", "on_progress"]
+            squeezenet, pixels, 1, patch=32, stride=16, engine="full", on_progress=lambda *counts: done.append(counts),
+            approximate=True,
+        )  # fmt: skip
+    names = [str(note.message).split("(")[1].split("=")[0] for note in notes]
+    assert names == ["engine", "on_progress", "approximate"]
     assert done[-1] == (9, 9)
     torch.testing.assert_close(found, cnnviz.occlusion(squeezenet, pixels, 1, patch=32, stride=16, algorithm="full"))

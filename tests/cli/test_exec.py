@@ -27,7 +27,6 @@ WORKING = {
     "classify": ("classify", "cup.png", *SMALL),
     "occlusion": ("occlusion", "cup.png", *SMALL, "--patch", 16, "--stride", 16),
     "checked": ("occlusion", "cup.png", *SMALL, "--patch", 16, "--stride", 16, "--check"),
-    "approximate": ("occlusion", "cup.png", *SMALL, "--patch", 8, "--stride", 8, "--approximate"),
     "compare": ("compare", "cup.png", *SMALL),
     "named": ("compare", "cup.png", *SMALL, "--methods", "occlusion"),
 }

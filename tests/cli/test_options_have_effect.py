@@ -247,7 +247,6 @@ TRIALS: dict[str, dict[str, Trial]] = {
         "--score": Values(),
         "--class-map": Try("--class-map", base="in/cat.png -s 64 --patch 1 --stride 32 -o out.png"),
         "--algorithm": ROUNDING,
-        "--approximate": Try("--approximate", within="--stride 4 --patch 8"),
         "--check": CHECK,
         "--view": VIEWS,
         "--colormap": Try("--colormap hot"),

@@ -21,7 +21,6 @@ TECHNIQUES = {
     "guided": cnnviz.guided_backprop,
     "full": lambda net, x: cnnviz.occlusion(net, x, patch=8, stride=8, algorithm="full"),
     "incremental": lambda net, x: cnnviz.occlusion(net, x, patch=8, stride=8, algorithm="incremental"),
-    "approximate": lambda net, x: cnnviz.occlusion(net, x, patch=8, stride=4, approximate=True),
     "deletion": lambda net, x: cnnviz.deletion_curve(net, x, x[:, :1].float(), steps=2).probabilities,
     "fgsm": cnnviz.fgsm,
     "iterative": lambda net, x: cnnviz.iterative_fgsm(net, x, steps=1),
@@ -77,10 +76,6 @@ def test_occlusion_in_float64_is_that(engine, given):
     assert found.dtype == torch.float64
     torch.testing.assert_close(found[0, 0, ::16, ::16].flatten(), drops, rtol=0, atol=1e-13)
     assert float((drops - drops.float()).abs().max()) > 1e-12  # float32 could not have it so
-
-
-def test_an_approximate_map_in_float64_is_that():
-    assert TECHNIQUES["approximate"](network(torch.float64), PIXELS).dtype == torch.float64
 
 
 @pytest.mark.parametrize("technique", TECHNIQUES)

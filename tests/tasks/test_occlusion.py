@@ -54,13 +54,6 @@ def test_the_seed_is_the_noises(squeezenet, image):
     assert one == same != other
 
 
-def test_an_approximation_says_how_far_off_it_is(squeezenet, image):
-    task = replace(TASK, settings=OcclusionSettings(patch=8, stride=4, approximate=True))
-    result = result_of(task, squeezenet, image)
-    (warning,) = result.warnings
-    assert warning.startswith(f"Approximate: {result.metadata['approximation']['computed']} of ")
-
-
 def test_a_raw_map_has_a_pixel_for_each_position(squeezenet, image):
     result = result_of(replace(TASK, maps=MapSettings(view="raw")), squeezenet, image)
     assert result.image.size == (len(result.metadata["lefts"]), len(result.metadata["tops"]))

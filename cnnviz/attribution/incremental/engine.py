@@ -43,8 +43,6 @@ class IncrementalEngine:
         image: the clean image (1, C, H, W), normalized as the graph expects it.
         patch: height and width of the patches, in pixels.
         positions: every (top, left) that ``scores`` will be called with; patches may extend past the image's border.
-        window_cap: largest window, as a fraction of a map's height and width: changes further from the patch's center
-            are ignored. Exact from 1 on, and for a patch that covers most of the image.
 
     Raises NotIncremental if the graph does not map one tensor to one tensor.
     """
@@ -56,12 +54,11 @@ class IncrementalEngine:
         image: Tensor,
         patch: tuple[int, int],
         positions: Sequence[Position],
-        window_cap: float = 1.0,
     ) -> None:
         if image.ndim != 4 or len(image) != 1:
             raise NotIncremental("the engine takes one image (1, C, H, W) at a time")
         rows, cols = (
-            AxisWindows([position[axis] for position in positions], patch[axis], image.shape[2 + axis], window_cap)
+            AxisWindows([position[axis] for position in positions], patch[axis], image.shape[2 + axis])
             for axis in (0, 1)
         )
         prepared = relu_in_place(prepare_convolutions(graph_module), (PreparedConv2d, nn.BatchNorm2d))

@@ -7,7 +7,6 @@ int64 tensor (K, 2).
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -22,9 +21,6 @@ Position = tuple[int, int]
 Span = tuple[int, int]
 """The first cell along an axis, and the one after the last."""
 
-
-_ROOM = 1.5
-"""A capped window still has at least this many times the patch's fraction of the map."""
 
 SIZE_BUCKETS = 7
 """Number of sizes that a node's windows can have along an axis. At 224 pixels the last maps have 7 and 14 cells, which
@@ -107,8 +103,7 @@ def whole_window(batch: int, height: int, width: int) -> Window:
 class AxisWindows:
     """The spans of every windowed node along one axis, for all offsets that a patch has there."""
 
-    def __init__(self, offsets: Sequence[int], extent: int, length: int, cap: float = 1.0) -> None:
-        self.cap = max(cap, _ROOM * extent / length)
+    def __init__(self, offsets: Sequence[int], extent: int, length: int) -> None:
         self.offsets = {offset: index for index, offset in enumerate(sorted(set(offsets)))}
         first = torch.tensor(list(self.offsets))
         self.patch = inside(torch.stack([first, first + extent], dim=1), length)
@@ -117,13 +112,8 @@ class AxisWindows:
         self.readers: dict[fx.Node, tuple[fx.Node, ConvWindow]] = {}
 
     def add(self, node: fx.Node, spans: Tensor, length: int) -> None:
-        """Register the spans (K, 2) of ``node``, whose map has ``length`` cells along this axis.
-
-        Spans longer than the cap are shortened at both ends.
-        """
-        longest = max(1, math.ceil(self.cap * length))
-        cut = (spans[:, 1] - spans[:, 0] - longest).clamp_min(0)
-        self.spans[node] = torch.stack([spans[:, 0] + cut // 2, spans[:, 1] - (cut - cut // 2)], dim=1)
+        """Register the spans (K, 2) of ``node``, whose map has ``length`` cells along this axis."""
+        self.spans[node] = spans
         self.lengths[node] = length
 
     def fit_to_reader(self, node: fx.Node, reader: fx.Node, window: ConvWindow) -> None:

@@ -1,4 +1,4 @@
-"""Options and values that have another name now; the old ones work for one more release, with a note."""
+"""Options and values that have another name now, or none; the old ones are taken for one more release, with a note."""
 
 from __future__ import annotations
 
@@ -36,19 +36,30 @@ RENAMED_VALUES: dict[str, dict[str, str]] = {
 }
 """By option, of whatever command: a value's old spelling and its new one. These need no note."""
 
+REMOVED: dict[str, dict[str, str]] = {
+    "occlusion": {"--approximate": "every position is computed", "--no-approximate": "every position is computed"},
+}
+"""By command: a flag that is gone, and what is done now in any case."""
+
 NOTES = "cnnviz.renamed"
-"""Key of Click's ``context.meta``: the old spellings that were typed, each with its new one."""
+"""Key of Click's ``context.meta``: the old spellings that were typed, each with its new one, or with an empty one."""
 
 
 def modern(command: str, words: Sequence[str]) -> tuple[list[str], list[tuple[str, str]]]:
-    """A command's words with new spellings for old, and the pairs of (old, new) options found, each once."""
-    renamed = RENAMED.get(command, {})
+    """A command's words with new spellings for old, and the pairs of (old, new) options found, each once.
+
+    Removed flags are left out, and paired with the empty word.
+    """
+    renamed, removed = RENAMED.get(command, {}), REMOVED.get(command, {})
     found: dict[str, str] = {}
     result: list[str] = []
     option = ""
     for place, word in enumerate(words):
         if word == "--":
             return [*result, *words[place:]], list(found.items())
+        if word in removed:
+            found[word] = ""
+            continue
         name, equals, value = word.partition("=")
         if name.startswith("--"):
             if name in renamed:
@@ -80,7 +91,10 @@ _UsageError: Any = typer.BadParameter.__bases__[0]  # Click's, of which newer re
 def note_old_spellings(context: Any, reporter: ConsoleReporter) -> None:
     """A note on stderr for each old spelling that was typed."""
     for old, new in context.meta.get(NOTES, ()):
-        reporter.warn(f"{old} is called {new} now; the old name works for one more release.")
+        if new:
+            reporter.warn(f"{old} is called {new} now; the old name works for one more release.")
+        else:
+            reporter.warn(f"{old} has no effect any more: {REMOVED[context.info_name][old]}.")
 
 
 def command_class(command: str) -> type[PlainCommand]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 import typer
 from typer.testing import CliRunner
@@ -57,3 +59,11 @@ def test_a_command_takes_them_with_a_note(sleep):
         run = CliRunner().invoke(app, ["sleep", *wrong])
         assert run.exit_code == 2 and run.stderr.count("note: --length is called --hours now") == 1, run.stderr
         assert "note" not in CliRunner().invoke(app, ["sleep", "-q", *wrong]).stderr
+
+
+def test_a_removed_flag_is_taken_with_a_note_and_does_nothing(run_cnnviz, samples):
+    options = ("occlusion", samples / "chelsea.png", "-m", "squeezenet1_1", "--size", 32, "--stride", 16, "--json")
+    plain, old = run_cnnviz(*options, "-o", "a.png"), run_cnnviz(*options, "-o", "b.png", "--approximate")
+    assert old.stderr.replace("\n", " ").count("--approximate has no effect any more: every position is computed.") == 1
+    assert json.loads(old.stdout)["drops"] == json.loads(plain.stdout)["drops"]
+    assert "approximate" not in json.loads(old.stdout)["parameters"]
