@@ -13,7 +13,7 @@ from cnnviz.imaging.gaussian import gaussian_blur_valid
 from cnnviz.imaging.pixels import to_array
 
 _EVERY = 51
-"""Of so many values one is looked at to guess where the largest begin; odd, so that columns are not left out."""
+"""One value in this number is looked at to guess where the largest begin; odd, so that no column is skipped."""
 
 
 def normalize(map2d: Any, percentile: float = 99.0, signed: bool | None = None) -> NDArray[np.float32]:
@@ -66,9 +66,9 @@ def _percentile(magnitude: NDArray[np.floating], percentile: float) -> np.floati
 
 
 def _largest(values: NDArray[np.floating], count: int) -> NDArray[np.floating]:
-    """At least the ``count`` largest values, in any order: those above a bound guessed from one value in fifty.
+    """At least the ``count`` largest values, in any order: those above a bound guessed from a sample.
 
-    All values where few are left out or the guess is too high.
+    All values where few are smaller, or the guess is too high.
     """
     sample = values[::_EVERY]
     rank = len(sample) - 2 * count * len(sample) // len(values) - 8
