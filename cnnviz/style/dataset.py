@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 
 import torch
@@ -12,6 +12,7 @@ from torch import Tensor
 
 from cnnviz.errors import ImageError, UsageError
 from cnnviz.imaging.pixel_ops import gaussian_blur, resize
+from cnnviz.style.held_out import square
 
 _KEPT_BYTES = 128 << 20
 """Cache of decoded photos: some hundred, which are reused when the folder is small."""
@@ -29,15 +30,23 @@ class CropDataset:
         side: of the crops, in pixels.
         augment: change colors, contrast and sharpness too, not only position, scale and orientation; for folders of
             few photos.
+        leave_out: numbers of photos that no crop is drawn from; see ``middles``.
 
     Raises:
         UsageError: there are no photos.
     """
 
-    def __init__(self, photos: Sequence[Path | str | Tensor], side: int, augment: bool = True) -> None:
+    def __init__(
+        self,
+        photos: Sequence[Path | str | Tensor],
+        side: int,
+        augment: bool = True,
+        leave_out: Collection[int] = (),
+    ) -> None:
         if not photos:
             raise UsageError("Training needs at least one photo.")
         self.photos, self.side, self.augment = list(photos), side, augment
+        self._drawn_from = [i for i in range(len(photos)) if i not in leave_out]
         self.skipped: dict[int, str] = {}
         self._kept: OrderedDict[int, Tensor] = OrderedDict()
         self._bytes = 0
@@ -46,9 +55,15 @@ class CropDataset:
         """``count`` random crops, which depend on the generator's state alone; ImageError if no photo can be read."""
         return torch.cat([self._one(generator) for _ in range(count)])
 
+    def middles(self, numbers: Sequence[int]) -> Tensor | None:
+        """The middle squares (N, 3, side, side) of the photos with these numbers; None if none of them can be read."""
+        found = [photo.float() / 255 for i in numbers if (photo := self._photo(i)) is not None]
+        return torch.cat([square(photo, self.side) for photo in found]) if found else None
+
     def _one(self, generator: torch.Generator) -> Tensor:
         while True:
-            photo = self._photo(int(torch.randint(len(self.photos), (), generator=generator)))
+            chosen = int(torch.randint(len(self._drawn_from), (), generator=generator))
+            photo = self._photo(self._drawn_from[chosen])
             if photo is not None:
                 break
         crop = _crop(photo, self.side, generator).float() / 255

@@ -236,6 +236,8 @@ class TrainingSettings:
         fade: outer fraction of a style image whose weight falls toward the border, so that its frame is not learned.
         average_pooling: the loss network averages where it takes maxima.
         augment: vary the colors and sharpness of crops, for few photos.
+        held_out: photos kept back, a quarter of all at most: previews show them, and the loss on them tells whether
+            the training still improves. With 0, or fewer than 4 photos, previews show crops trained on.
         precision: ``fp32``, or ``bf16`` or ``fp16`` for mixed precision.
     """
 
@@ -267,6 +269,7 @@ class TrainingSettings:
     )
     average_pooling: bool = setting(True, "Replace the loss network's max pooling by averages.", is_option=False)
     augment: bool = setting(True, "Vary the photos' colors and sharpness.", advanced=True)
+    held_out: int = setting(3, "Photos kept back for previews.", min=0, max=64, advanced=True)
     precision: str = setting("fp32", "What the trained network computes in.", is_option=False)
 
     def __post_init__(self) -> None:
@@ -279,6 +282,8 @@ class TrainingSettings:
         weights = (self.content_weight, self.style_weight, self.palette_weight, self.tv_weight, self.lightness_weight)
         if min(weights) < 0:
             raise UsageError("The weights of losses must not be negative.")
+        if self.held_out < 0:
+            raise UsageError(f"The number of photos kept back must not be negative, not {self.held_out}.")
         _require_fade(self.fade)
         if self.learning_rate <= 0:
             raise UsageError(f"The learning rate must be positive, not {self.learning_rate}.")

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import copy
 import math
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +20,7 @@ from cnnviz.runtime.precision import backward_precision, conv_precision
 from cnnviz.runtime.progress import OnStep, Step
 from cnnviz.style.dataset import CropDataset
 from cnnviz.style.fast import FastStyleNetwork, noise_map
+from cnnviz.style.held_out import Improvement, held_out_numbers, interval, preview_sheet
 from cnnviz.style.perceptual_loss import PerceptualLoss, random_padding
 from cnnviz.style.settings import FastStyleConfig, TrainingSettings
 from cnnviz.synthesis.settings import build_settings
@@ -31,6 +34,11 @@ _DECAY = 0.3
 """Last fraction of the steps, in which it falls; constant before, so that a training may be made longer or shorter."""
 _LARGEST_GRADIENT = 10.0
 _PREVIEWS = 3
+"""Crops in a preview where no photo is kept back."""
+_TIMED = 3
+"""Steps, after a first, by which the duration of a training is estimated."""
+_WORTH_TIMING = 100
+"""Steps from which on it is."""
 
 
 def train_fast_style(
@@ -42,6 +50,7 @@ def train_fast_style(
     start: FastStyleNetwork | None = None,
     settings: TrainingSettings | None = None,
     seed: int = 0,
+    minutes: float | None = None,
     on_step: OnStep | None = None,
     **options: Any,
 ) -> FastStyleNetwork:
@@ -60,8 +69,9 @@ def train_fast_style(
             changed.
         settings: None takes the defaults of ``TrainingSettings``.
         seed: of the weights, the crops and the noise. The same seed, version and machine give the same network.
+        minutes: take as many steps as this time allows, in place of ``steps``, by the time the first ones take.
         on_step: called after each step; ``terms`` holds ``loss`` and the relative losses ``content``, ``style``,
-            ``palette`` and ``tv``, per image; ``image()`` is a sheet: photos above, each style below.
+            ``palette``, ``tv`` and ``lightness``, per image; ``image()`` is a sheet: photos above, each style below.
         options: fields of ``TrainingSettings``, which replace those of ``settings``.
 
     Returns:
@@ -81,7 +91,7 @@ def train_fast_style(
         ('starry',)
     """
     chosen = build_settings(TrainingSettings, settings, options)
-    return FastStyleTraining(network, styles, photos, chosen, seed, extend, start=start).run(on_step)
+    return FastStyleTraining(network, styles, photos, chosen, seed, extend, start=start, minutes=minutes).run(on_step)
 
 
 class FastStyleTraining:
@@ -89,7 +99,12 @@ class FastStyleTraining:
 
     With a launched ``fabric``, each of its processes makes such a training with the same arguments, the loss network
     on its own device; they divide each batch, and all end with the same network.
+
+    ``improvement`` has the losses on the photos kept back. ``on_estimate``, if set, is called as ``run`` begins, with
+    the number of steps to come and the seconds they will take.
     """
+
+    on_estimate: Callable[[int, float], None] | None = None
 
     def __init__(
         self,
@@ -101,15 +116,21 @@ class FastStyleTraining:
         extend: FastStyleNetwork | None = None,
         fabric: Fabric | None = None,
         start: FastStyleNetwork | None = None,
+        minutes: float | None = None,
     ) -> None:
+        if minutes is not None and not 0 < minutes < math.inf:
+            raise UsageError(f"A training takes a positive number of minutes, not {minutes}.")
         require_photos(loss_network, "A style network")
         self.settings = settings = settings or TrainingSettings()
         self.fabric = fabric
         self.rank, self.processes = (fabric.global_rank, fabric.world_size) if fabric else (0, 1)
         if settings.batch % self.processes:
             raise UsageError(f"{self.processes} processes cannot share a batch of {settings.batch} evenly.")
-        self.seed, self.done = seed, 0
-        self.crops = CropDataset(photos, settings.crop, settings.augment)
+        self.seed, self.done, self.minutes = seed, 0, minutes
+        self._held_out = held_out_numbers(len(photos), settings.held_out)
+        self.crops = CropDataset(photos, settings.crop, settings.augment, self._held_out)
+        self.improvement = Improvement()
+        self.styles = list(styles.values())
         self.loss = PerceptualLoss(loss_network, list(styles.values()), settings)
         self.generator = torch.Generator().manual_seed(seed)
         self.names, self.extended = list(styles), extend is not None
@@ -134,9 +155,12 @@ class FastStyleTraining:
 
     def run(self, on_step: OnStep | None = None) -> FastStyleNetwork:
         """Take the remaining steps and return the network, in evaluation mode."""
+        self._estimate()
         total = self.settings.steps
         while self.done < total:
             terms = self.step()
+            if self.done % interval(total) == 0 and self._held_out:
+                self.improvement.add(self.done, self.held_out_loss())
             if on_step:
                 on_step(Step(self.done, total, terms, self.preview))
         return self.network.eval().requires_grad_(False)
@@ -159,15 +183,31 @@ class FastStyleTraining:
         return dict(zip(["loss", *terms], values, strict=True))
 
     def preview(self) -> Tensor:
-        """A sheet (1, 3, H, W): a few crops, the same each time, above the network's output in each style."""
-        if self._previews is None:
-            self._previews = self.crops.draw(_PREVIEWS, torch.Generator().manual_seed(self.seed + 1))
-        photos = self._previews.to(self.network.device)
-        rows = [photos]
-        with torch.no_grad():
-            for index in range(len(self.names)):
-                rows.append(self.network(photos, self._style_weights(torch.full((len(photos),), index))))
-        return torch.cat([torch.cat(list(row.split(1)), dim=3) for row in rows], dim=2).cpu()
+        """A sheet (1, 3, H, W): photos kept back (or crops, the same each time) above; each style, and they in it."""
+        photos = self._previewed().to(self.network.device)
+        painted = [self._painted(photos, index) for index in range(len(self.names))]
+        return preview_sheet(self.styles, photos, painted).cpu()
+
+    def held_out_loss(self) -> float:
+        """The loss on what the previews show, averaged over the styles."""
+        photos = self._previewed().to(self.network.device)
+        losses = []
+        for index in range(len(self.names)):
+            painted = self._painted(photos, index)
+            with torch.no_grad():
+                losses.append(self.loss(painted, photos, torch.full((len(photos),), index))[0])
+        return float(torch.stack(losses).mean())
+
+    def seconds_per_step(self) -> float:
+        """How long a step takes here and now; afterwards everything is as it was."""
+        state = copy.deepcopy(self.state_dict())
+        self.step()
+        started = time.perf_counter()
+        for _ in range(_TIMED):
+            self.step()
+        taken = (time.perf_counter() - started) / _TIMED
+        self.load_state_dict(state)
+        return self._means(torch.tensor([taken], device=self.network.device))[0]
 
     def state_dict(self) -> dict[str, Any]:
         """The state to resume from, with the same styles, photos and settings, to the same result."""
@@ -180,6 +220,8 @@ class FastStyleTraining:
             "optimizer": self.optimizer.state_dict(),
             "scaler": self.scaler.state_dict(),
             "generator": self.generator.get_state(),
+            "held_out": self.improvement.losses,
+            "stopped_at": self.improvement.stopped_at,
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
@@ -201,6 +243,35 @@ class FastStyleTraining:
         self.scaler.load_state_dict(state["scaler"])
         self.generator.set_state(state["generator"])
         self.done = state["done"]
+        self.improvement = Improvement([tuple(each) for each in state["held_out"]], state["stopped_at"])
+        if self.minutes is not None:
+            self.settings = replace(self.settings, steps=state["settings"]["steps"])
+
+    def _estimate(self) -> None:
+        """Find the number of steps, where a time is given, and tell how long they will take."""
+        planned = self.minutes is not None and not self.done
+        left = self.settings.steps - self.done
+        if not planned and (self.on_estimate is None or left < _WORTH_TIMING):
+            return
+        seconds = self.seconds_per_step()
+        if planned and self.minutes is not None:
+            left = max(1, int(60 * self.minutes / seconds))
+            self.settings = replace(self.settings, steps=left)
+        if self.on_estimate is not None:
+            self.on_estimate(left, left * seconds)
+
+    def _previewed(self) -> Tensor:
+        if self._previews is None:
+            drawn = self.crops.middles(self._held_out)
+            generator = torch.Generator().manual_seed(self.seed + 1)
+            self._previews = self.crops.draw(_PREVIEWS, generator) if drawn is None else drawn
+        return self._previews
+
+    def _painted(self, photos: Tensor, index: int) -> Tensor:
+        """Photos (N, 3, s, s) in the style of that number."""
+        noise = noise_map(photos.shape[2], photos.shape[3])
+        with torch.no_grad():
+            return self.network(photos, self._style_weights(torch.full((len(photos),), index)), noise)
 
     def _network(self, extend: FastStyleNetwork | None) -> FastStyleNetwork:
         if extend is None:

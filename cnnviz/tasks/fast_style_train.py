@@ -27,9 +27,10 @@ if TYPE_CHECKING:
     from cnnviz.style.training import FastStyleTraining
 
 _THUMBNAIL = 128  # pixels, the longer side
+_WORTH_SAYING = 90  # seconds: that less is to come need not be told
 _FIXED = ("content_layers", "style_layers", "style_loss", "average_pooling")
 """Settings that this task leaves at their defaults, and that its files do not record."""
-_FREE = ("steps", "resume", "save_every")
+_FREE = ("steps", "minutes", "resume", "save_every")
 """Parameters that may differ between a checkpoint and the run that resumes it."""
 
 
@@ -60,6 +61,9 @@ class FastStyleTrain(TaskDefaults):
         advanced=True,
     )
     extend: Path | None = setting(None, "Add the styles to this model; its own stay as they are.", metavar="FILE")
+    minutes: float | None = setting(
+        None, "As many steps as this time allows, in place of --steps.", metavar="N", min=0.01, show_default="by steps"
+    )
     start: Path | None = setting(None, "Start from the weights of this model of the same styles.", metavar="FILE")
     styles: tuple[Path, ...] = ()
     photos: tuple[Path, ...] = ()
@@ -118,13 +122,14 @@ class FastStyleTrain(TaskDefaults):
             fabric=fabric,
             extend=load_fast_style(self.extend) if self.extend else None,
             start=load_fast_style(self.start) if self.start else None,
+            minutes=self.minutes,
         )
         losses = self._train(training, monitor)
         record = {
             "perceived_by": network.name,
             "weights": network.weights.label,
             "seed": self.seed,
-            "settings": self._recorded_settings(),
+            "settings": {**self._recorded_settings(), "steps": training.settings.steps},
             "photos": len(self.photos) - len(training.skipped),
             "losses": losses,
         }
@@ -132,11 +137,17 @@ class FastStyleTrain(TaskDefaults):
             "styles": list(training.network.styles),
             "steps": training.done,
             "losses": losses,
+            "stopped_improving": training.improvement.stopped_at,
             "photos": len(self.photos),
             "skipped": [self.photos[i].name for i in sorted(training.skipped)],
         }
-        # Styles are inputs, and that a run was resumed is no part of its recipe.
-        parameters = {name: value for name, value in monitor.parameters.items() if name not in ("styles", "resume")}
+        # Styles are inputs, and that a run was resumed is no part of its recipe; nor is a time, which makes other
+        # numbers of steps elsewhere.
+        parameters = {
+            name: value for name, value in monitor.parameters.items() if name not in ("styles", "resume", "minutes")
+        }
+        if self.minutes is not None:
+            parameters["steps"] = training.settings.steps
         recipe = {"inputs": [str(path) for path in self.styles], "parameters": parameters}
         thumbnails = {f".{name}.jpg": _thumbnail(image) for name, image in images.items()}
         return Result(metadata, to_bytes(training.network, record), sidecars=thumbnails, recipe=recipe)
@@ -147,6 +158,12 @@ class FastStyleTrain(TaskDefaults):
 
         reported: set[int] = set()
         losses: dict[str, float] = {}
+        settings = training.settings
+
+        def on_estimate(steps: int, seconds: float) -> None:
+            size = f"{steps:,} steps of {settings.batch} crops of {settings.crop} pixels"
+            if seconds >= _WORTH_SAYING and training.rank == 0:
+                monitor.reporter.warn(f"{size} will take about {_duration(seconds)} here.")
 
         def on_step(step: Step) -> None:
             losses.update({name: round(value, 4) for name, value in step.terms.items()})
@@ -154,10 +171,13 @@ class FastStyleTrain(TaskDefaults):
                 monitor.reporter.warn(f"{self.photos[index]} is left out: {training.skipped[index]}")
                 reported.add(index)
             if training.rank == 0:
+                if training.improvement.stopped_at == step.step:
+                    monitor.reporter.warn(training.improvement.sentence)
                 monitor(step)
 
         common = {**monitor.parameters, **self._recorded_settings(), "seed": self.seed, "photos": len(self.photos)}
         key = {name: value for name, value in common.items() if name not in _FREE}
+        training.on_estimate = on_estimate
         Checkpointer(monitor, key, writes=training.rank == 0).run(training, on_step)
         if training.rank > 0:
             raise WrittenElsewhereError
@@ -190,6 +210,11 @@ def photo_files(config: ImageConfig, reporter: Reporter) -> tuple[Path, ...]:
     if inputs.STDIN in (config.images or ()):
         raise UsageError("Training reads its photos more than once: give files, not '-'.")
     return paths
+
+
+def _duration(seconds: float) -> str:
+    minutes = round(seconds / 60)
+    return f"{minutes} minutes" if minutes < 100 else f"{seconds / 3600:.1f} hours"
 
 
 def parse_widths(text: str) -> tuple[int, int, int]:

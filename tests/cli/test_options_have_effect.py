@@ -491,6 +491,8 @@ TRIALS: dict[str, dict[str, Trial]] = {
         "--mixed-precision": ROUNDING,
         "--content": Try("-c in/cat.png"),
         "--recursive": Try("-r"),
+        "--held-out": Try("--held-out 0", base=f"{TRAIN} -c in/cat.png -c in/dog.png -o out.safetensors"),
+        "--minutes": Try("--minutes 0.1"),
         "--extend": Try("--extend in/fast.sft"),
         "--start": Try("--start in/mosaic.sft"),
         "--resume": Same("that it was resumed is no part of it; tests/cli/commands/test_fast_style.py resumes one"),

@@ -45,12 +45,14 @@ def fast_style_train(
     """Train a network that paints photos in one pass in the styles of some images.
 
     Examples:
+        cnnviz fast-style train monet.jpg --content photos/ -o monet.safetensors --minutes 40
         cnnviz fast-style train starry.jpg ink.jpg --content photos/ -o my.safetensors
         cnnviz fast-style train starry.jpg ink.jpg --content photos/ -o my.safetensors --resume
         cnnviz fast-style train monet.jpg --extend my.safetensors --content photos/ -o more.safetensors
     """
     require_files(output, "Training")
     context.unused("widths", "blocks", when=task.extend is not None, why="with --extend, whose network stays")
+    context.unused("steps", when=task.minutes is not None, why="where the time is given")
     require_fabric()
     photos = photo_files(ImageConfig(images=content, recursive=recursive), context.reporter)
     task = replace(task, styles=tuple(styles), photos=photos)

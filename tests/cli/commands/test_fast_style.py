@@ -104,7 +104,7 @@ def test_train_writes_a_model_that_apply_paints_with_and_extend_adds_to(run_cnnv
     record = json.loads(run.stdout)
     assert (record["steps"], record["photos"], record["skipped"]) == (4, 2, ["broken.png"])
     assert "broken.png" in run.stderr
-    assert Image.open(tmp_path / "m-0002.png").size == (3 * 48, 2 * 48)
+    assert Image.open(tmp_path / "m-0002.png").size == (4 * 48, 2 * 48)
     assert Image.open(tmp_path / "m.ink.jpg").size == (128, 128)
     again = run_cnnviz("info", "--command", "m.ink.jpg").stdout
     words = shlex.split(again)
