@@ -47,6 +47,7 @@ class AttributionMethod:
         batchable: whether several images may be computed at once (see ``TaskDefaults``).
         has_overlay: whether the command can lay the map over the image.
         needs_gradients: whether the network must have gradients; without, scores alone are compared.
+        made_with: the kinds of what it hides pixels with, of ``metrics.fills``: these do not measure its map.
         needs_layers: whether it must show a layer's maps, which programs and exported black boxes do not.
         asks_for_class: whether the map depends on the class.
         paper: where it was published: authors, venue, year, arXiv.
@@ -70,6 +71,7 @@ class AttributionMethod:
     batchable: bool = True
     has_overlay: bool = True
     needs_gradients: bool = True
+    made_with: tuple[str, ...] = ()
     needs_layers: bool = False
     asks_for_class: bool = True
 
@@ -178,6 +180,7 @@ _ALL = (
         paper="Sundararajan, Taly & Yan, ICML 2017, arXiv:1703.01365",
         cost="64 passes forward and back",
         sum_error="cnnviz.attribution.integrated_gradients.completeness_error",
+        made_with=("constant",),
     ),
     AttributionMethod(
         "input-x-gradient",
@@ -294,6 +297,7 @@ _ALL = (
         needs_layers=True,
         paper="Wang et al., CVPR workshop 2020, arXiv:1910.01279",
         cost="a pass forward for each map of the layer",
+        made_with=("constant",),
     ),
     AttributionMethod(
         "ablationcam",
@@ -398,6 +402,7 @@ _ALL = (
         needs_gradients=False,
         paper="Zeiler & Fergus, ECCV 2014, arXiv:1311.2901",
         cost="a pass forward for each of some 600 patches, of what it reaches",
+        made_with=("constant",),
     ),
     AttributionMethod(
         "vargrad",
@@ -436,6 +441,7 @@ _ALL = (
         paper="Erion et al., Nature Machine Intelligence 2021, arXiv:1906.10670",
         cost="50 passes forward and back",
         sum_error="cnnviz.attribution.expected_gradients.completeness_error",
+        made_with=("constant",),
     ),
     AttributionMethod(
         "gradientshap",
@@ -450,6 +456,7 @@ _ALL = (
         paper="Lundberg & Lee, NeurIPS 2017, arXiv:1705.07874",
         cost="50 passes forward and back",
         sum_error="cnnviz.attribution.expected_gradients.completeness_error",
+        made_with=("constant",),
     ),
     AttributionMethod(
         "blur-integrated",
@@ -464,6 +471,7 @@ _ALL = (
         paper="Xu, Venugopalan & Sundararajan, CVPR 2020, arXiv:2004.03383",
         cost="64 passes forward and back",
         sum_error="cnnviz.attribution.path_gradients.completeness_error",
+        made_with=("blur",),
     ),
     AttributionMethod(
         "guided-integrated",
@@ -478,6 +486,7 @@ _ALL = (
         paper="Kapishnikov et al., CVPR 2021, arXiv:2106.09788",
         cost="64 passes forward and back, one after another",
         sum_error="cnnviz.attribution.integrated_gradients.completeness_error",
+        made_with=("constant",),
     ),
     AttributionMethod(
         "fullgrad",
@@ -504,6 +513,7 @@ _ALL = (
         needs_gradients=False,
         paper="Petsiuk, Das & Saenko, BMVC 2018, arXiv:1806.07421",
         cost="1000 passes forward",
+        made_with=("constant",),
     ),
     AttributionMethod(
         "ablation",
@@ -520,6 +530,7 @@ _ALL = (
         needs_gradients=False,
         paper="after Zeiler & Fergus, ECCV 2014, arXiv:1311.2901",
         cost="a pass forward for each of 50 superpixels, of what it reaches",
+        made_with=("constant",),
     ),
     AttributionMethod(
         "lime",
@@ -536,6 +547,7 @@ _ALL = (
         needs_gradients=False,
         paper="Ribeiro, Singh & Guestrin, KDD 2016, arXiv:1602.04938",
         cost="1000 passes forward",
+        made_with=("constant",),
     ),
     AttributionMethod(
         "kernelshap",
@@ -552,6 +564,7 @@ _ALL = (
         needs_gradients=False,
         paper="Lundberg & Lee, NeurIPS 2017, arXiv:1705.07874",
         cost="1000 passes forward",
+        made_with=("constant",),
     ),
     AttributionMethod(
         "xrai",
@@ -567,6 +580,7 @@ _ALL = (
         batchable=False,
         paper="Kapishnikov et al., ICCV 2019, arXiv:1906.02825",
         cost="128 passes forward and back, and segmentations",
+        made_with=("constant",),
     ),
 )
 

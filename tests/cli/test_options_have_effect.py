@@ -133,6 +133,7 @@ BASES = {
     "guided": "in/cat.png -s 64 --raw -o out.png",
     "gradcam": MAP,
     "occlusion": MAP + " --stride 16",
+    "explain": "in/cat.png -s 64 --budget fast -o out.png",
     "compare": "in/cat.png -s 64 --methods saliency,gradcam -o out.png",
     "fool": "in/cat.png -s 64 -e 8 --raw -o out.png",
     "universal": "in/photos -r -s 64 --passes 2 --rate 1 -o out.png",
@@ -252,6 +253,11 @@ TRIALS: dict[str, dict[str, Trial]] = {
         "--colormap": Try("--colormap hot"),
         "--percentile": Try("--percentile 60"),
         "--blur": Try("--blur 20"),
+    },
+    "explain": {
+        "--target": TARGET,
+        "--versus": VERSUS,
+        "--budget": Try("--budget normal", off="--budget fast", base="in/cat.png -s 64 -o out.png"),
     },
     "compare": {
         "--model": Try("-m squeezenet1_1 -m squeezenet1_0 -w random", off="-m squeezenet1_1 -w random"),

@@ -57,7 +57,7 @@ def hiding(
     kept = [keep for rank in ranks for count in counts for keep in (rank < count, rank >= count)]
     step = _batch_of(network, image)
     found = [
-        measures(network, network(hide(torch.stack(kept[at : at + step]))), target).double().cpu()
+        measures(network, network.logits(hide(torch.stack(kept[at : at + step]))), target).double().cpu()
         for at in range(0, len(kept), step)
     ]
     values = torch.cat(found).view(len(maps), steps, 2)

@@ -16,6 +16,7 @@ TOOLS = "Tools"
 
 COMMANDS = {
     "classify": EXPLAIN,
+    "explain": EXPLAIN,
     "saliency": EXPLAIN,
     "guided": EXPLAIN,
     "gradcam": EXPLAIN,
