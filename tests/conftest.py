@@ -211,7 +211,7 @@ def playground(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         if path.suffix != ".md":
             shrunk(path.name, tmp_path / "sample_images" / path.name)
     photos = {"chelsea.png": "photo.jpg", "coffee.png": "a.jpg", "rocket.jpg": "b.jpg", "mosaic.jpg": "monet.jpg"}
-    styles = {name: name for name in ("starry.jpg", "mosaic.jpg", "ink.jpg")}
+    styles = {name: name for name in ("starry.jpg", "mosaic.jpg", "ink.jpg")} | {"brick.png": "my_painting.jpg"}
     album = {"chelsea.png": "photos/cat.jpg", "coffee.png": "photos/cup.jpg", "rocket.jpg": "photos/trip/rocket.jpg"}
     val = {
         "chelsea.png": "val/Egyptian cat/cat.jpg",

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Iterator, MutableMapping
+from pathlib import Path
 from typing import Any
 
 import typer
 
 from cnnviz.cli.command import add_command, help_of
-from cnnviz.cli.commands import ALONE, COMMANDS, GROUPS, command_docstring, command_function
+from cnnviz.cli.commands import ALONE, COMMANDS, GROUPS, IMPLIED, command_docstring, command_function
 from cnnviz.cli.options.known import load_with
 from cnnviz.cli.options.metavar import PlainCommand, PlainGroup
 
@@ -72,10 +73,23 @@ class CommandGroup(PlainGroup):
         super().__init__(*arguments, **settings)
         self.commands = Commands(self.group)
 
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        implied = IMPLIED.get(self.group)
+        if implied and args and args[0] not in self.commands and _names_input(args[0]):
+            args = [implied, *args]
+        return super().parse_args(ctx, args)
+
     def format_help(self, ctx: Any, formatter: Any) -> None:
         listed = copy.copy(self)
         listed.commands = self.commands.summaries()  # type: ignore[attr-defined]
         super(CommandGroup, listed).format_help(ctx, formatter)
+
+
+def _names_input(word: str) -> bool:
+    """Whether a word is no mistyped command, but an option of one, or names a file."""
+    if word in ("-h", "--help"):
+        return False
+    return word.startswith("-") or any(sign in word for sign in "./\\*?[") or Path(word).exists()
 
 
 def _new_app(**settings: Any) -> typer.Typer:

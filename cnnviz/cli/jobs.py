@@ -25,6 +25,9 @@ from cnnviz.pipeline.video_job import VIDEO, VideoJob, has_any, run_all, split_v
 
 Job = TypeVar("Job", bound=ImageJob)
 
+Variant = tuple[Any, Any, Mapping[str, Any]]
+"""A task, its network, and further fields of its job."""
+
 
 def config_of(group: Any) -> Any:
     """An option group as the plain configuration that it declares options for; None, and anything else, as it is."""
@@ -86,11 +89,12 @@ def run_task(
     output: Any = None,
     long: Any = None,
     parameters: Mapping[str, Any] | None = None,
+    **more: Any,
 ) -> None:
     """Run a task over images; ``long`` are the options for tasks of many steps.
 
-    ``parameters`` replace, in the recipe, those that were typed. A resumed run leaves out what is finished, and its
-    recipe is the same as if it had not been interrupted.
+    ``parameters`` replace, in the recipe, those that were typed; ``more`` are further fields of the job. A resumed run
+    leaves out what is finished, and its recipe is the same as if it had not been interrupted.
     """
     task, monitor = _seeded(task, run), _monitor(task, long)
     typed = {**context.parameters(), **(parameters or {})}
@@ -98,9 +102,8 @@ def run_task(
         typed.pop("resume", None)
         output = replace(output, skip_existing=True)
     provenance = Provenance(context.command, typed)
-    job_of(context, ImageJob, task, network, input, run, output, monitor=monitor, provenance=provenance)(
-        task.with_files()
-    )
+    more = {"monitor": monitor, "provenance": provenance, **more}
+    job_of(context, ImageJob, task, network, input, run, output, **more)(task.with_files())
 
 
 def run_evaluation_task(context: CommandContext, task: Any, network: Any, input: Any, run: Any, summary: Any) -> None:
@@ -118,14 +121,17 @@ def run_comparison_task(
 
 
 def run_image_and_video_task(
-    context: CommandContext, task: Any, network: Any, input: Any, run: Any, output: Any
+    context: CommandContext, tasks: Sequence[Variant], input: Any, run: Any, output: Any
 ) -> None:
-    """Run a task over images and over the frames of videos, distinguished by their names."""
-    task = _seeded(task, run)
+    """Run tasks, one after the other, over images and over the frames of videos, distinguished by their names."""
     images, videos = split_videos(config_of(input))
-    on_images = job_of(context, ImageJob, task, network, images, run, output)
-    on_videos = job_of(context, VideoJob, task, network, videos, run, output, suffix=VIDEO)
-    run_all([job for job in (on_images, on_videos) if has_any(job.input)] or [on_images], task)
+    jobs: list[tuple[ImageJob, Any]] = []
+    for task, network, more in tasks:
+        seeded = _seeded(task, run)
+        on_images = job_of(context, ImageJob, seeded, network, images, run, output, **more)
+        on_videos = job_of(context, VideoJob, seeded, network, videos, run, output, **{**more, "suffix": VIDEO})
+        jobs += [(job, seeded) for job in [j for j in (on_images, on_videos) if has_any(j.input)] or [on_images]]
+    run_all(jobs)
 
 
 def run_collection_task(

@@ -1,8 +1,8 @@
-"""The figure of ``style --sweep``: one photo painted with several values of a setting."""
+"""Sheets of one photo painted several times: with the values of a setting, or in many styles."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from PIL import Image
 
@@ -24,3 +24,16 @@ def sweep_sheet(
     if is_unfinished:
         captions[-1] += ": unfinished"
     return grid(paintings, min(len(paintings), 4), captions, tile=max(paintings[0].size))
+
+
+def style_sheet(photo: Image.Image, paintings: Mapping[str, Image.Image], columns: int, tile: int) -> Image.Image:
+    """A photo and its paintings in rows, the style's name under each.
+
+    Args:
+        photo: the first on the sheet.
+        paintings: by the name of their style.
+        columns: the most images in a row.
+        tile: longer side of each, in pixels.
+    """
+    images = [photo, *paintings.values()]
+    return grid(images, min(len(images), columns), ["photo", *paintings], tile=tile)

@@ -305,6 +305,18 @@ class FastStyleInputConfig(ImageConfig):
         return self.size or (photo.height, photo.width)
 
 
+SHEET_SIDE = 384
+"""Pixels of the shorter side at which a photo is painted for a sheet of styles, where no size is given."""
+
+
+@dataclass
+class StyleSheetInputConfig(FastStyleInputConfig):
+    """Which images are painted in many styles, and at what size: at most ``SHEET_SIDE`` if ``size`` is None."""
+
+    def size_of(self, photo: Image) -> int | tuple[int, int]:
+        return self.size or min(SHEET_SIDE, *photo.size)
+
+
 @dataclass
 class OutputConfig:
     """Where results are written: a file, a folder, ``-``, or a template; by default ``{stem}.{command}.png``."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import errno
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -80,6 +80,8 @@ class ImageJob:
         photos_only: what the task makes, if it makes it with networks that take photos only.
         has_numbers: whether the task makes arrays, too, for .npy and .npz files.
         suffix: the format where no name gives it (``.gif`` for animations, ``.html`` for pages).
+        fields: further fields of the templates of outputs, with their values.
+        template: the template where only a folder is named, or nothing.
     """
 
     purpose: Purpose
@@ -96,6 +98,8 @@ class ImageJob:
     needs_gradients: bool = False
     photos_only: str = ""
     has_numbers: bool = False
+    fields: Mapping[str, str] = field(default_factory=dict)
+    template: str = outputs.DEFAULT_TEMPLATE
     remark: Remark | None = field(default=None, init=False)
 
     def __call__(self, task: Task) -> None:
@@ -144,7 +148,14 @@ class ImageJob:
             inputs.shard(self.input),
             beside=_BESIDE if self.monitor else 0,
             has_numbers=self.has_numbers,
+            fields=self.fields,
+            default=self.template,
         )
+
+    def check_outputs(self) -> None:
+        """Raise where the job could not write its results, before it or others begin."""
+        sources = inputs.expand(self.input, SilentReporter())
+        self._plan_outputs(sources, self.network.choose(self.purpose)[0])
 
     def _is_done(self, destination: OutputPath | None) -> bool:
         return bool(

@@ -7,6 +7,7 @@ import string
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 
 from cnnviz.errors import UsageError
 from cnnviz.pipeline.config import OutputConfig
@@ -29,6 +30,9 @@ _LONGEST_NAME = 255
 """Bytes of a file's name, in every file system in use."""
 
 _FIELDS = ("stem", "name", "parent", "command", "model", "target")
+
+STYLE = "style"
+"""The field of templates that only painting in a style has."""
 
 
 @dataclass(frozen=True)
@@ -68,6 +72,8 @@ def plan(
     shard: Shard = WHOLE,
     beside: int = 0,
     has_numbers: bool = False,
+    fields: Mapping[str, str] = MappingProxyType({}),
+    default: str = DEFAULT_TEMPLATE,
 ) -> list[OutputPath]:
     """A destination for each source, in their order.
 
@@ -77,13 +83,15 @@ def plan(
     ``companions`` are the suffixes of files that will be written beside each image, as ``.html``; ``suffix`` is the
     image's own where its name is not given: ``.gif`` for animations and ``.html`` for pages.
     ``has_numbers`` allows .npy and .npz files.
-    ``beside`` is how many characters more than the image's the names of other files may have.
+    ``beside`` is how many characters more than the image's the names of other files may have; ``fields`` are further
+    ones of templates, ``default`` is the template where only a folder is named, or nothing.
 
     Raises UsageError, before anything is computed, where two results would be one file, a result would overwrite
     its input, a file is there already (and neither overwritten nor left out), or the format is unknown;
     ImageError where nothing can be written.
     """
-    destinations = [_destination(source, options, command, model, suffix) for source in sources]
+    known = {"command": command, "model": as_file_name(model), **fields}
+    destinations = [_destination(source, options, known, default + suffix) for source in sources]
     own = shard.of(list(zip(sources, destinations, strict=True)))
     if options.output == STDOUT and len(own) > 1:
         raise UsageError(f"Standard output takes one image, but there are {len(own)}.", remedy="output_folder")
@@ -125,26 +133,25 @@ def require_files(options: OutputConfig, option: str) -> None:
         raise UsageError(f"{option} writes several files, and standard output takes one.", remedy="output_file")
 
 
-def _destination(source: ImageSource, options: OutputConfig, command: str, model: str, suffix: str) -> OutputPath:
+def _destination(source: ImageSource, options: OutputConfig, known: Mapping[str, str], default: str) -> OutputPath:
     output = options.output
     if output is None:
-        template = DEFAULT_TEMPLATE + suffix
+        template = default
     elif output == STDOUT:
         template = STDOUT
     elif _is_folder(output):
         folder = str(Path(output) / source.folder).replace("{", "{{").replace("}", "}}")
-        template = f"{folder}{os.sep}{DEFAULT_TEMPLATE}{suffix}"
+        template = f"{folder}{os.sep}{default}"
     else:
         template = output
-        _check_template(output)
-    fields = {
-        "stem": source.stem,
-        "name": source.name,
-        "parent": str(source.path.parent) if source.path else ".",
-        "command": command,
-        "model": as_file_name(model),
-    }
-    return OutputPath(template, fields)
+        _check_template(output, [*_FIELDS, *known])
+    parent = str(source.path.parent) if source.path else "."
+    return OutputPath(template, {"stem": source.stem, "name": source.name, "parent": parent, **known})
+
+
+def has_field(output: str | None, field: str) -> bool:
+    """Whether a template with a field names the outputs; where none or a folder is named, the default one has it."""
+    return output is None or _is_folder(output) or (output != STDOUT and field in _fields_in(output))
 
 
 def suffix_of(options: OutputConfig, usual: str = PNG) -> str:
@@ -163,13 +170,13 @@ def _fields_in(template: str) -> list[str]:
     return [name for _, name, _, _ in string.Formatter().parse(template) if name is not None]
 
 
-def _check_template(template: str) -> None:
+def _check_template(template: str, fields: Sequence[str]) -> None:
     try:
-        unknown = [name for name in _fields_in(template) if name not in _FIELDS]
+        unknown = [name for name in _fields_in(template) if name not in fields]
     except ValueError as error:
         raise UsageError(f"The output template '{template}' has an unmatched brace; write {{{{ for {{.") from error
     if unknown:
-        known = " ".join(f"{{{name}}}" for name in _FIELDS)
+        known = " ".join(f"{{{name}}}" for name in dict.fromkeys(fields))
         raise UsageError(f"The output template knows no field '{{{unknown[0]}}}'; there are {known}.")
 
 

@@ -106,10 +106,15 @@ class VideoJob(ImageJob):
         )
 
 
-def run_all(jobs: Sequence[ImageJob], task: Task) -> None:
-    """Run several jobs, each to its end; the highest exit code of those that failed."""
+def run_all(jobs: Sequence[tuple[ImageJob, Task]]) -> None:
+    """Run several jobs with their tasks, each to its end; the highest exit code of those that failed.
+
+    Where there are several, the outputs of all are settled before the first begins.
+    """
     failures = []
-    for job in jobs:
+    for job, _ in jobs if len(jobs) > 1 else ():
+        job.check_outputs()
+    for job, task in jobs:
         try:
             job(task)
         except IncompleteError as end:

@@ -12,16 +12,12 @@ from cnnviz.errors import ImageError, UsageError
 from cnnviz.imaging.checks import require_in_range
 from cnnviz.imaging.pixel_ops import resize
 from cnnviz.style.fast import ConditionalInstanceNorm, FastStyleNetwork
-from cnnviz.style.settings import FastStyleConfig
+from cnnviz.style.settings import LEAST_STYLE_SIZE, STYLE_SIZE, FastStyleConfig
 
 STYLE_NUMBERS = 100
 """Numbers that describe a style."""
 
-STYLE_SIZE = 320
-"""Pixels of the shorter side at which a style image is looked at. Trained at 256: more shows finer texture, as the
-tiles of a mosaic, and from about 512 on other colors than the image's."""
-
-LEAST_STYLE_SIDE, _LONGEST = 32, 4
+_LONGEST = 4
 _STAGES = ((1, 16, 1, 1), (6, 24, 2, 2), (6, 32, 3, 2), (6, 64, 4, 2), (6, 96, 3, 1), (6, 160, 3, 2), (6, 320, 1, 1))
 """MobileNetV2's stages: expansion, channels, blocks, stride of the first."""
 
@@ -136,8 +132,8 @@ class AnyStyleNetwork(nn.Module):
         height, width = require_in_range(image).shape[2:]
         if min(height, width) < 16:
             raise ImageError(f"A style image of {width}×{height} pixels is too small; both sides need 16.")
-        if size < LEAST_STYLE_SIDE:
-            raise UsageError(f"A style image is to be seen at {LEAST_STYLE_SIDE} pixels or more, not {size}.")
+        if size < LEAST_STYLE_SIZE:
+            raise UsageError(f"A style image is to be seen at {LEAST_STYLE_SIZE} pixels or more, not {size}.")
         longest = _LONGEST * min(height, width)
         top, left = max(0, height - longest) // 2, max(0, width - longest) // 2
         image = image[:, :, top : top + longest, left : left + longest]

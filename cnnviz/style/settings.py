@@ -20,6 +20,12 @@ POOLINGS = ("average", "rescaled", "max")
 INITIAL_IMAGES = ("content", "noise")
 SMOOTHINGS = ("none", "softmax", "scaled")
 
+STYLE_SIZE = 320
+"""Pixels of the shorter side at which an image is looked at by ``AnyStyleNetwork``. Trained at 256: more shows finer
+texture, as the tiles of a mosaic, and from about 512 on other colors than the image's."""
+
+LEAST_STYLE_SIZE = 32
+
 
 @dataclass(frozen=True)
 class StyleSettings:

@@ -14,11 +14,10 @@ from cnnviz.pipeline.result import LoadedImage, Result
 from cnnviz.settings import setting
 from cnnviz.style.settings import INITIAL_IMAGES, StyleSettings
 from cnnviz.tasks.shared.multiscale import MultiscaleTask
-from cnnviz.tasks.shared.style_files import StyleFile, StyleImages, read_masks
+from cnnviz.tasks.shared.style_files import StyleFile, StyleImages, framed_mask, lightness, read_masks
 
 if TYPE_CHECKING:
     from PIL.Image import Image
-    from torch import Tensor
 
     from cnnviz.network.network import Network
     from cnnviz.pipeline.reporter import Reporter
@@ -174,8 +173,8 @@ class Style(MultiscaleTask):
             image.pixels,
             [to_pixels(style) for style in images.styles],
             [style.weight for style in images.files],
-            [_framed_mask(mask, image) for mask in images.masks] or None,
-            [_lightness(to_pixels(mask)) for mask in images.style_masks] or None,
+            [framed_mask(mask, image) for mask in images.masks] or None,
+            [lightness(to_pixels(mask)) for mask in images.style_masks] or None,
             settings,
             self.seed,
         )
@@ -199,19 +198,6 @@ def time_at_larger_side(seconds: float, side: int) -> Remark:
 
 def _duration(seconds: float) -> str:
     return f"{seconds:.0f} s" if seconds < 90 else f"{seconds / 60:.0f} min"
-
-
-def _framed_mask(mask: Image, photo: LoadedImage) -> Tensor:
-    """A mask of what the network sees of the photo, (1, 1, H, W) in [0, 1]."""
-    from cnnviz.imaging.pixels import to_pixels
-
-    height, width = photo.pixels.shape[2:]
-    size = photo.size if photo.crop else (height, width)
-    return _lightness(to_pixels(mask, size, photo.crop))
-
-
-def _lightness(pixels: Tensor) -> Tensor:
-    return pixels.mean(1, keepdim=True)
 
 
 def _note_unused(network: Network, transfer: StyleTransfer, reporter: Reporter) -> None:

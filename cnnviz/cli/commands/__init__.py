@@ -33,8 +33,9 @@ COMMANDS = {
     "style": PAINT,
     "texture": PAINT,
     "fast-style apply": PAINT,
-    "fast-style train": PAINT,
+    "fast-style sheet": PAINT,
     "fast-style list": PAINT,
+    "fast-style train": PAINT,
     "patches": COLLECT,
     "neighbors": COLLECT,
     "embed": COLLECT,
@@ -50,13 +51,17 @@ COMMANDS = {
 """Each command by its name, with the panel of ``cnnviz --help`` that lists it."""
 
 GROUPS = {
-    "fast-style": "Paint photos in one pass with a trained style network; train one.",
+    "fast-style": "Paint photos in one pass: in the style of any image (--style my.jpg), in 29 built-in styles (sheet "
+    "shows them all), or in your own (train). PHOTO without a command is apply.",
     "models": "List networks, fetch their weights ahead, find them on disk.",
 }
 """The help of commands of two words."""
 
 ALONE = {"models": "list"}
 """What the first word alone does, where that is not to print the help."""
+
+IMPLIED = {"fast-style": "apply"}
+"""The second word that is meant where the first is followed by a file or an option."""
 
 
 def command_function(name: str) -> Callable[..., None]:

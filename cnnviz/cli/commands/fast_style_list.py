@@ -2,29 +2,43 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from typing import Any
+
 from cnnviz.cli import console
 from cnnviz.cli.options.fast_style import StyleModelOption
 from cnnviz.cli.options.tools import DebugOption, JsonOption
-from cnnviz.pipeline.style_model import BUILT_IN, style_model_file
+from cnnviz.pipeline.style_model import AUTO, known_styles, style_model_file
 from cnnviz.runtime.paths import path_exists
+from cnnviz.style.catalogue import MODELS
 
 
-def fast_style_list(
-    style_model: StyleModelOption = BUILT_IN, json: JsonOption = False, debug: DebugOption = False
-) -> None:
-    """List the styles of a model, with the paths of their thumbnails.
+def fast_style_list(style_model: StyleModelOption = AUTO, json: JsonOption = False, debug: DebugOption = False) -> None:
+    """List the built-in styles and what they look like, or those of a model.
 
     Examples:
         cnnviz fast-style list
-        cnnviz fast-style list -m my.safetensors
+        cnnviz fast-style list -m my.safetensors --json
     """
-    from cnnviz.style.model_file import read_metadata, thumbnail
-
-    file = style_model_file(style_model)
-    thumbnails = {name: thumbnail(file, name) for name in read_metadata(file)["styles"]}
-    found = {name: str(path) if path_exists(path) else None for name, path in thumbnails.items()}
+    names = list(MODELS) if style_model == AUTO else [style_model]
+    rows = [row for name in names for row in _rows(name)]
     if json:
-        for name, path in found.items():
-            console.result_json({"style": name, "thumbnail": path, "model": style_model})
+        for row in rows:
+            console.result_json(row)
     else:
-        console.table(("style", "thumbnail"), [(name, path or "-") for name, path in found.items()])
+        columns = ("model", "style", "about") if style_model in (AUTO, *MODELS) else ("style", "thumbnail")
+        console.table(columns, [[row[column] or "-" for column in columns] for row in rows])
+
+
+def _rows(model: str) -> Iterator[dict[str, Any]]:
+    """A row for each style of a model; one for that which takes any image."""
+    from cnnviz.style.model_file import thumbnail
+
+    known, file = known_styles(model) or (), style_model_file(model)
+    about = MODELS[model].styles if model in MODELS else {}
+    for style in known:
+        path = thumbnail(file, style)
+        shown = str(path) if path_exists(path) else None
+        yield {"model": model, "style": style, "about": about.get(style, ""), "thumbnail": shown}
+    if not known:
+        yield {"model": model, "style": "FILE", "about": "any image as the style: --style my.jpg", "thumbnail": None}

@@ -9,7 +9,7 @@ import typer
 
 from cnnviz.cli.options.declaring import INPUT, NETWORK, option
 from cnnviz.cli.options.images import ImageOptions
-from cnnviz.pipeline.config import LARGEST_SIDE, FastStyleInputConfig
+from cnnviz.pipeline.config import LARGEST_SIDE, SHEET_SIDE, FastStyleInputConfig, StyleSheetInputConfig
 from cnnviz.pipeline.style_model import StyleModelConfig
 
 StyleModelOption = Annotated[
@@ -17,8 +17,9 @@ StyleModelOption = Annotated[
     typer.Option(
         "--style-model",
         "-m",
-        help="File of a trained style network, or 'embedded'.",
+        help="File of a trained style network, or 'embedded', 'styles26', 'any'.",
         metavar="FILE",
+        show_default="the one that has the style",
         rich_help_panel=NETWORK,
     ),
 ]
@@ -51,3 +52,22 @@ class FastStyleInputOptions(ImageOptions, FastStyleInputConfig):
             show_default="the image's",
         ),
     ] = FastStyleInputConfig.size
+
+
+@dataclass
+class StyleSheetInputOptions(ImageOptions, StyleSheetInputConfig):
+    """Which images are painted in many styles, and at what size."""
+
+    size: Annotated[
+        int | None,
+        option(
+            "--size",
+            "-s",
+            env="SIZE",
+            panel=INPUT,
+            min=16,
+            max=LARGEST_SIDE,
+            help="Shorter side at which they are painted, in pixels.",
+            show_default=f"{SHEET_SIDE}, or less",
+        ),
+    ] = StyleSheetInputConfig.size

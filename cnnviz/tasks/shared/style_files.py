@@ -13,6 +13,9 @@ from cnnviz.runtime.paths import is_file
 
 if TYPE_CHECKING:
     from PIL.Image import Image
+    from torch import Tensor
+
+    from cnnviz.pipeline.result import LoadedImage
 
     Read = Callable[[Path], Image]
 
@@ -72,3 +75,17 @@ def read_masks(files: Sequence[str] | None, read: Read) -> list[Image]:
         if mask.convert("L").getextrema()[1] == 0:
             raise UsageError(f"The mask '{name}' is black all over: it leaves nothing to paint.")
     return masks
+
+
+def framed_mask(mask: Image, photo: LoadedImage) -> Tensor:
+    """A mask of what the network sees of the photo, (1, 1, H, W) in [0, 1]."""
+    from cnnviz.imaging.pixels import to_pixels
+
+    height, width = photo.pixels.shape[2:]
+    size = photo.size if photo.crop else (height, width)
+    return lightness(to_pixels(mask, size, photo.crop))
+
+
+def lightness(pixels: Tensor) -> Tensor:
+    """The mean of the colors, (N, 1, H, W), of pixels (N, 3, H, W)."""
+    return pixels.mean(1, keepdim=True)

@@ -74,9 +74,10 @@ def test_apply_takes_standard_input_and_folders_and_sizes(run_cnnviz, samples, m
 @pytest.mark.parametrize(
     ("arguments", "code", "words"),
     [
-        (("--style", "monet"), 2, "no style 'monet'; the model has plain, wild"),
+        (("--style", "monet"), 2, "no style 'monet'; there are plain, wild"),
         (("--style", "wild:x"), 2, "starry:0.7,ink:0.3"),
         (("--style", "wild:0"), 2, "zero"),
+        (("--style", "./wild"), 2, "is an image"),
         (("--style-model", "gone.safetensors"), 3, "no fast style model 'gone.safetensors'"),
     ],
 )
@@ -93,6 +94,82 @@ def test_list_tells_styles_and_thumbnails(run_cnnviz, model):
         ("wild", str(model.with_name("small.wild.jpg"))),
     ]
     assert "small.wild.jpg" in "".join(run_cnnviz("fast-style", "list", "-m", model).stdout.split())
+
+
+def test_list_has_every_built_in_style_with_a_line_about_it(run_cnnviz):
+    rows = [json.loads(line) for line in run_cnnviz("fast-style", "list", "--json").stdout.splitlines()]
+    assert len(rows) == 30 and all(row["about"] for row in rows)
+    assert [row["style"] for row in rows[:3]] == ["starry", "mosaic", "ink"]
+    assert "autumn" in run_cnnviz("fast-style", "list").stdout
+
+
+def test_a_photo_alone_is_painted_in_any_image_and_its_recipe_makes_it_again(run_cnnviz, samples, tmp_path):
+    for name in ("coffee.png", "ink.jpg"):
+        (tmp_path / name).write_bytes((samples / name).read_bytes())
+    run = run_cnnviz("fast-style", "coffee.png", "-s", 48, "--style", "ink.jpg", "--style-size", 64, "--json")
+    record = json.loads(run.stdout)
+    assert (record["style"], record["model"]) == ({"ink.jpg": 1.0}, "any")
+    again = run_cnnviz("info", "--command", record["output"]).stdout.strip()
+    assert run_cnnviz(*shlex.split(again)[1:], "-o", "again.png").exit_code == 0
+    one, two = (np.array(Image.open(tmp_path / name)) for name in (record["output"], "again.png"))
+    assert np.array_equal(one, two)
+    plain = json.loads(run_cnnviz("fast-style", "coffee.png", "-s", 32, "-o", "plain.png", "--json").stdout)
+    assert plain["style"] == {"autumn": 1.0}
+    assert "--style autumn" in run_cnnviz("info", "--command", "plain.png").stdout
+    assert "Did you mean 'apply'" in run_cnnviz("fast-style", "aply", "coffee.png").stderr
+
+
+def test_each_style_is_an_output_of_its_own(run_cnnviz, samples, tmp_path):
+    command = ("fast-style", "apply", samples / "coffee.png", "-s", 32, "--style", "ember,ink", "--each")
+    run = run_cnnviz(*command)
+    assert run.stdout.split() == ["coffee.fast-style.ember.png", "coffee.fast-style.ink.png"]
+    alone = run_cnnviz("fast-style", "apply", samples / "coffee.png", "-s", 32, "--style", "ink", "-o", "{style}.png")
+    one, two = (np.array(Image.open(tmp_path / n)) for n in (run.stdout.split()[1], alone.stdout.strip()))
+    assert alone.stdout.strip() == "ink.png" and np.array_equal(one, two)
+    (tmp_path / "coffee.fast-style.ember.png").unlink()
+    assert run_cnnviz(*command).exit_code == 2, "the second is there, so that nothing is done"
+    assert not (tmp_path / "coffee.fast-style.ember.png").exists()
+    assert "template with {style}" in run_cnnviz(*command, "-o", "x.png").stderr
+    assert run_cnnviz(*command, "-o", "-").exit_code == 2
+    twice = run_cnnviz("fast-style", "apply", samples / "coffee.png", "--style", f"ink,{samples / 'ink.jpg'}", "--each")
+    assert twice.exit_code == 2 and "called ink" in twice.stderr
+    blend = run_cnnviz("fast-style", "apply", samples / "coffee.png", "--style", "ink,ember")
+    assert blend.exit_code == 2 and "--each" in blend.stderr
+
+
+def test_a_sheet_shows_the_photo_in_each_style(run_cnnviz, samples, tmp_path):
+    styles = f"ember,ink,{samples / 'starry.jpg'}"
+    run = run_cnnviz(
+        *("fast-style", "sheet", samples / "coffee.png", "--style", styles, "-s", 32),
+        *("--columns", 2, "--thumbnail", 60, "--json"),
+    )
+    record = json.loads(run.stdout)
+    assert (record["output"], record["styles"]) == ("coffee.fast-style-sheet.png", ["ember", "ink", "starry.jpg"])
+    width, height = Image.open(tmp_path / record["output"]).size
+    assert 120 <= width < 180 and height > 80
+
+
+def test_what_is_no_style_is_said(run_cnnviz, samples, tmp_path):
+    Image.new("RGB", (64, 64), "red").save(tmp_path / "flat.png")
+    Image.new("RGB", (8, 40)).save(tmp_path / "tiny.png")
+    deep = np.arange(64 * 64, dtype=np.uint16).reshape(64, 64) * 16
+    Image.fromarray(deep).save(tmp_path / "deep.png")
+    frames = [Image.open(samples / name).resize((48, 48)) for name in ("ink.jpg", "starry.jpg")]
+    frames[0].save(tmp_path / "moving.gif", save_all=True, append_images=frames[1:])
+    command = ("fast-style", "apply", samples / "coffee.png", "-s", 32, "--style-size", 48, "-f")
+    assert "of one color" in run_cnnviz(*command, "--style", "flat.png").stderr
+    for name in ("deep.png", "moving.gif"):
+        run = run_cnnviz(*command, "--style", name)
+        assert run.exit_code == 0 and not run.stderr
+    for arguments, code, words in (
+        (("--style", "tiny.png"), 1, "8×40 pixels; both sides need 16"),
+        (("--style", "embre"), 2, "the nearest are ember"),
+        (("--strength", "5"), 2, "not between 0 and 1"),
+        (("--strength", "nan"), 2, "not a number"),
+        (("-m", "any"), 2, "--style FILE"),
+    ):
+        run = run_cnnviz(*command, *arguments)
+        assert run.exit_code == code and words in " ".join(run.stderr.split()), run.stderr
 
 
 def test_train_writes_a_model_that_apply_paints_with_and_extend_adds_to(run_cnnviz, samples, tmp_path):
