@@ -1,18 +1,19 @@
-"""What 500 pictures through ``cnnviz saliency`` cost beside the bare network.
+"""What a command over many pictures costs beside its computation alone.
 
-Usage: python -m benchmarks.batch [--pictures N] [--rounds N] [--network NAME…] [--quick]
+Usage: python -m benchmarks.batch [--pictures N] [--rounds N] [--case NAME…] [--quick]
 
-N JPEGs of 500×375 pixels, cut from sample_images at random:
+N JPEGs of 500×375 pixels, cut from sample_images at random, and for each case:
 
-- bare: forward and backward of torchvision's own network, frozen and channels last, over pictures of the same size
-  (224×299) that are in memory already, at the best of several batches and, on the CPU, numbers of threads up to the
-  processors there are; in a process of its own, where nothing of ours is set up.
-- ours: the command itself, in this process, reading, explaining, drawing and writing all pictures on the local engine
-  with its default ``--jobs``; from the first result to the last, so that start-up and loading are left out.
+- alone: the computation and nothing else, on pixels of the same size that are in memory already, at the best of some
+  batches and, on the CPU, of one thread and one for each processor. For ``classify``, ``saliency`` and ``gradcam``
+  it is torchvision's own network, frozen and channels last, forward or forward and back; for ``occlusion``,
+  ``compare`` and ``fast-style`` our technique called from Python, since what is asked is what files and figures cost.
+- ours: the command, reading, computing, drawing and writing all pictures on the local engine with its default
+  ``--jobs``; from the first result to the last, so that start-up and loading are left out.
 
-Prints milliseconds a picture, medians of rounds in which all take turns, the bare network's at whatever batch and
-number of threads is best in that round: by the clock, which a busy machine spoils, and of the processor time of all
-threads. The ratio is the share of the bare network's throughput that is kept.
+Each is measured in a process of its own. Prints milliseconds a picture, medians of rounds in which both take turns: by
+the clock, which a busy machine spoils, and of the processor time of all threads. The ratio is the share of the
+throughput that is kept.
 """
 
 from __future__ import annotations
@@ -23,21 +24,24 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from benchmarks.features import make_pictures
 from benchmarks.row import Row
 from benchmarks.running import Setting, parser, setting, show
 
 _BATCHES = (1, 2, 4, 8, 16)
-_SIZE = (224, 299)
-_VIEWS = ("raw", "panel")
+_SIZE, _PHOTO = (224, 299), (375, 500)
+_NETWORK = "squeezenet1_1"
+
+Run = Callable[[Tensor], object]
+"""What is done with pixels (N, 3, H, W)."""
 
 
 @dataclass(frozen=True)
@@ -48,6 +52,94 @@ class Cost:
     processor: float
 
 
+@dataclass(frozen=True)
+class Case:
+    """A command and what it is compared with.
+
+    ``command``: its words before the folder; ``options``: those after it; ``alone``: makes what computes the same of
+    pixels on a device; ``peer``: what that is, in words; ``count``: of the pictures; ``batches``: how many may share a
+    pass; ``writes``: whether it writes files.
+    """
+
+    command: tuple[str, ...]
+    options: tuple[str, ...]
+    alone: Callable[[torch.device], Run]
+    peer: str = "the bare network"
+    count: int = 500
+    batches: tuple[int, ...] = _BATCHES
+    size: tuple[int, int] = _SIZE
+    writes: bool = True
+
+
+def _torchvision(device: torch.device) -> nn.Module:
+    import torchvision
+
+    module = torchvision.models.get_model(_NETWORK, weights=None).eval().requires_grad_(False)
+    return module.to(device, memory_format=torch.channels_last)  # type: ignore[no-any-return]
+
+
+def _forward(device: torch.device) -> Run:
+    return torch.inference_mode()(_torchvision(device))
+
+
+def _gradient(device: torch.device) -> Run:
+    module = _torchvision(device)
+
+    def run(pixels: Tensor) -> object:
+        pixels.requires_grad_()
+        return torch.autograd.grad(module(pixels).amax(1).sum(), pixels)
+
+    return run
+
+
+def _gradient_of_maps(device: torch.device) -> Run:
+    module = _torchvision(device)
+
+    def run(pixels: Tensor) -> object:
+        with torch.no_grad():
+            maps = module.features(pixels)
+        maps.requires_grad_()
+        return torch.autograd.grad(module.classifier(maps).amax((1, 2, 3)).sum(), maps)
+
+    return run
+
+
+def _occlusion(device: torch.device) -> Run:
+    import cnnviz
+
+    network = cnnviz.load_network(_NETWORK, device=str(device))
+    return lambda pixels: cnnviz.occlusion(network, pixels, 285, stride=32)
+
+
+def _compared(device: torch.device) -> Run:
+    import cnnviz
+    from cnnviz.attribution.registry import DEFAULT_COMPARED, select_methods
+
+    network = cnnviz.load_network(_NETWORK, device=str(device))
+    methods = list(select_methods(DEFAULT_COMPARED).values())
+    return lambda pixels: [method(network, pixels, 285) for method in methods]
+
+
+def _painted(device: torch.device) -> Run:
+    import cnnviz
+
+    model = cnnviz.load_fast_style().to(device)
+    return lambda pixels: cnnviz.apply_fast_style(model, pixels, model.styles[0])
+
+
+_OF_NETWORK = ("-m", _NETWORK, "--size", "224")
+_OURS = "the technique alone"
+CASES = {
+    "classify": Case(("classify",), _OF_NETWORK, _forward, writes=False),
+    "saliency, --view raw": Case(("saliency",), (*_OF_NETWORK, "--view", "raw"), _gradient),
+    "saliency, --view panel": Case(("saliency",), _OF_NETWORK, _gradient),
+    "gradcam": Case(("gradcam",), _OF_NETWORK, _gradient_of_maps, count=200),
+    "occlusion, stride 32": Case(("occlusion",), (*_OF_NETWORK, "--stride", "32"), _occlusion, _OURS, 200, (1,)),
+    "compare": Case(("compare",), _OF_NETWORK, _compared, _OURS, 40, (1,)),
+    "fast-style apply": Case(("fast-style", "apply"), (), _painted, _OURS, 200, (1,), _PHOTO),
+}
+
+
 def measured(run: Callable[[], int]) -> Cost:
     """The cost of ``run``, which says how many pictures it did."""
     clock, processor = time.perf_counter(), time.process_time()
@@ -55,77 +147,44 @@ def measured(run: Callable[[], int]) -> Cost:
     return Cost((time.perf_counter() - clock) * 1e3 / count, (time.process_time() - processor) * 1e3 / count)
 
 
-def bare(module: nn.Module, device: torch.device, batch: int, threads: int, count: int) -> Cost:
-    """Passes forward and back over ``count`` pictures in memory."""
-    pixels = torch.rand(batch, 3, *_SIZE, generator=torch.Generator().manual_seed(0)).to(device).requires_grad_()
-    before = torch.get_num_threads()
-    torch.set_num_threads(threads)
-
-    def run() -> int:
-        for _ in range(max(1, count // batch)):
-            torch.autograd.grad(module(pixels).amax(1).sum(), pixels)
-        if device.type == "cuda":
-            torch.cuda.synchronize(device)
-        return max(1, count // batch) * batch
-
-    try:
-        run()
-        return measured(run)
-    finally:
-        torch.set_num_threads(before)
+def alone(case: Case, device: torch.device, count: int) -> Cost:
+    """The computation alone at its best batch and number of threads, by either measure."""
+    costs = []
+    run = case.alone(device)
+    for batch in case.batches:
+        pixels = torch.rand(batch, 3, *case.size, generator=torch.Generator().manual_seed(0)).to(device)
+        for threads in sorted({1, _processors()}) if device.type == "cpu" else [_processors()]:
+            torch.set_num_threads(threads)
+            run(pixels.clone())
+            costs.append(measured(lambda pixels=pixels: _passes(run, pixels, count, device)))  # type: ignore[misc]
+    return Cost(min(cost.clock for cost in costs), min(cost.processor for cost in costs))
 
 
-def bare_costs(name: str, where: Setting, count: int) -> dict[str, Cost]:
-    """The bare network at each batch and number of threads."""
-    import torchvision
-
-    module = torchvision.models.get_model(name, weights=None).eval().requires_grad_(False)
-    module = module.to(where.device, memory_format=torch.channels_last)
-    processors = _processors()
-    return {
-        f"bare {batch}, {threads} threads": bare(module, where.device, batch, threads, count)
-        for batch in _BATCHES
-        for threads in (sorted({1, processors}) if not where.on_cuda else [processors])
-    }
+def _passes(run: Run, pixels: Tensor, count: int, device: torch.device) -> int:
+    """Run over about ``count`` pictures; says how many it were."""
+    turns = max(1, count // len(pixels))
+    for _ in range(turns):
+        run(pixels.detach())
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+    return turns * len(pixels)
 
 
-def bare_costs_elsewhere(name: str, where: Setting, count: int) -> dict[str, Cost]:
-    """``bare_costs`` in a process of its own."""
-    options = ["--bare", "--network", name, "--device", where.device, "--pictures", count]
-    command = [sys.executable, "-m", "benchmarks.batch", *map(str, options)]
-    done = subprocess.run(command, check=True, capture_output=True, text=True)
-    return {case: Cost(*cost) for case, cost in json.loads(done.stdout.splitlines()[-1]).items()}
-
-
-def _processors() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
-def _medians(rounds: Sequence[Mapping[str, Cost]]) -> dict[str, Cost]:
-    return {
-        case: Cost(median(each[case].clock for each in rounds), median(each[case].processor for each in rounds))
-        for case in rounds[0]
-    }
-
-
-def ours(options: list[str], folder: Path, view: str, threads: int) -> Cost:
-    """The command over all pictures of ``folder``, from its first result to its last."""
+def ours(case: Case, device: torch.device, folder: Path) -> Cost:
+    """The command over all pictures of ``folder``, in a process that is set up as the program's."""
     from typer.testing import CliRunner
 
-    from cnnviz.cli import console
     from cnnviz.cli.app import app
+    from cnnviz.cli.console import ConsoleReporter
+    from cnnviz.runtime.malloc import tune_malloc
 
+    tune_malloc()
+    torch.set_num_threads(_processors())
     results: list[tuple[float, float]] = []
-    plain = console.result
-    console.result = lambda *_: results.append((time.perf_counter(), time.process_time()))
-    before = torch.get_num_threads()
-    torch.set_num_threads(threads)
-    try:
-        with tempfile.TemporaryDirectory(prefix="cnnviz-maps-") as place:
-            run = CliRunner().invoke(app, ["saliency", str(folder), *options, "--view", view, "-o", f"{place}/"])
-    finally:
-        console.result = plain
-        torch.set_num_threads(before)
+    ConsoleReporter.result = lambda *_: results.append((time.perf_counter(), time.process_time()))  # type: ignore[method-assign]
+    with tempfile.TemporaryDirectory(prefix="cnnviz-results-") as place:
+        output = ["-o", f"{place}/"] if case.writes else []
+        run = CliRunner().invoke(app, [*case.command, str(folder), *case.options, "--device", str(device), *output])
     if run.exit_code:
         raise RuntimeError(run.output)
     (clock, processor), (last_clock, last_processor) = results[0], results[-1]
@@ -133,61 +192,59 @@ def ours(options: list[str], folder: Path, view: str, threads: int) -> Cost:
     return Cost((last_clock - clock) * 1e3 / count, (last_processor - processor) * 1e3 / count)
 
 
-def costs(name: str, folder: Path, count: int, where: Setting, rounds: int) -> Mapping[str, Cost]:
-    """Medians of the bare network at its best, and of ours in each view."""
-    # Random weights cost what trained ones do; only the embedded network's are here for sure.
-    weights = [] if name == "squeezenet1_1" else ["-w", "random"]
-    options = ["-m", name, "--device", str(where.device), "--size", "224", *weights]
-    processors, few = _processors(), max(16, min(48, count // 8))
-    return _medians(
-        [
-            {"bare": _best(bare_costs_elsewhere(name, where, few).values())}
-            | {view: ours(options, folder, view, processors) for view in _VIEWS}
-            for _ in range(rounds)
-        ]
-    )
+def _elsewhere(name: str, where: Setting, count: int, folder: Path | None) -> Cost:
+    """One measurement in a process of its own: ours over ``folder``, or the computation alone if that is None."""
+    options = ["--case", name, "--device", where.device, "--pictures", count, "--part", folder or "alone"]
+    command = [sys.executable, "-m", "benchmarks.batch", *map(str, options)]
+    done = subprocess.run(command, check=True, capture_output=True, text=True)
+    return Cost(*json.loads(done.stdout.splitlines()[-1]))
 
 
-def _best(costs: Iterable[Cost]) -> Cost:
-    clocks, processors = zip(*((cost.clock, cost.processor) for cost in costs), strict=True)
-    return Cost(min(clocks), min(processors))
+def _processors() -> int:
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def compare(name: str, count: int, where: Setting, rounds: int) -> list[Row]:
-    """Ours in each view beside the best bare case, by the clock and by processor time."""
+    """A case's command beside its computation alone, by the clock and by processor time."""
+    case, few = CASES[name], max(8, min(48, count // 8))
+    found: Mapping[str, list[Cost]] = {"alone": [], "ours": []}
     with tempfile.TemporaryDirectory(prefix="cnnviz-photos-") as place:
         make_pictures(Path(place), count)
-        found = costs(name, Path(place), count, where, rounds)
-    rows = []
-    for view in _VIEWS:
-        for clock in ("clock", "processor"):
-            rows.append(
-                Row(
-                    f"{name}, {count} images, --view {view}, {clock}",
-                    ours=getattr(found[view], clock),
-                    unit="ms",
-                    peer=getattr(found["bare"], clock),
-                    against="the bare network",
-                )
-            )
-    return rows
+        for _ in range(rounds):
+            found["alone"].append(_elsewhere(name, where, few, None))
+            found["ours"].append(_elsewhere(name, where, count, Path(place)))
+    return [
+        Row(
+            f"{name}, {count} images, {measure}",
+            ours=median(getattr(cost, measure) for cost in found["ours"]),
+            unit="ms",
+            peer=median(getattr(cost, measure) for cost in found["alone"]),
+            against=case.peer,
+        )
+        for measure in ("clock", "processor")
+    ]
 
 
-def rows(where: Setting, count: int | None = None, networks: tuple[str, ...] = ("squeezenet1_1",)) -> list[Row]:
-    """The cost of a picture among many."""
-    count = count or (24 if where.quick else 500)
-    return [row for name in networks for row in compare(name, count, where, where.turns(3))]
+def rows(where: Setting, count: int | None = None, names: Sequence[str] = tuple(CASES)) -> list[Row]:
+    """Two rows for each case."""
+    found = []
+    for name in names:
+        pictures = count or min(CASES[name].count, 48 if where.quick else CASES[name].count)
+        found += compare(name, pictures, where, 1 if where.quick else where.turns(3))
+    return found
 
 
 if __name__ == "__main__":
     options = parser(__doc__)
     options.add_argument("--pictures", type=int)
-    options.add_argument("--network", action="append")
-    options.add_argument("--bare", action="store_true", help="the bare network alone, as a line of JSON")
+    options.add_argument("--case", action="append", choices=CASES)
+    options.add_argument("--part", help="one measurement, as JSON: 'alone', or ours over this folder")
     given = options.parse_args()
     chosen = setting(given)
-    if given.bare:
-        found = bare_costs(given.network[0], chosen, given.pictures or 48)
-        print(json.dumps({case: [cost.clock, cost.processor] for case, cost in found.items()}))
+    if given.part:
+        case = CASES[given.case[0]]
+        is_alone = given.part == "alone"
+        cost = alone(case, chosen.device, given.pictures) if is_alone else ours(case, chosen.device, Path(given.part))
+        print(json.dumps([cost.clock, cost.processor]))
         sys.exit()
-    show(rows(chosen, given.pictures, tuple(given.network or ["squeezenet1_1"])), chosen)
+    show(rows(chosen, given.pictures, given.case or tuple(CASES)), chosen)

@@ -5,8 +5,9 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable
 from dataclasses import dataclass
+from weakref import WeakKeyDictionary
 
-from torch import Tensor
+from torch import Tensor, fx
 
 from cnnviz.errors import UsageError
 from cnnviz.network.families import LayerNames, family_named
@@ -128,8 +129,21 @@ def last_spatial_layer(network: Network, pixels: Tensor | None = None) -> str:
             f"{network.name} is a transformer whose forward pass cannot be traced, so that it is "
             "unknown where its tokens stand in the image."
         )
-    shown = network.blank_pixels() if pixels is None or not by_hooks else pixels.detach()
-    shapes = shapes_by_forward(network.graph, network.normalize(shown))
+    if by_hooks and pixels is not None:
+        return _last_map(network, pixels.detach())
+    graph = network.graph
+    if graph not in _last_maps:
+        _last_maps[graph] = _last_map(network, network.blank_pixels())
+    return _last_maps[graph]
+
+
+_last_maps: WeakKeyDictionary[fx.GraphModule, str] = WeakKeyDictionary()
+"""The last map of each graph, which takes a pass to find: many images are asked about in turn."""
+
+
+def _last_map(network: Network, pixels: Tensor) -> str:
+    """The last layer whose output for ``pixels`` is a map; UsageError where there is none."""
+    shapes = shapes_by_forward(network.graph, network.normalize(pixels))
     layers = network.layers
     for name in reversed(list(layers)):
         if layers.in_head(name) or math.prod(layers.map_size(name, shapes) or (0,)) <= 1:

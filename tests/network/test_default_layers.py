@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 import cnnviz
-from cnnviz.network import architecture
+from cnnviz.network import architecture, default_layers
 from cnnviz.network.architecture_detection import find_architecture
 from cnnviz.network.catalogue import IMAGENET_MEAN, IMAGENET_STD
 from cnnviz.network.default_layers import (
@@ -155,3 +155,16 @@ def test_maps_of_a_wrapped_network_are_its_own(chelsea):
     expected, found = (cnnviz.grad_cam(network, chelsea, 281) for network in (plain, wrapped))
     assert (found - expected).abs().max() <= 1e-3 * expected.max()
     assert wrapped.layers.node("fire9") is wrapped.layers.node("1.module.features.12")
+
+
+def test_the_last_map_is_looked_for_once_and_again_when_a_layer_is_replaced(monkeypatch):
+    module = nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(4, 2))
+    network = Network(module)
+    passes = []
+    found = default_layers.shapes_by_forward
+    monkeypatch.setattr(default_layers, "shapes_by_forward", lambda *of: passes.append(1) or found(*of))
+    pixels = torch.rand(1, 3, 32, 32)
+    assert [last_spatial_layer(network), last_spatial_layer(network, pixels)] == ["1", "1"]
+    assert len(passes) == 1
+    module[1] = nn.Sequential(nn.ReLU(), nn.Conv2d(4, 4, 1))
+    assert last_spatial_layer(network, pixels) == "1.1"
