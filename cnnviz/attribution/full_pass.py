@@ -12,6 +12,7 @@ from cnnviz.attribution.incremental.batches import batch_of_maps
 from cnnviz.attribution.incremental.convolution import prepare_convolutions
 from cnnviz.attribution.incremental.windows import Position
 from cnnviz.network.measuring import measured
+from cnnviz.network.outputs import with_class_axis
 from cnnviz.runtime.memory import in_batches_that_fit
 
 Run = fx.GraphModule | Callable[[Tensor], Any]
@@ -48,7 +49,7 @@ class FullPass:
     @torch.no_grad()
     def run(self, images: Tensor) -> Tensor:
         """Logits (N, classes) of images (N, C, H, W), normalized."""
-        logits: Tensor = self._run(images.contiguous(memory_format=self._format))
+        logits: Tensor = with_class_axis(self._run(images.contiguous(memory_format=self._format)), len(images))
         return logits
 
     @torch.no_grad()

@@ -14,7 +14,7 @@ from torch import Tensor, fx, nn
 from cnnviz.errors import DivergedError, ModelError, UsageError
 from cnnviz.imaging.checks import is_functorch_active
 from cnnviz.network.graph import LAYER
-from cnnviz.network.outputs import why_no_logits
+from cnnviz.network.outputs import why_no_logits, with_class_axis
 
 if TYPE_CHECKING:
     from cnnviz.network.network import Network
@@ -29,10 +29,11 @@ _LARGEST = {torch.float16: "65504", torch.bfloat16: "3.4e38", torch.float32: "3.
 
 
 def require_logits(output: object, count: int, name: str, labels: Sequence[str] | None) -> Tensor:
-    """``output``, checked to be logits (``count``, classes).
+    """``output``, checked to be logits (``count``, classes); of one logit the last axis may be missing.
 
     Raises ModelError that describes any other output, and UsageError where ``labels`` name another number of classes.
     """
+    output = with_class_axis(output, count)
     if not isinstance(output, Tensor) or output.ndim != 2 or output.shape[1] == 0 or not output.is_floating_point():
         raise why_no_logits(output, name)
     if len(output) != count:

@@ -117,6 +117,8 @@ def _joined(found: list[Any], count: int) -> Any:
     """The tensors of several outputs of one structure, one after another along the first axis."""
     first = found[0]
     if isinstance(first, Tensor):
+        if first.ndim == 0 and len(found) == count:  # a number for each image
+            return torch.stack(found)
         return torch.cat(found)[:count] if first.ndim else first
     if isinstance(first, dict):
         return {key: _joined([each[key] for each in found], count) for key in first}

@@ -120,6 +120,12 @@ def _leaves(output: Any, path: str = "") -> Iterator[tuple[str, Any]]:
             yield here, value
 
 
+def with_class_axis(output: Any, count: int) -> Any:
+    """``output``; one number for each of ``count`` images, as ``squeeze`` leaves it, with an axis of one class."""
+    is_flat = isinstance(output, Tensor) and output.ndim < 2 and output.numel() == count
+    return output.reshape(count, 1) if is_flat else output
+
+
 def parts_in_words(output: Any) -> str:
     """The outputs with their shapes, as ``'logits' (1, 10) and 'features' (1, 64)``; empty for a single tensor."""
     parts = [f"[{path}] {_shape(v)}" if path.isdigit() else f"{path!r} {_shape(v)}" for path, v in _leaves(output)]
@@ -199,7 +205,7 @@ def _tensor_remedy(output: Tensor) -> str:
     if not output.is_floating_point():
         return "Wrap it in a module that returns the logits, floats that a gradient can be taken of."
     if output.ndim == 1:
-        return "Keep the first axis: one logit for each image has the shape (N, 1), as output.unsqueeze(1) makes it."
+        return "Keep the first axis: it has an entry for each image."
     if output.ndim > 2:
         return "Wrap it in a module that flattens its output."
     return "Wrap it in a module that returns the logits alone."

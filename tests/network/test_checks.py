@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict, namedtuple
+from functools import partial
 
 import numpy as np
 import pytest
@@ -50,11 +51,27 @@ WRONG = {
     "2 outputs, 'logits' .* and 'hidden'": lambda y: OrderedDict(logits=y, hidden=y),
     r"a map of the shape \(2, 3, 1, 1\)": lambda y: y[:, :, None, None],
     r"a map of the shape \(2, 3, 5, 5\).* segment": lambda y: y[:, :, None, None].expand(-1, -1, 5, 5),
-    r"a tensor of the shape \(2,\).*unsqueeze": lambda y: y[:, 0],
+    r"a tensor of the shape \(6,\).*Keep the first axis": lambda y: y.repeat(2, 1).flatten()[:6],
     r"a tensor of the shape \(2, 3, 7\)": lambda y: y[:, :, None].expand(-1, -1, 7),
     r"the type torch.int64": lambda y: y.long(),
     r"logits for 4 images where 2 were given": lambda y: torch.cat([y, y]),
 }
+
+
+@pytest.mark.parametrize("drop", [lambda y: y[:, 0], lambda y: y[:, :1].squeeze()])
+def test_one_logit_needs_no_axis_of_classes(drop):
+    torch.manual_seed(0)
+    module = Giving(drop)
+    network = Network(module, labels=("tumor",), spec=SPEC)
+    kept = Network(Giving(lambda y: y[:, :1]), labels=("tumor",), spec=SPEC)
+    kept.module.load_state_dict(module.state_dict())
+    pixels = torch.rand(2, 3, 20, 20)
+    for each in (pixels, pixels[:1]):
+        assert torch.equal(network(each), kept(each)) and network(each).shape == (len(each), 1)
+        occluded = partial(cnnviz.occlusion, patch=8)
+        for technique in (cnnviz.saliency, cnnviz.grad_cam, occluded, cnnviz.guided_backprop):
+            assert torch.equal(technique(network, each), technique(kept, each))
+    assert network.predict(pixels) == kept.predict(pixels)
 
 
 @pytest.mark.parametrize("way", WAYS)

@@ -11,12 +11,10 @@ from pathlib import Path
 import torch
 
 from cnnviz.errors import CnnvizError, ModelError, shortened
+from cnnviz.network.sources.neighbors import imported, make_importable
 from cnnviz.runtime.memory import is_out_of_memory
 
 _OURS = str(Path(__file__).parents[2])
-
-_imported: set[str] = set()
-"""The modules that code of files brought from its own folder: the next file has neighbors of its own."""
 
 
 @contextmanager
@@ -32,8 +30,9 @@ def own_code(model: str, seed: int, file: Path | None = None) -> Iterator[None]:
     known = set(sys.modules)
     if file is not None:
         sys.path.insert(0, str(file.resolve().parent))
-        while _imported:
-            known.discard(name := _imported.pop())
+        make_importable(file.resolve().parent)
+        while imported:
+            known.discard(name := imported.pop())
             sys.modules.pop(name, None)
     try:
         with torch.random.fork_rng(devices=[]), redirect_stdout(sys.stderr):
@@ -49,7 +48,7 @@ def own_code(model: str, seed: int, file: Path | None = None) -> Iterator[None]:
         sys.path[:] = path
         sys.dont_write_bytecode = skips_bytecode
         if file is not None:
-            _imported.update(_neighbors(file, set(sys.modules) - known))
+            imported.update(_neighbors(file, set(sys.modules) - known))
         torch.set_default_dtype(dtype)
         torch.set_grad_enabled(grad)
 

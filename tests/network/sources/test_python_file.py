@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import sys
 from pathlib import Path
 
@@ -164,6 +165,24 @@ def test_random_weights_follow_the_seed_and_the_hash_follows_the_weights(write):
     assert first.weights.sha256 == again.weights.sha256 != other.weights.sha256
     assert first.weights.code_sha256 == other.weights.code_sha256
     assert first.weights.label == "custom"
+
+
+def test_a_neighbor_is_found_when_forward_imports_it_and_by_its_own_folder_only(write, tmp_path):
+    code = (
+        "class Late(Tiny):\n    def forward(self, x):\n        if x.mean() > 9: return x\n"
+        "        from lately import twice\n        return twice(super().forward(x))\n"
+    )
+    for folder, factor in ((".", 2), ("other", 3)):
+        (tmp_path / folder).mkdir(exist_ok=True)
+        write(start=f"def twice(x): return {factor} * x\n", name=f"{folder}/lately.py")
+        network = load(write(code, name=f"{folder}/my_net.py") + ":Late", seed=1)
+        plain = load(f"{folder}/my_net.py:Tiny", seed=1)
+        torch.testing.assert_close(network(PIXELS), factor * plain(PIXELS))
+        assert cnnviz.saliency(network, PIXELS, 0).any()
+    sys.modules.pop("lately", None)
+    with pytest.raises(ModuleNotFoundError):
+        importlib.import_module("lately")
+    assert not list(tmp_path.rglob("__pycache__"))
 
 
 def test_a_changed_file_and_its_neighbors_are_read_again(write, tmp_path):
