@@ -96,6 +96,8 @@ def setting(options: argparse.Namespace) -> Setting:
 def show(rows: Sequence[Row], where: Setting) -> None:
     """Print the rows of a benchmark that runs by itself, and keep them under its name if they are to be kept."""
     peaks = dict(measured_peaks(where.device)) if any(row.operations for row in rows) else {}
+    if peaks:
+        print(", ".join(f"{name} {value:.0f} GFLOP/s" for name, value in peaks.items()), end="\n\n")
     print(table(rows, peaks))
     if where.json:
         record = Record(describe(where.device), peaks)

@@ -3,20 +3,20 @@
 neural-style-pt (extra ``bench``: neural-style 0.5.7) is a program that reads its arguments when it is imported, so
 its loop is written out here from its published description (VGG-19, relu1_1 … relu5_1 for the style, relu4_2 for the
 content, weights 100 and 5, TV 1e-3, max pooling, ``torch.optim.LBFGS``, losses computed by modules inside the
-network, BGR in 0..255). Weights are random: speed does not depend on them.
+network, BGR in 0..255), over torchvision's own VGG-19. Weights are random: speed does not depend on them.
 
 ``python -m benchmarks.style quality`` and ``python -m benchmarks.style speed [--size 256,384]``.
 """
 
 from __future__ import annotations
 
-import copy
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 
 import torch
 import torch.nn.functional as F
+import torchvision
 from torch import Tensor, nn
 
 import cnnviz
@@ -218,88 +218,103 @@ def our_loop(network: cnnviz.Network, content: Tensor, style: Tensor, steps: int
         yield terms["loss"]
 
 
+_LOOPS = {
+    "fp32, in place": ("fp32", True, 0),
+    "fp32": ("fp32", True, _SHIFT),
+    "fp32, in place, direct convolutions": ("fp32", False, 0),
+    "bf16, in place": ("bf16", False, 0),
+    "bf16": ("bf16", False, _SHIFT),
+}
+"""Ours: precision, whether with fast convolutions, and the largest move."""
+
+
+def load_vgg19(setting: Setting, precision: str, fast_conv: bool) -> cnnviz.Network:
+    """VGG-19 with random weights, the same each time."""
+    return cnnviz.load_network(
+        "vgg19", weights="random", device=str(setting.device), precision=precision, fast_conv=fast_conv
+    )
+
+
+def torchvision_features(network: cnnviz.Network) -> nn.Sequential:
+    """The convolutional part of torchvision's VGG-19 as its users have it, with the network's weights."""
+    own = torchvision.models.vgg19()
+    own.load_state_dict(network.module.state_dict())
+    features: nn.Sequential = own.features.eval().to(network.device)
+    return features
+
+
+def chelsea_and_starry(setting: Setting, size: int) -> tuple[Tensor, Tensor]:
+    """A photo and a painting (1, 3, size, size)."""
+    content, style = (cnnviz.read_image(SAMPLES / name, size=(size, size)) for name in ("chelsea.png", "starry.jpg"))
+    return content.to(setting.device), style.to(setting.device)
+
+
 def speed_rows(setting: Setting, sizes: Sequence[int] = (256, 384)) -> list[Row]:
-    """A step at each size: in place, with our moves, and in bf16, each against the peer's loop; and bf16's loss."""
-    network = cnnviz.load_network("vgg19", weights="random", device=str(setting.device), precision="fp32")
-    half = cnnviz.load_network("vgg19", weights="random", device=str(setting.device), precision="bf16")
+    """A step at each size, in several ways, against the peer's loop on torchvision's module; and the losses."""
+    plain = load_vgg19(setting, "fp32", False)
+    networks = {("fp32", False): plain, ("fp32", True): load_vgg19(setting, "fp32", True)}
+    networks["bf16", False] = load_vgg19(setting, "bf16", False)
+    features = torchvision_features(plain)
     found = []
     for size in sizes[: 1 if setting.quick else None]:
-        content, style = (
-            cnnviz.read_image(SAMPLES / name, size=(size, size)).to(setting.device)
-            for name in ("chelsea.png", "starry.jpg")
-        )
-        loops = {
-            "peer": neural_style_loop(copy.deepcopy(network.module.features), content, style),
-            "fp32, in place": our_loop(network, content, style, 1000, shift=0),
-            "fp32": our_loop(network, content, style, 1000, shift=_SHIFT),
-            "bf16, in place": our_loop(half, content, style, 1000, shift=0),
-            "bf16": our_loop(half, content, style, 1000, shift=_SHIFT),
-        }
+        images = chelsea_and_starry(setting, size)
+        loops = {"peer": neural_style_loop(features, *images)}
+        for name, (precision, fast, shift) in _LOOPS.items():
+            loops[name] = our_loop(networks[precision, fast], *images, 1000, shift)
         steps = {name: setting.clocked(partial(next, loop)) for name, loop in loops.items()}
         spent = interleaved(steps, setting.turns(7), warmups=2)
-        for name in list(loops)[1:]:
-            count, case = operations(partial(next, loops[name])), f"VGG-19, {size} px, {name}"
-            precision = name[:4]
-            given = ("peak", f"--device={setting.device}", f"--size={size}")
-            memory, peer_memory = (
-                told_by("benchmarks.style", *given, f"--loop={which}") if setting.memory else None
-                for which in (name, "peer")
-            )
-            found.append(
-                Row(
-                    case,
-                    spent[name],
-                    "s",
-                    spent["peer"],
-                    "neural-style-pt's loop",
-                    count,
-                    precision,
-                    memory,
-                    peer_memory,
-                )
-            )
-    return [*found, loss_row(setting)]
+        count = operations(partial(next, loops["fp32, in place, direct convolutions"]))
+        found += [_speed_row(setting, size, name, spent, count) for name in _LOOPS]
+    return [*found, *loss_rows(setting)]
 
 
-def loss_row(setting: Setting, steps: int = 100) -> Row:
-    """The loss that a run in bf16 ends with beside that of one in fp32, both judged in fp32, where they lie."""
-    nets = {
-        precision: cnnviz.load_network("vgg19", weights="random", device=str(setting.device), precision=precision)
-        for precision in ("fp32", "bf16")
-    }
-    steps, size = (10, 64) if setting.quick else (steps, 256)
-    content, style = (
-        cnnviz.read_image(SAMPLES / name, size=(size, size)).to(setting.device)
-        for name in ("chelsea.png", "starry.jpg")
+def _speed_row(setting: Setting, size: int, name: str, spent: Mapping[str, float], count: float) -> Row:
+    given = ("peak", f"--device={setting.device}", f"--size={size}")
+    memory, peer_memory = (
+        told_by("benchmarks.style", *given, f"--loop={which}") if setting.memory else None for which in (name, "peer")
     )
-    judge = our_ascent(nets["fp32"], content, style, steps, shift=0).objective
-    ends = {}
-    for precision, network in nets.items():
-        picture = our_ascent(network, content, style, steps, _SHIFT).run()
+    rival, case = "neural-style-pt's loop", f"VGG-19, {size} px, {name}"
+    return Row(case, spent[name], "s", spent["peer"], rival, count, _LOOPS[name][0], memory, peer_memory)
+
+
+def loss_rows(setting: Setting, steps: int = 100) -> list[Row]:
+    """The losses that runs in bf16 and with fast convolutions end with, beside that of a direct one in fp32.
+
+    All are judged by the last, where they lie.
+    """
+    steps, size = (10, 64) if setting.quick else (steps, 256)
+    images = chelsea_and_starry(setting, size)
+    judge = our_ascent(load_vgg19(setting, "fp32", False), *images, steps, shift=0).objective
+
+    def end(precision: str, fast: bool) -> float:
+        result = our_ascent(load_vgg19(setting, precision, fast), *images, steps, _SHIFT).run()
         with torch.no_grad():
-            ends[precision] = float(judge(picture)[0])
-    case = f"VGG-19, {size} px, the loss after {steps} steps in bf16"
-    return Row(case, ends["bf16"], "loss", ends["fp32"], "fp32", precision="bf16")
+            return float(judge(result)[0])
+
+    direct, case = end("fp32", False), f"VGG-19, {size} px, the loss after {steps} steps"
+    ends = {"in bf16": ("bf16", False), "with fast convolutions": ("fp32", True)}
+    return [
+        Row(f"{case} {name}", end(precision, fast), "loss", direct, "fp32", precision=precision)
+        for name, (precision, fast) in ends.items()
+    ]
 
 
 def peak(setting: Setting, size: int, which: str) -> float:
-    """MiB that a loop takes beyond the loaded network; what a first run at 64 px loads is not counted."""
-    precision = "bf16" if which.startswith("bf16") else "fp32"
-    network = cnnviz.load_network("vgg19", weights="random", device=str(setting.device), precision=precision)
+    """MiB that a loop takes beyond the loaded network; what a first run at 32 px loads is not counted.
+
+    The transformed weights of fast convolutions are, but for those of the first layers.
+    """
+    precision, fast, shift = _LOOPS.get(which, ("fp32", False, 0))
+    network = load_vgg19(setting, precision, fast)
+    features = torchvision_features(network) if which == "peer" else None
 
     def run(side: int) -> None:
-        content, style = (
-            cnnviz.read_image(SAMPLES / name, size=(side, side)).to(setting.device)
-            for name in ("chelsea.png", "starry.jpg")
-        )
-        if which == "peer":
-            loop = neural_style_loop(network.module.features, content, style)
-        else:
-            loop = our_loop(network, content, style, 1000, shift=0 if which.endswith("in place") else _SHIFT)
+        images = chelsea_and_starry(setting, side)
+        loop = neural_style_loop(features, *images) if features is not None else our_loop(network, *images, 1000, shift)
         for _ in range(_HISTORY):
             next(loop)
 
-    run(64)
+    run(32)
     return peak_beyond(partial(run, size), setting.device)
 
 

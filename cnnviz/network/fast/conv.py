@@ -35,9 +35,9 @@ _SMALL_WEIGHT = 1 << 18
 _MANY_CHANNELS = 256
 """Output channels from which on it is worth looking for those without a gradient."""
 
-_WINOGRAD_CHANNELS = 96
-"""Input and output channels from which on Winograd's way is quicker on all CPUs that were tried: with 64 the transforms
-outweigh the gain on some."""
+_WINOGRAD_CHANNELS, _WINOGRAD_PAIRS = 64, 8192
+"""Input and output channels, and pairs of them, from which on Winograd's way is quicker on all CPUs that were tried:
+with 64 of each the transforms outweigh the gain on some."""
 
 _WINOGRAD_CELLS = 196
 """Positions of an output from which on it is: on smaller maps, reading weights four times as large takes too long."""
@@ -212,7 +212,9 @@ def _takes_older_library(x: Tensor, weight: Tensor) -> bool:
 
 
 def _has_winograd_shape(weight: Tensor) -> bool:
-    return weight.shape[2:] == (3, 3) and min(weight.shape[:2]) >= _WINOGRAD_CHANNELS
+    outputs, channels = weight.shape[:2]
+    is_wide = min(outputs, channels) >= _WINOGRAD_CHANNELS and outputs * channels >= _WINOGRAD_PAIRS
+    return is_wide and weight.shape[2:] == (3, 3)
 
 
 class _WinogradConv(torch.autograd.Function):

@@ -88,7 +88,7 @@ def test_of_parts_of_other_tensors():
 LAYERS = {
     # channels, outputs, size, padding, more -> whether Winograd's way is taken
     "as in VGG": (128, 96, (14, 14), 1, {}, True),
-    "narrow": (128, 64, (14, 14), 1, {}, False),
+    "narrow": (64, 64, (14, 14), 1, {}, False),
     "a small map": (128, 96, (13, 14), 1, {}, False),
     "made small": (128, 96, (14, 14), 0, {}, False),
     "no padding": (128, 96, (16, 16), 0, {}, True),
