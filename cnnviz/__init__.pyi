@@ -17,6 +17,7 @@ from .attribution.cam import layer_cam as layer_cam
 from .attribution.cam import refine_cam as refine_cam
 from .attribution.cam import shapley_cam as shapley_cam
 from .attribution.cam import xgrad_cam as xgrad_cam
+from .attribution.deeplift import deeplift as deeplift
 from .attribution.expected_gradients import expected_gradients as expected_gradients
 from .attribution.expected_gradients import gradient_shap as gradient_shap
 from .attribution.faithfulness import deletion_curve as deletion_curve

@@ -582,6 +582,19 @@ _ALL = (
         cost="128 passes forward and back, and segmentations",
         made_with=("constant",),
     ),
+    AttributionMethod(
+        "deeplift",
+        "DeepLIFT",
+        "cnnviz.attribution.deeplift.deeplift",
+        "What is each pixel's share of the score's difference from that of a black image?",
+        "Only networks of ReLUs, sigmoids and max pooling have rules; the baseline decides.",
+        "(x − x₀) · ∂S/∂x, with Δy/Δx for the derivative of every nonlinearity",
+        settings=("baseline",),
+        signed=True,
+        paper="Shrikumar, Greenside & Kundaje, ICML 2017, arXiv:1704.02685",
+        cost="1 pass forward and back, of two images",
+        sum_error="cnnviz.attribution.integrated_gradients.completeness_error",
+    ),
 )
 
 METHODS: Mapping[str, AttributionMethod] = by_key((method.name, method) for method in _ALL)

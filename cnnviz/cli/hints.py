@@ -34,6 +34,7 @@ HINTS: dict[str, str | Callable[..., str]] = {
     "only_program": "Leave out --exec, or --model and --weights.",
     "program_here": "Leave out --engine ray.",
     "transformer": "These commands work on it: classify, saliency, gradcam, occlusion, compare, fool, activations.",
+    "methods_without_rules": "Try saliency --method integrated, or expected-gradients.",
     "methods_without_relu": "Try gradcam, or saliency --method smoothgrad.",
     "list_styles": "'cnnviz fast-style list' has all; an image as style is named as ./FILE.",
     "name_style": "Name one with --style FILE.",
