@@ -12,6 +12,7 @@ TOPICS = {
     "startup": "benchmarks.startup:rows",
     "gradients": "benchmarks.gradients:rows",
     "occlusion": "benchmarks.occlusion:rows",
+    "attribution": "benchmarks.attribution:rows",
     "adversarial": "benchmarks.adversarial:rows",
     "synthesis": "benchmarks.synthesis:rows",
     "features": "benchmarks.features:rows",

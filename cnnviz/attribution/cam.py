@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor
 
@@ -229,7 +231,7 @@ def refine_cam(
     if len(names) < 2:
         raise UsageError("RefineCAM multiplies the maps of two layers or more, and there is one.", remedy="more_layers")
 
-    def product(maps: list[Tensor], size: torch.Size) -> Tensor:
+    def product(maps: Sequence[Tensor], size: torch.Size) -> Tensor:
         return torch.stack([min_max(upsampled(min_max(each), size)) for each in maps]).prod(0)
 
     return fused_map(network, pixels, target, plus_plus_rule(epsilon), names, smooth, product)

@@ -144,7 +144,8 @@ def _states(
         wanted: dict[str, str | None] = {name: name for name in names}
         read = network.truncated({**wanted, "": None} if rule.derivatives else wanted)(x)
         zeros = [torch.zeros((), device=network.device)] * len(names)
-        slopes, bends = zeros, zeros
+        slopes: Sequence[Tensor] = zeros
+        bends: Sequence[Tensor] = zeros
         if rule.derivatives:
             logits = network.check_logits(read[""], pixels)
             score = rule.score(network, logits, target).sum()

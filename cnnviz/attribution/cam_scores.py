@@ -103,7 +103,7 @@ Edit = Callable[[Tensor], Tensor]
 
 
 def _rest(state: LayerState, place: int) -> tuple[Callable[[int, Edit], Tensor], bool]:
-    """What computes logits of so many copies of one image whose maps at the layer are edited.
+    """What computes the logits of copies of one image whose maps at the layer are edited.
 
     The network goes on from the layer where nothing goes around it, which is the second value, and runs as a whole
     where something does.

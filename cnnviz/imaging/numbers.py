@@ -36,7 +36,8 @@ def encode_numbers(arrays: Arrays, suffix: str, recipe: Mapping[str, Any]) -> by
         return buffer.getvalue()
     if len(floats) != 1:
         raise UsageError(f"A .npy file holds one map, not {len(floats)}.", remedy="several_maps")
-    np.save(buffer, *floats.values(), allow_pickle=False)
+    (only,) = floats.values()
+    np.save(buffer, only, allow_pickle=False)
     return buffer.getvalue()
 
 

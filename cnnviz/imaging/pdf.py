@@ -35,7 +35,8 @@ def encode_pdf(image: Image.Image, keywords: str | None, creator: str) -> bytes:
 def read_keywords(data: bytes) -> str:
     """The keywords of a PDF file, where cnnviz stores its recipe; empty where there are none."""
     try:
-        words = (PdfParser.PdfParser(buf=data).info or {}).get(b"Keywords", b"")
+        info: dict[Any, Any] = dict(PdfParser.PdfParser(buf=data).info or {})
+        words = info.get(b"Keywords")
         return words.decode("ascii", "replace") if isinstance(words, bytes) else ""
     except (PdfParser.PdfFormatError, ValueError, TypeError, KeyError, AttributeError, IndexError):
         return ""

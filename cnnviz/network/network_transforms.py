@@ -75,9 +75,9 @@ class _RecomputedMax(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:  # type: ignore[override]
-        maps = ctx.saved_tensors[0].detach().requires_grad_()
+        maps, is_derived_again = ctx.saved_tensors[0].detach().requires_grad_(), torch.is_grad_enabled()
         with torch.enable_grad():
-            return torch.autograd.grad(ctx.pool(maps), maps, gradient)[0], None
+            return torch.autograd.grad(ctx.pool(maps), maps, gradient, create_graph=is_derived_again)[0], None
 
 
 def in_channels_last(network: Network) -> Network:
