@@ -148,6 +148,8 @@ class FastStyleTrain(TaskDefaults):
         }
         if self.minutes is not None:
             parameters["steps"] = training.settings.steps
+        if training.settings.batch != TrainingSettings.batch:  # elsewhere a matter of speed, and left out
+            parameters["batch"] = training.settings.batch
         recipe = {"inputs": [str(path) for path in self.styles], "parameters": parameters}
         thumbnails = {f".{name}.jpg": _thumbnail(image) for name, image in images.items()}
         return Result(metadata, to_bytes(training.network, record), sidecars=thumbnails, recipe=recipe)

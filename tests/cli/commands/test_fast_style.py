@@ -187,6 +187,7 @@ def test_train_writes_a_model_that_apply_paints_with_and_extend_adds_to(run_cnnv
     words = shlex.split(again)
     assert words[:3] == ["cnnviz", "fast-style", "train"] and Path(words[3]).name == "ink.jpg"
     assert Path(words[words.index("--content") + 1]).name == "photos"
+    assert words[words.index("--batch") + 1] == "1"
     assert not (tmp_path / "m.state").exists()
     wider = ("--extend", "m.safetensors", "--steps", 2, "-o", "wide.safetensors")
     assert run_cnnviz("fast-style", "train", samples / "starry.jpg", *common, *wider).exit_code == 0
