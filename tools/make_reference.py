@@ -76,13 +76,14 @@ def _escaped(text: str) -> str:
 
 def method_table() -> str:
     """The registry of attribution methods as a table."""
-    lines = ["| command | asks | formula | when not to believe it |", "|---|---|---|---|"]
+    lines = ["| command | asks | when not to believe it | cost | formula | paper |", "|---|---|---|---|---|---|"]
     for method in METHODS.values():
         chosen = [
             f"--{name}" if value is True else f"--{name} {value}" for name, value in method.command_options.items()
         ]
         command = f"`{' '.join([method.command, *chosen])}`"
-        cells = (text.replace("|", r"\|") for text in (command, method.question, method.formula, method.caveat))
+        words = (command, method.question, method.caveat, method.cost, method.formula, method.paper)
+        cells = (text.replace("|", r"\|") for text in words)
         lines.append(f"| {' | '.join(cells)} |")
     return "\n".join(lines)
 

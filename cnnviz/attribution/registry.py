@@ -622,19 +622,37 @@ def methods_of(command: str, default: str) -> dict[str, AttributionMethod]:
     return by_key((method.command_options.get("method", default), method) for method in offered)
 
 
+GROUPS: Mapping[str, Callable[[AttributionMethod], bool]] = {
+    "all": lambda method: True,
+    "cam": lambda method: method.command == "gradcam",
+    "fast": lambda method: method.cost.startswith(("1 pass", "2 pass")),
+}
+"""Names that stand for several methods; those of them that are not defined for a network are left out."""
+
+
+def all_named(names: str) -> bool:
+    """Whether ``names`` are methods that are each wanted by their own name, so that none may be left out."""
+    return not any(name.strip().lower() in GROUPS for name in names.split(","))
+
+
 def select_methods(names: str) -> dict[str, AttributionMethod]:
-    """The methods named in ``names``, separated by commas, by name.
+    """The methods named in ``names``, separated by commas, by name; ``all``, ``cam`` and ``fast`` stand for several.
 
     Raises:
         UsageError: an unknown name, or none at all; the message lists all methods.
     """
     wanted = dict.fromkeys(name.strip().lower() for name in names.split(",") if name.strip())
-    choices = ", ".join(METHODS)
+    choices = ", ".join((*GROUPS, *METHODS))
+    found: dict[str, AttributionMethod] = {}
     for name in wanted:
-        if name not in METHODS:
+        if name in GROUPS:
+            found |= {key: method for key, method in METHODS.items() if GROUPS[name](method)}
+        elif name in METHODS:
+            found[name] = METHODS[name]
+        else:
             near = difflib.get_close_matches(name, METHODS, n=1)
             hint = f" (did you mean {near[0]}?)" if near else ""
             raise UsageError(f"There is no method '{name}'{hint}; the choices are {choices}.")
-    if not wanted:
+    if not found:
         raise UsageError(f"No method is named; the choices are {choices}.")
-    return {name: METHODS[name] for name in wanted}
+    return found

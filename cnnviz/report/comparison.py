@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Literal
 
-from cnnviz.attribution.registry import DEFAULT_COMPARED, AttributionMethod, select_methods
+from cnnviz.attribution.registry import DEFAULT_COMPARED, AttributionMethod, all_named, select_methods
 from cnnviz.attribution.targets import Explanation, Target, predict_target
 from cnnviz.errors import UsageError
 from cnnviz.figures.captions import explanation_title
@@ -43,8 +43,9 @@ def compare(
         network: the network to explain, or several.
         image: a file, a PIL image, or pixels (1, C, H, W) in [0, 1], which all networks see as they are; a file or PIL
             image is brought to the size of each.
-        methods: their names, as ``"saliency,gradcam"`` or a list; if None saliency, SmoothGrad, guided backpropagation,
-            Grad-CAM and occlusion, or those of them that are defined for the networks.
+        methods: their names, as ``"saliency,gradcam"`` or a list; ``"all"``, ``"cam"`` or ``"fast"`` for several, of
+            which those that are not defined for the networks are left out; if None saliency, SmoothGrad, guided
+            backpropagation, Grad-CAM and occlusion, or those of them that are defined for the networks.
         target: the class to explain: index, name, or part of a name; ``-NAME`` is what speaks against it; or a
             function from the logits (1, classes) to a score (1,); of each network the predicted class if None.
         view: ``overlay``, each map over the photo; ``heat``, in color; ``raw``, in gray.
@@ -67,11 +68,12 @@ def compare(
     if not networks:
         raise UsageError("There is no network to compare.")
     chosen = list(select_methods(_names(methods)).values())
-    if methods is None:
+    all_wanted = methods is not None and all_named(_names(methods))
+    if not all_wanted:
         chosen = usable_methods(networks, chosen)
     subjects = [load_subject(image, each, size=size, crop=crop, show_channels=show_channels) for each in networks]
     answers = [
-        explain(each, subject.pixels, chosen, target, seed, all_wanted=methods is not None)
+        explain(each, subject.pixels, chosen, target, seed, all_wanted=all_wanted)
         for each, subject in zip(networks, subjects, strict=True)
     ]
     shown = shown_methods(answers, chosen)

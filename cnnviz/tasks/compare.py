@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING, Any, cast
 
-from cnnviz.attribution.registry import DEFAULT_COMPARED, METHODS, AttributionMethod, select_methods
+from cnnviz.attribution.registry import DEFAULT_COMPARED, METHODS, AttributionMethod, all_named, select_methods
 from cnnviz.errors import listed
 from cnnviz.pipeline.comparison_job import NetworkView
 from cnnviz.pipeline.result import Result
@@ -31,7 +31,9 @@ class Compare(TrueClassTask, TaskDefaults):
 
     target: str | None = target_setting()
     versus: str | None = versus_setting()
-    methods: str = setting(DEFAULT_COMPARED, f"Which maps, of {', '.join(METHODS)}.", metavar="A,B,...")
+    methods: str = setting(
+        DEFAULT_COMPARED, f"Which maps: all, cam, fast, or of {', '.join(METHODS)}.", metavar="A,B,..."
+    )
     view: str = setting(
         "overlay",
         "overlay: on the photo. heat: the map in color. raw: in gray, unclipped.",
@@ -50,15 +52,20 @@ class Compare(TrueClassTask, TaskDefaults):
         return list(select_methods(self.methods).values())
 
     @property
+    def _all_wanted(self) -> bool:
+        """Whether each method was asked for by name, so that a network without it is an error."""
+        return self.methods != DEFAULT_COMPARED and all_named(self.methods)
+
+    @property
     def needs_gradients(self) -> bool:  # type: ignore[override]
-        return self.methods != DEFAULT_COMPARED and any(method.needs_gradients for method in self.chosen)
+        return self._all_wanted and any(method.needs_gradients for method in self.chosen)
 
     def compare(self, views: Sequence[NetworkView]) -> Result:
         from cnnviz.figures.comparison import comparison_sheet
         from cnnviz.report.comparison import explain, row_of, shown_methods, usable_methods
 
         usable = usable_methods([view.network for view in views], self.chosen)
-        ask = partial(explain, methods=usable, all_wanted=self.methods != DEFAULT_COMPARED)
+        ask = partial(explain, methods=usable, all_wanted=self._all_wanted)
         wanted = wanted_target(self.target, self.versus)
         answers = [ask(view.network, view.image.pixels, target=wanted, seed=self.seed) for view in views]
         methods, form = shown_methods(answers, usable), cast(Any, self.view)

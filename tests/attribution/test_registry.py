@@ -80,6 +80,10 @@ def test_methods_are_found_by_command_and_by_name():
     assert {"smoothgrad", "integrated", "input-x-gradient"} <= set(offered)
     assert methods_of("guided", "guided")["deconvnet"] is METHODS["deconvnet"]
     assert list(select_methods("occlusion, saliency,occlusion")) == ["occlusion", "saliency"]
+    assert list(select_methods("all")) == list(METHODS)
+    assert {method.command for method in select_methods("cam").values()} == {"gradcam"}
+    assert {"saliency", "gradcam", "deeplift"} <= set(select_methods("fast")) and "rise" not in select_methods("fast")
+    assert next(iter(select_methods("rise,cam"))) == "rise"
     with pytest.raises(UsageError, match="did you mean gradcam"):
         select_methods("gardcam")
 

@@ -28,6 +28,10 @@ WORKING = {
     "occlusion": ("occlusion", "cup.png", *SMALL, "--patch", 16, "--stride", 16),
     "checked": ("occlusion", "cup.png", *SMALL, "--patch", 16, "--stride", 16, "--check"),
     "compare": ("compare", "cup.png", *SMALL),
+    "rise": ("saliency", "cup.png", *SMALL, "--method", "rise", "--masks", 4),
+    "lime": ("saliency", "cup.png", *SMALL, "--method", "lime", "--masks", 4, "--segments", 4),
+    "kernelshap": ("saliency", "cup.png", *SMALL, "--method", "kernelshap", "--masks", 4, "--segments", 4),
+    "ablation": ("saliency", "cup.png", *SMALL, "--method", "ablation", "--segments", 4),
     "named": ("compare", "cup.png", *SMALL, "--methods", "occlusion"),
 }
 REFUSED = {
@@ -93,7 +97,7 @@ def test_what_looks_at_layers_is_left_out_of_a_comparison(run_cnnviz, classifier
 def test_other_commands_say_which_work(command, run_cnnviz, classifier):
     done = run_cnnviz(*REFUSED[command], "--exec", classifier("{frames}"))
     assert done.exit_code == 3, done.stderr
-    assert "These commands work on it: classify, occlusion, compare --methods occlusion" in done.stderr
+    assert "These commands work on it: classify, occlusion, saliency, compare --methods occlusion,rise" in done.stderr
     assert "Internal error" not in done.stderr
 
 

@@ -23,6 +23,7 @@ def compare(
 
     Examples:
         cnnviz compare sample_images/chelsea.png
+        cnnviz compare sample_images/chelsea.png --methods fast
         cnnviz compare photo.jpg --methods gradcam,guided-gradcam,occlusion -m resnet50 -m vgg16 --target tabby
     """
     if suffix_of(output) == ".npy" and len(network.each()) * len(task.chosen) > 1:
