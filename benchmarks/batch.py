@@ -28,6 +28,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
+from unittest.mock import patch
 
 import torch
 from torch import Tensor, nn
@@ -35,6 +36,7 @@ from torch import Tensor, nn
 from benchmarks.features import make_pictures
 from benchmarks.row import Row
 from benchmarks.running import Setting, parser, setting, show
+from cnnviz.runtime.malloc import tune_malloc
 
 _BATCHES = (1, 2, 4, 8, 16)
 _SIZE, _PHOTO = (224, 299), (375, 500)
@@ -171,18 +173,18 @@ def _passes(run: Run, pixels: Tensor, count: int, device: torch.device) -> int:
 
 
 def ours(case: Case, device: torch.device, folder: Path) -> Cost:
-    """The command over all pictures of ``folder``, in a process that is set up as the program's."""
+    """The command over all pictures of ``folder``, from its first result to its last."""
     from typer.testing import CliRunner
 
     from cnnviz.cli.app import app
     from cnnviz.cli.console import ConsoleReporter
-    from cnnviz.runtime.malloc import tune_malloc
+    from cnnviz.runtime.executors.threads import torch_threads
 
-    tune_malloc()
-    torch.set_num_threads(_processors())
     results: list[tuple[float, float]] = []
-    ConsoleReporter.result = lambda *_: results.append((time.perf_counter(), time.process_time()))  # type: ignore[method-assign]
-    with tempfile.TemporaryDirectory(prefix="cnnviz-results-") as place:
+    told = patch.object(
+        ConsoleReporter, "result", lambda *_: results.append((time.perf_counter(), time.process_time()))
+    )
+    with told, torch_threads(_processors()), tempfile.TemporaryDirectory(prefix="cnnviz-results-") as place:
         output = ["-o", f"{place}/"] if case.writes else []
         run = CliRunner().invoke(app, [*case.command, str(folder), *case.options, "--device", str(device), *output])
     if run.exit_code:
@@ -244,6 +246,8 @@ if __name__ == "__main__":
     if given.part:
         case = CASES[given.case[0]]
         is_alone = given.part == "alone"
+        if not is_alone:
+            tune_malloc()  # as the program does
         cost = alone(case, chosen.device, given.pictures) if is_alone else ours(case, chosen.device, Path(given.part))
         print(json.dumps([cost.clock, cost.processor]))
         sys.exit()

@@ -38,12 +38,22 @@ def _machines(records: list[Record]) -> str:
 
 
 def _tables(topic: str, records: list[Record]) -> str:
-    """A topic's table for each machine that has one, under the machine's name where there are several."""
+    """A topic's ratios of all machines that have it side by side, and each one's table under its name."""
     having = [record for record in records if topic in record.rows]
-    tables = [table(record.rows[topic], record.peaks) for record in having]
-    if len(records) == 1:
-        return "\n\n".join(tables)
-    return "\n\n".join(f"{record.machine}:\n\n{made}" for record, made in zip(having, tables, strict=True))
+    tables = [f"{_with_version(record, topic)}:\n\n{table(record.rows[topic], record.peaks)}" for record in having]
+    return "\n\n".join([*([_side_by_side(topic, having)] if len(having) > 1 else []), *tables])
+
+
+def _with_version(record: Record, topic: str) -> str:
+    return f"{record.machine}; torch {record.torch[topic]}"
+
+
+def _side_by_side(topic: str, records: list[Record]) -> str:
+    """The ratio of each case on each machine; a dash where it was not measured."""
+    cases = list(dict.fromkeys(row.case for record in records for row in record.rows[topic]))
+    ratios = [{row.case: row.ratio for row in record.rows[topic]} for record in records]
+    lines = [[case, *(f"{figure(found[case])}×" if found.get(case) else "–" for found in ratios)] for case in cases]
+    return "Ratios:\n\n" + aligned(["case", *(record.machine for record in records)], lines)
 
 
 def _cost(topic: str, case: str, name: str, records: list[Record]) -> str:

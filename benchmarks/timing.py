@@ -17,14 +17,29 @@ if TYPE_CHECKING:
 
 
 def machine() -> str:
-    """The processor's name and how many of its cores there are."""
+    """The processor's name, how many of its cores there are, and the widest instructions that PyTorch uses on it.
+
+    A processor held back (``ATEN_CPU_CAPABILITY=avx2 ONEDNN_MAX_CPU_ISA=AVX2 MKL_ENABLE_INSTRUCTIONS=AVX2``) is another
+    machine.
+    """
     cpuinfo = Path("/proc/cpuinfo")
     names = [
         line.split(":", 1)[1].strip()
         for line in (cpuinfo.read_text(encoding="utf-8").splitlines() if cpuinfo.is_file() else [])
         if line.startswith("model name")
     ]
-    return f"{names[0] if names else platform.processor() or platform.machine()}, {os.cpu_count()} cores"
+    name = names[0] if names else platform.processor() or platform.machine()
+    return f"{name}, {os.cpu_count()} cores, {instructions()}"
+
+
+def instructions() -> str:
+    """The widest instructions that PyTorch uses here, as ``AVX-512 with bf16`` or ``AVX2``."""
+    import torch
+
+    from cnnviz.runtime.private_torch import cpu_computes_bf16
+
+    told = torch.backends.cpu.get_cpu_capability().replace("AVX512", "AVX-512")
+    return f"{told} with bf16" if cpu_computes_bf16() else str(told)
 
 
 def seconds(run: Callable[[], object], device: torch.device) -> float:
