@@ -30,7 +30,8 @@ class OcclusionGrid:
         lefts: (columns,), the first column of pixels of each column of patches.
         patch: side of the patches in pixels.
         score_drops: (rows, columns), the clean score minus the occluded score; negative where the score rose.
-        classes: (rows, columns), the class predicted for the occluded image.
+        classes: (rows, columns), the class predicted for the occluded image; of a network of one sigmoid 0, or 1 where
+            its class is the less likely.
         score: the target's score on the clean image.
         target: index of the class, or the function that is explained.
     """
@@ -201,7 +202,8 @@ class _Occlusion:
         except NotIncremental as error:
             raise UsageError(f"{network.name} allows no incremental occlusion: {error}.") from error
         logits = checks.require_finite(at_least_float32(output), "logits under the patches", network, self.image)
-        return self.clean_score - hidden_score(network, logits, self.target, settings.score), logits.argmax(1)
+        drops = self.clean_score - hidden_score(network, logits, self.target, settings.score)
+        return drops, winners(network, logits)
 
     def _batch_of_black_box(self) -> int | None:
         black_box, (height, width) = self.network.black_box, self.image.shape[2:]
@@ -240,3 +242,12 @@ def hidden_score(network: Network, logits: Tensor, target: int | TargetFunction,
     if score == "probability" and not isinstance(target, Contrast):
         return measures(network, logits, target)
     return target_scores(network, logits, [target] * len(logits))
+
+
+def winners(network: Network, logits: Tensor) -> Tensor:
+    """The class (N,) with the largest of the logits (N, classes); of one sigmoid 1 where its class is unlikely."""
+    return (
+        (logits[:, 0] < 0).long()
+        if network.chosen_activation == "sigmoid" and logits.shape[1] == 1
+        else logits.argmax(1)
+    )

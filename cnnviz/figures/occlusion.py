@@ -37,11 +37,13 @@ def occlusion_figure(
     labels: Mapping[int, str],
     *,
     class_map: bool = False,
+    wins: bool = True,
     photo_caption: str = "photo",
 ) -> Image.Image:
     """The map of the score's drop in the view of ``style``; ``raw`` has a pixel for each position of the patch.
 
-    A panel also shows which class wins where the patch lies if more than one does, or if ``class_map``.
+    A panel also shows which class wins where the patch lies if more than one does and it says something that one
+    ``wins``, or if ``class_map``.
 
     Args:
         grid: drop and winning class at each position of the patch.
@@ -55,7 +57,7 @@ def occlusion_figure(
     if style.view == "raw":
         return style.draw(grid.score_drops[None, None], photo)
     attribution = grid.to_pixels(*size)[None, None]
-    shows_classes = class_map or (style.view == "panel" and len(grid.classes.unique()) > 1)
+    shows_classes = class_map or (wins and style.view == "panel" and len(grid.classes.unique()) > 1)
     extra = [winning_classes(grid.classes, photo, labels)] if shows_classes else []
     return style.draw(attribution, photo, title, f"drop of the {score}", extra, photo_caption=photo_caption)
 

@@ -58,8 +58,9 @@ def prepare_image(source: ImageSource, decoded: Decoded, network: Network, optio
     if spec.fixed and not crop:
         size = (spec.size, spec.size)
     height, width = resized_shape(fitted, size, crop or False)
-    require_memory_for_pixels((height, width), network.device)
-    require_memory(network, (min(height, options.piece or height), min(width, options.piece or width)))
+    require_memory_for_pixels((height, width), network.device, spec.channels)
+    shown_at_once = min(height, options.piece or height), min(width, options.piece or width)
+    require_memory(network, shown_at_once, spec.channels)
     pixels = to_pixels(fitted, size, crop=crop or False)
     bands = decoded if isinstance(decoded, Bands) else None
     photo = center_square(shown.image, crop) if crop else shown.image

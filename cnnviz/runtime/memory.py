@@ -16,10 +16,10 @@ from cnnviz.errors import MemoryShortError
 from cnnviz.runtime.cancellation import check_cancelled
 
 _SMALL_PIXELS = 1 << 20
-"""Images up to this many pixels are not estimated: every network takes them in about 2 GiB."""
+"""Photos up to this many pixels are not estimated: every network takes them in about 2 GiB."""
 
-_BYTES_PER_PIXEL = 3 * 4 * 3
-"""Of an RGB image in float32, held three times: at two sizes, and as the result."""
+_BYTES_PER_VALUE = 4 * 3
+"""Of an image in float32, held three times: at two sizes, and as the result."""
 
 _BYTES_PER_ACTIVATION = 8
 """A float32 activation, and its gradient or a workspace of the same size."""
@@ -68,19 +68,23 @@ def activation_bytes(network: SupportsActivationCount, size: tuple[int, int]) ->
     return network.activation_count(size) * _BYTES_PER_ACTIVATION
 
 
-def require_memory(network: SupportsActivationCount, size: tuple[int, int]) -> None:
+def require_memory(network: SupportsActivationCount, size: tuple[int, int], channels: int = 3) -> None:
     """Raise MemoryShortError if a forward and backward pass over one image of ``size`` (height, width) cannot fit.
 
     The message names a shorter side that would fit.
     """
-    if size[0] * size[1] > _SMALL_PIXELS:
+    if not _is_small(size, channels):
         _require(activation_bytes(network, size) + network.derived_bytes, size, network.device, " in this network")
 
 
-def require_memory_for_pixels(size: tuple[int, int], device: torch.device) -> None:
+def require_memory_for_pixels(size: tuple[int, int], device: torch.device, channels: int = 3) -> None:
     """Raise MemoryShortError if the pixels alone of an image of ``size`` (height, width) cannot fit."""
-    if size[0] * size[1] > _SMALL_PIXELS:
-        _require(size[0] * size[1] * _BYTES_PER_PIXEL, size, device)
+    if not _is_small(size, channels):
+        _require(size[0] * size[1] * channels * _BYTES_PER_VALUE, size, device)
+
+
+def _is_small(size: tuple[int, int], channels: int) -> bool:
+    return size[0] * size[1] * max(channels, 3) <= 3 * _SMALL_PIXELS
 
 
 def _require(needed: int, size: tuple[int, int], device: torch.device, where: str = "") -> None:

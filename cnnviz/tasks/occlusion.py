@@ -110,6 +110,8 @@ class Occlusion(TrueClassTask, TaskDefaults):
         result = explanation_result(figure, explanation, **self.true_json(image.source), **_metadata(grid), **blank)
         result.arrays = {"occlusion": grid.to_pixels(*image.pixels.shape[2:]).cpu().numpy()}
         result.warnings = warnings
+        if network.classes == 1 and not network.has_probabilities:
+            result.unused = {"class_map": f"on {network.name}, which has one value"}
         return answer.check.added_to(result, title) if answer.check else result
 
     def _figure(self, network: Network, image: LoadedImage, answer: OcclusionAnswer, title: str) -> Image:
@@ -123,10 +125,16 @@ class Occlusion(TrueClassTask, TaskDefaults):
             self.maps.style_of(self.chosen),
             title,
             _score_name(self.settings.score, explanation),
-            {index: network.label(index) for index in grid.classes.unique().tolist()},
+            {index: _winner(network, index) for index in grid.classes.unique().tolist()},
             class_map=self.class_map,
+            wins=network.has_probabilities or network.black_box is not None,  # of values of a regression none does
             photo_caption=image.caption,
         )
+
+
+def _winner(network: Network, index: int) -> str:
+    """The label of a class, or that the only one is unlikely."""
+    return network.label(index) if index < network.classes else f"not {network.label(0)}"
 
 
 def _score_name(score: str, explanation: Explanation) -> str:

@@ -5,10 +5,12 @@ from __future__ import annotations
 import pytest
 import torch
 from PIL import Image
+from torch import nn
 
-from cnnviz.attribution.occlusion import OcclusionGrid
+from cnnviz.attribution.occlusion import OcclusionGrid, winners
 from cnnviz.figures.maps import MapStyle
 from cnnviz.figures.occlusion import occlusion_figure, winning_classes
+from cnnviz.network.network import Network
 
 PHOTO = Image.new("RGB", (90, 60), "white")
 LABELS = {index: f"class {index}" for index in range(10)}
@@ -32,6 +34,15 @@ def test_a_panel_shows_the_winning_classes_if_there_are_several():
         for classes, asked in ((one, False), (one, True), (two, False))
     ]
     assert width[0] < width[1] == width[2]
+    of_values = occlusion_figure(grid(two), PHOTO, (12, 16), MapStyle(), "", "value", LABELS, wins=False)
+    assert of_values.width == width[0]
+
+
+def test_the_only_class_of_a_sigmoid_wins_where_it_is_likely():
+    logits = torch.tensor([[2.0], [-1.0]])
+    module = nn.Sequential(nn.Flatten(), nn.Linear(3 * 36, 1))
+    assert winners(Network(module, size=6), logits).tolist() == [0, 1]
+    assert winners(Network(module, size=6, activation="none"), logits).tolist() == [0, 0]
 
 
 def test_the_most_frequent_class_is_blue_and_only_six_have_a_color():

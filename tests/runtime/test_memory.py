@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from cnnviz.errors import MemoryShortError
+from cnnviz.runtime import memory
 from cnnviz.runtime.memory import in_batches_that_fit, max_batch_size, small_batch_size, translate_memory_errors
 
 CPU, GPU = torch.device("cpu"), torch.device("cuda")
@@ -144,3 +145,10 @@ def test_a_described_picture_is_the_same_in_a_smaller_batch(squeezenet, chelsea,
     expected = cnnviz.embed_images(squeezenet, pixels)
     monkeypatch.setattr(Network, "features", refusing(Network.features, 2))
     torch.testing.assert_close(cnnviz.embed_images(squeezenet, pixels), expected)
+
+
+def test_many_channels_count(monkeypatch):
+    monkeypatch.setattr(memory, "available_memory", lambda device: 64 << 20)
+    memory.require_memory_for_pixels((512, 512), torch.device("cpu"))
+    with pytest.raises(MemoryShortError, match="a shorter side of"):
+        memory.require_memory_for_pixels((512, 512), torch.device("cpu"), channels=200)
