@@ -310,3 +310,28 @@ def test_a_class_versus_itself_is_zero(name):
     ours = cnnviz.refine_cam if name == "RefineCAM" else PAIRS[name]
     found = ours(small(), PIXELS, cnnviz.Versus(1, 1), layer=["act", "act_1"])
     assert found.count_nonzero() == 0
+
+
+def test_every_method_works_on_the_tokens_of_a_transformer():
+    from torchvision.models import VisionTransformer
+
+    from cnnviz.attribution.registry import METHODS
+
+    torch.manual_seed(0)
+    module = VisionTransformer(32, 8, 3, 2, 16, 32, num_classes=5)
+    nn.init.normal_(module.heads.head.weight)
+    network, pixels = Network(module, size=32), torch.rand(1, 3, 32, 32, generator=torch.Generator().manual_seed(0))
+    for method in METHODS.values():
+        if method.command == "gradcam" and method.name != "guided-gradcam":
+            found = method(network, pixels, 2)
+            assert found.shape == (1, 1, 32, 32) and bool(found.isfinite().all()), method.name
+            assert bool(found.max() > 0) or method.name == "refinecam", method.name  # a product may be dark everywhere
+
+
+def test_two_cats_are_told_apart_by_their_contrast(networks, samples):
+    """Alone the two classes have almost the same map."""
+    network, pixels = networks["squeezenet1_1"], photo(samples, 224)
+    targets = ("tabby", "Egyptian cat", cnnviz.Versus("Egyptian cat", "tabby"))
+    maps = torch.stack([cnnviz.grad_cam(network, pixels, target).flatten() for target in targets])
+    alike = maps.corrcoef()
+    assert alike[0, 1] > 0.9 and alike[2, :2].max() < 0.6

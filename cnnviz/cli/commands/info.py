@@ -17,7 +17,7 @@ _DANGER = "This command runs code or a program that the image names: give it onl
 
 
 def info(
-    image: Annotated[Path, typer.Argument(help="An image or video that cnnviz wrote.", metavar="IMG")],
+    image: Annotated[Path, typer.Argument(help="An image, video, or map in numbers that cnnviz wrote.", metavar="IMG")],
     command: Annotated[bool, typer.Option("--command", help="Print only the command that makes it again.")] = False,
     debug: DebugOption = False,
 ) -> None:
