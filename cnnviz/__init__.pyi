@@ -35,6 +35,7 @@ from .attribution.guided_backprop import guided_backprop as guided_backprop
 from .attribution.integrated_gradients import integrated_gradients as integrated_gradients
 from .attribution.local_models import kernel_shap as kernel_shap
 from .attribution.local_models import lime as lime
+from .attribution.lrp import lrp as lrp
 from .attribution.metrics.baselines import baseline_map as baseline_map
 from .attribution.metrics.certificate import Certificate as Certificate
 from .attribution.metrics.certificate import certify as certify

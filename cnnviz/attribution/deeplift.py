@@ -131,7 +131,7 @@ def _rescaled(network: Network, image: Tensor) -> fx.GraphModule:
 
 def _replaced(network: Network, recording: Recording, node: fx.Node) -> Replacement | None:
     name, root = recording.operation_of(node), recording.module
-    sources = tuple(source for source in node.all_input_nodes if source in recording.dependent)
+    sources = recording.sources(node)
     found = rectifier(root, node, recording.env, recording.dependent)
     if found is not None:
         return _Rule(_Rescale, bounded(*found[1])), (found[0],)

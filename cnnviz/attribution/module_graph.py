@@ -42,6 +42,10 @@ class Recording(fx.Interpreter):
         """The name of a node's operation."""
         return operation(self.module, node)
 
+    def sources(self, node: fx.Node) -> tuple[fx.Node, ...]:
+        """The nodes that a node takes values from, those that depend on the input."""
+        return tuple(source for source in node.all_input_nodes if source in self.dependent)
+
     def function(self, node: fx.Node, source: fx.Node) -> Callable[[Tensor], Tensor]:
         """The operation of a node as a function of the value of ``source``; what else it takes is as it was."""
 
@@ -59,13 +63,14 @@ class Recording(fx.Interpreter):
         return str(node.meta.get(LAYER, node.name))
 
 
-Replacement = tuple[nn.Module, tuple[fx.Node, ...]]
-"""A module, and the nodes whose values it takes."""
+Replacement = tuple[Callable[..., Any], tuple[fx.Node, ...]]
+"""A module or function, and the nodes whose values it takes."""
 
 
 def with_modules(recording: Recording, replace: Callable[[fx.Node], Replacement | None]) -> fx.GraphModule:
     """The graph with a module of its own for each node that ``replace`` gives one; the others stay as they are."""
-    root, graph, copies = recording.module, fx.Graph(), {}
+    root, graph = recording.module, fx.Graph()
+    copies: dict[fx.Node, fx.Node] = {}
     modules: dict[str, Any] = {}
     for node in root.graph.nodes:
         if node not in recording.needed:
@@ -76,10 +81,11 @@ def with_modules(recording: Recording, replace: Callable[[fx.Node], Replacement 
             if node.op in {"call_module", "get_attr"}:
                 modules[str(node.target)] = _attribute(root, str(node.target))
             continue
-        module, sources = found
-        name = f"own_{len(copies)}"
-        modules[name] = module
-        copies[node] = graph.call_module(name, tuple(copies[source] for source in sources))
+        run, sources = found
+        values, name = tuple(copies[source] for source in sources), f"own_{len(copies)}"
+        if isinstance(run, nn.Module):
+            modules[name] = run
+        copies[node] = graph.call_module(name, values) if name in modules else graph.call_function(run, values)
     graph.lint()
     return fx.GraphModule(modules, graph)
 
@@ -91,7 +97,7 @@ def _attribute(root: nn.Module, path: str) -> Any:
     return found
 
 
-def max_pool(recording: Recording, node: fx.Node) -> Replacement | None:
+def max_pool(recording: Recording, node: fx.Node) -> tuple[nn.MaxPool2d, tuple[fx.Node, ...]] | None:
     """The max pooling that a node is, as a module of PyTorch's own class; None for any other operation."""
     name = recording.operation_of(node)
     if name == "MaxPool2d":

@@ -595,6 +595,18 @@ _ALL = (
         cost="1 pass forward and back, of two images",
         sum_error="cnnviz.attribution.integrated_gradients.completeness_error",
     ),
+    AttributionMethod(
+        "lrp",
+        "LRP",
+        "cnnviz.attribution.lrp.lrp",
+        "To which pixels does the score go, if each layer divides it by what its inputs contribute?",
+        "The rules decide: others, as well founded, give another map.",
+        "Rⱼ = Σₖ aⱼ (wⱼₖ + γ wⱼₖ⁺) / Σⱼ aⱼ (wⱼₖ + γ wⱼₖ⁺) · Rₖ",
+        signed=True,
+        paper="Bach et al., PLOS ONE 2015",
+        cost="2 passes forward, 1 back",
+        sum_error="cnnviz.attribution.lrp.conservation_error",
+    ),
 )
 
 METHODS: Mapping[str, AttributionMethod] = by_key((method.name, method) for method in _ALL)

@@ -77,7 +77,7 @@ def test_the_sentence_names_what_works(network, pixels):
         cnnviz.saliency(network, pixels)
     said = message_with_hint(caught.value)
     assert said.startswith("phone has no gradients")
-    assert "classify, occlusion, compare --methods occlusion" in said
+    assert "classify, occlusion, saliency, compare --methods occlusion,rise" in said
     assert "--" not in str(caught.value)
 
 
