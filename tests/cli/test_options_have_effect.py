@@ -266,6 +266,9 @@ TRIALS: dict[str, dict[str, Trial]] = {
         "--versus": VERSUS,
         "--methods": Try("--methods saliency,deconvnet"),
         "--view": VIEWS,
+        "--rank": Try("--rank", base="in/cat.png -s 64 --methods saliency -o out.png"),
+        "--map": Try("--map mine=in/maps", base="in/cat.png -s 64 --rank --methods saliency -o out.png"),
+        "--boxes": Try("--boxes in/boxes.json", base="in/cat.png -s 64 --rank --methods saliency -o out.png"),
     },
     "fool": {
         "--method": Values("--target 130", extra=(("deepfool", "--UNTARGET"), ("fgsm", "--UNTARGET"))),
@@ -740,6 +743,10 @@ def _make_inputs(place: Path, samples: Path) -> None:
     clear = Image.open(place / "cat.png").convert("RGBA")
     clear.paste((0, 0, 0, 0), (0, 0, 60, 72))
     clear.save(place / "clear.png")
+    (place / "maps").mkdir()
+    np.save(place / "maps" / "cat.npy", np.tri(64, dtype=np.float32))
+    marks = {"images": [{"id": 1, "file_name": "cat.png"}], "annotations": [{"image_id": 1, "bbox": [8, 8, 40, 40]}]}
+    (place / "boxes.json").write_text(json.dumps(marks))
     np.save(place / "four.npy", np.asarray(Image.open(place / "cat.png").convert("CMYK")))
     half = Image.new("L", (96, 72))
     half.paste(255, (0, 0, 48, 72))
