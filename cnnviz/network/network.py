@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from functools import cached_property, partial
@@ -558,6 +558,10 @@ class Network:
         if path not in self.layers:
             raise UsageError(f"'{path}' ({type(layer).__name__}) of {self.name} is not called in the forward pass.")
         return path
+
+    def layer_names(self, layers: Iterable[LayerLike]) -> list[str]:
+        """The names of several layers, as ``layer_name`` finds each."""
+        return [self.layer_name(layer) for layer in layers]
 
     def features(self, pixels: Tensor, layers: Sequence[AnyLayer], *, raw: bool = False) -> dict[AnyLayer, Tensor]:
         """The outputs of ``layers`` by the names given, (N, C, H, W) for maps; differentiable.

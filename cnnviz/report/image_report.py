@@ -35,6 +35,7 @@ class ImageReport:
             has values and no classes.
         true: the class that the image is truly of; None if it is not known.
         explained: the likeliest classes, and the true one where it is none of them.
+        is_function: whether the target is a function of the logits, whose score is its value.
     """
 
     name: str
@@ -50,6 +51,7 @@ class ImageReport:
     explained: Sequence[Prediction] = ()
     against: bool = False
     versus: Prediction | None = None
+    is_function: bool = False
 
     @property
     def subject(self) -> str:
@@ -92,6 +94,7 @@ def report_on_image(image: ReportInput, settings: ReportSettings) -> ImageReport
         explained,
         explanation.against,
         explanation.versus,
+        explanation.function is not None,
     )
 
 

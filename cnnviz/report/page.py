@@ -118,6 +118,7 @@ def _environment(command_line: CommandLine | None, has_probabilities: bool) -> E
         lstrip_blocks=True,
     )
     score = partial(score_text, is_probability=has_probabilities)
-    environment.filters.update(score=score, command=lambda made: command_line(dict(made)) if command_line else "")
+    environment.filters.update(score=score, value=partial(score_text, is_probability=False))
+    environment.filters.update(command=lambda made: command_line(dict(made)) if command_line else "")
     environment.globals["has_probabilities"] = has_probabilities
     return environment

@@ -21,7 +21,7 @@ class ReportSettings:
         layers: whose channels are shown; None takes four over the depth.
         channels: how many of each layer, strongest first.
         top: how many of the likeliest classes are listed and explained by Grad-CAM.
-        target: what the maps explain: a class by index or name, or a ``Versus``; None takes the likeliest.
+        target: what the maps explain: a class by index or name, a ``Versus``, or a function; None takes the likeliest.
         fool_into: the class of the adversarial example; None takes the least likely.
     """
 

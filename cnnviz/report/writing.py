@@ -47,8 +47,8 @@ def write_report(
         network: the network to explain.
         images: files, PIL images, or pixels (N, C, H, W) in [0, 1]; one or many.
         path: the file to write, .html.
-        target: the class that the maps explain, by index or name, or a ``Versus``; of each image the predicted one if
-            None.
+        target: the class that the maps explain, by index or name, a ``Versus``, or a function of the logits; of each
+            image the predicted one if None.
         methods: the names of the methods, as ``"saliency,gradcam"`` or a list; nine that take a short time if None. One
             that is not defined for the network is left out, and the page says why.
         layers: whose channels are shown; None takes four over the depth.

@@ -123,7 +123,8 @@ def bounds(size: int | torch.SymInt) -> tuple[int, int | None]:
     if isinstance(size, int):
         return size, size
     try:
-        found = size.node.shape_env.bound_sympy(size.node.expr)
+        shapes: Any = size.node.shape_env
+        found = shapes.bound_sympy(size.node.expr)
         return max(1, int(found.lower)), int(found.upper) if found.upper < _ENDLESS else None
     except Exception:  # attributes of torch's own, which may change
         return 1, None

@@ -44,10 +44,10 @@ class PerceptualLoss:
         self.settings = settings
         defaults = style_layers(network)
         self.restyled = settings.content_target == "restyled"
-        self.content_layers = list(
+        self.content_layers = network.layer_names(
             settings.content_layers or (defaults.content_adain if self.restyled else defaults.content)
         )
-        self.style_layers = list(settings.style_layers or defaults.style)
+        self.style_layers = network.layer_names(settings.style_layers or defaults.style)
         self.layers = list(dict.fromkeys([*self.style_layers, *self.content_layers]))
         self.targets = [self._target(style.to(network.device, network.pixel_dtype)) for style in styles]
 

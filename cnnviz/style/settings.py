@@ -39,8 +39,9 @@ class StyleSettings:
         lightness_weight: weight of the photo's coarse light and shade, with the style's contrast.
         content_target: ``restyled`` asks for the photo's features with the style's mean and deviation (AdaIN);
             ``photo`` for the features as they are (Gatys et al. 2016).
-        content_layers: layers of the content loss; None takes the network's default.
-        style_layers: layers of the style loss; None takes the network's default.
+        content_layers: layers of the content loss, by name or as submodules of your own module; None
+            takes the network's default.
+        style_layers: layers of the style loss, likewise; None takes the network's default.
         layer_weights: one for each style layer; all 1 if None; ``falling`` makes each a quarter of the one before, and
             their mean 1 (256:64:16:4:1 for VGG, as in Crowson's style-transfer-pytorch).
         style_loss: ``gram`` (Gatys et al. 2016), ``covariance`` (and mean, compared apart) or ``wasserstein`` (of
@@ -235,8 +236,9 @@ class TrainingSettings:
         tv_weight: weight of the total variation.
         lightness_weight: weight of the photo's coarse light and shade, with the style's contrast.
         content_target: ``restyled`` or ``photo``; see ``StyleSettings``.
-        content_layers: layers of the content loss; None takes the loss network's default.
-        style_layers: layers of the style loss; None takes the loss network's default.
+        content_layers: layers of the content loss, by name or as submodules of your own module; None
+            takes the loss network's default.
+        style_layers: layers of the style loss, likewise; None takes the loss network's default.
         style_loss: ``gram``, ``covariance`` or ``wasserstein``.
         style_size: the style images' shorter side; smaller makes smaller strokes.
         fade: outer fraction of a style image whose weight falls toward the border, so that its frame is not learned.

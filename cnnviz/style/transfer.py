@@ -170,11 +170,13 @@ class StyleTransfer(MultiscaleSynthesis):
 
     def _choose_layers(self, network: Network) -> None:
         settings, defaults = self.settings, style_layers(network)
-        self.layer_weights = _layer_weights(settings.style_layers or defaults.style, settings.layer_weights)
+        self.layer_weights = _layer_weights(
+            network.layer_names(settings.style_layers or defaults.style), settings.layer_weights
+        )
         if settings.smoothing == "scaled":  # Gram matrices and covariances, squared: the fourth power
             self.layer_weights = {layer: w * resnet_layer_scale(layer) ** 4 for layer, w in self.layer_weights.items()}
         content = defaults.content_adain if settings.content_target == "restyled" else defaults.content
-        self.content_layers = list(settings.content_layers or content)
+        self.content_layers = network.layer_names(settings.content_layers or content)
         self.layers = list(dict.fromkeys([*self.layer_weights, *self.content_layers]))
 
     def _stages(self) -> list[Stage]:

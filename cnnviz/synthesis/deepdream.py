@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -35,10 +35,23 @@ _LEAST_SIDE = 32
 
 @dataclass(frozen=True)
 class DreamTarget:
-    """What to activate: a whole layer, or one channel of it. Several targets have equal weights."""
+    """What to activate: a whole layer, or one channel of it. Several targets have equal weights.
 
-    layer: str
+    ``layer`` is a name, or a submodule of your own module.
+    """
+
+    layer: LayerLike
     channel: int | None = None
+
+    @property
+    def name(self) -> str:
+        """The layer's name, where it is given by that."""
+        assert isinstance(self.layer, str)
+        return self.layer
+
+    def named(self, network: Network) -> DreamTarget:
+        """The same with the layer's name."""
+        return replace(self, layer=network.layer_name(self.layer))
 
 
 @torch.inference_mode(False)
@@ -89,7 +102,7 @@ def dream(
     require_photos(network, "A dream")
     chosen = build_settings(DreamSettings, settings, options, _RENAMED)
     targets = [
-        each if isinstance(each, DreamTarget) else DreamTarget(network.layer_name(each))
+        (each if isinstance(each, DreamTarget) else DreamTarget(each)).named(network)
         for each in layers or dream_layers(network)
     ]
     generator = torch.Generator().manual_seed(seed)
@@ -156,19 +169,19 @@ class DreamObjective:
     def __init__(self, network: Network, targets: Sequence[DreamTarget], guide: Tensor | None = None) -> None:
         self.network = network
         self.targets = list(targets)
-        self.layers = list(dict.fromkeys(target.layer for target in targets))
+        self.layers = list(dict.fromkeys(target.name for target in targets))
         self.guides: Mapping[str, Tensor] = self._features(guide) if guide is not None else {}
         self._check()
 
     def __call__(self, pixels: Tensor) -> Tensor:
         """The objective of pixels (1, 3, H, W), a scalar."""
         features = self.network.features(pixels, self.layers)
-        values = [self._value(target, features[target.layer]) for target in self.targets]
+        values = [self._value(target, features[target.name]) for target in self.targets]
         return torch.stack(values).sum()
 
     def _value(self, target: DreamTarget, features: Tensor) -> Tensor:
-        if target.layer in self.guides:
-            return self._match(features, self.guides[target.layer])
+        if target.name in self.guides:
+            return self._match(features, self.guides[target.name])
         if target.channel is not None:
             features = features[:, target.channel]
         return 0.5 * features.square().mean()
@@ -195,12 +208,12 @@ class DreamObjective:
         with torch.no_grad():
             features = self.network.features(torch.zeros(1, 3, side, side), self.layers)
         for target in self.targets:
-            maps = features[target.layer]
+            maps = features[target.name]
             if self.guides or (target.channel is not None and maps.ndim != 2):
-                self.network.layers.require_map(target.layer)
+                self.network.layers.require_map(target.name)
             if target.channel is not None and not 0 <= target.channel < maps.shape[1]:
                 raise UsageError(
-                    f"Layer '{target.layer}' has channels 0 to {maps.shape[1] - 1}; there is no {target.channel}."
+                    f"Layer '{target.name}' has channels 0 to {maps.shape[1] - 1}; there is no {target.channel}."
                 )
 
 

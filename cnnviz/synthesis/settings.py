@@ -142,7 +142,8 @@ class TextureSettings:
     """Settings of ``cnnviz.synthesize_texture``.
 
     Attributes:
-        layers: layers whose features are matched; None takes the network's default.
+        layers: layers whose features are matched, by name or as submodules of your own module; None
+            takes the network's default.
         layer_weights: one for each layer; all 1 if None.
         style_loss: ``gram`` (Gatys et al. 2015), ``covariance`` (and mean, compared apart) or ``wasserstein`` (of
             Gaussians).

@@ -97,7 +97,7 @@ class TextureSynthesis(MultiscaleSynthesis):
         require_photos(network, "A texture")
         require_any_size(network, "A texture")
         self.settings = settings = settings or TextureSettings()
-        self.layers = list(settings.layers or style_layers(network).style)
+        self.layers = network.layer_names(settings.layers or style_layers(network).style)
         if settings.layer_weights is not None and len(settings.layer_weights) != len(self.layers):
             raise UsageError(f"{len(self.layers)} layers cannot have {len(settings.layer_weights)} weights.")
         self.weights = dict(zip(self.layers, settings.layer_weights or [1.0] * len(self.layers), strict=True))

@@ -75,16 +75,17 @@ class Dream(TaskDefaults):
         from cnnviz.synthesis.dream_zoom import dream_zoom
 
         task, targets = self.with_files(), self.targets(network)
-        layers = list(dict.fromkeys(target.layer for target in targets))
+        layers = list(dict.fromkeys(target.name for target in targets))
         shared: dict[str, Any] = {"guide": task.guide_pixels, "settings": self.settings}
         shared |= {"seed": self.seed, "on_step": monitor}
         dreaming = with_average_pooling(network) if self.average_pooling else network
-        result = Result({"layers": layers})
+        result, unused = Result({"layers": layers}), {}
         if self.average_pooling and not has_max_pooling(network):
-            result.unused["average_pooling"] = f"on {network.name}, which takes no maxima"
+            unused["average_pooling"] = f"on {network.name}, which takes no maxima"
         if network.spec.fixed:
             why = f"on {network.name}, which takes images of one size"
-            result.unused |= {"octaves": why, "octave_scale": why}
+            unused |= {"octaves": why, "octave_scale": why}
+        result.unused = unused
         if self.zoom:
             zoom: dict[str, Any] = {"frames": self.zoom, "factor": self.zoom_factor, "degrees": self.rotate}
             frames = dream_zoom(dreaming, image.pixels, targets, **zoom, **shared)

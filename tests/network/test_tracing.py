@@ -330,3 +330,22 @@ def test_missing_functions_are_named():
     with pytest.raises(UsageError, match=r"no layer called 'add'.*missing are the functions mean and add"):
         network.features(torch.rand(1, 3, 20, 20), ["add"])
     assert plain_twin().missing_layers == ""
+
+
+def test_submodules_are_layers_of_paintings_textures_and_dreams():
+    from cnnviz.synthesis.deepdream import DreamTarget
+
+    module = made(Plain)
+    network, pixels = Network(module, spec=PLAIN), torch.rand(1, 3, 32, 32)
+
+    def painted(layer):
+        return (
+            cnnviz.transfer_style(network, pixels, pixels, steps=2, style_layers=[layer], content_layers=[layer]),
+            cnnviz.synthesize_texture(network, pixels, steps=2, layers=[layer]),
+            cnnviz.dream(network, pixels, [DreamTarget(layer, 1)], octaves=1, steps=1),
+        )
+
+    for one, other in zip(painted(module.conv), painted("conv"), strict=True):
+        assert torch.equal(one, other)
+    with pytest.raises(UsageError, match="no part of custom"):
+        painted(nn.ReLU())

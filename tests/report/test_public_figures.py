@@ -95,6 +95,17 @@ def _texts(page: str) -> list[str]:
     return [text for text in (re.sub(r"\s+", " ", part).strip() for part in re.split(r"<[^>]*>", body)) if text]
 
 
+def test_a_report_explains_a_function_of_the_logits(squeezenet, chelsea, tmp_path):
+    def margin(logits):
+        return 100 + logits[:, 282] - logits[:, 281]
+
+    options = {"methods": "saliency", "layers": ["fire2"], "channels": 1, "top": 1}
+    page = cnnviz.write_report(squeezenet, chelsea, tmp_path / "page.html", target=margin, **options)
+    value = float(margin(squeezenet(chelsea)))
+    found = re.search(r"explained below is <strong>margin</strong>, ([\d.]+)\.</p>", page.read_text(encoding="utf-8"))
+    assert found and float(found[1]) == pytest.approx(value, abs=1)
+
+
 def test_a_report_takes_images_of_all_kinds_and_never_overwrites(samples, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     network, pixels = tiny(3), cnnviz.read_image(samples / "chelsea.png", size=32)
