@@ -8,13 +8,14 @@ from __future__ import annotations
 import copy
 import functools
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, fx, nn
 
-from cnnviz.network.fast.conv import convolve
+from cnnviz.network.fast.conv import Conv2d, convolve
+from cnnviz.network.fast.winograd import winograd_conv2d
 from cnnviz.network.module_copy import has_hooks
 from cnnviz.network.operations import is_plain_conv
 
@@ -48,10 +49,25 @@ class PreparedConv2d(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """The convolution of ``x`` (N, C, H, W), normalized."""
-        return self.convolve(x, functools.partial(convolve, self.conv))
+        found = self._by_winograd(x, self.conv.padding)
+        return self._directly(x, functools.partial(convolve, self.conv)) if found is None else found
 
-    def convolve(self, x: Tensor, convolution: Convolution) -> Tensor:
-        """The same with another ``convolution`` (input, weights, bias), which does its own padding."""
+    def on_windows(self, crop: Tensor, convolution: Convolution) -> Tensor:
+        """The same of windows (N, C, H, W), padded already, by ``convolution`` (input, weights, bias)."""
+        found = self._by_winograd(crop, (0, 0))
+        return self._directly(crop, convolution) if found is None else found
+
+    def _by_winograd(self, x: Tensor, padding: Sequence[int] | str) -> Tensor | None:
+        """The result in fewer multiplications; None where the convolution or the size of ``x`` is not for it."""
+        conv = self.conv
+        if not isinstance(conv, Conv2d) or isinstance(padding, str) or torch.is_grad_enabled():
+            return None
+        size = x.shape[2] + 2 * padding[0] - 2, x.shape[3] + 2 * padding[1] - 2
+        if not conv.takes_winograd_on_windows(x, size):
+            return None
+        return winograd_conv2d(x, conv.winograd_matrices, self.shift, padding, self.scale)
+
+    def _directly(self, x: Tensor, convolution: Convolution) -> Tensor:
         weight = self.conv.weight
         if self._is_pointwise and x.device.type == "cpu" and len(x) < _FAST_BATCH:
             convolution = _by_rows

@@ -78,7 +78,7 @@ def _convolution(call: OpCall) -> LocalOp | None:
         return F.conv2d(crop, weight, bias, conv.stride, 0, conv.dilation, conv.groups)
 
     windows = conv_windows(conv.kernel_size, conv.stride, conv.padding, conv.dilation)
-    return LocalOp(windows, lambda crop: module.convolve(crop, convolve))
+    return LocalOp(windows, lambda crop: module.on_windows(crop, convolve))
 
 
 def _max_pool(call: OpCall) -> LocalOp | None:

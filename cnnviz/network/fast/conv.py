@@ -14,7 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from cnnviz.network.fast.conv_weights import WeightCache, flip_transpose, pixel_shuffle, sub_pixel_weights
-from cnnviz.network.fast.winograd import transform_weights, winograd_conv2d, winograd_gradient
+from cnnviz.network.fast.winograd import TILE, transform_weights, winograd_conv2d, winograd_gradient
 from cnnviz.runtime.private_torch import has_onednn, onednn_conv2d
 
 _MIN_WORK = 1 << 20
@@ -41,6 +41,9 @@ with 64 of each the transforms outweigh the gain on some."""
 
 _WINOGRAD_CELLS = 196
 """Positions of an output from which on it is: on smaller maps, reading weights four times as large takes too long."""
+
+_WINDOW_TILES, _WINDOW_SHARE = 4, 0.7
+"""Tiles of a window, and the share of their positions inside of it, from which on it is in batches of windows."""
 
 _FEW_CHANNELS = 4
 """Input channels, as of a first layer, so few that oneDNN's gradient of a strided convolution is slow."""
@@ -81,6 +84,17 @@ class Conv2d(nn.Conv2d):
     def may_take_winograd(self) -> bool:
         """Whether its shape is one for which Winograd's way is quicker, on maps that are not too small."""
         return self._is_plain() and self.stride == (1, 1) and _has_winograd_shape(self.weight)
+
+    def takes_winograd_on_windows(self, x: Tensor, size: tuple[int, int]) -> bool:
+        """Whether windows ``x`` (N, C, H, W) with an output of ``size`` are computed in Winograd's way.
+
+        Its tiles must not pass far beyond the windows, and there must be some, that the weights are read for.
+        """
+        if not (self.winograd and self.may_take_winograd and _may_choose(x, self.weight, None)):
+            return False
+        high, wide = (-(-side // TILE) for side in size)
+        cells = size[0] * size[1]
+        return high * wide >= _WINDOW_TILES and cells >= _WINDOW_SHARE * high * wide * TILE**2
 
     @property
     def winograd_matrices(self) -> Tensor:

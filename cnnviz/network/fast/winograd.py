@@ -81,7 +81,9 @@ def transform_weights(weight: Tensor) -> Tensor:
     return found.view(_WINDOW**2, channels, outputs)
 
 
-def winograd_conv2d(x: Tensor, matrices: Tensor, bias: Tensor | None, padding: Sequence[int]) -> Tensor:
+def winograd_conv2d(
+    x: Tensor, matrices: Tensor, bias: Tensor | None, padding: Sequence[int], scale: Tensor | None = None
+) -> Tensor:
     """``F.conv2d(x, weight, bias, padding=padding)`` for weights (O, C, 3, 3), given as ``transform_weights`` of them.
 
     Args:
@@ -89,6 +91,7 @@ def winograd_conv2d(x: Tensor, matrices: Tensor, bias: Tensor | None, padding: S
         matrices: (36, C, O).
         bias: (O,) or None.
         padding: 0 to 2 rows and columns of zeros on each side.
+        scale: (O,), by which the output is multiplied before the bias is added; None for 1.
 
     Returns:
         (N, O, H', W'), channels last in memory. Not differentiable.
@@ -107,7 +110,7 @@ def winograd_conv2d(x: Tensor, matrices: Tensor, bias: Tensor | None, padding: S
         transformed = torch.mm(_TO_TILES, gathered).view(_WINDOW**2, -1, channels)
         product = torch.bmm(transformed, matrices).view(_WINDOW**2, -1)
         tiles = torch.mm(_FROM_TILES, product).view(TILE, TILE, len(part), tall, wide_tiles, outputs)
-        _write(places[images, first : first + tall * TILE], tiles.permute(2, 3, 0, 4, 1, 5), bias)
+        _write(places[images, first : first + tall * TILE], tiles.permute(2, 3, 0, 4, 1, 5), bias, scale)
     return found
 
 
@@ -167,8 +170,8 @@ def _windows(cells: Tensor, side: int, tall: int, wide: int) -> Tensor:
     )
 
 
-def _write(place: Tensor, tiles: Tensor, bias: Tensor | None) -> None:
-    """Write tiles (N, tall, 4, wide, 4, C) into ``place`` (N, H, W, C), which the last may pass beyond."""
+def _write(place: Tensor, tiles: Tensor, bias: Tensor | None, scale: Tensor | None) -> None:
+    """Write ``tiles · scale + bias`` of (N, tall, 4, wide, 4, C) into ``place`` (N, H, W, C), which they may exceed."""
     count, tall, _, wide, _, channels = tiles.shape
     _, high, across, _ = place.shape
     rows, columns = high // TILE, across // TILE
@@ -180,7 +183,9 @@ def _write(place: Tensor, tiles: Tensor, bias: Tensor | None) -> None:
         shape = (count, size[0], size[1], size[2], size[3], channels)
         values = tiles[:, row : row + size[0], : size[1], column : column + size[2], : size[3]]
         target = place.as_strided(shape, strides, at)
-        if bias is None:
+        if scale is not None:
+            torch.addcmul(scale.new_zeros(()) if bias is None else bias, values, scale, out=target)
+        elif bias is None:
             target.copy_(values)
         else:
             torch.add(values, bias, out=target)

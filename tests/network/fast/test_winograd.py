@@ -157,3 +157,12 @@ def test_a_pickled_layer_leaves_its_matrices_behind():
     sent = pickle.dumps(made)
     assert len(sent) < 1.1 * made[0].weight.nbytes
     assert torch.equal(pickle.loads(sent)(x), expected)
+
+
+@pytest.mark.needs("onednn")
+def test_a_scale_is_applied_before_the_bias():
+    x, weight, bias, *_ = (each.float() for each in exact(CASES[5]))
+    matrices, scale = transform_weights(weight), torch.linspace(-2, 2, len(weight))
+    plain = winograd_conv2d(x, matrices, None, (1, 1)) * scale.view(1, -1, 1, 1)
+    assert_near(winograd_conv2d(x, matrices, None, (1, 1), scale), plain)
+    assert_near(winograd_conv2d(x, matrices, bias, (1, 1), scale), plain + bias.view(1, -1, 1, 1))
