@@ -1,4 +1,4 @@
-"""How cost grows: with the picture's size, the number of pictures, of patches, and of styles.
+"""How cost grows: with the picture's size, the number of pictures, of patches, of styles, and of layers.
 
 Usage: python -m benchmarks.growth
 
@@ -23,6 +23,8 @@ PICTURES = (1, 4, 16)
 STRIDES = (32, 16, 8, 4)
 STYLES = ("starry.jpg", "mosaic.jpg", "ink.jpg", "brick.png")
 CAPTUM_BATCH = {"cpu": 2, "cuda": 64}
+STYLE_SIZES, FAST_SIZES = (128, 256, 384), (256, 512, 1024)
+LAYERS = ("features.3", "features.6", "features.9", "features.12")
 STEPS, TARGET, PATCH = 10, 285, 32
 
 Case = tuple[str, Callable[[], object], Callable[[], object] | None, float]
@@ -91,13 +93,53 @@ def by_styles(network: Network, plain: Plain, setting: Setting) -> Iterator[Case
         )
 
 
+def by_style_size(network: Network, plain: Plain, setting: Setting) -> Iterator[Case]:
+    """A few steps of a style transfer, by the painting's side."""
+    style = photo(256, setting.device, STYLES[0])
+    for size in STYLE_SIZES:
+        content = photo(size, setting.device)
+        yield (
+            f"style, {size}×{size}, {STEPS} steps",
+            lambda content=content: cnnviz.transfer_style(network, content, [style], steps=STEPS, scales=1),  # type: ignore[misc]
+            None,
+            1,
+        )
+
+
+def by_fast_size(network: Network, plain: Plain, setting: Setting) -> Iterator[Case]:
+    """A pass of fast style transfer, by the photo's side."""
+    model = cnnviz.load_fast_style().to(setting.device)
+    for size in FAST_SIZES:
+        pixels = photo(size, setting.device)
+        yield (
+            f"fast-style, {size}×{size}",
+            lambda pixels=pixels: cnnviz.apply_fast_style(model, pixels, model.styles[0]),  # type: ignore[misc]
+            None,
+            1,
+        )
+
+
+def by_depth(network: Network, plain: Plain, setting: Setting) -> Iterator[Case]:
+    """A few steps of feature visualization, by how deep the layer is."""
+    for layer in LAYERS:
+        yield (
+            f"visualize, {layer}, {STEPS} steps",
+            lambda layer=layer: cnnviz.visualize(network, layer=layer, channel=0, size=128, steps=STEPS),  # type: ignore[misc]
+            None,
+            1,
+        )
+
+
 def rows(setting: Setting) -> list[Row]:
     """A row for each case, the smallest of its kind first."""
     network = cnnviz.load_network("squeezenet1_1", device=str(setting.device))
     plain, found = Plain(network), []
-    for kind in (by_size, by_count, by_patches, by_styles):
+    for kind in KINDS:
         found += _compared(list(kind(network, plain, setting))[: 2 if setting.quick else None], setting)
     return found
+
+
+KINDS = (by_size, by_count, by_patches, by_styles, by_style_size, by_fast_size, by_depth)
 
 
 def _compared(cases: Sequence[Case], setting: Setting) -> list[Row]:
