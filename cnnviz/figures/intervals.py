@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from PIL import Image
@@ -38,7 +39,7 @@ def interval_plot(rows: Sequence[Row], x_label: str, size: tuple[int, int] = (48
 
     width, height = size
     points = min(11.0, max(7.0, height / (3.2 * (len(rows) + 2)))) * 72 / _DPI * 1.35
-    font = {"fontfamily": "DejaVu Sans", "fontsize": points}
+    font: dict[str, Any] = {"fontfamily": "DejaVu Sans", "fontsize": points}
     canvas = FigureCanvasAgg(Figure((width / _DPI, height / _DPI), dpi=_DPI, facecolor="white", layout="constrained"))
     axes = canvas.figure.add_subplot(facecolor="white")
     for place, row in enumerate(rows):

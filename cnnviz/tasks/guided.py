@@ -131,7 +131,7 @@ class Guided(TrueClassTask, TaskDefaults):
         ]
 
     def _checked(self, network: Network, pixels: Tensor, target: int | TargetFunction) -> MapCheck:
-        return check_map(network, pixels, target, lambda net: self.chosen(net, pixels, target), self.seed)
+        return check_map(network, pixels, target, lambda net, x: self.chosen(net, x, target), self.seed)
 
     def _of_neuron(self, network: Network, pixels: Tensor, neuron: Neuron, explanation: Explanation) -> GuidedAnswer:
         from cnnviz.attribution.guided_backprop import neuron_activation, rectified_gradient

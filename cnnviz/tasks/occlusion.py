@@ -88,8 +88,8 @@ class Occlusion(TrueClassTask, TaskDefaults):
         if not self.check:
             return OcclusionAnswer(explanation, grid)
 
-        def map_of(other: Network) -> Tensor:
-            found = grid if other is network else self._grid(other, pixels, target)
+        def map_of(other: Network, image: Tensor) -> Tensor:
+            found = grid if other is network and image is pixels else self._grid(other, image, target)
             return found.to_pixels(*pixels.shape[2:]).float()[None, None]
 
         return OcclusionAnswer(explanation, grid, check_map(network, pixels, target, map_of, self.seed))

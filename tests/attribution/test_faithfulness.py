@@ -181,6 +181,10 @@ def test_check_on_the_commands(run_cnnviz, samples, tmp_path, command, options):
     assert 0 <= check["areas_of_randomized_map"]["insertion"] <= 1
     assert check["areas"]["deletion"] == pytest.approx(np.mean(check["deletion"]), abs=0.02)
     assert -1 <= check["randomized"]["rank_correlation"] < 1
+    assert set(check["measures"]) == {"hiding", "road", "infidelity"}
+    for values in check["measures"].values():
+        assert set(values) == {"map", "random", "smooth-random", "middle", "edges"}
+    assert check["sensitivity_max"] > 0
 
 
 def test_check_of_a_wide_strip_stays_a_figure(run_cnnviz, samples, tmp_path):

@@ -152,8 +152,10 @@ def _pull_push(values: Tensor, known: Tensor, color: Tensor) -> Tensor:
     if max(height, width) == 1:
         coarse = color.expand_as(values)
     else:
-        pooled = (F.avg_pool2d(each, 2, ceil_mode=True) for each in (values, known))
-        coarse = F.interpolate(_pull_push(*pooled, color), (height, width), mode="bilinear", align_corners=False)
+        coarser = [F.avg_pool2d(each, 2, ceil_mode=True) for each in (values, known)]
+        coarse = F.interpolate(
+            _pull_push(coarser[0], coarser[1], color), (height, width), mode="bilinear", align_corners=False
+        )
     return torch.where(known > 0, values / known.clamp_min(1e-12), coarse)
 
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from cnnviz.pipeline.result import Result
@@ -19,22 +19,46 @@ if TYPE_CHECKING:
 
 CHECK_SIDECAR = ".check.png"
 
+_MEASURES = {
+    "hiding": ("insertion − deletion area with other fills", True),
+    "road": ("ROAD, least − most important first", True),
+    "infidelity": ("relative infidelity", False),
+}
+_BLIND = {
+    "random": "random pixels",
+    "smooth-random": "a smooth random field",
+    "middle": "a blob in the middle",
+    "edges": "an edge detector",
+}
+_SAMPLES = 3
+"""Noisy images for the sensitivity, each of which takes as long as the map."""
+
 
 def check_setting() -> Any:
     """Whether the map is tested."""
     return setting(
         False,
-        "Test the map: deletion and insertion curves, similarity to a randomized network's map.",
+        "Test the map: deletion and insertion, ROAD, infidelity, sensitivity; a randomized network's map; baselines.",
     )
 
 
 @dataclass(frozen=True)
 class MapCheck:
-    """The curves of a map (1, 1, H, W), and of the map of a randomized network where there are weights to randomize."""
+    """The test of a map (1, 1, H, W).
+
+    Attributes:
+        attribution: the map.
+        own: its curves.
+        randomized: those of the map of a randomized network, where there are weights to randomize.
+        measures: of each measure the value of the map, under ``map``, and of the baselines.
+        sensitivity: how much the map changes with an invisible change of the image.
+    """
 
     attribution: Tensor
     own: FaithfulnessCurves
     randomized: Randomized | None
+    measures: Mapping[str, Mapping[str, float | None]] = field(default_factory=dict)
+    sensitivity: float | None = None
 
     def added_to(self, result: Result, title: str) -> Result:
         """``result`` with the check's metadata, text and figure."""
@@ -54,6 +78,8 @@ class MapCheck:
         return {
             "areas": _areas(self.own),
             **self._of_randomized(),
+            "measures": {name: dict(values) for name, values in self.measures.items()},
+            "sensitivity_max": self.sensitivity,
             "shares": [round(share, 4) for share in self.own.deletion.shares.tolist()],
             **{name: [round(p, 5) for p in curve.probabilities[0].tolist()] for name, curve in curves.items()},
         }
@@ -68,6 +94,20 @@ class MapCheck:
         }
 
     def _text(self) -> list[str]:
+        return [*self._curve_text(), *self._measure_text()]
+
+    def _measure_text(self) -> list[str]:
+        """The measures, each with the best value of a map that knows nothing of the network."""
+        lines = []
+        for name, values in self.measures.items():
+            title, high_is_good = _MEASURES[name]
+            blind = {other: value for other, value in values.items() if other != "map" and value is not None}
+            best = (max if high_is_good else min)(blind, key=lambda other: blind[other])
+            goal = "high" if high_is_good else "low"
+            lines.append(f"  {title} {values['map']:.3f}, of {_BLIND[best]} {blind[best]:.3f} ({goal} is good)")
+        return [*lines, f"  largest change of the map under invisible noise {self.sensitivity:.2f} (low is good)"]
+
+    def _curve_text(self) -> list[str]:
         own = _areas(self.own)
         if self.randomized is None:
             return [
@@ -84,9 +124,13 @@ class MapCheck:
 
 
 def check_map(
-    network: Network, pixels: Tensor, target: int | TargetFunction, attribute: Callable[[Network], Tensor], seed: int
+    network: Network,
+    pixels: Tensor,
+    target: int | TargetFunction,
+    attribute: Callable[[Network, Tensor], Tensor],
+    seed: int,
 ) -> MapCheck:
-    """The check of the map (1, 1, H, W) that ``attribute`` makes of a network for one image and class."""
+    """The check of the map (1, 1, H, W) that ``attribute`` makes of a network and one image for a class."""
     from cnnviz.attribution.faithfulness import deletion_curve, insertion_curve, randomization_check
     from cnnviz.figures.faithfulness import FaithfulnessCurves, Randomized
 
@@ -96,13 +140,44 @@ def check_map(
         deletion = deletion_curve(network, pixels, maps, target)
         return FaithfulnessCurves(deletion, insertion_curve(network, pixels, maps, target), score)
 
-    found = attribute(network)
+    found = attribute(network, pixels)
+    more = _measures(network, pixels, found, target, seed), _sensitivity(network, pixels, found, attribute, seed)
     if network.black_box:
-        return MapCheck(found, curves_of(found), None)
+        return MapCheck(found, curves_of(found), None, *more)
     (step,) = randomization_check(
-        network, pixels, lambda other, _: found if other is network else attribute(other), seed=seed
+        network, pixels, lambda other, _: found if other is network else attribute(other, pixels), seed=seed
     )
-    return MapCheck(found, curves_of(found), Randomized(curves_of(step.maps), step))
+    return MapCheck(found, curves_of(found), Randomized(curves_of(step.maps), step), *more)
+
+
+def _measures(
+    network: Network, pixels: Tensor, found: Tensor, target: int | TargetFunction, seed: int
+) -> dict[str, dict[str, float | None]]:
+    """ROAD, relative infidelity, and hiding by fills that no method is made with, of the map and the baselines."""
+    from cnnviz.attribution.metrics.fills import MEASURING
+    from cnnviz.attribution.metrics.ranking import image_scores
+
+    fills = [fill for fill in MEASURING if fill.kind in ("inpainting", "photo")][1:3]
+    scores = image_scores(network, pixels, {"map": found}, target, fills, seed=seed)
+    return {
+        metric: {name: _finite(float(value.mean())) for name, value in values.items()}
+        for metric, values in scores.values.items()
+    }
+
+
+def _sensitivity(
+    network: Network, pixels: Tensor, found: Tensor, attribute: Callable[[Network, Tensor], Tensor], seed: int
+) -> float:
+    from cnnviz.attribution.metrics.robustness import sensitivity_max
+
+    changed = sensitivity_max(
+        pixels, lambda image: found if image is pixels else attribute(network, image), samples=_SAMPLES, seed=seed
+    )
+    return round(float(changed), 4)
+
+
+def _finite(number: float) -> float | None:
+    return None if math.isnan(number) else round(number, 4)
 
 
 def _areas(curves: FaithfulnessCurves) -> dict[str, float | None]:

@@ -100,7 +100,7 @@ class MapTask(TrueClassTask, TaskDefaults, ABC):
 
     def _checked(self, network: Network, pixels: Tensor, answer: MapAnswer) -> MapCheck:
         target = answer.explanation.explained
-        return check_map(network, pixels, target, lambda net: self.map_for_check(net, pixels, answer), self.seed)
+        return check_map(network, pixels, target, lambda net, x: self.map_for_check(net, x, answer), self.seed)
 
     def render(self, network: Network, image: LoadedImage, answer: MapAnswer) -> Result:
         from cnnviz.figures.captions import explanation_title
