@@ -18,6 +18,7 @@ TOPICS = {
     "features": "benchmarks.features:rows",
     "batch": "benchmarks.batch:rows",
     "fast_style_speed": "benchmarks.fast_style_speed:rows",
+    "fast_style_google": "benchmarks.fast_style_google:rows",
     "fast_style_quality": "benchmarks.fast_style_quality:rows",
     "style_speed": "benchmarks.style:speed_rows",
     "style_quality": "benchmarks.style:quality_rows",

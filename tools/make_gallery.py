@@ -28,6 +28,11 @@ class Exhibit:
     caption: str
     command: str
 
+    @property
+    def network(self) -> tuple[str, ...]:
+        """The embedded network, for commands that take one."""
+        return () if self.command.startswith("fast-style") else ("-m", "squeezenet1_1")
+
 
 EXHIBITS = (
     Exhibit("saliency", "Which pixels decide the class of a photo", "saliency sample_images/chelsea.png"),
@@ -54,6 +59,12 @@ EXHIBITS = (
     ),
     Exhibit("mosaic", "In the style of a mosaic", "style sample_images/chelsea.png sample_images/mosaic.jpg"),
     Exhibit("ink", "In the style of an ink drawing", "style sample_images/chelsea.png sample_images/ink.jpg"),
+    Exhibit("sheet", "A photo in every built-in style", "fast-style sheet sample_images/astronaut.png"),
+    Exhibit(
+        "any",
+        "In the style of an image, in one pass",
+        "fast-style apply sample_images/chelsea.png --style sample_images/starry.jpg",
+    ),
     Exhibit("brick", "More of the same wall", "texture sample_images/brick.png"),
     Exhibit(
         "fool",
@@ -73,7 +84,7 @@ def make(exhibit: Exhibit) -> None:
     """Run the command and keep its image, no wider than a page."""
     with tempfile.TemporaryDirectory() as folder:
         place = Path(folder) / f"{exhibit.name}.png"
-        line = ["cnnviz", *shlex.split(exhibit.command), "-m", "squeezenet1_1", "-o", str(place)]
+        line = ["cnnviz", *shlex.split(exhibit.command), *exhibit.network, "-o", str(place)]
         print(shlex.join(line[:-2]), flush=True)
         subprocess.run(line, cwd=ROOT, check=True, stdout=subprocess.DEVNULL)
         with Image.open(place) as image:
