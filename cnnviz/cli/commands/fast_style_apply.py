@@ -53,6 +53,8 @@ def fast_style_apply(
     parts = [[choice] for choice in choices] if each else [choices]
     if len(parts) > 1:
         _require_names(choices, output.output)
+        if "-" in (*(input.images or ()), input.files_from):
+            raise UsageError("Standard input is read once: name files to paint them in each of several styles.")
     variants = [_variant(context, read, model, part, each=each) for part in parts]
     run_image_and_video_task(context, variants, input, run, output)
 

@@ -131,6 +131,8 @@ def test_each_style_is_an_output_of_its_own(run_cnnviz, samples, tmp_path):
     assert not (tmp_path / "coffee.fast-style.ember.png").exists()
     assert "template with {style}" in run_cnnviz(*command, "-o", "x.png").stderr
     assert run_cnnviz(*command, "-o", "-").exit_code == 2
+    piped = ("fast-style", "-", "--style", "ember,ink", "--each")
+    assert "read once" in run_cnnviz(*piped, stdin=(samples / "coffee.png").read_bytes()).stderr
     twice = run_cnnviz("fast-style", "apply", samples / "coffee.png", "--style", f"ink,{samples / 'ink.jpg'}", "--each")
     assert twice.exit_code == 2 and "called ink" in twice.stderr
     blend = run_cnnviz("fast-style", "apply", samples / "coffee.png", "--style", "ink,ember")
