@@ -21,6 +21,10 @@ _WRAPPERS = ("module", "_orig_mod", "_checkpoint_wrapped_module", "_fsdp_wrapped
 _LEFTOVERS = ("total_ops", "total_params", "n_averaged")
 """Last parts of names that thop and torch's AveragedModel leave, and no network has."""
 
+_LENGTHS = (".weight_g", ".parametrizations.weight.original0")
+_DIRECTIONS = (".weight_v", ".parametrizations.weight.original1")
+"""What torch.nn.utils.weight_norm calls its two tensors, before and since it is a parametrization."""
+
 _AUXILIARY = ("aux1.", "aux2.", "AuxLogits.")
 """The auxiliary classifiers of GoogLeNet and Inception, which only training uses."""
 
@@ -63,6 +67,23 @@ def plain_names(state: Mapping[str, Tensor]) -> StateDict:
     kept = {name: tensor for name, tensor in state.items() if name.rpartition(".")[2] not in _LEFTOVERS}
     found = {_current_name(name): tensor for name, tensor in kept.items()}
     return found if len(found) == len(kept) else kept
+
+
+def _with_whole_weights(state: StateDict) -> StateDict:
+    """``state`` with the weights of layers that hold their length and direction apart (weight normalization)."""
+    found = dict(state)
+    for length, direction in zip(_LENGTHS, _DIRECTIONS, strict=True):
+        for name in [name for name in state if name.endswith(direction)]:
+            start = name.removesuffix(direction)
+            if f"{start}{length}" in state:
+                found[f"{start}.weight"] = _scaled(found.pop(name), found.pop(f"{start}{length}"))
+    return found
+
+
+def _scaled(direction: Tensor, length: Tensor) -> Tensor:
+    """A weight by its direction and the length along each axis that ``length`` has; of the whole if it has none."""
+    axes = [axis for axis, size in enumerate(length.shape) if size == 1] or list(range(direction.ndim))
+    return direction.float() * (length.float() / direction.float().norm(dim=axes, keepdim=True))
 
 
 def _current_name(name: str) -> str:
@@ -131,6 +152,7 @@ def fit_names(
     ``nn.Sequential`` of them numbers.
     """
     state, first = plain_names(checkpoint.tensors), next(iter(expected))
+    state = state if any(name.endswith(_DIRECTIONS) for name in expected) else _with_whole_weights(state)
     root = classifier.partition(".")[0] + "."
     names = [name for name in expected if not name.startswith(root)]
     if root.removesuffix(".") in parts:
@@ -141,7 +163,7 @@ def fit_names(
     whole = [prefix for prefix in found if 2 * counts[prefix] >= most]  # others are blocks of the network
     prefix = min(whole, key=lambda one: (counts[one] < 0.9 * most, _is_averaged(one), -counts[one]), default="")
     if key is not None and key.rstrip(".") not in (checkpoint.key, checkpoint.key.rpartition(".")[2]):
-        prefix = _prefix_called(key, found, checkpoint)
+        prefix = _prefix_called(key, whole, checkpoint)
     others = tuple(other for other in whole if other != prefix and other.startswith(prefix))
     inside = {
         name.removeprefix(prefix): tensor

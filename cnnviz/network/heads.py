@@ -56,7 +56,7 @@ class Head:
         text: its layers in words: ``Linear 512→256, ReLU, Linear 256→7``.
         classes: the number of its outputs.
         assumed: whether an activation was assumed between its layers.
-        pool_side: side of the pooled maps that it takes, where that is not the architecture's own.
+        pool: what pools the maps that it takes, where that is not the architecture's own.
     """
 
     path: str
@@ -65,14 +65,21 @@ class Head:
     text: str
     classes: int
     assumed: bool
-    pool_side: int | None = None
+    pool: nn.Module | None = None
 
     def put_into(self, network: nn.Module) -> None:
         """Replace the classifier of ``network``, an architecture without values."""
         parent, _, name = self.path.rpartition(".")
         setattr(network.get_submodule(parent), name, self.module)
-        if self.pool_side is not None:
-            network.avgpool = nn.AdaptiveAvgPool2d(self.pool_side)
+        if self.pool is not None:
+            network.avgpool = self.pool
+
+
+class ConcatPool(nn.Module):
+    """The maximum and then the mean of each channel, (N, 2C, 1, 1), as fastai's classifiers take them."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return torch.cat([nn.functional.adaptive_max_pool2d(x, 1), nn.functional.adaptive_avg_pool2d(x, 1)], 1)
 
 
 @dataclass(frozen=True)
@@ -108,9 +115,15 @@ def rebuild(
     original = network.get_submodule(path)
     found = {key: value for key, value in state.items() if key.startswith(f"{path}.")}
     builder = _Builder(path, original, _takes_maps(network, path, root), name, activation or DEFAULT_ACTIVATION)
+    builder.follows_mean = path == root and _is_mean(getattr(network, "avgpool", None))
     width = _first_width(own if path == root else {key: own[key] for key in own if key.startswith(f"{leaf}.")})
     side = _pool_side(network, root) if path == root else None
     return builder.head(_layers(found, path), width, side)
+
+
+def _is_mean(pool: object) -> bool:
+    """Whether a module takes the mean over all positions."""
+    return isinstance(pool, nn.AdaptiveAvgPool2d) and pool.output_size in (1, (1, 1))
 
 
 def _layers(state: Mapping[str, Tensor], path: str) -> list[_Layer]:
@@ -158,6 +171,7 @@ class _Builder:
     name: str
     activation: str
     assumed: bool = False
+    follows_mean: bool = False
 
     def head(self, layers: Sequence[_Layer], width: int, side: int | None) -> Head:
         self._check_chain(layers)
@@ -165,7 +179,8 @@ class _Builder:
         taken = self._inputs(first)
         pool = self._fitting_pool(first, taken, width, side)
         module, renamed = self._module(layers)
-        text = ", ".join(_described(part) for part in _parts(module) if not isinstance(part, nn.Dropout | nn.Flatten))
+        parts = [*([pool] if isinstance(pool, ConcatPool) else []), *_parts(module)]
+        text = ", ".join(_described(part) for part in parts if not isinstance(part, nn.Dropout | nn.Flatten))
         return Head(self.path, module, renamed, text, _outputs(last), self.assumed, pool)
 
     def _module(self, layers: Sequence[_Layer]) -> tuple[nn.Module, dict[str, str]]:
@@ -254,14 +269,16 @@ class _Builder:
                 return following
         return {"pool": nn.AdaptiveAvgPool2d(1)}
 
-    def _fitting_pool(self, first: _Layer, taken: int, width: int, side: int | None) -> int | None:
-        """The pooled side with which the network gives as many values as the classifier takes; None for its own."""
+    def _fitting_pool(self, first: _Layer, taken: int, width: int, side: int | None) -> nn.Module | None:
+        """The pooling with which the network gives as many values as the classifier takes; None for its own."""
         if taken == width:
             return None
+        if taken == 2 * width and self.follows_mean:
+            return ConcatPool()
         if side is not None:
             wanted = math.sqrt(taken * side * side / width)
             if wanted == int(wanted) and wanted >= 1:
-                return int(wanted)
+                return nn.AdaptiveAvgPool2d(int(wanted))
         raise ModelError(
             f"the classifier of the file takes {taken:,} values ('{shortened(self._full(first, 'weight'))}'), and "
             f"{self.name} gives it {width:,}"

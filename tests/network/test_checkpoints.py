@@ -21,7 +21,7 @@ from cnnviz.errors import ModelError, UsageError
 from cnnviz.network import architecture, catalogue
 from cnnviz.network.weights import read_safetensors
 
-pytest.importorskip("torchvision")
+resnet18 = pytest.importorskip("torchvision").models.resnet18
 
 State = dict[str, Tensor]
 
@@ -472,3 +472,37 @@ def test_first_convolutions_of_any_channels(tmp_path: Path, residual: nn.Module,
     pixels = torch.rand(1, channels, 64, 64)
     with torch.no_grad():
         torch.testing.assert_close(network(pixels), module(network.normalize(pixels)), rtol=1e-3, atol=1e-3)
+
+
+def weight_normed(kind):
+    torch.manual_seed(0)
+    net = resnet18(num_classes=3)
+    net.fc = nn.Sequential(nn.Linear(512, 8), nn.ReLU(), kind(nn.Linear(8, 3)))
+    return net
+
+
+@pytest.mark.filterwarnings("ignore::FutureWarning")
+@pytest.mark.parametrize("kind", [nn.utils.weight_norm, nn.utils.parametrizations.weight_norm])
+def test_weights_of_a_length_and_a_direction_are_put_together(kind, tmp_path):
+    net = weight_normed(kind).eval()
+    with torch.no_grad():
+        for parameter in net.fc[2].parameters():
+            parameter.mul_(1.5)
+    torch.save(net.state_dict(), tmp_path / "normed.pth")
+    network, pixels = cnnviz.load_network("resnet18", weights=tmp_path / "normed.pth"), torch.rand(1, 3, 64, 64)
+    torch.testing.assert_close(network(pixels), net(network.normalize(pixels)), rtol=1e-4, atol=1e-5)
+
+
+def test_a_head_of_fastai_takes_maxima_and_means(tmp_path):
+    torch.manual_seed(0)
+    net = resnet18()
+    layers = (nn.BatchNorm1d(1024), nn.Dropout(), nn.Linear(1024, 8), nn.ReLU(), nn.BatchNorm1d(8), nn.Linear(8, 3))
+    net.fc, net.avgpool = nn.Sequential(*layers), nn.AdaptiveMaxPool2d(1)
+    torch.save(net.eval().state_dict(), tmp_path / "concat.pth")
+    network, pixels = cnnviz.load_network("resnet18", weights=tmp_path / "concat.pth"), torch.rand(1, 3, 64, 64)
+    net.fc = nn.Identity()
+    x = network.normalize(pixels)
+    most, net.avgpool = net(x), nn.AdaptiveAvgPool2d(1)
+    expected = nn.Sequential(*layers).eval()(torch.cat([most, net(x)], 1))
+    torch.testing.assert_close(network(pixels), expected, rtol=1e-4, atol=1e-5)
+    assert network.weights.checkpoint.head.startswith("ConcatPool, BatchNorm1d, Linear 1024→8")

@@ -69,7 +69,8 @@ def _described(built: Any, said: Any) -> str:
     if built is None:
         return "nothing"
     kind = type(built).__name__
-    return f"a {kind}" if not said else f"a pair of a {kind} and a {type(said).__name__}"
+    article = "an" if kind[0].lower() in "aeiou" else "a"
+    return f"{article} {kind}" if not said else f"a pair of {article} {kind} and a {type(said).__name__}"
 
 
 def _said_of(network: Network) -> dict[str, Any]:

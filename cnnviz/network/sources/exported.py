@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,8 @@ def load(request: Request) -> LoadedModel:
     Loading can run code of the file, so only a file that the user trusts is to come here.
     """
     path = Path(request.model)
+    if not zipfile.is_zipfile(path):  # of which torch would log a page
+        raise ModelError(f"'{path}' cannot be read as a program of torch.export: it is damaged, or another file.")
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
