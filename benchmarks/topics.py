@@ -13,6 +13,7 @@ TOPICS = {
     "gradients": "benchmarks.gradients:rows",
     "occlusion": "benchmarks.occlusion:rows",
     "attribution": "benchmarks.attribution:rows",
+    "perturbation": "benchmarks.perturbation:rows",
     "adversarial": "benchmarks.adversarial:rows",
     "synthesis": "benchmarks.synthesis:rows",
     "features": "benchmarks.features:rows",

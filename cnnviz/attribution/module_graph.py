@@ -69,7 +69,8 @@ Replacement = tuple[Callable[..., Any], tuple[fx.Node, ...]]
 
 def with_modules(recording: Recording, replace: Callable[[fx.Node], Replacement | None]) -> fx.GraphModule:
     """The graph with a module of its own for each node that ``replace`` gives one; the others stay as they are."""
-    root, graph = recording.module, fx.Graph()
+    root: Any = recording.module
+    graph = fx.Graph()
     copies: dict[fx.Node, fx.Node] = {}
     modules: dict[str, Any] = {}
     for node in root.graph.nodes:
@@ -102,14 +103,14 @@ def max_pool(recording: Recording, node: fx.Node) -> tuple[nn.MaxPool2d, tuple[f
     name = recording.operation_of(node)
     if name == "MaxPool2d":
         module: Any = recording.module.get_submodule(str(node.target))
-        settings = [getattr(module, each) for each in ("kernel_size", "stride", "padding", "dilation")]
+        kernel, stride, padding, dilation = module.kernel_size, module.stride, module.padding, module.dilation
         source, ceil = node.all_input_nodes[0], module.ceil_mode
     elif name in {"max_pool2d", "max_pool2d_with_indices"}:
         source = argument(node, 0, "input", None)
         kernel = argument(node, 1, "kernel_size", None)
         stride = argument(node, 2, "stride", None) or kernel
-        settings = [kernel, stride, argument(node, 3, "padding", 0), argument(node, 4, "dilation", 1)]
+        padding, dilation = argument(node, 3, "padding", 0), argument(node, 4, "dilation", 1)
         ceil = argument(node, 5, "ceil_mode", False)
     else:
         return None
-    return nn.MaxPool2d(*settings, ceil_mode=bool(ceil)), (source,)
+    return nn.MaxPool2d(kernel, stride, padding, dilation, ceil_mode=bool(ceil)), (source,)
