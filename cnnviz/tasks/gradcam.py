@@ -12,6 +12,7 @@ from cnnviz.errors import UsageError
 from cnnviz.pipeline.result import LoadedImage
 from cnnviz.pipeline.true_classes import TrueClasses
 from cnnviz.settings import setting
+from cnnviz.tasks.shared.boxes import boxes_setting
 from cnnviz.tasks.shared.check import check_setting
 from cnnviz.tasks.shared.cutout import grabcut_setting
 from cnnviz.tasks.shared.explanations import target_setting, versus_setting, wanted_target
@@ -47,6 +48,7 @@ class GradCam(MapTask):
     guided: bool = setting(False, "Guided Grad-CAM: times guided backprop.")
     grabcut: bool = grabcut_setting()
     check: bool = check_setting()
+    boxes: str | None = boxes_setting()
     maps: MapSettings = field(default=MapSettings())
     classes: str | None = classes_setting()
     known_classes: TrueClasses | None = field(default=None, compare=False)

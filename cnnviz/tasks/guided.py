@@ -13,6 +13,7 @@ from cnnviz.pipeline.result import LoadedImage, Result
 from cnnviz.pipeline.true_classes import TrueClasses
 from cnnviz.settings import setting
 from cnnviz.tasks.shared.base import TaskDefaults
+from cnnviz.tasks.shared.boxes import boxes_setting
 from cnnviz.tasks.shared.check import CHECK_SIDECAR, MapCheck, check_map, check_setting
 from cnnviz.tasks.shared.explanations import (
     blank_map,
@@ -74,6 +75,7 @@ class Guided(TrueClassTask, TaskDefaults):
     at: str | None = setting(None, "The neuron's place (default: where its channel is strongest).", metavar="Y,X")
     raw: bool = setting(False, "Write the gradient image alone, no panel.")
     check: bool = check_setting()
+    boxes: str | None = boxes_setting()
     percentile: float = setting(99.5, "Clip the map at this percentile; few pixels hold the peak.", min=1, max=100)
     classes: str | None = classes_setting()
     known_classes: TrueClasses | None = field(default=None, compare=False)
@@ -160,7 +162,9 @@ class Guided(TrueClassTask, TaskDefaults):
         result = explanation_result(self._figure(photo, image, answer, title), explanation, **metadata, **blank)
         result.warnings = [*warnings, *([_without_other(answer, image)] if answer.is_of_target_alone else [])]
         result.arrays = {self.chosen.name: answer.gradient[0].detach().cpu().numpy()}
-        return answer.check.added_to(result, title) if answer.check else result
+        if not answer.check:
+            return result
+        return answer.check.added_to(result, title, image, explanation.target.label, self.boxes)
 
     def _figure(self, photo: Image, image: LoadedImage, answer: GuidedAnswer, title: str) -> Image:
         from cnnviz.figures.guided import gradient_image, guided_panel

@@ -12,6 +12,7 @@ from cnnviz.pipeline.result import LoadedImage, Result
 from cnnviz.pipeline.true_classes import TrueClasses
 from cnnviz.settings import setting
 from cnnviz.tasks.shared.base import TaskDefaults
+from cnnviz.tasks.shared.boxes import boxes_setting
 from cnnviz.tasks.shared.check import CHECK_SIDECAR, MapCheck, check_map, check_setting
 from cnnviz.tasks.shared.explanations import (
     blank_map,
@@ -56,6 +57,7 @@ class Occlusion(TrueClassTask, TaskDefaults):
         False, "Show in the panel which class wins where the patch lies, even if one wins everywhere."
     )
     check: bool = check_setting()
+    boxes: str | None = boxes_setting()
     maps: MapSettings = field(default=MapSettings())
     classes: str | None = classes_setting()
     known_classes: TrueClasses | None = field(default=None, compare=False)
@@ -112,7 +114,9 @@ class Occlusion(TrueClassTask, TaskDefaults):
         result.warnings = warnings
         if network.classes == 1 and not network.has_probabilities:
             result.unused = {"class_map": f"on {network.name}, which has one value"}
-        return answer.check.added_to(result, title) if answer.check else result
+        if not answer.check:
+            return result
+        return answer.check.added_to(result, title, image, explanation.target.label, self.boxes)
 
     def _figure(self, network: Network, image: LoadedImage, answer: OcclusionAnswer, title: str) -> Image:
         from cnnviz.figures.occlusion import occlusion_figure

@@ -187,6 +187,23 @@ def test_check_on_the_commands(run_cnnviz, samples, tmp_path, command, options):
     assert check["sensitivity_max"] > 0
 
 
+def test_check_measures_maps_by_marked_objects(run_cnnviz, samples, tmp_path):
+    marks = {
+        "images": [{"id": 1, "file_name": "coffee.png"}],
+        "annotations": [{"image_id": 1, "bbox": [150, 60, 320, 300]}],
+    }
+    (tmp_path / "boxes.json").write_text(json.dumps(marks))
+    plain = ("gradcam", samples / "coffee.png", *NET, "--size", 64, "--boxes", "boxes.json", "-o", "a.png")
+    record = json.loads(run_cnnviz(*plain, "--check", "--json").stdout)
+    found = record["check"]["localization"]
+    assert found["hit"] is True
+    assert found["area"] == pytest.approx(320 * 300 / (600 * 400), abs=0.02)
+    assert found["overlap"] > found["area"], "better than a map that knows nothing"
+    assert "--boxes has no effect without --check" in run_cnnviz(*plain, "--force").stderr
+    (tmp_path / "boxes.json").write_text("{")
+    assert run_cnnviz(*plain, "--check", "--force").exit_code == 2
+
+
 def test_check_of_a_wide_strip_stays_a_figure(run_cnnviz, samples, tmp_path):
     Image.open(samples / "chelsea.png").crop((0, 60, 451, 97)).save(tmp_path / "strip.png")
     assert run_cnnviz("gradcam", "strip.png", *NET, "--size", 100, "--check").exit_code == 0

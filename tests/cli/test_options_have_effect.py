@@ -168,6 +168,7 @@ VERSUS = Try("--versus lynx", within="-t 130")
 VIEWS = Values()
 SEEDED = Same("nothing here is random but random weights, which saliency tries")
 CHECK = Try("--check")
+BOXES = Try("--boxes in/boxes.json", within="--check")
 
 TRIALS: dict[str, dict[str, Trial]] = {
     "classify": {
@@ -210,6 +211,7 @@ TRIALS: dict[str, dict[str, Trial]] = {
         "--baselines": Try("--baselines in/photos", within="--method expected-gradients --samples 3"),
         "--grabcut": Try("--grabcut"),
         "--check": CHECK,
+        "--boxes": BOXES,
         "--view": VIEWS,
         "--colormap": Try("--colormap hot"),
         "--percentile": Try("--percentile 80"),
@@ -224,6 +226,7 @@ TRIALS: dict[str, dict[str, Trial]] = {
         "--at": Try("--at 0,0", within="-l fire5 -c 3"),
         "--raw": Try("--raw", base="in/cat.png -s 64 -o out.png"),
         "--check": CHECK,
+        "--boxes": BOXES,
         "--percentile": Try("--percentile 80"),
     },
     "gradcam": {
@@ -235,6 +238,7 @@ TRIALS: dict[str, dict[str, Trial]] = {
         "--guided": Try("--guided"),
         "--grabcut": Try("--grabcut"),
         "--check": CHECK,
+        "--boxes": BOXES,
         "--view": VIEWS,
         "--colormap": Try("--colormap hot"),
         "--percentile": Try("--percentile 60"),
@@ -250,6 +254,7 @@ TRIALS: dict[str, dict[str, Trial]] = {
         "--class-map": Try("--class-map", base="in/cat.png -s 64 --patch 1 --stride 32 -o out.png"),
         "--algorithm": ROUNDING,
         "--check": CHECK,
+        "--boxes": BOXES,
         "--view": VIEWS,
         "--colormap": Try("--colormap hot"),
         "--percentile": Try("--percentile 60"),

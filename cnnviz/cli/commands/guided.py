@@ -5,7 +5,7 @@ from __future__ import annotations
 from cnnviz.cli.context import CommandContext
 from cnnviz.cli.jobs import run_task
 from cnnviz.cli.options import BatchOptions, InputOptions, NetworkOptions, OutputOptions
-from cnnviz.cli.options.maps import note_idle_view
+from cnnviz.cli.options.maps import check_boxes, note_idle_view
 from cnnviz.errors import UsageError
 from cnnviz.pipeline.outputs import require_files
 from cnnviz.tasks.guided import Guided
@@ -29,6 +29,7 @@ def guided(
     if task.neuron and task.check:
         raise UsageError("--check watches the probability of a class: leave out --layer, --channel and --at.")
     context.unused("target", "versus", when=task.neuron is not None, why="for a neuron")
+    check_boxes(context, task)
     if task.check:
         require_files(output, "--check")
     note_idle_view(context, output)

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+from typing import Any
+
 from cnnviz.cli.context import CommandContext
 from cnnviz.cli.options.outputs import OutputOptions
 from cnnviz.pipeline.outputs import NUMBERS, require_files, suffix_of
@@ -16,6 +19,7 @@ def check_map_options(context: CommandContext, task: MapTask | Occlusion, output
 
         require_files(output, "--grabcut")
         require_opencv()
+    check_boxes(context, task)
     if task.check:
         require_files(output, "--check")
     note_idle_view(context, output)
@@ -28,3 +32,13 @@ def note_idle_view(context: CommandContext, output: OutputOptions) -> None:
     names = ("view", "colormap", "percentile", "blur", "raw")
     typed = [name for name in names if name in context.option_names]
     context.unused(*typed, when=is_numbers, why="on numbers, which are written as they are")
+
+
+def check_boxes(context: CommandContext, task: Any) -> None:
+    """Read the marked objects, so that a mistake in them is an error before any work."""
+    if not task.check:
+        context.unused("boxes", why="without --check")
+    elif task.boxes is not None:
+        from cnnviz.pipeline.marked_objects import MarkedObjects
+
+        MarkedObjects.of(Path(task.boxes))

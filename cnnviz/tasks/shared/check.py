@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
-from cnnviz.pipeline.result import Result
+from cnnviz.pipeline.result import LoadedImage, Result
 from cnnviz.settings import setting
 
 if TYPE_CHECKING:
@@ -60,15 +60,16 @@ class MapCheck:
     measures: Mapping[str, Mapping[str, float | None]] = field(default_factory=dict)
     sensitivity: float | None = None
 
-    def added_to(self, result: Result, title: str) -> Result:
-        """``result`` with the check's metadata, text and figure."""
+    def added_to(self, result: Result, title: str, image: LoadedImage, label: str, boxes: str | None) -> Result:
+        """``result`` with the check's metadata, text and figure; ``boxes`` are as in ``boxes_setting``."""
         from cnnviz.figures.faithfulness import faithfulness_figure
 
+        place = {} if boxes is None else _localized(self.attribution, image, label, boxes)
         figure = faithfulness_figure(self.own, self.attribution, f"{title}, checked", self.randomized)
         return replace(
             result,
-            metadata={**result.metadata, "check": self._metadata()},
-            text=[*result.text, *self._text()],
+            metadata={**result.metadata, "check": {**self._metadata(), **place}},
+            text=[*result.text, *self._text(), *_place_text(place)],
             sidecars={**result.sidecars, CHECK_SIDECAR: figure},
         )
 
@@ -163,6 +164,37 @@ def _measures(
         metric: {name: _finite(float(value.mean())) for name, value in values.items()}
         for metric, values in scores.values.items()
     }
+
+
+def _localized(attribution: Tensor, image: LoadedImage, label: str, boxes: str) -> dict[str, Any]:
+    """How the map fits the objects of a class that are marked in an image; empty where none is."""
+    from dataclasses import asdict
+    from pathlib import Path
+
+    from cnnviz.attribution.metrics.localization import localization
+    from cnnviz.pipeline.marked_objects import MarkedObjects, object_mask
+
+    marked = MarkedObjects.of(Path(boxes)).marked(image.source)
+    found = object_mask(image, marked, label) if marked else None
+    if found is None:
+        return {"localization": None}
+    numbers = asdict(localization(attribution, found[0]))
+    return {
+        "localization": {name: round(value, 4) for name, value in numbers.items()}
+        | {"hit": bool(numbers["hit"]), "objects": found[1]}
+    }
+
+
+def _place_text(place: Mapping[str, Any]) -> list[str]:
+    if not place:
+        return []
+    numbers = place["localization"]
+    if numbers is None:
+        return ["  no marked object is in sight"]
+    return [
+        f"  pointing game: {'hit' if numbers['hit'] else 'miss'}; of the map {numbers['inside']:.0%} inside the marked "
+        f"object, overlap {numbers['overlap']:.0%}; it covers {numbers['area']:.0%} of the image"
+    ]
 
 
 def _sensitivity(

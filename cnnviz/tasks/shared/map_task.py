@@ -53,6 +53,7 @@ class MapTask(TrueClassTask, TaskDefaults, ABC):
     versus: str | None
     grabcut: bool
     check: bool
+    boxes: str | None
     maps: MapSettings
     seed: int
 
@@ -122,4 +123,6 @@ class MapTask(TrueClassTask, TaskDefaults, ABC):
         result.warnings = [*warnings, *(cut.warnings if cut else [])]
         result.sidecars = cut.sidecars if cut else {}
         result.arrays = {self.chosen.name: heat[0, 0].detach().cpu().numpy()}
-        return answer.check.added_to(result, title) if answer.check else result
+        if not answer.check:
+            return result
+        return answer.check.added_to(result, title, image, explanation.target.label, self.boxes)
