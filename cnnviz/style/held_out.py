@@ -1,4 +1,4 @@
-"""Photos kept back from a training: what its previews show, and by what it is told that it no longer improves."""
+"""Photos kept back from a training, which its previews show and which reveal when it no longer improves."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def interval(steps: int) -> int:
 
 @dataclass
 class Improvement:
-    """The loss on held-out photos, measured every so many steps."""
+    """The loss on held-out photos, measured at regular steps."""
 
     losses: list[tuple[int, float]] = field(default_factory=list)
     """Step and loss of each measurement."""

@@ -1,4 +1,4 @@
-"""Photos kept back from a training: which, what is shown and said of them, and how long a training is told to take."""
+"""Photos kept back from a training: which, what is shown and said of them; and the estimate of its duration."""
 
 from __future__ import annotations
 
