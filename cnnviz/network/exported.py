@@ -86,7 +86,7 @@ def exported_input(module: fx.GraphModule) -> ExportedInput:
 def _count(length: int | torch.SymInt | None) -> int | None:
     """The number of images to give at a time, by the first axis of the input; None for any.
 
-    torch.export says 2 of a number that it was told to leave open, and takes 1.
+    torch.export says 2 of a number that is left open, and takes 1.
     """
     if length is None:
         return None
