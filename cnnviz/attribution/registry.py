@@ -575,7 +575,7 @@ _ALL = (
         "mean integrated gradients of regions, the largest first",
         settings=("steps",),
         signed=True,
-        percentile=100.0,
+        percentile=98.0,
         blur=0.0,
         batchable=False,
         paper="Kapishnikov et al., ICCV 2019, arXiv:1906.02825",
