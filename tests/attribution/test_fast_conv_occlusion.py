@@ -38,7 +38,7 @@ def test_it_agrees_with_direct_convolutions(algorithm, monkeypatch):
 
     monkeypatch.setattr(convolution, "winograd_conv2d", counted)
     net, pixels = network(), torch.rand(1, 3, 64, 64, generator=torch.Generator().manual_seed(0))
-    options = {"target": 2, "patch": 24, "stride": 8, "algorithm": algorithm}
+    options = {"target": 2, "patch": 24, "stride": 8, "score": "logit", "algorithm": algorithm}
     direct = cnnviz.occlusion(net, pixels, **options)
     assert not calls
     net.use_fast_conv(True)
