@@ -116,7 +116,7 @@ def _solve(values: Array, holes: Array) -> Array:
         other = slice(down, height), slice(max(0, right), width - max(0, -right))
         for here, there in ((one, other), (other, one)):
             weight[here] += share
-            known[(slice(None), *here)] += share * np.where(holes[there], 0.0, values[(slice(None), *there)])
+            known[:, here[0], here[1]] += share * np.where(holes[there], 0.0, values[:, there[0], there[1]])
             both = holes[here] & holes[there]
             pairs.append((numbers[here][both], numbers[there][both], np.full(both.sum(), -share)))
     rows, columns, entries = (np.concatenate(part) for part in zip(*pairs, strict=True))
