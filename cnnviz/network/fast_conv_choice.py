@@ -16,14 +16,14 @@ _OF_FREE_MEMORY = 1 / 4
 
 
 def choose_fast_conv(network: Network, wanted: bool | None, workload: Workload) -> bool | None:
-    """``wanted``, or where that is None what suits the network and the machine; None where the workload takes none.
+    """``wanted``, or where that is None what suits the network and the machine; None where it makes no difference.
 
     The machine is measured only where a network has such convolutions and may use them, and once for all.
     """
+    if workload not in FAST_CONV_WORKLOADS and not wanted:
+        return None  # which computes directly unless it is told otherwise
     if wanted is not None:
         return wanted
-    if workload not in FAST_CONV_WORKLOADS:
-        return None
     needed, free = network.fast_conv_bytes, available_memory(network.device)
     if not needed or (free is not None and needed > _OF_FREE_MEMORY * free):
         return False

@@ -203,7 +203,7 @@ class ImageJob:
         if network.spec.fixed:
             self.reporter.unused("size", why=f"on {network.name}, which takes images of one size")
         if network.fast_conv_choice is None:
-            self.reporter.unused("fast_conv", why=f"on {network.name} here, which has no convolutions for it")
+            self.reporter.unused("fast_conv", why=f"where {network.name} has no use for it")
         self.reporter.detail(
             f"{network.name} ({network.weights.label}), {network.classes} classes, "
             f"on {network.device} in {network.precision}"

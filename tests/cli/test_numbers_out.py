@@ -56,7 +56,7 @@ def test_a_comparison_writes_all_maps_and_its_recipe(run_cnnviz, samples):
 def test_what_cannot_be_written_as_numbers(run_cnnviz, samples, tmp_path):
     photo = samples / "chelsea.png"
     done = run_cnnviz("compare", photo, *SMALL, "-o", "m.npy")
-    assert done.exit_code == 2 and "a .npz holds several" in done.stderr
+    assert done.exit_code == 2 and "Write a .npz" in done.stderr
     done = run_cnnviz("dream", photo, *SMALL, "-o", "m.npy")
     assert done.exit_code == 2 and "extension '.npy'" in done.stderr
     (tmp_path / "m.json").write_text("mine")

@@ -81,14 +81,16 @@ def test_the_sentence_names_what_works(network, pixels):
     assert "--" not in str(caught.value)
 
 
-@pytest.mark.parametrize("method", [name for name, method in METHODS.items() if method.needs_gradients])
+@pytest.mark.parametrize("method", [name for name, each in METHODS.items() if each.needs_gradients])
 @pytest.mark.parametrize("module", [Elsewhere, Detached])
 def test_methods_that_need_gradients_refuse(method, module, pixels):
     with pytest.raises(ModelError, match=r"no gradient|no layers"):
         METHODS[method](cnnviz.Network(module(), spec=SPEC), pixels)
 
 
-@pytest.mark.parametrize("method", [name for name, method in METHODS.items() if not method.needs_gradients])
+@pytest.mark.parametrize(
+    "method", [name for name, each in METHODS.items() if not (each.needs_gradients or each.needs_layers)]
+)
 def test_methods_that_need_none_work(method, network, pixels):
     assert METHODS[method](network, pixels, **METHODS[method].accepted(patch=8, stride=8)).shape == (1, 1, 32, 40)
 

@@ -51,8 +51,8 @@ def test_nothing_to_read(squeezenet, tmp_path):
 def test_settings_are_read_from_lists():
     assert Report().settings.layers is None
     assert list(Report(methods="gradcam, saliency").settings.methods) == ["gradcam", "saliency"]
-    with pytest.raises(UsageError, match="no method 'cam'"):
-        _ = Report(methods="cam").settings
+    with pytest.raises(UsageError, match="no method 'camera'"):
+        _ = Report(methods="camera").settings
     assert pickle.loads(pickle.dumps(Report(top=2))) == Report(top=2)
 
 

@@ -55,6 +55,13 @@ class Certificate:
         fills: the names of the fills that measured.
         jitters: with how many jitters of the image each.
         choice: what chose the map, on the other half.
+
+    Example:
+        >>> network = cnnviz.load_network("squeezenet1_1")
+        >>> pixels = cnnviz.read_image("sample_images/chelsea.png", size=64)
+        >>> found = cnnviz.certify(network, pixels, {"map": cnnviz.saliency(network, pixels)}, steps=2, jitters=1)
+        >>> sorted(found.scores)
+        ['edges', 'map', 'middle', 'random', 'smooth-random']
     """
 
     certified: bool

@@ -22,6 +22,13 @@ class Localization:
         inside: the part of the map's positive values that lies in the object.
         overlap: of as many of the map's largest values as the object has pixels, the part that lies in it.
         area: the part of the image that the object covers.
+
+    Example:
+        >>> import torch
+        >>> mask = torch.zeros(1, 1, 64, 64, dtype=torch.bool)
+        >>> mask[..., 16:32, 16:32] = True
+        >>> cnnviz.localization(torch.ones(1, 1, 64, 64), mask).inside
+        0.0625
     """
 
     hit: bool

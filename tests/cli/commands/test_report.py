@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from cnnviz.attribution.registry import METHODS
+from cnnviz.attribution.registry import DEFAULT_REPORTED, select_methods
 from cnnviz.imaging.recipe import read_recipe
 
 NET = ("-m", "squeezenet1_1", "--size", "96")
@@ -34,17 +34,18 @@ def pictures_in(page: str) -> list[tuple[dict, Image.Image]]:
     return found
 
 
-def test_every_method_is_on_the_page_and_its_command_makes_the_picture(run_cnnviz, samples, tmp_path):
+def test_the_methods_are_on_the_page_and_its_command_makes_the_picture(run_cnnviz, samples, tmp_path):
     """What ``compare`` draws is a sheet; all others are compared pixel by pixel, but for WebP's loss."""
+    reported = list(select_methods(DEFAULT_REPORTED).values())
     (tmp_path / "chelsea.png").write_bytes((samples / "chelsea.png").read_bytes())
     made = run_cnnviz("report", "chelsea.png", *NET, "--top", 2, *ONE_LAYER, 3, "--json")
     record = json.loads(made.stdout)
     assert record["output"] == "chelsea.report.html"
-    assert record["pictures"][0]["maps"] == [method.title for method in METHODS.values()]
+    assert record["pictures"][0]["maps"] == [method.title for method in reported]
     page = (tmp_path / "chelsea.report.html").read_text(encoding="utf-8")
     assert record["bytes"] == len(page.encode())
     shown = [(recipe, image) for recipe, image in pictures_in(page) if recipe["command"] not in ("classify", "compare")]
-    overlays = [method for method in METHODS.values() if method.has_overlay]
+    overlays = [method for method in reported if method.has_overlay]
     cams, fooled = 2, 1
     assert len(shown) == len(overlays) + cams + fooled
     for number, (recipe, image) in enumerate(shown):
