@@ -195,10 +195,11 @@ def file_content() -> Callable[[str | Path], object]:
 @pytest.fixture
 def playground(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A folder with all that examples speak of, tiny: ``sample_images/``, ``photos/``, ``photo.jpg``, style pictures,
-    and ``val/`` with a folder for each class.
+    ``val/`` with a folder for each class, and for the photos ``maps/`` and masks of objects in ``annotations/``.
 
     It is the working folder, and the environment makes every command small, offline and free to overwrite.
     """
+    import numpy as np
     from PIL import Image
 
     def shrunk(name: str, path: Path) -> None:
@@ -221,6 +222,12 @@ def playground(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     for names in (photos, styles, album, val):
         for name, place in names.items():
             shrunk(name, tmp_path / place)
+    mask = Image.radial_gradient("L").point(lambda value: 255 * (value < 80))
+    for folder in ("maps", "annotations"):
+        (tmp_path / folder).mkdir()
+    for place in map(Path, album.values()):
+        np.save(tmp_path / "maps" / f"{place.stem}.npy", np.asarray(mask, dtype=np.float32))
+        mask.save(tmp_path / "annotations" / f"{place.stem}.png")
     settings = {"MODEL": "squeezenet1_1", "SIZE": "64", "FORCE": "1", "STORE": str(tmp_path / "store")}
     for name, value in settings.items():
         monkeypatch.setenv(f"CNNVIZ_{name}", value)

@@ -28,6 +28,7 @@ SMALL = {
     "--zoom": "2",
     "--facets": "2",
     "--crops": "2",
+    "--minutes": "0.1",
 }
 """Options that make commands quick, set where a command has them and an example leaves them or asks for more."""
 COMMANDS = {command.name: command for command in commands()}

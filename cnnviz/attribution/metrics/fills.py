@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
+from importlib.util import find_spec
+from pathlib import Path
 
-import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from cnnviz.imaging.image_io import read_image
 from cnnviz.imaging.pixel_ops import gaussian_blur, resize
 
 Hide = Callable[[Tensor], Tensor]
@@ -119,10 +121,9 @@ def _photo(name: str, *, turned: bool = False) -> Callable[[Tensor, torch.Genera
 
 @cache
 def _sample_photo(name: str) -> Tensor:
-    from sklearn.datasets import load_sample_image
-
-    values = np.array(load_sample_image(name), dtype=np.float32) / 255
-    return torch.from_numpy(values).permute(2, 0, 1)[None].contiguous()
+    found = find_spec("sklearn")  # importing its datasets takes a second
+    assert found is not None and found.submodule_search_locations
+    return read_image(Path(found.submodule_search_locations[0], "datasets", "images", name))
 
 
 def _inpainted(noise: float) -> Callable[[Tensor, torch.Generator], Hide]:
