@@ -164,6 +164,7 @@ def test_an_edge_detector_fails_the_check_and_saliency_passes(squeezenet, chelse
     assert seeing.maps.min() < seeing.maps.max(), "drawn again while the class is dead"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("command", "options"),
     [("saliency", ()), ("guided", ("--raw",)), ("gradcam", ("--view", "overlay")), ("occlusion", ("--stride", 32))],
@@ -204,6 +205,7 @@ def test_check_measures_maps_by_marked_objects(run_cnnviz, samples, tmp_path):
     assert run_cnnviz(*plain, "--check", "--force").exit_code == 2
 
 
+@pytest.mark.slow
 def test_check_of_a_wide_strip_stays_a_figure(run_cnnviz, samples, tmp_path):
     Image.open(samples / "chelsea.png").crop((0, 60, 451, 97)).save(tmp_path / "strip.png")
     assert run_cnnviz("gradcam", "strip.png", *NET, "--size", 100, "--check").exit_code == 0

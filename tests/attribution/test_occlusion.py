@@ -82,7 +82,10 @@ def test_pointing_game(squeezenet, samples, photo, box):
     assert box[1] <= column < box[3]
 
 
-@pytest.mark.parametrize("model", ["resnet18", "googlenet", "mobilenet_v3_small", "lenet5"])
+SLOW = [pytest.param(name, marks=pytest.mark.slow) for name in ("resnet18", "googlenet")]
+
+
+@pytest.mark.parametrize("model", ["mobilenet_v3_small", "lenet5", *SLOW])
 def test_engines_agree_through_a_network(model, chelsea):
     network = cnnviz.load_network(model, weights="random", labels=["cat", "dog"]).to(torch.float64)
     pixels = torch.nn.functional.interpolate(chelsea, (32, 32) if model == "lenet5" else (67, 90)).double()

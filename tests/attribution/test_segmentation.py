@@ -105,6 +105,7 @@ def test_what_cannot_be_cut_is_an_error():
         cnnviz.segment_foreground(pixels, found.expand(2, -1, -1, -1))
 
 
+@pytest.mark.slow
 def test_command_writes_mask_cut_out_and_overlay(run_cnnviz, samples, tmp_path):
     arguments = ("saliency", samples / "coffee.png", *NET, "--size", 112, "--grabcut", "-o", "cup.png")
     result = run_cnnviz(*arguments, "--json")
@@ -162,6 +163,7 @@ def test_a_cut_that_is_hardly_an_object_is_warned_of(rows, columns, words):
     assert words or mask_warning(mask) == "it touches every border of the image"
 
 
+@pytest.mark.slow
 def test_gradcam_cuts_out_too_and_a_doubtful_cut_is_said_so(run_cnnviz, samples, tmp_path, monkeypatch):
     arguments = ("gradcam", samples / "coffee.png", *NET, "--size", 64, "--grabcut", "--json", "-f", "-o", "cup.png")
     record = json.loads(run_cnnviz(*arguments).stdout)

@@ -165,6 +165,7 @@ def test_labels_in_utf_16(run_cnnviz, photo):
     assert told["label"] == f"größe {told['index']}"
 
 
+@pytest.mark.slow
 @posix
 def test_names_that_are_no_text_come_out_as_they_are(cnnviz_command, photo):
     name = b"caf\xe9.png"

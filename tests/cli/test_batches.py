@@ -214,6 +214,7 @@ Path.open = lambda path, mode="r", *a, **k: (mode == "xb" and time.sleep(0.5)) o
 """
 
 
+@pytest.mark.slow
 @pytest.mark.needs("posix")
 def test_what_an_interrupted_batch_left_undone_is_completed_to_the_same_images(run_cnnviz, album, tmp_path, contents):
     for number in range(12, 50):

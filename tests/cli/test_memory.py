@@ -144,6 +144,7 @@ def test_few_pictures_go_through_the_network_together_on_a_cpu(run_cnnviz, tmp_p
     assert max(seen) == 10
 
 
+@pytest.mark.slow
 def test_a_page_holds_only_the_report_it_works_on(run_cnnviz, tmp_path, monkeypatch):
     import cnnviz.report.image_report
     from cnnviz.imaging import image_io

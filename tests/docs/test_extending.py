@@ -98,6 +98,7 @@ def reference(folder: Path, function: str) -> str:
     return run(folder, sys.executable, "-c", f"{tools}; print(make_reference.{function}())")
 
 
+@pytest.mark.slow
 def test_a_method_is_one_file_and_one_entry(copied: Path) -> None:
     add_file(copied, FUNCTION)
     add_line(copied / "cnnviz/attribution/registry.py", f"{ENTRY.rstrip()},", after="\n)\n\nMETHODS")
@@ -138,6 +139,7 @@ def test_a_command_is_a_task_a_function_and_one_line(with_command: Path) -> None
     assert info["out"].startswith("cnnviz decolor ") and "--strength 0.5" in info["out"]
 
 
+@pytest.mark.slow
 def test_the_command_is_in_the_reference_and_its_task_in_the_library(with_command: Path, file_content) -> None:
     assert "\n## decolor\n" in reference(with_command, "command_page")
     run_commands(with_command, ["decolor", PHOTO, "--strength", "0.5", *SMALL, "command.png"])

@@ -35,6 +35,7 @@ def seen(weights: catalogue.PublishedWeights, photo: Image.Image) -> torch.Tenso
     return ((to_pixels(photo, crop=spec.crop) - mean) / std)[0]
 
 
+@pytest.mark.slow
 def test_every_published_weight_has_torchvisions_protocol():
     """One photo for each of the weights, and all sizes for one of each protocol."""
     random, met = np.random.default_rng(0), set()

@@ -132,7 +132,11 @@ def seen_by(network: Network, layer: str, size: int) -> tuple[tuple[int, int, in
 
 @pytest.mark.parametrize(
     ("model", "layer", "size"),
-    [("resnet50", "layer4.2", 608), ("squeezenet1_1", "fire9", 384), ("alexnet", "pool5", 352)],
+    [
+        pytest.param("resnet50", "layer4.2", 608, marks=pytest.mark.slow),
+        ("squeezenet1_1", "fire9", 384),
+        ("alexnet", "pool5", 352),
+    ],
 )
 def test_receptive_field_is_what_autograd_measures(model, layer, size):
     """ResNet-50's last block: 427 pixels (torchvision strides in the 3×3 kernels; the paper's 1×1 would give 483)."""

@@ -34,6 +34,7 @@ def pictures_in(page: str) -> list[tuple[dict, Image.Image]]:
     return found
 
 
+@pytest.mark.slow
 def test_the_methods_are_on_the_page_and_its_command_makes_the_picture(run_cnnviz, samples, tmp_path):
     """What ``compare`` draws is a sheet; all others are compared pixel by pixel, but for WebP's loss."""
     reported = list(select_methods(DEFAULT_REPORTED).values())
