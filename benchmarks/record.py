@@ -60,13 +60,18 @@ class Record:
         path.write_text("\n".join(lines), encoding="utf-8")
 
     def write_into(self, path: Path) -> None:
-        """Keep it beside what is in the file already, if that is of this machine."""
+        """Keep it beside what is in the file already, if that is of this machine.
+
+        Peaks are the highest ever measured: those of a busy moment would make the shares of other rows too large.
+        """
         there = Record.read(path) if path.exists() else self
         if there.machine != self.machine:
             there = self
-        Record(
-            self.machine, {**there.peaks, **self.peaks}, {**there.rows, **self.rows}, {**there.torch, **self.torch}
-        ).write(path)
+        peaks = {
+            name: max(found.get(name, 0.0) for found in (there.peaks, self.peaks))
+            for name in {**there.peaks, **self.peaks}
+        }
+        Record(self.machine, peaks, {**there.rows, **self.rows}, {**there.torch, **self.torch}).write(path)
 
     @staticmethod
     def read(path: Path) -> Record:

@@ -66,7 +66,8 @@ def test_columns_line_up():
 
 def test_a_record_keeps_what_other_benchmarks_found(tmp_path):
     path = tmp_path / "results" / "machine.json"
-    first, second = Record("a machine", {"matmul fp32": 50.0}), Record("a machine", {"matmul fp32": 60.0})
+    first = Record("a machine", {"matmul fp32": 50.0, "convolution fp32": 90.0})
+    second = Record("a machine", {"matmul fp32": 60.0, "convolution fp32": 40.0})  # at a busy moment
     first.add("startup", [Row("x", 1.0)])
     first.add("style", [Row("y", 2.0)])
     first.write_into(path)
@@ -74,7 +75,7 @@ def test_a_record_keeps_what_other_benchmarks_found(tmp_path):
     second.write_into(path)
     found = Record.read(path)
     assert found.rows == {"startup": [Row("x", 1.0)], "style": [Row("y", 3.0), Row("z")]}
-    assert found.peaks == {"matmul fp32": 60.0}
+    assert found.peaks == {"matmul fp32": 60.0, "convolution fp32": 90.0}
 
 
 def test_another_machines_figures_are_not_mixed_in(tmp_path):
