@@ -168,7 +168,7 @@ VERSUS = Try("--versus lynx", within="-t 130")
 VIEWS = Values()
 SEEDED = Same("nothing here is random but random weights, which saliency tries")
 CHECK = Try("--check")
-BOXES = Try("--boxes in/boxes.json", within="--check")
+BOXES = Try("--boxes in/boxes.json", within="--check --json")
 
 TRIALS: dict[str, dict[str, Trial]] = {
     "classify": {
