@@ -140,3 +140,9 @@ def test_compare_leaves_out_by_default_what_a_network_cannot(network, samples, t
     other = cnnviz.Network(make_convolution(), "plain", spec=SPEC)
     (result,) = run_images(Compare(), samples / "chelsea.png", config_of([network, other], tmp_path))
     assert [each["model"] for each in result.metadata["networks"]] == ["phone", "plain"]
+
+
+@pytest.mark.parametrize("method", [name for name, each in METHODS.items() if each.needs_layers])
+def test_methods_that_need_layers_refuse(method, network, pixels):
+    with pytest.raises(ModelError, match="has no layers"):
+        METHODS[method](network, pixels)

@@ -82,19 +82,17 @@ def ranked(folder, network, **settings):
     return Rank(**settings).run(network, images)
 
 
-def order_of(folder, seed: int, where: str) -> list[str]:
-    """The names of the maps as they are ranked; AssertionError for a baseline before a map that is mostly true."""
-    with_masks(folder, seed, where)
+def require_order(folder, seed: int, where: str) -> None:
     network, _ = made_set(folder, seed, where)
     methods = "saliency,input-x-gradient,occlusion"
     own = (f"true={folder / 'true'}",)
     result = ranked(folder, network, maps=own, methods=methods, boxes=str(folder / "masks"), seed=seed)
     rows = {row["name"]: row for row in result.metadata["ranking"]}
+    assert next(iter(rows)) == "true", list(rows)
     order = list(rows)
     for name, row in rows.items():
         if name not in BLIND and row["overlap"][0] > 0.5:
             assert all(order.index(blind) > order.index(name) for blind in BLIND), (name, order)
-    return order
 
 
 @pytest.fixture
@@ -111,19 +109,23 @@ def with_masks(folder, seed, where):
 
 @pytest.mark.parametrize("where", ["spots", pytest.param("texture", marks=SLOW), pytest.param("border", marks=SLOW)])
 def test_the_true_map_is_first_and_baselines_are_last(folder, where):
-    assert order_of(folder, 0, where)[0] == "true"
+    with_masks(folder, 0, where)
+    require_order(folder, 0, where)
+
+
+SHORT = pytest.mark.xfail(reason="not first yet: input x gradient is ranked before the true map", strict=False)
+SEEDS = [
+    pytest.param(where, seed, marks=SHORT if where == "spots" and seed in (4, 10, 12) else ())
+    for where in ("spots", "texture", "border")
+    for seed in range(20)
+]
 
 
 @pytest.mark.nightly
-@pytest.mark.parametrize(("where", "least"), [("spots", 16), ("texture", 20), ("border", 20)])
-def test_it_is_so_with_other_seeds(folder, where, least):
-    """In spots of a few cells, the order of pixels within a cell may put another map before the true one."""
-    first = []
-    for seed in range(20):
-        own = folder / str(seed)
-        own.mkdir()
-        first.append(order_of(own, seed, where)[0])
-    assert first.count("true") >= least, first
+@pytest.mark.parametrize(("where", "seed"), SEEDS)
+def test_it_is_so_with_every_seed(folder, where, seed):
+    with_masks(folder, seed, where)
+    require_order(folder, seed, where)
 
 
 def test_the_sheet_has_a_table_and_json_beside_it(folder):

@@ -108,22 +108,27 @@ def test_intervals_of_few_groups_cover_what_they_should():
     assert interval_of(0.3, np.array([0.3]), 1, 0.99) == (-math.inf, math.inf)
 
 
+SHORT = pytest.mark.xfail(reason="not certified yet: the interval of its margin holds zero", strict=False)
+READ_OUTS = [
+    pytest.param(photo, seed, marks=SHORT if (photo, seed) in (("rocket.jpg", 4), ("rocket.jpg", 18)) else ())
+    for photo in ("astronaut.png", "chelsea.png", "coffee.png", "rocket.jpg")
+    for seed in range(20)
+]
+
+
 @pytest.mark.nightly
-@pytest.mark.parametrize("photo", ["astronaut.png", "chelsea.png", "coffee.png", "rocket.jpg"])
-def test_read_outs_of_every_photo_are_certified(template, overlap_of, samples, photo):
-    """At least 18 of 20: where a mask lies on the edges of a photo's only object, an edge detector does as well."""
-    image, certified = cnnviz.read_image(samples / photo, size=64), 0
-    for seed in range(20):
-        network, mask = template(image, seed)
-        maps = {
-            "saliency": cnnviz.saliency(network, image),
-            "input-x-gradient": cnnviz.input_x_gradient(network, image).sum(1, keepdim=True),
-            "occlusion": cnnviz.occlusion(network, image, patch=8, stride=2),
-        }
-        verdict = cnnviz.certify(network, image, maps, made_with={"occlusion": ("constant",)}, seed=seed, **FAST)
-        certified += verdict.certified
-        assert not verdict.certified or overlap_of(maps[verdict.method], mask) > 0.6, (seed, verdict)
-    assert certified >= 18
+@pytest.mark.parametrize(("photo", "seed"), READ_OUTS)
+def test_read_outs_of_every_photo_are_certified(template, overlap_of, samples, photo, seed):
+    image = cnnviz.read_image(samples / photo, size=64)
+    network, mask = template(image, seed)
+    maps = {
+        "saliency": cnnviz.saliency(network, image),
+        "input-x-gradient": cnnviz.input_x_gradient(network, image).sum(1, keepdim=True),
+        "occlusion": cnnviz.occlusion(network, image, patch=8, stride=2),
+    }
+    verdict = cnnviz.certify(network, image, maps, made_with={"occlusion": ("constant",)}, seed=seed, **FAST)
+    assert verdict.certified, verdict
+    assert overlap_of(maps[verdict.method], mask) > 0.6
 
 
 @pytest.mark.nightly
