@@ -48,10 +48,10 @@ def test_it_is_measured_once_and_kept(speeds, product, is_fast):
 
 def test_a_process_that_is_kept_to_fewer_instructions_is_another_machine(speeds, monkeypatch):
     machine.has_fast_products()
-    monkeypatch.setenv("ONEDNN_MAX_CPU_ISA", "SSE41")
     speeds["product"] = 1.0
-    assert not ask_again()
-    monkeypatch.delenv("ONEDNN_MAX_CPU_ISA")
+    with monkeypatch.context() as patch:  # the suite itself may be kept to some instructions
+        patch.setenv("ONEDNN_MAX_CPU_ISA", "SSE41")
+        assert not ask_again()
     assert ask_again()
 
 
