@@ -71,7 +71,7 @@ from .imaging.image_io import read_image as read_image
 from .imaging.image_io import write_image as write_image
 from .network.loading import load_network as load_network
 from .network.network import Network as Network
-from .network.network import Prediction as Prediction
+from .network.prediction import Prediction as Prediction
 from .network.programs.program import load_program as load_program
 from .network.spec import InputSpec as InputSpec
 from .network.targets import Versus as Versus

@@ -149,9 +149,28 @@ def _methods(node: ast.ClassDef) -> Iterator[ast.FunctionDef]:
     yield from (part for part in node.body if isinstance(part, ast.FunctionDef))
 
 
-def _public_members(node: ast.ClassDef) -> Iterator[str]:
+def _with_parents(definition: Definition) -> Iterator[Definition]:
+    """A definition, then the classes of cnnviz that it inherits from."""
+    yield definition
+    for base in getattr(definition.node, "bases", ()):
+        parent = find(definition.module, ast.unparse(base))
+        if parent is not None:
+            yield from _with_parents(parent)
+
+
+def _all_methods(definition: Definition) -> list[ast.FunctionDef]:
+    """The methods of a class, then those that it inherits."""
+    found: dict[str, ast.FunctionDef] = {}
+    for each in _with_parents(definition):
+        if isinstance(each.node, ast.ClassDef):
+            for method in _methods(each.node):
+                found.setdefault(method.name, method)
+    return list(found.values())
+
+
+def _public_members(definition: Definition) -> Iterator[str]:
     """A line for each public method and property."""
-    for method in _methods(node):
+    for method in _all_methods(definition):
         name, doc = method.name, ast.get_docstring(method) or ""
         if (name.startswith("_") and name != "__call__") or not doc or name == "forward":
             continue
@@ -224,7 +243,7 @@ def _annotations(node: ast.AST) -> Iterator[ast.expr]:
 def types(definitions: list[Definition]) -> list[Definition]:
     """The documented types of cnnviz that the signatures name, by name; those that are public themselves left out."""
     found = {}
-    for definition in definitions:
+    for definition in (each for public in definitions for each in _with_parents(public)):
         for annotation in _annotations(definition.node):
             for name in re.findall(r"\b[A-Z]\w+", ast.unparse(annotation)):
                 kind = find(definition.module, name)
@@ -238,7 +257,7 @@ def _entry(definition: Definition) -> Iterator[str]:
     yield from (f"### {definition.name}", "", "```python", signature(definition), "```", "")
     yield from _body(definition.doc)
     if isinstance(definition.node, ast.ClassDef):
-        members = list(_public_members(definition.node))
+        members = list(_public_members(definition))
         yield from (*members, "") if members else ()
     yield from _settings(definition)
 

@@ -19,7 +19,8 @@ from cnnviz.adversarial.settings import NORMS, Attack
 from cnnviz.adversarial.target_ascent import fooling_image
 from cnnviz.errors import ImageError
 from cnnviz.imaging.pixels import to_pil_image
-from cnnviz.network.network import Network, Prediction
+from cnnviz.network.network import Network
+from cnnviz.network.prediction import Prediction
 from cnnviz.runtime.progress import OnStep
 
 LEVEL = 1 / 255

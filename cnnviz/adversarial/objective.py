@@ -15,7 +15,8 @@ from torch.nn import functional as F
 from cnnviz.errors import UsageError
 from cnnviz.imaging.checks import differentiable, gradients
 from cnnviz.network import checks
-from cnnviz.network.network import Network, Prediction
+from cnnviz.network.network import Network
+from cnnviz.network.prediction import Prediction
 from cnnviz.network.targets import Target, find_classes
 from cnnviz.runtime.precision import gradients_of
 

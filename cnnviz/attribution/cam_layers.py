@@ -18,8 +18,9 @@ from cnnviz.errors import UsageError
 from cnnviz.imaging.checks import differentiable, gradients, require_pixels, warn_if_out_of_range
 from cnnviz.network import checks
 from cnnviz.network.default_layers import last_spatial_layer
-from cnnviz.network.network import LayerLike, Network, at_least_float32
-from cnnviz.runtime.precision import gradients_of
+from cnnviz.network.feature_network import LayerLike
+from cnnviz.network.network import Network
+from cnnviz.runtime.precision import at_least_float32, gradients_of
 
 Smooth = Literal["none", "flips", "eigen"]
 Layers = LayerLike | Sequence[LayerLike] | None

@@ -14,9 +14,9 @@ from cnnviz.imaging.checks import gradients, require_pixels
 from cnnviz.network import checks
 from cnnviz.network.graph import ancestors
 from cnnviz.network.hooked import hooked_module
-from cnnviz.network.network import Network, at_least_float32
+from cnnviz.network.network import Network
 from cnnviz.network.operations import name_set, operation
-from cnnviz.runtime.precision import gradients_of
+from cnnviz.runtime.precision import at_least_float32, gradients_of
 
 _WITH_BIAS = name_set("Conv2d ConvTranspose2d BatchNorm2d SyncBatchNorm conv2d conv_transpose2d batch_norm")
 """Operations on maps that are affine in their input and may have a bias."""

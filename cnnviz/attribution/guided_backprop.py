@@ -19,12 +19,13 @@ from cnnviz.attribution.targets import Target, target_scores
 from cnnviz.errors import UsageError
 from cnnviz.imaging.checks import differentiable, gradients, require_pixels, warn_if_out_of_range
 from cnnviz.network import checks
+from cnnviz.network.feature_network import LayerLike
 from cnnviz.network.graph import LAYER, ancestors
 from cnnviz.network.hooked import hooked_module
 from cnnviz.network.module_copy import has_hooks
-from cnnviz.network.network import LayerLike, Network, at_least_float32
+from cnnviz.network.network import Network
 from cnnviz.network.operations import operation_label
-from cnnviz.runtime.precision import gradients_of
+from cnnviz.runtime.precision import at_least_float32, gradients_of
 
 RULES = ("guided", "deconvnet")
 

@@ -13,8 +13,9 @@ from cnnviz.attribution.settings import FILLS, SCORES
 from cnnviz.attribution.targets import TargetFunction
 from cnnviz.errors import UsageError
 from cnnviz.network import checks
-from cnnviz.network.network import Network, at_least_float32
+from cnnviz.network.network import Network
 from cnnviz.runtime.memory import in_batches_that_fit
+from cnnviz.runtime.precision import at_least_float32
 
 _FILL_PATCH = 32
 """Hiding blurs as occlusion by patches of this side in pixels does."""

@@ -17,7 +17,8 @@ from cnnviz.errors import UsageError
 from cnnviz.imaging.checks import require_pixels
 from cnnviz.imaging.pixel_ops import gaussian_blur
 from cnnviz.network import checks
-from cnnviz.network.network import Network, at_least_float32
+from cnnviz.network.network import Network
+from cnnviz.runtime.precision import at_least_float32
 from cnnviz.runtime.progress import OnStep
 
 

@@ -9,7 +9,8 @@ import torch
 from torch import Tensor
 
 from cnnviz.errors import UsageError
-from cnnviz.network.network import Network, Prediction
+from cnnviz.network.network import Network
+from cnnviz.network.prediction import Prediction
 from cnnviz.network.targets import Target, TargetFunction, Versus, negated, plain
 
 __all__ = [

@@ -8,7 +8,8 @@ import torch
 from torch import Tensor
 
 from cnnviz.errors import UsageError
-from cnnviz.network.network import LayerLike, Network
+from cnnviz.network.feature_network import LayerLike
+from cnnviz.network.network import Network
 
 
 @dataclass(frozen=True)

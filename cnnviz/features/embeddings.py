@@ -8,9 +8,10 @@ import torch
 from torch import Tensor, fx, nn
 
 from cnnviz.errors import UsageError
+from cnnviz.network.feature_network import LayerLike
 from cnnviz.network.graph import LAYER, depends_on_input
 from cnnviz.network.hooked import module_read
-from cnnviz.network.network import LayerLike, Network
+from cnnviz.network.network import Network
 from cnnviz.network.operations import name_set, operation
 from cnnviz.runtime.memory import in_batches_that_fit
 

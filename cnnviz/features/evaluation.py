@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 if TYPE_CHECKING:
-    from cnnviz.network.network import Prediction
+    from cnnviz.network.prediction import Prediction
 
 
 @dataclass(frozen=True)

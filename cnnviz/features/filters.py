@@ -9,8 +9,9 @@ import torch
 from torch import Tensor, nn
 
 from cnnviz.errors import UsageError
+from cnnviz.network.feature_network import LayerLike
 from cnnviz.network.hooked import MODULE, module_read
-from cnnviz.network.network import LayerLike, Network
+from cnnviz.network.network import Network
 from cnnviz.network.operations import module_of
 
 

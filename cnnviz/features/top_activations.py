@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from cnnviz.errors import UsageError
-from cnnviz.network.network import LayerLike, Network
+from cnnviz.network.feature_network import LayerLike
+from cnnviz.network.network import Network
 
 
 @dataclass(frozen=True)

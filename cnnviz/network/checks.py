@@ -17,6 +17,7 @@ from cnnviz.network.graph import LAYER
 from cnnviz.network.outputs import why_no_logits, with_class_axis
 
 if TYPE_CHECKING:
+    from cnnviz.network.feature_network import FeatureNetwork
     from cnnviz.network.network import Network
 
 _STATISTICS = ("running_mean", "running_var")
@@ -123,7 +124,7 @@ def _nonfinite_weight_kind(value: Tensor) -> str | None:
     return None if value.is_quantized or value.layout is not torch.strided else nonfinite_kind(value)
 
 
-def require_finite(value: Tensor, what: str, network: Network, pixels: Tensor) -> Tensor:
+def require_finite(value: Tensor, what: str, network: FeatureNetwork, pixels: Tensor) -> Tensor:
     """``value``; ModelError that names the cause where it is not finite.
 
     ``what`` describes the value, as in ``logits``; the network computed it from ``pixels``.
@@ -133,7 +134,7 @@ def require_finite(value: Tensor, what: str, network: Network, pixels: Tensor) -
     raise not_finite_error(what, nonfinite_kind(value) or "NaN", network, pixels)
 
 
-def not_finite_error(what: str, holds: str, network: Network, pixels: Tensor) -> ModelError | UsageError:
+def not_finite_error(what: str, holds: str, network: FeatureNetwork, pixels: Tensor) -> ModelError | UsageError:
     """The error that names the first tensor that is not finite: the pixels, a weight, or a layer's output."""
     bad_pixels = nonfinite_kind(pixels)
     if bad_pixels:
@@ -149,14 +150,14 @@ def not_finite_error(what: str, holds: str, network: Network, pixels: Tensor) ->
     return _layer_error(network, layer)
 
 
-def _layer_error(network: Network, layer: _NonFiniteLayer) -> ModelError:
+def _layer_error(network: FeatureNetwork, layer: _NonFiniteLayer) -> ModelError:
     return ModelError(
         f"The output of layer '{layer.name}' of {network.name} holds {layer.holds}, though its weights are finite: "
         f"{_overflow_hint(network)}"
     )
 
 
-def _overflow_hint(network: Network) -> str:
+def _overflow_hint(network: FeatureNetwork) -> str:
     """Where the numbers of the network's precision end, and what to try."""
     if network.precision == "fp16":
         return f"numbers end at {_LARGEST[torch.float16]} in fp16; try the precision fp32."
@@ -190,7 +191,7 @@ class _NonFiniteLayer:
     holds: str
 
 
-def _first_bad_layer(network: Network, pixels: Tensor) -> _NonFiniteLayer | None:
+def _first_bad_layer(network: FeatureNetwork, pixels: Tensor) -> _NonFiniteLayer | None:
     """The first layer whose output is not finite; None if there is none, or no graph."""
     try:
         finder = _Finder(network.graph)

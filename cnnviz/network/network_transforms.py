@@ -9,7 +9,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from cnnviz.network.network import Alteration, Network
+from cnnviz.network.network import Network
+from cnnviz.network.running_module import Alteration
 
 
 def with_average_pooling(network: Network, rescaled: bool = False) -> Network:

@@ -12,7 +12,7 @@ from cnnviz.adversarial.objective import scores_of
 from cnnviz.adversarial.settings import Attack
 from cnnviz.figures.fooling import magnification, perturbation_image
 from cnnviz.imaging.pixels import to_pil_image, to_pixels
-from cnnviz.network.network import Prediction
+from cnnviz.network.prediction import Prediction
 from cnnviz.report.page_figure import PageFigure
 from cnnviz.report.report_input import ReportInput
 

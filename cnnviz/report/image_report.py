@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from cnnviz.attribution.targets import predict_target
 from cnnviz.errors import ImageError
 from cnnviz.network.default_layers import evenly_spaced_layers
-from cnnviz.network.network import Prediction
+from cnnviz.network.prediction import Prediction
 from cnnviz.report.adversarial_example import AdversarialExample, adversarial_example
 from cnnviz.report.layers import LayerFigures, layer_figures
 from cnnviz.report.maps import MapFigures, grad_cam_figures, map_figures

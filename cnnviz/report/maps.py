@@ -11,7 +11,7 @@ from cnnviz.attribution.cam import grad_cam
 from cnnviz.attribution.registry import AttributionMethod
 from cnnviz.errors import UsageError
 from cnnviz.figures.maps import MapStyle
-from cnnviz.network.network import Prediction
+from cnnviz.network.prediction import Prediction
 from cnnviz.network.targets import TargetFunction
 from cnnviz.report.page_figure import PageFigure
 from cnnviz.report.report_input import ReportInput

@@ -10,7 +10,8 @@ from PIL import Image
 from torch import Tensor
 
 from cnnviz.attribution.targets import Against, Contrast
-from cnnviz.network.network import Network, Prediction
+from cnnviz.network.network import Network
+from cnnviz.network.prediction import Prediction
 from cnnviz.network.targets import TargetFunction
 
 _LARGEST = 720  # pixels; the longer side of a photo on the page, where it is at most half as wide

@@ -158,3 +158,8 @@ _this_thread = threading.local()
 
 def _has_tf32(device: torch.device) -> bool:
     return device.type == "cuda" and torch.cuda.get_device_capability(device) >= (8, 0)
+
+
+def at_least_float32(value: Tensor) -> Tensor:
+    """A tensor in float32, or unchanged if it is in float64."""
+    return value if value.dtype == torch.float64 else value.float()

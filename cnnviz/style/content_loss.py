@@ -10,7 +10,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from cnnviz.imaging.pixel_ops import LUMA, resize
-from cnnviz.network.network import Network, at_least_float32
+from cnnviz.network.network import Network
+from cnnviz.runtime.precision import at_least_float32
 from cnnviz.style.regions import Region
 from cnnviz.synthesis.feature_statistics import Moments, resize_mask
 from cnnviz.synthesis.texture_target import TextureTarget

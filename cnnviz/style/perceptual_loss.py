@@ -10,8 +10,9 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from cnnviz.network.default_layers import style_layers
-from cnnviz.network.network import Network, at_least_float32
+from cnnviz.network.network import Network
 from cnnviz.network.network_transforms import with_average_pooling
+from cnnviz.runtime.precision import at_least_float32
 from cnnviz.style.content_loss import LightnessTarget, restyled_features
 from cnnviz.style.regions import Region, border_weight
 from cnnviz.style.settings import TrainingSettings

@@ -11,9 +11,11 @@ from dataclasses import fields
 
 from torch import Tensor
 
+from cnnviz.network.feature_network import AnyLayer
 from cnnviz.network.graph_rewrites import FeatureCallback
-from cnnviz.network.network import AnyLayer, Network, at_least_float32
+from cnnviz.network.network import Network
 from cnnviz.network.network_transforms import LowPrecisionNetwork
+from cnnviz.runtime.precision import at_least_float32
 
 _SCALE = 1e-3
 """Factor of the features of layer3 and layer4 in the paper's released code."""

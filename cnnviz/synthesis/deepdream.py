@@ -14,7 +14,8 @@ from cnnviz.imaging.checks import require_in_range
 from cnnviz.imaging.pixel_ops import resize, transfer_color
 from cnnviz.network.checks import require_photos
 from cnnviz.network.default_layers import dream_layers
-from cnnviz.network.network import LayerLike, Network
+from cnnviz.network.feature_network import LayerLike
+from cnnviz.network.network import Network
 from cnnviz.runtime.progress import OnStep
 from cnnviz.synthesis.optimization import ImageOptimizer, Terms, offset_steps
 from cnnviz.synthesis.optimizers import NormalizedGradient

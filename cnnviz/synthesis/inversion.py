@@ -10,7 +10,8 @@ from torch import Tensor
 
 from cnnviz.imaging.checks import require_pixels
 from cnnviz.network.checks import require_photos
-from cnnviz.network.network import LayerLike, Network
+from cnnviz.network.feature_network import LayerLike
+from cnnviz.network.network import Network
 from cnnviz.runtime.progress import OnStep
 from cnnviz.synthesis.feature_statistics import relative_error
 from cnnviz.synthesis.optimization import ImageOptimizer, Parameterization, Schedule, Terms, cosine

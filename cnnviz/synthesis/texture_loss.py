@@ -8,7 +8,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from cnnviz.network.network import Network, at_least_float32
+from cnnviz.network.network import Network
+from cnnviz.runtime.precision import at_least_float32
 from cnnviz.synthesis.feature_statistics import moments
 from cnnviz.synthesis.grid_shift import GridShift
 from cnnviz.synthesis.multiscale import Size

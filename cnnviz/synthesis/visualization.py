@@ -11,7 +11,8 @@ from torch import Tensor, nn
 from cnnviz.errors import UsageError
 from cnnviz.imaging.pixel_ops import resize
 from cnnviz.network import checks
-from cnnviz.network.network import LayerLike, Network
+from cnnviz.network.feature_network import LayerLike
+from cnnviz.network.network import Network
 from cnnviz.network.targets import Target, plain
 from cnnviz.runtime.progress import OnStep
 from cnnviz.synthesis.generator import make_latent

@@ -21,7 +21,8 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from cnnviz.features.evaluation import Evaluation, Judgment
-    from cnnviz.network.network import Network, Prediction
+    from cnnviz.network.network import Network
+    from cnnviz.network.prediction import Prediction
 
 _MOST_LISTED = 20
 """Mistakes in words; the table has all."""

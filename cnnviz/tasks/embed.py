@@ -20,7 +20,8 @@ if TYPE_CHECKING:
     from cnnviz.features.feature_index import FeatureStoreRoot, StoredFeature
     from cnnviz.features.layout import GridLayout
     from cnnviz.features.projection import Projection
-    from cnnviz.network.network import Network, Prediction
+    from cnnviz.network.network import Network
+    from cnnviz.network.prediction import Prediction
     from cnnviz.pipeline.collection_job import ImageCollection
     from cnnviz.pipeline.feature_indexing import IndexResult
 

@@ -22,7 +22,8 @@ from cnnviz.tasks.shared.layers import layer_names, layers_setting
 from cnnviz.tasks.shared.true_classes import among, bound_to, classes_setting, ranked
 
 if TYPE_CHECKING:
-    from cnnviz.network.network import Network, Prediction
+    from cnnviz.network.network import Network
+    from cnnviz.network.prediction import Prediction
     from cnnviz.pipeline.collection_job import ImageCollection
     from cnnviz.pipeline.inputs import ImageSource
     from cnnviz.report.image_report import ImageReport

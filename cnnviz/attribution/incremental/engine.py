@@ -19,8 +19,8 @@ from cnnviz.attribution.incremental.program import Program, ProgramStep
 from cnnviz.attribution.incremental.window_ops import as_maps, paste
 from cnnviz.attribution.incremental.windows import AxisWindows, Position, Window, whole_window
 from cnnviz.network.graph_rewrites import relu_in_place
-from cnnviz.network.network import at_least_float32
 from cnnviz.runtime.cancellation import check_cancelled
+from cnnviz.runtime.precision import at_least_float32
 
 TILE = 4
 """Side, in positions, of the tiles of positions with similar window sizes that are computed together."""

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from cnnviz.attribution.incremental.windows import Span, Window
-from cnnviz.network.network import at_least_float32
+from cnnviz.runtime.precision import at_least_float32
 
 
 class CachedMap:

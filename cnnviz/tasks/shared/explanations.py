@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from cnnviz.attribution.targets import Explanation
-    from cnnviz.network.network import Prediction
+    from cnnviz.network.prediction import Prediction
     from cnnviz.network.targets import Target
 
 

@@ -14,7 +14,8 @@ from cnnviz.pipeline.true_classes import FOLDER, TrueClasses
 from cnnviz.tasks.shared.true_classes import among, bound_to, class_indices
 
 if TYPE_CHECKING:
-    from cnnviz.network.network import Network, Prediction
+    from cnnviz.network.network import Network
+    from cnnviz.network.prediction import Prediction
 
 AUTO, PREDICTED, NONE = "auto", "predicted", "none"
 WORDS = (AUTO, FOLDER, PREDICTED, NONE)
@@ -56,7 +57,7 @@ def named(network: Network, index: int, probability: float) -> Prediction:
 
     The class of a network of one logit is, where it is unlikely, the negation of its own.
     """
-    from cnnviz.network.network import Prediction
+    from cnnviz.network.prediction import Prediction
 
     if index < 0:
         return Prediction(index, "", probability)

@@ -15,7 +15,8 @@ from cnnviz.settings import setting
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from cnnviz.network.network import Network, Prediction
+    from cnnviz.network.network import Network
+    from cnnviz.network.prediction import Prediction
 
 Task = TypeVar("Task", bound="TrueClassTask")
 
@@ -103,7 +104,7 @@ def bound_to(known: TrueClasses, network: Network, *, has_indices: bool = True) 
 
 def ranked(network: Network, pixels: Tensor) -> list[list[Prediction]]:
     """All classes of each image, highest score first; for one logit its class and ``not CLASS``."""
-    from cnnviz.network.network import Prediction
+    from cnnviz.network.prediction import Prediction
 
     found = network.predict(pixels, network.classes)
     if network.classes > 1:

@@ -66,8 +66,8 @@ def rate_images(network: Network, subjects: Sequence[Subject], pixels: Tensor) -
 
     from cnnviz.figures.captions import score_text, three_digits
     from cnnviz.imaging.pixels import to_pil_image, to_pixels
-    from cnnviz.network.network import Prediction
     from cnnviz.network.network_transforms import in_full_precision
+    from cnnviz.network.prediction import Prediction
     from cnnviz.synthesis.objectives import Classes, make_activation
 
     network = in_full_precision(network)
