@@ -17,6 +17,9 @@ from cnnviz.style.settings import FastStyleConfig
 _EPSILON = 1e-5
 _NOISE_SCALES = (1, 4, 16)
 """Pixels between the values of each noise map."""
+_FEW_CHANNELS = 8
+"""Channels below which a layer's output stands channel by channel, and is computed for 2×2 positions at once: a CPU
+works on 8 or 16 values at a time, and channels_last would leave most of them empty."""
 
 
 class NormStatistics:
@@ -57,17 +60,25 @@ class ConditionalInstanceNorm(nn.Module):
             mean, inverse = known
             normal, scale, shift = x, scale * inverse, shift - mean * inverse * scale
         else:
-            count, channels, height, width = x.shape
-            # Groups of one channel are instances; this kernel keeps channels_last, and returns mean and deviation.
-            normal, mean, inverse = torch.native_group_norm(
-                x, None, None, count, channels, height * width, channels, _EPSILON
-            )
+            is_one = len(x) == 1 and not torch.is_grad_enabled()
+            affine = (scale[0].to(x), shift[0].to(x)) if is_one else (None, None)
+            normal, mean, inverse = _normalized(x, *affine)
             if statistics is not None:
                 statistics.put(self, mean.detach().to(x.dtype), inverse.detach().to(x.dtype))
+            if is_one:
+                return normal
         scale, shift = scale[:, :, None, None], shift[:, :, None, None]
         if torch.is_grad_enabled():
             return normal * scale + shift
         return normal.mul_(scale).add_(shift)  # in place: nothing else holds x
+
+
+def _normalized(x: Tensor, scale: Tensor | None, shift: Tensor | None) -> tuple[Tensor, Tensor, Tensor]:
+    """Features (N, C, H, W), each channel of each normalized, times ``scale`` (C,), plus ``shift``; with the mean and
+    the inverse deviation of each (N, C)."""
+    count, channels, height, width = x.shape
+    # Groups of one channel are instances; this kernel keeps channels_last, and returns mean and deviation.
+    return torch.native_group_norm(x, scale, shift, count, channels, height * width, channels, _EPSILON)
 
 
 class ConvLayer(nn.Module):
@@ -86,7 +97,9 @@ class ConvLayer(nn.Module):
         """Features (N, D, H', W') of features (N, C, H, W), in the styles weighted by ``weights`` (N, S)."""
         if self.upsample:
             return self.norm(upsample_conv(x, self.conv.weight), weights, statistics)
-        return self.norm(self.conv(_reflected(x, self.border)), weights, statistics)
+        padded = _reflected(x, self.border)
+        by_blocks = self.conv.out_channels < _FEW_CHANNELS and self.conv.stride == (1, 1)
+        return self.norm(block_conv(padded, self.conv.weight) if by_blocks else self.conv(padded), weights, statistics)
 
 
 class PlainConvLayer(nn.Module):
@@ -116,7 +129,9 @@ def upsample_conv(x: Tensor, weight: Tensor) -> Tensor:
     """
     height, width = x.shape[2:]
     padded = F.pad(x, (1, 1, 1, 1), mode="replicate")
-    outputs = x.new_empty(len(x), len(weight), 2 * height, 2 * width).to(memory_format=torch.channels_last)
+    layout = torch.contiguous_format if len(weight) < _FEW_CHANNELS else torch.channels_last
+    shape = len(x), len(weight), 2 * height, 2 * width
+    outputs = torch.empty(shape, dtype=x.dtype, device=x.device, memory_format=layout)
     for down, right in product((0, 1), (0, 1)):
         kernel = _phase_kernel(_phase_kernel(weight, 2, down), 3, right)
         window = padded[:, :, down : down + height + 1, right : right + width + 1]
@@ -129,6 +144,17 @@ def _phase_kernel(weight: Tensor, axis: int, phase: int) -> Tensor:
     first, second, third = weight.unbind(axis)
     pair = (first, second + third) if phase == 0 else (first + second, third)
     return torch.stack(pair, axis)
+
+
+def block_conv(x: Tensor, weight: Tensor) -> Tensor:
+    """Features (N, C, H + k - 1, W + k - 1), H and W even, convolved with few kernels (D, C, k, k): (N, D, H, W).
+
+    The four outputs of a block of 2×2 are channels of a convolution of stride 2, whose kernels are four shifted copies
+    of each kernel, with zeros around. So D = 3 fills 12 lanes of a processor instead of 3.
+    """
+    shifted = [F.pad(weight, (right, 1 - right, down, 1 - down)) for down, right in product((0, 1), (0, 1))]
+    blocks = F.conv2d(x, torch.stack(shifted, 1).flatten(0, 1), stride=2).unflatten(1, (len(weight), 2, 2))
+    return blocks.permute(0, 1, 4, 2, 5, 3).flatten(4, 5).flatten(2, 3)
 
 
 class FastStyleNetwork(nn.Module):

@@ -13,6 +13,7 @@ from cnnviz.style.fast import (
     ConditionalInstanceNorm,
     FastStyleNetwork,
     NormStatistics,
+    block_conv,
     noise_map,
     upsample_conv,
 )
@@ -67,6 +68,26 @@ def test_four_small_convolutions_are_one_of_the_doubled_features():
     ours, theirs = (torch.autograd.grad(y.cos().sum(), (x, weight)) for y in (found, expected))
     for one, other in zip(ours, theirs, strict=True):
         torch.testing.assert_close(one, other)
+
+
+def test_one_convolution_of_blocks_is_that_of_few_kernels():
+    torch.manual_seed(0)
+    x = torch.randn(2, 5, 12, 16, dtype=torch.float64, requires_grad=True)
+    weight = torch.randn(3, 5, 5, 5, dtype=torch.float64, requires_grad=True)
+    expected, found = F.conv2d(x, weight), block_conv(x, weight)
+    torch.testing.assert_close(found, expected)
+    ours, theirs = (torch.autograd.grad(y.cos().sum(), (x, weight)) for y in (found, expected))
+    for one, other in zip(ours, theirs, strict=True):
+        torch.testing.assert_close(one, other)
+
+
+def test_a_photo_is_painted_alone_as_beside_others():
+    network, photos = tiny(), torch.rand(2, 3, 32, 32)
+    weights, noise = network.style_weights({"starry": 0.3, "ink": 0.7}), noise_map(32, 32)
+    together = network(photos, weights.expand(2, -1), noise)
+    for number in range(2):
+        alone = network(photos[number : number + 1], weights, noise)
+        torch.testing.assert_close(alone[0], together[number], rtol=0, atol=1e-5)
 
 
 def test_painting_is_the_same_with_and_without_gradients():
