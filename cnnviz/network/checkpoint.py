@@ -5,8 +5,6 @@ A checkpoint is nested dictionaries with the weights somewhere in them, beside t
 
 from __future__ import annotations
 
-import json
-import unicodedata
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -15,6 +13,7 @@ from torch import Tensor
 
 from cnnviz.errors import ModelError, Remark, listed, shortened
 from cnnviz.network.inert import Attributes
+from cnnviz.network.label_lists import class_names
 
 StateDict = dict[str, Tensor]
 
@@ -42,8 +41,6 @@ _SETTINGS = ("hyper_parameters", "args", "config", "cfg", "meta", "hparams", "op
 """Keys of a checkpoint whose values may hold the class names, as a dictionary or a namespace."""
 
 _ARCHITECTURE_KEYS = ("arch", "model_name", "architecture", "backbone_name", "model")
-_LONGEST_NAME = 500  # characters
-_MOST_NAMES = 1_000_000
 
 
 @dataclass(frozen=True)
@@ -170,42 +167,6 @@ def _labels(content: Any) -> Iterator[tuple[str, tuple[str, ...]]]:
             names = class_names(place.get(key))
             if names:
                 yield key, names
-
-
-def class_names(value: Any) -> tuple[str, ...] | None:
-    """Class names as a file holds them: a list, or a dictionary from index to name or from name to index.
-
-    A text that is JSON is read as such. None for anything else, and for names that cannot be displayed.
-    """
-    if isinstance(value, str):
-        try:
-            value = json.loads(value)
-        except (ValueError, RecursionError):
-            return None
-    if isinstance(value, Mapping):
-        value = _in_order(value)
-    if not isinstance(value, list | tuple) or not 0 < len(value) <= _MOST_NAMES:
-        return None
-    return tuple(value) if all(map(_is_name, value)) else None
-
-
-def _in_order(names: Mapping[Any, Any]) -> list[Any] | None:
-    """The names of classes 0, 1, …, from a dictionary either way."""
-    if all(isinstance(value, int) and not isinstance(value, bool) for value in names.values()):
-        names = {index: name for name, index in names.items()}
-    by_index = {str(index): name for index, name in names.items()}
-    try:
-        return [by_index[str(index)] for index in range(len(names))]
-    except KeyError:
-        return None
-
-
-def _is_name(value: Any) -> bool:
-    return (
-        isinstance(value, str)
-        and 0 < len(value) <= _LONGEST_NAME
-        and not any(unicodedata.category(sign) in ("Cc", "Cs", "Zl", "Zp") for sign in value)
-    )
 
 
 def prefixes(names: Sequence[str], first: str) -> list[str]:

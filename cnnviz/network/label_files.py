@@ -9,14 +9,12 @@ import ast
 import csv
 import json
 import re
-import unicodedata
-from collections.abc import Mapping, Sequence
-from itertools import pairwise
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from cnnviz.errors import UsageError, shortened
-from cnnviz.network.imagenet import fold, has_imagenet_order, imagenet_synsets
+from cnnviz.network.label_lists import LabelsError, Pairs, check_names, counts, in_order, is_digits, labels_of
 from cnnviz.network.labels_yaml import names_in_yaml
 from cnnviz.runtime.paths import UnreadableFileError, detect_encoding, read_file
 
@@ -24,11 +22,6 @@ _LARGEST = 16 << 20
 """Bytes of a labels file: a million names."""
 
 _LARGEST_LITERAL = 1 << 20  # characters of a Python literal; parsing one takes a hundred times its size
-_LONGEST_NAME = 500  # characters
-_CONTROL_CATEGORIES = {"Cc", "Cs", "Zl", "Zp"}  # Unicode: controls, surrogates, line and paragraph separators
-
-NAMES_KEYS = ("id2label", "idx_to_class", "label2id", "class_to_idx", "names", "classes", "labels")
-"""Under what configurations and checkpoints keep class names, by index or with it."""
 
 _INDEX_HEADERS = ("index", "idx", "id", "class_id", "class_index", "label_id", "class_idx", "category_id", "number")
 _NAME_HEADERS = ("label", "name", "class", "class_name", "labels", "names", "classes", "category", "display_name")
@@ -36,13 +29,6 @@ _NAME_HEADERS = ("label", "name", "class", "class_name", "labels", "names", "cla
 _INDEX_FIRST = re.compile(r"\s*(\d{1,9})(?:\s*[,:;=|]\s*|\s+)(.*\S)\s*")
 _INDEX_LAST = re.compile(r"\s*(\S.*?)(?:\s*[,:;=|]\s*|\s+)(\d{1,9})\s*")
 _SYNSET_FIRST = re.compile(r"\s*n\d{8}[\s,:;]+(.*\S)\s*")
-
-Pairs = list[tuple[int, str]]
-"""Class indices and names, in the order of a file."""
-
-
-class LabelsError(ValueError):
-    """What is wrong with class names; the message continues ``The labels file … ``."""
 
 
 def read_labels(path: str | Path) -> tuple[str, ...]:
@@ -62,7 +48,7 @@ def read_labels(path: str | Path) -> tuple[str, ...]:
         labels = _parse(path.suffix.lower(), text)
         if not labels:
             raise LabelsError("holds no class names; give one per line")
-        _check_names(labels)
+        check_names(labels)
     except LabelsError as error:
         raise UsageError(f"The labels file '{path}' {error}.") from error
     return labels
@@ -132,55 +118,6 @@ def _from_literal(text: str) -> Any:
         raise LabelsError("is neither JSON nor a Python list or dictionary of names") from error
 
 
-def labels_of(content: Any) -> tuple[str, ...]:
-    """Class names from the content of a JSON file or a checkpoint.
-
-    Args:
-        content: a list of names; an object from index to name, or from name to index; or an object with one of these
-            under ``id2label``, ``class_to_idx``, ``names``, …. A name that is a list, as in Keras'
-            ``{"0": ["n01440764", "tench"]}``, is its last entry.
-
-    Raises LabelsError where it is none of these, lacks a class or has one twice.
-    """
-    if isinstance(content, Mapping):
-        inner = next((content[key] for key in NAMES_KEYS if isinstance(content.get(key), Mapping | Sequence)), None)
-        if inner is not None and not isinstance(inner, str):
-            content = inner
-    if isinstance(content, Mapping):
-        return _in_order(_pairs_of(content))
-    if not isinstance(content, Sequence) or isinstance(content, str | bytes):
-        raise LabelsError("is no list of names, and no object from index to name or from name to index")
-    return tuple(map(_name, content))
-
-
-def _pairs_of(content: Mapping[Any, Any]) -> Pairs:
-    """Index and name of each entry, whichever of the two is the key."""
-    by_value = [(value, _name(key)) for key, value in content.items() if _is_index(value)]
-    by_key = [(int(key), value) for key, value in content.items() if _is_index(key) or _is_digits(key)]
-    if len(by_value) == len(content) and (_counts(index for index, _ in by_value) or len(by_key) < len(content)):
-        return by_value
-    if len(by_key) < len(content):
-        odd = next(key for key, value in content.items() if not (_is_index(key) or _is_digits(key)))
-        raise LabelsError(f"is no object from index to name or from name to index: see '{shortened(str(odd))}'")
-    return [(index, _name(value)) for index, value in by_key]
-
-
-def _is_index(value: Any) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool)
-
-
-def _is_digits(value: Any) -> bool:
-    return isinstance(value, str) and re.fullmatch(r"[0-9]{1,9}", value.strip()) is not None
-
-
-def _name(value: Any) -> str:
-    if isinstance(value, list | tuple) and value:
-        value = value[-1]
-    if not isinstance(value, str | int | float) or isinstance(value, bool):
-        raise LabelsError(f"has something else than a name: {shortened(repr(value))}")
-    return str(value)
-
-
 def _from_lines(lines: Sequence[str]) -> tuple[str, ...]:
     """Names line by line, those with indices in the indices' order."""
     synsets = [_SYNSET_FIRST.fullmatch(line) for line in lines]
@@ -190,12 +127,12 @@ def _from_lines(lines: Sequence[str]) -> tuple[str, ...]:
     if len(first) == len(lines):
         pairs = [(int(match[1]), match[2]) for match in first]
         if _is_numbered(pairs, (0, 1)):
-            return _in_order(pairs)
+            return in_order(pairs)
     last = [match for match in map(_INDEX_LAST.fullmatch, lines) if match]
     if len(last) == len(lines):
         pairs = [(int(match[2]), match[1]) for match in last]
-        if _is_numbered(pairs, (0,)) and _counts(index for index, _ in pairs):
-            return _in_order(pairs)
+        if _is_numbered(pairs, (0,)) and counts(index for index, _ in pairs):
+            return in_order(pairs)
     return tuple(" ".join(line.split("\t")).strip() for line in lines)
 
 
@@ -227,7 +164,7 @@ def _from_table(lines: Sequence[str]) -> tuple[str, ...]:
     index, name = _columns(header, body)
     if index is None:
         return tuple(row[name] for row in body)
-    return _in_order([(_table_index(row, index), row[name]) for row in body])
+    return in_order([(_table_index(row, index), row[name]) for row in body])
 
 
 def _delimiter(line: str) -> str:
@@ -238,10 +175,10 @@ def _header(rows: list[list[str]]) -> tuple[list[str], list[list[str]]]:
     """The names of the columns, empty if the first row names none, and the other rows."""
     first = [cell.casefold().replace(" ", "_") for cell in rows[0]]
     is_header = any(cell in _NAME_HEADERS or cell in _INDEX_HEADERS for cell in first)
-    if is_header and len(rows) > 1 and not any(map(_is_digits, first)):
+    if is_header and len(rows) > 1 and not any(map(is_digits, first)):
         return first, rows[1:]
-    numbers = [all(_is_digits(row[n]) for row in rows[1:] if n < len(row)) for n in range(len(first))]
-    is_header = len(rows) > 1 and any(numbers) and not any(map(_is_digits, first))
+    numbers = [all(is_digits(row[n]) for row in rows[1:] if n < len(row)) for n in range(len(first))]
+    is_header = len(rows) > 1 and any(numbers) and not any(map(is_digits, first))
     return (first, rows[1:]) if is_header else ([], rows)
 
 
@@ -250,9 +187,9 @@ def _columns(header: list[str], rows: list[list[str]]) -> tuple[int | None, int]
     width = min(map(len, rows))
     named = [n for n in range(width) if n < len(header) and header[n] in _NAME_HEADERS]
     indexed = [n for n in range(width) if n < len(header) and header[n] in _INDEX_HEADERS]
-    numbers = [n for n in range(width) if all(_is_digits(row[n]) for row in rows)]
-    counting = [n for n in numbers if _counts(int(row[n]) for row in rows)]
-    mixed = [n for n in indexed if any(_is_digits(row[n]) for row in rows)]
+    numbers = [n for n in range(width) if all(is_digits(row[n]) for row in rows)]
+    counting = [n for n in numbers if counts(int(row[n]) for row in rows)]
+    mixed = [n for n in indexed if any(is_digits(row[n]) for row in rows)]
     candidates = mixed or counting or numbers
     index = next((n for n in candidates if n not in named), next(iter(candidates), None))
     texts = [n for n in range(width) if n not in numbers and not all(_is_synset(row[n]) for row in rows)]
@@ -267,50 +204,6 @@ def _is_synset(text: str) -> bool:
 
 
 def _table_index(row: list[str], column: int) -> int:
-    if not _is_digits(row[column]):
+    if not is_digits(row[column]):
         raise LabelsError(f"has '{shortened(row[column])}' where an index is due")
     return int(row[column])
-
-
-def _counts(indices: Any) -> bool:
-    """Whether these are the indices of all classes, counted from 0 or from 1."""
-    found = sorted(indices)
-    return bool(found) and found[0] in (0, 1) and found == list(range(found[0], found[0] + len(found)))
-
-
-def _in_order(pairs: Pairs) -> tuple[str, ...]:
-    """The names in the order of their indices; LabelsError where these are not those of all classes, each once."""
-    if not pairs:
-        return ()
-    indices = sorted(index for index, _ in pairs)
-    twice = next((one for one, other in pairwise(indices) if one == other), None)
-    if twice is not None:
-        names = [name for index, name in pairs if index == twice]
-        raise LabelsError(f"gives class {twice} to '{shortened(names[0])}' and to '{shortened(names[1])}'")
-    if not _counts(indices):
-        start = indices[0] if indices[0] in (0, 1) else 0
-        gap = next(n for n, index in enumerate(indices, start) if n != index)
-        raise LabelsError(f"has no class {gap}, but {len(indices)} classes up to {indices[-1]}")
-    return tuple(name for _, name in sorted(pairs))
-
-
-def _check_names(labels: tuple[str, ...]) -> None:
-    """LabelsError if a name is empty, too long, there twice, or holds control characters."""
-    places: dict[str, int] = {}
-    for index, label in enumerate(labels):
-        if not label.strip():
-            raise LabelsError(f"has an empty name for class {index}")
-        if len(label) > _LONGEST_NAME:
-            raise LabelsError(f"has a name of {len(label):,} characters for class {index}")
-        if not label.isprintable() and any(unicodedata.category(sign) in _CONTROL_CATEGORIES for sign in label):
-            raise LabelsError(f"has control characters in the name of class {index}: {label[:40]!a}")
-        if label in places and not _are_both_called(label, labels, places[label], index):
-            raise LabelsError(f"calls class {places[label]} and class {index} alike: '{shortened(label)}'")
-        places[label] = index
-
-
-def _are_both_called(label: str, labels: tuple[str, ...], *indices: int) -> bool:
-    """Whether two classes of ImageNet's have the same name: it has two cranes and two maillots."""
-    if not has_imagenet_order(labels):
-        return False
-    return all(fold(label) in map(fold, imagenet_synsets()[index].names) for index in indices)

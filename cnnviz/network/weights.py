@@ -19,9 +19,10 @@ import torch
 from torch import Tensor, nn
 
 from cnnviz.errors import ModelError, listed, shortened
-from cnnviz.network.checkpoint import Checkpoint, StateDict, class_names, unwrap
+from cnnviz.network.checkpoint import Checkpoint, StateDict, unwrap
 from cnnviz.network.file_kinds import folder_error, kind_of
 from cnnviz.network.inert import SAFE, safe_globals
+from cnnviz.network.label_lists import class_names
 from cnnviz.network.pickle_check import LARGEST_PICKLE, check_pickle, damaged
 from cnnviz.runtime.memory import is_out_of_memory
 from cnnviz.runtime.paths import is_file, is_folder

@@ -8,7 +8,8 @@ import pytest
 
 from cnnviz.errors import UsageError
 from cnnviz.network.imagenet import imagenet_labels, imagenet_synsets
-from cnnviz.network.label_files import LabelsError, labels_of, read_labels
+from cnnviz.network.label_files import read_labels
+from cnnviz.network.label_lists import LabelsError, class_names, labels_of
 
 NAMES = ("cat", "guide dog", "bird")
 
@@ -174,3 +175,15 @@ def test_the_content_of_checkpoints():
     for content in ({"a": 0.5}, None, "cat", {1: {}}, {"names": "cat"}):
         with pytest.raises(LabelsError):
             labels_of(content)
+
+
+@pytest.mark.parametrize(
+    "value", [{"cat": 0, "dog": 1}, {0: "cat", 1: "dog"}, {"1": "cat", "2": "dog"}, ("cat", "dog"), '["cat", "dog"]']
+)
+def test_class_names_in_checkpoints(value):
+    assert class_names(value) == ("cat", "dog")
+
+
+@pytest.mark.parametrize("value", [[0, 1], [], {}, "cat", None, ["cat", ""], ["cat", "a\x1bb"], {"cat": 0, "dog": 5}])
+def test_what_holds_no_class_names_is_passed_over(value):
+    assert class_names(value) is None

@@ -7,14 +7,16 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from cnnviz.network.label_lists import class_names
+
 
 def labels_of(config: Mapping[str, Any], classes: int) -> tuple[str, ...] | None:
     """The names in a ``pretrained_cfg``, else those of the ImageNet set with that many classes; None if neither.
 
     None too for the 1000 classes of ImageNet, whose names cnnviz has.
     """
-    names = _as_list(config.get("label_names"), classes)
-    if names is not None:
+    names = class_names(config.get("label_names"))
+    if names is not None and len(names) == classes:
         described = config.get("label_descriptions") or {}
         return _short([str(described.get(name, name)) for name in names] if isinstance(described, Mapping) else names)
     if classes in (0, 1000):
@@ -25,14 +27,6 @@ def labels_of(config: Mapping[str, Any], classes: int) -> tuple[str, ...] | None
         return None
     info = data.ImageNetInfo(subset)
     return _short([info.index_to_description(index) for index in range(classes)])
-
-
-def _as_list(names: Any, classes: int) -> list[str] | None:
-    """Names in order, of a list or of a mapping by index; None where they are not one for each class."""
-    if isinstance(names, Mapping):
-        names = [names.get(index, names.get(str(index))) for index in range(classes)]
-    is_complete = isinstance(names, Sequence) and not isinstance(names, str) and len(names) == classes
-    return [str(name) for name in names] if is_complete and None not in names else None
 
 
 def _short(names: Sequence[str]) -> tuple[str, ...]:
