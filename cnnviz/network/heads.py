@@ -17,6 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from cnnviz.errors import ModelError, UsageError, listed, shortened
+from cnnviz.network.head_layers import HeadLayer, described, has_gap, layers_of
 
 DEFAULT_ACTIVATION = "relu"
 
@@ -82,22 +83,6 @@ class ConcatPool(nn.Module):
         return torch.cat([nn.functional.adaptive_max_pool2d(x, 1), nn.functional.adaptive_avg_pool2d(x, 1)], 1)
 
 
-@dataclass(frozen=True)
-class _Layer:
-    """One layer's tensors by their last name, and its place: ``1.4`` in the classifier."""
-
-    place: str
-    tensors: Mapping[str, Tensor]
-
-    @property
-    def steps(self) -> tuple[int, ...] | None:
-        """The place as numbers; None where a part is a word. Words before the first number do not count."""
-        parts = self.place.split(".")
-        while parts and not parts[0].isdigit():
-            parts = parts[1:]
-        return tuple(map(int, parts)) if parts and all(part.isdigit() for part in parts) else None
-
-
 def rebuild(
     state: Mapping[str, Tensor], network: nn.Module, classifier: str, name: str, activation: str | None = None
 ) -> Head:
@@ -118,24 +103,12 @@ def rebuild(
     builder.follows_mean = path == root and _is_mean(getattr(network, "avgpool", None))
     width = _first_width(own if path == root else {key: own[key] for key in own if key.startswith(f"{leaf}.")})
     side = _pool_side(network, root) if path == root else None
-    return builder.head(_layers(found, path), width, side)
+    return builder.head(layers_of(found, path), width, side)
 
 
 def _is_mean(pool: object) -> bool:
     """Whether a module takes the mean over all positions."""
     return isinstance(pool, nn.AdaptiveAvgPool2d) and pool.output_size in (1, (1, 1))
-
-
-def _layers(state: Mapping[str, Tensor], path: str) -> list[_Layer]:
-    """The layers in order: by their numbers, or, where these are words, as in the file."""
-    groups: dict[str, dict[str, Tensor]] = {}
-    for key, value in state.items():
-        place, _, last = key.removeprefix(f"{path}.").rpartition(".")
-        groups.setdefault(place, {})[last] = value
-    layers = [_Layer(place, tensors) for place, tensors in groups.items()]
-    if all(layer.steps is not None for layer in layers):
-        layers.sort(key=lambda layer: layer.steps or ())
-    return layers
 
 
 def _first_width(own: Mapping[str, Tensor]) -> int:
@@ -173,21 +146,21 @@ class _Builder:
     assumed: bool = False
     follows_mean: bool = False
 
-    def head(self, layers: Sequence[_Layer], width: int, side: int | None) -> Head:
+    def head(self, layers: Sequence[HeadLayer], width: int, side: int | None) -> Head:
         self._check_chain(layers)
         first, last = layers[0], layers[-1]
-        taken = self._inputs(first)
+        taken = first.inputs
         pool = self._fitting_pool(first, taken, width, side)
         module, renamed = self._module(layers)
         parts = [*([pool] if isinstance(pool, ConcatPool) else []), *_parts(module)]
-        text = ", ".join(_described(part) for part in parts if not isinstance(part, nn.Dropout | nn.Flatten))
-        return Head(self.path, module, renamed, text, _outputs(last), self.assumed, pool)
+        text = ", ".join(described(part) for part in parts if not isinstance(part, nn.Dropout | nn.Flatten))
+        return Head(self.path, module, renamed, text, last.outputs, self.assumed, pool)
 
-    def _module(self, layers: Sequence[_Layer]) -> tuple[nn.Module, dict[str, str]]:
+    def _module(self, layers: Sequence[HeadLayer]) -> tuple[nn.Module, dict[str, str]]:
         if [layer.place for layer in layers] == [""] and isinstance(self.original, nn.Linear):
-            return _built(layers[0], False), {}
+            return layers[0].module(of_maps=False), {}
         children: OrderedDict[str, nn.Module] = OrderedDict()
-        is_conv = any(_is_conv(layer) for layer in layers)
+        is_conv = any(layer.is_conv for layer in layers)
         renamed: dict[str, str] = {}
         reused = self._reused(layers)
         if not is_conv and not reused:
@@ -200,16 +173,16 @@ class _Builder:
                 children[key] = part
             key = layer.place.replace(".", "_") or "linear"
             known = layer.place in reused
-            children[key] = self.original.get_submodule(layer.place) if known else _built(layer, is_conv)
+            children[key] = self.original.get_submodule(layer.place) if known else layer.module(of_maps=is_conv)
             renamed |= {self._full(layer, last): f"{self.path}.{key}.{last}" for last in layer.tensors}
         if is_conv and self.takes_maps:
             children |= self._ending(layers[-1])
         return nn.Sequential(children), renamed
 
-    def _full(self, layer: _Layer, last: str) -> str:
+    def _full(self, layer: HeadLayer, last: str) -> str:
         return ".".join(part for part in (self.path, layer.place, last) if part)
 
-    def _reused(self, layers: Sequence[_Layer]) -> set[str]:
+    def _reused(self, layers: Sequence[HeadLayer]) -> set[str]:
         """The places of the first layers that are those of the architecture's own classifier."""
         reused: set[str] = set()
         state = self.original.state_dict()
@@ -226,29 +199,31 @@ class _Builder:
         return reused
 
     def _with_gaps(
-        self, layers: Sequence[_Layer], reused: set[str]
-    ) -> Iterator[tuple[_Layer, list[tuple[str, nn.Module]]]]:
+        self, layers: Sequence[HeadLayer], reused: set[str]
+    ) -> Iterator[tuple[HeadLayer, list[tuple[str, nn.Module]]]]:
         """Each layer, with the modules before it that have no tensors."""
-        previous: _Layer | None = None
+        previous: HeadLayer | None = None
         is_activated = True  # before the first linear layer there is none
         for layer in layers:
             before = self._own_between(previous, layer, reused)
             if before:
                 is_activated = True
-            elif previous is not None and not is_activated and _has_gap(previous, layer):
+            elif previous is not None and not is_activated and has_gap(previous, layer):
                 self.assumed = True
                 make = ACTIVATIONS[self.activation]
                 if make is not None:
                     before = [(_gap_name(previous), make())]
                 is_activated = True
             yield layer, before
-            if _is_linear(layer) or _is_conv(layer):
+            if layer.is_linear or layer.is_conv:
                 is_activated = False
-            elif _is_prelu(layer):
+            elif layer.is_prelu:
                 is_activated = True
             previous = layer
 
-    def _own_between(self, previous: _Layer | None, layer: _Layer, reused: set[str]) -> list[tuple[str, nn.Module]]:
+    def _own_between(
+        self, previous: HeadLayer | None, layer: HeadLayer, reused: set[str]
+    ) -> list[tuple[str, nn.Module]]:
         """The architecture's own modules between two layers, if all so far are its own."""
         if (previous.place if previous else layer.place) not in reused:
             return []
@@ -259,7 +234,7 @@ class _Builder:
         is_plain = not any(any(True for _ in part.parameters()) for _, part in between)
         return between if is_plain and _is_number_below(between, layer) else []
 
-    def _ending(self, last: _Layer) -> Mapping[str, nn.Module]:
+    def _ending(self, last: HeadLayer) -> Mapping[str, nn.Module]:
         """What follows the last convolution: the architecture's own modules, or the mean over positions."""
         children = dict(self.original.named_children())
         place, names = last.place, list(children)
@@ -269,7 +244,7 @@ class _Builder:
                 return following
         return {"pool": nn.AdaptiveAvgPool2d(1)}
 
-    def _fitting_pool(self, first: _Layer, taken: int, width: int, side: int | None) -> nn.Module | None:
+    def _fitting_pool(self, first: HeadLayer, taken: int, width: int, side: int | None) -> nn.Module | None:
         """The pooling with which the network gives as many values as the classifier takes; None for its own."""
         if taken == width:
             return None
@@ -284,119 +259,40 @@ class _Builder:
             f"{self.name} gives it {width:,}"
         )
 
-    def _check_chain(self, layers: Sequence[_Layer]) -> None:
+    def _check_chain(self, layers: Sequence[HeadLayer]) -> None:
         """Raise ModelError unless each layer takes what the one before it gives."""
         given: int | None = None
         for layer in layers:
-            if not (_is_linear(layer) or _is_conv(layer) or _is_norm(layer) or _is_prelu(layer)):
+            if not (layer.is_linear or layer.is_conv or layer.is_norm or layer.is_prelu):
                 names = [f"'{shortened(self._full(layer, last))}'" for last in list(layer.tensors)[:2]]
                 raise ModelError(
                     f"its classifier has {listed(names)}, which belong to no linear layer or normalization: build the "
                     "network in Python, and give it as a module"
                 )
-            taken = self._inputs(layer)
+            taken = layer.inputs
             if given is not None and taken not in (given, 1):
                 raise ModelError(
                     f"in its classifier '{shortened(self._full(layer, 'weight'))}' takes {taken:,} values where the "
                     f"layer before gives {given:,}"
                 )
-            given = _outputs(layer) if not _is_prelu(layer) else given
-        if given is None or not (_is_linear(layers[-1]) or _is_conv(layers[-1])):
+            given = layer.outputs if not layer.is_prelu else given
+        if given is None or not (layers[-1].is_linear or layers[-1].is_conv):
             raise ModelError("its classifier does not end in a linear layer")
-        if any(map(_is_linear, layers)) and any(map(_is_conv, layers)):
+        if any(layer.is_linear for layer in layers) and any(layer.is_conv for layer in layers):
             raise ModelError("its classifier has convolutions and linear layers: build the network in Python")
 
-    def _inputs(self, layer: _Layer) -> int:
-        tensor = next(iter(layer.tensors.values())) if "weight" not in layer.tensors else layer.tensors["weight"]
-        return int(tensor.shape[1] if tensor.ndim > 1 else tensor.shape[0])
 
-
-def _is_number_below(between: Sequence[tuple[str, nn.Module]], layer: _Layer) -> bool:
+def _is_number_below(between: Sequence[tuple[str, nn.Module]], layer: HeadLayer) -> bool:
     """Whether modules come before a layer of the new classifier by their numbers, or have words for names."""
     steps = layer.steps
     return all(not name.isdigit() or steps is None or int(name) < steps[0] for name, _ in between)
 
 
-def _has_gap(previous: _Layer, layer: _Layer) -> bool:
-    """Whether there may be a module without tensors between two layers: a number left out, or words."""
-    one, two = previous.steps, layer.steps
-    if one is None or two is None:
-        return True
-    if one[:-1] == two[:-1]:
-        return two[-1] - one[-1] > 1
-    return True  # an inner nn.Sequential may end in one
-
-
-def _gap_name(previous: _Layer) -> str:
+def _gap_name(previous: HeadLayer) -> str:
     start, _, number = previous.place.rpartition(".")
     after = f"{start}.{int(number) + 1}" if start else str(int(number) + 1) if number.isdigit() else ""
     return after.replace(".", "_") if number.isdigit() else f"{previous.place.replace('.', '_')}_activation"
 
 
-def _weight(layer: _Layer) -> Tensor | None:
-    return layer.tensors.get("weight")
-
-
-def _is_linear(layer: _Layer) -> bool:
-    weight = _weight(layer)
-    return (
-        weight is not None and weight.ndim == 2 and set(layer.tensors) <= {"weight", "bias"} and 0 not in weight.shape
-    )
-
-
-def _is_conv(layer: _Layer) -> bool:
-    weight = _weight(layer)
-    is_map = weight is not None and weight.ndim == 4 and tuple(weight.shape[2:]) == (1, 1)
-    return is_map and set(layer.tensors) <= {"weight", "bias"} and 0 not in layer.tensors["weight"].shape
-
-
-def _is_batch_norm(layer: _Layer) -> bool:
-    return "running_mean" in layer.tensors and "running_var" in layer.tensors
-
-
-def _is_norm(layer: _Layer) -> bool:
-    weight = _weight(layer)
-    return _is_batch_norm(layer) or (
-        weight is not None and weight.ndim == 1 and set(layer.tensors) == {"weight", "bias"} and len(weight) > 0
-    )
-
-
-def _is_prelu(layer: _Layer) -> bool:
-    weight = _weight(layer)
-    return weight is not None and weight.ndim == 1 and set(layer.tensors) == {"weight"} and len(weight) > 0
-
-
-def _outputs(layer: _Layer) -> int:
-    tensor = next(iter(layer.tensors.values())) if "weight" not in layer.tensors else layer.tensors["weight"]
-    return int(tensor.shape[0])
-
-
-def _built(layer: _Layer, is_map: bool) -> nn.Module:
-    """The module of a layer, without values."""
-    weight, has_bias = _weight(layer), "bias" in layer.tensors
-    with torch.device("meta"):
-        if _is_batch_norm(layer):
-            kind = nn.BatchNorm2d if is_map else nn.BatchNorm1d
-            return kind(len(layer.tensors["running_mean"]), affine=weight is not None)
-        assert weight is not None
-        if _is_prelu(layer):
-            return nn.PReLU(len(weight))
-        if weight.ndim == 1:
-            return nn.LayerNorm(len(weight))
-        if weight.ndim == 4:
-            return nn.Conv2d(weight.shape[1], weight.shape[0], 1, bias=has_bias)
-        return nn.Linear(weight.shape[1], weight.shape[0], bias=has_bias)
-
-
 def _parts(module: nn.Module) -> list[nn.Module]:
     return list(module.children()) or [module]
-
-
-def _described(module: nn.Module) -> str:
-    """A layer in words: ``Linear 512→7``."""
-    name = type(module).__name__
-    if isinstance(module, nn.Linear):
-        return f"{name} {module.in_features}→{module.out_features}"
-    if isinstance(module, nn.Conv2d):
-        return f"{name} {module.in_channels}→{module.out_channels}"
-    return name

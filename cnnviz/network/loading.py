@@ -3,64 +3,40 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import torch
-from torch import nn
 
-from cnnviz.errors import MemoryShortError, ModelError, Remark, UsageError
-from cnnviz.network import architecture, catalogue, download
-from cnnviz.network.catalogue import PublishedWeights
+from cnnviz.errors import ModelError, Remark, UsageError
+from cnnviz.network import architecture, catalogue
+from cnnviz.network.catalogue_input import images_of, input_spec, set_input_rescaling
+from cnnviz.network.catalogue_weights import Loaded, load_module, looks_like_file, memory_errors_of, published_weights
 from cnnviz.network.checks import label_count_message
 from cnnviz.network.default_model import choose_model
 from cnnviz.network.fast_conv_choice import choose_fast_conv
 from cnnviz.network.fingerprints import identify
-from cnnviz.network.hashing import sha256
 from cnnviz.network.heads import require_head_activation
 from cnnviz.network.imagenet import imagenet_labels
 from cnnviz.network.label_files import read_labels
 from cnnviz.network.network import Network
 from cnnviz.network.outputs import Output
-from cnnviz.network.own_weights import FileOptions, fill
+from cnnviz.network.own_weights import FileOptions
 from cnnviz.network.sources.assembling import assemble
-from cnnviz.network.sources.files import WEIGHTS_SUFFIXES
 from cnnviz.network.sources.request import Request
 from cnnviz.network.sources.table import find_source
-from cnnviz.network.spec import InputSpec, WeightsInfo, given_spec
+from cnnviz.network.spec import WeightsInfo
 from cnnviz.network.targets import numbered_labels
 from cnnviz.network.weights import read_checkpoint
 from cnnviz.runtime.device import choose_device
-from cnnviz.runtime.memory import available_memory, is_out_of_memory
-from cnnviz.runtime.paths import path_exists
 from cnnviz.runtime.precision import choose_precision
 from cnnviz.runtime.workload import Workload
-
-_USUAL_CLASSES = 25_000
-"""The whole of ImageNet has 21,841."""
-
 
 _WORKLOADS: dict[str, Workload] = {
     **dict.fromkeys(("occlusion", "embed", "neighbors", "patches"), "forward"),
     **dict.fromkeys(("style", "texture", "dream", "visualize", "invert"), "synthesis"),
 }
 """The workload by what ``load_network(technique=...)`` took before; for one release."""
-
-
-@dataclass
-class _Loaded:
-    """A module with its weights, and where they came from."""
-
-    module: nn.Module
-    classes: int
-    channels: int
-    info: WeightsInfo
-    published: PublishedWeights | None = None
-    is_own: bool = False
-    labels: tuple[str, ...] | None = None
 
 
 @torch.inference_mode(False)
@@ -158,6 +134,8 @@ def load_network(
     if transform_input is not None and name not in architecture.RESCALING:
         raise UsageError(f"transform_input is for {' and '.join(architecture.RESCALING)}, not for {name}.")
     options = _file_options(weights, weights_key, head_activation)
+    names = None if labels is None else _as_labels(labels)
+    label_count = None if names is None else len(names)
     if technique is not None:
         warnings.warn("load_network takes workload= in place of technique=.", DeprecationWarning, stacklevel=3)
         workload = _WORKLOADS.get(technique, "exact")
@@ -172,14 +150,14 @@ def load_network(
             "input_range": input_range,
             "output": output,
             "activation": None if activation == "auto" else activation,
-            "labels": labels if labels is None else _as_labels(labels),
+            "labels": names,
         }
-        with _memory_errors_of(name):
+        with memory_errors_of(name):
             loaded_model = source.load(
                 Request(
                     name,
                     weights,
-                    _label_count(labels),
+                    label_count,
                     seed,
                     progress,
                     weights_key=weights_key,
@@ -190,21 +168,21 @@ def load_network(
             network = assemble(name, loaded_model, given, target_device, chosen_precision)
             network.use_fast_conv(choose_fast_conv(network, fast_conv, workload))
             return network
-    with _memory_errors_of(name):
-        loaded = _load(name, weights, _label_count(labels), seed, progress, options, channels)
+    with memory_errors_of(name):
+        loaded = load_module(name, weights, label_count, seed, progress, options, channels)
     if channels not in (None, loaded.channels):
         raise ModelError(
-            f"{name} with the weights '{loaded.info.label}' takes {_images(loaded)}, not of {channels}.",
+            f"{name} with the weights '{loaded.info.label}' takes {images_of(loaded)}, not of {channels}.",
             remedy="random_channels",
         )
     normalization = {"mean": mean, "std": std, "input_range": input_range}
     is_normalized = any(value is not None for value in normalization.values())
-    _set_input_rescaling(name, loaded, transform_input, normalized=is_normalized)
+    set_input_rescaling(name, loaded, transform_input, normalized=is_normalized)
     network = Network(
         loaded.module.to(target_device),
         name=name,
-        labels=_resolve_labels(loaded.labels if labels is None else labels, loaded.classes),
-        spec=_input_spec(name, loaded, **normalization),
+        labels=_resolve_labels(loaded.labels if names is None else names, loaded.classes),
+        spec=input_spec(name, loaded, **normalization),
         weights=loaded.info,
         precision=chosen_precision,
         output=output,
@@ -230,16 +208,16 @@ def load_meta_network(name: str, weights: str | None = None, channels: int | Non
     ``weights`` names the published weights whose image size it takes; the first published ones if None.
     """
     classes = 10 if name == catalogue.LENET else 1000
-    published = None if name == catalogue.LENET and weights is None else _published(name, weights)
+    published = None if name == catalogue.LENET and weights is None else published_weights(name, weights)
     module = architecture.build_on_meta(name, classes, channels or 3)
     if published is not None:
         architecture.fit_image_size(module, published.crop)
-    loaded = _Loaded(module, classes, channels or 3, WeightsInfo("none"), published)
+    loaded = Loaded(module, classes, channels or 3, WeightsInfo("none"), published)
     return Network(
         loaded.module,
         name=name,
         labels=_resolve_labels(None, classes),
-        spec=_input_spec(name, loaded),
+        spec=input_spec(name, loaded),
         weights=loaded.info,
         optimize=True,
     )
@@ -256,201 +234,18 @@ def model_of(weights: str | Path | None, key: str | None = None) -> tuple[str, R
     if not looks_like_file(weights):
         raise UsageError("Weights belong to a model: name it too.", remedy="model_of_weights")
     path = Path(weights)
-    with _memory_errors_of(f"the file '{path}'"):
+    with memory_errors_of(f"the file '{path}'"):
         return identify(read_checkpoint(path, key=key), path, key)
-
-
-def _load(
-    name: str,
-    weights: str | Path | None,
-    labelled: int | None,
-    seed: int,
-    progress: bool,
-    options: FileOptions,
-    channels: int | None,
-) -> _Loaded:
-    if weights is None:
-        return _load_default(name, progress)
-    if str(weights).lower() == "random":
-        classes = labelled or (10 if name == catalogue.LENET else 1000)
-        _require_memory(name, classes)
-        module = architecture.build_random(name, classes, seed, channels)
-        return _Loaded(module, classes, _first_channels(module), WeightsInfo("random"))
-    if looks_like_file(weights):
-        return _load_file(name, Path(weights), options)
-    if name == catalogue.EMBEDDED and str(weights).lower() == "embedded":
-        return _load_embedded()
-    return _load_published(_published(name, str(weights)), progress)
-
-
-@contextmanager
-def _memory_errors_of(name: str) -> Iterator[None]:
-    """A context that turns an allocation failure into a MemoryShortError that names the network."""
-    try:
-        yield
-    except (MemoryError, RuntimeError) as error:
-        if isinstance(error, MemoryShortError) or not is_out_of_memory(error):
-            raise
-        raise MemoryShortError(f"The weights of {name} do not fit in the memory that is free.") from error
-
-
-def _require_memory(name: str, classes: int) -> None:
-    """Raise MemoryShortError if a network of very many classes does not fit in memory."""
-    if classes <= _USUAL_CLASSES:
-        return
-    needed = 4 * sum(tensor.numel() for tensor in architecture.build_on_meta(name, classes).state_dict().values())
-    available = available_memory(torch.device("cpu"))
-    if available is not None and needed > available:
-        raise MemoryShortError(
-            f"{name} with {classes:,} classes has {needed / 2**30:.1f} GiB of weights, "
-            f"and {available / 2**30:.1f} GiB are free."
-        )
-
-
-def _load_default(name: str, progress: bool) -> _Loaded:
-    if catalogue.is_embedded(name):
-        return _load_embedded()
-    return _load_published(_published(name), progress)
-
-
-def _published(name: str, weights: str | None = None) -> PublishedWeights:
-    if name == catalogue.LENET:
-        raise ModelError("lenet5 has no published weights: give a file of your own, or 'random'.", remedy="own_weights")
-    return catalogue.entry(name).published(weights)
-
-
-def looks_like_file(weights: str | Path) -> bool:
-    """Whether ``weights`` is a file, existing or not, rather than the name of published weights."""
-    path = Path(weights)
-    return (
-        isinstance(weights, Path)
-        or path_exists(path)
-        or path.suffix.lower() in WEIGHTS_SUFFIXES
-        or path.name != weights
-    )
-
-
-def _load_embedded() -> _Loaded:
-    filled = fill(catalogue.EMBEDDED, catalogue.EMBEDDED_FILE, "The embedded weights file")
-    info = WeightsInfo("embedded", sha256(catalogue.EMBEDDED_FILE))
-    return _Loaded(filled.module, filled.classes, 3, info, catalogue.entry(catalogue.EMBEDDED).default)
-
-
-def _load_published(published: PublishedWeights, progress: bool) -> _Loaded:
-    path = download.fetch(published, progress=progress)
-    digest = download.verify(published)
-    try:
-        filled = fill(published.model, path, f"The cached weights file {path}", part=published.part)
-    except ModelError as error:
-        if download.is_genuine(published, digest):
-            raise
-        raise download.damaged(published) from error
-    remark = Remark()
-    if published.part:
-        remark = Remark(f"{published.name} of {published.model} has no classifier: it serves for features only.")
-    if not download.is_genuine(published, digest):
-        differs = f"{path} is not the file that torchvision publishes under this name: its SHA-256 differs."
-        names = {"model": published.model, "weights": published.name}
-        remark = Remark(f"{remark} {differs}".strip(), remedy="fetch_again", **names)
-    info = WeightsInfo(published.name, digest, remark or None)
-    return _Loaded(filled.module, filled.classes, 3, info, published)
-
-
-def _load_file(name: str, path: Path, options: FileOptions) -> _Loaded:
-    filled = fill(name, path, f"The weights file '{path}'", own=True, options=options)
-    published = None if name == catalogue.LENET else catalogue.entry(name).default
-    info = WeightsInfo(path.name, sha256(path), class_to_idx=filled.class_to_idx, checkpoint=filled.info)
-    return _Loaded(filled.module, filled.classes, filled.channels, info, published, True, filled.labels)
-
-
-def _set_input_rescaling(name: str, loaded: _Loaded, wanted: bool | None, *, normalized: bool) -> None:
-    """Set ``transform_input`` where the network has it; a remark says what is assumed for a file of weights."""
-    if name not in architecture.RESCALING:
-        return
-    if wanted and loaded.channels != 3:
-        raise UsageError(f"These weights of {name} take {_images(loaded)}, which transform_input cannot rescale.")
-    chosen = not (loaded.is_own and normalized) and loaded.channels == 3 if wanted is None else wanted
-    loaded.module.transform_input = chosen  # type: ignore[assignment]
-    remark = loaded.info.remark
-    if loaded.is_own and chosen and wanted is None and not normalized:
-        remark = Remark(
-            f"{loaded.info.label}: assumed to be trained with torchvision's transform_input, as the published weights "
-            f"of {name}.",
-            remedy="transform_input",
-        )
-    loaded.info = replace(loaded.info, remark=remark, transform_input=chosen)
-
-
-def _images(loaded: _Loaded) -> str:
-    return "gray images" if loaded.channels == 1 else f"images of {loaded.channels} channels"
-
-
-def _first_channels(module: nn.Module) -> int:
-    return next((m.in_channels for m in module.modules() if isinstance(m, nn.Conv2d)), 3)
-
-
-def _label_count(labels: str | Path | Sequence[str] | None) -> int | None:
-    return None if labels is None else len(_as_labels(labels))
 
 
 def _as_labels(labels: str | Path | Sequence[str]) -> tuple[str, ...]:
     return read_labels(labels) if isinstance(labels, str | Path) else tuple(labels)
 
 
-def _resolve_labels(labels: str | Path | Sequence[str] | None, classes: int) -> tuple[str, ...]:
-    if labels is None:
+def _resolve_labels(names: tuple[str, ...] | None, classes: int) -> tuple[str, ...]:
+    """``names``, or those that a network of so many classes is taken to have; UsageError for another number."""
+    if names is None:
         return imagenet_labels() if classes == 1000 else numbered_labels(classes)
-    found = _as_labels(labels)
-    if len(found) != classes:
-        raise UsageError(label_count_message(len(found), classes))
-    return found
-
-
-def input_spec_of(weights: PublishedWeights) -> InputSpec:
-    """The input size, crop and normalization that published weights were evaluated with."""
-    entry = catalogue.entry(weights.model)
-    return InputSpec(
-        weights.crop,
-        weights.resize,
-        weights.crop if entry.fixed else entry.min_size,
-        entry.fixed,
-        mean=weights.mean,
-        std=weights.std,
-        interpolation=weights.interpolation,
-    )
-
-
-def _published_spec(name: str, loaded: _Loaded) -> InputSpec:
-    """The input of the published weights; where the module takes another size only, that of those of its size."""
-    entry = catalogue.entry(name)
-    spec = input_spec_of(loaded.published or entry.default)
-    side = architecture.image_size(loaded.module)
-    if not entry.fixed or side in (None, spec.size):
-        return spec
-    same = next((input_spec_of(weights) for weights in entry.weights if weights.crop == side), spec)
-    return replace(same, size=side, resize=same.resize if same.size == side else None, min_size=side)
-
-
-def _input_spec(name: str, loaded: _Loaded, **normalization: Any) -> InputSpec:
-    """The input of a network of the catalogue; ``normalization`` is what was given, as for ``given_spec``."""
-    if name == catalogue.LENET:
-        channels = loaded.channels
-        spec = InputSpec(32, 32, 32, fixed=True, channels=channels, mean=(0.0,) * channels, std=(1.0,) * channels)
-    else:
-        spec = _published_spec(name, loaded)
-        if loaded.is_own and loaded.channels != 3 and not _is_normalized(**normalization):
-            count = "one" if loaded.channels == 1 else loaded.channels
-            raise UsageError(
-                f"These weights of {name} take {_images(loaded)}: say how those were normalized, with {count} "
-                f"number{'' if count == 'one' else 's'} for the mean and {count} for the std.",
-                remedy="normalization",
-                channels=loaded.channels,
-            )
-    return given_spec(spec, channels=loaded.channels, **normalization)
-
-
-def _is_normalized(
-    mean: Sequence[float] | None = None, std: Sequence[float] | None = None, input_range: object = None
-) -> bool:
-    """Whether the whole normalization was given."""
-    return input_range is not None or (mean is not None and std is not None)
+    if len(names) != classes:
+        raise UsageError(label_count_message(len(names), classes))
+    return names

@@ -99,7 +99,8 @@ class NetworkConfig:
         Nothing is downloaded. A file is loaded because it decides how many classes there are, and a network of the
         user's own as it is.
         """
-        from cnnviz.network.loading import load_meta_network, looks_like_file
+        from cnnviz.network.catalogue_weights import looks_like_file
+        from cnnviz.network.loading import load_meta_network
         from cnnviz.network.sources.table import find_source, is_described
 
         if self.exec is not None:

@@ -11,7 +11,7 @@ from PIL import Image
 
 import cnnviz
 from cnnviz.imaging.pixels import Crop, to_pixels
-from cnnviz.network import architecture, catalogue, loading
+from cnnviz.network import architecture, catalogue, catalogue_input, loading
 
 models = pytest.importorskip("torchvision.models")
 
@@ -30,7 +30,7 @@ def preset(weights: catalogue.PublishedWeights):
 
 def seen(weights: catalogue.PublishedWeights, photo: Image.Image) -> torch.Tensor:
     """What cnnviz shows the module, (3, H, W)."""
-    spec = loading.input_spec_of(weights)
+    spec = catalogue_input.input_spec_of(weights)
     mean, std = (torch.tensor(values).view(1, 3, 1, 1) for values in (spec.mean, spec.std))
     return ((to_pixels(photo, crop=spec.crop) - mean) / std)[0]
 
@@ -41,7 +41,7 @@ def test_every_published_weight_has_torchvisions_protocol():
     random, met = np.random.default_rng(0), set()
     photos = [Image.fromarray(random.integers(0, 256, (h, w, 3), dtype=np.uint8)) for w, h in SIZES]
     for weights in published():
-        protocol = loading.input_spec_of(weights).crop, weights.mean
+        protocol = catalogue_input.input_spec_of(weights).crop, weights.mean
         for photo in photos[:1] if protocol in met else photos:
             assert torch.equal(seen(weights, photo), preset(weights)(photo)), (weights.model, weights.name, photo.size)
         met.add(protocol)

@@ -17,7 +17,7 @@ from safetensors.torch import save
 
 import cnnviz
 from cnnviz.errors import MemoryShortError, ModelError
-from cnnviz.network import architecture, loading
+from cnnviz.network import architecture, catalogue_weights
 
 STATE = architecture.build_random("lenet5", 5, 0).state_dict()
 CLASSIFIER = "classifier.fc5.weight"
@@ -284,7 +284,7 @@ def test_a_file_that_changes_while_it_is_read_is_refused(tmp_path: Path, monkeyp
 
 
 def test_more_classes_than_memory_holds_is_said_before_they_are_made(monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(loading, "available_memory", lambda device: 10**9)
+    monkeypatch.setattr(catalogue_weights, "available_memory", lambda device: 10**9)
     labels = [str(number) for number in range(10**6)]
     with pytest.raises(MemoryShortError, match=r"1,000,000 classes has 1\.9 GiB of weights, and 0\.9 GiB are free"):
         cnnviz.load_network("squeezenet1_1", weights="random", labels=labels)
