@@ -15,11 +15,11 @@ from typing import TYPE_CHECKING, Any
 
 from cnnviz.errors import CnnvizError, ImageError, IncompleteError, Remark, UsageError
 from cnnviz.pipeline import inputs
-from cnnviz.pipeline.config import ImageConfig
+from cnnviz.pipeline.config import EngineConfig, ImageConfig
 from cnnviz.pipeline.image_job import ImageJob
 from cnnviz.pipeline.image_task import BatchItem
 from cnnviz.pipeline.inputs import STDIN, ImageSource
-from cnnviz.pipeline.recipe import NetworkInfo, Provenance, recipe_of
+from cnnviz.pipeline.recipe import AnyNetwork, Provenance, recipe_of
 from cnnviz.pipeline.reporter import Reporter
 from cnnviz.pipeline.result import Result, WrittenElsewhereError
 from cnnviz.runtime.paths import as_file_name, is_folder, path_exists
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 class ImageCollection:
     """All images of a command at once: the files, and the exit codes of those that could not be read.
 
-    ``job`` is the command's, where workers may help it.
+    ``job`` is the command's.
     """
 
     name: str
@@ -51,6 +51,12 @@ class ImageCollection:
             raise UsageError(f"'{provenance.command}' reads its images more than once: give files, not '-'.")
         return ImageCollection(collection_name(config), sources, config, reporter, provenance)
 
+    @property
+    def remote_job(self) -> CollectionJob | None:
+        """The job, if the workers of a cluster are to help it."""
+        run = self.job.run if self.job else None
+        return self.job if isinstance(run, EngineConfig) and run.engine == "ray" else None
+
     def fail(self, source: ImageSource, error: CnnvizError) -> None:
         """Report an image that is left out."""
         self.reporter.failed(source.display, error)
@@ -60,7 +66,7 @@ class ImageCollection:
         """The error where every image was left out."""
         return ImageError(f"None of the {len(self.sources)} images could be read.")
 
-    def recipe(self, network: NetworkInfo, seed: int) -> dict[str, Any]:
+    def recipe(self, network: AnyNetwork, seed: int) -> dict[str, Any]:
         """What the recipe of a result about all images tells."""
         recipe = recipe_of(self.provenance, network, self.config.images or [], seed)
         selection = {name: getattr(self.config, name) for name in ("recursive", "shard", "files_from")}

@@ -16,7 +16,7 @@ from cnnviz.pipeline.execution import Execution
 from cnnviz.pipeline.image_job import ImageJob
 from cnnviz.pipeline.image_task import BatchItem, EncodedResult
 from cnnviz.pipeline.inputs import ImageSource
-from cnnviz.pipeline.recipe import NetworkInfo
+from cnnviz.pipeline.recipe import AnyNetwork
 
 
 @dataclass
@@ -27,7 +27,7 @@ class EvaluationJob(ImageJob):
     """
 
     summary: OutputConfig = field(default_factory=OutputConfig)
-    _network: NetworkInfo | None = field(default=None, init=False)
+    _network: AnyNetwork | None = field(default=None, init=False)
     _records: list[tuple[str, dict[str, Any]]] = field(default_factory=list, init=False)
 
     def __call__(self, task: Any) -> None:
@@ -53,7 +53,7 @@ class EvaluationJob(ImageJob):
             self._network = execution.network
             yield execution
 
-    def _report(self, source: ImageSource, encoded: EncodedResult, network: NetworkInfo) -> None:
+    def _report(self, source: ImageSource, encoded: EncodedResult, network: AnyNetwork) -> None:
         super()._report(source, encoded, network)
         self._records.append((source.display, encoded.metadata))
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from cnnviz.pipeline.image_task import BatchItem, TaskOutcome
-from cnnviz.pipeline.recipe import NetworkInfo
+from cnnviz.pipeline.recipe import AnyNetwork
 
 if TYPE_CHECKING:
     from cnnviz.runtime.executors.task_result import Executor
@@ -18,7 +18,7 @@ class Execution:
     """An executor ready to work, what is known of its network, and how many images it is given at a time."""
 
     executor: Executor[Sequence[BatchItem], list[TaskOutcome]]
-    network: NetworkInfo
+    network: AnyNetwork
     batch_size: int = 1
     is_remote: bool = False
     has_quick_calls: bool = True

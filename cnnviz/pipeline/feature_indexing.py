@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from cnnviz.errors import ImageError, MemoryShortError
 from cnnviz.pipeline.collection_job import ImageCollection
-from cnnviz.pipeline.config import EngineConfig, ImageConfig, StoreConfig
+from cnnviz.pipeline.config import ImageConfig, StoreConfig
 from cnnviz.pipeline.feature_spec import FeatureSpec, feature_store_root, preprocessing_of
 from cnnviz.pipeline.image_loading import image_reader, read_image
 from cnnviz.pipeline.inputs import ImageSource
@@ -75,11 +75,11 @@ def _filled(
     """What is missing of the files is computed, here or by the workers of a cluster."""
     from cnnviz.features.feature_index import build_index
 
-    job, executor = collection.job, None
-    if job is not None and isinstance(job.run, EngineConfig) and job.run.engine == "ray":
-        from cnnviz.pipeline.ray_collection import feature_executor
+    executor = None
+    if collection.remote_job is not None:
+        from cnnviz.pipeline.ray_workers import feature_executor
 
-        executor = feature_executor(job, network, specs, store)
+        executor = feature_executor(collection.remote_job, network, specs, store)
     batch, device = store.batch_size(network.device), network.device
     reader = image_reader(network, collection.config)
     return build_index(files, features, reader, on_step, batch=batch, device=device, executor=executor)

@@ -18,14 +18,13 @@ from cnnviz.pipeline.image_task import (
     ClassTask,
     EncodedResult,
     ImageWorker,
-    ItemError,
     Task,
     TaskOutcome,
     encode_output,
 )
 from cnnviz.pipeline.inputs import ImageSource
 from cnnviz.pipeline.outputs import NUMBERS, RECIPE_SUFFIX, OutputPath
-from cnnviz.pipeline.recipe import COMPANION, MAIN, NetworkInfo, Provenance, recipe_of
+from cnnviz.pipeline.recipe import COMPANION, MAIN, AnyNetwork, Provenance, recipe_of
 from cnnviz.pipeline.reporter import Reporter, SilentReporter, forward_notes
 from cnnviz.pipeline.result import Result
 from cnnviz.runtime.paths import path_exists
@@ -243,7 +242,7 @@ class ImageJob:
         from cnnviz.runtime.executors.threads import ThreadExecutor, thread_count
 
         def work(items: Sequence[BatchItem], compute: Compute) -> list[TaskOutcome]:
-            return [(item, self._save(item, value)) for item, value in worker(items, compute)]
+            return [self._save(*pair) for pair in zip(items, worker(items, compute), strict=True)]
 
         jobs, network = self.batch.jobs, worker.network
         slow = network.black_box is not None
@@ -266,8 +265,10 @@ class ImageJob:
         tasks = [items[start : start + size] for start in range(0, len(items), size)]
         outcomes = execution.executor.run(tasks, ordered=not self.batch.unordered)
         with self.reporter.progress(len(items), "images") as advance, closing(outcomes):
-            for outcome in outcomes:
-                for item, value in outcome.get():
+            for result in outcomes:
+                lost = isinstance(result.error, ImageError)
+                values = [result.error] * len(result.task) if lost else result.get()
+                for item, value in zip(result.task, values, strict=True):
                     saved = self._save(item, value) if execution.is_remote else value
                     if isinstance(saved, EncodedResult):
                         self._report(item.source, saved, execution.network)
@@ -281,7 +282,7 @@ class ImageJob:
                     advance(item.source.name)
         return failures
 
-    def _save(self, item: BatchItem, value: EncodedResult | ItemError) -> EncodedResult | ItemError:
+    def _save(self, item: BatchItem, value: TaskOutcome) -> TaskOutcome:
         """``value``, written where it belongs, or why it could not be."""
         if not isinstance(value, EncodedResult) or item.destination is None:
             return value
@@ -312,7 +313,7 @@ class ImageJob:
                 self.reporter.warn(Remark(f"Interrupted: {text}", remedy=text.remedy))
             raise
 
-    def encode(self, result: Result, item: BatchItem, network: NetworkInfo) -> EncodedResult:
+    def encode(self, result: Result, item: BatchItem, network: AnyNetwork) -> EncodedResult:
         """A result with its images as the bytes of the files they are to be."""
         encoded = EncodedResult(result.metadata, result.text, result.target)
         encoded.notes = [
@@ -361,10 +362,10 @@ class ImageJob:
         files |= {path.with_suffix(suffix): data for suffix, data in encoded.sidecars.items()}
         return [str(write_bytes(content, place, force=force)) for place, content in files.items()]
 
-    def _recipe(self, result: Result, source: ImageSource, network: NetworkInfo) -> dict[str, Any]:
+    def _recipe(self, result: Result, source: ImageSource, network: AnyNetwork) -> dict[str, Any]:
         return {**recipe_of(self.provenance, network, [source.named], self.run.seed), **result.recipe}
 
-    def _report(self, source: ImageSource, encoded: EncodedResult, network: NetworkInfo) -> None:
+    def _report(self, source: ImageSource, encoded: EncodedResult, network: AnyNetwork) -> None:
         forward_notes(encoded.notes, self.reporter)
         record = {
             "input": source.display,
@@ -401,7 +402,7 @@ def _numbers(result: Result, suffix: str, recipe: dict[str, Any]) -> tuple[bytes
     return encode_numbers(result.arrays, suffix, recipe), beside
 
 
-def _about_network(network: NetworkInfo) -> dict[str, Any]:
+def _about_network(network: AnyNetwork) -> dict[str, Any]:
     """What else is to be known of the weights and the input, if anything."""
     from cnnviz.network.assumptions import assumed_values
 

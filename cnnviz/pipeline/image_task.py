@@ -58,8 +58,8 @@ class EncodedResult:
 ItemError = ImageError | MemoryShortError
 """An error that concerns one image only: the others go on."""
 
-TaskOutcome = tuple[BatchItem, EncodedResult | ItemError]
-"""An item, and its result or error."""
+TaskOutcome = EncodedResult | ItemError
+"""The result of an item, or its error."""
 
 
 Answer = TypeVar("Answer")
@@ -168,7 +168,7 @@ class ImageWorker:
         return max(1, min(most, most * 2 * area // math.prod(size)))
 
     def __call__(self, items: Sequence[BatchItem], compute: Compute) -> list[TaskOutcome]:
-        """Do ``items``, those of one size together where the task is batchable."""
+        """The result or error of each item; those of one size are computed together where the task is batchable."""
         started = time.perf_counter()
         done: dict[int, TaskOutcome] = {}
         images: dict[int, LoadedImage] = {}
@@ -176,20 +176,20 @@ class ImageWorker:
             try:
                 images[place] = read_image(item.source, self.network, self.job.input)
             except (ImageError, MemoryShortError) as error:
-                done[place] = item, error
+                done[place] = error
         for group in _of_one_size(images):
             some = [images.pop(place) for place in group]
             results = self._results(some, [items[p] for p in group], compute)
             for place, image, result in zip(group, some, results, strict=True):
                 if image.bands is not None and isinstance(result, Result):
                     result.metadata = {"shown": image.caption, **result.metadata}
-                done[place] = items[place], self._encoded(items[place], result)
+                done[place] = self._encoded(items[place], result)
         each = (time.perf_counter() - started) / len(items)
-        made = [done[place] for place in range(len(items))]
-        for _, value in made:
-            if isinstance(value, EncodedResult):
-                value.seconds = each
-        return made
+        outcomes = [done[place] for place in range(len(items))]
+        for outcome in outcomes:
+            if isinstance(outcome, EncodedResult):
+                outcome.seconds = each
+        return outcomes
 
     def _results(
         self, images: Sequence[LoadedImage], items: Sequence[BatchItem], compute: Compute
@@ -234,7 +234,7 @@ class ImageWorker:
             parts = in_batches_that_fit(lambda part: task.compute(self.network, pixels[part]), len(pixels), most)
             return [answer for part in parts for answer in part]
 
-    def _encoded(self, item: BatchItem, result: Result | ItemError) -> EncodedResult | ItemError:
+    def _encoded(self, item: BatchItem, result: Result | ItemError) -> TaskOutcome:
         if isinstance(result, ItemError):
             return result
         return capture_error(lambda: self.job.encode(result, item, self.network))

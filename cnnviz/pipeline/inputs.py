@@ -37,12 +37,13 @@ class ImageSource:
     thing with a name: a network, a folder as a whole (``path`` is None and ``label`` its name).
 
     ``folder`` is where an image lies below the folder it was found in (``.`` for a file named itself), so that a
-    tree of images can be written as a tree.
+    tree of images can be written as a tree. ``data`` is the content where it was read already, or why it could not be.
     """
 
     path: Path | None
     folder: Path = Path()
     label: str = ""
+    data: bytes | ImageError | None = None
 
     @property
     def name(self) -> str:
@@ -62,17 +63,31 @@ class ImageSource:
         return str(self.path) if self.path else self.label or STDIN
 
     def content(self) -> Path | bytes:
-        """What ``cnnviz.imaging`` reads: the path, or the bytes of standard input or of an open pipe."""
+        """What ``cnnviz.imaging`` reads: the path, or the bytes of standard input, of an open pipe or of ``data``."""
+        if isinstance(self.data, ImageError):
+            raise self.data
         try:
             if not self.path:
-                return read_stream(sys.stdin.buffer, _LARGEST_IMAGE)
-            if not is_open_pipe(self.path):
+                return read_stream(sys.stdin.buffer, _LARGEST_IMAGE) if self.data is None else self.data
+            if self.data is None and not is_open_pipe(self.path):
                 return self.path
             from cnnviz.imaging.image_reading import NamedBytes
 
-            return NamedBytes(read_file(self.path, _LARGEST_IMAGE), str(self.path))
+            data = read_file(self.path, _LARGEST_IMAGE) if self.data is None else self.data
+            return NamedBytes(data, str(self.path))
         except UnreadableFileError as error:
             raise ImageError(f"{self.display} {error}: no image is.") from error
+
+    def with_data(self) -> ImageSource:
+        """The source with its content, which can be sent to another machine."""
+        from cnnviz.imaging.image_reading import read_file_bytes
+
+        try:
+            content = self.content()
+            data = read_file_bytes(content) if isinstance(content, Path) else bytes(content)
+        except ImageError as error:
+            return ImageSource(self.path, self.folder, self.label, error)
+        return ImageSource(self.path, self.folder, self.label, data)
 
 
 def expand(config: ImageConfig, reporter: Reporter = SILENT) -> list[ImageSource]:

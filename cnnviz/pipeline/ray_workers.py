@@ -1,7 +1,8 @@
 """Runs a job on the workers of a Ray cluster: images go there as bytes, and the bytes of results come back.
 
 The job and its task are sent to each worker once. Workers read, process and encode images by the same code as this
-process, which writes the results and reports.
+process, which writes the results and reports. Of tasks about a folder, workers compute parts, which are put together
+or stored here.
 """
 
 from __future__ import annotations
@@ -9,110 +10,79 @@ from __future__ import annotations
 import os
 import socket
 import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence, Set
 from contextlib import closing, contextmanager, suppress
-from dataclasses import dataclass, replace
+from dataclasses import fields, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
+from torch import Tensor
 
+from cnnviz.adversarial.universal import MOST_PARTS, Part, PartExecutor
 from cnnviz.errors import ModelError, UsageError
-from cnnviz.imaging.image_reading import NamedBytes, read_file_bytes
+from cnnviz.features.feature_index import FeatureBatch, FeatureBatches, FeatureExecutor, compute_features
 from cnnviz.network.hashing import sha256
+from cnnviz.network.network import Network
 from cnnviz.network.sources.files import model_files
-from cnnviz.network.spec import InputSpec, WeightsInfo
-from cnnviz.pipeline.config import EngineConfig, NetworkConfig
+from cnnviz.pipeline.config import EngineConfig, NetworkConfig, StoreConfig
 from cnnviz.pipeline.execution import Execution
-from cnnviz.pipeline.image_task import BatchItem, EncodedResult, ItemError, Task, TaskOutcome, capture_error
+from cnnviz.pipeline.feature_spec import FeatureSpec, feature_store_root, preprocessing_of
+from cnnviz.pipeline.image_loading import image_reader
+from cnnviz.pipeline.image_task import BatchItem, EncodedResult, Task, TaskOutcome
 from cnnviz.pipeline.inputs import ImageSource
 from cnnviz.pipeline.parsing import index
-from cnnviz.pipeline.reporter import Note, RecordingReporter, Reporter, forward_notes
+from cnnviz.pipeline.recipe import NetworkInfo
+from cnnviz.pipeline.reporter import Note, RecordingReporter, forward_notes
 from cnnviz.runtime.executors.cancellable_pool import CancellablePool
-from cnnviz.runtime.executors.ray import RayExecutor, WorkerLostError, ray_cluster
-from cnnviz.runtime.executors.task_result import TaskResult, TaskResults
+from cnnviz.runtime.executors.ray import RayExecutor, Setup, WorkerLostError, ray_cluster
 from cnnviz.runtime.paths import is_file
 
 if TYPE_CHECKING:
+    from cnnviz.pipeline.collection_job import ImageCollection
     from cnnviz.pipeline.image_job import ImageJob
 
 MakeWork = Callable[["ImageJob", str], tuple[Any, Callable[[Any], Any]]]
 """Run in a worker, with the job and the network's name: what there is to know of it, and what does a task."""
 
-Values = list[EncodedResult | ItemError]
+FeatureTask = tuple[dict[str, ImageSource], list[set[str]]]
+"""Some images by the hash of their content, and which of them each feature is missing of."""
 
-_FORWARDED_ENV = (
-    *("CNNVIZ_OFFLINE", "TORCH_HOME", "OMP_NUM_THREADS"),
-    *("HF_HOME", "HF_HUB_CACHE", "HF_HUB_OFFLINE"),
-)
+_FORWARDED_ENV = ("CNNVIZ_OFFLINE", "TORCH_HOME", "OMP_NUM_THREADS", "HF_HOME", "HF_HUB_CACHE", "HF_HUB_OFFLINE")
 _GPU_TASKS = 4
 """Tasks that the worker of a GPU has at once: one computes, the others are read, drawn or encoded."""
 
 
-@dataclass(frozen=True)
-class WorkerInfo:
-    """What a worker says of its network (a ``NetworkInfo``), and what was noted when it was loaded."""
+def worker_setup(job: ImageJob, model: str, threads: int, make_work: MakeWork) -> Setup:
+    """What a worker runs first: it takes over the settings and the folder of this process, and makes the work.
 
-    name: str
-    weights: WeightsInfo
-    spec: InputSpec
-    precision: str
-    fast_conv_choice: bool | None
-    classes: int
-    about: str
-    batch_size: int
-    notes: Sequence[Note]
-
-
-@dataclass(frozen=True)
-class InlineSource(ImageSource):
-    """An image sent as its bytes, or as the error that reading them raised."""
-
-    data: bytes | ItemError = b""
-
-    @staticmethod
-    def of(source: ImageSource) -> InlineSource:
-        data = capture_error(lambda: read_file_bytes(source.path) if source.path else source.content())
-        return InlineSource(source.path, source.folder, source.label, data)
-
-    def content(self) -> bytes:
-        if isinstance(self.data, ItemError):
-            raise self.data
-        return NamedBytes(self.data, str(self.path)) if self.path else self.data
-
-
-def set_up_worker(
-    job: ImageJob,
-    make_work: MakeWork,
-    model: str,
-    threads: int,
-    folder: Path,
-    environment: Mapping[str, str],
-    files: Mapping[str, str],
-) -> tuple[Any, Callable[[Any], Any]]:
-    """Run in a worker, for good: it does nothing else. Gives the process the driver's settings, and makes the work.
-
-    ``files`` are those of the network, with their SHA-256; ModelError where the worker has no such file, or another.
+    ModelError where the worker lacks a file of the network, or has another.
     """
-    os.environ.update(environment)
-    with suppress(OSError):  # elsewhere there need not be such a folder
-        os.chdir(folder)
-    torch.set_num_threads(threads)
-    warnings.filterwarnings("ignore", module=r"PIL\b")  # broken metadata: an image is read in spite of it
-    require_files(files)
-    return make_work(job, model)
+    environment = {name: os.environ[name] for name in _FORWARDED_ENV if name in os.environ}
+    folder, remote_job = Path.cwd(), replace(job, network=_settled(job), reporter=RecordingReporter())
+    files = {str(file): sha256(file) for network in job.networks for file in files_of(network)}
+
+    def set_up() -> tuple[Any, Callable[[Any], Any]]:
+        os.environ.update(environment)
+        with suppress(OSError):  # elsewhere there need not be such a folder
+            os.chdir(folder)
+        torch.set_num_threads(threads)
+        warnings.filterwarnings("ignore", module=r"PIL\b")  # broken metadata: an image is read in spite of it
+        require_files(files)
+        return make_work(remote_job, model)
+
+    return set_up
 
 
 def require_files(files: Mapping[str, str]) -> None:
     """Raise ModelError that names the machine unless it has these files, by their names and their SHA-256."""
+    machine = socket.gethostname()
     for name, digest in files.items():
         if not is_file(name):
-            raise ModelError(
-                f"The machine '{socket.gethostname()}' has no file '{name}', which the network is made of."
-            )
+            raise ModelError(f"The machine '{machine}' has no file '{name}', which the network is made of.")
         if sha256(Path(name)) != digest:
-            raise ModelError(f"The file '{name}' is another on the machine '{socket.gethostname()}' than here.")
+            raise ModelError(f"The file '{name}' is another on the machine '{machine}' than here.")
 
 
 @contextmanager
@@ -125,21 +95,16 @@ def ray_workers(
     """
     assert isinstance(job.run, EngineConfig)
     if any(getattr(network, "exec", None) for network in job.networks):
-        raise UsageError(
-            "A program is started on this machine, not by the workers of a cluster.", remedy="program_here"
-        )
+        raise UsageError("A program is started here, not by the workers of a cluster.", remedy="program_here")
     jobs, threads = job.run.jobs, index(os.environ.get("OMP_NUM_THREADS", "1")) or 1
-    environment = {name: os.environ[name] for name in _FORWARDED_ENV if name in os.environ}
-    recorded = replace(job, network=_settled(job), reporter=RecordingReporter())
-    files = {str(file): sha256(file) for network in job.networks for file in files_of(network)}
-    setup = partial(set_up_worker, recorded, make_work, model, threads, Path.cwd(), environment, files)
+    setup = worker_setup(job, model, threads, make_work)
     own_cpus = (jobs or os.cpu_count() or 1) * threads
     # Ray prints to standard output that a worker has died.
     with job.reporter.only_results_on_stdout(), ray_cluster(job.run.ray_address, own_cpus) as (cpus, gpus):
         has_gpu = gpus > 0 and job.network.device.startswith(("auto", "cuda"))
         most = min(count, jobs or (gpus if has_gpu else max(1, cpus // threads)))
-        per_worker = (threads, 1, _GPU_TASKS) if has_gpu else (threads,)
-        with closing(RayExecutor[Any, Any](setup, most, pack, job.reporter.warn, *per_worker)) as executor:
+        options = {"num_cpus": threads, **({"num_gpus": 1, "max_concurrency": _GPU_TASKS} if has_gpu else {})}
+        with closing(RayExecutor[Any, Any](setup, most, pack, job.reporter.warn, options)) as executor:
             yield executor, executor.start()
 
 
@@ -162,10 +127,6 @@ def files_of(network: Any) -> list[Path]:
     return [file for file in (*named, *(each for model in models for each in model_files(model))) if is_file(file)]
 
 
-def _with_bytes(items: Sequence[BatchItem]) -> list[BatchItem]:
-    return [BatchItem(InlineSource.of(item.source), item.destination) for item in items]
-
-
 @contextmanager
 def ray_execution(job: ImageJob, task: Task, model: str, count: int) -> Iterator[Execution]:
     """Workers of a cluster, for as long as the block lasts, with the network of ``job`` loaded."""
@@ -174,48 +135,87 @@ def ray_execution(job: ImageJob, task: Task, model: str, count: int) -> Iterator
         raise UsageError("The workers of a cluster cannot leave snapshots here.", remedy="remote_snapshots")
     if monitored and monitored.resume:
         raise UsageError("The workers of a cluster cannot resume from a file here.", remedy="remote_resume")
-    with ray_workers(job, model, count, partial(image_work, task), _with_bytes) as (executor, info):
-        forward_notes(info.notes, job.reporter)
-        job.reporter.detail(f"{info.about} in {info.precision}, held by {executor.count} Ray workers")
-        yield Execution(_ImageExecutor(executor, job.reporter), info, info.batch_size, is_remote=True)
+    with ray_workers(job, model, count, partial(image_work, task), _with_data) as (executor, about):
+        network, batch_size, notes = about
+        forward_notes(notes, job.reporter)
+        job.reporter.detail(f"{executor.count} Ray workers hold {network.name}.")
+        yield Execution(executor, network, batch_size, is_remote=True)
 
 
-@dataclass
-class _ImageExecutor:
-    """Workers as an executor of images; the workers' notes are reported with each task's results."""
-
-    executor: RayExecutor[Sequence[BatchItem], tuple[Values, list[Note]]]
-    reporter: Reporter
-
-    def run(self, tasks: Sequence[Any], *, ordered: bool = True) -> TaskResults[Any, list[TaskOutcome]]:
-        for result in self.executor.run(tasks, ordered=ordered):
-            lost = result.error if isinstance(result.error, WorkerLostError) else None
-            values, notes = ([lost] * len(result.task), []) if lost else result.get()
-            forward_notes(notes, self.reporter)
-            yield TaskResult(result.task, list(zip(result.task, values, strict=True)))
+def _with_data(items: Sequence[BatchItem]) -> list[BatchItem]:
+    return [BatchItem(item.source.with_data(), item.destination) for item in items]
 
 
-def image_work(task: Task, job: ImageJob, model: str) -> tuple[WorkerInfo, Callable]:
-    """Run in a worker: what it says of its network, and the function that processes images."""
+def image_work(task: Task, job: ImageJob, model: str) -> tuple[tuple[NetworkInfo, int, list[Note]], Callable]:
+    """Run in a worker: its network, its batch size and notes, and the function that processes images."""
     worker, compute, recorder = job.worker(model, task), CancellablePool(1), job.reporter
     assert isinstance(recorder, RecordingReporter)
-    network = worker.network
-    about = f"{network.name} ({network.weights.label}), {network.classes} classes, on {network.device}"
 
-    def process(items: Sequence[BatchItem]) -> tuple[Values, list[Note]]:
+    def process(items: Sequence[BatchItem]) -> list[TaskOutcome]:
         with worker.threads():
-            return [value for _, value in worker(items, compute)], recorder.take()
+            outcomes = worker(items, compute)
+        for outcome in outcomes:
+            if isinstance(outcome, EncodedResult):
+                outcome.notes = [*recorder.take(), *outcome.notes]
+        return outcomes
 
     worker.prepare()
-    info = WorkerInfo(
-        network.name,
-        network.weights,
-        network.spec,
-        network.precision,
-        network.fast_conv_choice,
-        network.classes,
-        about,
-        worker.batch_size,
-        recorder.take(),
-    )
-    return info, process
+    network = NetworkInfo(*(getattr(worker.network, each.name) for each in fields(NetworkInfo)))
+    return (network, worker.batch_size, recorder.take()), process
+
+
+def feature_executor(
+    job: ImageJob, network: Network, specs: Sequence[FeatureSpec], store: StoreConfig
+) -> FeatureExecutor:
+    """Computes features on the workers of a cluster, for ``build_index``, which stores them as they come."""
+    size = store.batch_size(network.device)
+
+    def compute(sources: Mapping[str, ImageSource], missing: Sequence[Set[str]]) -> FeatureBatches:
+        todo = [key for key in sources if any(key in keys for keys in missing)]
+        batches = [todo[start : start + size] for start in range(0, len(todo), size)]
+        tasks = [({key: sources[key] for key in keys}, [set(keys) & some for some in missing]) for keys in batches]
+        if not tasks:
+            return
+        work = partial(feature_work, specs, store)
+        with ray_workers(job, network.name, len(tasks), work, _features_with_data) as (executor, _):
+            for result in executor.run(tasks, ordered=False):
+                if isinstance(result.error, WorkerLostError):
+                    yield FeatureBatch([[] for _ in specs], dict.fromkeys(result.task[0], result.error))
+                else:
+                    yield from result.get()
+
+    return compute
+
+
+def _features_with_data(task: FeatureTask) -> FeatureTask:
+    return {key: source.with_data() for key, source in task[0].items()}, task[1]
+
+
+def feature_work(specs: Sequence[FeatureSpec], store: StoreConfig, job: ImageJob, model: str) -> tuple[None, Callable]:
+    """Run in a worker: the function that computes the features of some images (a ``FeatureTask``)."""
+    network = job.load(model)
+    root, preprocessing = feature_store_root(store), preprocessing_of(job.input, network)
+    features = [spec.build(network, root, preprocessing, job.run.seed) for spec in specs]
+    read = image_reader(network, job.input)
+    return None, lambda task: list(compute_features(*task, features, read, batch=len(task[0]), workers=1))
+
+
+@contextmanager
+def part_executor(images: ImageCollection, network: Network) -> Iterator[PartExecutor | None]:
+    """Computes the parts of batches on the workers of a cluster if the run asks for them; None: in this process."""
+    if images.remote_job is None:
+        yield None
+        return
+    with ray_workers(images.remote_job, network.name, MOST_PARTS, gradient_work, _on_cpu) as (executor, _):
+        yield lambda parts: (result.get() for result in executor.run(parts))
+
+
+def gradient_work(job: ImageJob, model: str) -> tuple[None, Callable[[Part], Tensor]]:
+    """Run in a worker: the function that computes parts of the batches of a universal perturbation."""
+    network = job.load(model)
+    return None, lambda part: part(network).cpu()
+
+
+def _on_cpu(part: Part) -> Part:
+    """The part with its tensors where they can be sent from."""
+    return replace(part, **{each.name: getattr(part, each.name).cpu() for each in fields(part)})

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Union
 
 from cnnviz import __version__
 
 if TYPE_CHECKING:
+    from cnnviz.network.network import Network
     from cnnviz.network.spec import InputSpec, WeightsInfo
 
 UNFINISHED = "unfinished_at_step"
@@ -33,26 +34,20 @@ NOT_IN_PARAMETERS = frozenset(
 what the recipe has under a key of its own."""
 
 
-class NetworkInfo(Protocol):
-    """What results and recipes tell of a network."""
+@dataclass(frozen=True)
+class NetworkInfo:
+    """What results and recipes tell of a network, without the network; its attributes have the same names."""
 
-    @property
-    def name(self) -> str: ...
+    name: str
+    weights: WeightsInfo
+    spec: InputSpec
+    precision: str
+    fast_conv_choice: bool | None
+    classes: int
 
-    @property
-    def weights(self) -> WeightsInfo: ...
 
-    @property
-    def spec(self) -> InputSpec: ...
-
-    @property
-    def precision(self) -> str: ...
-
-    @property
-    def fast_conv_choice(self) -> bool | None: ...
-
-    @property
-    def classes(self) -> int: ...
+AnyNetwork = Union["Network", NetworkInfo]
+"""A network, or what a worker that has it told of it."""
 
 
 @dataclass(frozen=True)
@@ -72,7 +67,7 @@ def portable(value: Any) -> Any:
     return value if isinstance(value, int | float) or value is None else str(value)
 
 
-def recipe_of(provenance: Provenance, network: NetworkInfo, names: Sequence[str], seed: int) -> dict[str, Any]:
+def recipe_of(provenance: Provenance, network: AnyNetwork, names: Sequence[str], seed: int) -> dict[str, Any]:
     """What made a result: a command with its parameters, the network, and the images as they were named."""
     from cnnviz.network.assumptions import assumed_values
 

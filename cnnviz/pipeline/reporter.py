@@ -88,14 +88,17 @@ class SilentReporter:
 SILENT = SilentReporter()
 
 Note = tuple[str, tuple[str, ...], "str | Remark"]
-"""A warning, or settings without effect: the method of ``Reporter``, the settings, the message."""
+"""A detail, a warning, or settings without effect: the method of ``Reporter``, the settings, the message."""
 
 
 @dataclass
 class RecordingReporter(SilentReporter):
-    """Keeps warnings, in a worker, until they travel back to the process that reports."""
+    """Keeps details and warnings, in a worker, until they travel back to the process that reports."""
 
     notes: list[Note] = field(default_factory=list)
+
+    def detail(self, message: str | Remark) -> None:
+        self.notes.append(("detail", (), message))
 
     def warn(self, message: str | Remark) -> None:
         self.notes.append(("warn", (), message))
@@ -114,5 +117,7 @@ def forward_notes(notes: Iterable[Note], reporter: Reporter) -> None:
     for kind, settings, message in notes:
         if kind == "unused":
             reporter.unused(*settings, why=str(message))
+        elif kind == "detail":
+            reporter.detail(message)
         else:
             reporter.warn(message)

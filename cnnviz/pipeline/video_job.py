@@ -6,6 +6,7 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
@@ -15,7 +16,7 @@ from cnnviz.pipeline.config import ImageConfig
 from cnnviz.pipeline.execution import Execution
 from cnnviz.pipeline.image_job import ImageJob, make_folder
 from cnnviz.pipeline.image_loading import prepare_image
-from cnnviz.pipeline.image_task import BatchItem, EncodedResult, ItemError, Task, TaskOutcome, capture_error
+from cnnviz.pipeline.image_task import BatchItem, EncodedResult, Task, TaskOutcome, capture_error
 from cnnviz.pipeline.inputs import ImageSource
 from cnnviz.pipeline.outputs import OutputPath
 from cnnviz.pipeline.result import Result
@@ -73,11 +74,11 @@ class VideoJob(ImageJob):
         network = self.load(model)
 
         def work(some: Sequence[BatchItem], compute: Compute) -> list[TaskOutcome]:
-            return [(item, capture_error(lambda i=item: self._changed(i, network, task))) for item in some]  # type: ignore
+            return [capture_error(partial(self._changed, item, network, task)) for item in some]
 
         yield Execution(SerialExecutor(work), network)
 
-    def _save(self, item: BatchItem, value: EncodedResult | ItemError) -> EncodedResult | ItemError:
+    def _save(self, item: BatchItem, value: TaskOutcome) -> TaskOutcome:
         return value
 
     def _changed(self, item: BatchItem, network: Network, task: Task) -> EncodedResult:

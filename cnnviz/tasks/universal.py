@@ -65,7 +65,7 @@ class Universal(TaskDefaults):
     def run(self, network: Network, images: ImageCollection) -> Result:
         from cnnviz.adversarial.perturbation_file import SUFFIX, encode_perturbation
         from cnnviz.adversarial.universal_training import train_perturbation
-        from cnnviz.pipeline.ray_collection import part_executor
+        from cnnviz.pipeline.ray_workers import part_executor
 
         settings, squares = self.settings, self._squares(network, images)
         with (

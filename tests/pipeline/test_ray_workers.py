@@ -5,7 +5,6 @@ from __future__ import annotations
 import pickle
 import subprocess
 import sys
-from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -17,17 +16,14 @@ from cnnviz.pipeline import ray_workers
 from cnnviz.pipeline.config import NetworkConfig
 from cnnviz.pipeline.image_task import BatchItem
 from cnnviz.pipeline.inputs import ImageSource
-from cnnviz.pipeline.reporter import RecordingReporter
 
 WORKER = """
 import pickle, sys
-from dataclasses import replace
-from functools import partial
 from pathlib import Path
-spec, items = pickle.loads(Path("sent").read_bytes())
-info, work = spec()
-(value,), _ = work(items)
-print(info.name, type(value).__name__, *{"typer", "click", "rich", "cnnviz.cli"} & set(sys.modules))
+set_up, items = pickle.loads(Path("sent").read_bytes())
+(network, _, _), work = set_up()
+(value,) = work(items)
+print(network.name, type(value).__name__, *{"typer", "click", "rich", "cnnviz.cli"} & set(sys.modules))
 """
 
 
@@ -36,7 +32,7 @@ def test_an_image_that_cannot_be_read_is_sent_as_its_error_with_the_hint():
         def content(self):
             raise ImageError("This is a video.", remedy="read_stdin", name="film")
 
-    sent = pickle.loads(pickle.dumps(ray_workers.InlineSource.of(Refused(None))))
+    sent = pickle.loads(pickle.dumps(Refused(None).with_data()))
     with pytest.raises(ImageError, match="This is a video") as error:
         sent.content()
     assert (error.value.remedy, error.value.values) == ("read_stdin", {"name": "film"})
@@ -48,11 +44,9 @@ def test_a_worker_imports_nothing_of_the_command_line(run_cnnviz, samples: Path,
     cloudpickle = pytest.importorskip("ray.cloudpickle")
 
     def captured(job, task, model, count):
-        travelling = replace(job, reporter=RecordingReporter())
-        work = partial(ray_workers.image_work, task)
-        spec = partial(ray_workers.set_up_worker, travelling, work, model, 1, Path.cwd(), {}, {})
-        items = [BatchItem(ray_workers.InlineSource.of(ImageSource(samples / "coffee.png")), None)]
-        Path("sent").write_bytes(cloudpickle.dumps((spec, items)))
+        setup = ray_workers.worker_setup(job, model, 1, partial(ray_workers.image_work, task))
+        items = [BatchItem(ImageSource(samples / "coffee.png").with_data(), None)]
+        Path("sent").write_bytes(cloudpickle.dumps((setup, items)))
         raise KeyboardInterrupt
 
     monkeypatch.setattr(ray_workers, "ray_execution", captured)

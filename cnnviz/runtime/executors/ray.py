@@ -7,14 +7,13 @@ restarts (``max_task_retries``) are not used: they also count against tasks that
 from __future__ import annotations
 
 import importlib
-import itertools
 import os
 import signal
 import socket
 import traceback
 from collections import Counter, deque
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from dataclasses import dataclass, field, replace
 from typing import Any, Generic
 
@@ -39,14 +38,6 @@ class WorkerLostError(ImageError):
     """Every worker that tried a task died: there is no result for its images."""
 
 
-class _SetupError(Exception):
-    """A worker cannot do any task, for the ``reason`` that its setup gave."""
-
-    def __init__(self, reason: CnnvizError) -> None:
-        super().__init__(reason)
-        self.reason = reason
-
-
 @contextmanager
 def ray_cluster(address: str | None, cpus: int | None) -> Iterator[tuple[int, int]]:
     """The numbers of CPUs and GPUs of a cluster: that at ``address``, or one with ``cpus`` CPUs on this machine.
@@ -56,24 +47,18 @@ def ray_cluster(address: str | None, cpus: int | None) -> Iterator[tuple[int, in
     """
     if ray is None:
         raise UsageError("Ray is not installed: pip install 'cnnviz[ray]'.")
-    is_own = not ray.is_initialized()
-    if is_own:
-        _init(address or os.environ.get("RAY_ADDRESS"), cpus)
-    try:
+    with nullcontext() if ray.is_initialized() else _connection(address or os.environ.get("RAY_ADDRESS"), cpus):
         resources = ray.cluster_resources()
         yield int(resources.get("CPU", 1)), int(resources.get("GPU", 0))
-    finally:
-        if is_own:
-            ray.shutdown()
 
 
-def _init(address: str | None, cpus: int | None) -> None:
+def _connection(address: str | None, cpus: int | None) -> AbstractContextManager[Any]:
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     _check_reachable(address)
     on_termination = signal.getsignal(signal.SIGTERM)
     own = {} if address else {"num_cpus": cpus, "object_store_memory": _OBJECT_STORE, "include_dashboard": False}
     try:
-        ray.init(address=address or "local", log_to_driver=False, logging_level="CRITICAL", **own)
+        return ray.init(address=address or "local", log_to_driver=False, logging_level="CRITICAL", **own)
     except (ConnectionError, RuntimeError, ValueError) as error:
         where = f"at '{address}'" if address else "on this machine"
         raise UsageError(f"No Ray cluster could be reached {where}: {_first_line(error)}") from error
@@ -107,11 +92,13 @@ class _Worker:
         self._ready = _attempt(setup)
 
     def start(self) -> TaskResult:
+        """What the setup told the driver, or its error."""
         return _attempt(lambda: self._ready.get()[0])
 
-    def do(self, payload: Any) -> TaskResult:
+    def do(self, payload: Any) -> TaskResult | None:
+        """The result of a task; None where the setup failed, so that another worker gets the task."""
         if isinstance(self._ready.error, CnnvizError):
-            return TaskResult(None, error=_SetupError(self._ready.error))
+            return None
         return _attempt(lambda: self._ready.get()[1](payload))
 
 
@@ -125,6 +112,14 @@ def _attempt(action: Callable[[], Any]) -> TaskResult:
         return TaskResult(None, error=RuntimeError("".join(traceback.format_exception(error))))
 
 
+def _received(answer: Any) -> TaskResult | None:
+    """What a worker answered, or a WorkerLostError."""
+    try:
+        return ray.get(answer)
+    except ray.exceptions.RayError as error:
+        return TaskResult(None, error=WorkerLostError(_first_line(error)))
+
+
 @dataclass
 class RayExecutor(Generic[Task, Value]):
     """Runs tasks on ``count`` workers of the connected cluster.
@@ -134,64 +129,46 @@ class RayExecutor(Generic[Task, Value]):
         count: number of workers.
         pack: turns a task into what is sent; called just before sending.
         on_event: called with a sentence when a worker is lost, or when the first is long in starting.
-        cpus: CPUs of its machine that each worker takes.
-        gpus: the same for GPUs.
-        max_concurrency: tasks that a worker has at a time: one computes, others do I/O.
+        options: those of a Ray actor: ``num_cpus`` and ``num_gpus`` of its machine that each worker takes, and
+            ``max_concurrency``, how many tasks it has at a time: one computes, others do I/O.
     """
 
     setup: Setup
     count: int
     pack: Callable[[Task], Any]
     on_event: Callable[[str], None]
-    cpus: int = 1
-    gpus: int = 0
-    max_concurrency: int = 1
+    options: Mapping[str, int]
     workers: list[Any] = field(default_factory=list)
-    _left_out: list[Any] = field(default_factory=list, init=False)
 
     def start(self) -> Any:
         """Start the workers; returns the info of the first that is ready.
 
-        Workers whose setup fails, as where a machine lacks a file, are left out. Raises what the first raised if all
-        fail.
+        Raises what the first raised if all fail. A worker that fails beside others, as where its machine lacks a
+        file, is left out when it is given a task.
         """
-        answers = {self._start_worker(): self.workers[-1] for _ in range(self.count)}
-        if not ray.wait(list(answers), timeout=_WAIT_NOTICE)[0]:
+        answers = [self._start_worker() for _ in range(self.count)]
+        if not ray.wait(answers, timeout=_WAIT_NOTICE)[0]:
             self.on_event("Still waiting for the cluster to start a first worker.")
-        reasons: list[Exception] = []
+        first_error: CnnvizError | None = None
         while answers:
-            ready, _ = ray.wait(list(answers), timeout=_WAIT_OTHERS if reasons else None)
+            ready, answers = ray.wait(answers, timeout=_WAIT_OTHERS if first_error else None)
             if not ready:
                 break
-            worker, result = answers.pop(ready[0]), ray.get(ready[0])
+            result = _received(ready[0])
             if not isinstance(result.error, CnnvizError):
-                for reason in reasons:
-                    self._tell_left_out(reason)
                 return result.get()
-            reasons.append(result.error)
-            self._leave_out(worker)
-        raise reasons[0]
-
-    def _leave_out(self, worker: Any) -> None:
-        """Give no more tasks to a worker whose setup failed."""
-        if worker in self.workers:
-            self.workers.remove(worker)
-            self._left_out.append(worker)
-
-    def _tell_left_out(self, reason: Exception) -> None:
-        self.on_event(f"A worker is left out: {reason}")
+            first_error = first_error or result.error
+        raise first_error
 
     def _start_worker(self) -> Any:
         """Start a worker; returns the pending answer of its ``start``."""
-        options = {"num_cpus": self.cpus, "num_gpus": self.gpus, "max_concurrency": self.max_concurrency}
-        self.workers.append(ray.remote(_Worker).options(**options).remote(self.setup))
+        self.workers.append(ray.remote(_Worker).options(**self.options).remote(self.setup))
         return self.workers[-1].start.remote()
 
     def close(self) -> None:
         """Kill the workers, whatever they are doing."""
-        for workers in (self.workers, self._left_out):
-            while workers:
-                ray.kill(workers.pop())
+        while self.workers:
+            ray.kill(self.workers.pop())
 
     def run(self, tasks: Sequence[Task], *, ordered: bool = True) -> TaskResults[Task, Value]:
         """Each task's result. A few tasks a worker are sent, or done and not yet returned, at any time.
@@ -201,7 +178,8 @@ class RayExecutor(Generic[Task, Value]):
         waiting, losses = deque(range(len(tasks))), Counter[int]()
         sent: dict[Any, tuple[int, Any]] = {}
         done: dict[int, TaskResult[Task, Value]] = {}
-        limit, returned = self.max_concurrency + 1, 0  # one more than it works on, so that it need not wait
+        limit = self.options.get("max_concurrency", 1) + 1  # one more than it works on, so that it need not wait
+        returned = 0
         while waiting or sent or done:
             while waiting and waiting[0] < returned + 4 * self.count * limit:
                 load = Counter[Any]()
@@ -214,30 +192,29 @@ class RayExecutor(Generic[Task, Value]):
                 sent[worker.do.remote(self.pack(tasks[index]))] = index, worker
             for answer in ray.wait(list(sent))[0]:
                 index, worker = sent.pop(answer)
-                try:
-                    result = ray.get(answer)
-                    if isinstance(result.error, _SetupError):
-                        waiting.appendleft(index)
-                        self._refused(worker, result.error.reason)
-                    else:
-                        done[index] = replace(result, task=tasks[index])
-                except ray.exceptions.RayError as error:
+                result = _received(answer)
+                if result is None:
+                    self._leave_out(worker)
+                elif isinstance(result.error, WorkerLostError):
                     self._replace(worker)
                     losses[index] += 1
-                    message = f"{losses[index]} workers were lost over it: {_first_line(error)}"
-                    if losses[index] < _MAX_ATTEMPTS:
-                        waiting.appendleft(index)
-                    else:
-                        done[index] = TaskResult(tasks[index], error=WorkerLostError(message))
-            for index in itertools.takewhile(done.__contains__, itertools.count(returned)) if ordered else list(done):
+                    error = WorkerLostError(f"{losses[index]} workers were lost over it: {result.error}")
+                    result = TaskResult(None, error=error) if losses[index] == _MAX_ATTEMPTS else None
+                if result is None:
+                    waiting.appendleft(index)
+                else:
+                    done[index] = replace(result, task=tasks[index])
+            while done and (not ordered or returned in done):
+                yield done.pop(returned if ordered else next(iter(done)))
                 returned += 1
-                yield done.pop(index)
 
-    def _refused(self, worker: Any, reason: Exception) -> None:
-        """Leave out a worker whose setup failed after others had begun; its error if it was the last."""
-        if worker in self.workers:
-            self._leave_out(worker)
-            self._tell_left_out(reason)
+    def _leave_out(self, worker: Any) -> None:
+        """Give no more tasks to a worker whose setup failed; raises its error if it is the last."""
+        if worker not in self.workers:
+            return
+        reason = ray.get(worker.start.remote()).error
+        self.workers.remove(worker)
+        self.on_event(f"A worker is left out: {reason}")
         if not self.workers:
             raise reason
 

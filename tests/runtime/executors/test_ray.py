@@ -49,9 +49,9 @@ class Squares:
         return number * number, os.getpid()
 
 
-def workers(setup, told=None, count=2, **resources):
+def workers(setup, told=None, count=2, **options):
     on_event = (told if told is not None else []).append
-    return RayExecutor(setup, count, pack=lambda task: task, on_event=on_event, **resources)
+    return RayExecutor(setup, count, pack=lambda task: task, on_event=on_event, options=options)
 
 
 @pytest.fixture

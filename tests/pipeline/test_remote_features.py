@@ -11,7 +11,7 @@ import torch
 
 from cnnviz.features.feature_index import FeatureBatch
 from cnnviz.features.store import Entry
-from cnnviz.pipeline import ray_collection
+from cnnviz.pipeline import ray_workers
 from cnnviz.pipeline.config import StoreConfig
 from cnnviz.pipeline.feature_spec import FeatureSpec
 from cnnviz.pipeline.inputs import ImageSource
@@ -30,9 +30,9 @@ def test_images_that_kill_every_worker_have_failed_and_the_others_are_stored(mon
             yield TaskResult(tasks[0], error=lost)
             yield TaskResult(tasks[1], [found])
 
-    monkeypatch.setattr(ray_collection, "ray_workers", lambda *_: nullcontext((Executor(), None)))
+    monkeypatch.setattr(ray_workers, "ray_workers", lambda *_: nullcontext((Executor(), None)))
     network = SimpleNamespace(name="net", device=torch.device("cpu"))
-    compute = ray_collection.feature_executor(None, network, [FeatureSpec("thumbnails")], StoreConfig(batch=1))
+    compute = ray_workers.feature_executor(None, network, [FeatureSpec("thumbnails")], StoreConfig(batch=1))
     first, second = compute(sources, [{"a", "b"}])
     assert dict(first.failed) == {"a": lost}
     assert second is found
