@@ -266,9 +266,8 @@ class ImageJob:
         outcomes = execution.executor.run(tasks, ordered=not self.batch.unordered)
         with self.reporter.progress(len(items), "images") as advance, closing(outcomes):
             for result in outcomes:
-                lost = isinstance(result.error, ImageError)
-                values = [result.error] * len(result.task) if lost else result.get()
-                for item, value in zip(result.task, values, strict=True):
+                lost = [result.error] * len(result.task) if isinstance(result.error, ImageError) else None
+                for item, value in zip(result.task, lost or result.get(), strict=True):
                     saved = self._save(item, value) if execution.is_remote else value
                     if isinstance(saved, EncodedResult):
                         self._report(item.source, saved, execution.network)

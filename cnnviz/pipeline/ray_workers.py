@@ -197,7 +197,7 @@ def feature_work(specs: Sequence[FeatureSpec], store: StoreConfig, job: ImageJob
     root, preprocessing = feature_store_root(store), preprocessing_of(job.input, network)
     features = [spec.build(network, root, preprocessing, job.run.seed) for spec in specs]
     read = image_reader(network, job.input)
-    return None, lambda task: list(compute_features(*task, features, read, batch=len(task[0]), workers=1))
+    return None, lambda task: list(compute_features(task[0], task[1], features, read, batch=len(task[0]), workers=1))
 
 
 @contextmanager

@@ -47,7 +47,7 @@ class NetworkInfo:
 
 
 AnyNetwork = Union["Network", NetworkInfo]
-"""A network, or what a worker that has it told of it."""
+"""A network, or what a worker reports of the one it holds."""
 
 
 @dataclass(frozen=True)

@@ -92,7 +92,7 @@ class _Worker:
         self._ready = _attempt(setup)
 
     def start(self) -> TaskResult:
-        """What the setup told the driver, or its error."""
+        """The info that the setup returned, or its error."""
         return _attempt(lambda: self._ready.get()[0])
 
     def do(self, payload: Any) -> TaskResult | None:
@@ -112,8 +112,8 @@ def _attempt(action: Callable[[], Any]) -> TaskResult:
         return TaskResult(None, error=RuntimeError("".join(traceback.format_exception(error))))
 
 
-def _received(answer: Any) -> TaskResult | None:
-    """What a worker answered, or a WorkerLostError."""
+def _received(answer: Any) -> Any:
+    """What a worker answered, or a TaskResult with a WorkerLostError."""
     try:
         return ray.get(answer)
     except ray.exceptions.RayError as error:
@@ -149,16 +149,16 @@ class RayExecutor(Generic[Task, Value]):
         answers = [self._start_worker() for _ in range(self.count)]
         if not ray.wait(answers, timeout=_WAIT_NOTICE)[0]:
             self.on_event("Still waiting for the cluster to start a first worker.")
-        first_error: CnnvizError | None = None
+        reasons: list[CnnvizError] = []
         while answers:
-            ready, answers = ray.wait(answers, timeout=_WAIT_OTHERS if first_error else None)
+            ready, answers = ray.wait(answers, timeout=_WAIT_OTHERS if reasons else None)
             if not ready:
                 break
             result = _received(ready[0])
             if not isinstance(result.error, CnnvizError):
                 return result.get()
-            first_error = first_error or result.error
-        raise first_error
+            reasons.append(result.error)
+        raise reasons[0]
 
     def _start_worker(self) -> Any:
         """Start a worker; returns the pending answer of its ``start``."""
