@@ -36,9 +36,10 @@ done
 mkdir -p "$folder/wheels" "$folder/logs" "$folder/records" && folder=$(cd "$folder" && pwd) || exit 1
 
 # Names as pip has them; what torch and torchvision bring (NumPy, Pillow, Jinja2, MarkupSafe …) is there.
-wheels="annotated-doc captum click contourpy cycler fonttools iniconfig isal jinja2 kiwisolver lazy-loader markdown-it-py markupsafe
-    matplotlib mdurl packaging pluggy pygments pyparsing pytest pytest-timeout python-dateutil rich safetensors shellingham
-    six tqdm typer typing-extensions"
+wheels="annotated-doc annotated-types captum contourpy cycler fonttools iniconfig isal jinja2 kiwisolver
+    lazy-loader markdown-it-py markupsafe matplotlib mdurl packaging pluggy pydantic pydantic-core pygments
+    pyparsing pytest pytest-timeout python-dateutil rich safetensors shellingham tqdm typer
+    typing-extensions typing-inspection tzdata"
 
 if [ -n "$prepare" ]; then
     # shellcheck disable=SC2086

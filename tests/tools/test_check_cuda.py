@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from importlib.metadata import PackageNotFoundError, requires
 from pathlib import Path
 
 import pytest
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
 
 ROOT = Path(__file__).parents[2]
 SCRIPT = ROOT / "tools" / "check_cuda.sh"
@@ -18,6 +21,23 @@ def test_a_wrong_call_shows_how_it_is_called(words):
     run = subprocess.run(["bash", str(SCRIPT), *words], capture_output=True, text=True, check=False, timeout=60)
     assert run.returncode == 2
     assert "tools/check_cuda.sh FOLDER" in run.stderr
+
+
+def test_each_wheel_comes_with_those_that_it_requires():
+    wheels = set(SCRIPT.read_text(encoding="utf-8").split('wheels="')[1].split('"')[0].split())
+    there = {"numpy", "pillow", "torch", "torchvision"}
+    assert {name for wheel in wheels for name in _required(wheel)} <= wheels | there
+
+
+def _required(package: str) -> set[str]:
+    """The names that ``package``, as it is installed here, requires on this Python; none if it is not installed."""
+    try:
+        lines = [Requirement(line) for line in requires(package) or ()]
+    except PackageNotFoundError:
+        return set()
+    return {
+        str(canonicalize_name(line.name)) for line in lines if not line.marker or line.marker.evaluate({"extra": ""})
+    }
 
 
 def test_what_it_runs_needs_neither_opencv_nor_scipy_nor_scikit_learn(tmp_path):
