@@ -7,9 +7,10 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from cnnviz.attribution.gradients import gradient_and_logits, in_batches
+from cnnviz.attribution.gradients import gradient_and_logits, sum_in_batches
+from cnnviz.attribution.integrated_gradients import relative_error
 from cnnviz.attribution.settings import ExpectedGradientsSettings, SmoothGradSettings
-from cnnviz.attribution.targets import Target, TargetFunction, resolved_targets, target_scores, targets_of
+from cnnviz.attribution.targets import Target, TargetFunction, each_image, target_scores, targets_of
 from cnnviz.errors import UsageError
 from cnnviz.imaging.checks import require_pixels
 from cnnviz.network.network import Network
@@ -87,7 +88,7 @@ def gradient_shap(
     pixels = require_pixels(pixels, network.spec.channels).to(network.device)
     starts = baselines_of(pixels, baselines, seed)
     found = []
-    for number, (image, one) in enumerate(zip(pixels.split(1), resolved_targets(network, pixels, target), strict=True)):
+    for number, (image, one) in enumerate(each_image(network, pixels, target)):
         path = _Path.drawn(image, starts, samples, sigma, seed + number)
         found.append(_mean(network, path, one, samples))
     return torch.cat(found)
@@ -149,7 +150,7 @@ def _mean(network: Network, path: _Path, target: int | TargetFunction, samples: 
         gradient, _ = gradient_and_logits(network, starts + path.fractions[part].view(-1, 1, 1, 1) * way, target)
         return (gradient * way).sum(0, keepdim=True)
 
-    return sum(in_batches(network, path.image, samples, summed), torch.zeros_like(path.image)) / samples
+    return sum_in_batches(network, path.image, samples, summed) / samples
 
 
 @torch.no_grad()
@@ -170,7 +171,7 @@ def completeness_error(
     pixels = require_pixels(pixels, network.spec.channels).to(network.device)
     starts = baselines_of(pixels, baselines, seed)
     logits = network(pixels)
-    errors = []
+    differences = []
     for number, one in enumerate(targets_of(network, logits, target)):
 
         def scores(part: slice, one: int | TargetFunction = one) -> Tensor:
@@ -179,5 +180,5 @@ def completeness_error(
 
         start = torch.cat(list(in_batches_that_fit(scores, len(starts), 8))).mean()
         difference = target_scores(network, logits[number : number + 1], [one])[0] - start
-        errors.append((attribution[number].sum() - difference).abs() / difference.abs().clamp_min(1e-12))
-    return torch.stack(errors)
+        differences.append(difference)
+    return relative_error(attribution, torch.stack(differences))

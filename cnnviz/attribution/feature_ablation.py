@@ -11,7 +11,7 @@ from cnnviz.attribution.masked_scores import MaskedScores, require_choices
 from cnnviz.attribution.occlusion_scores import score_patches
 from cnnviz.attribution.settings import PerturbationSettings
 from cnnviz.attribution.superpixels import superpixels
-from cnnviz.attribution.targets import Target, resolved_targets
+from cnnviz.attribution.targets import Target, each_image
 from cnnviz.imaging.checks import require_pixels
 from cnnviz.network.network import Network
 
@@ -55,7 +55,7 @@ def feature_ablation(
     require_choices(fill, score)
     pixels = require_pixels(pixels, network.spec.channels).to(network.device)
     maps = []
-    for image, one in zip(pixels.split(1), resolved_targets(network, pixels, target), strict=True):
+    for image, one in each_image(network, pixels, target):
         scores = MaskedScores(network, image, one, fill, score, seed)
         labels = superpixels(image, segments).to(image.device)
         with torch.no_grad():

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, fx
 from torch.nn import functional as F
 
-from cnnviz.attribution.targets import Target, TargetFunction, resolved_targets, target_scores
+from cnnviz.attribution.targets import Target, TargetFunction, each_image, target_scores
 from cnnviz.errors import UsageError
 from cnnviz.imaging.checks import gradients, require_pixels
 from cnnviz.network import checks
@@ -48,8 +48,7 @@ def fullgrad(network: Network, pixels: Tensor, target: Target = None) -> Tensor:
         torch.Size([1, 1, 64, 96])
     """
     pixels = require_pixels(pixels, network.spec.channels).to(network.device)
-    targets = resolved_targets(network, pixels, target)
-    return torch.cat([_map(network, *pair) for pair in zip(pixels.split(1), targets, strict=True)])
+    return torch.cat([_map(network, *pair) for pair in each_image(network, pixels, target)])
 
 
 def _map(network: Network, image: Tensor, target: int | TargetFunction) -> Tensor:

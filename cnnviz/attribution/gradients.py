@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 from torch import Tensor
 
@@ -93,7 +93,8 @@ def input_x_gradient(network: Network, pixels: Tensor, target: Target = None) ->
     return require_pixels(pixels, network.spec.channels).to(network.device) * pixel_gradient(network, pixels, target)
 
 
-def in_batches(network: Network, image: Tensor, count: int, run: Callable[[slice], Tensor]) -> Iterator[Tensor]:
-    """The results of ``run`` over slices of ``count`` variants of an image, as many at a time as fit in memory."""
+def sum_in_batches(network: Network, image: Tensor, count: int, run: Callable[[slice], Tensor]) -> Tensor:
+    """The sum of the results of ``run`` over slices of ``count`` variants of an image, as many at a time as fit."""
     height, width = image.shape[2:]
-    return in_batches_that_fit(run, count, max_batch_size((height, width), network.spec.size, network.device))
+    at_once = max_batch_size((height, width), network.spec.size, network.device)
+    return sum(in_batches_that_fit(run, count, at_once))  # type: ignore[return-value]

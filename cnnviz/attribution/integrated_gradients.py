@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from cnnviz.attribution.gradients import gradient_and_logits, in_batches
+from cnnviz.attribution.gradients import gradient_and_logits, sum_in_batches
 from cnnviz.attribution.settings import BASELINES, IntegratedGradientsSettings
 from cnnviz.attribution.targets import Target, TargetFunction, resolved_targets, target_scores, targets_of
 from cnnviz.errors import UsageError
@@ -49,8 +49,7 @@ def integrated_gradients(
         >>> cnnviz.integrated_gradients(network, pixels, "tabby", steps=4).shape
         torch.Size([1, 3, 64, 96])
     """
-    if steps < 1:
-        raise UsageError("Integrated gradients need at least one step.")
+    require_steps(steps)
     pixels = require_pixels(pixels, network.spec.channels).to(network.device)
     baselines = baseline_pixels(pixels, baseline)
     fractions, weights = _quadrature(steps, pixels)
@@ -70,7 +69,7 @@ def _mean_gradient(
         gradients, _ = gradient_and_logits(network, start + fractions[part] * (image - start), target)
         return (weights[part] * gradients).sum(0, keepdim=True)
 
-    return sum(in_batches(network, image, len(fractions), weighted), torch.zeros_like(image))
+    return sum_in_batches(network, image, len(fractions), weighted)
 
 
 def _quadrature(steps: int, like: Tensor) -> tuple[Tensor, Tensor]:
@@ -104,7 +103,18 @@ def completeness_error(
     targets = targets_of(network, logits, target)
     at_baseline = target_scores(network, network(baseline_pixels(pixels, baseline)), targets)
     difference = target_scores(network, logits, targets) - at_baseline
-    return (attribution.sum((1, 2, 3)) - difference).abs() / difference.abs().clamp_min(1e-12)
+    return relative_error(attribution, difference)
+
+
+def relative_error(attribution: Tensor, total: Tensor) -> Tensor:
+    """How far each sum of ``attribution`` (N, C, H, W) is from ``total`` (N,), as a fraction of that: (N,)."""
+    return (attribution.sum((1, 2, 3)) - total).abs() / total.abs().clamp_min(1e-12)
+
+
+def require_steps(steps: int) -> None:
+    """Raise UsageError for a path without steps."""
+    if steps < 1:
+        raise UsageError("Integrated gradients need at least one step.")
 
 
 def baseline_pixels(pixels: Tensor, baseline: str | Tensor) -> Tensor:

@@ -15,7 +15,7 @@ from torch import Tensor
 from cnnviz.attribution.masked_scores import MaskedScores, require_choices
 from cnnviz.attribution.settings import PerturbationSettings
 from cnnviz.attribution.superpixels import superpixels
-from cnnviz.attribution.targets import Target, resolved_targets
+from cnnviz.attribution.targets import Target, each_image
 from cnnviz.errors import UsageError
 from cnnviz.imaging.checks import require_pixels
 from cnnviz.network.network import Network
@@ -120,7 +120,7 @@ def _maps(
         raise UsageError("A linear model is fitted to at least two masks.")
     pixels = require_pixels(pixels, network.spec.channels).to(network.device)
     maps = []
-    for image, one in zip(pixels.split(1), resolved_targets(network, pixels, target), strict=True):
+    for image, one in each_image(network, pixels, target):
         labels = superpixels(image, segments).to(image.device)
         visible = model.draw(masks, int(labels.max()) + 1, seed)
         scores = _scores(MaskedScores(network, image, one, fill, score, seed), labels, visible)

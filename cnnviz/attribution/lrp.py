@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, fx, nn
 
 from cnnviz.attribution.deeplift import ACTIVATIONS
+from cnnviz.attribution.integrated_gradients import relative_error
 from cnnviz.attribution.module_graph import Recording, Replacement, max_pool, with_modules
 from cnnviz.attribution.nonlinearities import rectifier
 from cnnviz.attribution.targets import Against, Contrast, Target, TargetFunction, resolved_targets, target_scores
@@ -98,7 +99,7 @@ def conservation_error(
 ) -> Tensor:
     """How far the sum of ``attribution`` (N, C, H, W) is from the score, as a fraction of the score: (N,)."""
     scores = target_scores(network, network(pixels.to(network.device)), target)
-    return (attribution.sum((1, 2, 3)) - scores).abs() / scores.abs().clamp_min(1e-12)
+    return relative_error(attribution, scores)
 
 
 def _one(network: Network, image: Tensor, target: int | TargetFunction) -> Tensor:

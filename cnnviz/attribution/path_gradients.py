@@ -5,12 +5,11 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from cnnviz.attribution.gradients import gradient_and_logits, in_batches
-from cnnviz.attribution.integrated_gradients import baseline_pixels
+from cnnviz.attribution.gradients import gradient_and_logits, sum_in_batches
+from cnnviz.attribution.integrated_gradients import baseline_pixels, relative_error, require_steps
 from cnnviz.attribution.occlusion import replicate_blur
 from cnnviz.attribution.settings import IntegratedGradientsSettings
-from cnnviz.attribution.targets import Target, TargetFunction, resolved_targets, target_scores, targets_of
-from cnnviz.errors import UsageError
+from cnnviz.attribution.targets import Target, TargetFunction, each_image, resolved_targets, target_scores, targets_of
 from cnnviz.imaging.checks import require_pixels
 from cnnviz.network.network import Network
 
@@ -48,10 +47,9 @@ def blur_integrated_gradients(
         >>> cnnviz.blur_integrated_gradients(network, pixels, "tabby", steps=4).shape
         torch.Size([1, 3, 64, 96])
     """
-    _require_steps(steps)
+    require_steps(steps)
     pixels = require_pixels(pixels, network.spec.channels).to(network.device)
-    targets = resolved_targets(network, pixels, target)
-    return torch.cat([_from_blur(network, *pair, steps) for pair in zip(pixels.split(1), targets, strict=True)])
+    return torch.cat([_from_blur(network, *pair, steps) for pair in each_image(network, pixels, target)])
 
 
 def _from_blur(network: Network, image: Tensor, target: int | TargetFunction, steps: int) -> Tensor:
@@ -60,7 +58,7 @@ def _from_blur(network: Network, image: Tensor, target: int | TargetFunction, st
         gradient, _ = gradient_and_logits(network, (places[:-1] + places[1:]) / 2, target)
         return (gradient * (places[1:] - places[:-1])).sum(0, keepdim=True)
 
-    return sum(in_batches(network, image, steps, summed), torch.zeros_like(image))
+    return sum_in_batches(network, image, steps, summed)
 
 
 def _blurred(image: Tensor, left: float) -> Tensor:
@@ -105,7 +103,7 @@ def guided_integrated_gradients(
         >>> cnnviz.guided_integrated_gradients(network, pixels, "tabby", steps=4).shape
         torch.Size([1, 3, 64, 96])
     """
-    _require_steps(steps)
+    require_steps(steps)
     pixels = require_pixels(pixels, network.spec.channels).to(network.device)
     starts = baseline_pixels(pixels, baseline).split(1)
     targets = resolved_targets(network, pixels, target)
@@ -140,11 +138,6 @@ def _least_first(place: Tensor, goal: Tensor, cost: Tensor, budget: Tensor) -> T
     return found.view_as(place)
 
 
-def _require_steps(steps: int) -> None:
-    if steps < 1:
-        raise UsageError("Integrated gradients need at least one step.")
-
-
 @torch.no_grad()
 def completeness_error(
     network: Network, pixels: Tensor, attribution: Tensor, target: Target = None, **_: object
@@ -158,4 +151,4 @@ def completeness_error(
     targets = targets_of(network, logits, target)
     blurred = torch.cat([_blurred(image, 1.0) for image in pixels.split(1)])
     difference = target_scores(network, logits, targets) - target_scores(network, network(blurred), targets)
-    return (attribution.sum((1, 2, 3)) - difference).abs() / difference.abs().clamp_min(1e-12)
+    return relative_error(attribution, difference)

@@ -75,15 +75,15 @@ class AttributionMethod:
     needs_layers: bool = False
     asks_for_class: bool = True
 
+    paper: str = ""
+    cost: str = ONE_PASS
+    sum_error: str = ""
+
     def lacking(self, network: Network) -> str:
         """What the method needs and the network does not have: ``gradients``, ``layers``, or nothing."""
         if self.needs_gradients and not network.has_gradients:
             return "gradients"
         return "layers" if self.needs_layers and network.black_box is not None else ""
-
-    paper: str = ""
-    cost: str = ONE_PASS
-    sum_error: str = ""
 
     @property
     def command_options(self) -> Mapping[str, Any]:
@@ -144,6 +144,21 @@ def by_key(pairs: Iterable[tuple[str, AttributionMethod]]) -> dict[str, Attribut
     return found
 
 
+_CAM: dict[str, Any] = {"command": "gradcam", "percentile": 100.0, "blur": 0.0}
+"""What the methods of ``gradcam`` have in common."""
+
+_HIDING: dict[str, Any] = {
+    "percentile": 100.0,
+    "blur": 0.0,
+    "batchable": False,
+    "needs_gradients": False,
+    "made_with": ("constant",),
+}
+"""What the methods have in common that hide parts of the image."""
+
+_PATH: dict[str, Any] = {"signed": True, "batchable": False, "made_with": ("constant",)}
+"""What the methods have in common that average gradients between a baseline and the image."""
+
 _ALL = (
     AttributionMethod(
         "saliency",
@@ -175,12 +190,10 @@ _ALL = (
         "The baseline decides: from black, dark pixels can hardly count.",
         "(x − x₀) · ∫ ∂S/∂x from x₀ to x",
         settings=("steps", "baseline"),
-        signed=True,
-        batchable=False,
         paper="Sundararajan, Taly & Yan, ICML 2017, arXiv:1703.01365",
         cost="64 passes forward and back",
         sum_error="cnnviz.attribution.integrated_gradients.completeness_error",
-        made_with=("constant",),
+        **_PATH,
     ),
     AttributionMethod(
         "input-x-gradient",
@@ -222,12 +235,10 @@ _ALL = (
         "Which places of the last feature maps speak for the class?",
         "Its resolution is the layer's, a dozen cells across, however smooth it looks.",
         "ReLU(Σ mean(∂S/∂A) · A)",
-        command="gradcam",
         options={},
         settings=("layer", "smooth"),
-        percentile=100.0,
-        blur=0.0,
         paper="Selvaraju et al., ICCV 2017, arXiv:1610.02391",
+        **_CAM,
     ),
     AttributionMethod(
         "gradcam++",
@@ -236,11 +247,9 @@ _ALL = (
         "Which places speak for the class, where it is seen several times?",
         "Positive gradients alone are counted: what speaks against the class is not taken off.",
         "ReLU(Σ Σ(α · ReLU(∂S/∂A)) · A), α = 1 / (2 + ∂S/∂A · ΣA)",
-        command="gradcam",
         settings=("layer", "smooth"),
-        percentile=100.0,
-        blur=0.0,
         paper="Chattopadhay et al., WACV 2018, arXiv:1710.11063",
+        **_CAM,
     ),
     AttributionMethod(
         "hirescam",
@@ -249,11 +258,9 @@ _ALL = (
         "Which places of the last maps did the score come from, position by position?",
         "Where a linear layer follows the mean of the maps it is Grad-CAM; elsewhere it is coarser than its name.",
         "ReLU(Σ ∂S/∂A · A)",
-        command="gradcam",
         settings=("layer", "smooth"),
-        percentile=100.0,
-        blur=0.0,
         paper="Draelos & Carin 2020, arXiv:2011.08891",
+        **_CAM,
     ),
     AttributionMethod(
         "xgradcam",
@@ -262,11 +269,9 @@ _ALL = (
         "Which places speak for the class, if the maps' shares must add up to the score?",
         "The shares add up only as far as the network after the layer is linear.",
         "ReLU(Σ (Σ ∂S/∂A · A / ΣA) · A)",
-        command="gradcam",
         settings=("layer", "smooth"),
-        percentile=100.0,
-        blur=0.0,
         paper="Fu et al., BMVC 2020, arXiv:2008.02312",
+        **_CAM,
     ),
     AttributionMethod(
         "layercam",
@@ -275,11 +280,9 @@ _ALL = (
         "Which places of an early or late layer speak for the class?",
         "Positive gradients alone are counted: what speaks against the class is not taken off.",
         "Σ ReLU(∂S/∂A) · A",
-        command="gradcam",
         settings=("layer", "smooth"),
-        percentile=100.0,
-        blur=0.0,
         paper="Jiang et al., IEEE TIP 2021",
+        **_CAM,
     ),
     AttributionMethod(
         "scorecam",
@@ -288,16 +291,14 @@ _ALL = (
         "Which maps, laid over the image as masks, keep the class's score?",
         "A masked image is like none that the network was trained with; one map often takes all the weight.",
         "ReLU(Σ softmax(S(x seen through A)) · A)",
-        command="gradcam",
         settings=("layer", "smooth"),
-        percentile=100.0,
-        blur=0.0,
         batchable=False,
         needs_gradients=False,
         needs_layers=True,
         paper="Wang et al., CVPR workshop 2020, arXiv:1910.01279",
         cost="a pass forward for each map of the layer",
         made_with=("constant",),
+        **_CAM,
     ),
     AttributionMethod(
         "ablationcam",
@@ -306,15 +307,13 @@ _ALL = (
         "Which maps does the score drop without?",
         "Maps that say the same stand in for each other, and none of them seems to matter.",
         "ReLU(Σ (S − S without A) · A)",
-        command="gradcam",
         settings=("layer", "smooth"),
-        percentile=100.0,
-        blur=0.0,
         batchable=False,
         needs_gradients=False,
         needs_layers=True,
         paper="Desai & Ramaswamy, WACV 2020",
         cost="for each map of the layer a pass forward from there",
+        **_CAM,
     ),
     AttributionMethod(
         "eigencam",
@@ -323,15 +322,13 @@ _ALL = (
         "Where do the last maps vary together, whatever the class?",
         "It asks for no class, and shows the same for all.",
         "ReLU(first principal component of A)",
-        command="gradcam",
         settings=("layer", "smooth"),
-        percentile=100.0,
-        blur=0.0,
         needs_gradients=False,
         needs_layers=True,
         asks_for_class=False,
         paper="Muhammad & Yeasin, IJCNN 2020, arXiv:2008.00299",
         cost="1 pass forward",
+        **_CAM,
     ),
     AttributionMethod(
         "finercam",
@@ -340,11 +337,9 @@ _ALL = (
         "Which places tell the class from those most like it?",
         "What the like classes share with it is dark, the object itself perhaps.",
         "Grad-CAM of S − Σ pᵈ Sᵈ / Σ pᵈ over the three classes d nearest to it",
-        command="gradcam",
         settings=("layer", "smooth"),
-        percentile=100.0,
-        blur=0.0,
         paper="Zhang et al., CVPR 2025, arXiv:2501.11309",
+        **_CAM,
     ),
     AttributionMethod(
         "refinecam",
@@ -353,11 +348,9 @@ _ALL = (
         "Where do early and late layers agree that the class is?",
         "One layer that is dark at a place makes it dark.",
         "Π Grad-CAM++ of each layer, scaled to [0, 1]",
-        command="gradcam",
         settings=("layer", "smooth"),
-        percentile=100.0,
-        blur=0.0,
         paper="2026, arXiv:2605.14641",
+        **_CAM,
     ),
     AttributionMethod(
         "shapleycam",
@@ -366,12 +359,10 @@ _ALL = (
         "Which places have a share in the class's score and probability, to second order?",
         "The second order is of the softmax alone where the network is made of ReLUs.",
         "ReLU(Σ mean(∂S/∂A − ½ ∂²S/∂A² A) · A), S + log p for S",
-        command="gradcam",
         settings=("layer", "smooth"),
-        percentile=100.0,
-        blur=0.0,
         paper="Cai 2025, arXiv:2501.06261",
         cost="1 pass forward, 2 back",
+        **_CAM,
     ),
     AttributionMethod(
         "guided-gradcam",
@@ -396,13 +387,9 @@ _ALL = (
         command="occlusion",
         options={},
         settings=("patch", "stride", "fill", "score", "batch", "algorithm", "seed"),
-        percentile=100.0,
-        blur=0.0,
-        batchable=False,
-        needs_gradients=False,
         paper="Zeiler & Fergus, ECCV 2014, arXiv:1311.2901",
         cost="a pass forward for each of some 600 patches, of what it reaches",
-        made_with=("constant",),
+        **_HIDING,
     ),
     AttributionMethod(
         "vargrad",
@@ -436,12 +423,10 @@ _ALL = (
         "The other images decide; with few of them the map shows them, too.",
         "mean over x₀ and t of (x − x₀) · ∂S/∂x at x₀ + t (x − x₀)",
         settings=("samples", "baselines", "seed"),
-        signed=True,
-        batchable=False,
         paper="Erion et al., Nature Machine Intelligence 2021, arXiv:1906.10670",
         cost="50 passes forward and back",
         sum_error="cnnviz.attribution.expected_gradients.completeness_error",
-        made_with=("constant",),
+        **_PATH,
     ),
     AttributionMethod(
         "gradientshap",
@@ -451,12 +436,10 @@ _ALL = (
         "It is not, so these are no Shapley values; noise and baselines decide with it.",
         "mean of (x + noise − x₀) · ∂S/∂x between x₀ and x + noise",
         settings=("samples", "sigma", "baselines", "seed"),
-        signed=True,
-        batchable=False,
         paper="Lundberg & Lee, NeurIPS 2017, arXiv:1705.07874",
         cost="50 passes forward and back",
         sum_error="cnnviz.attribution.expected_gradients.completeness_error",
-        made_with=("constant",),
+        **_PATH,
     ),
     AttributionMethod(
         "blur-integrated",
@@ -481,12 +464,10 @@ _ALL = (
         "The path is chosen by the network, so two maps do not compare the same images.",
         "Σ ∂S/∂x · Δx, values of the least |∂S/∂x| first",
         settings=("steps", "baseline"),
-        signed=True,
-        batchable=False,
         paper="Kapishnikov et al., CVPR 2021, arXiv:2106.09788",
         cost="64 passes forward and back, one after another",
         sum_error="cnnviz.attribution.integrated_gradients.completeness_error",
-        made_with=("constant",),
+        **_PATH,
     ),
     AttributionMethod(
         "fullgrad",
@@ -507,13 +488,9 @@ _ALL = (
         "mean of S(masked x) where a pixel is visible − mean S",
         settings=("masks", "cells", "fill", "score", "seed"),
         signed=True,
-        percentile=100.0,
-        blur=0.0,
-        batchable=False,
-        needs_gradients=False,
         paper="Petsiuk, Das & Saenko, BMVC 2018, arXiv:1806.07421",
         cost="1000 passes forward",
-        made_with=("constant",),
+        **_HIDING,
     ),
     AttributionMethod(
         "ablation",
@@ -524,13 +501,9 @@ _ALL = (
         "S(x) − S(x without a superpixel)",
         settings=("segments", "fill", "score", "seed"),
         signed=True,
-        percentile=100.0,
-        blur=0.0,
-        batchable=False,
-        needs_gradients=False,
         paper="after Zeiler & Fergus, ECCV 2014, arXiv:1311.2901",
         cost="a pass forward for each of 50 superpixels, of what it reaches",
-        made_with=("constant",),
+        **_HIDING,
     ),
     AttributionMethod(
         "lime",
@@ -541,13 +514,9 @@ _ALL = (
         "weights of a ridge regression of S on visible superpixels",
         settings=("masks", "segments", "fill", "score", "seed"),
         signed=True,
-        percentile=100.0,
-        blur=0.0,
-        batchable=False,
-        needs_gradients=False,
         paper="Ribeiro, Singh & Guestrin, KDD 2016, arXiv:1602.04938",
         cost="1000 passes forward",
-        made_with=("constant",),
+        **_HIDING,
     ),
     AttributionMethod(
         "kernelshap",
@@ -558,13 +527,9 @@ _ALL = (
         "Shapley values of S over superpixels",
         settings=("masks", "segments", "fill", "score", "seed"),
         signed=True,
-        percentile=100.0,
-        blur=0.0,
-        batchable=False,
-        needs_gradients=False,
         paper="Lundberg & Lee, NeurIPS 2017, arXiv:1705.07874",
         cost="1000 passes forward",
-        made_with=("constant",),
+        **_HIDING,
     ),
     AttributionMethod(
         "xrai",
@@ -574,13 +539,11 @@ _ALL = (
         "Regions follow colors, not the network: two objects of one color are one.",
         "mean integrated gradients of regions, the largest first",
         settings=("steps",),
-        signed=True,
         percentile=98.0,
         blur=0.0,
-        batchable=False,
         paper="Kapishnikov et al., ICCV 2019, arXiv:1906.02825",
         cost="128 passes forward and back, and segmentations",
-        made_with=("constant",),
+        **_PATH,
     ),
     AttributionMethod(
         "deeplift",

@@ -10,7 +10,7 @@ from torch.nn import functional as F
 
 from cnnviz.attribution.masked_scores import MaskedScores, require_choices
 from cnnviz.attribution.settings import PerturbationSettings
-from cnnviz.attribution.targets import Target, resolved_targets
+from cnnviz.attribution.targets import Target, each_image
 from cnnviz.errors import UsageError
 from cnnviz.imaging.checks import require_pixels
 from cnnviz.network.network import Network
@@ -65,7 +65,7 @@ def rise(
     pixels = require_pixels(pixels, network.spec.channels).to(network.device)
     drawn = random_masks(masks, cells, (pixels.shape[2], pixels.shape[3]), seed)
     maps = []
-    for image, one in zip(pixels.split(1), resolved_targets(network, pixels, target), strict=True):
+    for image, one in each_image(network, pixels, target):
         scores = MaskedScores(network, image, one, fill, score, seed)
         maps.append(_weighted_mean(scores, masks, lambda part: drawn(part).to(image)))  # noqa: B023 - used at once
     return torch.cat(maps).to(pixels.dtype)

@@ -5,9 +5,9 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from cnnviz.attribution.gradients import gradient_and_logits, in_batches
+from cnnviz.attribution.gradients import gradient_and_logits, sum_in_batches
 from cnnviz.attribution.settings import SmoothGradSettings
-from cnnviz.attribution.targets import Target, TargetFunction, resolved_targets
+from cnnviz.attribution.targets import Target, TargetFunction, each_image
 from cnnviz.errors import UsageError
 from cnnviz.imaging.checks import require_pixels
 from cnnviz.network.network import Network
@@ -53,7 +53,7 @@ def smoothgrad(
     pixels = require_pixels(pixels, network.spec.channels).to(network.device)
     generator = torch.Generator().manual_seed(seed)
     maps = []
-    for image, one in zip(pixels.split(1), resolved_targets(network, pixels, target), strict=True):
+    for image, one in each_image(network, pixels, target):
         noisy = NoisyCopies(image, sigma, generator)
         total = _summed_gradient(network, noisy, one, samples)
         maps.append((total / samples).abs().amax(1, keepdim=True))
@@ -64,7 +64,7 @@ def _summed_gradient(network: Network, noisy: NoisyCopies, target: int | TargetF
     def summed(part: slice) -> Tensor:
         return gradient_and_logits(network, noisy[part], target)[0].sum(0, keepdim=True)
 
-    return sum(in_batches(network, noisy.image, samples, summed), torch.zeros_like(noisy.image))
+    return sum_in_batches(network, noisy.image, samples, summed)
 
 
 class NoisyCopies:

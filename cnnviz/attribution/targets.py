@@ -179,6 +179,11 @@ def resolved_targets(network: Network, pixels: Tensor, target: Target) -> list[i
     return targets_of(network, network(pixels), target)
 
 
+def each_image(network: Network, pixels: Tensor, target: Target) -> list[tuple[Tensor, int | TargetFunction]]:
+    """Each image (1, C, H, W) of ``pixels`` (N, C, H, W), and what is explained of it."""
+    return list(zip(pixels.split(1), resolved_targets(network, pixels, target), strict=True))
+
+
 def predict_target(network: Network, pixels: Tensor, target: Target = None) -> Explanation:
     """The predicted class and what to explain for one image (1, C, H, W); the predicted class if None."""
     return predict_targets(network, pixels, target)[0]

@@ -5,10 +5,10 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from cnnviz.attribution.gradients import gradient_and_logits, in_batches
+from cnnviz.attribution.gradients import gradient_and_logits, sum_in_batches
 from cnnviz.attribution.settings import SmoothGradSettings
 from cnnviz.attribution.smoothgrad import NoisyCopies
-from cnnviz.attribution.targets import Target, resolved_targets
+from cnnviz.attribution.targets import Target, each_image
 from cnnviz.errors import UsageError
 from cnnviz.imaging.checks import require_pixels
 from cnnviz.network.network import Network
@@ -91,13 +91,13 @@ def _moments(
     pixels = require_pixels(pixels, network.spec.channels).to(network.device)
     generator = torch.Generator().manual_seed(seed)
     found = []
-    for image, one in zip(pixels.split(1), resolved_targets(network, pixels, target), strict=True):
+    for image, one in each_image(network, pixels, target):
         noisy = NoisyCopies(image, sigma, generator)
 
         def sums(part: slice, noisy: NoisyCopies = noisy, one: object = one) -> Tensor:
             gradient = gradient_and_logits(network, noisy[part], one)[0].double()  # type: ignore[arg-type]
             return torch.stack([gradient.sum(0, keepdim=True), gradient.square().sum(0, keepdim=True)])
 
-        mean, square = sum(in_batches(network, image, samples, sums)) / samples  # type: ignore[misc]
+        mean, square = sum_in_batches(network, image, samples, sums) / samples
         found.append((mean, square))
     return found
