@@ -36,7 +36,7 @@ def neighbors(
 
 
 def _split(input: InputOptions) -> tuple[InputOptions, InputOptions]:
-    """The options for the images to look for, and for the folder to look in."""
+    """The options for the images to look for, of which there may be a shard, and for the folder to look in."""
     images = input.images or []
     if not images or (len(images) == 1 and input.files_from is None):
         raise UsageError("Name the images to look for and then the folder: cnnviz neighbors photo.jpg photos/.")
@@ -45,4 +45,4 @@ def _split(input: InputOptions) -> tuple[InputOptions, InputOptions]:
         raise UsageError(f"The last argument is the folder to look in, but '{folder}' is a file.")
     if not path_exists(folder) and not any(sign in folder for sign in "*?["):
         raise UsageError(f"The last argument is the folder to look in, but there is no '{folder}'.")
-    return replace(input, images=queries), replace(input, images=[folder], files_from=None)
+    return replace(input, images=queries), replace(input, images=[folder], files_from=None, shard=None)

@@ -85,9 +85,6 @@ def modern_value(name: str, value: object) -> object:
     return known.get(value, value) if isinstance(value, str) else value
 
 
-_UsageError: Any = typer.BadParameter.__bases__[0]  # Click's, of which newer releases of Typer have a copy
-
-
 def note_old_spellings(context: Any, reporter: ConsoleReporter) -> None:
     """A note on stderr for each old spelling that was typed."""
     for old, new in context.meta.get(NOTES, ()):
@@ -106,7 +103,9 @@ def command_class(command: str) -> type[PlainCommand]:
             try:
                 require_values(self.get_params(ctx), words)
                 return super().parse_args(ctx, words)
-            except _UsageError:  # its message names the new spellings
+            except typer.Exit:  # the help was asked for
+                raise
+            except Exception:  # a usage error, whose message names the new spellings
                 quiet = bool({"-q", "--quiet"} & set(args))
                 note_old_spellings(ctx, ConsoleReporter(quiet=quiet, verbose=False, json=False))
                 raise

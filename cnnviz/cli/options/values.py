@@ -10,8 +10,15 @@ import typer
 _MAY_BE_EMPTY = ("--title",)
 
 
+class EmptyValueError(typer.BadParameter):
+    """A usage error of Typer's, shown as its message alone."""
+
+    def format_message(self) -> str:
+        return self.message
+
+
 def require_values(parameters: Iterable[Any], words: Sequence[str]) -> None:
-    """Raise Click's usage error where a word of a command, or an option's value in it, is empty."""
+    """Raise EmptyValueError where a word of a command, or an option's value in it, is empty."""
     valued = {name for each in parameters if not getattr(each, "is_flag", False) for name in each.opts}
     before, is_option = "", True
     for word in words:
@@ -29,4 +36,4 @@ def require_values(parameters: Iterable[Any], words: Sequence[str]) -> None:
 def _require(option: str) -> None:
     if option not in _MAY_BE_EMPTY:
         what = f"{option} has an empty value: give it one, or leave it out."
-        raise typer.BadParameter.__bases__[0](what if option else "An empty text names no file.")
+        raise EmptyValueError(what if option else "An empty text names no file.")

@@ -25,6 +25,14 @@ def test_neighbors_finds_crops_of_the_same_photo(run_cnnviz, photos, tmp_path):
     assert shown.stdout.startswith("cnnviz neighbors photos/coffee/coffee1.png photos ")
 
 
+def test_a_shard_is_one_of_the_images_looked_for_not_of_the_folder(run_cnnviz, photos):
+    common = ("neighbors", "photos/chelsea/chelsea0.png", "photos/coffee/coffee1.png", "photos", "-r", *NET, "--json")
+    whole = [json.loads(line) for line in run_cnnviz(*common).stdout.splitlines()]
+    (part,) = [json.loads(line) for line in run_cnnviz(*common, "--shard", "2/2", "-f").stdout.splitlines()]
+    assert part["input"] == whole[1]["input"]
+    assert part["features"] == whole[1]["features"]
+
+
 def test_neighbors_by_cosine_and_approximately(run_cnnviz, photos):
     query = "photos/gravel/gravel2.png"
     found = []
