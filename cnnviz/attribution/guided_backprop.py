@@ -7,27 +7,21 @@ in-place ones and modules called twice are all nodes. Networks with other nonlin
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager, ExitStack, nullcontext
-from typing import Any
+from contextlib import ExitStack
 
 import torch
-from torch import Tensor, fx
+from torch import Tensor
 
-from cnnviz.attribution.nonlinearities import depends_on_input, rectifier, unsupported_operation
 from cnnviz.attribution.rules_by_hooks import RulesByHooks
+from cnnviz.attribution.rules_on_graphs import RULES, RuleRun, run_on_graph
 from cnnviz.attribution.targets import Target, target_scores
 from cnnviz.errors import UsageError
 from cnnviz.imaging.checks import differentiable, gradients, require_pixels, warn_if_out_of_range
 from cnnviz.network import checks
 from cnnviz.network.feature_network import LayerLike
-from cnnviz.network.graph import LAYER, ancestors
 from cnnviz.network.hooked import hooked_module
-from cnnviz.network.module_copy import has_hooks
 from cnnviz.network.network import Network
-from cnnviz.network.operations import operation_label
 from cnnviz.runtime.precision import at_least_float32, gradients_of
-
-RULES = ("guided", "deconvnet")
 
 
 def guided_backprop(network: Network, pixels: Tensor, target: Target = None) -> Tensor:
@@ -101,11 +95,12 @@ def rectified_gradient(
             network.require_convolutions()
             graph = network.graph if layer is None else network.truncated({"layer": layer})
             by_hooks = hooked_module(graph) is not None
-            run = RulesByHooks(network, graph, _RULES[rule]) if by_hooks else _RuleInterpreter(graph, _RULES[rule])
+            run = RulesByHooks(network, graph, RULES[rule]) if by_hooks else run_on_graph(network, graph, rule)
             stack.enter_context(run.applied())
             output = run.run(x)
         found = network.check_logits(output, pixels) if layer is None else at_least_float32(output["layer"])
         _require_rectifiers(run, network.name, layer)
+        run.keep()
         score = objective(found)
         gradient = gradients_of(score, pixels)[0]
     return checks.require_finite(gradient, f"{rule} gradient", network, pixels)
@@ -139,56 +134,7 @@ def neuron_activation(
     return (row, column), float(maps[0, channel, row, column])
 
 
-class _RuleInterpreter(fx.Interpreter):
-    """Runs a graph with the rule applied at its rectifiers, and records the operations that no rule is for."""
-
-    def __init__(self, graph_module: fx.GraphModule, rectify: Any) -> None:
-        super().__init__(graph_module)
-        self.rectify = rectify
-        self.rectifiers = 0
-        self.unsupported: dict[str, list[str]] = {}
-        self._needed = ancestors([graph_module.graph.output_node()])
-        self._dependent: set[fx.Node] = set()
-
-    def applied(self) -> AbstractContextManager[None]:
-        """The context in which the rule holds: any."""
-        return nullcontext()
-
-    def run_node(self, n: fx.Node) -> Any:
-        found = rectifier(self.module, n, self.env, self._dependent) if n in self._needed else None
-        if found is not None:
-            self._dependent.add(n)
-            self.rectifiers += 1
-            source, bounds = found
-            self._check_hooks(n)
-            return self.rectify.apply(self.env[source], *bounds)
-        if n in self._needed:
-            self._check_hooks(n)
-        value = super().run_node(n)
-        if n.op == "placeholder" or depends_on_input(self.module, n, value, self._dependent):
-            self._dependent.add(n)
-            name = unsupported_operation(self.module, n, self._dependent) if n in self._needed else None
-            if name is not None:
-                self._record(name, n)
-        return value
-
-    def _check_hooks(self, n: fx.Node) -> None:
-        """Record a module whose hooks change its output: no rule is for what they do."""
-        module = self.module.get_submodule(str(n.target)) if n.op == "call_module" else None
-        if module is None or not has_hooks(module):
-            return
-        arguments, options = self.fetch_args_kwargs_from_env(n)
-        with torch.no_grad():
-            hooked = module(*arguments, **options)  # first: a hook may set the weight, as weight_norm's does
-            plain = module.forward(*arguments, **options)
-        if isinstance(plain, Tensor) and not (isinstance(hooked, Tensor) and torch.equal(plain, hooked)):
-            self._record(f"a hook on {operation_label(self.module, n)}", n)
-
-    def _record(self, operation: str, n: fx.Node) -> None:
-        self.unsupported.setdefault(operation, []).append(str(n.meta.get(LAYER, n.name)))
-
-
-def _require_rectifiers(run: _RuleInterpreter | RulesByHooks, name: str, layer: str | None) -> None:
+def _require_rectifiers(run: RuleRun, name: str, layer: str | None) -> None:
     """Raise UsageError unless what ran consists of rectifiers and linear operations."""
     if run.unsupported:
         named = ", ".join(f"{what} ({_listed(layers)})" for what, layers in run.unsupported.items())
@@ -208,33 +154,3 @@ def _require_rectifiers(run: _RuleInterpreter | RulesByHooks, name: str, layer: 
 def _listed(layers: Sequence[str]) -> str:
     """``features.0.2 and 48 more``."""
     return layers[0] if len(layers) == 1 else f"{layers[0]} and {len(layers) - 1} more"
-
-
-class _Guided(torch.autograd.Function):
-    """A rectifier whose gradient is passed where both it and the input are positive."""
-
-    @staticmethod
-    def forward(ctx: Any, value: Tensor, low: float, high: float | None) -> Tensor:
-        inside = value > low if high is None else (value > low) & (value < high)
-        ctx.save_for_backward(inside)
-        return value.clamp(low, high)
-
-    @staticmethod
-    def backward(ctx: Any, *gradients: Tensor) -> Any:
-        (inside,) = ctx.saved_tensors
-        return gradients[0].clamp_min(0) * inside, None, None
-
-
-class _Deconvnet(torch.autograd.Function):
-    """A rectifier whose gradient is passed where it is positive, whatever the input."""
-
-    @staticmethod
-    def forward(ctx: Any, value: Tensor, low: float, high: float | None) -> Tensor:
-        return value.clamp(low, high)
-
-    @staticmethod
-    def backward(ctx: Any, *gradients: Tensor) -> Any:
-        return gradients[0].clamp_min(0), None, None
-
-
-_RULES: dict[str, Any] = {"guided": _Guided, "deconvnet": _Deconvnet}

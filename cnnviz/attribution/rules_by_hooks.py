@@ -8,6 +8,7 @@ from typing import Any
 from torch import Tensor, fx, nn
 
 from cnnviz.attribution.nonlinearities import bounds_of_module, is_linear
+from cnnviz.attribution.rules_on_graphs import Rectify
 from cnnviz.errors import UsageError, listed
 from cnnviz.network.hooked import functions_of, hooked_module
 from cnnviz.network.network import Network
@@ -22,13 +23,13 @@ class RulesByHooks:
     Args:
         network: the network, traced by hooks.
         graph: of what is to be computed.
-        rectify: the ``torch.autograd.Function`` that takes a value and the bounds of a rectifier.
+        rectify: what takes a value and the bounds of a rectifier and returns its output.
 
     Raises:
         UsageError: an operation outside of modules is not linear.
     """
 
-    def __init__(self, network: Network, graph: fx.GraphModule, rectify: Any) -> None:
+    def __init__(self, network: Network, graph: fx.GraphModule, rectify: Rectify) -> None:
         self._graph, self._rectify = graph, rectify
         self.rectifiers = 0
         self.unsupported: dict[str, list[str]] = {}
@@ -50,13 +51,16 @@ class RulesByHooks:
         """What the graph returns for a normalized input."""
         return self._graph(x)
 
+    def keep(self) -> None:
+        """Nothing: it is looked at each time."""
+
     def _rectified(self, path: str, module: nn.Module, value: Tensor) -> Tensor | None:
         """The output of a rectifier under the rule; None for any other module."""
         name = class_name(module)
         bounds = bounds_of_module(module, name)
         if bounds is not None:
             self.rectifiers += 1
-            return self._rectify.apply(value, *bounds)  # type: ignore[no-any-return]
+            return self._rectify(value, *bounds)
         if not is_linear(name):
             self.unsupported.setdefault(type(module).__name__, []).append(path)
         return None

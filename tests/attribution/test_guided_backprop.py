@@ -122,6 +122,20 @@ def test_every_kind_of_rectifier_by_hand():
     torch.testing.assert_close(cnnviz.guided_backprop(network, pixels, 1), expected)
 
 
+@pytest.mark.parametrize("method", [cnnviz.guided_backprop, cnnviz.deconvnet])
+def test_a_later_pass_is_the_same_and_meets_hooks(method):
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU6(), nn.Conv2d(4, 4, 3), nn.ReLU(), nn.Flatten())
+    network = Network(model, spec=InputSpec(size=8), optimize=True)
+    images = [torch.rand(1, 3, 8, 8) for _ in range(3)]
+    expected = [method(Network(model, spec=InputSpec(size=8)), image, 0) for image in images]
+    for image, each in zip(images, expected, strict=True):
+        torch.testing.assert_close(method(network, image, 0), each)
+    network.module[2].register_forward_hook(lambda module, given, output: output.sigmoid())
+    with pytest.raises(UsageError, match="a hook on Conv2d"):
+        method(network, images[0], 0)
+
+
 @pytest.mark.parametrize(
     ("model", "named"), [("efficientnet_b0", "SiLU"), ("convnext_tiny", "GELU"), ("mobilenet_v3_small", "Hardswish")]
 )
