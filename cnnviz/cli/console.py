@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import sys
 import unicodedata
@@ -70,13 +71,23 @@ def _writing() -> Iterator[None]:
 
 
 def result_json(record: dict[str, Any], stdout: Any = None) -> None:
-    """One JSON object on a line of stdout; file names that are not text are escaped, so that it is always JSON."""
-    line = json.dumps(record, ensure_ascii=False, allow_nan=False, default=str)
+    """One JSON object on a line of stdout, always valid: file names that are not text are escaped, NaN is null."""
+    plain = _finite(record)
+    line = json.dumps(plain, ensure_ascii=False, allow_nan=False, default=str)
     try:
         line.encode(getattr(stdout or _stdout(), "encoding", None) or "utf-8")
     except UnicodeEncodeError:
-        line = json.dumps(record, allow_nan=False, default=str)
+        line = json.dumps(plain, allow_nan=False, default=str)
     result(line, stdout)
+
+
+def _finite(value: Any) -> Any:
+    """The value with null in place of numbers that JSON does not have."""
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, Mapping):
+        return {key: _finite(part) for key, part in value.items()}
+    return [_finite(part) for part in value] if isinstance(value, list | tuple) else value
 
 
 def error(message: str) -> None:
@@ -145,7 +156,8 @@ class ConsoleReporter:
 
     def failed(self, name: str, error: Exception) -> None:
         message = message_with_hint(error)
-        _to_stderr("error:", message if name in message else f"{name}: {message}", "31")
+        is_named = name in message or _on_one_line(name) in message
+        _to_stderr("error:", message if is_named else f"{name}: {message}", "31")
 
     def result(self, record: Mapping[str, Any] | None, paths: Sequence[str] | None, text: Sequence[str]) -> None:
         if record is not None and self.json:

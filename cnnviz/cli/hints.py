@@ -46,7 +46,7 @@ HINTS: dict[str, str | Callable[..., str]] = {
     "embedded_model": "'-m squeezenet1_1' avoids it.",
     "fetch_default": "Get it: cnnviz models fetch {model}",
     "fetch_elsewhere": lambda model, weights: (
-        f"Run '{fetch_command(model, weights)}' where there is internet access, or use --model squeezenet1_1."
+        f"'{fetch_command(model, weights)}' gets them where there is internet access."
     ),
     "fetch_again": lambda model, weights: f"'{fetch_command(model, weights)} --force' replaces it.",
     "normalization": lambda channels: "For example: --mean {0} --std {0}.".format(",".join(["0.5"] * channels)),

@@ -70,14 +70,22 @@ def fetch(weights: PublishedWeights, *, force: bool = False, progress: bool = Fa
         weights.path.parent.mkdir(parents=True, exist_ok=True)
         download_url_to_file(weights.url, str(weights.path), weights.hash_prefix, progress=progress)
     except (OSError, RuntimeError) as error:
-        raise _unavailable(weights, f"downloading it failed: {getattr(error, 'reason', error)}") from error
+        raise _unavailable(weights, f"downloading them failed: {_why(error)}") from error
     return weights.path
+
+
+def _why(error: Exception) -> str:
+    """The reason of a failed download, without the number that the operating system gives it."""
+    reason = getattr(error, "reason", error)
+    text = getattr(reason, "strerror", None) or str(reason)
+    place = getattr(reason, "filename", None)
+    return f"{text} ('{place}')" if place else text
 
 
 def _unavailable(weights: PublishedWeights, reason: str) -> ModelError:
     return ModelError(
-        f"The weights {weights.name} of {weights.model} are not on this machine and {reason}. Copy {weights.file} to "
-        f"{weights.path.parent} from a machine that has them, or use the embedded network, squeezenet1_1.",
+        f"The weights {weights.name} of {weights.model} are not on this machine, and {reason}. Copy {weights.file} to "
+        f"{weights.path.parent} from a machine that has them, or use squeezenet1_1, which is built in.",
         remedy="fetch_elsewhere",
         model=weights.model,
         weights=weights.name,

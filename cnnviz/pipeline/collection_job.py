@@ -64,7 +64,8 @@ class ImageCollection:
 
     def nothing_read(self) -> ImageError:
         """The error where every image was left out."""
-        return ImageError(f"None of the {len(self.sources)} images could be read.")
+        count = len(self.sources)
+        return ImageError(f"None of the {count} images could be read." if count > 1 else "No image could be read.")
 
     def recipe(self, network: AnyNetwork, seed: int) -> dict[str, Any]:
         """What the recipe of a result about all images tells."""

@@ -101,7 +101,8 @@ class CropDataset:
     def _skip(self, index: int, error: ImageError) -> None:
         self.skipped[index] = str(error)
         if len(self.skipped) == len(self.photos):
-            raise ImageError(f"None of the {len(self.photos)} photos can be read; the last: {error}") from error
+            none = f"None of the {len(self.photos)} photos" if len(self.photos) > 1 else "No photo"
+            raise ImageError(f"{none} can be read; the last: {error}") from error
 
 
 def _crop(photo: Tensor, side: int, generator: torch.Generator) -> Tensor:

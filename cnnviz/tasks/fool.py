@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -190,12 +191,17 @@ def _metadata(found: AttackResult, pipeline: ImagePipeline) -> dict[str, Any]:
         "norm": attack.norm,
         "linf": round(found.linf, 6),
         "l2": round(found.l2, 4),
-        "psnr": round(psnr(found.original, found.loaded), 2) if found.linf else None,
-        "ssim": round(ssim(found.original, found.loaded), 5),
+        "psnr": _rounded(psnr(found.original, found.loaded), 2),
+        "ssim": _rounded(ssim(found.original, found.loaded), 5),
         "jpeg": pipeline.jpeg,
         "judged_as": pipeline.format,
         "tried": found.tried,
     }
+
+
+def _rounded(value: float, digits: int) -> float | None:
+    """None for what has no value: the PSNR of equal images, the SSIM of images smaller than its window."""
+    return round(value, digits) if math.isfinite(value) else None
 
 
 def _panel(network: Network, image: LoadedImage, found: AttackResult, pipeline: ImagePipeline) -> Image:

@@ -117,7 +117,7 @@ class Universal(TaskDefaults):
             for square in square_crops(photo, side, self.crops, spec.crop, rng):
                 squares.append(square)
         if not len(squares):
-            raise UsageError("None of the images could be read; there is nothing to train on.")
+            raise images.nothing_read()
         return squares
 
 

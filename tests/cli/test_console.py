@@ -6,7 +6,7 @@ import sys
 
 from cnnviz.cli import console
 from cnnviz.cli.console import ConsoleReporter
-from cnnviz.errors import Remark
+from cnnviz.errors import ImageError, Remark
 from cnnviz.pipeline.reporter import Reporter
 
 
@@ -35,6 +35,16 @@ def test_results_are_paths_and_words_or_json(capsys):
         *("a.png", "a cat"),
         '{"input": "a.png", "note": "Too large. -r looks into its folders too."}',
     ]
+
+
+def test_json_has_null_where_a_number_is_not_finite(capsys):
+    console.result_json({"a": [float("nan"), 1.5, {"b": float("-inf")}], "c": (True, "x")})
+    assert capsys.readouterr().out == '{"a": [null, 1.5, {"b": null}], "c": [true, "x"]}\n'
+
+
+def test_a_name_is_said_once(capsys):
+    ConsoleReporter().failed("a\nb.png", ImageError("'a\\nb.png' does not exist."))
+    assert capsys.readouterr().err == "error: 'a\\nb.png' does not exist.\n"
 
 
 def test_one_line_a_message(capsys):

@@ -149,3 +149,18 @@ def test_defaults_that_were_looked_at():
 
     assert InversionSettings().steps == 80
     assert TextureSettings().steps == 200
+
+
+def test_a_file_whose_name_looks_like_an_option_and_a_value_that_is_none(run_cnnviz, photo, tmp_path):
+    (tmp_path / photo).rename(tmp_path / "-cat.png")
+    result = run_cnnviz("saliency", "-cat.png")
+    assert result.exit_code == 2
+    assert "The file -cat.png is named as ./-cat.png." in " ".join(result.stderr.replace("│", " ").split())
+    assert run_cnnviz("saliency", "./-cat.png", *NET, "-s", 64).stdout == "-cat.saliency.png\n"
+    assert "Value error" not in run_cnnviz("saliency", "./-cat.png", "--method", "nothing").stderr
+
+
+def test_json_of_an_image_too_small_to_be_measured_is_json(run_cnnviz, tmp_path):
+    Image.new("RGB", (5, 5), (200, 10, 10)).save(tmp_path / "tiny.png")
+    record = json.loads(run_cnnviz("fool", "tiny.png", *NET, "-s", 64, "--json").stdout)
+    assert record["ssim"] is None

@@ -247,7 +247,7 @@ def test_a_download_that_fails_leaves_nothing(cache, monkeypatch):
     )
     Path(f"{wrong}-0123abcd.pth").write_bytes(b"not the published file")
     (cache / published.file).unlink()
-    with pytest.raises(ModelError, match="downloading it failed"):
+    with pytest.raises(ModelError, match="downloading them failed"):
         download.fetch(published)
     assert sorted(p.name for p in cache.iterdir()) == [tmp.name]
 

@@ -10,6 +10,7 @@ from cnnviz.cli import console
 from cnnviz.cli.context import CommandContext
 from cnnviz.cli.jobs import note_idle_trust
 from cnnviz.cli.options import LARGEST_SIDE, NetworkOptions, RunOptions
+from cnnviz.errors import Remark
 
 if TYPE_CHECKING:
     from cnnviz.network.layers import Layer
@@ -48,6 +49,8 @@ def layers(
         context.reporter.warn(net.missing_layers)
     table = net.layer_table((size, size) if size else None)
     shown = [layer for layer in table if find is None or any(find in n for n in (layer.name, *layer.aliases))]
+    if not shown:
+        context.reporter.warn(Remark(f"No layer of {name} has '{find}' in a name.", remedy="list_layers"))
     if run.json:
         for layer in shown:
             console.result_json(_record(layer))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -94,6 +95,13 @@ def note_old_spellings(context: Any, reporter: ConsoleReporter) -> None:
             reporter.warn(f"{old} has no effect any more: {REMOVED[context.info_name][old]}.")
 
 
+def _clear(message: str, words: Sequence[str]) -> str:
+    """A usage error's message without Typer's own prefix, and with how a name like ``-a.png`` is given."""
+    plain = message.replace("Value error, ", "", 1)
+    named = next((word for word in words if word.startswith("-") and os.path.lexists(word)), None)
+    return f"{plain} The file {named} is named as ./{named}." if named else plain
+
+
 def command_class(command: str) -> type[PlainCommand]:
     """The class of Click command that takes a command's old spellings too."""
 
@@ -102,10 +110,12 @@ def command_class(command: str) -> type[PlainCommand]:
             words, ctx.meta[NOTES] = modern(command, args)
             try:
                 require_values(self.get_params(ctx), words)
-                return super().parse_args(ctx, words)
+                return super().parse_args(ctx, list(words))
             except typer.Exit:  # the help was asked for
                 raise
-            except Exception:  # a usage error, whose message names the new spellings
+            except Exception as error:  # a usage error, whose message names the new spellings
+                if hasattr(error, "message"):
+                    error.message = _clear(error.message, words)
                 quiet = bool({"-q", "--quiet"} & set(args))
                 note_old_spellings(ctx, ConsoleReporter(quiet=quiet, verbose=False, json=False))
                 raise

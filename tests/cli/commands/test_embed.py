@@ -63,7 +63,7 @@ def test_a_folder_of_nothing_but_broken_files(run_cnnviz, photos, samples, tmp_p
     (tmp_path / "bad" / "text.png").write_text("no image")
     result = run_cnnviz("embed", "bad", *NET)
     assert result.exit_code == 1
-    assert result.stderr.splitlines()[-1] == "error: None of the 1 images could be read."
+    assert result.stderr.splitlines()[-1] == "error: No image could be read."
     (tmp_path / "nothing").mkdir()
     none = run_cnnviz("embed", "nothing", *NET)
     assert (none.exit_code, none.stderr.count("\n")) == (2, 1)

@@ -87,3 +87,15 @@ def test_odd_names_come_through_a_shell_as_they_are(run_cnnviz, tmp_path):
     words = subprocess.run(["bash", "-c", typed], capture_output=True, check=True, cwd=tmp_path).stdout.split(b"\0")
     assert [os.fsdecode(word) for word in words[: len(names)]] == [*names[:-1], "./-f.png"]
     assert not (tmp_path / "x").exists()
+
+
+def test_several_images_give_a_line_each_and_standard_input_is_one(run_cnnviz, tmp_path):
+    one, two = (written(tmp_path / name, json.dumps(RECIPE)) for name in ("a.png", "b.png"))
+    Image.new("RGB", (4, 4)).save(tmp_path / "plain.png")
+    told = run_cnnviz("info", one, "plain.png", two)
+    assert [json.loads(line)["image"] for line in told.stdout.splitlines()] == [str(one), str(two)]
+    assert (told.exit_code, told.stderr) == (1, "error: 'plain.png' carries no cnnviz recipe.\n")
+    lines = run_cnnviz("info", "--command", one, two).stdout.splitlines()
+    assert [line.rpartition(" ")[2] for line in lines] == [str(tmp_path / f"{stem}.again.png") for stem in "ab"]
+    piped = run_cnnviz("info", "-", "--command", stdin=one.read_bytes())
+    assert piped.stdout == lines[0].replace(str(tmp_path / "a.again.png"), "stdin.again.png") + "\n"

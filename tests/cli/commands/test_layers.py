@@ -27,3 +27,9 @@ def test_layers_as_json_found_by_alias_at_another_size(run_cnnviz):
     assert rows["features.12.cat"]["shape"] == [512, 19, 19]
     assert rows["features.12.cat"]["aliases"][0] == "fire9"
     assert rows["features.12.cat"]["receptive_field"] == [207, 207]
+
+
+def test_a_name_that_no_layer_has_is_said(run_cnnviz):
+    result = run_cnnviz("layers", "-m", "squeezenet1_1", "--find", "fyre")
+    assert result.exit_code == 0
+    assert "No layer of squeezenet1_1 has 'fyre' in a name." in result.stderr
