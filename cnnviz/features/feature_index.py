@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import struct
 from collections.abc import Callable, Generator, Mapping, Sequence, Set
 from contextlib import closing
@@ -28,7 +27,7 @@ from cnnviz.features.thumbnails import PIXEL_WIDTH, pixel_vector, thumbnail
 from cnnviz.features.top_activations import channel_maxima
 from cnnviz.network.network import Network
 from cnnviz.runtime.memory import in_batches_that_fit
-from cnnviz.runtime.paths import as_file_name
+from cnnviz.runtime.paths import as_file_name, cache_home
 from cnnviz.runtime.prefetch import copied_ahead
 from cnnviz.runtime.progress import OnStep, Step
 
@@ -68,8 +67,7 @@ class FeatureStoreRoot:
     @staticmethod
     def default() -> Path:
         """``$XDG_CACHE_HOME/cnnviz/features``, by default below ``~/.cache``."""
-        cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-        return cache / "cnnviz" / "features"
+        return cache_home() / "cnnviz" / "features"
 
     def path_for(self, kind: str, facts: Mapping[str, Any]) -> Path:
         """The path for results that depend on ``facts``: different facts give different paths."""

@@ -15,6 +15,7 @@ from functools import cache
 from pathlib import Path
 
 from cnnviz.errors import UsageError
+from cnnviz.runtime.paths import cache_home
 
 EMBEDDED = "squeezenet1_1"
 LENET = "lenet5"
@@ -115,8 +116,7 @@ class CatalogueEntry:
 
 def checkpoint_folder() -> Path:
     """torch.hub's cache: ``$TORCH_HOME/hub/checkpoints``, by default below ``~/.cache/torch``."""
-    cache_home = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-    torch_home = Path(os.environ.get("TORCH_HOME") or cache_home / "torch")
+    torch_home = Path(os.environ.get("TORCH_HOME") or cache_home() / "torch")
     return torch_home.expanduser() / "hub" / "checkpoints"
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import stat
+import tempfile
 from pathlib import Path
 from typing import BinaryIO
 
@@ -19,6 +20,19 @@ _read: dict[str, bytes] = {}
 
 class UnreadableFileError(Exception):
     """A file cannot be read; the message continues a sentence that begins with its name: ``is a folder``."""
+
+
+def cache_home() -> Path:
+    """Where programs keep what they can make or fetch again: ``$XDG_CACHE_HOME``, by default ``~/.cache``.
+
+    A user without a home, as in many containers, has a folder among the temporary files.
+    """
+    named = Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache")
+    try:
+        return named.expanduser()
+    except RuntimeError:  # there is no home
+        user = getattr(os, "getuid", int)()
+        return Path(tempfile.gettempdir()) / f"cache-{user}"
 
 
 def is_folder(path: str | Path) -> bool:

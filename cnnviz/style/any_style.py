@@ -53,7 +53,7 @@ class InvertedResidual(nn.Module):
 
 
 class StylePredictor(nn.Module):
-    """The style of a image as 100 numbers: MobileNetV2 1.0 with its batch normalization folded in.
+    """The style of an image as 100 numbers: MobileNetV2 1.0 with its batch normalization folded in.
 
     Sandler, Howard, Zhu, Zhmoginov & Chen, "MobileNetV2: Inverted Residuals and Linear Bottlenecks", CVPR 2018,
     arXiv:1801.04381, as used by Ghiasi et al. (see ``AnyStyleNetwork``).
@@ -85,7 +85,7 @@ class AnyStyleNetwork(nn.Module):
 
     Ghiasi, Lee, Kudlur, Dumoulin & Shlens, "Exploring the Structure of a Real-Time, Arbitrary Neural Artistic
     Stylization Network", BMVC 2017, arXiv:1705.06830; with the smaller networks that Google published for mobile
-    devices: MobileNetV2 as the predictor, and 177,777 parameters that paint. A image becomes a style vector of 100
+    devices: MobileNetV2 as the predictor, and 177,777 parameters that paint. An image becomes a style vector of 100
     numbers, of which the scale and shift of each conditional normalization are linear functions; so a blend of styles
     is a blend of vectors.
 
@@ -121,7 +121,7 @@ class AnyStyleNetwork(nn.Module):
         return {f"painter.{name}": value.shape for name, value in state.items() if ".norm." in name}
 
     def style_vector(self, image: Tensor, size: int = STYLE_SIZE) -> Tensor:
-        """The style vector (1, 100) of a image (1, 3, H, W), RGB in [0, 1], seen with a shorter side of ``size``.
+        """The style vector (1, 100) of an image (1, 3, H, W), RGB in [0, 1], seen with a shorter side of ``size``.
 
         Of a strip the middle is taken, four times as long as it is wide.
 
@@ -164,5 +164,5 @@ class AnyStyleNetwork(nn.Module):
 
 
 def contrast(image: Tensor) -> float:
-    """The largest standard deviation of a color of a image (1, 3, H, W); 0 for a image of one color."""
+    """The largest standard deviation of a color of an image (1, 3, H, W); 0 for an image of one color."""
     return float(image.std((2, 3)).max())

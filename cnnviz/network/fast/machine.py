@@ -22,7 +22,7 @@ import torch.nn.functional as F
 
 from cnnviz.imaging.atomic_file import atomic_path
 from cnnviz.runtime.executors.threads import torch_threads
-from cnnviz.runtime.paths import is_file
+from cnnviz.runtime.paths import cache_home, is_file
 
 _FAST_ENOUGH = 0.6
 """Speed of products beside that of convolutions from which on Winograd's way is quicker."""
@@ -71,9 +71,8 @@ def _measured() -> dict[str, Any]:
 
 def kept_at() -> Path:
     """The file of the answer for this machine: in ``$XDG_CACHE_HOME/cnnviz``, by default below ``~/.cache``."""
-    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
     digest = hashlib.sha256(json.dumps(_machine(), sort_keys=True).encode()).hexdigest()
-    return cache / "cnnviz" / f"machine-{digest[:16]}.json"
+    return cache_home() / "cnnviz" / f"machine-{digest[:16]}.json"
 
 
 def measured_speeds() -> tuple[float, float]:
