@@ -2,13 +2,13 @@
 
 Usage: python -m benchmarks.occlusion [--networks squeezenet1_1,resnet18,…] [--rounds N] [--batches 1,2,4,8]
 
-For each network (random weights; 224 px, patch 32, stride 8: 625 positions): milliseconds per position, interleaved
+For each network (random weights, convolutions as ``cnnviz occlusion`` computes them on this machine; 224 px, patch 32, stride 8: 625 positions): milliseconds per position, interleaved
 medians, of the incremental pass, of captum at its best batch, and of the batched full pass; the peak of memory that
 each needs beyond the loaded network; and the largest difference between the incremental pass and the network itself,
 relative to the largest score.
 
-Captum is given the network as its users have it, as torchvision makes it; we hold it channels last, as our ``Network``
-does. Captum on a network that holds its weights so is stated beside.
+Captum is given the network as its users have it, as torchvision makes it; ours is as ``load_network`` makes it, channels
+last and with fast convolutions where they suit. Captum on a network that holds its weights so is stated beside.
 
 A pass over the whole network costs the same wherever the patch lies, so captum and the full pass are timed on
 25 positions; the incremental pass, whose windows differ, on all 625. All of captum's batches are run once, the two
@@ -17,19 +17,22 @@ quickest of each layout in the rounds. Memory is the median of three processes.
 
 from __future__ import annotations
 
+import copy
 import statistics
 from collections.abc import Callable, Sequence
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor, fx, nn
 
+import cnnviz
 from benchmarks.memory_use import peak_beyond, told_by
+from benchmarks.roofline import least_seconds
 from benchmarks.row import Row
 from benchmarks.running import Setting, operations, parser, setting, show
 from benchmarks.timing import interleaved
 from cnnviz.attribution.occlusion_scores import score_positions
-from cnnviz.network.graph import trace
-from cnnviz.network.module_copy import copy_module
+from cnnviz.network.fast_conv_choice import choose_fast_conv
+from cnnviz.network.spec import InputSpec
 
 SIZE, PATCH, STRIDE = 224, 32, 8
 NETWORKS = ("squeezenet1_1", "resnet18", "resnet50", "vgg16")
@@ -69,13 +72,20 @@ def contender(name: str, network: nn.Module, image: Tensor) -> tuple[Run, int]:
                 return occlusion.attribute(image, window, strides, target=0, perturbations_per_eval=batch)
 
         return captum, len(SPARSE) + 1  # one more for the picture itself
-    graph, positions = trace(copy_module(network)), GRID if name == "incremental" else SPARSE
+    graph, positions = ours(network), GRID if name == "incremental" else SPARSE
     return lambda: score_positions(graph, image, positions, PATCH, gray, algorithm=name), len(positions)  # type: ignore[arg-type]
+
+
+def ours(network: nn.Module) -> fx.GraphModule:
+    """The graph of the network as ours is loaded for occlusion."""
+    made = cnnviz.Network(copy.deepcopy(network), optimize=True, spec=InputSpec(size=SIZE))
+    made.use_fast_conv(choose_fast_conv(made, None, "scores"))
+    return made.graph
 
 
 def largest_difference(network: nn.Module, image: Tensor) -> float:
     """Between the incremental pass and the untouched network, relative to the largest score."""
-    graph, gray = trace(copy_module(network)), torch.zeros(1, 1, 1, 1, device=image.device)
+    graph, gray = ours(network), torch.zeros(1, 1, 1, 1, device=image.device)
     positions = GRID[:: len(GRID) // 25]
     scores = score_positions(graph, image, positions, PATCH, gray, algorithm="incremental")
     pictures = image.repeat(len(positions), 1, 1, 1)
@@ -110,6 +120,7 @@ def compare(name: str, setting: Setting, batches: Sequence[int]) -> Row:
         memory=memory(*given, "incremental") if setting.memory else None,
         peer_memory=memory(*given, best) if setting.memory else None,
         more={
+            "of roofline, %": 100 * least_seconds(incremental, setting.device) / count / seconds["incremental"],
             "captum's batch": best.split()[-1],
             "captum channels last, ms": 1e3 * seconds[best_last],
             "full pass, ms": 1e3 * seconds["full"],

@@ -17,6 +17,9 @@ _PICTURES = {"cpu": 1, "cuda": 64}
 _CHANNELS, _EXTENT = 256, 56
 """Of the convolution, channels last: a layer of VGG's kind, which suits every processor."""
 
+_TRAFFIC = 1 << 23
+"""Bytes that are copied: more than a core's own cache holds, as the maps of a first layer."""
+
 _ROUNDS = 7
 
 
@@ -28,6 +31,14 @@ def measured_peaks(device: torch.device) -> dict[str, float]:
         found[f"matmul {name}"] = _best(*_matmul(device, kind), device)
         found[f"convolution {name}"] = _best(*_convolution(device, kind), device)
     return found
+
+
+@cache
+def measured_traffic(device: torch.device) -> float:
+    """GB/s, read and written, of one thread or of a GPU, in copying maps of a usual size: the best of some rounds."""
+    source = torch.rand(_TRAFFIC // 4, device=device)
+    target = torch.empty_like(source)
+    return _best(lambda: target.copy_(source), 2.0 * _TRAFFIC, device)
 
 
 def _matmul(device: torch.device, kind: torch.dtype) -> tuple[Callable[[], object], float]:
@@ -45,6 +56,6 @@ def _convolution(device: torch.device, kind: torch.dtype) -> tuple[Callable[[], 
 
 @torch.inference_mode()
 def _best(run: Callable[[], object], operations: float, device: torch.device) -> float:
-    """The most GFLOP/s that ``run`` was seen to do."""
+    """The most that ``run`` was seen to do of ``operations``, in billions a second."""
     run()
     return operations / min(seconds(run, device) for _ in range(_ROUNDS)) / 1e9

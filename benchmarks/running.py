@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -55,17 +56,31 @@ class Setting:
 
 def operations(run: Callable[[], object]) -> float:
     """Floating-point operations of convolutions and matrix products in ``run``; a multiply-add is two."""
-    from torch.utils.flop_counter import FlopCounterMode, conv_flop_count
+    from torch.utils.flop_counter import FlopCounterMode
 
-    def convolution(inputs: list[int], weight: list[int], *_: object, out_shape: list[int], **__: object) -> int:
-        return conv_flop_count(inputs, weight, out_shape)
-
-    # The counter knows the general convolution, not those that name their library.
-    named = [torch.ops.aten.mkldnn_convolution, getattr(torch.ops.mkldnn, "_convolution_pointwise", None)]
-    mapping = dict.fromkeys(filter(None, named), convolution)
-    with FlopCounterMode(display=False, custom_mapping=mapping) as counter:
+    with FlopCounterMode(display=False, custom_mapping=_NAMED_CONVOLUTIONS) as counter:
         run()
     return float(counter.get_total_flops())
+
+
+def flop_formulas() -> dict[Any, Callable[..., int]]:
+    """Operation -> the number of its floating-point operations, of its arguments and ``out_val``."""
+    from torch.utils.flop_counter import flop_registry, shape_wrapper
+
+    return {**flop_registry, **{each: shape_wrapper(count) for each, count in _NAMED_CONVOLUTIONS.items()}}
+
+
+def _convolution(inputs: list[int], weight: list[int], *_: object, out_shape: list[int], **__: object) -> int:
+    from torch.utils.flop_counter import conv_flop_count
+
+    return conv_flop_count(inputs, weight, out_shape)
+
+
+_NAMED_CONVOLUTIONS = dict.fromkeys(
+    filter(None, [torch.ops.aten.mkldnn_convolution, getattr(torch.ops.mkldnn, "_convolution_pointwise", None)]),
+    _convolution,
+)
+"""Those that name their library, which PyTorch's counter does not know."""
 
 
 def installed(package: str) -> bool:

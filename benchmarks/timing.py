@@ -19,16 +19,15 @@ if TYPE_CHECKING:
 def machine() -> str:
     """The processor's name, how many of its cores there are, and the widest instructions that PyTorch uses on it.
 
-    A processor held back (``ATEN_CPU_CAPABILITY=avx2 ONEDNN_MAX_CPU_ISA=AVX2 MKL_ENABLE_INSTRUCTIONS=AVX2``) is another
+    A name without a number, as virtual machines have it, is told apart by its family and model. A processor held back (``ATEN_CPU_CAPABILITY=avx2 ONEDNN_MAX_CPU_ISA=AVX2 MKL_ENABLE_INSTRUCTIONS=AVX2``) is another
     machine.
     """
     cpuinfo = Path("/proc/cpuinfo")
-    names = [
-        line.split(":", 1)[1].strip()
-        for line in (cpuinfo.read_text(encoding="utf-8").splitlines() if cpuinfo.is_file() else [])
-        if line.startswith("model name")
-    ]
-    name = names[0] if names else platform.processor() or platform.machine()
+    lines = cpuinfo.read_text(encoding="utf-8").partition("\n\n")[0].splitlines() if cpuinfo.is_file() else []
+    told = {key.strip(): value.strip() for key, _, value in (line.partition(":") for line in lines)}
+    name = told.get("model name") or platform.processor() or platform.machine()
+    if {"cpu family", "model"} <= set(told) and not any(map(str.isdigit, name)):
+        name += f" (family {told['cpu family']}, model {told['model']})"
     return f"{name}, {os.cpu_count()} cores, {instructions()}"
 
 
