@@ -5,9 +5,8 @@ Usage: python -m benchmarks.gradients [--networks squeezenet1_1,resnet18,…]
 captum (extra ``bench``) has torchvision's module, contiguous and with parameters that want gradients, as its users
 have it. SmoothGrad and integrated gradients take 16 samples, eight at a time in both. The difference is the largest
 between the two maps, relative to captum's largest value; noise and quadrature differ, so those two have none. The
-difference to float64 is that of the gradient alone, with the ReLUs' masks held fixed; the share of the roofline is of the
-least time that ours could take here.
-Weights are random but for SqueezeNet's.
+difference to float64 is that of saliency, with the ReLUs' masks held fixed; the share of the roofline is of the speed
+at which ours would take the least time possible here. Weights are random but for SqueezeNet's.
 """
 
 from __future__ import annotations

@@ -2,13 +2,14 @@
 
 Usage: python -m benchmarks.occlusion [--networks squeezenet1_1,resnet18,…] [--rounds N] [--batches 1,2,4,8]
 
-For each network (random weights, convolutions as ``cnnviz occlusion`` computes them on this machine; 224 px, patch 32, stride 8: 625 positions): milliseconds per position, interleaved
-medians, of the incremental pass, of captum at its best batch, and of the batched full pass; the peak of memory that
-each needs beyond the loaded network; and the largest difference between the incremental pass and the network itself,
-relative to the largest score.
+For each network (random weights, convolutions as ``cnnviz occlusion`` computes them on this machine; 224 px, patch 32,
+stride 8: 625 positions): milliseconds per position, interleaved medians, of the incremental pass, of captum at its best
+batch, and of the batched full pass; the peak of memory that each needs beyond the loaded network; the share of its
+roofline that the incremental pass reaches; and its largest difference to the network itself, relative to the largest
+score.
 
-Captum is given the network as its users have it, as torchvision makes it; ours is as ``load_network`` makes it, channels
-last and with fast convolutions where they suit. Captum on a network that holds its weights so is stated beside.
+Captum is given the network as its users have it, as torchvision makes it; ours is as ``load_network`` makes it,
+channels last and with fast convolutions where they suit. Captum on a network channels last is stated beside.
 
 A pass over the whole network costs the same wherever the patch lies, so captum and the full pass are timed on
 25 positions; the incremental pass, whose windows differ, on all 625. All of captum's batches are run once, the two

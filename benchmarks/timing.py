@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 def machine() -> str:
     """The processor's name, how many of its cores there are, and the widest instructions that PyTorch uses on it.
 
-    A name without a number, as virtual machines have it, is told apart by its family and model. A processor held back (``ATEN_CPU_CAPABILITY=avx2 ONEDNN_MAX_CPU_ISA=AVX2 MKL_ENABLE_INSTRUCTIONS=AVX2``) is another
-    machine.
+    A name without a number, as virtual machines have it, is told apart by its family and model. A processor held back
+    (``ATEN_CPU_CAPABILITY=avx2 ONEDNN_MAX_CPU_ISA=AVX2 MKL_ENABLE_INSTRUCTIONS=AVX2``) is another machine.
     """
     cpuinfo = Path("/proc/cpuinfo")
     lines = cpuinfo.read_text(encoding="utf-8").partition("\n\n")[0].splitlines() if cpuinfo.is_file() else []
