@@ -142,7 +142,7 @@ def _require_rectifiers(run: RuleRun, name: str, layer: str | None) -> None:
             f"Guided backprop and deconvnet are rules for ReLU, but {name} uses {named}.",
             remedy="methods_without_relu",
         )
-    if not run.rectifiers:
+    if not run.rectifier_count:
         end = "its output" if layer is None else f"layer '{layer}'"
         raise UsageError(
             "Guided backprop and deconvnet are rules for ReLU, and there is none between the pixels and "

@@ -31,7 +31,7 @@ class RulesByHooks:
 
     def __init__(self, network: Network, graph: fx.GraphModule, rectify: Rectify) -> None:
         self._graph, self._rectify = graph, rectify
-        self.rectifiers = 0
+        self.rectifier_count = 0
         self.unsupported: dict[str, list[str]] = {}
         unseen = [name for name in functions_of(network.graph) if not is_linear(plain_name(name))]
         if unseen:
@@ -59,7 +59,7 @@ class RulesByHooks:
         name = class_name(module)
         bounds = bounds_of_module(module, name)
         if bounds is not None:
-            self.rectifiers += 1
+            self.rectifier_count += 1
             return self._rectify(value, *bounds)
         if not is_linear(name):
             self.unsupported.setdefault(type(module).__name__, []).append(path)

@@ -58,7 +58,7 @@ class RuleRun(Protocol):
     """What runs a network under a rule, and what it met."""
 
     @property
-    def rectifiers(self) -> int:
+    def rectifier_count(self) -> int:
         """How many."""
 
     @property
@@ -78,7 +78,7 @@ class _CheckedGraph:
     """A graph under a rule, all of whose operations are supported, and how many rectifiers it has."""
 
     run: fx.GraphModule
-    rectifiers: int
+    rectifier_count: int
     unsupported: dict[str, list[str]] = field(default_factory=dict)
 
     def applied(self) -> AbstractContextManager[None]:
@@ -98,14 +98,14 @@ class _Interpreter(fx.Interpreter):
 
     def __init__(self, graph_module: fx.GraphModule, rule: str, *, may_keep: bool) -> None:
         super().__init__(graph_module)
-        self.rule, self.rectify, self.may_keep = rule, RULES[rule], may_keep
+        self.graph_module, self.rule, self.rectify, self.may_keep = graph_module, rule, RULES[rule], may_keep
         self._bounds: dict[fx.Node, tuple[fx.Node, Bounds]] = {}
         self.unsupported: dict[str, list[str]] = {}
         self._needed = ancestors([graph_module.graph.output_node()])
         self._dependent: set[fx.Node] = set()
 
     @property
-    def rectifiers(self) -> int:
+    def rectifier_count(self) -> int:
         """How many there are."""
         return len(self._bounds)
 
@@ -116,18 +116,19 @@ class _Interpreter(fx.Interpreter):
     def keep(self) -> None:
         """Remember what ran, whose operations are all supported, for the next time."""
         if self.may_keep:
-            _checked.setdefault(self.module, {})[self.rule] = _CheckedGraph(self._under_rule(), self.rectifiers)
+            known = _checked.setdefault(self.graph_module, {})
+            known[self.rule] = _CheckedGraph(self._under_rule(), self.rectifier_count)
 
     def _under_rule(self) -> fx.GraphModule:
         """The graph with its rectifiers replaced by what ran in their place."""
         graph, copies = fx.Graph(), dict[fx.Node, fx.Node]()
-        for node in self.module.graph.nodes:
+        for node in self.graph_module.graph.nodes:
             if node in self._bounds:
                 source, bounds = self._bounds[node]
                 copies[node] = graph.call_function(self.rectify, (copies[source], *bounds))
             else:
                 copies[node] = graph.node_copy(node, copies.__getitem__)
-        return fx.GraphModule(self.module, graph)
+        return fx.GraphModule(self.graph_module, graph)
 
     def run_node(self, n: fx.Node) -> Any:
         found = rectifier(self.module, n, self.env, self._dependent) if n in self._needed else None
