@@ -64,7 +64,7 @@ def rivals(network: Network, scores: Tensor, label: int, count: int) -> list[int
 
 
 def _choices(network: Network, scores: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
-    """The scores of the classes of which an image is taken for one, and where each label stands among them."""
+    """The scores that the prediction is chosen from, and the index of each label among them."""
     if network.is_exclusive:
         return scores, labels
     opposites = (labels + network.classes) % (2 * network.classes)

@@ -1,4 +1,4 @@
-"""Class activation maps of one or several layers: what a rule reads of a layer, and what its weighted maps become."""
+"""Class activation maps of one or several layers, computed by a rule that weights a layer's feature maps."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ ScoreFunction = Callable[[Network, Tensor, Target], Tensor]
 """Network, logits (N, classes) and target -> the score (N,) whose gradient is taken."""
 
 _CONTRASTS = (0.9, 1.0, 1.1)
-"""Factors of the normalized input that ``flips`` averages over, besides the mirrored image."""
+"""With ``smooth="flips"`` the input, and its mirror image, is multiplied by each of these; the maps are averaged."""
 
 
 @dataclass(frozen=True)
@@ -100,7 +100,7 @@ def fused_map(
     smooth: Smooth,
     fuse: Callable[[Sequence[Tensor], torch.Size], Tensor],
 ) -> Tensor:
-    """The same for layers by name, by any way to ``fuse`` the layers' maps (N, 1, h, w) to maps of a size (H, W)."""
+    """The maps (N, 1, H, W) by a rule, of layers by name, fused by ``fuse`` from each layer's maps (N, 1, h, w)."""
     if smooth not in get_args(Smooth):
         raise UsageError(f"There is no smoothing '{smooth}'; the choices are {', '.join(get_args(Smooth))}.")
     network.require_count(len(pixels))
@@ -145,21 +145,21 @@ def _states(
         wanted: dict[str, str | None] = {name: name for name in names}
         read = network.truncated({**wanted, "": None} if rule.derivatives else wanted)(x)
         zeros = [torch.zeros((), device=network.device)] * len(names)
-        slopes: Sequence[Tensor] = zeros
-        bends: Sequence[Tensor] = zeros
+        first: Sequence[Tensor] = zeros
+        second: Sequence[Tensor] = zeros
         if rule.derivatives:
             logits = network.check_logits(read[""], pixels)
             score = rule.score(network, logits, target).sum()
-            slopes, bends = _derivatives(score, [read[name] for name in names], rule.derivatives, zeros)
-    for name, slope, bend in zip(names, slopes, bends, strict=True):
+            first, second = _derivatives(score, [read[name] for name in names], rule.derivatives, zeros)
+    for name, found, curvature in zip(names, first, second, strict=True):
         maps = at_least_float32(read[name].detach())
-        gradient = checks.require_finite(slope.detach().to(maps), f"gradient at layer '{name}'", network, pixels)
-        yield LayerState(network, x.detach(), target, name, maps, gradient, bend.detach().to(maps))
+        gradient = checks.require_finite(found.detach().to(maps), f"gradient at layer '{name}'", network, pixels)
+        yield LayerState(network, x.detach(), target, name, maps, gradient, curvature.detach().to(maps))
 
 
 @contextmanager
 def _attention(derivatives: int) -> Iterator[None]:
-    """Attention computed so that it has as many derivatives: of two its fused form has none."""
+    """Context in which attention has ``derivatives`` derivatives: PyTorch's fused kernels have only the first."""
     if derivatives < 2:
         yield
         return
@@ -172,19 +172,21 @@ def _attention(derivatives: int) -> Iterator[None]:
 def _derivatives(
     score: Tensor, maps: Sequence[Tensor], count: int, zeros: Sequence[Tensor]
 ) -> tuple[Sequence[Tensor], Sequence[Tensor]]:
-    """The gradients of a score with respect to ``maps``; and, of two derivatives, the second one times the maps."""
+    """The gradients of a score by ``maps``, and its second derivatives times the maps (``zeros`` if ``count`` is 1)."""
     if count == 1:
         return gradients_of(score, maps), zeros
-    slopes = gradients_of(score, maps, create_graph=True)
-    bends = [_times_second(*each) for each in zip(slopes, maps, zeros, strict=True)]
-    return slopes, bends
+    first = gradients_of(score, maps, create_graph=True)
+    second = [_times_second(*each) for each in zip(first, maps, zeros, strict=True)]
+    return first, second
 
 
-def _times_second(slope: Tensor, maps: Tensor, zero: Tensor) -> Tensor:
-    """The derivative of a gradient ``slope`` along ``maps``; zero where the gradient does not depend on them."""
-    if not slope.requires_grad:
+def _times_second(gradient: Tensor, maps: Tensor, zero: Tensor) -> Tensor:
+    """The derivative of ``gradient`` in the direction of ``maps``; zero where it does not depend on them."""
+    if not gradient.requires_grad:
         return zero
-    (found,) = gradients_of(slope, maps, grad_outputs=maps.detach().to(slope), retain_graph=True, allow_unused=True)
+    (found,) = gradients_of(
+        gradient, maps, grad_outputs=maps.detach().to(gradient), retain_graph=True, allow_unused=True
+    )
     return zero if found is None else found
 
 

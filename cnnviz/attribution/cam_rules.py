@@ -1,4 +1,4 @@
-"""The weights of class activation methods that follow the gradient at a layer, and the scores that they derive."""
+"""Rules of class activation methods that use the gradient at a layer, and the scores whose gradient they take."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def _total(values: Tensor) -> Tensor:
 
 
 def plus_plus_rule(epsilon: float) -> CamRule:
-    """Grad-CAM++ with ``epsilon`` in the denominator of its coefficients."""
+    """The rule of Grad-CAM++, with ``epsilon`` added to the denominator of its coefficients."""
 
     def weigh(state: LayerState) -> Tensor:
         gradient = state.gradient
@@ -49,7 +49,7 @@ EIGEN_CAM = CamRule(lambda state: state.maps, derivatives=0, is_projected=True)
 
 
 def finer_rule(strength: float, references: int) -> CamRule:
-    """Grad-CAM of a class's logit less ``strength`` times those of the ``references`` classes nearest to it."""
+    """The rule of Finer-CAM: the logit less ``strength`` times those of the ``references`` nearest classes."""
     if references < 1:
         raise UsageError(f"A class is compared with at least one other, not {references}.")
 

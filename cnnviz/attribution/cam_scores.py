@@ -1,4 +1,4 @@
-"""The weights of class activation methods that need no gradient: by scores of masked images, or without a channel."""
+"""Rules of class activation methods without gradients: weights by scores of masked images, or without a channel."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from cnnviz.network.network import Network
 from cnnviz.runtime.memory import in_batches_that_fit, max_batch_size, small_batch_size
 
 Run = Callable[[slice], Tensor]
-"""Logits (P, classes) of the variants of an image at some places, by their number."""
+"""A function from a slice of the numbered variants of an image to their logits (P, classes)."""
 
 
 def _weighted(state: LayerState, weights: Callable[[LayerState, int, int | TargetFunction], Tensor]) -> Tensor:
@@ -27,7 +27,7 @@ def _weighted(state: LayerState, weights: Callable[[LayerState, int, int | Targe
 
 
 _ABLATIONS = 32
-"""Copies of a layer's maps that go on through the rest of a network together: little is left of it to compute."""
+"""How many copies of a layer's maps, each without one channel, go through the rest of a network at a time."""
 
 
 def _scores(state: LayerState, target: int | TargetFunction, count: int, run: Run, batch: int) -> Tensor:
@@ -99,11 +99,11 @@ def _by_ablation(state: LayerState, place: int, target: int | TargetFunction) ->
 
 
 Edit = Callable[[Tensor], Tensor]
-"""From a layer's maps (N, K, h, w) to others."""
+"""A function that changes a layer's maps (N, K, h, w)."""
 
 
 def _rest(state: LayerState, place: int) -> tuple[Callable[[int, Edit], Tensor], bool]:
-    """What computes the logits of copies of one image whose maps at the layer are edited.
+    """A function that computes the logits of copies of one image with the layer's maps changed.
 
     The network goes on from the layer where nothing goes around it, which is the second value, and runs as a whole
     where something does.

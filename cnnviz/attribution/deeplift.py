@@ -23,7 +23,7 @@ from cnnviz.network.operations import name_set, operation_label
 from cnnviz.runtime.precision import gradients_of
 
 LARGEST_ERROR = 0.01
-"""The largest difference, as a fraction of the difference of the scores, that a map may have from summing up to it."""
+"""How far the sum of a map may be from the difference of the scores, as a fraction of that."""
 
 ACTIVATIONS = name_set(
     """
@@ -151,12 +151,12 @@ def _replaced(network: Network, recording: Recording, node: fx.Node) -> Replacem
 
 
 def bounded(low: float, high: float | None) -> Callable[[Tensor], Tensor]:
-    """A rectifier with these bounds."""
+    """A function that clamps a tensor to [low, high], as ReLU and ReLU6 do."""
     return lambda value: value.clamp(low, high)
 
 
 class _Rule(nn.Module):
-    """An operation whose backward pass is a rule's."""
+    """A module that runs an operation forward, and an attribution rule in its place backward."""
 
     def __init__(self, rule: Any, run: Callable[[Tensor], Tensor]) -> None:
         super().__init__()
@@ -169,7 +169,7 @@ class _Rule(nn.Module):
 
 
 def _least(dtype: torch.dtype) -> float:
-    """The way from the baseline, as a fraction of the layer's largest, below which a quotient would be rounding."""
+    """The smallest difference from the baseline, relative to the layer's largest, that is divided by."""
     return 8 * torch.finfo(dtype).eps
 
 

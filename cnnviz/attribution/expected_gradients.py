@@ -142,7 +142,7 @@ class _Path:
 
 
 def _mean(network: Network, path: _Path, target: int | TargetFunction, samples: int) -> Tensor:
-    """The mean of gradient times way, (1, C, H, W)."""
+    """The mean of the gradient times the difference between image and baseline, (1, C, H, W)."""
 
     def summed(part: slice) -> Tensor:
         starts, ends = path.ends(part)

@@ -104,7 +104,7 @@ class _BiasRecorder(fx.Interpreter):
 
     @torch.no_grad()
     def _of_zeros(self, n: fx.Node) -> Tensor:
-        """The operation's output, were its first input zero."""
+        """The operation's output with zeros as its first input."""
         arguments, options = self.fetch_args_kwargs_from_env(n)
         if arguments:
             arguments = (torch.zeros_like(arguments[0]), *arguments[1:])

@@ -30,7 +30,7 @@ def pixel_gradient(network: Network, pixels: Tensor, target: Target = None) -> T
 
 
 def gradient_and_logits(network: Network, pixels: Tensor, target: Target = None) -> tuple[Tensor, Tensor]:
-    """The same, and the logits (N, classes) of the forward pass."""
+    """Gradient of each image's class score, as ``pixel_gradient`` gives it, and the logits (N, classes)."""
     with gradients():
         pixels = differentiable(pixels, network.device, network.spec.channels)
         logits = network.logits(pixels)

@@ -152,5 +152,5 @@ def _require_rectifiers(run: RuleRun, name: str, layer: str | None) -> None:
 
 
 def _listed(layers: Sequence[str]) -> str:
-    """``features.0.2 and 48 more``."""
+    """Names for a message, shortened to the first and a count: ``features.0.2 and 48 more``."""
     return layers[0] if len(layers) == 1 else f"{layers[0]} and {len(layers) - 1} more"

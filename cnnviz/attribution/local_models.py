@@ -21,10 +21,10 @@ from cnnviz.imaging.checks import require_pixels
 from cnnviz.network.network import Network
 
 _KERNEL_WIDTH = 0.25
-"""Of LIME's exponential kernel over the cosine distance, as in the authors' code."""
+"""Width of LIME's exponential kernel over the cosine distance, as in the authors' code."""
 
 _RIDGE = 1.0
-"""Of LIME's ridge regression, as in the authors' code."""
+"""L2 penalty of LIME's ridge regression, as in the authors' code."""
 
 
 def lime(
@@ -98,7 +98,7 @@ def kernel_shap(
 
 @dataclass(frozen=True)
 class _LocalModel:
-    """Which superpixels are visible, (count or fewer, M) of 0 and 1, and their values (M,) by the scores of these."""
+    """How a method draws masks of M superpixels, (count or fewer, M) of 0 and 1, and fits values (M,) to the scores."""
 
     draw: Callable[[int, int, int], Tensor]
     fit: Callable[[NDArray[np.float64], NDArray[np.float64], int], NDArray[np.float64]]

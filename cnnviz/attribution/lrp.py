@@ -25,7 +25,7 @@ GAMMA = 0.25
 """How much more positive weights of convolutions count."""
 
 LARGEST_ERROR = 0.01
-"""The largest share of the score that may be lost on the way."""
+"""The largest fraction of the score that the map's sum may lack."""
 
 _PASSED_ON = name_set(
     """
@@ -36,7 +36,7 @@ _PASSED_ON = name_set(
     pad ZeroPad2d ConstantPad2d
     """
 )
-"""Operations that only move values, and their relevance with them."""
+"""Operations that only move values: their relevance moves along."""
 
 _AVERAGING = name_set(
     """

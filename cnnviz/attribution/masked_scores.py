@@ -18,7 +18,7 @@ from cnnviz.runtime.memory import in_batches_that_fit
 from cnnviz.runtime.precision import at_least_float32
 
 _FILL_PATCH = 32
-"""Hiding blurs as occlusion by patches of this side in pixels does."""
+"""The fill ``blur`` is as strong as that of occlusion with patches of this side, in pixels."""
 
 
 class MaskedScores:

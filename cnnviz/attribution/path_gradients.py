@@ -14,7 +14,7 @@ from cnnviz.imaging.checks import require_pixels
 from cnnviz.network.network import Network
 
 _LARGEST_SIGMA = 0.25
-"""Of the blur that the path begins with, as a fraction of the image's shorter side."""
+"""Standard deviation of the blur at the start of the path, as a fraction of the image's shorter side."""
 
 _MOST_AHEAD = 0.1
 """How far, in fractions of the whole path, a pixel may be ahead of the others or behind."""
@@ -62,7 +62,7 @@ def _from_blur(network: Network, image: Tensor, target: int | TargetFunction, st
 
 
 def _blurred(image: Tensor, left: float) -> Tensor:
-    """An image with a fraction ``left`` of the path before it."""
+    """The image on the path from blurred to sharp where a fraction ``left`` of the path remains."""
     sigma = _LARGEST_SIGMA * min(image.shape[2:]) * left**2
     return replicate_blur(image, sigma) if sigma > 0 else image
 

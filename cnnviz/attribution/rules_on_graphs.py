@@ -82,7 +82,7 @@ class _CheckedGraph:
     unsupported: dict[str, list[str]] = field(default_factory=dict)
 
     def applied(self) -> AbstractContextManager[None]:
-        """The context in which the rule holds: any."""
+        """A context that does nothing: the rule is part of how the graph is run."""
         return nullcontext()
 
     def keep(self) -> None:
@@ -110,7 +110,7 @@ class _Interpreter(fx.Interpreter):
         return len(self._bounds)
 
     def applied(self) -> AbstractContextManager[None]:
-        """The context in which the rule holds: any."""
+        """A context that does nothing: the rule is part of how the graph is run."""
         return nullcontext()
 
     def keep(self) -> None:

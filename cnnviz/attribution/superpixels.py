@@ -13,10 +13,10 @@ _COMPACTNESS = 10.0
 """How much nearness counts beside color, as in the authors' code."""
 
 _SCALES = (50, 100, 150, 250, 500, 1200)
-"""Of XRAI's segmentations, for values in [-1, 1]."""
+"""Felzenszwalb scales of XRAI's segmentations, for values in [-1, 1]."""
 
 _SMALLEST = 0.003
-"""The least part of them, as a fraction of the image: 150 pixels of 224 × 224."""
+"""The smallest segment in these, as a fraction of the image: 150 pixels of 224 × 224."""
 
 _REACH = 5
 
@@ -70,5 +70,5 @@ def _channels_last(image: Tensor) -> NDArray[np.float64]:
 
 
 def _numbered(found: NDArray[np.integer]) -> Tensor:
-    """Numbers from 0 without gaps."""
+    """The labels, renumbered from 0 without gaps."""
     return torch.from_numpy(np.unique(found, return_inverse=True)[1].reshape(found.shape)).long()

@@ -196,7 +196,7 @@ def predict_targets(network: Network, pixels: Tensor, target: Target = None) -> 
 
 
 def explanations_of(network: Network, logits: Tensor, target: Target = None) -> list[Explanation]:
-    """The same from ``logits`` (N, classes)."""
+    """The predicted class and what to explain for each image, by its ``logits`` (N, classes)."""
     parts = zip(logits.split(1), targets_of(network, logits, target), strict=True)
     return [_explanation(network, *each) for each in parts]
 

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 class OutputError(CnnvizError):
-    """Standard output takes nothing."""
+    """Standard output cannot be written to."""
 
 
 _diverted: list[Any] = []
@@ -30,7 +30,7 @@ _diverted: list[Any] = []
 
 @contextmanager
 def prints_on_stderr() -> Iterator[None]:
-    """Send to stderr what code of the user's prints to stdout inside the block, where results alone belong."""
+    """Context in which what the user's own code prints to stdout goes to stderr: stdout is for results."""
     _diverted.append(sys.stdout)
     try:
         with redirect_stdout(sys.stderr):

@@ -53,7 +53,7 @@ class Commands(MutableMapping[str, Any]):
         return typer.main.get_command(registered(f"{self.group} {name}".strip()))
 
     def summaries(self) -> dict[str, Any]:
-        """By name a command with no more than its help and panel, for a list of all commands."""
+        """Commands by name with only their help and panel, for a list of all commands."""
         return {name: self._summary(name) for name in self}
 
     def _summary(self, name: str) -> Any:
@@ -86,7 +86,7 @@ class CommandGroup(PlainGroup):
 
 
 def _names_input(word: str) -> bool:
-    """Whether a word is no mistyped command, but an option of one, or names a file."""
+    """Whether a word is an option or a file's name rather than a mistyped command."""
     if word in ("-h", "--help"):
         return False
     return word.startswith("-") or any(sign in word for sign in "./\\*?[") or Path(word).exists()
@@ -109,7 +109,7 @@ def _panel(group: str) -> str:
 
 
 def _alone(command: str | None) -> Callable[[typer.Context], None]:
-    """What a group called without a command of it does: runs ``command``, or prints its help."""
+    """The function of a group called without one of its commands: runs ``command``, or prints the help."""
 
     def call(context: typer.Context) -> None:
         if command is None:

@@ -112,7 +112,7 @@ def install_signal_handlers() -> None:
             signal.signal(signum, signals)
 
 
-STDIN, STDOUT, STDERR = 0, 1, 2
+STDIN, STDOUT = 0, 1
 
 closed: set[int] = set()
 """File descriptors of the standard streams that were closed when the process started."""

@@ -50,7 +50,7 @@ def _last_features(network: Network, node: fx.Node) -> str:
 
 
 def _layer_before_the_last_classifier(network: Network) -> str:
-    """The same where only the order of the layers is known."""
+    """The name of the layer before the last classifier, where only the order of the layers is known."""
     graph_module, read = network.graph, ""
     before = ""
     for name in network.layers:

@@ -38,7 +38,7 @@ class Judgment:
 
 
 def judged(name: str, ranked: Sequence[Prediction], true: int) -> Judgment:
-    """The judgment of an image, by all classes, highest score first, and the index of its own."""
+    """The judgment of an image by its predictions (all classes, highest score first) and its true class's index."""
     rank = next(place for place, prediction in enumerate(ranked, 1) if prediction[0] == true)
     return Judgment(name, ranked[rank - 1], ranked[0], rank)
 

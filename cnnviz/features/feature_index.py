@@ -80,7 +80,7 @@ class FeatureStoreRoot:
 
 @dataclass(frozen=True)
 class Preprocessing:
-    """The settings that decide which pixels the network sees of a file, and people.
+    """The settings that decide which pixels of a file the network sees, and which are shown.
 
     ``shown`` are the channels that people see of images that are no photos; empty for photos.
     """

@@ -28,7 +28,7 @@ def score_text(score: float, is_probability: bool = True) -> str:
 
 
 def score_column(score: float, is_probability: bool = True) -> str:
-    """The same for a column of scores: always one place after the point, or five digits."""
+    """A class's score as text for a column: always one place after the point, or five digits."""
     return f"{score:6.1%}" if is_probability else f"{score:.5g}"
 
 

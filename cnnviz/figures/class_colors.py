@@ -14,11 +14,11 @@ _PALETTE = """
 """
 _COLORS = tuple(_PALETTE.split())
 OTHER = "#b5b5b5"
-"""For all classes that ``class_colors`` leaves out."""
+"""The color of all classes that ``class_colors`` leaves out."""
 
 
 ELSEWHERE = "#303030"
-"""Of the corner of an image that is taken for a class without a color."""
+"""The color of the corner of an image whose predicted class has no color of its own."""
 
 
 def class_colors(classes: Sequence[str], order: Sequence[str] = ()) -> dict[str, str]:

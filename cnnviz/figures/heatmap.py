@@ -49,7 +49,7 @@ def colorize(
 
 
 def heat_image(map2d: Any, colormap: str | None = None, signed: bool = False, percentile: float = 99.0) -> Image.Image:
-    """The same as a PIL image."""
+    """A map in color as a PIL image."""
     table = color_table(colormap or (DIVERGING if signed else SEQUENTIAL))
     return _tinted(Image.fromarray(_levels(map2d, signed, percentile)), table)
 

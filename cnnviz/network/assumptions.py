@@ -1,4 +1,4 @@
-"""What a network expects as input and nobody said: it is taken to be as for ImageNet, and said so."""
+"""Assumptions about a network's input: what the user did not give is taken to be as for ImageNet, with a remark."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ _WORDS = {"mean": "mean", "std": "std", "input_range": "input range", "size": "i
 
 
 def assumed_values(spec: InputSpec) -> dict[str, Any]:
-    """What was assumed, by its name, as JSON holds it: ``{"mean": [0.485, …], "labels": "ImageNet"}``."""
+    """The assumed values by name, as JSON: ``{"mean": [0.485, …], "labels": "ImageNet"}``."""
     values = {name: "ImageNet" if name == "labels" else getattr(spec, name) for name in _WORDS if name in spec.assumed}
     return {name: list(value) if isinstance(value, tuple) else value for name, value in values.items()}
 

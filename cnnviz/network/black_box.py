@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from torch import Tensor, nn
 
 _BYTES_AT_ONCE = 64 << 20
-"""Of the images in one batch, as float32."""
+"""The most bytes of images in one batch, as float32."""
 
 
 class BlackBox(nn.Module):
@@ -40,6 +40,6 @@ class BlackBox(nn.Module):
         self.calls_at_once = calls
 
     def batch_size(self, size: tuple[int, int], channels: int = 3) -> int:
-        """How many images of ``size`` (height, width) are best given to it together."""
+        """The number of images of ``size`` (height, width) to give it at a time."""
         fitting = _BYTES_AT_ONCE // (4 * channels * size[0] * size[1])
         return max(1, min(self.most_per_call, fitting)) * self.calls_at_once

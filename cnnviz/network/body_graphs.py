@@ -63,7 +63,7 @@ class BodyGraphs:
         self._input_shape, self._check, self._is_ours = input_shape, check, is_ours
         self._made: list[CutGraphs] = []
         self._reasons: list[str] = []
-        """Why ways could not be taken."""
+        """Why each way that was tried could not be taken."""
         self._failure: ModelError | None = _COMPILED if isinstance(body, torch.jit.ScriptModule) else None
         self._seen: tuple[Size, weakref.ref[Tensor]] | None = None
         self._lock = threading.RLock()
@@ -166,7 +166,7 @@ class BodyGraphs:
             self._failure = ModelError(f"The layers of {self._check.name} cannot be read: {self.why_not_traced}.")
 
     def _attempts(self) -> list[Callable[[Tensor], CutGraphs]]:
-        """How graphs can be made by the present way, besides those that are made."""
+        """Functions that make further graphs by the present way of tracing."""
         if self._way != "fx" and is_exported(self._body):
             return []
         if self._way == "export":

@@ -21,7 +21,7 @@ from cnnviz.runtime.memory import available_memory, is_out_of_memory
 from cnnviz.runtime.paths import path_exists
 
 _USUAL_CLASSES = 25_000
-"""The whole of ImageNet has 21,841."""
+"""Up to this number of classes memory is not checked; all of ImageNet has 21,841."""
 
 
 @dataclass

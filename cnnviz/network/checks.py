@@ -158,7 +158,7 @@ def _layer_error(network: FeatureNetwork, layer: _NonFiniteLayer) -> ModelError:
 
 
 def _overflow_hint(network: FeatureNetwork) -> str:
-    """Where the numbers of the network's precision end, and what to try."""
+    """A sentence on the largest number of the network's precision, and the remedy."""
     if network.precision == "fp16":
         return f"numbers end at {_LARGEST[torch.float16]} in fp16; try the precision fp32."
     if network.dtype == torch.float16:

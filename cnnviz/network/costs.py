@@ -122,7 +122,7 @@ def costs_by_layer(
 
 
 def _owner(node: fx.Node, rows: Collection[fx.Node]) -> fx.Node | None:
-    """The first of ``rows`` that a node's value goes into, itself included."""
+    """The first of ``rows`` that is computed from a node's value, or the node itself."""
     waiting, seen = [node], set()
     while waiting:
         nearest = waiting.pop(0)

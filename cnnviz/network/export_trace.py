@@ -33,7 +33,7 @@ _WRAPPED = "module"
 
 
 _ASSERTIONS = ("_assert", "sym_constrain")
-"""How operations begin that compute nothing."""
+"""Prefixes of the names of operations that compute nothing."""
 
 
 _LOGGERS = ("torch.export", "torch._export", "torch._dynamo", "torch.fx.experimental.symbolic_shapes")

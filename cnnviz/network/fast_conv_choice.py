@@ -31,5 +31,5 @@ def choose_fast_conv(network: Network, wanted: bool | None, workload: Workload) 
 
 
 def suits_machine(workload: Workload) -> bool:
-    """Whether the workload may take other rounding, and this machine gains by it."""
+    """Whether other rounding does no harm to the workload, and this machine is faster with fewer multiplications."""
     return workload in FAST_CONV_WORKLOADS and has_fast_products()

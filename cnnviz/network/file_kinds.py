@@ -142,14 +142,14 @@ def _by_first_bytes(start: bytes, path: Path) -> _Other | None:
 
 
 def _by_suffix(path: Path) -> _Other | None:
-    """What a file without a sign of its own is by its name."""
+    """The kind of a file, by its name, where its first bytes do not tell."""
     return {".onnx": _ONNX, ".tflite": _TFLITE, ".pb": _TENSORFLOW, ".h5": _HDF5, ".keras": _KERAS}.get(
         path.suffix.lower()
     )
 
 
 def _by_archive(path: Path) -> _Other | None:
-    """What a zip archive is by its records; None for one that torch.save wrote."""
+    """The kind of a zip archive, by its records; None for one that torch.save wrote."""
     try:
         with zipfile.ZipFile(path) as archive:
             names = [info.filename for info in archive.infolist()]

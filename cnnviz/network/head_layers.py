@@ -53,7 +53,7 @@ class HeadLayer:
 
     @property
     def is_prelu(self) -> bool:
-        """Whether it is an activation with a slope for each channel."""
+        """Whether it is a PReLU, with a weight for each channel."""
         return self._has_weight(1) and set(self.tensors) == {"weight"}
 
     @property

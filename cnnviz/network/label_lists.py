@@ -16,7 +16,7 @@ _LONGEST_NAME = 500  # characters
 _CONTROL_CATEGORIES = {"Cc", "Cs", "Zl", "Zp"}  # Unicode: controls, surrogates, line and paragraph separators
 
 NAMES_KEYS = ("id2label", "idx_to_class", "label2id", "class_to_idx", "names", "classes", "labels")
-"""Under what configurations and checkpoints keep class names, by index or with it."""
+"""The keys under which configurations and checkpoints keep class names."""
 
 Pairs = list[tuple[int, str]]
 """Class indices and names, in the order of a file."""

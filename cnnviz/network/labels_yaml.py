@@ -10,10 +10,10 @@ from collections.abc import Sequence
 from typing import Any
 
 _SCALAR = r"""(?:"(?:[^"\\]|\\.)*"|'(?:[^']|'')*'|[^\s"'\[\]{}#,&*!|>%@`-][^\[\]{}#,]*?|-(?=\S)[^\[\]{}#,]*?)"""
-"""In quotes, or bare."""
+"""A value in quotes, or without."""
 
 _LINE_SCALAR = r"""(?:"(?:[^"\\]|\\.)*"|'(?:[^']|'')*'|[^\s"'\[\]{}#&*!|>%@`].*?)"""
-"""In quotes, or bare up to the end of a line."""
+"""A value in quotes, or without up to the end of a line."""
 
 _KEY = re.compile(r"(names|classes|labels|id2label|class_to_idx)\s*:(?:\s+(.*))?")
 _COUNT = re.compile(r"nc\s*:\s+(\d{1,9})\s*")

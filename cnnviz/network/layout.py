@@ -122,7 +122,7 @@ class Layouts:
         return self._follow(_grown(self._graph_module, self._input_shape, self._shapes))
 
     def _follow(self, seen: dict[fx.Node, str]) -> dict[fx.Node, str | None]:
-        """Every node's letters by the rule of its operation, or else as in ``seen``."""
+        """Each node's letters, by the rule of its operation, or by ``seen`` where it has none."""
         found: dict[fx.Node, str | None] = {}
         for node in self._graph_module.graph.nodes:
             if node.op == "placeholder":

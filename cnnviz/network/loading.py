@@ -243,7 +243,7 @@ def _as_labels(labels: str | Path | Sequence[str]) -> tuple[str, ...]:
 
 
 def _resolve_labels(names: tuple[str, ...] | None, classes: int) -> tuple[str, ...]:
-    """``names``, or those that a network of so many classes is taken to have; UsageError for another number."""
+    """``names``, or those that a network of ``classes`` classes is taken to have; UsageError for another number."""
     if names is None:
         return imagenet_labels() if classes == 1000 else numbered_labels(classes)
     if len(names) != classes:

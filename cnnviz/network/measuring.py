@@ -1,4 +1,4 @@
-"""What a forward pass without a graph takes: counted while it runs."""
+"""Counts the memory traffic of a forward pass without a graph, while it runs."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class Measured(TorchDispatchMode):
 
 @torch.no_grad()
 def measured(run: Callable[[Tensor], Any], x: Tensor) -> Measured:
-    """What a pass over ``x`` takes."""
+    """The counts of a pass over ``x``."""
     with Measured() as counts:
         run(x)
     return counts

@@ -22,7 +22,7 @@ FORWARD_HOOKS = (
 )  # fmt: skip
 BACKWARD_HOOKS = ("_backward_pre_hooks", "_backward_hooks")
 _NOT_COPIED = ("_weight_cache",)
-"""Attributes that a copy makes itself."""
+"""Attributes that a copy does not share."""
 
 
 def unwrap(module: nn.Module) -> nn.Module:

@@ -169,7 +169,7 @@ class Network(FeatureNetwork):
         return self.check_logits(output, pixels)
 
     def logits(self, pixels: Tensor) -> Tensor:
-        """The same, faster: not every module is called, so that hooks on them may not run."""
+        """Logits (N, classes), as by calling the network, but faster: hooks on its modules may not run."""
         self._refresh()
         is_fused = not self._running.is_copy and self._graphs.is_traced
         run = self._graphs.current.fused if is_fused else self._running.body

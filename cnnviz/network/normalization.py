@@ -1,4 +1,4 @@
-"""Pixels in [0, 1] -> what a module was trained on."""
+"""Normalization of pixels in [0, 1] to the input that a module was trained with."""
 
 from __future__ import annotations
 

@@ -177,7 +177,7 @@ def _info(
 
 
 def _labels_remark(checkpoint: Checkpoint, classes: int) -> list[Remark]:
-    """What is said where a file names another number of classes than its classifier has."""
+    """The remark where a file names another number of classes than its classifier has."""
     if not classes or not checkpoint.labels or checkpoint.labels_of(classes):
         return []
     key, names = next(iter(checkpoint.labels.items()))

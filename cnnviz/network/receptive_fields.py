@@ -35,7 +35,7 @@ def receptive_fields(
 def visible_regions(
     graph_module: fx.GraphModule, shapes: dict[fx.Node, Any], layouts: Layouts | None = None
 ) -> dict[fx.Node, Region]:
-    """The same, with ``Coverage`` for positions that have no window of their own."""
+    """The receptive field of each node with a spatial map; ``Coverage`` where positions have no window of their own."""
     return _RegionTracer(graph_module, shapes, layouts).found
 
 

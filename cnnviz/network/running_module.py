@@ -78,7 +78,7 @@ class RunningModule:
         return next(tensors, torch.empty(0))
 
     def refresh(self) -> bool:
-        """Take over what changed in the user's module since the last call; whether the body was made anew for that."""
+        """Take over what changed in the user's module since the last call; whether the body was made again for that."""
         if self._shared_copy is None:
             return False
         is_outdated = not self._shared_copy.is_current()

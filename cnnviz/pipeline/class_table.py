@@ -50,7 +50,7 @@ class ClassTable:
 
 
 def _ends(image: Path) -> Iterator[str]:
-    """The path as the table may have it: absolute, or without its first folders; each with its suffix and without."""
+    """The names a table may have for a path: absolute or without its first folders, with the suffix and without."""
     whole = Path(os.path.abspath(image)).as_posix()
     parts = whole.split("/")
     for path in (whole, *("/".join(parts[start:]) for start in range(1, len(parts)))):

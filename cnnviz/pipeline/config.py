@@ -366,6 +366,6 @@ class EngineConfig(RunConfig):
 
 @dataclass
 class BatchConfig(EngineConfig):
-    """The same for tasks with a result for each image; ``unordered`` reports results as they are done."""
+    """What works through the images of a task with a result for each; ``unordered`` reports them as they are done."""
 
     unordered: bool = False

@@ -1,4 +1,4 @@
-"""What works through the items of a job."""
+"""An executor with what a job needs to know of it."""
 
 from __future__ import annotations
 

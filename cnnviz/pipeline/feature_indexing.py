@@ -38,7 +38,7 @@ class IndexResult:
 def index_features(
     collection: ImageCollection, network: Network, specs: Sequence[FeatureSpec], store: StoreConfig, seed: int
 ) -> IndexResult:
-    """See that ``specs`` of all images are stored; unreadable images are reported and left out.
+    """The images with all ``specs`` stored, computed where missing; unreadable images are reported and left out.
 
     ImageError where not one could be read.
     """
@@ -72,7 +72,7 @@ def _filled(
     on_step: Callable[[Step], None],
     store: StoreConfig,
 ) -> IndexStats:
-    """What is missing of the files is computed, here or by the workers of a cluster."""
+    """The counts of computing what is missing of the files, here or by the workers of a cluster."""
     from cnnviz.features.feature_index import build_index
 
     executor = None
@@ -91,7 +91,7 @@ def _path(source: ImageSource) -> Path:
 
 
 def _why_unreadable(source: ImageSource, network: Network, config: ImageConfig) -> Exception | None:
-    """What reading a file says whose content could not even be hashed."""
+    """The error of reading a file whose content could not even be hashed."""
     try:
         read_image(source, network, config)
     except (ImageError, MemoryShortError) as error:

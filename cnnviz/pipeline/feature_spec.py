@@ -1,4 +1,4 @@
-"""What is to be known of every image, as plain values that travel, and what it takes to compute and keep it."""
+"""Which features of every image are computed, as plain values that can be sent to workers."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class FeatureSpec:
-    """What is to be known of every image, as plain values, of which each process builds its own ``StoredFeature``.
+    """A feature of every image, as plain values, from which each process builds its own ``StoredFeature``.
 
     ``kind`` is ``features`` (a layer's pooled features, in 16 bits where ``half``), ``peaks`` (each channel's strongest
     position) or ``thumbnails`` (32×32 pixels and a thumbnail, which no layer has a part in).
@@ -49,7 +49,7 @@ def feature_store_root(store: StoreConfig, reporter: Reporter | None = None) -> 
 
 
 def preprocessing_of(config: ImageConfig, network: Network) -> Preprocessing:
-    """What decides which pixels the network sees of a file."""
+    """The settings that decide which pixels of a file the network sees."""
     from cnnviz.features.feature_index import Preprocessing
 
     size = network.spec.size if network.spec.fixed else (config.side or network.spec.size)

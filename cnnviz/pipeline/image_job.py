@@ -57,7 +57,7 @@ _TASKS = 16
 """Smallest number of parts, so that some images are read and some written while others are computed."""
 
 _SLOW_TASKS = 4
-"""The same where a call takes long for one image already, as a program must start each time."""
+"""Smallest number of parts where each call is slow, as a program must start each time."""
 
 
 @dataclass
@@ -167,7 +167,7 @@ class ImageJob:
         )
 
     def worker(self, model: str, task: Task) -> ImageWorker:
-        """What runs ``task``, with the network loaded."""
+        """The worker that runs ``task``, with the network loaded."""
         network = self.load(model)
         if (hasattr(task, "layer") or hasattr(task, "layers")) and not network.black_box and network.missing_layers:
             self.reporter.warn(network.missing_layers)
@@ -212,7 +212,7 @@ class ImageJob:
         return network
 
     def _use_black_box(self, network: Network, module: BlackBox) -> None:
-        """Let it make as many calls at once as wanted; note the settings that have no effect if it is alone."""
+        """Set how many calls run at once; report the settings that have no effect on such a network."""
         if isinstance(self.run, EngineConfig) and self.run.jobs:
             module.allow(self.run.jobs)
         if self.networks == [self.network]:
@@ -282,7 +282,7 @@ class ImageJob:
         return failures
 
     def _save(self, item: BatchItem, value: TaskOutcome) -> TaskOutcome:
-        """``value``, written where it belongs, or why it could not be."""
+        """``value`` after it is written to its destination, or the error if it could not be."""
         if not isinstance(value, EncodedResult) or item.destination is None:
             return value
         try:
@@ -293,7 +293,7 @@ class ImageJob:
         return value
 
     def run_monitored(self, work: Callable[[], Result], item: BatchItem, network: Network) -> Result:
-        """What ``work`` makes. Interrupted, it leaves the image so far where the whole one was due."""
+        """The result of ``work``. If interrupted, the image so far is written in place of the final one."""
         destination = item.destination
         if self.monitor is None or destination is None:
             return work()
@@ -402,7 +402,7 @@ def _numbers(result: Result, suffix: str, recipe: dict[str, Any]) -> tuple[bytes
 
 
 def _about_network(network: AnyNetwork) -> dict[str, Any]:
-    """What else is to be known of the weights and the input, if anything."""
+    """Further facts about the weights and the input, for records."""
     from cnnviz.network.assumptions import assumed_values
 
     facts = {

@@ -130,7 +130,7 @@ class ImageWorker:
             yield all_threads
 
     def prepare(self) -> None:
-        """Make ready for several threads, before there are any.
+        """Trace the network before worker threads start.
 
         Tracing the network changes how modules are called in all threads while it lasts.
         """
@@ -155,7 +155,7 @@ class ImageWorker:
         return max_batch_size((side, side), side, self.network.device)
 
     def _batch_size_at(self, size: Sequence[int]) -> int:
-        """The same for images of ``size`` (height, width): fewer from twice the network's own area on.
+        """How many images of ``size`` (height, width) share a pass: fewer from twice the network's own area on.
 
         On a CPU small ones stay alone: PyTorch computes a few small maps by another library than one, and where a
         sum is all but zero the other rounding switches a ReLU.
@@ -241,7 +241,7 @@ class ImageWorker:
 
 
 def capture_error(action: Callable[[], Any]) -> Any:
-    """What ``action`` gives, or the error that concerns one image only."""
+    """The value of ``action``, or its error if that concerns one image only."""
     try:
         return action()
     except (ImageError, MemoryShortError) as error:

@@ -55,14 +55,14 @@ class MarkedImage:
 
 @dataclass(frozen=True)
 class MarkedObjects:
-    """What is marked in which image, by its file's name without the extension."""
+    """The marked objects of each image, by its file's name without the extension."""
 
     path: Path
     images: Mapping[str, MarkedImage] = field(repr=False)
 
     @staticmethod
     def of(path: Path) -> MarkedObjects:
-        """What a file or folder says.
+        """The objects marked in a file or folder.
 
         Args:
             path: an ``.xml`` of Pascal VOC, a ``.json`` of COCO, or a folder of such ``.xml`` files or of mask images,
@@ -88,7 +88,7 @@ class MarkedObjects:
         return MarkedObjects(path, {each.stem: MarkedImage((MarkedObject(mask=each),)) for each in masks})
 
     def marked(self, source: ImageSource) -> MarkedImage | None:
-        """What is marked in an image; None where nothing is."""
+        """The objects marked in an image; None where there are none."""
         return self.images.get(source.stem)
 
 

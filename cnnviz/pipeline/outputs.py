@@ -21,7 +21,7 @@ PNG = ".png"
 DEFAULT_TEMPLATE = "{stem}.{command}"
 NUMBERS = (".npy", ".npz")
 RECIPE_SUFFIX = ".json"
-"""Of the file beside a .npy file."""
+"""Suffix of the file with the recipe beside a .npy file."""
 ANIMATIONS = (".gif", ".webp", ".mp4")
 PAGES = (".html",)
 MODELS = (".safetensors",)
@@ -48,7 +48,7 @@ class OutputPath:
 
     @property
     def is_known(self) -> bool:
-        """Whether the path is known before the network has looked."""
+        """Whether the path is known before the network predicts a class."""
         return "target" not in _fields_in(self.template)
 
     def path(self, target: str = "") -> Path:
@@ -223,7 +223,7 @@ def _refuse_existing(paths: Sequence[Path]) -> None:
 
 
 def is_done(path: Path) -> bool:
-    """Whether an image is there, and whole: not what an interrupted job left."""
+    """Whether a complete image exists, not one that an interrupted job left."""
     from cnnviz.errors import ImageError
     from cnnviz.imaging.recipe import read_recipe
 

@@ -44,10 +44,10 @@ if TYPE_CHECKING:
     from cnnviz.pipeline.image_job import ImageJob
 
 MakeWork = Callable[["ImageJob", str], tuple[Any, Callable[[Any], Any]]]
-"""Run in a worker, with the job and the network's name: what there is to know of it, and what does a task."""
+"""Run in a worker, with the job and the network's name: returns info for the driver, and what does a task."""
 
 FeatureTask = tuple[dict[str, ImageSource], list[set[str]]]
-"""Some images by the hash of their content, and which of them each feature is missing of."""
+"""Some images by the hash of their content, and for each feature those that lack it."""
 
 _FORWARDED_ENV = ("CNNVIZ_OFFLINE", "TORCH_HOME", "OMP_NUM_THREADS", "HF_HOME", "HF_HUB_CACHE", "HF_HUB_OFFLINE")
 _GPU_TASKS = 4
@@ -217,5 +217,5 @@ def gradient_work(job: ImageJob, model: str) -> tuple[None, Callable[[Part], Ten
 
 
 def _on_cpu(part: Part) -> Part:
-    """The part with its tensors where they can be sent from."""
+    """The part with its tensors on the CPU, from where they can be sent."""
     return replace(part, **{each.name: getattr(part, each.name).cpu() for each in fields(part)})

@@ -1,4 +1,4 @@
-"""What a recipe tells: the command and its parameters, the network, the images."""
+"""The content of a recipe: the command and its parameters, the network, the images."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ what the recipe has under a key of its own."""
 
 @dataclass(frozen=True)
 class NetworkInfo:
-    """What results and recipes tell of a network, without the network; its attributes have the same names."""
+    """The facts about a network that results and recipes contain; ``Network`` has attributes of the same names."""
 
     name: str
     weights: WeightsInfo

@@ -23,35 +23,35 @@ class Reporter(Protocol):
     def shows_progress(self) -> bool: ...
 
     def detail(self, message: str | Remark) -> None:
-        """What only somebody who looks closely wants to know."""
+        """Report a detail, which is shown in verbose mode only."""
 
     def warn(self, message: str | Remark) -> None:
-        """Something to know that stops nothing."""
+        """Report a warning."""
 
     def unused(self, *settings: str, why: str) -> None:
-        """Settings, by the names of their fields, that have no effect; ``why`` ends the sentence."""
+        """Report settings, by the names of their fields, that have no effect; ``why`` ends the sentence."""
 
     def failed(self, name: str, error: Exception) -> None:
-        """An input that was left out, and the error."""
+        """Report an input that was left out, and the error."""
 
     def result(self, record: Mapping[str, Any] | None, paths: Sequence[str] | None, text: Sequence[str]) -> None:
         """A result: everything about it (None: it went to standard output), the files written (None for a task that
         writes none), and what it says in words."""
 
     def result_bytes(self, content: bytes | ByteChunks) -> None:
-        """A result that goes to standard output."""
+        """Write a result to standard output."""
 
     def require_stdout(self) -> None:
-        """An error where standard output was closed."""
+        """Raise an error if standard output was closed."""
 
     def progress(self, total: int, unit: str) -> AbstractContextManager[Callable[[str], None]]:
-        """A progress bar; what to call, with a few words, after each of ``total``."""
+        """Context with a progress bar; yields the function to call, with a few words, after each of ``total``."""
 
     def only_results_on_stdout(self) -> AbstractContextManager[None]:
         """Discards what libraries print to standard output inside the block."""
 
     def work_started(self) -> None:
-        """From now on an interruption loses work, and is to be raised rather than obeyed at once."""
+        """Called when work begins: from now on an interruption raises an exception, so that files can be finished."""
 
 
 class SilentReporter:

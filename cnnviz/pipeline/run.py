@@ -48,7 +48,7 @@ class PipelineConfig:
 
 @dataclass(frozen=True)
 class ImageResult:
-    """What became of one image.
+    """The result or error of one image.
 
     Attributes:
         input: the image, as it was named.
@@ -71,7 +71,7 @@ def run_images(
     config: PipelineConfig | None = None,
     reporter: Reporter | None = None,
 ) -> list[ImageResult]:
-    """Run a task of ``cnnviz.tasks`` over images; what became of each, in the order of ``config.run``.
+    """The result or error of each image from running a task of ``cnnviz.tasks``, in the order of ``config.run``.
 
     Results are the files that the command of the same name writes: the same pixels and recipes. A bad
     image does not stop the others: its result has an ``error``.
@@ -185,7 +185,7 @@ class LoadedNetwork:
         return str(self.network.device)
 
     def prepare(self) -> None:
-        """Nothing is to be fetched."""
+        """Does nothing: the network is loaded already."""
 
     def choose(self, purpose: Purpose) -> tuple[str, None]:
         return self.network.name, None

@@ -91,7 +91,7 @@ class StepMonitor:
             self._close_bar()
 
     def _refuse_old_snapshots(self) -> None:
-        """Find out before the work, not in its middle, that a snapshot would overwrite one of an earlier run."""
+        """Raise an error before the work begins if a snapshot would overwrite one of an earlier run."""
         if not self.config.save_every or self._path is None or self._force:
             return
         if self.config.resume and is_file(self._path.with_suffix(STATE)):
@@ -162,7 +162,7 @@ class StepMonitor:
         return {ANIMATION_SUFFIX: encode([*frames, *held], "gif", recipe, duration=_FRAME_MS)}
 
     def part_is_done(self, name: str) -> None:
-        """Of a sheet's images one is finished."""
+        """Called when one image of a sheet is finished."""
         self.done.append(name)
         self._last = None
 

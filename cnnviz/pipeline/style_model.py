@@ -1,4 +1,4 @@
-"""Trained style networks in the place of a job's network."""
+"""Trained style networks, used as the network of a job."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cnnviz.errors import ModelError
-from cnnviz.style.catalogue import ANY, MODELS, OWN
+from cnnviz.style.catalogue import ANY, MODELS
 
 if TYPE_CHECKING:
     import torch
@@ -22,7 +22,6 @@ if TYPE_CHECKING:
     from cnnviz.style.fast import FastStyleNetwork
 
 AUTO = "auto"
-BUILT_IN = OWN
 _BYTES_PER_PIXEL = 400
 """Memory that painting takes for each pixel seen at once, with the widths of the built-in styles: measured, rounded
 up."""
@@ -98,7 +97,7 @@ def known_styles(model: str) -> Sequence[str] | None:
 
 @dataclass
 class FastStyleAdapter:
-    """The style networks with what a job asks of the network under study; ``name`` is a model's or ``auto``."""
+    """Style networks with the interface that a job expects of its network; ``name`` is a model's or ``auto``."""
 
     name: str
     device: torch.device

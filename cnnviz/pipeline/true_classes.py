@@ -6,7 +6,6 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Protocol
 
 from cnnviz.errors import UsageError, listed, shortened
 from cnnviz.network.class_names import classes_of_folders, nearest_names
@@ -20,16 +19,6 @@ _LISTED = 3  # folders that are named in a message
 
 Names = tuple[str, ...]
 """What may name an image's class: its folders from the outermost to the innermost, or the table's word; or nothing."""
-
-
-class LabeledNetwork(Protocol):
-    """What is asked of a network."""
-
-    @property
-    def labels(self) -> tuple[str, ...] | None: ...
-
-    @property
-    def classes(self) -> int: ...
 
 
 @dataclass(frozen=True)
@@ -67,7 +56,7 @@ class TrueClasses:
         return () if key is None else (self.table.classes[key],)
 
     def among(self, sources: Sequence[ImageSource]) -> TrueClasses:
-        """The same for these images; UsageError where the table has none of them, or one row for several."""
+        """The true classes of these images; UsageError where the table has none of them, or one row for several."""
         wanted: dict[Names, str] = {}
         for source in sources:
             wanted.setdefault(self.names_of(source), source.display)
@@ -95,7 +84,7 @@ class TrueClasses:
     def bound(
         self, labels: tuple[str, ...], known: Mapping[str, int] | None = None, *, has_indices: bool = True
     ) -> TrueClasses:
-        """The same with the class of each name, by the labels of a network.
+        """The true classes with the class index of each name, by the labels of a network.
 
         ``known`` are the folders it was trained on; ``has_indices`` says whether a number may be a class's index.
         Raises UsageError for a name that fits no class, with the nearest, or that fits several.

@@ -68,7 +68,7 @@ class VideoJob(ImageJob):
 
     @contextmanager
     def _execution(self, model: str, task: Task, items: Sequence[BatchItem]) -> Iterator[Execution]:
-        """One video after another, in this process."""
+        """An executor that does one video after another in this process."""
         from cnnviz.runtime.executors.serial import SerialExecutor
 
         network = self.load(model)

@@ -1,4 +1,4 @@
-"""An image that a report is about: what the network sees of it, and what all recipes of its figures share."""
+"""An image that a report is about, with its predictions and the recipe that its figures share."""
 
 from __future__ import annotations
 

@@ -82,7 +82,7 @@ _OWN_GROUP: dict[str, Any] = (
 
 
 def _wait(child: subprocess.Popen[bytes], printed: Sequence[Path], timeout: float) -> str:
-    """Wait until it has ended by itself, or say why it is not to go on."""
+    """Wait until it has ended; returns why it must be stopped if it must."""
     started, pause = time.monotonic(), _FIRST_WAIT
     while not _has_ended(child):
         check_cancelled()

@@ -19,7 +19,7 @@ _SMALL_PIXELS = 1 << 20
 """Photos up to this many pixels are not estimated: every network takes them in about 2 GiB."""
 
 _BYTES_PER_VALUE = 4 * 3
-"""Of an image in float32, held three times: at two sizes, and as the result."""
+"""Bytes for each value of an image, held three times in float32: at two sizes, and as the result."""
 
 _BYTES_PER_ACTIVATION = 8
 """A float32 activation, and its gradient or a workspace of the same size."""

@@ -15,4 +15,4 @@ seed.
 """
 
 FAST_CONV_WORKLOADS: tuple[Workload, ...] = ("scores", "training", "synthesis")
-"""Those for which convolutions are computed in fewer multiplications, with other rounding, unless chosen otherwise."""
+"""Workloads whose convolutions take fewer multiplications, with other rounding, unless chosen otherwise."""

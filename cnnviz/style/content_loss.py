@@ -85,7 +85,7 @@ class FeatureTarget:
         self.energies = {layer: energy for layer, (energy,) in energies.items()}
 
     def of_tile(self, layer: str, maps: Tensor, tile: Tile) -> list[Tensor]:
-        """A tile's summand of a layer's relative error; empty for other layers."""
+        """One tile's part of a layer's relative error, to be summed over tiles; empty for other layers."""
         if layer not in self.layers:
             return []
         target = self.targets[layer, tile.number]

@@ -111,7 +111,7 @@ class StyleLoss:
         return SCALE * loss, {name: term.detach() for name, term in terms.items()}
 
     def _of_tile(self, layer: str, maps: Tensor, tile: Tile) -> list[Tensor]:
-        """A tile's summands of a layer's content loss, and of its moments in each region."""
+        """One tile's part of a layer's content loss and of its moments in each region, to be summed over tiles."""
         moments = [part for measured in self.measured for part in measured.of_tile(layer, maps, tile)]
         return [*self.features.of_tile(layer, maps, tile), *moments]
 

@@ -31,14 +31,14 @@ if TYPE_CHECKING:
 _WARM_UP = 50
 """Steps in which the learning rate rises."""
 _DECAY = 0.3
-"""Last fraction of the steps, in which it falls; constant before, so that a training may be made longer or shorter."""
+"""Last fraction of the steps, in which the learning rate falls; constant before, so that the length may change."""
 _LARGEST_GRADIENT = 10.0
 _PREVIEWS = 3
 """Crops in a preview where no photo is kept back."""
 _TIMED = 3
 """Steps, after a first, by which the duration of a training is estimated."""
 _WORTH_TIMING = 100
-"""Steps from which on it is."""
+"""Steps from which on the duration is estimated."""
 
 
 def train_fast_style(
@@ -183,7 +183,7 @@ class FastStyleTraining:
         return dict(zip(["loss", *terms], values, strict=True))
 
     def preview(self) -> Tensor:
-        """A sheet (1, 3, H, W): photos kept back (or crops, the same each time) above; each style, and they in it."""
+        """A sheet (1, 3, H, W): held-out photos (or fixed crops), and below, each style and them painted in it."""
         photos = self._previewed().to(self.network.device)
         painted = [self._painted(photos, index) for index in range(len(self.names))]
         return preview_sheet(self.styles, photos, painted).cpu()
@@ -285,7 +285,7 @@ class FastStyleTraining:
         return network
 
     def _like(self, start: FastStyleNetwork) -> FastStyleNetwork:
-        """A new network with the weights of ``start``."""
+        """A new network for these styles that starts with the weights of ``start``."""
         if self.extended:
             raise UsageError("A network starts from another's weights, or extends it: not both.")
         network = self._network(None)

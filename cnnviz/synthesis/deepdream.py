@@ -51,7 +51,7 @@ class DreamTarget:
         return self.layer
 
     def named(self, network: Network) -> DreamTarget:
-        """The same with the layer's name."""
+        """The target with the layer given by its name."""
         return replace(self, layer=network.layer_name(self.layer))
 
 

@@ -23,7 +23,7 @@ _HELD = 16
 """Float32 images held beside L-BFGS's: the image, its gradient, its shifted copies, the content."""
 
 _BYTES_PER_VALUE = 6.5
-"""Of a layer's output, forward and backward: VGG-19 takes 4.2 and SqueezeNet 6.3 in fp32; bf16 takes less."""
+"""Bytes a value of a layer's output, forward and backward: VGG-19 takes 4.2, SqueezeNet 6.3 in fp32; bf16 less."""
 
 _USABLE = 0.85  # of the free memory
 _FRACTIONS = 64  # of a side, in which the size that would fit is found

@@ -184,6 +184,6 @@ def _square_root(matrices: Tensor) -> Tensor:
 
 
 def _in_float64(matrices: Tensor) -> Tensor:
-    """In float32 LAPACK fails to decompose covariances of fewer positions than channels."""
+    """Tensors in float64: in float32 LAPACK fails to decompose covariances of fewer positions than channels."""
     device = torch.device("cpu") if matrices.device.type == "mps" else matrices.device  # MPS has no float64
     return matrices.to(device, torch.float64)

@@ -14,7 +14,7 @@ from cnnviz.runtime.paths import is_file
 from cnnviz.synthesis.parameterization import Latent
 
 _DEVIATION = 0.1
-"""Of the initial latent code."""
+"""Standard deviation of the initial latent code."""
 
 _BOUND = 3.0
 """Largest magnitude of a latent value."""

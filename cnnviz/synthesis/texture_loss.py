@@ -19,7 +19,7 @@ from cnnviz.synthesis.tiled_moments import TiledMoments
 from cnnviz.synthesis.tiling import Tile, plan_tiles, smallest_tile, tiled_sum
 
 STRIDE = 16
-"""Pixels, of the deepest layers in use."""
+"""Stride, in pixels, of the deepest layers in use."""
 
 _SCALE = 1e3
 """Distances are relative, about 1, and L-BFGS stops at gradients below 1e-7."""
@@ -86,7 +86,7 @@ class TextureLoss:
         }
 
     def _of_tile(self, layer: str, maps: Tensor, tile: Tile) -> list[Tensor]:
-        """A tile's summands of the distance of a layer's distributions, and of its moments."""
+        """One tile's part of a layer's distance of distributions and of its moments, to be summed over tiles."""
         distance = self.target.palette.mean.new_zeros(())
         fraction = self.measured.fractions[layer][tile.number]
         if self.distributions is not None and fraction:

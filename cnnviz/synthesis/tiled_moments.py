@@ -23,7 +23,7 @@ class TiledMoments:
         self.fractions = {k: [w / max(sum(all_), 1e-8) for w in all_] for k, all_ in weights.items()}
 
     def of_tile(self, layer: str, maps: Tensor, tile: Tile) -> list[Tensor]:
-        """A tile's summands of a layer's mean and Gram matrix; empty for other layers."""
+        """One tile's part of a layer's mean and Gram matrix, to be summed over tiles; empty for other layers."""
         if layer not in self.masks:
             return []
         mask, fraction = self.masks[layer], self.fractions[layer][tile.number]

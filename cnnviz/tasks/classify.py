@@ -101,7 +101,7 @@ def _judgment(image: str, metadata: Mapping[str, Any]) -> Judgment:
 
 
 def _summary(found: Evaluation) -> dict[str, Any]:
-    """What ``--json`` prints of all images."""
+    """The summary of all images as ``--json`` prints it."""
     rows = found.matrix.rows
     per_class = [_class_json(found, row, index) for row, index in enumerate(rows)]
     return {
@@ -122,7 +122,7 @@ def _summary(found: Evaluation) -> dict[str, Any]:
 
 
 def _class_json(found: Evaluation, row: int, index: int) -> dict[str, Any]:
-    """What is known of the images of one class."""
+    """The counts of the images of one class, as JSON."""
     matrix = found.matrix
     counts = zip(matrix.columns, matrix.counts[row].tolist(), strict=True)
     taken_for = {found.labels[column]: count for column, count in counts if count and column != index}

@@ -55,7 +55,7 @@ BUDGETS = {
 
 @dataclass(frozen=True)
 class ExplainAnswer:
-    """What one image came to.
+    """The map chosen for one image, and its certificate.
 
     Attributes:
         explanation: the class predicted and the class explained.
@@ -164,7 +164,7 @@ def _maps(
 
 
 def title_of(name: str) -> str:
-    """What figures call a method or a baseline."""
+    """The name of a method or a baseline in figures."""
     from cnnviz.attribution.metrics.baselines import BASELINES
 
     return METHODS[name].title if name in METHODS else BASELINES.get(name, name)
@@ -193,7 +193,7 @@ def certificate_json(found: Certificate, steps: int, is_probability: bool) -> di
 
 
 def reading(found: Certificate, whose: str) -> list[str]:
-    """What a certificate says, in sentences."""
+    """A certificate in sentences."""
     if found.method is None:
         return [f"{DECLINED}: {found.reason}."]
     title, low, high = title_of(found.method), *found.margin

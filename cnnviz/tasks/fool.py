@@ -160,7 +160,7 @@ class Fool(TaskDefaults):
             raise UsageError(f"The {channels} channels that {network.name} takes are kept by a .png or .tif only.")
 
     def _warnings(self, image: LoadedImage, found: AttackResult, pipeline: ImagePipeline) -> list[str]:
-        """What to know of the attack; ImageError if it failed and is not to."""
+        """Warnings about the attack; ImageError if it failed and ``strict`` is set."""
         name, attack = image.source.display, found.attack
         if found.success:
             if pipeline.is_lossless or attack.norm != "linf" or found.linf <= attack.epsilon + 1e-6:

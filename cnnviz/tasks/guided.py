@@ -174,7 +174,7 @@ class Guided(TrueClassTask, TaskDefaults):
 
 
 def _without_other(answer: GuidedAnswer, image: LoadedImage) -> str:
-    """The sentence that says that the class that the explained one is compared with makes no difference."""
+    """The warning where the class that the explained one is compared with makes no difference."""
     assert answer.explanation.versus is not None
     return (
         f"{image.source.display}: {answer.explanation.versus.label} makes no difference to the image: its gradient is "

@@ -51,7 +51,7 @@ class Invert(TaskDefaults):
         found: list[dict[str, Any]] = []
 
         def strip(begun: Image | None) -> Image:
-            """The photo, what is finished, and what was begun if anything."""
+            """The photo, the finished reconstructions, and the unfinished one if any, as a strip."""
             images = [*painted[: len(found)], *([] if begun is None else [begun])]
             errors = [layer["feature_error"] for layer in found]
             return inversion_strip(photo, images, layers, errors, f"{network.name}: painted from a layer's features")

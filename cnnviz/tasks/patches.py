@@ -30,7 +30,7 @@ _CHANNELS = 6
 """How many channels are shown if none are named."""
 
 _PERCENTILE = 99.5
-"""Of a gradient's magnitudes; larger ones are clipped."""
+"""Percentile of a gradient's magnitudes above which they are clipped."""
 
 
 @dataclass(frozen=True)

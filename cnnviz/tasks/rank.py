@@ -172,7 +172,7 @@ def _only(scores: ImageScores, names: Sequence[str]) -> ImageScores:
 
 
 def title_of(name: str) -> str:
-    """What figures call a method, a baseline or maps made elsewhere."""
+    """The name of a method, a baseline or maps made elsewhere in figures."""
     from cnnviz.attribution.metrics.baselines import BASELINES
 
     return METHODS[name].title if name in METHODS else BASELINES.get(name, name)

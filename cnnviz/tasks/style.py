@@ -190,7 +190,7 @@ def default_side(device: str) -> int:
 
 
 def time_at_larger_side(seconds: float, side: int) -> Remark:
-    """What a painting took, and what ``LARGER_SIDE`` would take by the number of pixels."""
+    """A remark on how long a painting took, and how long ``LARGER_SIDE`` would take by the number of pixels."""
     longer = seconds * (LARGER_SIDE / side) ** 2
     text = f"It took {_duration(seconds)} at {side} px; {LARGER_SIDE} px would take about {_duration(longer)} here."
     return Remark(text, remedy="larger_painting", size=LARGER_SIDE)

@@ -122,7 +122,7 @@ class Universal(TaskDefaults):
 
 
 def weakness(found: TrainedPerturbation, settings: UniversalSettings) -> Remark:
-    """Why a perturbation fools the network on hardly any image."""
+    """The remark that says why a perturbation fools the network on hardly any image."""
     from cnnviz.adversarial import norms
 
     fooled, size = int(found.training.fooled.sum()), float(norms.size(found.perturbation, settings.norm))

@@ -10,7 +10,7 @@ WORKING_SET = {"cpu": 30 << 20, "cuda": 2 << 30}
 """Bytes that one operation of a batch may read and write: about a CPU's cache, or enough to fill a GPU."""
 
 WINDOWS = {"cpu": 8 << 20, "cuda": 2 << 30}
-"""The same for batches of windows, which are smaller than maps: beyond this, more memory gains little time."""
+"""Bytes that one operation of a batch of windows may read and write: beyond this, more memory gains little time."""
 
 LARGEST_BATCH = {"cpu": 16, "cuda": 256}
 """Larger batches are not faster."""
@@ -30,7 +30,7 @@ def batch_of_maps(bytes_each: int, device: torch.device) -> int:
 
 
 def batch_of_windows(bytes_each: int, device: torch.device, cached: int) -> int:
-    """The same for windows, while ``cached`` bytes of maps stay in memory."""
+    """Number of windows to compute at a time, while ``cached`` bytes of maps stay in memory."""
     left = {kind: min(WINDOWS[kind], max(WORKING_SET[kind] - cached, WORKING_SET[kind] // 4)) for kind in WINDOWS}
     return _batch(bytes_each, device, left)
 

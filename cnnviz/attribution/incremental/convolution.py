@@ -53,7 +53,7 @@ class PreparedConv2d(nn.Module):
         return self._directly(x, functools.partial(convolve, self.conv)) if found is None else found
 
     def on_windows(self, crop: Tensor, convolution: Convolution) -> Tensor:
-        """The same of windows (N, C, H, W), padded already, by ``convolution`` (input, weights, bias)."""
+        """The convolution of windows (N, C, H, W), padded already, by ``convolution`` (input, weights, bias)."""
         found = self._by_winograd(crop, (0, 0))
         return self._directly(crop, convolution) if found is None else found
 

@@ -26,7 +26,7 @@ LEAST_MOVED = 0.02
 
 @dataclass(frozen=True)
 class Choice:
-    """What chose among the maps.
+    """The result of the first half of the fills, by which the best map is chosen.
 
     Attributes:
         margins: of each map its score minus the best baseline's, on the same fills; in the order of the best.

@@ -191,6 +191,3 @@ MEASURING = (
     Fill("pixels shuffled again", "shuffle", _static(_shuffled)),
 )
 """The fills by which the chosen map is measured."""
-
-KINDS = tuple(dict.fromkeys(fill.kind for fill in CHOOSING))
-"""The kinds of fills, which are the same in both halves."""

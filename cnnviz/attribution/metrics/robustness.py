@@ -71,7 +71,7 @@ def infidelity(
 
 
 def _misfit(said: Tensor, drops: Tensor, normalize: bool) -> Tensor:
-    """The mean square of what a map tells minus what happens, scaled for the least of it if wanted."""
+    """The mean squared difference between predicted and true changes of the score, with the best scale if wanted."""
     if normalize:
         square = said.square().sum()
         said = said * torch.where(square > 0, (said * drops).sum() / square.clamp_min(1e-30), 1.0)

@@ -1,4 +1,4 @@
-"""What the options of commands that draw a map exclude."""
+"""Checks of the options that commands with a map share."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from cnnviz.tasks.shared.map_task import MapTask
 
 
 def check_map_options(context: CommandContext, task: MapTask | Occlusion, output: OutputOptions) -> None:
-    """Refuse what cannot be made or written, before any work; name the options without effect."""
+    """UsageError for what cannot be made or written, before any work; a note names options without effect."""
     if isinstance(task, MapTask) and task.grabcut:
         from cnnviz.attribution.segmentation import require_opencv
 
@@ -27,7 +27,7 @@ def check_map_options(context: CommandContext, task: MapTask | Occlusion, output
 
 
 def note_idle_view(context: CommandContext, output: OutputOptions) -> None:
-    """Name the options for how a map is drawn where its numbers are written."""
+    """A note that names the options for how a map is drawn, where its numbers are written instead."""
     is_numbers = suffix_of(output) in NUMBERS
     names = ("view", "colormap", "percentile", "blur", "raw")
     typed = [name for name in names if name in context.option_names]

@@ -86,7 +86,7 @@ class LongOptions(MonitorConfig):
 
 @dataclass
 class ResumableOptions(LongOptions):
-    """The same for jobs that continue from where they were interrupted."""
+    """What a job of many steps writes meanwhile, and whether it resumes an interrupted one."""
 
     resume: Annotated[
         bool, option("--resume", panel=RUN, help="Continue an interrupted run, with the optimizer's state.")

@@ -98,7 +98,7 @@ class EngineOptions(RunOptions, EngineConfig):
 
 @dataclass
 class BatchOptions(EngineOptions, BatchConfig):
-    """The same for commands with a result for each image."""
+    """The seed, what is printed, what processes the images, and the order of results."""
 
     unordered: Annotated[
         bool, option("--unordered", env="UNORDERED", panel=BATCH, help="Report results in the order they are finished.")

@@ -69,7 +69,7 @@ def _is_sequence(hint: Any, kind: type) -> bool:
 
 
 def _names(field: Field, default: Any) -> Sequence[str]:
-    """What a setting's option is called."""
+    """The names of a setting's option."""
     long = "--" + field.name.replace("_", "-")
     return field.metadata["names"] or (f"{long}/--no-{long[2:]}" if default is True else long,)
 

@@ -29,7 +29,7 @@ _FAST_ENOUGH = 0.6
 
 _ROUNDS = 5
 _SIDE, _CHANNELS, _MAP = 512, 128, 28
-"""Of the square matrices; channels and side of the map that is convolved."""
+"""Side of the square matrices, and channels and side of the map, whose products and convolutions are timed."""
 
 _CAPS = ("ATEN_CPU_CAPABILITY", "ONEDNN_MAX_CPU_ISA", "DNNL_MAX_CPU_ISA", "MKL_ENABLE_INSTRUCTIONS", "MKL_CBWR")
 """Variables by which a process is kept to fewer instructions than its processor has."""
@@ -98,7 +98,7 @@ def _seconds(run: Callable[[], object]) -> float:
 
 
 def _machine() -> dict[str, str]:
-    """What the answer depends on."""
+    """A text of all that the answer depends on: processor, PyTorch, instruction set."""
     caps = {name: os.environ[name] for name in _CAPS if name in os.environ}
     return {
         "processor": _processor(),

@@ -16,7 +16,7 @@ _PLACES: dict[str, Passing] = {"{frames}": "folder", "{}": "file"}
 _STDIN = "-"
 
 _SCRIPTS = (".bash", ".jar", ".jl", ".js", ".lua", ".php", ".pl", ".py", ".r", ".rb", ".sh", ".ts")
-"""What an interpreter runs, after which a network is better named."""
+"""Suffixes of scripts: a network is named after the script rather than its interpreter."""
 
 
 @dataclass(frozen=True)

@@ -65,11 +65,11 @@ def assemble(
 
 
 def _made(module: nn.Module, is_ours: bool, described: Mapping[str, Any]) -> Network:
-    """The network, changed for speed where it is ours and that is sure to change no number."""
+    """The network; optimized for speed where cnnviz built it and no number changes."""
     return (optimized(module, described) if is_ours else None) or Network(module, **described)
 
 
 def _without_certain(spec: InputSpec) -> tuple[str, ...]:
-    """What was assumed, without the input range where a mean and std were given that can only be of 0 to 1."""
+    """The assumed values, without the input range where the given mean and std can only mean [0, 1]."""
     is_of_unit_range = not {"mean", "std"} & set(spec.assumed) and all(0 <= mean <= 1 for mean in spec.mean)
     return tuple(name for name in spec.assumed if not (name == "input_range" and is_of_unit_range))

@@ -1,4 +1,4 @@
-"""What a function of the user's own builds: a module, a module with arguments of ``Network``, or a ``Network``."""
+"""Loads what the user's own function builds: a module, a module with arguments of ``Network``, or a ``Network``."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def load_built(request: Request, find: Callable[[], Any], call: Call, file: Path
 
 
 def _parts(built: Any, model: str) -> tuple[nn.Module, dict[str, Any]]:
-    """The module, and what was said of it, in arguments of ``Network``."""
+    """The module, and the arguments of ``Network`` that came with it."""
     if isinstance(built, Network):
         return built.module, _said_of(built)
     said: Any = {}

@@ -24,12 +24,12 @@ def offered() -> list[EntryPoint]:
 
 
 def names() -> list[str]:
-    """Their names."""
+    """The names of the networks that installed packages offer."""
     return [point.name for point in offered()]
 
 
 def package_of(point: EntryPoint) -> str:
-    """The name of the package that offers it."""
+    """The name of the package that offers a network."""
     return point.dist.name if point.dist else ""
 
 

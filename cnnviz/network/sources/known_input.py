@@ -12,7 +12,7 @@ from cnnviz.network.spec import InputSpec
 
 
 def input_of_config(module: nn.Module) -> dict[str, Any]:
-    """``spec`` by the configuration that a timm network carries; empty for modules without one."""
+    """The input in a timm network's ``pretrained_cfg``, as arguments of ``Network``; empty for modules without one."""
     config = getattr(module, "pretrained_cfg", None)
     if not isinstance(config, Mapping) or not {"input_size", "mean", "std"} <= config.keys():
         return {}

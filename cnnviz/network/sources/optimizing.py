@@ -1,4 +1,4 @@
-"""Networks that are ours to change for speed, where that surely changes no number."""
+"""Optimizes a copy of a network for speed where that changes no number."""
 
 from __future__ import annotations
 

@@ -70,7 +70,7 @@ def _found(module: ModuleType, name: str, file: Path) -> Any:
 
 
 def _offer(module: ModuleType) -> str:
-    """``; it has Net and make_net``: what could be named instead."""
+    """The end of an error message that lists what could be named: ``; it has Net and make_net``."""
     functions = [name for name, value in vars(module).items() if _is_own_function(module, name, value)]
     modules = [name for name, value in vars(module).items() if isinstance(value, nn.Module | Network)]
     found = [*_classes(module), *functions, *modules]

@@ -1,4 +1,4 @@
-"""What a source of networks is asked for, and what it gives."""
+"""The request to a source of networks, and its result."""
 
 from __future__ import annotations
 

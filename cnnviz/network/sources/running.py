@@ -19,7 +19,7 @@ _OURS = str(Path(__file__).parents[2])
 
 @contextmanager
 def own_code(model: str, seed: int, file: Path | None = None) -> Iterator[None]:
-    """The block runs code of ``model``: with ``seed``, and, for a Python file, with its neighbors importable.
+    """Context for running code of ``model``: seeded, and able to import files beside a Python file.
 
     What it prints goes to stderr. Random numbers of the process, its default type and its path are as they were
     afterwards, and each file is run again, with its neighbors. Any error, and an exit, becomes a ModelError that names
@@ -65,7 +65,7 @@ def _neighbors(file: Path, names: set[str]) -> list[str]:
 
 
 def failure(model: str, error: BaseException, file: Path | None) -> str:
-    """``'my_net.py:build' failed at line 12 of 'my_net.py': ValueError: no such width.``"""
+    """The error as a sentence: ``'my_net.py:build' failed at line 12 of 'my_net.py': ValueError: no such width.``"""
     where, line = _place(error, file)
     text = " ".join(str(error).split())
     said = f"{type(error).__name__}: {shortened(text, 200)}" if text else type(error).__name__

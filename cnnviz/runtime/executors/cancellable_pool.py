@@ -44,7 +44,7 @@ class CancellablePool:
 
 
 class InlinePool:
-    """The same interface for work done in the calling thread."""
+    """A pool with the interface of ``CancellablePool`` that works in the calling thread."""
 
     def __call__(self, function: Callable[[], Value]) -> Value:
         return function()

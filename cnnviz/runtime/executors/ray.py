@@ -83,7 +83,7 @@ def _first_line(error: Exception) -> str:
 
 
 class _Worker:
-    """The actor: runs in a worker's process."""
+    """The Ray actor that runs in a worker's process."""
 
     def __init__(self, setup: Setup) -> None:
         from cnnviz.runtime.malloc import tune_malloc

@@ -1,4 +1,4 @@
-"""What every task has unless it says otherwise."""
+"""The base class of tasks, with their defaults."""
 
 from __future__ import annotations
 

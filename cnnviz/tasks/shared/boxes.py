@@ -15,5 +15,5 @@ def boxes_setting() -> Any:
 
 
 def rank_boxes_setting() -> Any:
-    """The same for rankings."""
+    """Where objects are marked, for rankings, ``str | None``."""
     return setting(None, f"With --rank: {_WHAT}", metavar="FILE|FOLDER")

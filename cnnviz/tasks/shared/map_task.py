@@ -71,7 +71,7 @@ class MapTask(TrueClassTask, TaskDefaults, ABC):
         """The map (1, 1, H, W) of another network for the same image and class."""
 
     def title(self, network: Network, answer: MapAnswer) -> str:
-        """What stands under the map in the panel."""
+        """The caption under the map in the panel."""
         return self.chosen.title
 
     def colored(self, image: LoadedImage, answer: MapAnswer) -> Image | None:
