@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from cnnviz.pipeline.outputs import RECIPE_SUFFIX
-from cnnviz.pipeline.recipe import COMPANION, MAIN, SNAPSHOT, UNFINISHED
+from cnnviz.pipeline.recipe import COMPANION, LIKELIEST, MAIN, SNAPSHOT, UNFINISHED
 from cnnviz.pipeline.step_monitor import STATE
 
 
@@ -51,7 +51,7 @@ def command_line(
     parts = ["cnnviz", *name.split(), *map(_no_option, recipe.get("inputs", []))]
     settings = {"model": _model(recipe), "fast_conv": recipe.get("fast_conv"), "seed": recipe.get("seed")}
     settings |= recipe.get("parameters", {})
-    if "target" in recipe:
+    if "target" in recipe and not recipe["target"].get(LIKELIEST):
         settings["target"] = ("-" if recipe["target"].get("against") else "") + str(recipe["target"]["index"])
     for old, old_value in settings.items():
         option, value = options.modern(name, old, old_value)

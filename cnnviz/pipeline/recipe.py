@@ -19,6 +19,9 @@ UNFINISHED = "unfinished_at_step"
 COMPANION, MAIN = "companion", "companion_of"
 """Keys in the recipe of an image that is written beside another: its own suffix, and the other's."""
 
+LIKELIEST = "likeliest"
+"""Key in a recipe's target where naming that class would give another result than naming none."""
+
 SNAPSHOT = "snapshot"
 """Key in the recipe of an image that a job wrote on its way."""
 

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
+from cnnviz.pipeline.recipe import LIKELIEST
 from cnnviz.pipeline.result import LoadedImage, Result
 from cnnviz.tasks.shared.base import TaskDefaults
 from cnnviz.tasks.shared.check import CHECK_SIDECAR, MapCheck, check_map
@@ -122,6 +123,8 @@ class MapTask(TrueClassTask, TaskDefaults, ABC):
         result = explanation_result(drawn, explanation, **known, **more)
         result.warnings = [*warnings, *(cut.warnings if cut else [])]
         result.sidecars = cut.sidecars if cut else {}
+        if cut and self.target is None:  # the object of the likeliest classes is not that of the class explained
+            result.recipe = {**result.recipe, "target": {**result.recipe["target"], LIKELIEST: True}}
         result.arrays = {self.chosen.name: heat[0, 0].detach().cpu().numpy()}
         if not answer.check:
             return result
