@@ -22,7 +22,7 @@ from cnnviz.network.network import Network
 from cnnviz.network.operations import module_of, name_set, operation_label
 
 GAMMA = 0.25
-"""How much more positive weights of convolutions count."""
+"""How much more positive weights of convolutions count, in networks without batch normalization and shortcuts."""
 
 LARGEST_ERROR = 0.01
 """The largest fraction of the score that the map's sum may lack."""
@@ -55,7 +55,9 @@ def lrp(network: Network, pixels: Tensor, target: Target = None) -> Tensor:
 
     Bach, Binder, Montavon, Klauschen, Müller & Samek, "On Pixel-Wise Explanations for Non-Linear Classifier Decisions
     by Layer-Wise Relevance Propagation", PLOS ONE 2015; with the rules of Montavon et al., "Layer-Wise Relevance
-    Propagation: An Overview", 2019: gamma (0.25) in convolutions, zero in linear layers and where the image is read.
+    Propagation: An Overview", 2019: zero in linear layers and where the image is read; in convolutions gamma (0.25),
+    or, in a network with batch normalization or shortcuts, alpha 1, beta 0, which counts positive weights alone: by
+    gamma shares grow without bound there, since the contributions to a value that is passed on may sum to nothing.
     Biases and batch normalization take no relevance, so that it is conserved. Computed by captum, on a copy of the
     network's graph in which each operation is a module of its own.
 
@@ -136,17 +138,29 @@ def ruled_modules(network: Network, x: Tensor) -> fx.GraphModule:
         )
     with torch.no_grad():
         recording = Recording(network.graph, x)
-    return with_modules(recording, lambda node: _replaced(network, recording, node))
+    nodes = [node for node in network.graph.graph.nodes if node in recording.needed]
+    rule = _positive_rule if any(_shifts(recording, node) for node in nodes) else lambda: _rule(GAMMA)
+    return with_modules(recording, lambda node: _replaced(network, recording, node, rule))
 
 
-def _replaced(network: Network, recording: Recording, node: fx.Node) -> Replacement | None:
+def _shifts(recording: Recording, node: fx.Node) -> bool:
+    """Whether a node normalizes maps or adds two, so that convolutions before it have outputs of both signs."""
+    if node not in recording.dependent:
+        return False
+    name = recording.operation_of(node)
+    return name in {"BatchNorm2d", "SyncBatchNorm", "batch_norm"} or (
+        name == "add" and len(recording.sources(node)) == 2
+    )
+
+
+def _replaced(network: Network, recording: Recording, node: fx.Node, rule: Callable[[], Any]) -> Replacement | None:
     if node.op in {"placeholder", "output"}:
         return None
     name, sources = recording.operation_of(node), recording.sources(node)
     module = module_of(recording.module, node)
     if name in {"Conv2d", "Linear"} and module is not None:
         reads_image = sources[0].op == "placeholder"
-        return _own(module, 0.0 if name == "Linear" or reads_image else GAMMA), sources
+        return _own(module, _rule(0.0) if name == "Linear" or reads_image else rule()), sources
     found = max_pool(recording, node) or _ruled(recording, node, name, sources)
     if found is not None:
         return found
@@ -188,7 +202,7 @@ class _Operation(nn.Module):
         return self._run(value)
 
 
-def _own(module: Any, gamma: float) -> nn.Module:
+def _own(module: Any, rule: Any) -> nn.Module:
     """A convolution or linear layer with weights of its own, which captum changes, and its rule."""
     own: Any
     with torch.no_grad():
@@ -201,7 +215,7 @@ def _own(module: Any, gamma: float) -> nn.Module:
         own.weight = nn.Parameter(module.weight.detach().clone())
         if has_bias:
             own.bias = nn.Parameter(module.bias.detach().clone())
-    own.rule = _rule(gamma)
+    own.rule = rule
     return own  # type: ignore[no-any-return]
 
 
@@ -210,3 +224,10 @@ def _rule(gamma: float) -> Any:
     from captum.attr._utils.lrp_rules import GammaRule
 
     return GammaRule(gamma, set_bias_to_zero=True)
+
+
+def _positive_rule() -> Any:
+    """Alpha 1, beta 0: the rule by which positive weights alone have shares, and biases none."""
+    from captum.attr._utils.lrp_rules import Alpha1_Beta0_Rule
+
+    return Alpha1_Beta0_Rule(set_bias_to_zero=True)

@@ -9,7 +9,7 @@ import pytest
 import torch
 from captum.attr import LRP
 from captum.attr._utils.custom_modules import Addition_Module
-from captum.attr._utils.lrp_rules import GammaRule, IdentityRule
+from captum.attr._utils.lrp_rules import Alpha1_Beta0_Rule, GammaRule, IdentityRule
 from torch import nn
 from torch.nn import functional as F
 
@@ -38,8 +38,20 @@ class Functional(nn.Module):
         return self.head(torch.flatten(x, 1))
 
 
+class Plain(Functional):
+    """Without batch normalization and shortcut."""
+
+    def forward(self, x):
+        x = F.max_pool2d(self.act(self.one(x)), 3, 2)
+        x = F.relu(self.two(x), inplace=True)
+        x = F.adaptive_avg_pool2d(self.act(self.three(x)), 1)
+        return self.head(torch.flatten(x, 1))
+
+
 class Modules(Functional):
-    """The same for captum, each operation a module of its own, with the rules that cnnviz gives them."""
+    """``Functional`` for captum, each operation a module of its own, with the rules that cnnviz gives them."""
+
+    convolution = Alpha1_Beta0_Rule(set_bias_to_zero=True)
 
     def __init__(self) -> None:
         super().__init__()
@@ -51,13 +63,24 @@ class Modules(Functional):
         for layer in (self.one, self.head):
             layer.rule = GammaRule(0.0, set_bias_to_zero=True)
         for layer in (self.two, self.three):
-            layer.rule = GammaRule(0.25, set_bias_to_zero=True)
+            layer.rule = copy.deepcopy(self.convolution)
         self.norm.rule = IdentityRule()
         return self
 
     def forward(self, x):
         x = self.pool(self.a(self.norm(self.one(x))))
         x = self.plus(x, self.b(self.two(x)))
+        return self.head(torch.flatten(self.mean(self.c(self.three(x))), 1))
+
+
+class PlainModules(Modules):
+    """The same of ``Plain``."""
+
+    convolution = GammaRule(0.25, set_bias_to_zero=True)
+
+    def forward(self, x):
+        x = self.pool(self.a(self.one(x)))
+        x = self.b(self.two(x))
         return self.head(torch.flatten(self.mean(self.c(self.three(x))), 1))
 
 
@@ -70,8 +93,9 @@ def network_of(module: nn.Module) -> Network:
     return Network(module, spec=InputSpec(mean=(0, 0, 0), std=(1, 1, 1), size=SIZE, fixed=True))
 
 
-def test_it_is_captums_on_a_copy_with_modules_and_leaves_the_module_alone():
-    module, copied = made(Functional), made(Modules)
+@pytest.mark.parametrize(("ours", "captums"), [(Functional, Modules), (Plain, PlainModules)])
+def test_it_is_captums_on_a_copy_with_modules_and_leaves_the_module_alone(ours, captums):
+    module, copied = made(ours), made(captums)
     copied.load_state_dict(module.state_dict())
     before = copy.deepcopy(module.state_dict())
     found = cnnviz.lrp(network_of(module), PIXELS, 1)
@@ -80,7 +104,7 @@ def test_it_is_captums_on_a_copy_with_modules_and_leaves_the_module_alone():
         for number in range(2):
             reference = LRP(copied.with_rules()).attribute(PIXELS[number : number + 1].clone(), target=1)
             torch.testing.assert_close(found[number : number + 1], reference, rtol=1e-5, atol=1e-7)
-            copied = made(Modules)  # captum's leave their activations behind
+            copied = made(captums)  # captum's leave their activations behind
             copied.load_state_dict(module.state_dict())
     assert all(torch.equal(value, before[name]) for name, value in module.state_dict().items())
     assert not any(each._forward_hooks or each._backward_hooks or hasattr(each, "rule") for each in module.modules())
@@ -91,6 +115,22 @@ def test_the_score_is_conserved_also_of_a_contrast_and_of_what_speaks_against():
     for target in (1, "-class 1", cnnviz.Versus(1, 3)):
         found = cnnviz.lrp(network, PIXELS, target)
         assert conservation_error(network, PIXELS, found, target).max() < 1e-4
+
+
+def test_deep_shortcuts_and_batch_normalization_conserve_the_score():
+    """By gamma, shares of bottlenecks that end in outputs of both signs grow to 1e9 times the score."""
+    from torchvision.models.resnet import Bottleneck, ResNet
+
+    torch.manual_seed(0)
+    module = ResNet(Bottleneck, [2, 2, 2, 2], num_classes=10)
+    for each in module.modules():
+        if isinstance(each, nn.BatchNorm2d):
+            nn.init.uniform_(each.weight, 0.3, 1.2)
+            nn.init.normal_(each.bias, 0, 0.3)
+    network = Network(module, size=64)
+    pixels = torch.rand(1, 3, 64, 64, generator=torch.Generator().manual_seed(2))
+    found = cnnviz.lrp(network, pixels, 1)
+    assert conservation_error(network, pixels, found, 1).max() < 1e-3
 
 
 def test_what_has_no_rule_is_refused_by_name():
