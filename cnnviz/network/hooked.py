@@ -238,7 +238,10 @@ _RESHAPING = frozenset(("flatten", "view", "reshape", "permute", "transpose", "s
 
 
 class _Functions(TorchFunctionMode):
-    """Collects the names of the operations on tensors that run outside of modules without children."""
+    """Collects the names of the operations on tensors that run outside of modules without children.
+
+    What makes a tensor from none, as ``torch.empty``, is not among them: ``checkpoint`` calls it in some versions.
+    """
 
     def __init__(self, record: _Record) -> None:
         super().__init__()
@@ -249,9 +252,16 @@ class _Functions(TorchFunctionMode):
         result = func(*args, **(kwargs or {}))
         name = getattr(func, "__name__", "")
         is_value = isinstance(result, Tensor) and result.is_floating_point()
-        if self._record.depth == 0 and is_value and name not in _NOT_OPERATIONS:
+        if self._record.depth == 0 and is_value and name not in _NOT_OPERATIONS and _has_tensor((args, kwargs)):
             self.names[name.strip("_")] = None
         return result
+
+
+def _has_tensor(value: Any) -> bool:
+    """Whether a tensor is in ``value``, or in a list, tuple or dict in it."""
+    if isinstance(value, Mapping):
+        return any(map(_has_tensor, value.values()))
+    return any(map(_has_tensor, value)) if isinstance(value, list | tuple) else isinstance(value, Tensor)
 
 
 def trace_by_hooks(module: nn.Module, choose: Choose, x: Tensor) -> fx.GraphModule:

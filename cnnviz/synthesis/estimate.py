@@ -26,7 +26,6 @@ _BYTES_PER_VALUE = 6.5
 """Bytes a value of a layer's output, forward and backward: VGG-19 takes 4.2, SqueezeNet 6.3 in fp32; bf16 less."""
 
 _USABLE = 0.85  # of the free memory
-_FRACTIONS = 64  # of a side, in which the size that would fit is found
 
 
 @dataclass(frozen=True)
@@ -124,22 +123,21 @@ def choose_tile(
 
 def _too_large(network: Network, layers: Sequence[str], size: Size, free: int, least: int | None) -> MemoryShortError:
     """The error for an image that does not fit, with the shorter side that would: whole, or in the smallest tiles."""
+    height, width = size
+    shorter, smallest = min(size), network.spec.min_size
 
-    def needed(fraction: int) -> float:
-        scaled = (max(1, size[0] * fraction // _FRACTIONS), max(1, size[1] * fraction // _FRACTIONS))
+    def needed(side: int) -> float:
+        scaled = (max(1, height * side // shorter), max(1, width * side // shorter))
         return held_bytes(scaled) + pass_bytes(network, layers, scaled, least or 0) + network.derived_bytes
 
-    smallest = math.ceil(network.spec.min_size * _FRACTIONS / min(size))
-    fractions = range(_FRACTIONS)
-    fitting = bisect.bisect_right(fractions, _USABLE * free, lo=smallest, hi=max(smallest, _FRACTIONS), key=needed) - 1
-    height, width = size
+    most = max(smallest, shorter)
+    side = bisect.bisect_right(range(most), _USABLE * free, lo=smallest, key=needed) - 1
     message = (
-        f"An image of {width}×{height} pixels needs about {needed(_FRACTIONS) / 2**30:.1f} GiB in this network and "
+        f"An image of {width}×{height} pixels needs about {needed(shorter) / 2**30:.1f} GiB in this network and "
         f"{free / 2**30:.1f} GiB are free; "
     )
-    if fitting < smallest:
+    if side < smallest:
         return MemoryShortError(f"{message}no size would fit.")
-    side = min(size) * fitting // _FRACTIONS
     return MemoryShortError(f"{message}a shorter side of {side} would fit.", remedy="smaller_size", size=side)
 
 

@@ -148,7 +148,8 @@ def test_the_bands_of_a_tiff_are_those_that_tifffile_wrote(dtype, white, planar,
 def test_the_bands_of_a_tiff_are_those_that_libtiff_wrote(compression, predictor):
     import cv2
 
-    settings = [cv2.IMWRITE_TIFF_COMPRESSION, compression, cv2.IMWRITE_TIFF_PREDICTOR, predictor]
+    predictor_key = 317  # TIFF's own tag; OpenCV before 4.10 has no name for it
+    settings = [cv2.IMWRITE_TIFF_COMPRESSION, compression, predictor_key, predictor]
     done, content = cv2.imencode(".tiff", np.ascontiguousarray(RAMP.transpose(1, 2, 0)), settings)
     assert done
     assert np.allclose(cnnviz.read_image(content.tobytes(), channels=4)[0], RAMP[[2, 1, 0, 3]], atol=1e-6)

@@ -43,6 +43,15 @@ def test_the_suggested_size_fits_and_a_larger_one_does_not(squeezenet, layers):
         choose_tile(squeezenet, layers, (round(side * 1.2), round(side * 1.8)), free=free)
 
 
+def test_a_size_that_fits_is_found_however_large_the_image_is(squeezenet, layers):
+    with pytest.raises(MemoryShortError, match=r"shorter side of (\d+) would fit") as told:
+        choose_tile(squeezenet, layers, (300_000, 450_000), free=400 << 20)
+    side = int(re.search(r"shorter side of (\d+)", str(told.value))[1])
+    with pytest.raises(MemoryShortError):
+        choose_tile(squeezenet, layers, (side + 8, (side + 8) * 3 // 2), free=400 << 20)
+    assert choose_tile(squeezenet, layers, (side, side * 3 // 2), free=400 << 20) >= 0
+
+
 def test_a_given_tile_is_used_or_refused(squeezenet, layers):
     assert choose_tile(squeezenet, layers, BIG, 256, free=1) == 256
     with pytest.raises(UsageError, match="192"):
