@@ -15,6 +15,7 @@ from typer.core import TyperCommand, TyperGroup
 from typer.models import ArgumentInfo, ParameterInfo
 
 _FAR = 100_000  # ranges that end further away are not shown
+_LONGEST = 28  # characters of a list of choices that stands for a value; longer ones stand in the help
 
 
 def with_metavar(parameter: inspect.Parameter) -> inspect.Parameter:
@@ -28,7 +29,11 @@ def with_metavar(parameter: inspect.Parameter) -> inspect.Parameter:
     if isinstance(info, ArgumentInfo):
         info.metavar = parameter.name.upper()
     elif isinstance(kind, type) and issubclass(kind, Enum):
-        info.metavar = "|".join(str(member.value) for member in kind)
+        choices = [str(member.value) for member in kind]
+        info.metavar = "|".join(choices)
+        if len(info.metavar) > _LONGEST:  # a word of such a length is broken anywhere
+            info.metavar = "NAME"
+            info.help = f"{(info.help or '').rstrip('.')}: {', '.join(choices)}."
     else:
         info.metavar = "FILE" if kind is Path else "TEXT"
     return parameter.replace(annotation=Annotated[parameter.annotation.__origin__, info])

@@ -20,6 +20,17 @@ class Color(str, Enum):
     white = "white"
 
 
+def test_many_choices_stand_in_the_help_where_lines_break_between_them():
+    names = ["gradient", "smoothgrad", "integrated-gradients"]
+    many = Enum("Method", {name: name for name in names}, type=str)  # type: ignore[misc]
+    info = typer.Option(help="Which method.")
+    keyword = inspect.Parameter.KEYWORD_ONLY
+    shown = with_metavar(inspect.Parameter("method", keyword, annotation=Annotated[many, info])).annotation
+    assert shown.__metadata__[0].metavar == "NAME"
+    assert shown.__metadata__[0].help == "Which method: gradient, smoothgrad, integrated-gradients."
+    assert info.help == "Which method."  # another command may have it too
+
+
 @pytest.mark.parametrize(
     ("kind", "info", "metavar"),
     [
