@@ -13,9 +13,9 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from cnnviz.attribution.principal import principal_map
-from cnnviz.attribution.targets import Target, resolved_targets, target_scores
+from cnnviz.attribution.targets import ResolvedOnce, Target, resolved_targets, target_scores, targets_of
 from cnnviz.errors import UsageError
-from cnnviz.imaging.checks import differentiable, gradients, require_pixels, warn_if_out_of_range
+from cnnviz.imaging.checks import gradients, require_pixels, warn_if_out_of_range
 from cnnviz.network import checks
 from cnnviz.network.default_layers import last_spatial_layer
 from cnnviz.network.feature_network import LayerLike
@@ -26,7 +26,7 @@ Smooth = Literal["none", "flips", "eigen"]
 Layers = LayerLike | Sequence[LayerLike] | None
 """One layer or several; None for the last map before the classifier."""
 
-ScoreFunction = Callable[[Network, Tensor, Target], Tensor]
+ScoreFunction = Callable[[Network, Tensor, Target | ResolvedOnce], Tensor]
 """Network, logits (N, classes) and target -> the score (N,) whose gradient is taken."""
 
 _CONTRASTS = (0.9, 1.0, 1.1)
@@ -49,7 +49,7 @@ class LayerState:
 
     network: Network
     x: Tensor
-    targets: Target
+    targets: Target | ResolvedOnce
     layer: str
     maps: Tensor
     gradient: Tensor
@@ -108,8 +108,10 @@ def fused_map(
         network.layers.require_map(name)
     pixels = require_pixels(pixels, network.spec.channels)
     warn_if_out_of_range(pixels)
-    if smooth == "flips" or not rule.derivatives:
+    if smooth == "flips":
         target = resolved_targets(network, pixels, target)
+    elif not rule.derivatives:
+        target = ResolvedOnce.of(target)
     found = []
     for is_mirrored, factor in product((False, True), _CONTRASTS) if smooth == "flips" else ((False, 1.0),):
         states = _states(network, pixels, target, rule, names, is_mirrored, factor)
@@ -131,26 +133,33 @@ def layer_names(network: Network, pixels: Tensor, layer: Layers) -> list[str]:
 def _states(
     network: Network,
     pixels: Tensor,
-    target: Target,
+    target: Target | ResolvedOnce,
     rule: CamRule,
     names: Sequence[str],
     is_mirrored: bool,
     factor: float,
 ) -> Iterator[LayerState]:
-    """Each layer's state in one pass through the network."""
+    """Each layer's state in one pass through the network; autograd begins at the first of them where it can."""
+    is_derived = rule.derivatives > 0
+    needs_logits = is_derived or isinstance(target, ResolvedOnce)
     with gradients(), network.autocast(), _attention(rule.derivatives):
-        pixels = differentiable(pixels, network.device, network.spec.channels)
+        pixels = pixels.to(network.device)
         x = network.normalize(pixels.flip(-1) if is_mirrored else pixels)
         x = x if factor == 1 else x * factor
+        is_cut = network.traced_by != "hooks"
+        x = x.detach().requires_grad_() if is_derived and not is_cut else x
         wanted: dict[str, str | None] = {name: name for name in names}
-        read = network.truncated({**wanted, "": None} if rule.derivatives else wanted)(x)
+        whole = {**wanted, "": None} if needs_logits else wanted
+        read = network.truncated(whole, fused=True, leaves=is_derived and is_cut)(x)
         zeros = [torch.zeros((), device=network.device)] * len(names)
         first: Sequence[Tensor] = zeros
         second: Sequence[Tensor] = zeros
-        if rule.derivatives:
-            logits = network.check_logits(read[""], pixels)
+        logits = network.check_logits(read[""], pixels) if needs_logits else None
+        if logits is not None and is_derived:
             score = rule.score(network, logits, target).sum()
             first, second = _derivatives(score, [read[name] for name in names], rule.derivatives, zeros)
+        elif logits is not None:
+            target = targets_of(network, logits, target)
     for name, found, curvature in zip(names, first, second, strict=True):
         maps = at_least_float32(read[name].detach())
         gradient = checks.require_finite(found.detach().to(maps), f"gradient at layer '{name}'", network, pixels)

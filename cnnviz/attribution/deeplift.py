@@ -86,17 +86,19 @@ def deeplift(
     starts = baseline_pixels(pixels, baseline).split(1)
     targets = resolved_targets(network, pixels, target)
     parts = zip(pixels.split(1), starts, targets, strict=True)
-    found = torch.cat([_one(network, *part) for part in parts])
-    _require_sum(network, pixels, found, targets, torch.cat(starts))
+    maps, logits = zip(*(_one(network, *part) for part in parts), strict=True)
+    found = torch.cat(maps)
+    _require_sum(network, found, targets, torch.stack(logits))
     return checks.require_finite(found, "DeepLIFT map", network, pixels)
 
 
 @torch.no_grad()
-def _require_sum(
-    network: Network, pixels: Tensor, found: Tensor, targets: list[int | TargetFunction], starts: Tensor
-) -> None:
-    """Raise UsageError where the shares do not sum to the difference of the scores, which may be but rounding."""
-    scores, others = (target_scores(network, network(each), targets).double() for each in (pixels, starts))
+def _require_sum(network: Network, found: Tensor, targets: list[int | TargetFunction], logits: Tensor) -> None:
+    """Raise UsageError where the shares do not sum to the difference of the scores, which may be but rounding.
+
+    ``logits`` (N, 2, classes) are those of the images and of their baselines.
+    """
+    scores, others = (target_scores(network, each, targets).double() for each in logits.unbind(1))
     rounding = _least(found.dtype) * (scores.abs() + others.abs() + found.abs().sum((1, 2, 3)))
     error = (found.double().sum((1, 2, 3)) - (scores - others)).abs() - rounding
     if bool((error > LARGEST_ERROR * (scores - others).abs()).any()):
@@ -108,13 +110,14 @@ def _require_sum(
         )
 
 
-def _one(network: Network, image: Tensor, start: Tensor, target: int | TargetFunction) -> Tensor:
+def _one(network: Network, image: Tensor, start: Tensor, target: int | TargetFunction) -> tuple[Tensor, Tensor]:
+    """The shares (1, C, H, W), and the logits (2, classes) of image and baseline."""
     graph = _rescaled(network, image)
     with gradients(), network.autocast():
         both = torch.cat([image, start]).detach().requires_grad_()
         logits = network.check_logits(graph(network.normalize(both)), both)
         (multipliers,) = gradients_of(target_scores(network, logits, [target, target])[0], both)
-    return (image - start) * multipliers[:1]
+    return (image - start) * multipliers[:1], logits.detach()
 
 
 def _rescaled(network: Network, image: Tensor) -> fx.GraphModule:

@@ -10,7 +10,15 @@ from torch import Tensor
 from cnnviz.attribution.gradients import gradient_and_logits, sum_in_batches
 from cnnviz.attribution.integrated_gradients import relative_error
 from cnnviz.attribution.settings import ExpectedGradientsSettings, SmoothGradSettings
-from cnnviz.attribution.targets import Target, TargetFunction, each_image, target_scores, targets_of
+from cnnviz.attribution.targets import (
+    ResolvedOnce,
+    Target,
+    TargetFunction,
+    each_image,
+    logits_of,
+    target_scores,
+    targets_of,
+)
 from cnnviz.errors import UsageError
 from cnnviz.imaging.checks import require_pixels
 from cnnviz.network.network import Network
@@ -158,7 +166,7 @@ def completeness_error(
     network: Network,
     pixels: Tensor,
     attribution: Tensor,
-    target: Target = None,
+    target: Target | ResolvedOnce = None,
     *,
     baselines: Tensor | None = None,
     seed: int = ExpectedGradientsSettings.seed,
@@ -170,7 +178,7 @@ def completeness_error(
     """
     pixels = require_pixels(pixels, network.spec.channels).to(network.device)
     starts = baselines_of(pixels, baselines, seed)
-    logits = network(pixels)
+    logits = logits_of(network, pixels, target)
     differences = []
     for number, one in enumerate(targets_of(network, logits, target)):
 

@@ -8,7 +8,15 @@ from torch import Tensor
 
 from cnnviz.attribution.gradients import gradient_and_logits, sum_in_batches
 from cnnviz.attribution.settings import BASELINES, IntegratedGradientsSettings
-from cnnviz.attribution.targets import Target, TargetFunction, resolved_targets, target_scores, targets_of
+from cnnviz.attribution.targets import (
+    ResolvedOnce,
+    Target,
+    TargetFunction,
+    logits_of,
+    resolved_targets,
+    target_scores,
+    targets_of,
+)
 from cnnviz.errors import UsageError
 from cnnviz.imaging.checks import require_pixels
 from cnnviz.network.network import Network
@@ -85,7 +93,7 @@ def completeness_error(
     network: Network,
     pixels: Tensor,
     attribution: Tensor,
-    target: Target = None,
+    target: Target | ResolvedOnce = None,
     baseline: str | Tensor = "black",
     **_: object,
 ) -> Tensor:
@@ -99,7 +107,7 @@ def completeness_error(
         baseline: of the integrated gradients.
     """
     pixels = require_pixels(pixels, network.spec.channels).to(network.device)
-    logits = network(pixels)
+    logits = logits_of(network, pixels, target)
     targets = targets_of(network, logits, target)
     at_baseline = target_scores(network, network(baseline_pixels(pixels, baseline)), targets)
     difference = target_scores(network, logits, targets) - at_baseline

@@ -13,7 +13,16 @@ from cnnviz.attribution.deeplift import ACTIVATIONS
 from cnnviz.attribution.integrated_gradients import relative_error
 from cnnviz.attribution.module_graph import Recording, Replacement, max_pool, with_modules
 from cnnviz.attribution.nonlinearities import rectifier
-from cnnviz.attribution.targets import Against, Contrast, Target, TargetFunction, resolved_targets, target_scores
+from cnnviz.attribution.targets import (
+    Against,
+    Contrast,
+    ResolvedOnce,
+    Target,
+    TargetFunction,
+    logits_of,
+    resolved_targets,
+    target_scores,
+)
 from cnnviz.errors import UsageError
 from cnnviz.imaging.checks import require_pixels
 from cnnviz.network import checks
@@ -82,9 +91,10 @@ def lrp(network: Network, pixels: Tensor, target: Target = None) -> Tensor:
     """
     network.require_gradients()
     pixels = require_pixels(pixels, network.spec.channels).to(network.device)
-    targets = resolved_targets(network, pixels, target)
+    once = ResolvedOnce.of(target)
+    targets = resolved_targets(network, pixels, once)
     found = torch.cat([_one(network, *pair) for pair in zip(pixels.split(1), targets, strict=True)])
-    error = conservation_error(network, pixels, found, targets)
+    error = conservation_error(network, pixels, found, once)
     if bool((error > LARGEST_ERROR).any()):
         worst = int(error.argmax())
         raise UsageError(
@@ -97,11 +107,11 @@ def lrp(network: Network, pixels: Tensor, target: Target = None) -> Tensor:
 
 @torch.no_grad()
 def conservation_error(
-    network: Network, pixels: Tensor, attribution: Tensor, target: Target = None, **_: object
+    network: Network, pixels: Tensor, attribution: Tensor, target: Target | ResolvedOnce = None, **_: object
 ) -> Tensor:
     """How far the sum of ``attribution`` (N, C, H, W) is from the score, as a fraction of the score: (N,)."""
-    scores = target_scores(network, network(pixels.to(network.device)), target)
-    return relative_error(attribution, scores)
+    logits = logits_of(network, pixels.to(network.device), target)
+    return relative_error(attribution, target_scores(network, logits, target))
 
 
 def _one(network: Network, image: Tensor, target: int | TargetFunction) -> Tensor:

@@ -12,7 +12,15 @@ from torch import Tensor
 from cnnviz.attribution.incremental.errors import NotIncremental
 from cnnviz.attribution.occlusion_scores import score_positions
 from cnnviz.attribution.settings import FILLS, Algorithm, OcclusionSettings
-from cnnviz.attribution.targets import Contrast, Target, TargetFunction, measures, resolved_targets, target_scores
+from cnnviz.attribution.targets import (
+    Contrast,
+    ResolvedOnce,
+    Target,
+    TargetFunction,
+    measures,
+    target_scores,
+    targets_of,
+)
 from cnnviz.errors import UsageError
 from cnnviz.imaging.checks import require_pixels
 from cnnviz.imaging.pixel_ops import gaussian_blur
@@ -142,7 +150,7 @@ def occlusion(
 def occlusion_grids(
     network: Network,
     pixels: Tensor,
-    target: Target = None,
+    target: Target | ResolvedOnce = None,
     settings: OcclusionSettings | None = None,
     *,
     on_step: OnStep | None = None,
@@ -152,20 +160,21 @@ def occlusion_grids(
     pixels = require_pixels(pixels, network.spec.channels)
     settings.validate(pixels.shape[2], pixels.shape[3])
     pixels = pixels.to(network.device, torch.promote_types(pixels.dtype, network.pixel_dtype))
-    targets = resolved_targets(network, pixels, target)
-    return [
-        _Occlusion(network, image, one, settings, on_step).grid()
-        for image, one in zip(pixels.split(1), targets, strict=True)
-    ]
+    once = ResolvedOnce.of(target)
+    if once.logits is None:  # of each by itself: the last bits of a map are not to follow the others
+        once.logits = torch.cat([network(image) for image in pixels.split(1)])
+    parts = zip(pixels.split(1), once.logits.split(1), targets_of(network, once.logits, once), strict=True)
+    return [_Occlusion(network, *part, settings, on_step).grid() for part in parts]
 
 
 class _Occlusion:
-    """The occlusion of one image (1, 3, H, W)."""
+    """The occlusion of one image (1, 3, H, W), with the ``logits`` (1, classes) of the whole of it."""
 
     def __init__(
         self,
         network: Network,
         image: Tensor,
+        logits: Tensor,
         target: int | TargetFunction,
         settings: OcclusionSettings,
         on_step: OnStep | None,
@@ -173,7 +182,7 @@ class _Occlusion:
         self.network, self.image, self.target, self.settings = network, image, target, settings
         self.tops, self.lefts = (_starts(extent, settings.patch, settings.stride) for extent in image.shape[2:])
         self.positions = [(top, left) for top in self.tops.tolist() for left in self.lefts.tolist()]
-        self.clean_score = hidden_score(network, network(image), target, settings.score)
+        self.clean_score = hidden_score(network, logits, target, settings.score)
         self.on_step = on_step
 
     def grid(self) -> OcclusionGrid:

@@ -9,7 +9,16 @@ from cnnviz.attribution.gradients import gradient_and_logits, sum_in_batches
 from cnnviz.attribution.integrated_gradients import baseline_pixels, relative_error, require_steps
 from cnnviz.attribution.occlusion import replicate_blur
 from cnnviz.attribution.settings import IntegratedGradientsSettings
-from cnnviz.attribution.targets import Target, TargetFunction, each_image, resolved_targets, target_scores, targets_of
+from cnnviz.attribution.targets import (
+    ResolvedOnce,
+    Target,
+    TargetFunction,
+    each_image,
+    logits_of,
+    resolved_targets,
+    target_scores,
+    targets_of,
+)
 from cnnviz.imaging.checks import require_pixels
 from cnnviz.network.network import Network
 
@@ -140,14 +149,14 @@ def _least_first(place: Tensor, goal: Tensor, cost: Tensor, budget: Tensor) -> T
 
 @torch.no_grad()
 def completeness_error(
-    network: Network, pixels: Tensor, attribution: Tensor, target: Target = None, **_: object
+    network: Network, pixels: Tensor, attribution: Tensor, target: Target | ResolvedOnce = None, **_: object
 ) -> Tensor:
     """The difference between the sum of ``attribution`` and that of the scores, as a fraction of the latter: (N,).
 
     The scores are those of the images and of their blurred copies, with which ``blur_integrated_gradients`` begins.
     """
     pixels = require_pixels(pixels, network.spec.channels).to(network.device)
-    logits = network(pixels)
+    logits = logits_of(network, pixels, target)
     targets = targets_of(network, logits, target)
     blurred = torch.cat([_blurred(image, 1.0) for image in pixels.split(1)])
     difference = target_scores(network, logits, targets) - target_scores(network, network(blurred), targets)

@@ -18,7 +18,7 @@ from cnnviz.errors import UsageError
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from cnnviz.attribution.targets import Target
+    from cnnviz.attribution.targets import ResolvedOnce, Target
     from cnnviz.network.network import Network
 
 
@@ -101,13 +101,20 @@ class AttributionMethod:
         """Those of ``values`` that are settings of this method."""
         return {name: value for name, value in values.items() if name in self.settings}
 
-    def attribute(self, network: Network, pixels: Tensor, target: Target = None, **settings: Any) -> Tensor:
+    def attribute(
+        self, network: Network, pixels: Tensor, target: Target | ResolvedOnce = None, **settings: Any
+    ) -> Tensor:
         """The function's attribution of pixels (N, 3, H, W): (N, 1, H, W), or (N, 3, H, W) with color channels."""
         attribution: Tensor = _loaded(self.function)(network, pixels, target, **settings)
         return attribution
 
     def sum_errors(
-        self, network: Network, pixels: Tensor, attribution: Tensor, target: Target = None, **settings: Any
+        self,
+        network: Network,
+        pixels: Tensor,
+        attribution: Tensor,
+        target: Target | ResolvedOnce = None,
+        **settings: Any,
     ) -> list[dict[str, float]]:
         """How far the attribution of each image is from summing up to the score, by its name; nothing if unknown."""
         if not self.sum_error:
@@ -122,7 +129,9 @@ class AttributionMethod:
             return attribution
         return attribution.sum(1, keepdim=True) if self.signed else attribution.abs().amax(1, keepdim=True)
 
-    def __call__(self, network: Network, pixels: Tensor, target: Target = None, **settings: Any) -> Tensor:
+    def __call__(
+        self, network: Network, pixels: Tensor, target: Target | ResolvedOnce = None, **settings: Any
+    ) -> Tensor:
         """The map (N, 1, H, W) of pixels (N, 3, H, W)."""
         return self.map_of(self.attribute(network, pixels, target, **settings))
 

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from cnnviz.errors import UsageError
+from cnnviz.imaging.checks import warn_if_out_of_range
 from cnnviz.network.network import Network
 from cnnviz.network.prediction import Prediction
 from cnnviz.network.targets import Target, TargetFunction, Versus, negated, plain
@@ -17,10 +18,12 @@ __all__ = [
     "Against",
     "Contrast",
     "Explanation",
+    "ResolvedOnce",
     "Target",
     "TargetFunction",
     "Versus",
     "explanations_of",
+    "logits_of",
     "measures",
     "predict_target",
     "predict_targets",
@@ -90,11 +93,43 @@ class Explanation:
         return f"against {self.target.label}" if self.against else self.target.label
 
 
-def targets_of(network: Network, logits: Tensor, target: Target) -> list[int | TargetFunction]:
+@dataclass(eq=False)
+class ResolvedOnce:
+    """A target that keeps the logits of the first pass that it is resolved by.
+
+    A method takes it as any other target, and its own pass then tells what was predicted, too. Later methods resolve it
+    by the logits that are kept, so that all explain the same.
+
+    Attributes:
+        target: what is explained.
+        logits: (N, classes); None before the first pass.
+    """
+
+    target: Target = None
+    logits: Tensor | None = None
+
+    @classmethod
+    def of(cls, target: Target | ResolvedOnce) -> ResolvedOnce:
+        """``target`` itself if it keeps logits already."""
+        return target if isinstance(target, cls) else cls(target)
+
+    def resolved(self, network: Network, logits: Tensor) -> list[int | TargetFunction]:
+        """What is explained of each image, by the logits kept, which are these if there are none yet."""
+        self.logits = logits.detach() if self.logits is None else self.logits
+        return targets_of(network, self.logits, self.target)
+
+    def explanations(self, network: Network, pixels: Tensor) -> list[Explanation]:
+        """What is predicted and explained of each image of ``pixels`` (N, C, H, W), by a pass if none was kept."""
+        return explanations_of(network, logits_of(network, pixels, self), self.target)
+
+
+def targets_of(network: Network, logits: Tensor, target: Target | ResolvedOnce) -> list[int | TargetFunction]:
     """What is explained of each image by its ``logits`` (N, classes): a class index, or a function of logits.
 
     Raises UsageError for an unknown class, or another number of classes than of images.
     """
+    if isinstance(target, ResolvedOnce):
+        return target.resolved(network, logits)
     if target is None:
         return logits.detach().argmax(dim=1).tolist()
     found = plain(target)
@@ -127,7 +162,7 @@ def _contrasts(network: Network, found: Sequence[int | TargetFunction], other: i
     return [Contrast(each, against) for each in found if isinstance(each, int)]
 
 
-def target_scores(network: Network, logits: Tensor, target: Target) -> Tensor:
+def target_scores(network: Network, logits: Tensor, target: Target | ResolvedOnce) -> Tensor:
     """The score that is explained of each image, (N,): its target's logit, or what a function makes of its logits.
 
     Raises UsageError where a function gives anything else than a score for each image.
@@ -173,13 +208,34 @@ def measures(network: Network, logits: Tensor, target: int | TargetFunction) -> 
     return 1 - found if network.has_probabilities else -found
 
 
+def resolved_targets(network: Network, pixels: Tensor, target: Target | ResolvedOnce) -> list[int | TargetFunction]:
+    """What is explained of each image of ``pixels`` (N, C, H, W); of the predicted class its index if None.
+
+    A pass through the network is taken only where what is explained depends on what it predicts.
+    """
+    if isinstance(target, ResolvedOnce) or _is_of_prediction(target):
+        return targets_of(network, logits_of(network, pixels, target), target)
+    warn_if_out_of_range(pixels)
+    return targets_of(network, pixels, target)  # only the number of rows counts
+
+
+def _is_of_prediction(target: Target) -> bool:
+    return target is None or (isinstance(target, Versus) and target.target is None)
+
+
 @torch.no_grad()
-def resolved_targets(network: Network, pixels: Tensor, target: Target) -> list[int | TargetFunction]:
-    """What is explained of each image of ``pixels`` (N, C, H, W); of the predicted class its index if None."""
-    return targets_of(network, network(pixels), target)
+def logits_of(network: Network, pixels: Tensor, target: Target | ResolvedOnce = None) -> Tensor:
+    """The logits (N, classes) of ``pixels`` (N, C, H, W): those that ``target`` keeps, or those of a pass."""
+    if not isinstance(target, ResolvedOnce):
+        return network(pixels)
+    if target.logits is None:
+        target.logits = network(pixels)
+    return target.logits
 
 
-def each_image(network: Network, pixels: Tensor, target: Target) -> list[tuple[Tensor, int | TargetFunction]]:
+def each_image(
+    network: Network, pixels: Tensor, target: Target | ResolvedOnce
+) -> list[tuple[Tensor, int | TargetFunction]]:
     """Each image (1, C, H, W) of ``pixels`` (N, C, H, W), and what is explained of it."""
     return list(zip(pixels.split(1), resolved_targets(network, pixels, target), strict=True))
 

@@ -37,7 +37,7 @@ class CutGraphs:
         """Shapes of images for which it was found to compute what the module does."""
         self._name, self._architecture = name, architecture
         self._input_shape = input_shape if size is None else (input_shape[0], *size)
-        self._truncated: dict[tuple[tuple[tuple[str, str | None], ...], bool], fx.GraphModule] = {}
+        self._truncated: dict[tuple[tuple[tuple[str, str | None], ...], bool, bool], fx.GraphModule] = {}
         self._streaming: dict[tuple[str, ...], fx.GraphModule] = {}
 
     def is_for(self, shape: Size) -> bool:
@@ -62,12 +62,17 @@ class CutGraphs:
             raise why_no_logits(found, self._name)
         return found
 
-    def truncated(self, layers: Mapping[str, str | None], *, fused: bool) -> fx.GraphModule:
+    def truncated(self, layers: Mapping[str, str | None], *, fused: bool, leaves: bool = False) -> fx.GraphModule:
         """The graph that computes ``layers`` alone; see ``Network.truncated``."""
-        key = tuple(layers.items()), fused
+        key = tuple(layers.items()), fused, leaves
         if key not in self._truncated:
             nodes = {name: self.layers.node(layer) if layer else self.output_node for name, layer in layers.items()}
-            cut = truncate(self.whole, nodes, self.layers.views(nodes.values()))
+            cut = truncate(
+                self.whole,
+                nodes,
+                self.layers.views(nodes.values()),
+                [nodes[name] for name, layer in layers.items() if layer and leaves],
+            )
             self._truncated[key] = fuse_inplace_relu(cut) if fused else cut
         return self._truncated[key]
 

@@ -90,14 +90,17 @@ class FeatureNetwork(PixelNetwork):
         self._refresh()
         return self._graphs.current.output_node
 
-    def truncated(self, layers: Mapping[str, str | None], *, fused: bool = False) -> fx.GraphModule:
+    def truncated(
+        self, layers: Mapping[str, str | None], *, fused: bool = False, leaves: bool = False
+    ) -> fx.GraphModule:
         """The graph cut down to what ``layers`` need: normalized input -> ``{key: output of the layer}``.
 
         None stands for the module's output, which ``check_logits`` is then to check. Graphs are kept for the next call.
-        A ``fused`` graph returns the same values faster, but does not hold the outputs of layers in between.
+        A ``fused`` graph returns the same values faster, but does not hold the outputs of layers in between. With
+        ``leaves`` the outputs of layers have gradients also of an input without: what comes before keeps nothing.
         """
         self._refresh()
-        return self._graphs.current.truncated(layers, fused=fused)
+        return self._graphs.current.truncated(layers, fused=fused, leaves=leaves)
 
     def layer_name(self, layer: LayerLike) -> str:
         """The name of a layer that is given by name, or as one of the submodules of your own module.

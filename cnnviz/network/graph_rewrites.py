@@ -25,11 +25,17 @@ _NO_OUTPUT_GRAD = (nn.Conv2d, nn.BatchNorm2d)
 _SUMS = {("call_function", operator.add), ("call_function", torch.add)}
 
 
-def truncate(graph_module: fx.GraphModule, nodes: Mapping[str, fx.Node], views: Views | None = None) -> fx.GraphModule:
+def truncate(
+    graph_module: fx.GraphModule,
+    nodes: Mapping[str, fx.Node],
+    views: Views | None = None,
+    leaves: Collection[fx.Node] = (),
+) -> fx.GraphModule:
     """A graph that computes only what ``nodes`` need, and returns ``{key: value of the node}``.
 
     Nodes in ``views`` are returned as those show them; deeper nodes are computed from what is returned, so that their
-    gradient with respect to it exists.
+    gradient with respect to it exists. Of ``leaves`` it exists also where the input requires none: autograd then
+    begins there.
     """
     needed = ancestors(nodes.values())
     graph = fx.Graph()
@@ -40,10 +46,18 @@ def truncate(graph_module: fx.GraphModule, nodes: Mapping[str, fx.Node], views: 
             copies[node] = graph.node_copy(node, copies.__getitem__)
             if node in nodes.values() and views and node in views:
                 viewed[node] = views[node].of(graph, copies[node], copies)
+                viewed[node] = graph.call_function(_leaf, (viewed[node],)) if node in leaves else viewed[node]
                 copies[node] = views[node].back(graph, viewed[node], copies[node])
+            elif node in leaves:
+                copies[node] = graph.call_function(_leaf, (copies[node],))
     graph.output({key: viewed.get(node, copies[node]) for key, node in nodes.items()})
     record_only_what_is_read(graph)
     return fx.GraphModule(graph_module, graph)
+
+
+def _leaf(value: Tensor) -> Tensor:
+    """``value`` with a gradient: as it is where it has one already."""
+    return value if value.requires_grad else value.detach().requires_grad_()
 
 
 def edit_node(graph_module: fx.GraphModule, node: fx.Node, views: Views) -> fx.GraphModule:

@@ -8,7 +8,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Literal
 
 from cnnviz.attribution.registry import DEFAULT_COMPARED, AttributionMethod, all_named, select_methods
-from cnnviz.attribution.targets import Explanation, Target, predict_target
+from cnnviz.attribution.targets import Explanation, ResolvedOnce, Target
 from cnnviz.errors import UsageError
 from cnnviz.figures.captions import explanation_title
 from cnnviz.figures.comparison import NetworkMaps, comparison_sheet
@@ -119,15 +119,15 @@ def explain(
 
     A method that is not defined for the network is a UsageError if all are wanted; otherwise it is left out.
     """
-    explanation = predict_target(network, pixels, target)
-    maps, refused = {}, {}
+    once, maps, refused = ResolvedOnce(target), {}, {}
     for method in methods:
         try:
-            maps[method.name] = method(network, pixels, explanation.explained, **method.accepted(seed=seed))
+            maps[method.name] = method(network, pixels, once, **method.accepted(seed=seed))
         except UsageError as error:
             if all_wanted:
                 raise
             refused[method.name] = str(error)
+    (explanation,) = once.explanations(network, pixels)
     return NetworkAnswer(explanation, maps, refused)
 
 

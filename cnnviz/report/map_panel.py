@@ -10,7 +10,7 @@ from torch import nn
 from cnnviz.attribution.cam import default_layers
 from cnnviz.attribution.cam_layers import Layers
 from cnnviz.attribution.registry import AttributionMethod, select_methods
-from cnnviz.attribution.targets import Target, predict_target
+from cnnviz.attribution.targets import ResolvedOnce, Target
 from cnnviz.errors import UsageError, listed
 from cnnviz.figures.captions import explanation_title
 from cnnviz.figures.guided import gradient_image
@@ -78,8 +78,9 @@ def panel(
     subject = load_subject(image, network, size=size, crop=crop, show_channels=show_channels)
     if "layer" in chosen.settings:
         settings = {"layer": default_layers(network, chosen.name, subject.pixels), **settings}
-    explanation = predict_target(network, subject.pixels, target)
-    found = chosen.attribute(network, subject.pixels, explanation.explained, **settings)
+    once = ResolvedOnce(target)
+    found = chosen.attribute(network, subject.pixels, once, **settings)
+    (explanation,) = once.explanations(network, subject.pixels)
     style = MapStyle.of(chosen, view, colormap, percentile, blur)
     return style.draw(
         chosen.map_of(found),

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from cnnviz.attribution.metrics.certificate import Certificate
-    from cnnviz.attribution.targets import Explanation
+    from cnnviz.attribution.targets import Explanation, ResolvedOnce
     from cnnviz.network.network import Network
 
 DECLINED = "no map is better than guessing the middle"
@@ -90,17 +90,15 @@ class Explain(TrueClassTask, TaskDefaults):
         return False
 
     def compute(self, network: Network, pixels: Tensor) -> Sequence[ExplainAnswer]:
-        from cnnviz.attribution.targets import predict_targets
+        return [self._explain(network, image) for image in pixels.split(1)]
 
-        explanations = predict_targets(network, pixels, wanted_target(self.target, self.versus))
-        pairs = zip(pixels.split(1), explanations, strict=True)
-        return [self._explain(network, image, explanation) for image, explanation in pairs]
-
-    def _explain(self, network: Network, image: Tensor, explanation: Explanation) -> ExplainAnswer:
+    def _explain(self, network: Network, image: Tensor) -> ExplainAnswer:
         from cnnviz.attribution.metrics.certificate import certify
+        from cnnviz.attribution.targets import ResolvedOnce
 
-        budget = BUDGETS[self.budget]
-        maps, refused = _maps(network, image, explanation, budget.chosen(network), self.seed)
+        budget, once = BUDGETS[self.budget], ResolvedOnce(wanted_target(self.target, self.versus))
+        maps, refused = _maps(network, image, once, budget.chosen(network), self.seed)
+        (explanation,) = once.explanations(network, image)
         found = certify(
             network,
             image,
@@ -147,7 +145,7 @@ class Explain(TrueClassTask, TaskDefaults):
 
 
 def _maps(
-    network: Network, image: Tensor, explanation: Explanation, methods: Sequence[AttributionMethod], seed: int
+    network: Network, image: Tensor, target: ResolvedOnce, methods: Sequence[AttributionMethod], seed: int
 ) -> tuple[dict[str, Tensor], dict[str, str]]:
     """Each method's map (1, 1, H, W), smoothed as it is shown over the photo, and why the others have none."""
     from cnnviz.imaging.pixel_ops import gaussian_blur
@@ -155,7 +153,7 @@ def _maps(
     maps, refused = {}, {}
     for method in methods:
         try:
-            found = method(network, image, explanation.explained, **method.accepted(seed=seed))
+            found = method(network, image, target, **method.accepted(seed=seed))
         except UsageError as error:
             refused[method.name] = str(error)
             continue

@@ -63,14 +63,13 @@ class GradCam(MapTask):
             raise UsageError(f"Guided Grad-CAM is the product with Grad-CAM, not with {METHODS[self.method].title}.")
 
     def explain(self, network: Network, pixels: Tensor) -> list[MapAnswer]:
-        from cnnviz.attribution.targets import predict_targets
+        from cnnviz.attribution.targets import ResolvedOnce
 
-        explanations = predict_targets(network, pixels, wanted_target(self.target, self.versus))
-        layers = self._layers(network, pixels)
-        targets = [explanation.explained for explanation in explanations]
-        maps = self.chosen.attribute(network, pixels, targets, layer=layers, smooth=self.smooth)
+        target, layers = ResolvedOnce(wanted_target(self.target, self.versus)), self._layers(network, pixels)
+        maps = self.chosen.attribute(network, pixels, target, layer=layers, smooth=self.smooth).split(1)
         metadata = {"layer": layers[0]} if len(layers) == 1 else {"layers": layers}
-        return [MapAnswer(each, found, metadata) for each, found in zip(explanations, maps.split(1), strict=True)]
+        pairs = zip(target.explanations(network, pixels), maps, strict=True)
+        return [MapAnswer(each, found, metadata) for each, found in pairs]
 
     def _layers(self, network: Network, pixels: Tensor) -> list[str]:
         """The layers named, or those that the method takes by itself."""

@@ -112,14 +112,14 @@ class Guided(TrueClassTask, TaskDefaults):
     def compute(self, network: Network, pixels: Tensor) -> Sequence[GuidedAnswer]:
         import torch
 
-        from cnnviz.attribution.targets import predict_targets
+        from cnnviz.attribution.targets import ResolvedOnce
 
-        explanations = predict_targets(network, pixels, wanted_target(self.target, self.versus))
-        neuron = self.neuron
+        target, neuron = ResolvedOnce(wanted_target(self.target, self.versus)), self.neuron
         if neuron is not None:
-            parts = zip(explanations, pixels.split(1), strict=True)
+            parts = zip(target.explanations(network, pixels), pixels.split(1), strict=True)
             return [self._of_neuron(network, image, neuron, explanation) for explanation, image in parts]
-        found = self.chosen.attribute(network, pixels, [explanation.explained for explanation in explanations])
+        found = self.chosen.attribute(network, pixels, target)
+        explanations = target.explanations(network, pixels)
         answers = list(map(GuidedAnswer, explanations, found.split(1)))
         if self.versus is not None:
             alone = self.chosen.attribute(network, pixels, [explanation.target.index for explanation in explanations])

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from cnnviz.attribution.occlusion import OcclusionGrid
-    from cnnviz.attribution.targets import Explanation
+    from cnnviz.attribution.targets import Explanation, ResolvedOnce
     from cnnviz.network.network import Network
     from cnnviz.network.targets import TargetFunction
 
@@ -76,19 +76,17 @@ class Occlusion(TrueClassTask, TaskDefaults):
         return (CHECK_SIDECAR,) if self.check else ()
 
     def compute(self, network: Network, pixels: Tensor) -> Sequence[OcclusionAnswer]:
-        from cnnviz.attribution.targets import predict_targets
+        return [self._explain_one(network, image) for image in pixels.split(1)]
 
-        explanations = predict_targets(network, pixels, wanted_target(self.target, self.versus))
-        return [
-            self._explain_one(network, image, explanation)
-            for image, explanation in zip(pixels.split(1), explanations, strict=True)
-        ]
+    def _explain_one(self, network: Network, pixels: Tensor) -> OcclusionAnswer:
+        from cnnviz.attribution.targets import ResolvedOnce
 
-    def _explain_one(self, network: Network, pixels: Tensor, explanation: Explanation) -> OcclusionAnswer:
-        target = explanation.explained
-        grid = self._grid(network, pixels, target)
+        once = ResolvedOnce(wanted_target(self.target, self.versus))
+        grid = self._grid(network, pixels, once)
+        (explanation,) = once.explanations(network, pixels)
         if not self.check:
             return OcclusionAnswer(explanation, grid)
+        target = explanation.explained
 
         def map_of(other: Network, image: Tensor) -> Tensor:
             found = grid if other is network and image is pixels else self._grid(other, image, target)
@@ -96,7 +94,7 @@ class Occlusion(TrueClassTask, TaskDefaults):
 
         return OcclusionAnswer(explanation, grid, check_map(network, pixels, target, map_of, self.seed))
 
-    def _grid(self, network: Network, pixels: Tensor, target: int | TargetFunction) -> OcclusionGrid:
+    def _grid(self, network: Network, pixels: Tensor, target: int | TargetFunction | ResolvedOnce) -> OcclusionGrid:
         from cnnviz.attribution.occlusion import occlusion_grids
 
         (grid,) = occlusion_grids(network, pixels, target, replace(self.settings, seed=self.seed))

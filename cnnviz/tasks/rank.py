@@ -108,20 +108,21 @@ class Rank(TaskDefaults):
     ) -> ImageScores:
         """The scores of one image; ``refused`` gets the methods that the network does not allow."""
         from cnnviz.attribution.metrics.ranking import image_scores
-        from cnnviz.attribution.targets import predict_target
+        from cnnviz.attribution.targets import ResolvedOnce
         from cnnviz.pipeline.image_loading import read_image
 
         image = read_image(source, network, images.config)
-        explanation = predict_target(network, image.pixels, wanted_target(self.target, self.versus))
+        once = ResolvedOnce(wanted_target(self.target, self.versus))
         maps = {name: read_map(folder / f"{source.stem}.npy", image) for name, folder in self.folders.items()}
         for method in methods:
             if method.name in refused:
                 continue
             try:
-                values = method(network, image.pixels, explanation.explained, **method.accepted(seed=self.seed))
+                values = method(network, image.pixels, once, **method.accepted(seed=self.seed))
                 maps[method.name] = _smoothed(values, method.blur)
             except UsageError as error:
                 refused[method.name] = str(error)
+        (explanation,) = once.explanations(network, image.pixels)
         mask = marked_mask(marked, image, explanation.target.label)
         return image_scores(network, image.pixels, maps, explanation.explained, fills, mask=mask, seed=self.seed)
 

@@ -27,7 +27,6 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from cnnviz.network.network import Network
-    from cnnviz.network.targets import Target
 
 METHODS = methods_of("saliency", default="gradient")
 
@@ -81,25 +80,12 @@ class Saliency(MapTask):
         return resize(found, (pixels.shape[2], pixels.shape[3]))
 
     def explain(self, network: Network, pixels: Tensor) -> list[MapAnswer]:
-        from cnnviz.attribution.targets import predict_targets
+        from cnnviz.attribution.targets import ResolvedOnce
 
-        if self.chosen.name == "saliency":
-            return _one_pass(network, pixels, wanted_target(self.target, self.versus))
-        explanations = predict_targets(network, pixels, wanted_target(self.target, self.versus))
-        targets = [explanation.explained for explanation in explanations]
-        settings = self.settings_for(pixels)
-        found = self.chosen.attribute(network, pixels, targets, **settings)
-        errors = self.chosen.sum_errors(network, pixels, found, targets, **settings)
-        return list(map(MapAnswer, explanations, found.split(1), errors))
+        target, settings = ResolvedOnce(wanted_target(self.target, self.versus)), self.settings_for(pixels)
+        found = self.chosen.attribute(network, pixels, target, **settings)
+        errors = self.chosen.sum_errors(network, pixels, found, target, **settings)
+        return list(map(MapAnswer, target.explanations(network, pixels), found.split(1), errors))
 
     def map_for_check(self, network: Network, pixels: Tensor, answer: MapAnswer) -> Tensor:
         return self.chosen(network, pixels, answer.explanation.explained, **self.settings_for(pixels))
-
-
-def _one_pass(network: Network, pixels: Tensor, target: Target) -> list[MapAnswer]:
-    """Prediction and saliency of each image from one pass forward and back."""
-    from cnnviz.attribution.gradients import gradient_and_logits, strongest_channel
-    from cnnviz.attribution.targets import explanations_of
-
-    gradient, logits = gradient_and_logits(network, pixels, target)
-    return list(map(MapAnswer, explanations_of(network, logits, target), strongest_channel(gradient).split(1)))
