@@ -94,7 +94,7 @@ def class_activation_map(
 def fused_map(
     network: Network,
     pixels: Tensor,
-    target: Target,
+    target: Target | ResolvedOnce,
     rule: CamRule,
     names: Sequence[str],
     smooth: Smooth,

@@ -7,7 +7,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from cnnviz.attribution.cam_layers import CamRule, LayerState, ScoreFunction
-from cnnviz.attribution.targets import Against, Target, TargetFunction, target_scores, targets_of
+from cnnviz.attribution.targets import Against, ResolvedOnce, Target, TargetFunction, target_scores, targets_of
 from cnnviz.errors import UsageError
 from cnnviz.network.network import Network
 
@@ -53,7 +53,7 @@ def finer_rule(strength: float, references: int) -> CamRule:
     if references < 1:
         raise UsageError(f"A class is compared with at least one other, not {references}.")
 
-    def score(network: Network, logits: Tensor, target: Target) -> Tensor:
+    def score(network: Network, logits: Tensor, target: Target | ResolvedOnce) -> Tensor:
         if logits.shape[1] == 1:
             raise UsageError(f"Finer-CAM compares classes, and {network.name} has only one.")
         found = targets_of(network, logits, target)
@@ -75,7 +75,7 @@ def _finer(network: Network, logits: Tensor, target: int | TargetFunction, stren
     return (others.softmax(1) * (own - strength * others)).sum(1)
 
 
-def _residual_softmax(network: Network, logits: Tensor, target: Target) -> Tensor:
+def _residual_softmax(network: Network, logits: Tensor, target: Target | ResolvedOnce) -> Tensor:
     """The scores (N,) of ShapleyCAM: a class's logit plus the logarithm of its probability."""
     found = targets_of(network, logits, target)
     rows = zip(logits.split(1), found, strict=True)

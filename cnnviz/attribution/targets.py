@@ -111,7 +111,7 @@ class ResolvedOnce:
     @classmethod
     def of(cls, target: Target | ResolvedOnce) -> ResolvedOnce:
         """``target`` itself if it keeps logits already."""
-        return target if isinstance(target, cls) else cls(target)
+        return target if isinstance(target, ResolvedOnce) else cls(target)
 
     def resolved(self, network: Network, logits: Tensor) -> list[int | TargetFunction]:
         """What is explained of each image, by the logits kept, which are these if there are none yet."""

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from itertools import product
 
 import torch
@@ -12,7 +13,10 @@ from torch import Tensor, nn
 
 from cnnviz.errors import UsageError
 from cnnviz.style.catalogue import unknown_style
+from cnnviz.style.row_bands import BandedMap, BandStatistics, convolved_in_bands, suits_bands
 from cnnviz.style.settings import FastStyleConfig
+
+Features = Tensor | BandedMap
 
 _EPSILON = 1e-5
 _NOISE_SCALES = (1, 4, 16)
@@ -54,12 +58,11 @@ class ConditionalInstanceNorm(nn.Module):
 
     def forward(self, x: Tensor, weights: Tensor, statistics: NormStatistics | None = None) -> Tensor:
         """Features (N, C, H, W), normalized, with the scales and shifts of the styles averaged by weights (N, S)."""
-        scale, shift = (weights @ part for part in (self.scale, self.shift))
         known = statistics.get(self) if statistics else None
         if known is not None:
-            mean, inverse = known
-            normal, scale, shift = x, scale * inverse, shift - mean * inverse * scale
+            normal, (scale, shift) = x, self.affine(weights, *known)
         else:
+            scale, shift = (weights @ part for part in (self.scale, self.shift))
             is_one = len(x) == 1 and not torch.is_grad_enabled()
             affine = (scale[0].to(x), shift[0].to(x)) if is_one else (None, None)
             normal, mean, inverse = _normalized(x, *affine)
@@ -71,6 +74,27 @@ class ConditionalInstanceNorm(nn.Module):
         if torch.is_grad_enabled():
             return normal * scale + shift
         return normal.mul_(scale).add_(shift)  # in place: nothing else holds x
+
+    def affine(self, weights: Tensor, mean: Tensor, inverse: Tensor) -> tuple[Tensor, Tensor]:
+        """By what (N, C) features are multiplied, and what is added then, given their mean and inverse deviation."""
+        scale, shift = (weights @ part for part in (self.scale, self.shift))
+        return scale * inverse, shift - mean * inverse * scale
+
+    def in_bands(
+        self, weights: Tensor, statistics: NormStatistics | None, convolve: Callable[[BandStatistics | None], Tensor]
+    ) -> BandedMap:
+        """What ``convolve`` computes, taking statistics of it if it gets some, normalized."""
+        found = statistics.get(self) if statistics else None
+        if found is not None:
+            raw = convolve(None)
+        else:
+            own = BandStatistics()
+            raw = convolve(own)
+            found = own.result(_EPSILON)
+            if statistics is not None:
+                statistics.put(self, *found)
+        scale, shift = (part[:, :, None, None] for part in self.affine(weights, *found))
+        return BandedMap(raw, scale, shift)
 
 
 def _normalized(x: Tensor, scale: Tensor | None, shift: Tensor | None) -> tuple[Tensor, Tensor, Tensor]:
@@ -93,13 +117,16 @@ class ConvLayer(nn.Module):
         self.conv = nn.Conv2d(inputs, outputs, kernel, stride, bias=False)
         self.norm = ConditionalInstanceNorm(outputs, styles)
 
-    def forward(self, x: Tensor, weights: Tensor, statistics: NormStatistics | None) -> Tensor:
+    def forward(self, x: Features, weights: Tensor, statistics: NormStatistics | None) -> Features:
         """Features (N, D, H', W') of features (N, C, H, W), in the styles weighted by ``weights`` (N, S)."""
+        if isinstance(x, BandedMap):
+            convolve = _upsampled_in_bands if self.upsample else _convolved_in_bands
+            return self.norm.in_bands(weights, statistics, partial(convolve, x, self.conv))
         if self.upsample:
             return self.norm(upsample_conv(x, self.conv.weight), weights, statistics)
         padded = _reflected(x, self.border)
-        by_blocks = self.conv.out_channels < _FEW_CHANNELS and self.conv.stride == (1, 1)
-        return self.norm(block_conv(padded, self.conv.weight) if by_blocks else self.conv(padded), weights, statistics)
+        found = block_conv(padded, self.conv.weight) if _takes_blocks(self.conv, x.shape) else self.conv(padded)
+        return self.norm(found, weights, statistics)
 
 
 class PlainConvLayer(nn.Module):
@@ -110,14 +137,22 @@ class PlainConvLayer(nn.Module):
         self.border = kernel // 2
         self.conv = nn.Conv2d(inputs, outputs, kernel, stride)
 
-    def forward(self, x: Tensor, weights: Tensor, statistics: NormStatistics | None) -> Tensor:
+    def forward(self, x: Features, weights: Tensor, statistics: NormStatistics | None) -> Features:
         """Features (N, D, H', W') of features (N, C, H, W); the styles' weights and statistics are not looked at."""
+        if isinstance(x, BandedMap):
+            return BandedMap(_convolved_in_bands(x, self.conv, None))
         output: Tensor = self.conv(_reflected(x, self.border))
         return output
 
 
 def _reflected(x: Tensor, border: int) -> Tensor:
     return F.pad(x, (border, border, border, border), mode="reflect")
+
+
+def _takes_blocks(conv: nn.Conv2d, shape: torch.Size) -> bool:
+    """Whether ``block_conv`` computes what ``conv`` does of features (N, C, H, W), and faster."""
+    is_even = shape[2] % 2 == shape[3] % 2 == 0
+    return is_even and conv.bias is None and conv.out_channels < _FEW_CHANNELS and conv.stride == (1, 1)
 
 
 def upsample_conv(x: Tensor, weight: Tensor) -> Tensor:
@@ -128,15 +163,49 @@ def upsample_conv(x: Tensor, weight: Tensor) -> Tensor:
     features need not be stored. Reflecting the upsampled border is the same as replicating the original's.
     """
     height, width = x.shape[2:]
-    padded = F.pad(x, (1, 1, 1, 1), mode="replicate")
     layout = torch.contiguous_format if len(weight) < _FEW_CHANNELS else torch.channels_last
     shape = len(x), len(weight), 2 * height, 2 * width
     outputs = torch.empty(shape, dtype=x.dtype, device=x.device, memory_format=layout)
+    _write_phases(F.pad(x, (1, 1, 1, 1), mode="replicate"), outputs, weight)
+    return outputs
+
+
+def _write_phases(padded: Tensor, outputs: Tensor, weight: Tensor) -> None:
+    """Write the four phases of an upsampled convolution of ``padded`` features into ``outputs``."""
+    height, width = (side - 2 for side in padded.shape[2:])
     for down, right in product((0, 1), (0, 1)):
         kernel = _phase_kernel(_phase_kernel(weight, 2, down), 3, right)
         window = padded[:, :, down : down + height + 1, right : right + width + 1]
         outputs[:, :, down::2, right::2] = F.conv2d(window, kernel)
-    return outputs
+
+
+def _upsampled_in_bands(x: BandedMap, conv: nn.Conv2d, statistics: BandStatistics | None) -> Tensor:
+    """What ``upsample_conv`` computes."""
+    height, width = x.raw.shape[2:]
+    return convolved_in_bands(
+        x,
+        (conv.out_channels, 2 * height, 2 * width),
+        lambda top, bottom: (top // 2 - 1, bottom // 2 + 1, 1, "replicate"),
+        partial(_write_phases, weight=conv.weight),
+        statistics,
+    )
+
+
+def _convolved_in_bands(x: BandedMap, conv: nn.Conv2d, statistics: BandStatistics | None) -> Tensor:
+    """What ``conv`` computes of reflected features."""
+    (height, width), stride, border = x.raw.shape[2:], conv.stride[0], conv.kernel_size[0] // 2
+    run = partial(block_conv, weight=conv.weight) if _takes_blocks(conv, x.raw.shape) else conv
+
+    def write(window: Tensor, band: Tensor) -> None:
+        band.copy_(run(window))
+
+    return convolved_in_bands(
+        x,
+        (conv.out_channels, -(-height // stride), -(-width // stride)),
+        lambda top, bottom: (top * stride - border, (bottom - 1) * stride + border + 1, border, "reflect"),
+        write,
+        statistics,
+    )
 
 
 def _phase_kernel(weight: Tensor, axis: int, phase: int) -> Tensor:
@@ -213,11 +282,12 @@ class FastStyleNetwork(nn.Module):
         ``weights`` (N, S) blend the styles, see ``style_weights``; ``noise`` (N or 1, 3, H, W) is a ``noise_map``,
         drawn if None.
         """
-        x = (pixels - 0.5) * 4  # about the deviation of natural images
+        given = (pixels - 0.5) * 4  # about the deviation of natural images
         if self.config.noise:
             maps = noise_map(pixels.shape[2], pixels.shape[3]).to(pixels) if noise is None else noise.to(pixels)
-            x = torch.cat([x, maps.expand(len(x), -1, -1, -1)], dim=1)
-        x = x.contiguous(memory_format=torch.channels_last)
+            given = torch.cat([given, maps.expand(len(given), -1, -1, -1)], dim=1)
+        given = given.contiguous(memory_format=torch.channels_last)
+        x: Features = BandedMap(given) if suits_bands(given) else given
         skips = []
         for layer in (self.first, *self.down):
             x = layer(x, weights, statistics).relu_()
@@ -228,7 +298,8 @@ class FastStyleNetwork(nn.Module):
         for layer in self.up:
             x = layer(x, weights, statistics).relu_()
             x = _sum(x, skips.pop()) if self.config.skips else x
-        return torch.sigmoid(self.last(x, weights, statistics).float())
+        x = self.last(x, weights, statistics)
+        return torch.sigmoid((x.whole() if isinstance(x, BandedMap) else x).float())
 
     def style_weights(self, styles: str | Mapping[str, float]) -> Tensor:
         """The weights (1, S), adding up to 1, of one style by name, or of several weighted ones.
@@ -267,7 +338,10 @@ class FastStyleNetwork(nn.Module):
         return wider
 
 
-def _sum(own: Tensor, other: Tensor) -> Tensor:
+def _sum(own: Features, other: Features) -> Features:
+    if isinstance(own, BandedMap) or isinstance(other, BandedMap):
+        assert isinstance(own, BandedMap) and isinstance(other, BandedMap)
+        return own.add_(other)
     return own + other if torch.is_grad_enabled() else own.add_(other)
 
 
