@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -21,7 +20,6 @@ from cnnviz.errors import ImageError
 from cnnviz.imaging.pixels import to_pil_image
 from cnnviz.network.network import Network
 from cnnviz.network.prediction import Prediction
-from cnnviz.runtime.progress import OnStep
 
 LEVEL = 1 / 255
 _MORE_STEPS = 7  # times the steps, where those do not reach the confidence
@@ -55,9 +53,7 @@ class AttackResult:
     tried: list[float] = field(default_factory=list)
 
 
-def fool(
-    network: Network, image: Image.Image, attack: Attack, pipeline: ImagePipeline, *, on_step: OnStep | None = None
-) -> AttackResult:
+def fool(network: Network, image: Image.Image, attack: Attack, pipeline: ImagePipeline) -> AttackResult:
     """An adversarial image within ``attack.epsilon`` of ``image``, judged as the network reads it from its file.
 
     Args:
@@ -65,7 +61,6 @@ def fool(
         image: the image to change, at its own resolution.
         attack: the settings.
         pipeline: how the image is written and read back.
-        on_step: called after every step of the methods that take several.
 
     Raises:
         UsageError: the settings contradict each other.
@@ -74,8 +69,8 @@ def fool(
     attack.validate()
     before = _predict(network, pipeline.preprocess(image), attack)
     attack = _with_label(network, attack, before)
-    found = _attacked(network, image, attack, pipeline, before, on_step)
-    return _surer(network, found, attack.confidence, pipeline, on_step)
+    found = _attacked(network, image, attack, pipeline, before)
+    return _surer(network, found, attack.confidence, pipeline)
 
 
 def _attacked(
@@ -84,10 +79,9 @@ def _attacked(
     attack: Attack,
     pipeline: ImagePipeline,
     before: Prediction,
-    on_step: OnStep | None = None,
 ) -> AttackResult:
     """The result of one attack, with the image as it is read back from its file."""
-    adversarial = pipeline.pixels(image) if attack.epsilon == 0 else _perturb(network, image, attack, pipeline, on_step)
+    adversarial = pipeline.pixels(image) if attack.epsilon == 0 else _perturb(network, image, attack, pipeline)
     written = quantized(adversarial, image, attack)
     after, success = _judged(network, written, attack, pipeline)
     file = pipeline.roundtrip(written)
@@ -111,21 +105,19 @@ def _judged(network: Network, written: Image.Image, attack: Attack, pipeline: Im
     return found[-1]
 
 
-def _surer(
-    network: Network, found: AttackResult, confidence: float, pipeline: ImagePipeline, on_step: OnStep | None = None
-) -> AttackResult:
+def _surer(network: Network, found: AttackResult, confidence: float, pipeline: ImagePipeline) -> AttackResult:
     """The result of more steps toward the predicted class, within the bound; ``found`` if its confidence is higher."""
     first = found.attack
     if first.target is not None or found.after[2] >= confidence:
         return found
     iterative = replace(first, method="iterative")
     if not found.success:
-        found = _attacked(network, found.original, iterative, pipeline, found.before, on_step)
+        found = _attacked(network, found.original, iterative, pipeline, found.before)
         if not found.success or found.after[2] >= confidence:
             return found
     for steps in (first.steps, _MORE_STEPS * first.steps):
         toward = replace(iterative, target=found.after[0], steps=steps)
-        surer = _attacked(network, found.original, toward, pipeline, found.before, on_step)
+        surer = _attacked(network, found.original, toward, pipeline, found.before)
         if surer.success and surer.after[2] > found.after[2]:
             found = replace(surer, attack=iterative)
         if found.after[2] >= confidence:
@@ -138,8 +130,6 @@ def minimal_attack(
     image: Image.Image,
     attack: Attack,
     pipeline: ImagePipeline,
-    *,
-    on_try: Callable[[float], None] | None = None,
 ) -> AttackResult:
     """The attack at the smallest epsilon that succeeds, searched by bisection.
 
@@ -150,7 +140,6 @@ def minimal_attack(
         image: the image to change, at its own resolution.
         attack: the settings; ``epsilon`` is the largest allowed. If it fails there too, that result is returned.
         pipeline: how the image is written and read back.
-        on_try: called with each epsilon tried.
     """
     unit = LEVEL if attack.norm == "linf" else attack.epsilon / 10
     most = max(1, int(attack.epsilon / unit + 1e-6))
@@ -159,8 +148,6 @@ def minimal_attack(
     def at(level: int) -> AttackResult:
         if level not in tried:
             tried[level] = fool(network, image, replace(attack, epsilon=level * unit, confidence=0.0), pipeline)
-            if on_try:
-                on_try(level * unit)
         return tried[level]
 
     low, high = 0, 1
@@ -186,9 +173,7 @@ def quantized(adversarial: Tensor, image: Image.Image, attack: Attack) -> Image.
     return Image.fromarray(rounded.clip(0, 255).astype(np.uint8))
 
 
-def _perturb(
-    network: Network, image: Image.Image, attack: Attack, pipeline: ImagePipeline, on_step: OnStep | None
-) -> Tensor:
+def _perturb(network: Network, image: Image.Image, attack: Attack, pipeline: ImagePipeline) -> Tensor:
     """The adversarial pixels (1, C, H, W) at the image's own resolution, not rounded."""
     pixels, through = pipeline.pixels(image).to(network.device), pipeline.differentiable
     if attack.method == "fgsm":
@@ -205,13 +190,10 @@ def _perturb(
             random_start=attack.random_start,
             seed=attack.seed,
             through=through,
-            on_step=on_step,
         )
     if attack.method == "ascent":
         bound = attack.epsilon if attack.norm == "l2" else None
-        found = fooling_image(
-            network, pixels, attack.target, steps=attack.steps, epsilon=bound, through=through, on_step=on_step
-        )
+        found = fooling_image(network, pixels, attack.target, steps=attack.steps, epsilon=bound, through=through)
         return _within(pixels, found - pixels, attack)
     found = deepfool(
         network, pixels, label=attack.label, norm=attack.norm, steps=attack.steps, through=pipeline.resize_and_crop

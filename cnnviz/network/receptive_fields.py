@@ -21,14 +21,12 @@ _MIXING = name_set("GroupNorm group_norm instance_norm")
 _ORDERING = name_set("permute transpose movedim mT unsqueeze squeeze")
 
 
-def receptive_fields(
-    graph_module: fx.GraphModule, shapes: dict[fx.Node, Any], layouts: Layouts | None = None
-) -> dict[fx.Node, ReceptiveField | None]:
+def receptive_fields(graph_module: fx.GraphModule, shapes: dict[fx.Node, Any]) -> dict[fx.Node, ReceptiveField | None]:
     """The receptive field of every node with a spatial map; None where a position has no window of its own.
 
     ``shapes`` holds each node's output shape (see ``cnnviz.network.shapes.output_shapes``).
     """
-    found = visible_regions(graph_module, shapes, layouts)
+    found = visible_regions(graph_module, shapes)
     return {node: seen if isinstance(seen, ReceptiveField) else None for node, seen in found.items()}
 
 

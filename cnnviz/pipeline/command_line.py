@@ -126,14 +126,14 @@ def _unused_path(base: Path, suffix: str, companion: str) -> Path:
     return base.with_name(unused + suffix)
 
 
-def numbered_commands(options: Options = ANY_OPTIONS, suffix: str = ".png") -> Callable[[Mapping[str, Any]], str]:
+def numbered_commands(options: Options = ANY_OPTIONS) -> Callable[[Mapping[str, Any]], str]:
     """``command_line`` for one recipe after another, each with its own output: ``cat.report-03.gradcam.png``."""
     numbers = count(1)
 
     def write(recipe: Mapping[str, Any]) -> str:
         stem = Path(next(iter(recipe.get("inputs", [])), "picture")).stem
         command = str(recipe["command"])
-        ending = ".html" if command == "report" else suffix
+        ending = ".html" if command == "report" else ".png"
         output = f"{stem}.report-{next(numbers):02}.{command.partition(' ')[0]}{ending}"
         return command_line(recipe, output, options=options)
 

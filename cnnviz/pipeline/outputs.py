@@ -154,12 +154,12 @@ def has_field(output: str | None, field: str) -> bool:
     return output is None or _is_folder(output) or (output != STDOUT and field in _fields_in(output))
 
 
-def suffix_of(options: OutputConfig, usual: str = PNG) -> str:
-    """The extension of the files that are going to be written, ``usual`` where no name tells it."""
+def suffix_of(options: OutputConfig) -> str:
+    """The extension of the files that are going to be written; ``.png`` where no name tells it."""
     output = options.output
     if output is None or output == STDOUT or _is_folder(output):
-        return usual
-    return Path(output).suffix.lower() or usual
+        return PNG
+    return Path(output).suffix.lower() or PNG
 
 
 def _is_folder(output: str) -> bool:

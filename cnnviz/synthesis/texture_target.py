@@ -34,16 +34,9 @@ class TextureTarget:
     palette: Moments
     statistic: str = "gram"
 
-    def texture_distance(self, features: Mapping[str, Tensor], mask: Tensor | None = None) -> Tensor:
-        """The weighted sum over layers of the relative distances of features (N, C, h, w), a scalar.
-
-        ``mask`` (N or 1, 1, H, W), of any size, weights the positions.
-        """
-        found = {
-            layer: moments(features[layer], resize_mask(mask, features[layer].shape[2:], features[layer]))
-            for layer in self.weights
-        }
-        return self.distance_of(found)
+    def texture_distance(self, features: Mapping[str, Tensor]) -> Tensor:
+        """The weighted sum over layers of the relative distances of features (N, C, h, w), a scalar."""
+        return self.distance_of({layer: moments(features[layer]) for layer in self.weights})
 
     def distance_of(self, found: Mapping[str, Moments]) -> Tensor:
         """The weighted sum over layers of the relative distances of given moments, a scalar."""

@@ -70,10 +70,10 @@ def _batch_of(network: Network, image: Tensor) -> int:
     return network.black_box.batch_size((image.shape[2], image.shape[3]), network.spec.channels)
 
 
-def ranks_of(maps: Tensor, seed: int = 0) -> Tensor:
+def ranks_of(maps: Tensor) -> Tensor:
     """Each pixel's rank in its map, (M, 1, H, W), from 0 for the largest value; equal ones in random order."""
     values = maps.detach().cpu().flatten(1)
-    drawn = torch.randperm(values.shape[1], generator=torch.Generator().manual_seed(seed))
+    drawn = torch.randperm(values.shape[1], generator=torch.Generator().manual_seed(0))
     order = drawn[values[:, drawn].argsort(dim=1, descending=True, stable=True)]
     places = torch.empty_like(order).scatter_(1, order, torch.arange(order.shape[1]).expand_as(order))
     return places.view(len(maps), 1, *maps.shape[2:])

@@ -22,8 +22,9 @@ def layers_setting(help: str, show_default: str | None = None) -> Any:
     return setting(None, help, names=("--layer", "-l"), metavar="L[,L…]", show_default=show_default)
 
 
-def channels_setting(help: str = "Channels, as 17 or 3,17,40-44; may be repeated.") -> Any:
+def channels_setting() -> Any:
     """Channels, ``tuple[str, ...] | None``, which ``channel_numbers`` reads."""
+    help = "Channels, as 17 or 3,17,40-44; may be repeated."
     return setting(None, help, names=("--channel", "-c"), metavar="C[,C…]")
 
 
