@@ -158,6 +158,9 @@ def _contrasts(network: Network, found: Sequence[int | TargetFunction], other: i
     """Each class of ``found`` compared with ``other``. UsageError where one is no class."""
     if not all(isinstance(each, int) for each in found):
         raise UsageError("Only a class is compared with another, not what speaks against one nor a function.")
+    opposed = negated(network.labels or (), other) if isinstance(other, str) else None
+    if opposed is not None:
+        raise UsageError(f"A class is compared with another, as '{opposed}', not with what speaks against it.")
     against = network.find_class(other)
     return [Contrast(each, against) for each in found if isinstance(each, int)]
 

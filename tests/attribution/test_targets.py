@@ -170,6 +170,8 @@ def test_other_dashes_mean_nothing(text):
 def test_where_a_class_itself_is_needed_its_opposite_is_refused(network):
     with pytest.raises(UsageError, match="'-dog' is what speaks against 'dog', which only maps"):
         find_class(network.labels, "-dog")
+    with pytest.raises(UsageError, match="compared with another, as 'dog', not with what speaks against"):
+        cnnviz.saliency(network, PIXELS, cnnviz.Versus(0, "-dog"))
     with pytest.raises(UsageError, match="no class called 'lynx'"):
         cnnviz.saliency(network, PIXELS, "-lynx")
     with pytest.raises(UsageError, match="Class index -1 is out of range"):

@@ -9,6 +9,7 @@ MAP = "a.png -s 32 -o out.png"
 STYLE = "style a.png a.png -s 32 --scales 1 --steps 1 -o out.png"
 
 IDLE = {
+    f"compare {MAP} --methods saliency --map mine=maps": "--map has no effect without --rank",
     f"saliency {MAP} --samples 2": "--samples has no effect without --method smoothgrad or",
     f"saliency {MAP} --method lime --masks 9 --steps 2": "--steps has no effect without --method integrated or",
     f"saliency {MAP} --baselines album": "--baselines has no effect without --method expected-gradients or",

@@ -37,7 +37,7 @@ def compare(
         cnnviz compare photos/ -r --rank --methods gradcam,occlusion --map mine=maps/ --boxes annotations/
     """
     if not rank:
-        context.unused("map", "boxes", why="without --rank")
+        context.unused("maps", "boxes", why="without --rank")
         run_comparison_task(context, task, network, input, run, output)
         return
     context.unused("view", "classes", why="with --rank, which draws no maps")
