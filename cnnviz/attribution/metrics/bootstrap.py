@@ -11,18 +11,29 @@ Values = NDArray[np.float64]
 REPLICATES = 4_000
 
 
-def resampled_means(values: Values, seed: int = 0, replicates: int = REPLICATES) -> Values:
+def trimmed_means(values: Values, trim: int = 0) -> Values:
+    """Means (...,) of ``values`` (..., F, J), of each group F without its ``trim`` smallest and largest.
+
+    Trimmed means follow no single outlier: Tukey & McLaughlin, "Less vulnerable confidence and significance procedures
+    for location based on a single sample", Sankhya A 25, 1963.
+    """
+    kept = np.sort(values, -1)[..., trim : values.shape[-1] - trim] if trim else values
+    means: Values = kept.mean((-2, -1))
+    return means
+
+
+def resampled_means(values: Values, seed: int = 0, replicates: int = REPLICATES, trim: int = 0) -> Values:
     """Means of resampled ``values`` (..., F, J), (..., R): F groups drawn first, then J within each that was drawn.
 
     The J measurements of a group are alike, so that only the groups count as independent: Davison & Hinkley,
-    "Bootstrap Methods and their Application", 1997, section 3.8. Leading axes are resampled together.
+    "Bootstrap Methods and their Application", 1997, section 3.8. Leading axes are resampled together; ``trim`` is that
+    of ``trimmed_means``.
     """
     rng = np.random.default_rng(seed)
     groups, within = values.shape[-2:]
     first = rng.integers(groups, size=(replicates, groups, 1))
     second = rng.integers(within, size=(replicates, groups, within))
-    means: Values = values[..., first, second].mean((-2, -1))
-    return means
+    return trimmed_means(values[..., first, second], trim)
 
 
 def interval_of(estimate: float, means: Values, groups: int, level: float) -> tuple[float, float]:

@@ -13,7 +13,8 @@ from cnnviz.attribution.blank import is_constant
 from cnnviz.attribution.metrics.baselines import BASELINES, baseline_map
 from cnnviz.attribution.metrics.bootstrap import Values, interval_of, resampled_means
 from cnnviz.attribution.metrics.fills import CHOOSING, MEASURING, Fill
-from cnnviz.attribution.metrics.hiding import Hiding, Jitter, hiding
+from cnnviz.attribution.metrics.hiding import Hiding, hiding
+from cnnviz.attribution.metrics.jitters import steady_jitter
 from cnnviz.attribution.targets import Target, TargetFunction, resolved_targets
 from cnnviz.errors import UsageError
 from cnnviz.imaging.checks import require_pixels
@@ -178,17 +179,18 @@ class _Half:
         names = [*maps, *BASELINES]
         scores = np.zeros((len(names), len(fills), self.jitters))
         for number in range(self.jitters):
-            # Each half has its own jitters, and each jitter its own random baselines and fills.
+            # Each half has its own jitters, and each jitter its own fills.
             seed = 1_000 * self.seed + 2 * number + half
-            jitter = Jitter.draw(self.pixels.shape[2:], torch.Generator().manual_seed(seed))  # type: ignore[arg-type]
+            jitter = steady_jitter(self.network, self.pixels, self.target, seed)
             image = jitter.of_image(self.pixels)
             known = [jitter.of_maps(found) for found in maps.values()]
-            blind = [baseline_map(name, image, seed).cpu() for name in BASELINES]
             for place, fill in enumerate(fills):
+                drawn = 100 * seed + place
+                # Random baselines are drawn for each fill: what one of them has by luck is then part of the interval.
+                blind = [baseline_map(name, image, drawn).cpu() for name in BASELINES]
                 hidden = hiding(
-                    self.network, image, torch.cat([*known, *blind]), self.target, fill,
-                    steps=self.steps, seed=100 * seed + place,
-                )  # fmt: skip
+                    self.network, image, torch.cat([*known, *blind]), self.target, fill, steps=self.steps, seed=drawn
+                )
                 scores[:, place, number] = hidden.scores.numpy()
                 self.found.append(hidden)
                 report()

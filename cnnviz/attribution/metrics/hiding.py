@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from cnnviz.attribution.metrics.fills import Fill
@@ -13,8 +12,6 @@ from cnnviz.attribution.targets import TargetFunction, measures
 from cnnviz.network.network import Network
 
 _BATCH = 8
-_SHIFT = 1 / 100  # of the shorter side
-_GAIN, _GRAIN = 0.05, 0.01
 
 
 @dataclass(frozen=True)
@@ -77,40 +74,3 @@ def ranks_of(maps: Tensor) -> Tensor:
     order = drawn[values[:, drawn].argsort(dim=1, descending=True, stable=True)]
     places = torch.empty_like(order).scatter_(1, order, torch.arange(order.shape[1]).expand_as(order))
     return places.view(len(maps), 1, *maps.shape[2:])
-
-
-@dataclass(frozen=True)
-class Jitter:
-    """A small change of an image that does not change what it shows, as another frame of a video would have it.
-
-    Attributes:
-        down, right: by how many pixels it moves; maps move with it.
-        gain: what pixels are multiplied by.
-        seed: of the grain that is added.
-    """
-
-    down: int
-    right: int
-    gain: float
-    seed: int
-
-    @staticmethod
-    def draw(size: tuple[int, int], generator: torch.Generator) -> Jitter:
-        """A random one for images of a size (height, width): one part in a hundred, 5 % lighter or darker, a grain."""
-        most = max(1, round(_SHIFT * min(size)))
-        down, right = torch.randint(-most, most + 1, (2,), generator=generator).tolist()
-        gain = 1 + _GAIN * (2 * float(torch.rand((), generator=generator)) - 1)
-        return Jitter(down, right, gain, int(torch.randint(2**31, (), generator=generator)))
-
-    def of_image(self, image: Tensor) -> Tensor:
-        """The image (1, C, H, W), changed; in [0, 1]."""
-        grain = torch.randn(image.shape, generator=torch.Generator().manual_seed(self.seed)).to(image)
-        return (self.gain * self.of_maps(image) + _GRAIN * grain).clamp(0, 1)
-
-    def of_maps(self, maps: Tensor) -> Tensor:
-        """Maps or images (M, C, H, W), moved; the border is repeated."""
-        height, width = maps.shape[2:]
-        across, down = abs(self.right), abs(self.down)
-        padded = F.pad(maps, (across, across, down, down), mode="replicate")
-        top, left = down - self.down, across - self.right
-        return padded[:, :, top : top + height, left : left + width]

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from cnnviz.attribution.faithfulness import rank_correlation
 from cnnviz.attribution.metrics.baselines import BASELINES, baseline_map
-from cnnviz.attribution.metrics.bootstrap import Values, interval_of, resampled_means
+from cnnviz.attribution.metrics.bootstrap import Values, interval_of, resampled_means, trimmed_means
 from cnnviz.attribution.metrics.fills import CHOOSING, MEASURING, Fill
 from cnnviz.attribution.metrics.hiding import hiding
 from cnnviz.attribution.metrics.localization import localization
@@ -33,6 +33,7 @@ METRICS = {
 LEVEL = 0.95
 _STEPS = 8
 _SHARES = (0.1, 0.3, 0.5, 0.7, 0.9)
+_FEWEST = 5  # fills, of which the extremes are left out
 
 
 def ranking_fills(made_with: Sequence[str]) -> list[Fill]:
@@ -155,11 +156,13 @@ class Ranking:
 def rank(scores: Sequence[ImageScores], fills: Sequence[Fill], *, seed: int = 0, level: float = LEVEL) -> Ranking:
     """The ranking by the values of some images, at least one; intervals by a bootstrap over images, then fills.
 
-    A metric that needs marked objects is averaged over the images that have some.
+    A fill can flatter a map: a dark one flatters all maps of bright pixels, as input times gradient. So of each map and
+    image the fills with its largest and its smallest area are left out, if there are five or more: one fill does not
+    decide the order. A metric that needs marked objects is averaged over the images that have some.
     """
     names = list(scores[0].values["hiding"])
     hidden = {name: np.stack([each.values["hiding"][name] for each in scores]) for name in names}
-    best = max(BASELINES, key=lambda name: float(hidden[name].mean()))
+    best = max(BASELINES, key=lambda name: _mean(hidden[name]))
     rows = []
     for name in names:
         values = {}
@@ -167,7 +170,7 @@ def rank(scores: Sequence[ImageScores], fills: Sequence[Fill], *, seed: int = 0,
             found = [each.values[metric][name] for each in scores if metric in each.values]
             if found:
                 values[metric] = _interval(np.stack(found), seed, level)
-        rows.append(Ranked(name, values, _interval(hidden[name] - hidden[best], seed, level)))
+        rows.append(Ranked(name, values, _interval(hidden[name], seed, level, minus=hidden[best])))
     rows.sort(key=lambda row: -round(row.values["hiding"][0], 9))  # stable: equal maps stay as they were given
     known = [name for name in names if name not in BASELINES]
     means = np.mean([each.agreement for each in scores], axis=0) if known else np.zeros((0, 0))
@@ -175,8 +178,19 @@ def rank(scores: Sequence[ImageScores], fills: Sequence[Fill], *, seed: int = 0,
     return Ranking(rows, best, len(scores), [fill.name for fill in fills], agreement)
 
 
-def _interval(values: Values, seed: int, level: float) -> tuple[float, float, float]:
-    """The mean of values (images, F) with its interval; of a single image it is infinite."""
-    mean = float(values.mean())
-    low, high = interval_of(mean, resampled_means(values, seed), len(values), level)
+def _trim(values: Values) -> int:
+    return 1 if values.shape[-1] >= _FEWEST else 0
+
+
+def _mean(values: Values) -> float:
+    return float(trimmed_means(values, _trim(values)))
+
+
+def _interval(values: Values, seed: int, level: float, minus: Values | None = None) -> tuple[float, float, float]:
+    """The mean of values (images, F), or its difference, with its interval; of a single image it is infinite."""
+    mean, drawn = _mean(values), resampled_means(values, seed, trim=_trim(values))
+    if minus is not None:
+        # The same seed: the same images and fills are drawn of both.
+        mean, drawn = mean - _mean(minus), drawn - resampled_means(minus, seed, trim=_trim(minus))
+    low, high = interval_of(mean, drawn, len(values), level)
     return mean, low, high

@@ -8,8 +8,10 @@ import torch
 import cnnviz
 from cnnviz.attribution.metrics.baselines import BASELINES
 from cnnviz.attribution.metrics.fills import CHOOSING, MEASURING, inpaint
-from cnnviz.attribution.metrics.hiding import Jitter, hiding, ranks_of
+from cnnviz.attribution.metrics.hiding import hiding, ranks_of
+from cnnviz.attribution.metrics.jitters import Jitter, steady_jitter
 from cnnviz.errors import UsageError
+from cnnviz.network.network import Network
 
 
 def test_halves_share_kinds_but_no_fill():
@@ -82,3 +84,27 @@ def test_maps_move_with_the_image():
     assert float((jitter.of_image(image) - moved).abs().max()) < 0.06
     drawn = Jitter.draw((224, 300), torch.Generator().manual_seed(0))
     assert abs(drawn.down) <= 2 and abs(drawn.right) <= 2 and 0.95 <= drawn.gain <= 1.05
+
+
+class Exact(torch.nn.Module):
+    """Sees one image where it is, and nothing where it is a pixel to the side."""
+
+    def __init__(self, image: torch.Tensor) -> None:
+        super().__init__()
+        self.register_buffer("image", image)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        score = 20 * (1 - 8 * (x - self.image).abs().mean((1, 2, 3)))
+        return torch.stack((score, -score), 1)
+
+
+def test_a_jitter_that_takes_the_class_away_is_drawn_again():
+    image = torch.rand(1, 3, 64, 64, generator=torch.Generator().manual_seed(5))
+    network = Network(Exact(image), labels=("seen", "not"), mean=(0.0,) * 3, std=(1.0,) * 3, size=64)
+    moved = [Jitter.draw((64, 64), torch.Generator().manual_seed(seed)) for seed in range(6)]
+    assert any(network.predict(each.of_image(image), 1)[0][0][0] == 1 for each in moved), "not seen any more"
+    assert any(each.down or each.right for each in moved)
+    steady = [steady_jitter(network, image, 0, seed) for seed in range(6)]
+    assert all((each.down, each.right) == (0, 0) for each in steady)
+    assert all(network.predict(each.of_image(image), 1)[0][0][0] == 0 for each in steady), "still seen"
+    assert steady_jitter(network, image, 1, 0) == moved[0], "nothing of what is not there can be taken"
