@@ -34,7 +34,7 @@ def info(
     Examples:
         cnnviz info chelsea.saliency.png
         cnnviz info --command chelsea.saliency.png
-        cnnviz info --command maps/*.png > again.sh
+        cnnviz info --command *.saliency.png > again.sh
     """
     if len(images) == 1:
         recipe = _recipe(images[0], command)
