@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from functools import cache
 from importlib.util import find_spec
 from typing import Any, BinaryIO, NamedTuple
 
@@ -89,8 +90,13 @@ def describe_file(start: bytes) -> Description | None:
     if kind is not None:
         package = _PLUGINS[kind][1]
         return Description(f"is a {kind} image, which is read once its plugin is installed: pip install {package}")
-    matches = (found for pattern, found in _SIGNATURES if re.match(pattern, start, re.DOTALL | re.IGNORECASE))
-    return next(matches, None)
+    return next((found for pattern, found in _signatures() if pattern.match(start)), None)
+
+
+@cache
+def _signatures() -> list[tuple[re.Pattern[bytes], Description]]:
+    """The patterns of ``_SIGNATURES``, compiled once and not for each file."""
+    return [(re.compile(pattern, re.DOTALL | re.IGNORECASE), found) for pattern, found in _SIGNATURES]
 
 
 def describe_raw_preview(image: Image.Image, start: bytes) -> Description | None:

@@ -66,9 +66,9 @@ def to_pixels(image: Decoded, size: int | tuple[int, int] | None = None, crop: b
 
     if isinstance(image, Bands):
         return torch.from_numpy(_resize(image, size, crop).values.copy())[None]
-    resized = _resize(image.convert("RGB"), size, crop)
-    samples = torch.from_numpy(np.array(resized)).permute(2, 0, 1)
-    return samples[None].contiguous().float() / 255
+    resized = _resize(image if image.mode == "RGB" else image.convert("RGB"), size, crop)
+    samples = torch.from_numpy(np.array(resized)).permute(2, 0, 1)[None]
+    return samples.to(torch.float32, memory_format=torch.contiguous_format).div_(255)
 
 
 def resized_shape(image: Decoded, size: int | tuple[int, int], crop: bool | Crop = False) -> tuple[int, int]:
