@@ -60,6 +60,7 @@ HINTS: dict[str, str | Callable[..., str]] = {
     "assumed_input": lambda names: f"Give what is not so: {' '.join('--' + name.replace('_', '-') for name in names)}.",
     "input_channels": "Give --input-channels {channels}.",
     "random_channels": "'--weights random', or a file of such weights, takes others.",
+    "exported_size": "Leave out --size, or export it with a dynamic height and width.",
     "own_size": "Give the size that it takes with --size.",
     "trust": "--trust opens it, if you know where it is from.",
     "fetch_hub": "Copy them here, as the hub's cache or as local-dir:FOLDER has them, or use -m squeezenet1_1.",

@@ -65,6 +65,7 @@ def job_of(
         "workload": task.workload,
         "needs_gradients": task.needs_gradients,
         "photos_only": task.photos_only,
+        "several_sizes": task.several_sizes,
         "has_numbers": task.has_numbers,
         **more,
     }

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import warnings
 from dataclasses import dataclass
+from operator import attrgetter
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor, fx, nn
 
 from cnnviz.errors import UsageError
 from cnnviz.network.feature_network import LayerLike
+from cnnviz.network.graph import LAYER
 from cnnviz.network.hooked import MODULE, module_read
 from cnnviz.network.network import Network
-from cnnviz.network.operations import module_of
+from cnnviz.network.operations import argument, module_of, operation
 
 
 @dataclass(frozen=True)
@@ -60,9 +62,7 @@ def filter_grid(network: Network, layer: LayerLike | None = None, *, shared_scal
         torch.Size([64, 3, 3, 3])
     """
     name = first_convolution(network) if layer is None else _convolution(network, network.layer_name(layer))
-    convolution = _convolutions(network)[name]
-    assert isinstance(convolution, nn.Conv2d)
-    weights = convolution.weight.detach().float().cpu()
+    weights = _kernels(network)[name].detach().float().cpu()
     color = weights.shape[1] == 3
     dims = (1, 2, 3) if color else (2, 3)
     largest = weights.abs().amax() if shared_scale else weights.abs().amax(dim=dims, keepdim=True)
@@ -73,26 +73,35 @@ def filter_grid(network: Network, layer: LayerLike | None = None, *, shared_scal
 
 def first_convolution(network: Network) -> str:
     """The name of the network's first convolution; UsageError if it has none."""
-    found = next(iter(_convolutions(network)), None)
+    found = next(iter(_kernels(network)), None)
     if found is None:
         raise UsageError(f"{network.name} has no convolution, so there are no filters to show.")
     return found
 
 
-def _convolutions(network: Network) -> dict[str, nn.Conv2d]:
-    """The convolutions that are modules, by path, in order of computation."""
-    found = {}
-    for node in network.graph.graph.nodes:
-        module = module_of(network.graph, node) or module_read(network.graph, node)
+def _kernels(network: Network) -> dict[str, Tensor]:
+    """The weights of the convolutions in order of computation, by the path of the module or the name of the layer."""
+    found, graph = {}, network.graph
+    for node in graph.graph.nodes:
+        module = module_of(graph, node) or module_read(graph, node)
         if isinstance(module, nn.Conv2d):
-            found[str(node.meta.get(MODULE, node.target))] = module
+            found[_name(node)] = module.weight
+        elif module is None and operation(graph, node) == "conv2d":
+            weight = argument(node, 1, "weight")
+            if weight.op == "get_attr":
+                found[_name(node)] = attrgetter(str(weight.target))(graph)
     return found
+
+
+def _name(node: fx.Node) -> str:
+    return str(node.meta.get(LAYER) if node.op == "call_function" else node.meta.get(MODULE, node.target))
 
 
 def _convolution(network: Network, layer: str) -> str:
     node = network.layers.node(layer)
-    known, path = list(_convolutions(network)), str(node.meta.get(MODULE, node.target))
-    if path in known:
-        return path
-    inside = [name for name in known if name.startswith(f"{node.meta['cnnviz_layer'].rsplit('.', 1)[0]}.")] or known
-    raise UsageError(f"The layer '{layer}' is no convolution and has no kernels; try {', '.join(inside[:4])}.")
+    known, name = list(_kernels(network)), _name(node)
+    if name in known:
+        return name
+    inside = [each for each in known if each.startswith(f"{node.meta[LAYER].rsplit('.', 1)[0]}.")] or known
+    others = f"; try {', '.join(inside[:4])}" if inside else ", as nothing in this network has"
+    raise UsageError(f"The layer '{layer}' is no convolution and has no kernels{others}.")

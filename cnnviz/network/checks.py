@@ -75,10 +75,12 @@ def require_photos(network: Network, what: str) -> None:
 def require_any_size(network: Network, what: str) -> None:
     """Raise UsageError where the network takes images of one size only; ``what`` needs several, as ``A painting``."""
     if network.spec.fixed:
-        side = network.spec.size
-        raise UsageError(
-            f"{what} is made at several sizes, and {network.name} takes images of {side}×{side} pixels only."
-        )
+        raise one_size_error(network.name, network.spec.size, what)
+
+
+def one_size_error(name: str, side: int, what: str) -> UsageError:
+    """The error where ``what`` needs images of several sizes, and the network ``name`` takes those of one ``side``."""
+    return UsageError(f"{what} is made at several sizes, and {name} takes images of {side}×{side} pixels only.")
 
 
 def is_finite(value: Tensor) -> bool:

@@ -22,6 +22,7 @@ from torch import Tensor, fx, nn
 
 from cnnviz.errors import ModelError, UsageError
 from cnnviz.network.aten import BATCH_NORM, as_torch_call, function_name, is_aten
+from cnnviz.network.exported_layers import restore_layers
 from cnnviz.network.functionalize import functionalize
 from cnnviz.network.graph import LAYER
 from cnnviz.network.graph_check import first_line
@@ -95,7 +96,7 @@ def trace_by_export(
 
 def trace_exported(module: fx.GraphModule, choose: Callable[[Any], Any]) -> fx.GraphModule:
     """The graph of a module made by ``ExportedProgram.module()``, a copy that may be changed, in the same form."""
-    rewriter = _Rewriter(module, module.graph)
+    rewriter = _Rewriter(module, module.graph, restores_layers=True)
     (image,) = module.graph.find_nodes(op="placeholder")
     nodes = rewriter.written({image: None})
     tracer = fx.proxy.GraphAppendingTracer(rewriter.graph)
@@ -170,10 +171,13 @@ def _image_shape(program: Any) -> tuple[Any, Any, Any]:
 
 
 class _Rewriter:
-    """Writes the graph of an exported program as one of calls of the modules in ``root``, and of functions."""
+    """Writes the graph of an exported program as one of calls of the modules in ``root``, and of functions.
 
-    def __init__(self, root: nn.Module, graph: fx.Graph) -> None:
-        self._root, self._source = root, graph
+    ``restores_layers`` puts modules into ``root`` for its convolutions and linear layers.
+    """
+
+    def __init__(self, root: nn.Module, graph: fx.Graph, *, restores_layers: bool = False) -> None:
+        self._root, self._source, self._restores_layers = root, graph, restores_layers
         self.graph = fx.Graph()
         self._nodes: dict[fx.Node, fx.Node] = {}
         self._uses: dict[str, int] = {}
@@ -208,6 +212,8 @@ class _Rewriter:
         for node in self.graph.nodes:
             if node.op == "call_function":
                 node.target, node.args, node.kwargs = as_torch_call(node)
+        if self._restores_layers:
+            restore_layers(self.graph, self._root)
         for node in reversed(self.graph.nodes):
             if not node.users and node.op not in ("placeholder", "output"):
                 self.graph.erase_node(node)

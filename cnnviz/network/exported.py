@@ -53,7 +53,12 @@ class ExportedInput:
         if self.size is None:
             return spec
         if spec.size != self.size:
-            raise UsageError(f"The program was exported for images of {self.size} pixels a side, not {spec.size}.")
+            only, wanted = f"{self.size}×{self.size}", f"{spec.size}×{spec.size}"
+            raise UsageError(
+                f"The program was exported for images of {only} pixels, and takes none of {wanted}.",
+                remedy="exported_size",
+                size=self.size,
+            )
         return replace(spec, fixed=True)
 
 

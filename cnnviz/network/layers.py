@@ -18,7 +18,7 @@ from cnnviz.network.graph import block_nodes, layer_nodes, natural_order
 from cnnviz.network.hooked import missing_layers, module_read
 from cnnviz.network.layout import Layouts
 from cnnviz.network.map_views import MapView
-from cnnviz.network.operations import module_of
+from cnnviz.network.operations import module_of, operation_label
 from cnnviz.network.receptive_fields import visible_regions
 
 
@@ -202,10 +202,11 @@ class LayerTable:
         shape = shapes[node]
         module = module_of(self._graph_module, node) or module_read(self._graph_module, node)
         view = self._layouts.view(node)
+        function = name.rsplit(".", 1)[-1].rstrip("_0123456789") or operation_label(self._graph_module, node)
         return Layer(
             name=name,
             aliases=self.aliases_of(node),
-            kind=type(module).__name__ if module else name.rsplit(".", 1)[-1].rstrip("_0123456789"),
+            kind=type(module).__name__ if module else function,
             shape=(view.shape(shape, shapes) if view else tuple(shape))[1:],
             parameters=parameters,
             macs=macs,

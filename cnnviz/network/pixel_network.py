@@ -197,8 +197,8 @@ class PixelNetwork:
         only = self.images_at_once
         if only not in (None, count):
             raise UsageError(
-                f"{self.name} was exported for {only} image{'' if only == 1 else 's'} at a time; give it as many, not "
-                f"{count}, to look at its layers."
+                f"{self.name} was exported for {only} image{'' if only == 1 else 's'} at a time, and this needs its "
+                f"layers for {count}: export it for any number of images."
             )
 
     def require_size(self, size: tuple[int, int]) -> None:

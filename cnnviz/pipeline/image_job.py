@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import errno
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
-from cnnviz.errors import ImageError, IncompleteError, Remark
-from cnnviz.pipeline import inputs, outputs
+from cnnviz.errors import ImageError, IncompleteError, Remark, UsageError
+from cnnviz.pipeline import inputs, outputs, result_files
 from cnnviz.pipeline.config import BatchConfig, EngineConfig, ImageConfig, OutputConfig, RunConfig
 from cnnviz.pipeline.execution import Execution
 from cnnviz.pipeline.image_task import (
@@ -20,17 +18,14 @@ from cnnviz.pipeline.image_task import (
     ImageWorker,
     Task,
     TaskOutcome,
-    encode_output,
 )
 from cnnviz.pipeline.inputs import ImageSource
-from cnnviz.pipeline.outputs import NUMBERS, RECIPE_SUFFIX, OutputPath
-from cnnviz.pipeline.recipe import COMPANION, MAIN, AnyNetwork, Provenance, recipe_of
+from cnnviz.pipeline.outputs import RECIPE_SUFFIX, OutputPath
+from cnnviz.pipeline.recipe import AnyNetwork, Provenance, recipe_of
 from cnnviz.pipeline.reporter import Reporter, SilentReporter, forward_notes
 from cnnviz.pipeline.result import Result
-from cnnviz.runtime.paths import path_exists
 
 if TYPE_CHECKING:
-    from cnnviz.imaging.image_io import ByteChunks
     from cnnviz.network.black_box import BlackBox
     from cnnviz.network.default_model import Purpose
     from cnnviz.network.network import Network
@@ -77,6 +72,7 @@ class ImageJob:
         workload: how exact the network's numbers must be; decides what precision ``auto`` is.
         needs_gradients: whether the task follows the network's gradients.
         photos_only: what the task makes, if it makes it with networks that take photos only.
+        several_sizes: whether the task shows the network images of several sizes.
         has_numbers: whether the task makes arrays, too, for .npy and .npz files.
         suffix: the format where no name gives it (``.gif`` for animations, ``.html`` for pages).
         fields: further fields of the templates of outputs, with their values.
@@ -96,6 +92,7 @@ class ImageJob:
     workload: Workload = "exact"
     needs_gradients: bool = False
     photos_only: str = ""
+    several_sizes: bool = False
     has_numbers: bool = False
     fields: Mapping[str, str] = field(default_factory=dict)
     template: str = outputs.DEFAULT_TEMPLATE
@@ -175,38 +172,30 @@ class ImageJob:
 
     def load(self, model: str, source: NetworkSource | None = None) -> Network:
         """The network under study, or that of ``source``; reports it, and seeds everything random."""
-        from cnnviz.network.assumptions import assumption_remark
-        from cnnviz.network.checks import require_photos
+        from cnnviz.network.checks import one_size_error, require_photos
+        from cnnviz.pipeline.network_notes import report_network
         from cnnviz.runtime.seed import seed_everything
 
         source = source or self.network
-        network = source.load(
-            model,
-            self.run.seed,
-            workload=self.workload,
-            progress=self.reporter.shows_progress,
-            side=self.input.side,
-        )
+        try:
+            network = source.load(
+                model,
+                self.run.seed,
+                workload=self.workload,
+                progress=self.reporter.shows_progress,
+                side=self.input.side,
+            )
+        except UsageError as error:  # a side of the result, not of what the network was exported for
+            if self.several_sizes and error.remedy == "exported_size":
+                raise one_size_error(model, error.values["size"], self.photos_only) from error
+            raise
         if self.needs_gradients:
             network.require_gradients()
         if self.photos_only:
             require_photos(network, self.photos_only)
-        if network.spec.is_photo:
-            self.reporter.unused("show_channels", why=f"on {network.name}, which takes photos")
         if network.black_box is not None:
             self._use_black_box(network, network.black_box)
-        for remark in network.weights.remarks:
-            self.reporter.warn(remark)
-        if assumed := assumption_remark(network.name, network.spec):
-            self.reporter.warn(assumed)
-        if network.spec.fixed:
-            self.reporter.unused("size", why=f"on {network.name}, which takes images of one size")
-        if network.fast_conv_choice is None:
-            self.reporter.unused("fast_conv", why=f"where {network.name} has no use for it")
-        self.reporter.detail(
-            f"{network.name} ({network.weights.label}), {network.classes} classes, "
-            f"on {network.device} in {network.precision}"
-        )
+        report_network(network, self.reporter)
         seed_everything(self.run.seed)
         self.reporter.work_started()
         return network
@@ -272,7 +261,7 @@ class ImageJob:
                     if isinstance(saved, EncodedResult):
                         self._report(item.source, saved, execution.network)
                     else:
-                        full = _is_disk_full(saved)
+                        full = result_files.is_disk_full(saved)
                         error = ImageError(str(saved), remedy="disk_full") if full else saved
                         self.reporter.failed(item.source.display, error)
                         failures.append(saved.exit_code)
@@ -314,52 +303,13 @@ class ImageJob:
 
     def encode(self, result: Result, item: BatchItem, network: AnyNetwork) -> EncodedResult:
         """A result with its images as the bytes of the files they are to be."""
-        encoded = EncodedResult(result.metadata, result.text, result.target)
-        encoded.notes = [
-            *(("warn", (), message) for message in result.warnings),
-            *(("unused", (name,), why) for name, why in result.unused.items()),
-        ]
-        if item.destination is None:
-            return encoded
-        from cnnviz.imaging.encoding import is_lossless
-
         recipe = self._recipe(result, item.source, network)
-        path = None if item.destination.is_stdout else item.destination.path(result.target)
-        suffix = path.suffix.lower() if path else self.suffix
-        is_numbers = self.has_numbers and suffix in NUMBERS
-        content = _numbers(result, suffix, recipe) if is_numbers else _image(result, suffix, recipe)
-        encoded.content, recipe_file = content
-        if result.is_measured and not is_lossless(suffix):
-            encoded.metadata = {**encoded.metadata, "measured": f"before encoding as {suffix}"}
-        main = path.suffix if path else self.suffix
-        encoded.sidecars = {
-            sidecar_suffix: encode_output(
-                sidecar,
-                Path(sidecar_suffix).suffix or sidecar_suffix,
-                {**recipe, COMPANION: sidecar_suffix, MAIN: main},
-            )
-            for sidecar_suffix, sidecar in result.sidecars.items()
-        } | recipe_file
-        return encoded
+        return result_files.encode(result, item.destination, recipe, self.suffix, has_numbers=self.has_numbers)
 
     def _write(self, encoded: EncodedResult, item: BatchItem) -> list[str]:
         """The paths written, the image's first; none if it went to standard output or is there already."""
-        from cnnviz.imaging.image_io import write_bytes
-
-        assert encoded.content is not None and self.output is not None and item.destination is not None
-        if item.destination.is_stdout:
-            self.reporter.result_bytes(encoded.content)
-            return []
-        path = item.destination.path(encoded.target)
-        if self.output.skip_existing and outputs.is_done(path):
-            return []
-        force = self.output.force or (self.output.skip_existing and path_exists(path))
-        if item.source.path and path_exists(path) and path.samefile(item.source.path):
-            raise ImageError(f"'{path}' is the input itself; nothing was written.")
-        make_folder(path.parent)
-        files = {path: encoded.content}
-        files |= {path.with_suffix(suffix): data for suffix, data in encoded.sidecars.items()}
-        return [str(write_bytes(content, place, force=force)) for place, content in files.items()]
+        assert self.output is not None
+        return result_files.write(encoded, item, self.output, self.reporter)
 
     def _recipe(self, result: Result, source: ImageSource, network: AnyNetwork) -> dict[str, Any]:
         return {**recipe_of(self.provenance, network, [source.named], self.run.seed), **result.recipe}
@@ -384,23 +334,6 @@ class ImageJob:
         self.reporter.result(None if is_stdout_taken else record, paths, encoded.text)
 
 
-def _image(result: Result, suffix: str, recipe: dict[str, Any]) -> tuple[bytes | ByteChunks, dict[str, bytes]]:
-    """A result's image as the bytes of its file, in which the recipe is; no further files."""
-    from cnnviz.imaging.image_io import ByteChunks
-
-    image = result.image
-    assert image is not None
-    return image if isinstance(image, ByteChunks) else encode_output(image, suffix, recipe, result.quality), {}
-
-
-def _numbers(result: Result, suffix: str, recipe: dict[str, Any]) -> tuple[bytes, dict[str, bytes]]:
-    """A result's numbers as the bytes of their file; the recipe's file beside it, by its suffix, if there is one."""
-    from cnnviz.imaging.numbers import encode_numbers, recipe_json
-
-    beside = {RECIPE_SUFFIX: recipe_json(recipe).encode()} if suffix == ".npy" else {}
-    return encode_numbers(result.arrays, suffix, recipe), beside
-
-
 def _about_network(network: AnyNetwork) -> dict[str, Any]:
     """Further facts about the weights and the input, for records."""
     from cnnviz.network.assumptions import assumed_values
@@ -411,16 +344,3 @@ def _about_network(network: AnyNetwork) -> dict[str, Any]:
         "assumed": assumed_values(network.spec) or None,
     }
     return {**{name: value for name, value in facts.items() if value is not None}, **network.weights.checkpoint_facts}
-
-
-def _is_disk_full(error: Exception) -> bool:
-    """Whether there is no room left for any further result."""
-    return isinstance(error.__cause__, OSError) and error.__cause__.errno in (errno.ENOSPC, errno.EDQUOT)
-
-
-def make_folder(folder: Path) -> None:
-    """Make a folder and those above it; ImageError that names it if it cannot be made."""
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise ImageError(f"The folder '{folder}' cannot be made: {error.strerror}.") from error

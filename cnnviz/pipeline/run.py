@@ -124,6 +124,7 @@ def run_images(
         workload=task.workload,
         needs_gradients=task.needs_gradients,
         photos_only=task.photos_only,
+        several_sizes=task.several_sizes,
         has_numbers=task.has_numbers,
     )
     with suppress(IncompleteError):  # the errors are in the results

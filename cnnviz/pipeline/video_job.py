@@ -14,12 +14,13 @@ from cnnviz.errors import ImageError, IncompleteError, UsageError
 from cnnviz.pipeline import outputs
 from cnnviz.pipeline.config import ImageConfig
 from cnnviz.pipeline.execution import Execution
-from cnnviz.pipeline.image_job import ImageJob, make_folder
+from cnnviz.pipeline.image_job import ImageJob
 from cnnviz.pipeline.image_loading import prepare_image
 from cnnviz.pipeline.image_task import BatchItem, EncodedResult, Task, TaskOutcome, capture_error
 from cnnviz.pipeline.inputs import ImageSource
 from cnnviz.pipeline.outputs import OutputPath
 from cnnviz.pipeline.result import Result
+from cnnviz.pipeline.result_files import make_folder
 from cnnviz.runtime.paths import is_folder, path_exists
 
 if TYPE_CHECKING:

@@ -13,12 +13,15 @@ from cnnviz.imaging.pixel_ops import resize
 from cnnviz.network import checks
 from cnnviz.network.feature_network import LayerLike
 from cnnviz.network.network import Network
+from cnnviz.network.operations import operation
 from cnnviz.network.targets import Target, plain
 from cnnviz.runtime.progress import OnStep
 from cnnviz.synthesis.generator import make_latent
 from cnnviz.synthesis.objectives import Channels, Classes, Subject, make_score
 from cnnviz.synthesis.recipes import VisualizationObjective, deep_generator, find_recipe
 from cnnviz.synthesis.settings import VisualizationSettings, build_settings
+
+_CONVOLUTIONS = ("Conv2d", "conv2d")
 
 
 @torch.inference_mode(False)
@@ -145,10 +148,7 @@ def _diversity_layer(network: Network, subject: Subject) -> str:
     """Where images are compared: the layer itself, or for classes a convolution two thirds of the way down."""
     if isinstance(subject, Channels):
         return subject.layer
-    maps = [name for name in network.layers if isinstance(_module(network, name), nn.Conv2d)]
+    maps = [name for name in network.layers if operation(network.graph, network.layers.node(name)) in _CONVOLUTIONS]
+    if not maps:
+        raise UsageError(f"{network.name} has no convolutions, by whose maps images could be kept apart.")
     return maps[len(maps) * 2 // 3]
-
-
-def _module(network: Network, layer: str) -> nn.Module | None:
-    node = network.layers.node(layer)
-    return network.graph.get_submodule(str(node.target)) if node.op == "call_module" else None

@@ -123,3 +123,19 @@ def test_networks_are_compared_with_one_of_a_file(run_cnnviz, photo):
 def test_layers_of_a_network_of_a_file(run_cnnviz, photo):
     done = run_cnnviz("layers", "-m", "my_net.py:Net", "--trust", "--json")
     assert json.loads(done.stdout.partition("\n")[0])["layer"] == "conv"
+
+
+@pytest.mark.slow
+def test_what_works_at_several_sizes_says_so_of_a_program_of_one(run_cnnviz, photo, tmp_path):
+    import torch
+    from torch import nn
+
+    module = nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU(), nn.Conv2d(4, 4, 3), nn.AdaptiveAvgPool2d(1), nn.Flatten())
+    torch.export.save(torch.export.export(module.eval(), (torch.rand(1, 3, 32, 32),)), tmp_path / "net.pt2")
+    own = ("-m", "net.pt2", "--trust")
+    for command in (("texture", photo, *own), ("style", photo, "--style", photo, *own)):
+        done = run_cnnviz(*command)
+        assert (done.exit_code, "net.pt2 takes images of 32×32 pixels only" in done.stderr) == (2, True), done.stderr
+    assert run_cnnviz("filters", *own).exit_code == 0
+    done = run_cnnviz("classify", photo, *own, "--size", 64)
+    assert (done.exit_code, "Leave out --size" in done.stderr) == (2, True), done.stderr

@@ -80,3 +80,31 @@ def test_the_old_name_of_color_works_with_a_warning(squeezenet):
     found = cnnviz.filter_grid(squeezenet)
     with pytest.warns(DeprecationWarning, match=r"FilterGrid\.color"):
         assert found.colour is found.color
+
+
+class Functional(nn.Module):
+    """A convolution that is a function."""
+
+    def __init__(self):
+        super().__init__()
+        self.kernels = nn.Parameter(torch.randn(4, 3, 3, 3))
+
+    def forward(self, x):
+        return torch.conv2d(x, self.kernels).mean((2, 3))
+
+
+def test_kernels_of_exported_and_functional_convolutions():
+    module = nn.Sequential(nn.Conv2d(3, 4, 3, padding=1, stride=2), nn.ReLU(), nn.Conv2d(4, 2, 3, bias=False)).eval()
+    module.append(nn.Flatten())
+    program = torch.export.export(module, (torch.rand(1, 3, 16, 16),))
+    network = Network(program)
+    for layer in ("0", "2"):
+        assert torch.equal(
+            cnnviz.filter_grid(network, layer).tiles, cnnviz.filter_grid(Network(module, size=16), layer).tiles
+        )
+    with pytest.raises(UsageError, match=r"'1' is no convolution .* try 0, 2"):
+        cnnviz.filter_grid(network, "1")
+    functional = Functional()
+    weights = functional.kernels.detach()
+    found = cnnviz.filter_grid(Network(functional, size=16)).tiles
+    torch.testing.assert_close(found, weights / weights.abs().amax((1, 2, 3), keepdim=True) / 2 + 0.5)

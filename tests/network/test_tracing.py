@@ -262,7 +262,7 @@ def test_an_exported_program_that_is_no_network_of_images_is_refused():
         Network(torch.export.export(made(Plain), (torch.rand(1, 3, 24, 20),)))
     with pytest.raises(ModelError, match="training mode"):
         Network(torch.export.export(nn.Sequential(nn.Dropout(), nn.Conv2d(3, 2, 3)).train(), (x,)))
-    with pytest.raises(UsageError, match="20 pixels a side, not 32"):
+    with pytest.raises(UsageError, match="images of 20×20 pixels, and takes none of 32×32"):
         Network(exported(made(Plain), 1, any_size=False), size=32)
 
 

@@ -17,7 +17,7 @@ from cnnviz.network.network import Network
 from cnnviz.network.sources.files import is_python, python_parts
 from cnnviz.network.sources.optimizing import optimized
 from cnnviz.network.sources.request import LoadedModel
-from cnnviz.network.sources.running import failure
+from cnnviz.network.sources.running import failure, unfit_forward
 from cnnviz.network.spec import InputSpec, given_spec
 from cnnviz.runtime.memory import is_out_of_memory
 
@@ -54,6 +54,9 @@ def assemble(
     except Exception as error:  # a module of the user's may raise anything
         if is_out_of_memory(error):
             raise
+        unfit = unfit_forward(model, loaded.module)
+        if unfit:
+            raise ModelError(unfit) from error
         text = failure(model, error, python_parts(model)[0] if is_python(model) else None)
         raise ModelError(
             f"{text} It was given an image of {spec.size}×{spec.size} pixels.", remedy="own_size"

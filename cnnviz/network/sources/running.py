@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import inspect
 import sys
 import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager, redirect_stdout
 from pathlib import Path
+from typing import Any
 
 import torch
+from torch import nn
 
 from cnnviz.errors import CnnvizError, ModelError, shortened
 from cnnviz.network.sources.neighbors import imported, make_importable
@@ -71,6 +74,31 @@ def failure(model: str, error: BaseException, file: Path | None) -> str:
     said = f"{type(error).__name__}: {shortened(text, 200)}" if text else type(error).__name__
     place = f" at line {line} of '{where}'" if where else ""
     return f"'{model}' failed{place}: {said}" + ("" if said.endswith((".", "!", "?")) else ".")
+
+
+def unfit_forward(model: str, module: nn.Module) -> str | None:
+    """What is wrong with a ``forward`` that does not take images as its only argument; None if it does."""
+    kind = type(module)
+    if kind.forward is nn.Module.forward:
+        return f"'{model}' cannot be given images: {kind.__name__}{_defined(kind)} has no method forward."
+    try:
+        inspect.signature(module.forward).bind(None)
+    except TypeError:
+        said = f"forward{inspect.signature(kind.forward)}"
+        return f"'{model}' cannot be given images: {said}{_defined(kind.forward)} does not take them as one argument."
+    except ValueError:  # it has no signature
+        return None
+    return None
+
+
+def _defined(code: Any) -> str:
+    """Where a class or function is defined, in words; empty where it has no file, as in a notebook."""
+    try:
+        found = inspect.unwrap(code)
+        where, line = Path(inspect.getsourcefile(found) or "").name, inspect.getsourcelines(found)[1]
+    except (OSError, TypeError):
+        return ""
+    return f" (line {line} of '{where}')"
 
 
 def _place(error: BaseException, file: Path | None) -> tuple[str, int]:

@@ -30,6 +30,7 @@ class TaskDefaults:
         has_numbers: whether results hold arrays, which are written as .npy and .npz files.
         photos_only: for tasks of networks that take photos, in color or gray, what they make, as ``A dream``; empty for
             tasks that take images of any channels.
+        several_sizes: whether it shows the network images of several sizes.
     """
 
     purpose: ClassVar[Purpose] = "attribution"
@@ -38,6 +39,7 @@ class TaskDefaults:
     needs_gradients: ClassVar[bool] = False
     has_numbers: ClassVar[bool] = False
     photos_only: ClassVar[str] = ""
+    several_sizes: ClassVar[bool] = False
 
     @property
     def batchable(self) -> bool:

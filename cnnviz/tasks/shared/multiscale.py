@@ -44,6 +44,7 @@ class MultiscaleTask(TaskDefaults):
     workload = "synthesis"
     needs_gradients = True
     photos_only = "A painting or texture"
+    several_sizes = True
 
     seed: int
 

@@ -100,3 +100,28 @@ def test_a_file_that_is_no_program_is_an_error_of_one_sentence(tmp_path, content
     with pytest.raises(ModelError, match=r"cannot be read as a program of torch\.export") as error:
         cnnviz.load_network(str(tmp_path / "net.pt2"), device="cpu", trust=True)
     assert "\n" not in str(error.value)
+
+
+def test_convolutions_and_linear_layers_of_a_program_are_modules_again():
+    network = cnnviz.Network(torch.export.export(TINY, (torch.rand(1, 3, 16, 16),)))
+    kinds = ["Conv2d", "relu", "adaptive_avg_pool2d", "flatten", "Linear"]
+    assert [layer.kind for layer in network.layer_table()] == kinds
+    twin, pixels = cnnviz.Network(TINY, size=16), torch.rand(1, 3, 16, 16)
+    torch.testing.assert_close(cnnviz.lrp(network, pixels, 2), cnnviz.lrp(twin, pixels, 2))
+
+
+def test_a_layer_used_twice_and_changed_weights_are_followed():
+    conv = nn.Conv2d(3, 3, 3, padding=1)
+    module = nn.Sequential(conv, nn.ReLU(), conv, nn.AdaptiveAvgPool2d(1), nn.Flatten()).eval()
+    network, pixels = cnnviz.Network(torch.export.export(module, (torch.rand(1, 3, 16, 16),))), torch.rand(1, 3, 16, 16)
+    network.features(pixels, ["0"])
+    with torch.no_grad():
+        conv.weight.mul_(2)  # which the program shares
+    torch.testing.assert_close(network.features(pixels, ["0"])["0"], conv(network.normalize(pixels)))
+
+
+def test_another_size_than_it_was_exported_for_is_an_error_with_a_remedy(tmp_path):
+    model = str(export(tmp_path / "net.pt2", 1, 3, 48, 48))
+    with pytest.raises(UsageError, match="exported for images of 48×48 pixels, and takes none of 256×256") as raised:
+        cnnviz.load_network(model, size=256, device="cpu", trust=True)
+    assert raised.value.remedy == "exported_size"

@@ -129,6 +129,20 @@ def test_a_module_that_fails_on_the_assumed_size_asks_for_it(write):
     assert load(f"{model}:flat", size=32).predict(PIXELS, 1)
 
 
+def test_a_forward_pass_that_takes_no_images_is_named_with_its_line(write):
+    model = write(
+        "class Masked(nn.Module):\n    def forward(self, x, mask):\n        return x\n\n"
+        "class Empty(nn.Module):\n    pass\n"
+    )
+    line = Path(str(model)).read_text().splitlines().index("    def forward(self, x, mask):") + 1
+    with pytest.raises(
+        ModelError, match=rf"forward\(self, x, mask\) \(line {line} of .* not take them as one argument"
+    ):
+        load(f"{model}:Masked")
+    with pytest.raises(ModelError, match=rf"Empty \(line {line + 3} of .* has no method forward"):
+        load(f"{model}:Empty")
+
+
 @pytest.mark.parametrize(
     ("given", "said"),
     [
