@@ -1,7 +1,7 @@
 """Maps that are read and written in bands of rows: each stays in the cache from one operation to the next.
 
 A map of a large image takes tens of MiB. Operation by operation over the whole of it, each would wait for memory, and
-for the system, which hands out large blocks afresh. So a map is kept as its convolution left it, and what follows
+for the system, which hands out large blocks page by page. So a map is kept as its convolution left it, and what follows
 (normalization, ReLU, a skip connection) is done with the rows that the next convolution is about to read.
 """
 
