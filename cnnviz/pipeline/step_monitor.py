@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from cnnviz.errors import ImageError, Remark
 from cnnviz.pipeline.config import MonitorConfig
@@ -42,6 +42,9 @@ class StepMonitor:
     A job of several images sets ``sheet``, which gives the sheet of those ``done`` and, if any, the one begun;
     ``state`` is the file from which an interrupted run can be resumed, once it is written.
     """
+
+    saves_last: ClassVar[bool] = False
+    """Whether the last step has a snapshot too, where what is written at the end is not the image."""
 
     config: MonitorConfig
     finish: Callable[[Tensor], Image] = _image
@@ -110,17 +113,20 @@ class StepMonitor:
         self._report_workers(step)
         if step.image is None:
             return
-        if self.config.save_every and step.step % self.config.save_every == 0 and step.step < step.total:
+        if self.config.save_every and self._is_saved(step):
             self._save(step)
         if self.config.gif and self._is_frame(step):
             self._frames.append(_small(self.finish(step.image())))
+
+    def _is_saved(self, step: Step) -> bool:
+        return self.saves_last if step.step == step.total else step.step % self.config.save_every == 0
 
     def _is_frame(self, step: Step) -> bool:
         return step.step == step.total or step.step % max(1, step.total // _FRAMES) == 0
 
     def _report_workers(self, step: Step) -> None:
         if self._advance is None:
-            if step.total <= self.config.save_every:
+            if step.total <= self.config.save_every and not self.saves_last:
                 self.reporter.unused("save_every", why=f"before the last step, {step.total}")
             self._bar = self.reporter.progress(step.total, "steps")
             self._advance = self._bar.__enter__()

@@ -193,6 +193,8 @@ class FastStyleTrain(TaskDefaults):
 class PreviewMonitor(StepMonitor):
     """Writes previews as images beside the model; an interrupted training leaves its checkpoint only."""
 
+    saves_last = True
+
     @contextmanager
     def monitoring(
         self, path: Path | None, recipe: dict[str, Any], reporter: Reporter, *, force: bool

@@ -49,6 +49,13 @@ def test_previews_are_images_beside_the_model_and_those_of_a_resumed_run_are_ove
                 pass
 
 
+def test_the_last_step_has_a_preview_however_few_steps_there_are(task: FastStyleTrain, squeezenet, tmp_path: Path):
+    monitor = task.monitor(MonitorConfig(save_every=500))
+    with monitor.monitoring(tmp_path / "m.safetensors", {}, SilentReporter(), force=False):
+        task.run(squeezenet, monitor)
+    assert [path.name for path in tmp_path.glob("m*.png")] == ["m-0002.png"]
+
+
 def test_mistakes_are_found_before_any_work(task: FastStyleTrain):
     task.validate()
     for wrong in (replace(task, widths="4,4"), replace(task, styles=2 * task.styles), replace(task, widths="0,1,1")):

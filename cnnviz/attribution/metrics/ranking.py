@@ -156,9 +156,9 @@ class Ranking:
 def rank(scores: Sequence[ImageScores], fills: Sequence[Fill], *, seed: int = 0, level: float = LEVEL) -> Ranking:
     """The ranking by the values of some images, at least one; intervals by a bootstrap over images, then fills.
 
-    A fill can flatter a map: a dark one flatters all maps of bright pixels, as input times gradient. So of each map and
-    image the fills with its largest and its smallest area are left out, if there are five or more: one fill does not
-    decide the order. A metric that needs marked objects is averaged over the images that have some.
+    A fill can flatter a map, as a dark one may one of bright pixels. So of each map and image the fills with its
+    largest and its smallest area are left out, if there are five or more: one fill does not decide the order. A metric
+    that needs marked objects is averaged over the images that have some.
     """
     names = list(scores[0].values["hiding"])
     hidden = {name: np.stack([each.values["hiding"][name] for each in scores]) for name in names}

@@ -38,7 +38,12 @@ def fast_style_train(
     recursive: Annotated[bool, typer.Option("--recursive", "-r", help="Search folders in folders too.")] = False,
     save_every: Annotated[
         int,
-        typer.Option("--save-every", min=0, help="Write a checkpoint and a preview every N steps.", metavar="N"),
+        typer.Option(
+            "--save-every",
+            min=0,
+            help="Write a checkpoint and a preview every N steps, and a preview of the last.",
+            metavar="N",
+        ),
     ] = 500,
     resume: Annotated[bool, typer.Option("--resume", help="Resume from where the last run stopped.")] = False,
 ) -> None:

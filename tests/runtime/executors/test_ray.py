@@ -138,7 +138,8 @@ def test_workers_whose_setup_fails_are_left_out(hired, tmp_path, delay):
     results = list(hired(Picky(tmp_path / "first", delay), told).run(range(12)))
     assert [result.get()[0] for result in results] == [n * n for n in range(12)]
     assert len({result.get()[1] for result in results}) == 1
-    assert told == ["A worker is left out: The machine has no such file."]
+    waiting = "Still waiting for the cluster to start a first worker."  # said where that takes half a minute
+    assert [line for line in told if line != waiting] == ["A worker is left out: The machine has no such file."]
 
 
 def test_without_ray_the_way_to_get_it_is_told(monkeypatch):
