@@ -15,7 +15,7 @@ from functools import cache
 from pathlib import Path
 
 from cnnviz.errors import UsageError
-from cnnviz.runtime.paths import cache_home
+from cnnviz.runtime.paths import cache_home, with_home
 
 EMBEDDED = "squeezenet1_1"
 LENET = "lenet5"
@@ -116,8 +116,7 @@ class CatalogueEntry:
 
 def checkpoint_folder() -> Path:
     """torch.hub's cache: ``$TORCH_HOME/hub/checkpoints``, by default below ``~/.cache/torch``."""
-    torch_home = Path(os.environ.get("TORCH_HOME") or cache_home() / "torch")
-    return torch_home.expanduser() / "hub" / "checkpoints"
+    return with_home(os.environ.get("TORCH_HOME") or cache_home() / "torch") / "hub" / "checkpoints"
 
 
 @cache

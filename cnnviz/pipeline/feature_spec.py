@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from cnnviz.pipeline.config import ImageConfig, StoreConfig
 from cnnviz.pipeline.reporter import Reporter, SilentReporter
+from cnnviz.runtime.paths import with_home
 
 if TYPE_CHECKING:
     from cnnviz.features.feature_index import FeatureStoreRoot, Preprocessing, StoredFeature
@@ -41,7 +42,7 @@ def feature_store_root(store: StoreConfig, reporter: Reporter | None = None) -> 
     from cnnviz.features.feature_index import FeatureStoreRoot
 
     return FeatureStoreRoot(
-        store.store.expanduser() if store.store else FeatureStoreRoot.default(),
+        with_home(store.store) if store.store else FeatureStoreRoot.default(),
         lambda path: (reporter or SilentReporter()).warn(
             f"The feature store's '{path}' was damaged; it is built again."
         ),

@@ -27,12 +27,16 @@ def cache_home() -> Path:
 
     A user without a home, as in many containers, has a folder among the temporary files.
     """
-    named = Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache")
-    try:
-        return named.expanduser()
-    except RuntimeError:  # there is no home
-        user = getattr(os, "getuid", int)()
-        return Path(tempfile.gettempdir()) / f"cache-{user}"
+    found = with_home(os.environ.get("XDG_CACHE_HOME") or "~/.cache")
+    if found.parts[:1] != ("~",):
+        return found
+    user = getattr(os, "getuid", int)()
+    return Path(tempfile.gettempdir()) / f"cache-{user}"
+
+
+def with_home(path: str | Path) -> Path:
+    """The path with ``~`` as a user's home; as it stands where there is no such user, or no home."""
+    return Path(os.path.expanduser(path))  # noqa: PTH111 - Path.expanduser raises RuntimeError
 
 
 def is_folder(path: str | Path) -> bool:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from cnnviz.attribution.registry import METHODS, AttributionMethod, select_methods
 from cnnviz.errors import CnnvizError, ImageError, UsageError
 from cnnviz.pipeline.result import LoadedImage, Result
+from cnnviz.runtime.paths import is_folder
 from cnnviz.settings import setting
 from cnnviz.tasks.shared.base import TaskDefaults
 from cnnviz.tasks.shared.boxes import rank_boxes_setting
@@ -72,6 +73,9 @@ class Rank(TaskDefaults):
         from cnnviz.pipeline.marked_objects import MarkedObjects
         from cnnviz.report.comparison import usable_methods
 
+        for name, folder in self.folders.items():
+            if not is_folder(folder):
+                raise UsageError(f"There is no folder '{folder}' of maps called '{name}'.")
         methods = usable_methods([network], list(select_methods(self.methods).values()))
         marked = MarkedObjects.of(Path(self.boxes)) if self.boxes else None
         fills = ranking_fills([kind for method in methods for kind in method.made_with])

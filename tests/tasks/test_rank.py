@@ -151,6 +151,11 @@ def test_names_of_maps_are_checked(text):
         Rank(maps=(text,))
 
 
+def test_a_folder_of_maps_that_is_not_there_is_named_before_any_work(tmp_path):
+    with pytest.raises(UsageError, match=r"There is no folder .*gone' of maps called 'mine'"):
+        Rank(maps=(f"mine={tmp_path / 'gone'}",)).run(None, None)
+
+
 @pytest.mark.parametrize(
     ("values", "words"),
     [

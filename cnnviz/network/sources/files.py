@@ -7,7 +7,7 @@ from pathlib import Path
 
 from cnnviz.errors import ModelError
 from cnnviz.network import catalogue
-from cnnviz.runtime.paths import is_file, is_folder
+from cnnviz.runtime.paths import is_file, is_folder, with_home
 
 WEIGHTS_SUFFIXES = (".pth", ".pt", ".safetensors", ".ckpt", ".bin", ".tar")
 
@@ -44,7 +44,7 @@ def require_python_file(model: str) -> None:
 
 def model_folder(model: str) -> Path:
     """The folder of ``local-dir:FOLDER``."""
-    return Path(model.partition(":")[2]).expanduser()
+    return with_home(model.partition(":")[2])
 
 
 def require_model_folder(model: str) -> None:
