@@ -158,7 +158,9 @@ def occlusion_grids(
     """The score drop of each patch position, one grid for each image; arguments and errors as for ``occlusion``."""
     settings = settings or OcclusionSettings()
     pixels = require_pixels(pixels, network.spec.channels)
-    settings.validate(pixels.shape[2], pixels.shape[3])
+    height, width = pixels.shape[2:]
+    network.require_size((height, width))
+    settings.validate(height, width)
     pixels = pixels.to(network.device, torch.promote_types(pixels.dtype, network.pixel_dtype))
     once = ResolvedOnce.of(target)
     if once.logits is None:  # of each by itself: the last bits of a map are not to follow the others

@@ -46,7 +46,7 @@ class Elsewhere(BlackBox):
 
 
 class Detached(nn.Module):
-    """A module that leaves the gradient out."""
+    """A module that leaves out the gradient of its input."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -54,6 +54,16 @@ class Detached(nn.Module):
 
     def forward(self, x):
         return self.inner(x.detach())
+
+
+class DetachedLate(Detached):
+    """A module that leaves out the gradient of all its layers."""
+
+    def forward(self, x):
+        return self.inner(x).detach()
+
+
+FROM_A_LAYER_ON = ("gradcam", "gradcam++", "hirescam", "xgradcam", "layercam", "finercam", "refinecam", "shapleycam")
 
 
 @pytest.fixture
@@ -82,10 +92,21 @@ def test_the_sentence_names_what_works(network, pixels):
 
 
 @pytest.mark.parametrize("method", [name for name, each in METHODS.items() if each.needs_gradients])
-@pytest.mark.parametrize("module", [Elsewhere, Detached])
+@pytest.mark.parametrize("module", [Elsewhere, Detached, DetachedLate])
 def test_methods_that_need_gradients_refuse(method, module, pixels):
+    if module is Detached and method in FROM_A_LAYER_ON:
+        pytest.skip("it needs the gradient from its layer on")
     with pytest.raises(ModelError, match=r"no gradient|no layers"):
         METHODS[method](cnnviz.Network(module(), spec=SPEC), pixels)
+
+
+@pytest.mark.parametrize("method", FROM_A_LAYER_ON)
+def test_class_activation_maps_need_the_gradient_from_their_layer_on_alone(method, pixels):
+    found, expected = (
+        METHODS[method](cnnviz.Network(module, spec=SPEC), pixels) for module in (Detached(), make_convolution())
+    )
+    torch.testing.assert_close(found, expected, rtol=0, atol=1e-6)
+    assert found.any()
 
 
 @pytest.mark.parametrize(
