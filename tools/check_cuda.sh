@@ -135,9 +135,7 @@ else
 fi
 measure style-vgg19 80 style speed --size "$large"
 measure visualize 40 synthesis --size 128
-batch_limit=60
-[ "$device" = cpu ] && batch_limit=120
-measure saliency-batch "$batch_limit" batch --pictures "$pictures"
+measure saliency-batch 90 batch --case "saliency, --view panel" --pictures "$pictures"
 measure fast-style 40 fast_style_speed
 
 # --- five pictures to look at
