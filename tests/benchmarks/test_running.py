@@ -44,6 +44,7 @@ def test_a_quick_run_has_few_rounds_and_a_given_number_wins():
     assert CPU.turns(7) == 7
 
 
+@pytest.mark.slow
 def test_the_peak_is_above_a_matrix_product_by_hand():
     peaks = measured_peaks(CPU.device)
     assert set(peaks) == {f"{what} {kind}" for what in ("matmul", "convolution") for kind in ("fp32", "bf16")}

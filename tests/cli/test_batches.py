@@ -261,6 +261,7 @@ Path.open = lambda path, mode="r", *a, **k: Disk(plain(path, mode)) if mode == "
 """
 
 
+@pytest.mark.slow
 def test_a_disk_that_fills_up_in_the_middle(run_cnnviz, album, tmp_path, contents):
     """A stand-in for the disk takes half of all the bytes, a part of the next file, and no more."""
     assert run_cnnviz("saliency", "album", *NETWORK, "-o", "whole/").exit_code == 0

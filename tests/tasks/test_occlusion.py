@@ -59,6 +59,7 @@ def test_a_raw_map_has_a_pixel_for_each_position(squeezenet, image):
     assert result.image.size == (len(result.metadata["lefts"]), len(result.metadata["tops"]))
 
 
+@pytest.mark.slow
 def test_the_check_stands_beside_the_map(squeezenet, image):
     task = replace(TASK, check=True)
     result = result_of(task, squeezenet, image)

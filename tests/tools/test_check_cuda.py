@@ -40,6 +40,7 @@ def _required(package: str) -> set[str]:
     }
 
 
+@pytest.mark.slow
 def test_what_it_runs_needs_neither_opencv_nor_scipy_nor_scikit_learn(tmp_path):
     """Nor the tests' other libraries: pytest is all that tests/cuda take."""
     script = f"""

@@ -61,6 +61,7 @@ def test_methods_are_named_or_refused(run_cnnviz, samples):
     assert all(name in result.stderr for name in METHODS)
 
 
+@pytest.mark.slow
 def test_recipe_makes_the_sheet_again(run_cnnviz, samples, tmp_path, monkeypatch):
     """Networks, methods, view and class come back by ``cnnviz info --command``."""
     picture = tmp_path / "coffee.png"

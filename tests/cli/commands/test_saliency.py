@@ -246,7 +246,9 @@ def test_guided_grad_cam_is_in_color_about_gray(run_cnnviz, samples, tmp_path):
     assert shown.max() > 175
 
 
-@pytest.mark.parametrize("target", [(), ("--target", "tabby")], ids=["likeliest", "named"])
+@pytest.mark.parametrize(
+    "target", [(), pytest.param(("--target", "tabby"), marks=pytest.mark.slow)], ids=["likeliest", "named"]
+)
 def test_a_cutout_is_made_again_of_the_classes_it_was_made_of(run_cnnviz, samples, tmp_path, file_content, target):
     run_cnnviz("saliency", samples / "chelsea.png", *NET, "-s", 64, "--grabcut", *target, "-o", "cut.png")
     line = run_cnnviz("info", "--command", "cut.mask.png").stdout
