@@ -16,13 +16,13 @@ from typer.models import ArgumentInfo, OptionInfo, ParameterInfo
 
 from cnnviz.cli.commands import COMMANDS
 from cnnviz.cli.groups import registered
-from cnnviz.cli.options.metavar import usage_of
+from cnnviz.cli.options.metavar import choices_of, usage_of
 
 
 @dataclass(frozen=True)
 class Parameter:
     """An option or argument: how it is typed, what stands for its value, its default and environment variable as
-    texts (empty where there is none), and the panel of the help it is listed in."""
+    texts (empty where there is none), the panel of the help it is listed in, and the values of which it takes one."""
 
     names: tuple[str, ...]
     value: str
@@ -30,6 +30,7 @@ class Parameter:
     help: str
     variable: str
     panel: str
+    choices: tuple[str, ...] = ()
 
     @property
     def is_option(self) -> bool:
@@ -80,6 +81,7 @@ def _parameters(function: Any) -> Iterator[Parameter]:
             (info.help or "").replace("\n", " "),
             info.envvar if isinstance(info.envvar, str) else "",
             info.rich_help_panel or "",
+            choices_of(parameter.annotation),
         )
 
 

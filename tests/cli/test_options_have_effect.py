@@ -603,7 +603,7 @@ def test_an_option_has_an_effect(bench, command, parameter):
 
 
 def _every_value_differs(bench, command: str, option: str, trial: Values, parameter: Parameter) -> None:
-    values = trial.values or tuple(parameter.value.split("|"))
+    values = trial.values or parameter.choices or tuple(parameter.value.split("|"))
     assert len(values) > 1
     base, extra = f"{command} {BASES[command]}", dict(trial.extra)
     made = {}

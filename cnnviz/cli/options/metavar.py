@@ -28,8 +28,7 @@ def with_metavar(parameter: inspect.Parameter) -> inspect.Parameter:
     info = copy.copy(info)
     if isinstance(info, ArgumentInfo):
         info.metavar = parameter.name.upper()
-    elif isinstance(kind, type) and issubclass(kind, Enum):
-        choices = [str(member.value) for member in kind]
+    elif choices := choices_of(parameter.annotation):
         info.metavar = "|".join(choices)
         if len(info.metavar) > _LONGEST:  # a word of such a length is broken anywhere
             info.metavar = "NAME"
@@ -37,6 +36,13 @@ def with_metavar(parameter: inspect.Parameter) -> inspect.Parameter:
     else:
         info.metavar = "FILE" if kind is Path else "TEXT"
     return parameter.replace(annotation=Annotated[parameter.annotation.__origin__, info])
+
+
+def choices_of(annotation: Any) -> tuple[str, ...]:
+    """The values of which a parameter with this annotation takes one; none where it takes others."""
+    kind = _plain(annotation)
+    is_choice = isinstance(kind, type) and issubclass(kind, Enum)
+    return tuple(str(member.value) for member in kind) if is_choice else ()
 
 
 def range_metavar(kind: type, least: float | None, most: float | None) -> str:
