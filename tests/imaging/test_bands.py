@@ -190,10 +190,11 @@ def test_a_photo_of_other_channels_is_refused_with_both_numbers(mode, channels, 
 
 
 def test_channels_are_resized_and_cropped_as_those_of_a_photo():
-    levels = np.kron(RANDOM.integers(0, 256, (4, 7, 9)), np.ones((1, 9, 9), int)).astype(np.uint8)
-    photo, bands = Image.fromarray(levels[:3].transpose(1, 2, 0)), Bands(levels[:3].astype(np.float32) / 255)
+    coarse = np.random.default_rng(0).integers(64, 192, (3, 7, 9))  # so that nothing overshoots: Pillow clips bytes
+    levels = np.kron(coarse, np.ones((1, 9, 9), int)).astype(np.uint8)
+    photo, bands = Image.fromarray(levels.transpose(1, 2, 0)), Bands(levels.astype(np.float32) / 255)
     for size, crop in [(32, False), ((20, 70), False), (32, True), (32, Crop(224, 232, "bicubic")), (None, False)]:
-        tolerance = (6 if isinstance(crop, Crop) else 1) / 255  # Pillow clips bytes between two bicubic passes
+        tolerance = (2 if isinstance(crop, Crop) else 1) / 255  # Pillow rounds to bytes, after each of two passes
         expected, found = to_pixels(photo, size, crop), to_pixels(bands, size, crop)
         assert found.shape == expected.shape and (found - expected).abs().max() <= tolerance
         assert found.min() >= 0 and found.max() <= 1
