@@ -21,7 +21,7 @@ def peak_beyond(run: Callable[[], object], device: torch.device) -> float:
         before = torch.cuda.memory_allocated(device)
         run()
         return (torch.cuda.max_memory_allocated(device) - before) / 2**20
-    Path("/proc/self/clear_refs").write_text("5", encoding="ascii")  # the peak begins anew at what is held now
+    Path("/proc/self/clear_refs").write_text("5", encoding="ascii")  # the peak begins again at what is held now
     before = held("VmRSS")
     run()
     return (held("VmHWM") - before) / 1024

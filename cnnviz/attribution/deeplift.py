@@ -172,7 +172,7 @@ class _Rule(nn.Module):
 
 
 def _least(dtype: torch.dtype) -> float:
-    """The smallest difference from the baseline, relative to the layer's largest, that is divided by."""
+    """The smallest divisor: a difference from the baseline, as a fraction of the layer's largest."""
     return 8 * torch.finfo(dtype).eps
 
 

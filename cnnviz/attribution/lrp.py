@@ -31,7 +31,7 @@ from cnnviz.network.network import Network
 from cnnviz.network.operations import module_of, name_set, operation_label
 
 GAMMA = 0.25
-"""How much more positive weights of convolutions count, in networks without batch normalization and shortcuts."""
+"""The gamma of the LRP-gamma rule: how much more positive weights of convolutions count, where it applies."""
 
 LARGEST_ERROR = 0.01
 """The largest fraction of the score that the map's sum may lack."""

@@ -163,10 +163,10 @@ _HIDING: dict[str, Any] = {
     "needs_gradients": False,
     "made_with": ("constant",),
 }
-"""What the methods have in common that hide parts of the image."""
+"""The settings shared by the methods that hide parts of the image."""
 
 _PATH: dict[str, Any] = {"signed": True, "batchable": False, "made_with": ("constant",)}
-"""What the methods have in common that average gradients between a baseline and the image."""
+"""The settings shared by the methods that average gradients between a baseline and the image."""
 
 _ALL = (
     AttributionMethod(

@@ -55,11 +55,11 @@ RULES: dict[str, Rectify] = {"guided": _guided, "deconvnet": _deconvnet}
 
 
 class RuleRun(Protocol):
-    """What runs a network under a rule, and what it met."""
+    """A network that runs with a rule for its rectifiers, and counts of what the rule met."""
 
     @property
     def rectifier_count(self) -> int:
-        """How many."""
+        """The number of rectifiers met."""
 
     @property
     def unsupported(self) -> dict[str, list[str]]:

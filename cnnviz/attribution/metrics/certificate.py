@@ -27,7 +27,7 @@ LEAST_MOVED = 0.02
 
 @dataclass(frozen=True)
 class Choice:
-    """The result of the first half of the fills, by which the best map is chosen.
+    """The margins and scores of all maps on the first half of the fills, which choose the best map.
 
     Attributes:
         margins: of each map its score minus the best baseline's, on the same fills; in the order of the best.

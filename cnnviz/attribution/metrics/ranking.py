@@ -187,7 +187,7 @@ def _mean(values: Values) -> float:
 
 
 def _interval(values: Values, seed: int, level: float, minus: Values | None = None) -> tuple[float, float, float]:
-    """The mean of values (images, F), or its difference, with its interval; of a single image it is infinite."""
+    """Mean, low and high end of values (images, F), or of values less ``minus``; infinite ends for a single image."""
     mean, drawn = _mean(values), resampled_means(values, seed, trim=_trim(values))
     if minus is not None:
         # The same seed: the same images and fills are drawn of both.
