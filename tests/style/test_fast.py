@@ -58,16 +58,20 @@ def test_kept_statistics_normalize_the_next_image_as_the_first():
     )
 
 
+def assert_same_with_gradients(found, expected, inputs):
+    torch.testing.assert_close(found, expected)
+    ours, theirs = (torch.autograd.grad(y.cos().sum(), inputs) for y in (found, expected))
+    for one, other in zip(ours, theirs, strict=True):
+        torch.testing.assert_close(one, other)
+
+
 def test_four_small_convolutions_are_one_of_the_doubled_features():
     torch.manual_seed(0)
     x = torch.randn(2, 3, 5, 7, dtype=torch.float64, requires_grad=True)
     weight = torch.randn(4, 3, 3, 3, dtype=torch.float64, requires_grad=True)
     doubled = F.pad(x.repeat_interleave(2, 2).repeat_interleave(2, 3), (1, 1, 1, 1), mode="reflect")
     expected, found = F.conv2d(doubled, weight), upsample_conv(x, weight)
-    torch.testing.assert_close(found, expected)
-    ours, theirs = (torch.autograd.grad(y.cos().sum(), (x, weight)) for y in (found, expected))
-    for one, other in zip(ours, theirs, strict=True):
-        torch.testing.assert_close(one, other)
+    assert_same_with_gradients(found, expected, (x, weight))
 
 
 def test_one_convolution_of_blocks_is_that_of_few_kernels():
@@ -75,10 +79,7 @@ def test_one_convolution_of_blocks_is_that_of_few_kernels():
     x = torch.randn(2, 5, 12, 16, dtype=torch.float64, requires_grad=True)
     weight = torch.randn(3, 5, 5, 5, dtype=torch.float64, requires_grad=True)
     expected, found = F.conv2d(x, weight), block_conv(x, weight)
-    torch.testing.assert_close(found, expected)
-    ours, theirs = (torch.autograd.grad(y.cos().sum(), (x, weight)) for y in (found, expected))
-    for one, other in zip(ours, theirs, strict=True):
-        torch.testing.assert_close(one, other)
+    assert_same_with_gradients(found, expected, (x, weight))
 
 
 def test_a_photo_is_painted_alone_as_beside_others():
